@@ -1,0 +1,1 @@
+//! Diffusion mathematics: noise schedules, paths, transitions, variances, likelihood terms, counter-based noise.

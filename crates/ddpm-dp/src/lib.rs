@@ -1,0 +1,1 @@
+//! Exact all-budget dynamic programming over any decomposable cost table.

@@ -1,0 +1,1 @@
+//! Image data, profiling, direct bits per dimension and sampling.

@@ -1,0 +1,1 @@
+//! Diffusion UNets on candle and strict checkpoint readers.

@@ -1,0 +1,1 @@
+//! ELBO profiles: additive sufficient statistics from which every cost table is rebuilt.

@@ -1,0 +1,10 @@
+//! Exact optimal inference schedules for pretrained diffusion models.
+//!
+//! This crate is a façade: it re-exports the crates of the workspace under short names and holds
+//! no logic of its own.
+
+pub use ddpm_core as core;
+pub use ddpm_dp as dp;
+pub use ddpm_eval as eval;
+pub use ddpm_model as model;
+pub use ddpm_profile as profile;

@@ -1,3 +1,56 @@
-//! The task runner.
+//! The task runner: `cargo xtask <command>`.
+//!
+//! Every command spawns programs (`cargo`, the `ddpm` binary) and checks what they return; none
+//! of them computes anything about diffusion models itself.
 
-fn main() {}
+// A task runner talks to the person who started it.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod bench;
+mod ci;
+mod cifar;
+mod reproduce;
+mod stage;
+#[cfg(test)]
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+commands:
+  reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
+  bench             the criterion benches; with --peers also the programs they are compared with
+  ci                fmt, clippy, tests, docs, cargo-deny
+
+`cargo xtask <command> --help` tells more.";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_deref() {
+        Some("reproduce-cifar") => reproduce::run(rest),
+        Some("bench") => bench::run(rest),
+        Some("ci") => ci::run(rest),
+        None | Some("help" | "--help" | "-h") => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => {
+            eprintln!("error: unknown command '{other}'\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let code = error.downcast_ref::<args::UsageError>().map_or(1, |_| 2);
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Finds CIFAR-10, or downloads it, or says that there is none.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use md5::{Digest, Md5};
+
+use crate::workspace::check;
+
+const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
+const MD5_OF_ARCHIVE: &str = "c32a1d4ab5d03f1284b67883e8d87530";
+const FOLDER_IN_ARCHIVE: &str = "cifar-10-batches-bin";
+
+/// What the run is done on.
+pub(crate) enum Data {
+    /// Real CIFAR-10, in this folder.
+    Cifar10(PathBuf),
+    /// The stand-in set of the repository, and why.
+    StandIn(String),
+}
+
+/// Looks in `--data`, `$DDPM_DATA`, the cache, and then downloads into the cache.
+///
+/// # Errors
+/// A folder that was named but holds no CIFAR-10 is an error: a silent stand-in would be worse.
+pub(crate) fn find(named: Option<&str>, may_download: bool) -> anyhow::Result<Data> {
+    if let Some(folder) = named {
+        let folder = PathBuf::from(folder);
+        if !is_cifar10(&folder) {
+            bail!(
+                "--data {}: expected a folder with CIFAR-10 (data_batch_1.bin .. test_batch.bin, or the python pickles)",
+                folder.display()
+            );
+        }
+        return Ok(Data::Cifar10(folder));
+    }
+    if let Some(folder) = std::env::var_os("DDPM_DATA").map(PathBuf::from) {
+        if !is_cifar10(&folder) {
+            bail!(
+                "DDPM_DATA={}: expected a folder with CIFAR-10 (data_batch_1.bin .. test_batch.bin, or the python pickles)",
+                folder.display()
+            );
+        }
+        return Ok(Data::Cifar10(folder));
+    }
+    let Some(cache) = cache() else {
+        return Ok(Data::StandIn(
+            "neither XDG_CACHE_HOME nor HOME is set".into(),
+        ));
+    };
+    let folder = cache.join(FOLDER_IN_ARCHIVE);
+    if is_cifar10(&folder) {
+        return Ok(Data::Cifar10(folder));
+    }
+    if !may_download {
+        return Ok(Data::StandIn(
+            "no copy was found and --offline was given".into(),
+        ));
+    }
+    match download(&cache) {
+        Ok(()) => Ok(Data::Cifar10(folder)),
+        Err(error) => Ok(Data::StandIn(format!(
+            "it could not be downloaded: {error:#}"
+        ))),
+    }
+}
+
+fn is_cifar10(folder: &Path) -> bool {
+    ["data_batch_1", "data_batch_5", "test_batch"]
+        .iter()
+        .all(|name| folder.join(name).is_file() || folder.join(format!("{name}.bin")).is_file())
+}
+
+fn cache() -> Option<PathBuf> {
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .map(|cache| cache.join("ddpm"))
+}
+
+/// Downloads with the system's `curl` and unpacks with its `tar`: two programs that every
+/// platform we know has, instead of a TLS stack in the task runner.
+fn download(cache: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(cache).with_context(|| format!("failed to create {}", cache.display()))?;
+    let url = std::env::var("DDPM_CIFAR10_URL").unwrap_or_else(|_| URL.into());
+    let part = cache.join("cifar-10-binary.tar.gz.part");
+    println!("   downloading {url}");
+    check(
+        Command::new("curl")
+            .args(["--fail", "--location", "--silent", "--show-error"])
+            .args(["--connect-timeout", "15", "--output"])
+            .arg(&part)
+            .arg(&url),
+    )?;
+    let found = md5_of(&part)?;
+    if found != MD5_OF_ARCHIVE {
+        fs::remove_file(&part).ok();
+        bail!("{url}: expected MD5 {MD5_OF_ARCHIVE}, found {found}");
+    }
+    let unpacked = cache.join("unpacking");
+    fs::remove_dir_all(&unpacked).ok();
+    fs::create_dir_all(&unpacked)?;
+    check(
+        Command::new("tar")
+            .arg("-xzf")
+            .arg(&part)
+            .arg("-C")
+            .arg(&unpacked),
+    )?;
+    fs::rename(
+        unpacked.join(FOLDER_IN_ARCHIVE),
+        cache.join(FOLDER_IN_ARCHIVE),
+    )
+    .context("the archive does not hold cifar-10-batches-bin")?;
+    fs::remove_dir_all(&unpacked).ok();
+    fs::remove_file(&part).ok();
+    Ok(())
+}
+
+fn md5_of(path: &Path) -> anyhow::Result<String> {
+    let mut file =
+        fs::File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
+    let mut hasher = Md5::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn md5_of_a_known_text() {
+        let path = std::env::temp_dir().join(format!("xtask-md5-{}", std::process::id()));
+        fs::write(&path, "abc").unwrap();
+        assert_eq!(md5_of(&path).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_named_folder_without_cifar10_is_an_error() {
+        let error = find(Some("/nonexistent/cifar"), false).err().unwrap();
+        assert!(error.to_string().contains("/nonexistent/cifar"));
+    }
+}

@@ -1,0 +1,203 @@
+//! A stage runs one command and leaves a stamp, so that a second run starts where the first
+//! stopped.
+//!
+//! The stamp holds the command line, the hashes of every input and the version of the workspace.
+//! A stage is skipped when its stamp is the same and all of its outputs are there.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::workspace::show;
+
+/// One step of a run.
+pub(crate) struct Stage<'a> {
+    /// Name of the stage and of its stamp.
+    pub(crate) name: &'a str,
+    /// Files or folders the command reads.
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Files the command writes.
+    pub(crate) outputs: Vec<PathBuf>,
+    /// The command.
+    pub(crate) command: Command,
+    /// Where the command's standard output goes; it is shown when there is no file for it.
+    pub(crate) stdout: Option<PathBuf>,
+}
+
+impl Stage<'_> {
+    /// Runs the stage unless it is up to date.
+    pub(crate) fn run(mut self, stamps: &Path) -> anyhow::Result<()> {
+        let stamp_path = stamps.join(format!("{}.json", self.name));
+        let stamp = self.stamp()?;
+        let mut outputs = self.outputs.clone();
+        outputs.extend(self.stdout.clone());
+        if outputs.iter().all(|path| path.exists())
+            && read_stamp(&stamp_path) == Some(stamp.clone())
+        {
+            println!("== {}: up to date", self.name);
+            return Ok(());
+        }
+        println!("== {}\n   {}", self.name, show(&self.command));
+        let begun = Instant::now();
+        if let Some(path) = &self.stdout {
+            let part = part(path);
+            let file = fs::File::create(&part)
+                .with_context(|| format!("failed to create {}", part.display()))?;
+            self.command.stdout(file);
+        }
+        let status = self
+            .command
+            .status()
+            .with_context(|| format!("failed to start {}", show(&self.command)))?;
+        if !status.success() {
+            bail!(
+                "stage {} ended with {status}; run the same command again to resume",
+                self.name
+            );
+        }
+        if let Some(path) = &self.stdout {
+            fs::rename(part(path), path)
+                .with_context(|| format!("failed to write {}", path.display()))?;
+        }
+        for path in &outputs {
+            if !path.exists() {
+                bail!("stage {} did not write {}", self.name, path.display());
+            }
+        }
+        write_beside(
+            &stamp_path,
+            serde_json::to_string_pretty(&stamp)?.as_bytes(),
+        )?;
+        println!("   done in {:.1} s", begun.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn stamp(&self) -> anyhow::Result<Value> {
+        let mut inputs = serde_json::Map::new();
+        for path in &self.inputs {
+            inputs.insert(path.display().to_string(), json!(hash(path)?));
+        }
+        Ok(json!({
+            "stage": self.name,
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": show(&self.command),
+            "inputs": inputs,
+        }))
+    }
+}
+
+fn read_stamp(path: &Path) -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
+}
+
+fn part(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Writes beside the target and renames, so that no reader ever sees half a file.
+pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let part = part(path);
+    fs::write(&part, bytes).with_context(|| format!("failed to write {}", part.display()))?;
+    fs::rename(&part, path).with_context(|| format!("failed to write {}", path.display()))
+}
+
+/// SHA-256 of a file, or of the sorted names and contents of a folder's files.
+fn hash(path: &Path) -> anyhow::Result<String> {
+    let mut hasher = Sha256::new();
+    if path.is_dir() {
+        let mut files: Vec<PathBuf> = fs::read_dir(path)
+            .with_context(|| format!("failed to read {}", path.display()))?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<_, _>>()?;
+        files.retain(|file| file.is_file());
+        files.sort();
+        for file in files {
+            hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
+            update(&mut hasher, &file)?;
+        }
+    } else {
+        update(&mut hasher, path)?;
+    }
+    Ok(hasher
+        .finalize()
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect())
+}
+
+fn update(hasher: &mut Sha256, path: &Path) -> anyhow::Result<()> {
+    let context = || format!("failed to read {}", path.display());
+    let mut file = fs::File::open(path).with_context(context)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).with_context(context)?;
+        if read == 0 {
+            return Ok(());
+        }
+        hasher.update(&buffer[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    fn stage(folder: &Path, word: &str) -> Stage<'static> {
+        let mut command = Command::new("echo");
+        command.arg(word);
+        Stage {
+            name: "echo",
+            inputs: vec![folder.join("input")],
+            outputs: vec![],
+            command,
+            stdout: Some(folder.join("output")),
+        }
+    }
+
+    #[test]
+    fn runs_once_and_again_when_an_input_changes() {
+        let folder = scratch("stage");
+        let output = folder.join("output");
+        fs::write(folder.join("input"), "a").unwrap();
+        stage(&folder, "first").run(&folder).unwrap();
+        assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
+
+        // Nothing changed: the output is left alone.
+        fs::write(&output, "kept").unwrap();
+        stage(&folder, "first").run(&folder).unwrap();
+        assert_eq!(fs::read_to_string(&output).unwrap(), "kept");
+
+        fs::write(folder.join("input"), "b").unwrap();
+        stage(&folder, "first").run(&folder).unwrap();
+        assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
+
+        stage(&folder, "second").run(&folder).unwrap();
+        assert_eq!(fs::read_to_string(&output).unwrap(), "second\n");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_failing_command_leaves_no_output() {
+        let folder = scratch("failing");
+        fs::write(folder.join("input"), "a").unwrap();
+        let mut failing = stage(&folder, "x");
+        failing.command = Command::new("false");
+        assert!(failing.run(&folder).is_err());
+        assert!(!folder.join("output").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

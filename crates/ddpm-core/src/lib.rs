@@ -1,1 +1,89 @@
-//! Diffusion mathematics: noise schedules, paths, transitions, variances, likelihood terms, counter-based noise.
+//! The mathematics of discrete-time diffusion models, and nothing else.
+//!
+//! Every formula of the workspace is written once, here, in `f64`, and in a form that does not
+//! cancel: schedules are kept as `log(alpha_bar)`, and differences go through `log1p` and `expm1`.
+//! The crate reads no files, knows no tensor framework and holds no hidden random state.
+//!
+//! # Flow
+//!
+//! 1. A [`NoiseSchedule`] says how much of the signal is left at each training timestep.
+//! 2. A [`Path`], often made by a [`Stride`], selects the timesteps a short chain visits.
+//! 3. Each edge of the path is a [`Transition`]: every constant of the Gaussians involved.
+//! 4. A [`Denoiser`] predicts; [`predict_x0`] turns its output into an estimate of the clean data.
+//! 5. [`edge_nll`] scores an edge in nats per dimension, [`ancestral_step`] samples along it.
+//!
+//! Noise comes from [`standard_normal`], a pure function of a [`NoiseKey`], so that results depend
+//! neither on batches nor on threads. [`GaussianDenoiser`] is a model whose every term is known in
+//! closed form; the tests, docs and benches of all crates use it.
+//!
+//! # Index convention
+//!
+//! `t` runs over `0..=T` and `t = 0` is clean data, so `alpha_bar(0) = 1`. The 0-based index `i` of
+//! improved-diffusion and diffusers is `t = i + 1`. A path is `0 = t_0 < t_1 < ... < t_K <= T`; its
+//! edges are pairs `(t, s)` with `s < t`. Likelihoods are in nats per dimension unless a name says
+//! `bits` or `bpd`.
+//!
+//! # Example
+//!
+//! The cost of sampling in four steps instead of a thousand, for data whose optimal denoiser is known:
+//!
+//! ```
+//! use ddpm_core::{
+//!     GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, Stride, VarianceKind,
+//! };
+//! use ndarray::Array3;
+//!
+//! let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 1000)?;
+//! let model = GaussianDenoiser::new(
+//!     schedule.clone(),
+//!     Array3::zeros((3, 8, 8)),
+//!     Array3::from_elem((3, 8, 8), 0.25),
+//!     Parameterization::Epsilon,
+//! )?;
+//! let interior = |stride: Stride| -> ddpm_core::Result<f64> {
+//!     let path = stride.path(&schedule)?;
+//!     path.edges()
+//!         .filter(|&(_, s)| s > 0)
+//!         .map(|edge| model.term(edge, VarianceKind::FixedSmall))
+//!         .sum()
+//! };
+//! assert!(interior(Stride::Quadratic(4))? > interior(Stride::All)?);
+//! # Ok::<(), ddpm_core::Error>(())
+//! ```
+
+mod denoiser;
+mod error;
+mod gaussian;
+mod likelihood;
+mod names;
+mod noise;
+mod noise_schedule;
+mod numeric;
+mod parameterization;
+mod path;
+mod path_spec;
+mod respacing;
+mod sampler;
+mod stride;
+mod transition;
+mod variance;
+
+pub use denoiser::{Denoiser, DenoiserError, Prediction};
+pub use error::{Error, Result};
+pub use gaussian::GaussianDenoiser;
+pub use likelihood::{
+    StepVariance, discretized_gaussian_nll, edge_nll, gaussian_nll, interior_fixed,
+    interior_learned_pixel, nats_to_bits, prior_kl,
+};
+pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
+pub use noise_schedule::{NoiseSchedule, NoiseScheduleName};
+pub use parameterization::{Parameterization, diffuse, predict_x0};
+pub use path::Path;
+pub use path_spec::PathSpec;
+pub use respacing::space_timesteps;
+pub use sampler::ancestral_step;
+pub use stride::Stride;
+pub use transition::{RespacedChain, Transition};
+pub use variance::{
+    VarianceKind, analytic_variance, learned_log_variance, respaced_decoder_log_variance,
+};

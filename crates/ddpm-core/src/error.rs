@@ -1,0 +1,155 @@
+//! The one error type of the crate.
+
+/// What can be wrong with the input of this crate.
+///
+/// Messages are fragments that name the field, what was expected and what was found.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name is not one of the known ones.
+    #[error("unknown {what} {found:?}: expected one of {expected}")]
+    UnknownName {
+        /// What was to be named, such as `noise schedule`.
+        what: &'static str,
+        /// The text given.
+        found: String,
+        /// The accepted names.
+        expected: String,
+    },
+    /// A noise schedule without a single step.
+    #[error("noise schedule has no timesteps: expected at least 1")]
+    NoTrainSteps,
+    /// A named schedule whose betas would leave `(0, 1]` at this length.
+    #[error(
+        "noise schedule {name} needs at least {minimum} training timesteps, found {train_steps}: \
+         its betas would exceed 1"
+    )]
+    ScheduleTooShort {
+        /// Name of the schedule.
+        name: &'static str,
+        /// The length asked for.
+        train_steps: usize,
+        /// The shortest possible length.
+        minimum: usize,
+    },
+    /// A beta outside `(0, 1)` (exactly 1 is accepted at the last step).
+    #[error("beta of timestep {t} is {value}: expected a number in (0, 1), or 1 at the last step")]
+    InvalidBeta {
+        /// Timestep, from 1.
+        t: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// An `alpha_bar` outside `[0, 1)`.
+    #[error("alpha_bar of timestep {t} is {value}: expected a number in [0, 1)")]
+    InvalidAlphaBar {
+        /// Timestep, from 1.
+        t: usize,
+        /// The value found.
+        value: f64,
+    },
+    /// `alpha_bar` stays or grows from one timestep to the next.
+    #[error(
+        "alpha_bar does not decrease from timestep {} to {t} ({previous} then {value}): \
+         expected a strictly decreasing sequence", t - 1
+    )]
+    AlphaBarNotDecreasing {
+        /// The later timestep, from 1.
+        t: usize,
+        /// Value at `t - 1`.
+        previous: f64,
+        /// Value at `t`.
+        value: f64,
+    },
+    /// A path without a single step.
+    #[error("path has no steps: expected at least one timestep in 1..={train_steps}")]
+    EmptyPath {
+        /// `T`.
+        train_steps: usize,
+    },
+    /// The timesteps of a path are not strictly increasing.
+    #[error("path is not strictly increasing: timestep {node} follows {previous}")]
+    PathNotIncreasing {
+        /// The timestep before.
+        previous: usize,
+        /// The offending timestep.
+        node: usize,
+    },
+    /// A timestep beyond the end of the training chain.
+    #[error("timestep {t} is out of range: expected 1..={train_steps}")]
+    TimestepOutOfRange {
+        /// The timestep found.
+        t: usize,
+        /// `T`.
+        train_steps: usize,
+    },
+    /// More steps than the training chain has, or none.
+    #[error("cannot take {steps} steps from {train_steps} timesteps: expected 1..={train_steps}")]
+    ImpossibleStepCount {
+        /// The number of steps asked for.
+        steps: usize,
+        /// `T`.
+        train_steps: usize,
+    },
+    /// A stride or path that cannot be read.
+    #[error("invalid path {found:?}: {reason}")]
+    InvalidPathSpec {
+        /// The text given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A respacing string that cannot be read or cannot be satisfied.
+    #[error("invalid respacing {found:?}: {reason}")]
+    InvalidRespacing {
+        /// The text given.
+        found: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two arrays that belong together have different lengths.
+    #[error("{what} has {found} elements: expected {expected}")]
+    LengthMismatch {
+        /// Name of the array.
+        what: &'static str,
+        /// The length it should have.
+        expected: usize,
+        /// The length it has.
+        found: usize,
+    },
+    /// Two images that belong together have different shapes.
+    #[error("{what} has shape {found:?}: expected {expected:?} (channels, height, width)")]
+    ShapeMismatch {
+        /// Name of the image.
+        what: &'static str,
+        /// The shape it should have.
+        expected: [usize; 3],
+        /// The shape it has.
+        found: [usize; 3],
+    },
+    /// Epsilon-prediction says nothing about the data where no signal is left.
+    #[error(
+        "epsilon-prediction is undefined at timestep {t}, where alpha_bar is 0: \
+         use x0- or v-prediction, or a path that ends earlier"
+    )]
+    EpsilonWithoutSignal {
+        /// The timestep.
+        t: usize,
+    },
+    /// A learned variance was asked of a model without variance channels.
+    #[error("the model has no variance output: expected one for the learned variance")]
+    NoLearnedVariance,
+    /// A parameter of a closed-form model that is out of range.
+    #[error("{what} is {value}: expected {expected}")]
+    InvalidParameter {
+        /// Name of the parameter.
+        what: &'static str,
+        /// The value found.
+        value: f64,
+        /// The accepted range.
+        expected: &'static str,
+    },
+}
+
+/// Result with the crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

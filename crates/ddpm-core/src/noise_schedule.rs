@@ -1,0 +1,214 @@
+//! Noise schedules: how much signal and noise each training timestep holds.
+//!
+//! A schedule is the sequence `log(alpha_bar_t)` for `t` in `0..=T`. Everything else follows from the
+//! logarithms, which keep their digits at both ends: `1 - alpha_bar` is about 1e-5 near clean data and
+//! `alpha_bar` about 1e-9 near pure noise.
+
+mod named;
+
+pub use named::NoiseScheduleName;
+pub(crate) use named::linspace;
+
+use crate::numeric::{CompensatedSum, log_one_minus_exp};
+use crate::{Error, Result, Transition};
+
+/// The noise levels of a trained diffusion model, `q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)`.
+///
+/// Node accessors take `t` in `0..=T` with `alpha_bar(0) = 1`. Two schedules are equal when their
+/// `log_alpha_bar` are equal bit for bit.
+///
+/// ```
+/// use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+///
+/// let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?;
+/// assert_eq!(schedule.train_steps(), 4000);
+/// assert_eq!(schedule.alpha_bar(0), 1.0);
+/// assert!(schedule.log_snr(1) > schedule.log_snr(4000));
+/// # Ok::<(), ddpm_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoiseSchedule {
+    /// Index t in 0..=T; strictly decreasing, 0 at t = 0, minus infinity allowed at t = T only.
+    log_alpha_bar: Vec<f64>,
+    alpha_bar: Vec<f64>,
+    one_minus_alpha_bar: Vec<f64>,
+    log_one_minus_alpha_bar: Vec<f64>,
+}
+
+impl NoiseSchedule {
+    /// One of the usual schedules with `train_steps` timesteps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`] for `train_steps = 0` and [`Error::ScheduleTooShort`] for `linear` below 20.
+    pub fn named(name: NoiseScheduleName, train_steps: usize) -> Result<Self> {
+        Self::from_betas(&named::betas(name, train_steps)?)
+    }
+
+    /// From the per-step variances, `betas[i] = beta_{i+1|i}`, the step into node `i + 1`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`] if empty, [`Error::InvalidBeta`] for a value outside `(0, 1)` (1 is accepted
+    /// at the last step: no signal is left), [`Error::AlphaBarNotDecreasing`] for a beta lost to rounding.
+    pub fn from_betas(betas: &[f64]) -> Result<Self> {
+        let mut sum = CompensatedSum::default();
+        let mut log_alpha_bar = Vec::with_capacity(betas.len());
+        for (i, &beta) in betas.iter().enumerate() {
+            let last = i + 1 == betas.len();
+            if !(beta > 0.0 && (beta < 1.0 || (last && beta == 1.0))) {
+                return Err(Error::InvalidBeta {
+                    t: i + 1,
+                    value: beta,
+                });
+            }
+            sum.add(libm::log1p(-beta));
+            log_alpha_bar.push(sum.value());
+        }
+        Self::from_log_alpha_bar(&log_alpha_bar)
+    }
+
+    /// From the cumulative products, `alpha_bar[i]` for node `i + 1`: strictly decreasing, in `[0, 1)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`], [`Error::InvalidAlphaBar`] or [`Error::AlphaBarNotDecreasing`].
+    pub fn from_alpha_bar(alpha_bar: &[f64]) -> Result<Self> {
+        for (i, &value) in alpha_bar.iter().enumerate() {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::InvalidAlphaBar { t: i + 1, value });
+            }
+        }
+        let logs: Vec<f64> = alpha_bar.iter().map(|&a| libm::log(a)).collect();
+        Self::from_log_alpha_bar(&logs)
+    }
+
+    /// From `log(alpha_bar)`, entry `i` for node `i + 1`; the inverse, bit for bit, of
+    /// [`log_alpha_bars`](Self::log_alpha_bars) without its entry 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`], [`Error::InvalidAlphaBar`] or [`Error::AlphaBarNotDecreasing`], which
+    /// report `alpha_bar` itself.
+    pub fn from_log_alpha_bar(log_alpha_bar: &[f64]) -> Result<Self> {
+        if log_alpha_bar.is_empty() {
+            return Err(Error::NoTrainSteps);
+        }
+        let mut previous = 0.0;
+        for (i, &value) in log_alpha_bar.iter().enumerate() {
+            if value.is_nan() {
+                return Err(Error::InvalidAlphaBar { t: i + 1, value });
+            }
+            if value >= previous {
+                return Err(Error::AlphaBarNotDecreasing {
+                    t: i + 1,
+                    previous: libm::exp(previous),
+                    value: libm::exp(value),
+                });
+            }
+            previous = value;
+        }
+        Ok(Self::from_valid_logs(
+            std::iter::once(0.0)
+                .chain(log_alpha_bar.iter().copied())
+                .collect(),
+        ))
+    }
+
+    fn from_valid_logs(log_alpha_bar: Vec<f64>) -> Self {
+        Self {
+            alpha_bar: log_alpha_bar.iter().map(|&l| libm::exp(l)).collect(),
+            // `0 - expm1` and not `-expm1`, which would make a negative zero of t = 0.
+            one_minus_alpha_bar: log_alpha_bar
+                .iter()
+                .map(|&l| 0.0 - libm::expm1(l))
+                .collect(),
+            log_one_minus_alpha_bar: log_alpha_bar
+                .iter()
+                .map(|&l| log_one_minus_exp(l))
+                .collect(),
+            log_alpha_bar,
+        }
+    }
+
+    /// The same schedule with `sqrt(alpha_bar)` shifted and scaled so that it is unchanged at `t = 1` and 0 at `t = T`
+    /// (Lin et al. 2023, algorithm 1). At `T = 1` only the end condition can hold.
+    #[must_use]
+    pub fn zero_terminal_snr(&self) -> Self {
+        let end = self.train_steps();
+        if self.log_alpha_bar[end] == f64::NEG_INFINITY {
+            return self.clone();
+        }
+        // All relative to the first node: a(t) = sqrt(alpha_bar_t / alpha_bar_1).
+        let relative = |t: usize| 0.5 * (self.log_alpha_bar[t] - self.log_alpha_bar[1]);
+        let span = -libm::expm1(relative(end));
+        let mut logs = self.log_alpha_bar.clone();
+        for t in 2..end {
+            let lost = -libm::expm1(relative(t)) / span;
+            let log_kept = if lost < 0.5 {
+                libm::log1p(-lost)
+            } else {
+                // a(t) - a(T), from the smaller of the two so that nothing cancels near the end.
+                let gap = -libm::expm1(relative(end) - relative(t));
+                relative(t) + libm::log(gap / span)
+            };
+            logs[t] = (self.log_alpha_bar[1] + 2.0 * log_kept).min(logs[t - 1].next_down());
+        }
+        logs[end] = f64::NEG_INFINITY;
+        Self::from_valid_logs(logs)
+    }
+
+    /// `T`, the number of timesteps the model was trained with.
+    pub fn train_steps(&self) -> usize {
+        self.log_alpha_bar.len() - 1
+    }
+
+    /// `alpha_bar_t`, the signal's share of the variance.
+    ///
+    /// # Panics
+    ///
+    /// If `t > T`, like every node accessor.
+    pub fn alpha_bar(&self, t: usize) -> f64 {
+        self.alpha_bar[t]
+    }
+
+    /// `log(alpha_bar_t)`; minus infinity where no signal is left.
+    pub fn log_alpha_bar(&self, t: usize) -> f64 {
+        self.log_alpha_bar[t]
+    }
+
+    /// `1 - alpha_bar_t`, the noise's share, without cancellation.
+    pub fn one_minus_alpha_bar(&self, t: usize) -> f64 {
+        self.one_minus_alpha_bar[t]
+    }
+
+    /// `log(1 - alpha_bar_t)`; minus infinity at `t = 0`.
+    pub fn log_one_minus_alpha_bar(&self, t: usize) -> f64 {
+        self.log_one_minus_alpha_bar[t]
+    }
+
+    /// Signal-to-noise ratio `alpha_bar_t / (1 - alpha_bar_t)`; infinity at `t = 0`.
+    pub fn snr(&self, t: usize) -> f64 {
+        self.alpha_bar[t] / self.one_minus_alpha_bar[t]
+    }
+
+    /// `log(SNR_t)`; infinity at `t = 0`, minus infinity where no signal is left.
+    pub fn log_snr(&self, t: usize) -> f64 {
+        self.log_alpha_bar[t] - self.log_one_minus_alpha_bar[t]
+    }
+
+    /// All of `log(alpha_bar_t)`, index `t` in `0..=T`: what a file should store.
+    pub fn log_alpha_bars(&self) -> &[f64] {
+        &self.log_alpha_bar
+    }
+
+    /// The constants of the edge from `t` down to `s`.
+    ///
+    /// # Panics
+    ///
+    /// If `t > T`. `s < t` is the caller's promise (a [`Path`](crate::Path) keeps it), checked in debug builds.
+    pub fn transition(&self, t: usize, s: usize) -> Transition {
+        debug_assert!(s < t, "transition from {t} to {s} does not go down");
+        Transition::between(self, t, s)
+    }
+}

@@ -1,0 +1,117 @@
+//! The schedules that have a name.
+
+use std::f64::consts::FRAC_PI_2;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::names::parse_name;
+use crate::{Error, Result};
+
+/// Name of a noise schedule.
+///
+/// Parsed from and printed as `linear`, `linear-unscaled`, `scaled-linear`, `cosine` and `sigmoid`;
+/// `squaredcos_cap_v2`, diffusers' name of `cosine`, is read too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NoiseScheduleName {
+    /// Betas from 1e-4 to 0.02, both times 1000/T (improved-diffusion's `linear`).
+    Linear,
+    /// Betas from 1e-4 to 0.02 whatever T is (Ho et al. 2020, diffusers' `linear`).
+    LinearUnscaled,
+    /// Square roots of betas from sqrt(0.00085) to sqrt(0.012) (latent diffusion).
+    ScaledLinear,
+    /// Squared cosine with offset 0.008 and betas of at most 0.999 (Nichol & Dhariwal 2021, eq. 17).
+    Cosine,
+    /// Betas from 1e-4 to 0.02 along a logistic curve over [-6, 6] (GeoDiff, diffusers' `sigmoid`).
+    Sigmoid,
+}
+
+const NAMES: [(&str, NoiseScheduleName); 6] = [
+    ("linear", NoiseScheduleName::Linear),
+    ("linear-unscaled", NoiseScheduleName::LinearUnscaled),
+    ("scaled-linear", NoiseScheduleName::ScaledLinear),
+    ("cosine", NoiseScheduleName::Cosine),
+    ("sigmoid", NoiseScheduleName::Sigmoid),
+    ("squaredcos_cap_v2", NoiseScheduleName::Cosine),
+];
+
+impl NoiseScheduleName {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::LinearUnscaled => "linear-unscaled",
+            Self::ScaledLinear => "scaled-linear",
+            Self::Cosine => "cosine",
+            Self::Sigmoid => "sigmoid",
+        }
+    }
+}
+
+impl fmt::Display for NoiseScheduleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for NoiseScheduleName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        parse_name("noise schedule", text, &NAMES)
+    }
+}
+
+/// The smallest T at which the scaled linear betas stay at or below 1: 0.02 * 1000 / T <= 1.
+const LINEAR_MINIMUM: usize = 20;
+const BETA_START: f64 = 1e-4;
+const BETA_END: f64 = 0.02;
+
+/// `beta_{t|t-1}` for t = 1..=T, in the arithmetic of the code each schedule comes from.
+pub(super) fn betas(name: NoiseScheduleName, train_steps: usize) -> Result<Vec<f64>> {
+    if train_steps == 0 {
+        return Err(Error::NoTrainSteps);
+    }
+    Ok(match name {
+        NoiseScheduleName::Linear => {
+            if train_steps < LINEAR_MINIMUM {
+                return Err(Error::ScheduleTooShort {
+                    name: "linear",
+                    train_steps,
+                    minimum: LINEAR_MINIMUM,
+                });
+            }
+            let scale = 1000.0 / train_steps as f64;
+            linspace(scale * BETA_START, scale * BETA_END, train_steps).collect()
+        }
+        NoiseScheduleName::LinearUnscaled => linspace(BETA_START, BETA_END, train_steps).collect(),
+        NoiseScheduleName::ScaledLinear => {
+            linspace(0.00085_f64.sqrt(), 0.012_f64.sqrt(), train_steps)
+                .map(|root| root * root)
+                .collect()
+        }
+        NoiseScheduleName::Cosine => {
+            let alpha_bar = |i: usize| {
+                let time = i as f64 / train_steps as f64;
+                let cos = libm::cos((time + 0.008) / 1.008 * FRAC_PI_2);
+                cos * cos
+            };
+            (0..train_steps)
+                .map(|i| (1.0 - alpha_bar(i + 1) / alpha_bar(i)).min(0.999))
+                .collect()
+        }
+        NoiseScheduleName::Sigmoid => linspace(-6.0, 6.0, train_steps)
+            .map(|x| BETA_START + (BETA_END - BETA_START) * crate::numeric::logistic(x))
+            .collect(),
+    })
+}
+
+/// `count` numbers from `start` to `end`, both included (only `start` if `count` is 1).
+pub(crate) fn linspace(start: f64, end: f64, count: usize) -> impl Iterator<Item = f64> {
+    let step = (end - start) / count.saturating_sub(1).max(1) as f64;
+    (0..count).map(move |i| {
+        if i > 0 && i + 1 == count {
+            end
+        } else {
+            start + i as f64 * step
+        }
+    })
+}

@@ -1,0 +1,5 @@
+//! Steps of the samplers.
+
+mod ancestral;
+
+pub use ancestral::ancestral_step;

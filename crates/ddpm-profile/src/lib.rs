@@ -1,1 +1,13 @@
-//! ELBO profiles: additive sufficient statistics from which every cost table is rebuilt.
+//! ELBO profiles.
+mod chebyshev;
+mod column;
+mod error;
+mod layout;
+mod measure;
+mod pchip;
+mod statistics;
+mod vecmath;
+
+pub use error::{Error, Result};
+pub use layout::ProfileLayout;
+pub use statistics::{Block, PointStatistics};

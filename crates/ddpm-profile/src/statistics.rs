@@ -1,0 +1,368 @@
+//! The sufficient statistics of the evidence lower bound: of one image at one timestep, and summed over a block of images.
+//!
+//! With e = x0 - xhat0 and v the learned variance fraction, both per pixel, one (image, timestep) is reduced to means over
+//! its pixels:
+//! - e^2, v, v^2, and the smallest and largest v;
+//! - H(lambda) = mean(e^{-v lambda} - 1 + v lambda) and F(lambda) = mean(e^2 e^{-v lambda}) at Chebyshev points of lambda:
+//!   the interior term of the edge (t, s) under a learned variance is 1/2 \[H(lambda) + (SNR_s - SNR_t) F(lambda)\] at
+//!   lambda = log((1 - abar_t)/(1 - abar_s)) (Nichol & Dhariwal 2021, eq. 15, put into Watson et al. 2021, eq. 17);
+//! - the decoder term, minus log of the discretised Gaussian, on a grid of log-variances: once with the same variance for every
+//!   pixel, once with the learned one.
+//!
+//! All of them are linear in the images (the extremes of v are merged as extremes), so blocks and shards add.
+
+use crate::{
+    error::{Error, Result},
+    layout::ProfileLayout,
+    measure::{Bins, learned_columns, learned_decoder, scalar_decoder, sum, tiles},
+    vecmath::vectorized,
+};
+
+/// The largest |v| accepted. Trained networks stay near 0..=1.
+const LARGEST_V: f64 = 20.0;
+
+/// The statistics of one image at one timestep, means over its dimensions, in nats where they are likelihoods.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointStatistics {
+    pub(crate) moments: Moments,
+    /// H at the layout's lambdas; empty when the variance is not learned.
+    pub(crate) excess: Vec<f64>,
+    /// F at the layout's lambdas; empty when the variance is not learned.
+    pub(crate) weighted: Vec<f64>,
+    /// Decoder term on the layout's grid, one variance for all pixels.
+    pub(crate) scalar_decoder: Vec<f64>,
+    /// Decoder term on the layout's grid, learned variance; empty when the variance is not learned.
+    pub(crate) learned_decoder: Vec<f64>,
+}
+
+/// The plain moments of one timestep.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) mse: f64,
+    pub(crate) v_mean: f64,
+    pub(crate) v_square: f64,
+    pub(crate) v_min: f64,
+    pub(crate) v_max: f64,
+}
+
+impl PointStatistics {
+    /// Mean over dimensions of (x0 - xhat0)^2.
+    pub fn mse(&self) -> f64 {
+        self.moments.mse
+    }
+
+    /// Nothing yet, in the shape of `layout` at one timestep.
+    fn zero(layout: &ProfileLayout, timestep_index: usize) -> Self {
+        let grid = layout.point(timestep_index).grid.count;
+        Self {
+            moments: Moments {
+                mse: 0.0,
+                v_mean: 0.0,
+                v_square: 0.0,
+                v_min: if layout.learned() { f64::INFINITY } else { 0.0 },
+                v_max: if layout.learned() {
+                    f64::NEG_INFINITY
+                } else {
+                    0.0
+                },
+            },
+            excess: vec![0.0; layout.column_len()],
+            weighted: vec![0.0; layout.column_len()],
+            scalar_decoder: vec![0.0; grid],
+            learned_decoder: vec![0.0; if layout.learned() { grid } else { 0 }],
+        }
+    }
+
+    pub(crate) fn accumulate(&mut self, other: &Self) {
+        self.moments.mse += other.moments.mse;
+        self.moments.v_mean += other.moments.v_mean;
+        self.moments.v_square += other.moments.v_square;
+        self.moments.v_min = self.moments.v_min.min(other.moments.v_min);
+        self.moments.v_max = self.moments.v_max.max(other.moments.v_max);
+        let columns = [
+            (&mut self.excess, &other.excess),
+            (&mut self.weighted, &other.weighted),
+            (&mut self.scalar_decoder, &other.scalar_decoder),
+            (&mut self.learned_decoder, &other.learned_decoder),
+        ];
+        for (mine, theirs) in columns {
+            for (a, b) in mine.iter_mut().zip(theirs) {
+                *a += b;
+            }
+        }
+    }
+
+    pub(crate) fn scale(&mut self, factor: f64) {
+        self.moments.mse *= factor;
+        self.moments.v_mean *= factor;
+        self.moments.v_square *= factor;
+        let columns = self.excess.iter_mut().chain(&mut self.weighted);
+        let decoders = self
+            .scalar_decoder
+            .iter_mut()
+            .chain(&mut self.learned_decoder);
+        for value in columns.chain(decoders) {
+            *value *= factor;
+        }
+    }
+
+    /// Whether the lengths are those of `layout`.
+    fn fits(&self, layout: &ProfileLayout, timestep_index: usize) -> bool {
+        let grid = layout.point(timestep_index).grid.count;
+        self.excess.len() == layout.column_len()
+            && self.weighted.len() == layout.column_len()
+            && self.scalar_decoder.len() == grid
+            && self.learned_decoder.len() == if layout.learned() { grid } else { 0 }
+    }
+}
+
+impl ProfileLayout {
+    /// Reduces one image at one timestep to its statistics.
+    ///
+    /// `x0`: the image in \[-1, 1\], `xhat0`: its reconstruction from x_t (clipped or not, as the profile says), `v`: the
+    /// learned fraction (output + 1) / 2 of each pixel, when the layout is learned; all of the same length D.
+    /// Pure: call it from as many threads as there are images.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if lengths differ, the index is out of range or `v` is missing; [`Error::Value`] for numbers that
+    /// are not finite or a |v| above 20.
+    pub fn measure(
+        &self,
+        timestep_index: usize,
+        x0: &[f64],
+        xhat0: &[f64],
+        v: Option<&[f64]>,
+    ) -> Result<PointStatistics> {
+        let dims = x0.len();
+        check_inputs(self, timestep_index, x0, xhat0, v)?;
+        let point = self.point(timestep_index);
+        let mut statistics = PointStatistics::zero(self, timestep_index);
+        vectorized(|| {
+            let squares = tiles(x0.iter().zip(xhat0).map(|(a, b)| (a - b) * (a - b)), 0.0);
+            let moments = &mut statistics.moments;
+            moments.mse = sum(&squares);
+            let bins = Bins::new(x0, xhat0);
+            scalar_decoder(&bins, point, &mut statistics.scalar_decoder);
+            if let Some(v) = v.filter(|_| self.learned()) {
+                let v_tiles = tiles(v.iter().copied(), 0.0);
+                moments.v_mean = sum(&v_tiles);
+                moments.v_square = sum(&tiles(v.iter().map(|v| v * v), 0.0));
+                moments.v_min = v.iter().copied().fold(f64::INFINITY, f64::min);
+                moments.v_max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                learned_columns(
+                    &v_tiles,
+                    &squares,
+                    &point.lambdas,
+                    &mut statistics.excess,
+                    &mut statistics.weighted,
+                );
+                learned_decoder(&bins, v, point, &mut statistics.learned_decoder);
+            }
+        });
+        statistics.scale(1.0 / dims as f64);
+        Ok(statistics)
+    }
+}
+
+fn check_inputs(
+    layout: &ProfileLayout,
+    timestep_index: usize,
+    x0: &[f64],
+    xhat0: &[f64],
+    v: Option<&[f64]>,
+) -> Result<()> {
+    check_index(layout, timestep_index)?;
+    let length = |field: &str, expected: usize, found: usize| Error::Length {
+        field: field.into(),
+        expected,
+        found,
+    };
+    if x0.is_empty() {
+        return Err(length("x0", 1, 0));
+    }
+    if xhat0.len() != x0.len() {
+        return Err(length("xhat0", x0.len(), xhat0.len()));
+    }
+    let t = layout.timesteps()[timestep_index];
+    let value = |field: &str, expected: &'static str, found: f64| Error::Value {
+        field: format!("{field} at t = {t}"),
+        expected,
+        found,
+    };
+    for (field, values) in [("x0", x0), ("xhat0", xhat0)] {
+        // 1e100: the squares must stay finite.
+        if let Some(&found) = values.iter().find(|a| a.is_nan() || a.abs() > 1e100) {
+            return Err(value(field, "finite values", found));
+        }
+    }
+    if layout.learned() {
+        let v = v.unwrap_or(&[]);
+        if v.len() != x0.len() {
+            return Err(length("v", x0.len(), v.len()));
+        }
+        if let Some(&found) = v.iter().find(|a| a.is_nan() || a.abs() > LARGEST_V) {
+            return Err(value("v", "a fraction within -20..=20", found));
+        }
+    }
+    Ok(())
+}
+
+fn check_index(layout: &ProfileLayout, timestep_index: usize) -> Result<()> {
+    let count = layout.timesteps().len();
+    if timestep_index < count {
+        Ok(())
+    } else {
+        Err(Error::Length {
+            field: format!("timesteps up to index {timestep_index}"),
+            expected: timestep_index + 1,
+            found: count,
+        })
+    }
+}
+
+/// Sums over the images of one block: the unit that shards own and that uncertainty is estimated from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    id: u64,
+    images: u64,
+    x0_mean_square: f64,
+    points: Vec<PointStatistics>,
+    /// How many images each timestep has seen.
+    counts: Vec<u64>,
+}
+
+impl Block {
+    /// An empty block, number `id` within 0..total_blocks of its run.
+    pub fn new(layout: &ProfileLayout, id: u64) -> Self {
+        let timesteps = layout.timesteps().len();
+        Self {
+            id,
+            images: 0,
+            x0_mean_square: 0.0,
+            points: (0..timesteps)
+                .map(|i| PointStatistics::zero(layout, i))
+                .collect(),
+            counts: vec![0; timesteps],
+        }
+    }
+
+    /// A block read from a file; every timestep has seen every image.
+    pub(crate) fn from_sums(
+        id: u64,
+        images: u64,
+        x0_mean_square: f64,
+        points: Vec<PointStatistics>,
+    ) -> Self {
+        let counts = vec![images; points.len()];
+        Self {
+            id,
+            images,
+            x0_mean_square,
+            points,
+            counts,
+        }
+    }
+
+    /// The block's number in its run.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The number of images that [`Block::add_image`] has counted.
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Adds the statistics of one image at one evaluated timestep. Callers add images in their fixed order, so that sums
+    /// come out the same to the last bit.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the index or the statistics do not belong to the layout of this block.
+    pub fn add(&mut self, timestep_index: usize, statistics: &PointStatistics) -> Result<()> {
+        let count = self.points.len();
+        let Some(sums) = self.points.get_mut(timestep_index) else {
+            return Err(Error::Length {
+                field: format!("timesteps up to index {timestep_index}"),
+                expected: timestep_index + 1,
+                found: count,
+            });
+        };
+        let lengths = |p: &PointStatistics| (p.excess.len(), p.scalar_decoder.len());
+        if lengths(sums) != lengths(statistics) {
+            return Err(Error::Length {
+                field: format!("decoder column of timestep index {timestep_index}"),
+                expected: sums.scalar_decoder.len(),
+                found: statistics.scalar_decoder.len(),
+            });
+        }
+        sums.accumulate(statistics);
+        self.counts[timestep_index] += 1;
+        Ok(())
+    }
+
+    /// Counts one image, whose mean over dimensions of x0^2 the prior term needs.
+    pub fn add_image(&mut self, x0_mean_square: f64) {
+        self.images += 1;
+        self.x0_mean_square += x0_mean_square;
+    }
+
+    pub(crate) fn x0_mean_square(&self) -> f64 {
+        self.x0_mean_square
+    }
+
+    pub(crate) fn points(&self) -> &[PointStatistics] {
+        &self.points
+    }
+
+    /// Checks that the block is whole and belongs to `layout`.
+    pub(crate) fn check(&self, layout: &ProfileLayout) -> Result<()> {
+        let wrong = |expected: String, found: String| Error::Block {
+            id: self.id,
+            expected,
+            found,
+        };
+        let timesteps = layout.timesteps();
+        if self.points.len() != timesteps.len() {
+            return Err(wrong(
+                format!("{} timesteps", timesteps.len()),
+                format!("{}", self.points.len()),
+            ));
+        }
+        for (i, (point, &count)) in self.points.iter().zip(&self.counts).enumerate() {
+            let t = timesteps[i];
+            if count != self.images {
+                return Err(wrong(
+                    format!("statistics of {} images at t = {t}", self.images),
+                    format!("{count}"),
+                ));
+            }
+            if !point.fits(layout, i) {
+                return Err(wrong(
+                    format!("columns of this layout at t = {t}"),
+                    "columns of another one".into(),
+                ));
+            }
+            if !(point.is_finite() && self.x0_mean_square.is_finite()) {
+                return Err(wrong(
+                    format!("finite statistics at t = {t}"),
+                    "a number that is not".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PointStatistics {
+    fn is_finite(&self) -> bool {
+        let m = &self.moments;
+        let moments = [m.mse, m.v_mean, m.v_square, m.v_min, m.v_max];
+        let columns = self.excess.iter().chain(&self.weighted);
+        let decoders = self.scalar_decoder.iter().chain(&self.learned_decoder);
+        moments
+            .iter()
+            .chain(columns)
+            .chain(decoders)
+            .all(|a| a.is_finite())
+    }
+}

@@ -1,0 +1,316 @@
+//! Direct evaluation: the bits per dimension of images along one path, term by term.
+//!
+//! `-ELBO = prior_KL(t_K) + decoder(t_1) + sum over k >= 2 of L(t_k, t_{k-1})` (Watson et al. 2021, eq. 9), every term
+//! computed from the pixels by [`ddpm_core::edge_nll`]. Nothing here knows of profiles: this is the route that a
+//! schedule found through one is checked against.
+//!
+//! An image's terms depend on the seed, its index in the data set and the path alone. The noise of an edge `(t, s)`
+//! is that of `t`, as in profiling, so that both see the same `x_t`.
+
+use ddpm_core::{
+    Denoiser, NoiseSchedule, Path, StepVariance, Transition, edge_nll, gaussian_nll,
+    learned_log_variance, nats_to_bits, prior_kl, respaced_decoder_log_variance,
+};
+
+use crate::data::{ImageSet, check_indices};
+use crate::error::{Error, Result};
+use crate::forward::{Estimate, ForwardProcess, Noise, Point, mean_square};
+use crate::path_variance::{PathVariance, StepChoice};
+use crate::progress::Progress;
+
+/// How the last step, to clean data, is scored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PathDecoder {
+    /// Discretised Gaussian with the clipped posterior variance of the respaced chain (Ho et al. 2020): under the
+    /// learned variance interpolated by `v`, under explicit log-variances their first entry. A path of one step has
+    /// no second node, and this is [`Marginal`](Self::Marginal) there.
+    Respaced,
+    /// Discretised Gaussian with `sigma^2 = 1 - alpha_bar_{t_1}`.
+    Marginal,
+    /// Discretised Gaussian with this `log sigma^2`.
+    LogVariance(f64),
+    /// Continuous Gaussian density with the variance of [`Respaced`](Self::Respaced). With a bin width, the density
+    /// times that width, which approximates the probability of a discretised value.
+    Gaussian {
+        /// Width of a bin in the units of the data (2/255 for 8-bit images in [-1, 1]).
+        bin_width: Option<f64>,
+    },
+    /// Not scored: the edge to clean data contributes no term.
+    None,
+}
+
+/// What to evaluate.
+#[derive(Clone, Debug)]
+pub struct BitsPerDimPlan<'a> {
+    /// The path.
+    pub path: Path,
+    /// Variance of the steps.
+    pub variance: PathVariance,
+    /// Convention of the last step.
+    pub decoder: PathDecoder,
+    /// Indices of the images in the data set, in the order of the results.
+    pub images: Vec<usize>,
+    /// The noise.
+    pub noise: Noise<'a>,
+    /// Whether estimates of x0 are clamped to [-1, 1].
+    pub clip_denoised: bool,
+    /// Evaluate only the edges that start at these t, each a node of the path.
+    pub only: Option<Vec<usize>>,
+    /// Images per network call; 0 for what the network likes. Changes no result.
+    pub batch: usize,
+}
+
+/// The term of one edge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeTerm {
+    /// Where the edge starts.
+    pub t: usize,
+    /// Where it ends; 0 for the decoder.
+    pub s: usize,
+    /// Bits per dimension of every image.
+    pub bits_per_dim: Vec<f64>,
+}
+
+/// Every term of every image, in bits per dimension.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BitsPerDim {
+    /// The edges evaluated, in ascending t.
+    pub terms: Vec<EdgeTerm>,
+    /// `prior_KL(t_K)` of every image.
+    pub prior: Vec<f64>,
+    /// The sum of all terms and the prior of every image; `None` if only some edges were evaluated.
+    pub total: Option<Vec<f64>>,
+}
+
+/// Evaluates the terms of `plan.path` on `plan.images`.
+///
+/// # Errors
+/// When the schedule, the images, the labels, the noise or the variances do not fit the network and the path; when the
+/// network fails; when `progress` asks to stop.
+pub fn bits_per_dim(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &BitsPerDimPlan<'_>,
+    progress: &dyn Progress,
+) -> Result<BitsPerDim> {
+    let process = ForwardProcess::new(
+        denoiser,
+        schedule,
+        data,
+        plan.noise,
+        plan.clip_denoised,
+        plan.batch,
+    )?;
+    check(denoiser, schedule, data, plan)?;
+    let edges = edges(schedule, plan);
+
+    let n = plan.images.len();
+    let points: Vec<Point> = edges
+        .iter()
+        .enumerate()
+        .flat_map(|(term, edge)| {
+            let t = edge.transition.t;
+            let rows = plan.images.iter().enumerate();
+            rows.map(move |(row, &image)| Point {
+                row,
+                image,
+                t,
+                term,
+            })
+        })
+        .collect();
+    progress.start(points.len() as u64);
+    let nats = process.map(&points, progress, |point, estimate| {
+        edges[point.term].nats(&estimate)
+    })?;
+    progress.finish();
+
+    let mut image = vec![0.0; data.dims()];
+    let prior: Vec<f64> = plan
+        .images
+        .iter()
+        .map(|&i| {
+            data.read_image(i, &mut image);
+            nats_to_bits(prior_kl(schedule, plan.path.end(), mean_square(&image)))
+        })
+        .collect();
+    let terms: Vec<EdgeTerm> = edges
+        .iter()
+        .zip(nats.chunks(n))
+        .map(|(edge, nats)| EdgeTerm {
+            t: edge.transition.t,
+            s: edge.transition.s,
+            bits_per_dim: nats.iter().copied().map(nats_to_bits).collect(),
+        })
+        .collect();
+    let total = plan.only.is_none().then(|| {
+        (0..n)
+            .map(|i| terms.iter().map(|term| term.bits_per_dim[i]).sum::<f64>() + prior[i])
+            .collect()
+    });
+    Ok(BitsPerDim {
+        terms,
+        prior,
+        total,
+    })
+}
+
+fn check(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &BitsPerDimPlan<'_>,
+) -> Result<()> {
+    if plan.images.is_empty() {
+        return Err(Error::request("images", "expected at least one image"));
+    }
+    check_indices("images", &plan.images, data.len())?;
+    let train_steps = schedule.train_steps();
+    if plan.path.end() > train_steps {
+        return Err(Error::request(
+            "path",
+            format!(
+                "expected timesteps up to {train_steps}, found {}",
+                plan.path.end()
+            ),
+        ));
+    }
+    plan.variance
+        .check(&plan.path, denoiser.learns_variance())?;
+    if let Noise::Given(noise) = plan.noise {
+        let [c, h, w] = data.shape();
+        let expected = [plan.images.len(), c, h, w];
+        if noise.shape() != expected {
+            return Err(Error::request(
+                "noise",
+                format!(
+                    "expected shape {expected:?} (like the images), found {:?}",
+                    noise.shape()
+                ),
+            ));
+        }
+    }
+    if let PathDecoder::LogVariance(x) = plan.decoder
+        && !x.is_finite()
+    {
+        return Err(Error::request(
+            "decoder",
+            format!("expected a finite log-variance, found {x}"),
+        ));
+    }
+    if let PathDecoder::Gaussian {
+        bin_width: Some(width),
+    } = plan.decoder
+        && !(width > 0.0 && width.is_finite())
+    {
+        return Err(Error::request(
+            "decoder",
+            format!("expected a positive bin width, found {width}"),
+        ));
+    }
+    let nodes = &plan.path.nodes()[1..];
+    match plan.only.iter().flatten().find(|t| !nodes.contains(t)) {
+        None => Ok(()),
+        Some(t) => Err(Error::request(
+            "terms",
+            format!("expected timesteps of the path {}, found {t}", plan.path),
+        )),
+    }
+}
+
+/// One edge with all that its term needs beside the estimate.
+struct Edge {
+    transition: Transition,
+    choice: StepChoice,
+    /// `log btilde` of the respaced chain, for the learned decoder.
+    respaced: f64,
+    density: Density,
+}
+
+#[derive(Clone, Copy)]
+enum Density {
+    Discretised,
+    /// With what to subtract in nats.
+    Continuous {
+        log_bin_width: f64,
+    },
+}
+
+/// The edges to evaluate, in ascending t.
+fn edges(schedule: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
+    let nodes = plan.path.nodes();
+    let respaced = respaced_decoder_log_variance(schedule, nodes[1], nodes.get(2).copied());
+    let wanted = |t: usize| plan.only.as_ref().is_none_or(|only| only.contains(&t));
+    let scored = |s: usize| s > 0 || plan.decoder != PathDecoder::None;
+    plan.path
+        .edges()
+        .enumerate()
+        .filter(|&(_, (t, s))| wanted(t) && scored(s))
+        .map(|(k, (t, s))| {
+            let transition = schedule.transition(t, s);
+            let choice = match (s, plan.decoder) {
+                (0, PathDecoder::Marginal) => {
+                    StepChoice::LogVariance(respaced_decoder_log_variance(schedule, t, None))
+                }
+                (0, PathDecoder::LogVariance(x)) => StepChoice::LogVariance(x),
+                (0, _) => plan.variance.decoder(respaced),
+                _ => plan.variance.interior(k, &transition),
+            };
+            let density = match plan.decoder {
+                PathDecoder::Gaussian { bin_width } => Density::Continuous {
+                    log_bin_width: bin_width.map_or(0.0, f64::ln),
+                },
+                _ => Density::Discretised,
+            };
+            Edge {
+                transition,
+                choice,
+                respaced,
+                density,
+            }
+        })
+        .collect()
+}
+
+impl Edge {
+    /// The term of one image, in nats per dimension.
+    fn nats(&self, estimate: &Estimate<'_>) -> f64 {
+        let variance = self.choice.with_v(estimate.v);
+        match (self.transition.s, self.density) {
+            (0, Density::Continuous { log_bin_width }) => {
+                self.continuous_decoder(variance, estimate) - log_bin_width
+            }
+            _ => edge_nll(
+                &self.transition,
+                self.respaced,
+                variance,
+                estimate.x0,
+                estimate.xhat0,
+            ),
+        }
+    }
+
+    fn continuous_decoder(&self, variance: StepVariance<'_>, estimate: &Estimate<'_>) -> f64 {
+        let squares = estimate
+            .x0
+            .iter()
+            .zip(estimate.xhat0)
+            .map(|(x, e)| (x - e).powi(2));
+        let sum: f64 = match variance {
+            StepVariance::LogVariance(log_variance) => {
+                squares.map(|e2| gaussian_nll(e2, log_variance)).sum()
+            }
+            StepVariance::Learned(v) => squares
+                .zip(v)
+                .map(|(e2, &v)| {
+                    gaussian_nll(
+                        e2,
+                        learned_log_variance(v, self.transition.log_beta, self.respaced),
+                    )
+                })
+                .sum(),
+        };
+        sum / estimate.x0.len() as f64
+    }
+}

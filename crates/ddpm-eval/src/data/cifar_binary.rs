@@ -1,0 +1,101 @@
+//! CIFAR-10 as binary files: records of 3073 bytes, one label and then the 32x32 planes of red, green and blue.
+//!
+//! Layout: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+
+use std::path::{Path, PathBuf};
+
+use super::image_set::Pixels;
+use super::{ImageSet, Split};
+use crate::error::{Error, Result};
+
+/// `[C, H, W]` of CIFAR-10.
+pub(crate) const SHAPE: [usize; 3] = [3, 32, 32];
+/// Pixels of an image.
+pub(crate) const DIMS: usize = 3 * 32 * 32;
+/// Number of classes; labels are below it.
+pub(crate) const CLASSES: usize = 10;
+const RECORD: usize = 1 + DIMS;
+
+/// The files of a split, with what follows the batch name (`.bin` or nothing).
+pub(crate) fn batch_names(split: Split, suffix: &str) -> Vec<String> {
+    match split {
+        Split::Train => (1..=5).map(|i| format!("data_batch_{i}{suffix}")).collect(),
+        Split::Test => vec![format!("test_batch{suffix}")],
+    }
+}
+
+/// Whether a folder holds any batch of this layout.
+pub(crate) fn is_folder(folder: &Path) -> bool {
+    has_batches(folder, ".bin")
+}
+
+/// Whether any CIFAR-10 batch file with this suffix lies in the folder.
+pub(crate) fn has_batches(folder: &Path, suffix: &str) -> bool {
+    [Split::Train, Split::Test]
+        .into_iter()
+        .flat_map(|split| batch_names(split, suffix))
+        .any(|name| folder.join(name).is_file())
+}
+
+/// The paths of a split's files; the first that is missing is an error.
+pub(crate) fn batch_paths(folder: &Path, split: Split, suffix: &str) -> Result<Vec<PathBuf>> {
+    batch_names(split, suffix)
+        .into_iter()
+        .map(|name| {
+            let path = folder.join(&name);
+            match path.is_file() {
+                true => Ok(path),
+                false => Err(Error::MissingSplit {
+                    path: folder.to_owned(),
+                    split,
+                    expected: format!("the file {name}"),
+                }),
+            }
+        })
+        .collect()
+}
+
+/// Reads the split of a folder.
+pub(crate) fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
+    let paths = batch_paths(folder, split, ".bin")?;
+    read_files(&format!("cifar10-{split}"), &paths).map(ImageSet::with_named_split)
+}
+
+/// Reads files one after the other.
+pub(crate) fn read_files(name: &str, paths: &[PathBuf]) -> Result<ImageSet> {
+    let mut pixels = Vec::new();
+    let mut labels = Vec::new();
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
+        if bytes.is_empty() || bytes.len() % RECORD != 0 {
+            return Err(Error::CifarLength {
+                path: path.clone(),
+                length: bytes.len() as u64,
+            });
+        }
+        pixels.reserve(bytes.len());
+        for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
+            labels.push(check_label(path, i, usize::from(record[0]))?);
+            pixels.extend_from_slice(&record[1..]);
+        }
+    }
+    Ok(ImageSet::from_parts(
+        name,
+        SHAPE,
+        Pixels::Bytes(pixels),
+        Some(labels),
+    ))
+}
+
+/// A label that CIFAR-10 has.
+pub(crate) fn check_label(path: &Path, record: usize, label: usize) -> Result<usize> {
+    if label < CLASSES {
+        return Ok(label);
+    }
+    Err(Error::field(
+        path,
+        format!("label of image {record}"),
+        format!("a class below {CLASSES}"),
+        label.to_string(),
+    ))
+}

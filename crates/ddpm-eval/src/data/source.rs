@@ -1,0 +1,158 @@
+//! From a path to an [`ImageSet`]: which layout it is and which split of it to read.
+//!
+//! How the split is found, first match wins:
+//! 1. A **file** is one set; it is used for either split.
+//! 2. A **folder with CIFAR-10 batches** (directly, or in the `cifar-10-batches-bin` or `cifar-10-batches-py`
+//!    folder that the archives unpack to): train is the five `data_batch_N` files, test is `test_batch`.
+//! 3. A folder with a `train` or a `test` in it (a subfolder, or `train.npz`, `train.safetensors`, `train.bin`):
+//!    the one that is asked for has to be there.
+//! 4. A **folder of PNG files** is one set; it is used for either split.
+//!
+//! In cases 1 and 4 train and test are the same images: [`ImageSet::split_is_named`] is false then, so that
+//! callers can say that a result was tested on what it was chosen on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{ImageSet, cifar_binary, cifar_pickle, npz, png_folder, safetensors_file};
+use crate::error::{Error, Result};
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// The images that schedules and variances are chosen on.
+    Train,
+    /// The images that they are scored on.
+    Test,
+}
+
+impl Split {
+    /// `train` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "train" => Ok(Self::Train),
+            "test" => Ok(Self::Test),
+            _ => Err(Error::request(
+                "split",
+                format!("expected train or test, found {s:?}"),
+            )),
+        }
+    }
+}
+
+/// Reads one split of the images at `path`; the module documentation tells how layout and split are found.
+///
+/// # Arguments
+/// `expected_shape`: the model's `[C, H, W]`; images of another size are an error that names both.
+///
+/// # Errors
+/// An unreadable path, an unknown layout, an empty folder, a missing split, a malformed file, images of different
+/// sizes or of a size other than `expected_shape`. Each names the file, the field and what was expected.
+pub fn open(path: &Path, split: Split, expected_shape: Option<[usize; 3]>) -> Result<ImageSet> {
+    let set = read(path, split)?;
+    match expected_shape {
+        Some(expected) if expected != set.shape() => Err(Error::ImageSize {
+            path: path.to_owned(),
+            expected,
+            found: set.shape(),
+        }),
+        _ => Ok(set),
+    }
+}
+
+fn read(path: &Path, split: Split) -> Result<ImageSet> {
+    let kind = std::fs::metadata(path).map_err(|e| Error::read(path, e))?;
+    if !kind.is_dir() {
+        return read_file(path);
+    }
+    if let Some(set) = read_cifar(path, split)? {
+        return Ok(set);
+    }
+    let named = [Split::Train, Split::Test].map(|s| named_split(path, s));
+    if named.iter().any(Option::is_some) {
+        let [train, test] = named;
+        let found = match split {
+            Split::Train => train,
+            Split::Test => test,
+        };
+        return match found {
+            Some(part) if part.is_dir() => read_folder(&part, split),
+            Some(part) => read_file(&part),
+            None => Err(Error::MissingSplit {
+                path: path.to_owned(),
+                split,
+                expected: format!(
+                    "a subfolder {split}, or {split}.npz, {split}.safetensors or {split}.bin"
+                ),
+            }),
+        }
+        .map(ImageSet::with_named_split);
+    }
+    read_folder(path, split)
+}
+
+/// The subfolder or file that holds a split by name.
+fn named_split(folder: &Path, split: Split) -> Option<PathBuf> {
+    let subfolder = folder.join(split.name());
+    if subfolder.is_dir() {
+        return Some(subfolder);
+    }
+    ["npz", "safetensors", "bin"]
+        .into_iter()
+        .map(|extension| folder.join(split.name()).with_extension(extension))
+        .find(|file| file.is_file())
+}
+
+/// A CIFAR-10 folder in either layout; `None` if it is neither.
+fn read_cifar(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
+    for candidate in [
+        folder.to_owned(),
+        folder.join("cifar-10-batches-bin"),
+        folder.join("cifar-10-batches-py"),
+    ] {
+        if cifar_binary::is_folder(&candidate) {
+            return cifar_binary::read_folder(&candidate, split).map(Some);
+        }
+        if cifar_pickle::is_folder(&candidate) {
+            return cifar_pickle::read_folder(&candidate, split).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A folder without named splits in it.
+fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
+    match read_cifar(folder, split)? {
+        Some(set) => Ok(set),
+        None => png_folder::read(folder),
+    }
+}
+
+fn read_file(path: &Path) -> Result<ImageSet> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("npz") => npz::read(path),
+        Some("safetensors") => safetensors_file::read(path),
+        Some("bin") => cifar_binary::read_files("cifar10-file", &[path.to_owned()]),
+        _ => Err(Error::UnknownFormat {
+            path: path.to_owned(),
+        }),
+    }
+}

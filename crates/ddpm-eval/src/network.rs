@@ -1,0 +1,108 @@
+//! One call of the network, with everything checked that a faulty one could get wrong.
+
+use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Prediction};
+use ndarray::ArrayView4;
+
+use crate::data::ImageSet;
+use crate::error::{Error, Result};
+
+/// The batch size to use: what was asked for, or the network's favourite if that is 0.
+pub(crate) fn batch_size(asked: usize, denoiser: &dyn Denoiser) -> usize {
+    match asked {
+        0 => denoiser.preferred_batch().max(1),
+        n => n,
+    }
+}
+
+/// The schedule is as long as the one the network was trained with.
+pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &NoiseSchedule) -> Result<()> {
+    let (expected, found) = (denoiser.train_steps(), schedule.train_steps());
+    match expected == found {
+        true => Ok(()),
+        false => Err(Error::request(
+            "noise schedule",
+            format!("expected {expected} timesteps (the model's), found {found}"),
+        )),
+    }
+}
+
+/// The labels to feed: one per image for a class-conditional network, none for any other.
+pub(crate) fn labels_for<'a>(
+    denoiser: &dyn Denoiser,
+    data: &'a ImageSet,
+) -> Result<Option<&'a [usize]>> {
+    let Some(classes) = denoiser.num_classes() else {
+        return Ok(None);
+    };
+    match data.labels() {
+        Some(labels) => check_labels(labels, classes).map(|()| Some(labels)),
+        None => Err(Error::request(
+            "labels",
+            format!(
+                "the model is conditional on {classes} classes and the images have no labels; \
+                 expected labels in the data or one class for all of them"
+            ),
+        )),
+    }
+}
+
+/// Every label below the number of classes.
+pub(crate) fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
+    match labels.iter().find(|&&label| label >= classes) {
+        None => Ok(()),
+        Some(label) => Err(Error::request(
+            "labels",
+            format!("expected labels below {classes} (the model's classes), found {label}"),
+        )),
+    }
+}
+
+/// Calls the network and refuses an output of another shape or one that is not finite.
+///
+/// `names[b]` tells which image row `b` is, for the message.
+pub(crate) fn predict(
+    denoiser: &dyn Denoiser,
+    x: ArrayView4<'_, f32>,
+    t: &[usize],
+    labels: Option<&[usize]>,
+    names: impl Fn(usize) -> String,
+) -> Result<Prediction> {
+    let prediction = denoiser.predict(x.view(), t, labels)?;
+    let fault = |problem: String| Err(DenoiserError::new(problem).into());
+    if prediction.variance.is_some() != denoiser.learns_variance() {
+        return fault(
+            "the network says that it learns its variance and returns none, or the reverse"
+                .to_owned(),
+        );
+    }
+    for (what, output) in [
+        ("output", Some(&prediction.mean)),
+        ("variance", prediction.variance.as_ref()),
+    ] {
+        let Some(output) = output else { continue };
+        if output.dim() != x.dim() {
+            return fault(format!(
+                "the network's {what} has shape {:?}: expected {:?}",
+                output.shape(),
+                x.shape()
+            ));
+        }
+        for (b, image) in output.outer_iter().enumerate() {
+            if image.iter().any(|x| !x.is_finite()) {
+                return fault(format!(
+                    "the network's {what} for {} at timestep {} is not finite",
+                    names(b),
+                    t[b]
+                ));
+            }
+        }
+    }
+    Ok(prediction)
+}
+
+/// `v = (raw + 1) / 2`, the learned variance's place between its two bounds.
+pub(crate) fn read_v<'a>(raw: impl Iterator<Item = &'a f32>, dst: &mut [f64]) {
+    for (v, &raw) in dst.iter_mut().zip(raw) {
+        *v = 0.5 * (f64::from(raw) + 1.0);
+    }
+}

@@ -1,0 +1,31 @@
+//! How a long run tells what it has done, and is told to stop.
+
+/// Watches a long run. Everything is counted in network evaluations of one image, from which a rate and a time to
+/// completion follow.
+///
+/// Called from worker threads; the counts are exact, their order is not.
+pub trait Progress: Sync {
+    /// The run begins and will make `total` network evaluations (those of a resumed part are not counted).
+    fn start(&self, total: u64);
+
+    /// `n` more network evaluations are done.
+    fn advance(&self, n: u64);
+
+    /// The run is complete.
+    fn finish(&self);
+
+    /// Whether the run should stop at the next batch, with [`Error::Interrupted`](crate::Error::Interrupted).
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// No reports, no interruption.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn start(&self, _total: u64) {}
+    fn advance(&self, _n: u64) {}
+    fn finish(&self) {}
+}

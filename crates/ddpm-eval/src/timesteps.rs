@@ -1,0 +1,148 @@
+//! Which timesteps a profile evaluates when it cannot evaluate all of them.
+
+use ddpm_core::NoiseSchedule;
+
+/// Below this log-SNR nothing happens: half of a long cosine schedule lies there.
+const LEAST_LOG_SNR: f64 = -7.0;
+/// The first timesteps carry the decoder and the steepest part of every curve.
+const ALWAYS_FIRST: usize = 16;
+
+/// `count` timesteps of `1..=T`, ascending: always `1..=16`, `T - 1` and `T`, the others evenly over log-SNR clipped
+/// at -7.
+///
+/// At least the timesteps that are always there, at most all `T`.
+///
+/// Where timesteps are further apart in log-SNR than an even spacing would have them, all are taken, and the spacing
+/// of the rest is narrowed until the count is exact.
+pub fn timesteps_for(schedule: &NoiseSchedule, count: usize) -> Vec<usize> {
+    let last = schedule.train_steps();
+    let always = |t: usize| t <= ALWAYS_FIRST || t + 1 >= last;
+    let candidates: Vec<usize> = (1..=last).filter(|&t| !always(t)).collect();
+    let forced = last - candidates.len();
+    let chosen = count.saturating_sub(forced).min(candidates.len());
+
+    let widths: Vec<f64> = candidates
+        .iter()
+        .map(|&t| log_snr_width(schedule, t))
+        .collect();
+    let density = even_density(&widths, chosen);
+    // Error diffusion: a timestep is taken each time the accumulated weight passes a half.
+    let mut taken = Vec::with_capacity(forced + chosen);
+    let (mut accumulated, mut so_far) = (0.0, 0);
+    for (&t, &width) in candidates.iter().zip(&widths) {
+        accumulated += (density * width).min(1.0);
+        // The last candidates make up for rounding in either direction.
+        if so_far < chosen && accumulated >= so_far as f64 + 0.5 {
+            taken.push(t);
+            so_far += 1;
+        }
+    }
+    for &t in candidates.iter().rev() {
+        if so_far == chosen {
+            break;
+        }
+        if !taken.contains(&t) {
+            taken.push(t);
+            so_far += 1;
+        }
+    }
+    taken.extend((1..=last).filter(|&t| always(t)));
+    taken.sort_unstable();
+    taken
+}
+
+/// How much of the clipped log-SNR axis timestep `t` stands for: half the distance between its neighbours. Never
+/// quite zero, so that the flat part is used up last and evenly.
+fn log_snr_width(schedule: &NoiseSchedule, t: usize) -> f64 {
+    let clipped = |t: usize| schedule.log_snr(t).max(LEAST_LOG_SNR);
+    let range = clipped(1) - clipped(schedule.train_steps());
+    let floor = 1e-6 * range.max(1.0) / schedule.train_steps() as f64;
+    (0.5 * (clipped(t - 1) - clipped(t + 1))).max(floor)
+}
+
+/// The density at which the sum of `min(1, density * width)` is `count`, by bisection of its logarithm.
+fn even_density(widths: &[f64], count: usize) -> f64 {
+    if count >= widths.len() {
+        return f64::INFINITY;
+    }
+    let total = |log_density: f64| -> f64 {
+        widths
+            .iter()
+            .map(|w| (log_density.exp() * w).min(1.0))
+            .sum()
+    };
+    let (mut low, mut high) = (-80.0, 80.0);
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        match total(middle) < count as f64 {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    high.exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ddpm_core::NoiseScheduleName;
+
+    #[test]
+    fn the_count_is_exact_and_the_ends_are_there() {
+        for (name, train_steps) in [
+            (NoiseScheduleName::Cosine, 4000),
+            (NoiseScheduleName::Linear, 1000),
+        ] {
+            let schedule = NoiseSchedule::named(name, train_steps).unwrap();
+            for count in (18..400).chain([train_steps - 1, train_steps, train_steps + 1]) {
+                let timesteps = timesteps_for(&schedule, count);
+                assert_eq!(timesteps.len(), count.min(train_steps), "{count}");
+                assert!(timesteps.windows(2).all(|w| w[0] < w[1]), "{timesteps:?}");
+                assert!(timesteps[..16].iter().copied().eq(1..=16));
+                assert!(timesteps.ends_with(&[train_steps - 1, train_steps]));
+            }
+        }
+    }
+
+    #[test]
+    fn at_least_the_ones_that_are_always_there() {
+        let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).unwrap();
+        assert_eq!(timesteps_for(&schedule, 0).len(), 18);
+        for train_steps in [1, 2, 17, 18, 19] {
+            let betas = vec![0.1; train_steps];
+            let schedule = NoiseSchedule::from_betas(&betas).unwrap();
+            let expected: Vec<usize> = (1..=train_steps).collect();
+            assert_eq!(timesteps_for(&schedule, 19), expected);
+        }
+    }
+
+    #[test]
+    fn even_over_clipped_log_snr() {
+        let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).unwrap();
+        let timesteps = timesteps_for(&schedule, 118);
+        let clipped: Vec<f64> = timesteps
+            .iter()
+            .map(|&t| schedule.log_snr(t).max(-7.0))
+            .collect();
+        // Between the timesteps that are always there, the gaps vary by no more than the grid of timesteps allows.
+        let inner = &clipped[16..116];
+        let gaps: Vec<f64> = inner.windows(2).map(|w| w[0] - w[1]).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        for (i, gap) in gaps.iter().enumerate() {
+            let t = timesteps[16 + i];
+            let grid = schedule.log_snr(t) - schedule.log_snr(t + 1);
+            assert!(
+                (gap - mean).abs() < 2.0 * grid + 1e-3,
+                "t = {t}: gap {gap}, mean {mean}, grid {grid}"
+            );
+        }
+        // The flat part gets none of them.
+        assert!(
+            timesteps
+                .iter()
+                .filter(|&&t| schedule.log_snr(t) < -7.5)
+                .count()
+                <= 3
+        );
+    }
+}

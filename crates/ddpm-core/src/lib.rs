@@ -25,11 +25,11 @@
 //!
 //! # Example
 //!
-//! The cost of sampling in four steps instead of a thousand, for data whose optimal denoiser is known:
+//! What four steps cost instead of a thousand, for data whose optimal denoiser is known:
 //!
 //! ```
 //! use ddpm_core::{
-//!     GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, Stride, VarianceKind,
+//!     GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, PathSpec, VarianceKind,
 //! };
 //! use ndarray::Array3;
 //!
@@ -40,14 +40,17 @@
 //!     Array3::from_elem((3, 8, 8), 0.25),
 //!     Parameterization::Epsilon,
 //! )?;
-//! let interior = |stride: Stride| -> ddpm_core::Result<f64> {
-//!     let path = stride.path(&schedule)?;
-//!     path.edges()
-//!         .filter(|&(_, s)| s > 0)
+//! // The bound on -log p(x_0), in nats per dimension.
+//! let bound = |path: &str| -> ddpm_core::Result<f64> {
+//!     let path = path.parse::<PathSpec>()?.resolve(&schedule, false)?;
+//!     let terms: ddpm_core::Result<f64> = path
+//!         .edges()
 //!         .map(|edge| model.term(edge, VarianceKind::FixedSmall))
-//!         .sum()
+//!         .sum();
+//!     Ok(terms? + model.prior(path.end()))
 //! };
-//! assert!(interior(Stride::Quadratic(4))? > interior(Stride::All)?);
+//! assert!(bound("1,10,100,1000")? > bound("all")?);
+//! assert!(bound("all")? > model.entropy());
 //! # Ok::<(), ddpm_core::Error>(())
 //! ```
 

@@ -1,1 +1,31 @@
-//! Diffusion UNets on candle and strict checkpoint readers.
+//! Diffusion UNets on candle, and strict checkpoint readers.
+//!
+//! A file becomes a [`Checkpoint`] (named tensors, untrusted input), a checkpoint becomes a [`UNet`] (architecture
+//! inferred from the weights, every key used, every shape checked), and a UNet becomes a [`UNetDenoiser`], which the
+//! rest of the project uses through `ddpm_core::Denoiser` only. What weights cannot tell comes from [`ModelOptions`],
+//! `model.json` beside the file, or a preset; [`ModelConfig`] remembers which.
+//!
+//! ```no_run
+//! use ddpm_model::{Checkpoint, ModelOptions, UNet, UNetDenoiser};
+//!
+//! # fn main() -> ddpm_model::Result<()> {
+//! let checkpoint = Checkpoint::open("model.pt".as_ref())?;
+//! let options = ModelOptions { num_heads: Some(4), ..ModelOptions::default() };
+//! let unet = UNet::load(&checkpoint, &options)?;
+//! let denoiser = UNetDenoiser::new(unet, &options)?;
+//! # let _ = denoiser;
+//! # Ok(())
+//! # }
+//! ```
+
+mod checkpoint;
+mod config;
+mod denoiser;
+mod error;
+mod unet;
+
+pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors};
+pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
+pub use denoiser::UNetDenoiser;
+pub use error::{Error, Result};
+pub use unet::UNet;

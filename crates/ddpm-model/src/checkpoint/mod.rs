@@ -1,0 +1,20 @@
+//! Checkpoint readers: PyTorch `.pt` (zip and legacy stream) and safetensors, and the writer.
+//!
+//! [`Checkpoint::open`] reads the whole file, hashes it, sniffs its format and returns a map from names to tensors.
+//! Files are untrusted: the pickle inside a `.pt` is read by a machine that knows no more of Python than dictionaries,
+//! tensors and storages and that never executes anything; every length and offset is checked against the file.
+
+mod file;
+mod legacy;
+mod pickle;
+mod read_error;
+mod safetensors_file;
+mod save;
+mod sniff;
+mod state_dict;
+mod tensor;
+mod torch_zip;
+
+pub use file::Checkpoint;
+pub use save::{Precision, save_safetensors};
+pub use tensor::{Tensor, TensorData};

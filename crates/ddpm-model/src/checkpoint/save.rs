@@ -1,0 +1,129 @@
+//! Writing weights as safetensors, without changing any of them.
+
+use std::borrow::Cow;
+
+use half::f16;
+use safetensors::tensor::{Dtype, View};
+
+use super::file::Checkpoint;
+use super::tensor::TensorData;
+use crate::{Error, Result};
+
+/// Floating-point format of a saved file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// 16-bit IEEE floats.
+    F16,
+    /// 32-bit IEEE floats.
+    F32,
+}
+
+impl Precision {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
+    fn dtype(self) -> Dtype {
+        match self {
+            Self::F16 => Dtype::F16,
+            Self::F32 => Dtype::F32,
+        }
+    }
+
+    /// Appends `value` to `bytes`, or returns false where rounding would change it.
+    fn push(self, value: f64, bytes: &mut Vec<u8>) -> bool {
+        let narrow = value as f32;
+        let exact = match self {
+            Self::F16 => {
+                let half = f16::from_f32(narrow);
+                bytes.extend(half.to_le_bytes());
+                half.to_f64()
+            }
+            Self::F32 => {
+                bytes.extend(narrow.to_le_bytes());
+                f64::from(narrow)
+            }
+        };
+        // Bits, so that -0 is kept; a NaN has no exact value in any format.
+        exact.to_bits() == value.to_bits() && !value.is_nan()
+    }
+}
+
+/// The bytes of a safetensors file that holds exactly the weights of `checkpoint`.
+///
+/// Names and shapes are kept; tensors are ordered as the format prefers, so that equal weights give equal bytes.
+///
+/// # Errors
+/// [`Error::NotRepresentable`] if some weight would change, [`Error::WrongType`] for tensors that are not
+/// floating-point.
+pub fn save_safetensors(checkpoint: &Checkpoint, precision: Precision) -> Result<Vec<u8>> {
+    let tensors = checkpoint
+        .tensors()
+        .iter()
+        .map(|(key, tensor)| {
+            let data = match tensor.data() {
+                TensorData::F32(values) => {
+                    encode(key, values.iter().map(|&v| f64::from(v)), precision)?
+                }
+                TensorData::F64(values) => encode(key, values.iter().copied(), precision)?,
+                TensorData::I64(_) => {
+                    return Err(Error::WrongType {
+                        key: key.clone(),
+                        found: tensor.element_type(),
+                    });
+                }
+            };
+            Ok((
+                key,
+                Encoded {
+                    dtype: precision.dtype(),
+                    shape: tensor.shape(),
+                    data,
+                },
+            ))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(tensors, None).map_err(|error| Error::Save(error.to_string()))
+}
+
+fn encode(key: &str, values: impl Iterator<Item = f64>, precision: Precision) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for value in values {
+        if !precision.push(value, &mut bytes) {
+            return Err(Error::NotRepresentable {
+                key: key.to_owned(),
+                value,
+                precision: precision.name(),
+            });
+        }
+    }
+    Ok(bytes)
+}
+
+struct Encoded<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    data: Vec<u8>,
+}
+
+impl View for Encoded<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}

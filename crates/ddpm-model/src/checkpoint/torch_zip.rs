@@ -1,0 +1,137 @@
+//! PyTorch's zip format (release 1.6 and newer).
+//!
+//! `NAME/data.pkl` holds the object, `NAME/data/KEY` the raw bytes of each storage, `NAME/byteorder` (newer releases)
+//! the byte order. Entries are stored, never compressed.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{Cursor as IoCursor, Read};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::pickle::{Cursor, read_pickle};
+use super::read_error::{ReadError, ReadResult};
+use super::state_dict::{self, StateDict};
+
+type Archive<'a> = ZipArchive<IoCursor<&'a [u8]>>;
+
+/// Reads a whole zip file.
+pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
+    let mut archive = ZipArchive::new(IoCursor::new(bytes)).map_err(|error| {
+        ReadError::Truncated(format!(
+            "it starts as a zip file and the directory at its end cannot be read ({error})"
+        ))
+    })?;
+    let prefix = prefix(&archive)?;
+    let mut reader = EntryReader {
+        budget: bytes.len(),
+        archive: &mut archive,
+    };
+    if let Some(order) = reader.optional(&format!("{prefix}byteorder"))?
+        && order != b"little"
+    {
+        return Err(ReadError::Damaged(
+            "it was written on a big-endian machine, which is not supported".into(),
+        ));
+    }
+    let data = reader.required(&format!("{prefix}data.pkl"))?;
+    let object = read_pickle(&mut Cursor::new(&data))?;
+    let entries = state_dict::entries(&object)?;
+
+    let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
+    for (_, tensor) in &entries {
+        let storage = &tensor.storage;
+        if storages.contains_key(storage.key.as_str()) {
+            continue;
+        }
+        let name = format!("{prefix}data/{}", storage.key);
+        let contents = reader.required(&name)?;
+        if storage.len.checked_mul(storage.element.size()) != Some(contents.len()) {
+            return Err(ReadError::Damaged(format!(
+                "its entry {name} has {} bytes, expected {} elements of {} bytes",
+                contents.len(),
+                storage.len,
+                storage.element.size()
+            )));
+        }
+        storages.insert(&storage.key, contents);
+    }
+    state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
+        let storage = &tensor.storage;
+        match storages.get(storage.key.as_str()) {
+            Some(contents)
+                if contents.len() == storage.len.saturating_mul(storage.element.size()) =>
+            {
+                Ok(Cow::Borrowed(contents.as_slice()))
+            }
+            _ => Err(ReadError::Damaged(format!(
+                "storage {} is used with two lengths",
+                storage.key
+            ))),
+        }
+    })
+}
+
+/// The folder of the archive, with its slash: whatever stands before `data.pkl`.
+fn prefix(archive: &Archive<'_>) -> ReadResult<String> {
+    let mut prefixes = archive.file_names().filter_map(|name| {
+        name.strip_suffix("data.pkl")
+            .filter(|prefix| prefix.is_empty() || prefix.ends_with('/'))
+    });
+    match (prefixes.next(), prefixes.next()) {
+        (Some(prefix), None) => Ok(prefix.to_owned()),
+        (Some(_), Some(_)) => Err(ReadError::Damaged("it has two entries data.pkl".into())),
+        (None, _) => {
+            let mut names: Vec<&str> = archive.file_names().collect();
+            names.sort_unstable();
+            Err(ReadError::NotACheckpoint(match names.first() {
+                Some(first) => format!("a zip file without data.pkl (it holds {first}, ...)"),
+                None => "an empty zip file".into(),
+            }))
+        }
+    }
+}
+
+/// Reads entries and keeps count, so that overlapping entries cannot multiply a small file.
+struct EntryReader<'a, 'b> {
+    archive: &'b mut Archive<'a>,
+    /// Bytes that may still be read: no more than the file has.
+    budget: usize,
+}
+
+impl EntryReader<'_, '_> {
+    fn required(&mut self, name: &str) -> ReadResult<Vec<u8>> {
+        self.optional(name)?
+            .ok_or_else(|| ReadError::Damaged(format!("its entry {name} is missing")))
+    }
+
+    fn optional(&mut self, name: &str) -> ReadResult<Option<Vec<u8>>> {
+        let bad = |what: &dyn std::fmt::Display| {
+            ReadError::Damaged(format!("its entry {name} cannot be read ({what})"))
+        };
+        let entry = match self.archive.by_name(name) {
+            Ok(entry) => entry,
+            Err(ZipError::FileNotFound) => return Ok(None),
+            Err(error) => return Err(bad(&error)),
+        };
+        if entry.compression() != zip::CompressionMethod::Stored {
+            return Err(bad(&"it is compressed; PyTorch stores its entries"));
+        }
+        let size = usize::try_from(entry.size())
+            .ok()
+            .filter(|&size| size <= self.budget)
+            .ok_or_else(|| bad(&"it is larger than the file"))?;
+        self.budget -= size;
+        let mut contents = Vec::with_capacity(size);
+        // One byte more than announced, so that a wrong size is seen.
+        entry
+            .take(size as u64 + 1)
+            .read_to_end(&mut contents)
+            .map_err(|error| bad(&error))?;
+        if contents.len() != size {
+            return Err(bad(&format!("it has {} bytes, not {size}", contents.len())));
+        }
+        Ok(Some(contents))
+    }
+}

@@ -1,0 +1,277 @@
+//! Architecture from names and shapes.
+//!
+//! Every value that several tensors show is put to a vote, and a block's kind is told by any of its keys: then one
+//! missing or misshapen tensor does not change the inferred network, and strict loading names exactly that tensor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::architecture::Architecture;
+use crate::checkpoint::Tensor;
+use crate::{Error, Result};
+
+/// No image has more than 2^16 pixels on a side.
+const MOST_LEVELS: usize = 17;
+
+/// Infers the hyperparameters of improved-diffusion's `UNetModel` from its state dict.
+///
+/// # Errors
+/// [`Error::MissingKey`] or [`Error::Architecture`] if no such network can have these names and shapes.
+pub(super) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> {
+    let shapes = Shapes(tensors);
+    let model_channels = vote([
+        shapes.get("time_embed.0.weight", 1),
+        quarter(shapes.get("time_embed.0.weight", 0)),
+        quarter(shapes.get("time_embed.0.bias", 0)),
+        quarter(shapes.get("time_embed.2.weight", 0)),
+        quarter(shapes.get("time_embed.2.weight", 1)),
+        quarter(shapes.get("time_embed.2.bias", 0)),
+        shapes.get("input_blocks.0.0.weight", 0),
+        shapes.get("input_blocks.0.0.bias", 0),
+    ])
+    .filter(|&channels| channels > 0)
+    .ok_or_else(|| Error::MissingKey {
+        key: "time_embed.0.weight".into(),
+        expected: "[4 * model_channels, model_channels]".into(),
+    })?;
+    let in_channels = positive(
+        shapes.get("input_blocks.0.0.weight", 1),
+        "input_blocks.0.0.weight",
+        || format!("[{model_channels}, in_channels, 3, 3]"),
+    )?;
+    let out_channels = positive(
+        vote([shapes.get("out.2.weight", 0), shapes.get("out.2.bias", 0)]),
+        "out.2.weight",
+        || format!("[out_channels, {model_channels}, 3, 3]"),
+    )?;
+    if out_channels != in_channels && out_channels != 2 * in_channels {
+        return Err(contradiction(format!(
+            "the output has {out_channels} channels; expected {in_channels} as the image, or {} with a learned variance",
+            2 * in_channels
+        )));
+    }
+    let levels = levels(&shapes, model_channels)?;
+    Ok(Architecture {
+        in_channels,
+        model_channels,
+        out_channels,
+        num_res_blocks: levels.num_res_blocks,
+        attention_resolutions: levels.attention_resolutions,
+        channel_mult: levels.channel_mult,
+        conv_resample: levels.conv_resample,
+        num_classes: match shapes.get("label_emb.weight", 0) {
+            Some(0) => return Err(contradiction("label_emb.weight has no rows".into())),
+            classes => classes,
+        },
+        use_scale_shift_norm: levels.use_scale_shift_norm,
+    })
+}
+
+/// What the blocks on the way down show.
+struct Levels {
+    num_res_blocks: usize,
+    attention_resolutions: Vec<usize>,
+    channel_mult: Vec<usize>,
+    conv_resample: bool,
+    use_scale_shift_norm: bool,
+}
+
+/// One block of `input_blocks`.
+enum Block {
+    Residual {
+        channels: usize,
+        attention: bool,
+    },
+    /// By convolution; else by pooling, which has no weights.
+    Downsample {
+        convolution: bool,
+    },
+}
+
+fn levels(shapes: &Shapes<'_>, model_channels: usize) -> Result<Levels> {
+    let last = shapes.last_input_block().ok_or_else(|| Error::MissingKey {
+        key: "input_blocks.1.0.in_layers.2.weight".into(),
+        expected: format!("[channels, {model_channels}, 3, 3]"),
+    })?;
+    let mut channel_mult: Vec<usize> = vec![];
+    let mut blocks_per_level = vec![0usize];
+    let mut attention: Vec<Option<bool>> = vec![None];
+    let mut downsamples = BTreeSet::new();
+    for index in 1..=last {
+        let level = blocks_per_level.len() - 1;
+        match shapes.input_block(index)? {
+            Block::Downsample { convolution } => {
+                downsamples.insert(convolution);
+                blocks_per_level.push(0);
+                attention.push(None);
+            }
+            Block::Residual {
+                channels,
+                attention: present,
+            } => {
+                let multiple = channels / model_channels;
+                if channels != multiple * model_channels || multiple == 0 {
+                    return Err(contradiction(format!(
+                        "input_blocks.{index} has {channels} channels, not a multiple of model_channels = {model_channels}"
+                    )));
+                }
+                if channel_mult.len() == level {
+                    channel_mult.push(multiple);
+                }
+                if channel_mult.get(level) != Some(&multiple) {
+                    return Err(contradiction(format!(
+                        "input_blocks.{index} has {channels} channels, unlike the blocks before it at the same resolution (residual blocks that change the resolution, as in guided-diffusion, are not supported)"
+                    )));
+                }
+                if *attention[level].get_or_insert(present) != present {
+                    return Err(contradiction(format!(
+                        "input_blocks.{index} and the blocks before it at the same resolution do not all have attention"
+                    )));
+                }
+                blocks_per_level[level] += 1;
+            }
+        }
+    }
+    let num_res_blocks = blocks_per_level[0];
+    if num_res_blocks == 0 || blocks_per_level.iter().any(|&n| n != num_res_blocks) {
+        return Err(contradiction(format!(
+            "the levels of input_blocks have {blocks_per_level:?} residual blocks, expected the same number in each"
+        )));
+    }
+    if blocks_per_level.len() > MOST_LEVELS {
+        return Err(contradiction(format!(
+            "input_blocks have {} levels, expected at most {MOST_LEVELS}",
+            blocks_per_level.len()
+        )));
+    }
+    if downsamples.len() > 1 {
+        return Err(contradiction(
+            "some levels are downsampled by convolution and some without weights".into(),
+        ));
+    }
+    Ok(Levels {
+        num_res_blocks,
+        attention_resolutions: attention
+            .iter()
+            .enumerate()
+            .filter(|(_, present)| **present == Some(true))
+            .map(|(level, _)| 1 << level)
+            .collect(),
+        channel_mult,
+        // A single level never changes its resolution: improved-diffusion's default.
+        conv_resample: downsamples.first().copied().unwrap_or(true),
+        use_scale_shift_norm: shapes.use_scale_shift_norm(last)?,
+    })
+}
+
+struct Shapes<'a>(&'a BTreeMap<String, Tensor>);
+
+impl Shapes<'_> {
+    /// Length of one axis of a tensor.
+    fn get(&self, key: &str, axis: usize) -> Option<usize> {
+        self.0.get(key)?.shape().get(axis).copied()
+    }
+
+    /// Whether any key starts with `prefix`.
+    fn any(&self, prefix: &str) -> bool {
+        self.0
+            .range(prefix.to_owned()..)
+            .next()
+            .is_some_and(|(key, _)| key.starts_with(prefix))
+    }
+
+    /// Highest index of a block on the way down, if there is one after the first convolution.
+    fn last_input_block(&self) -> Option<usize> {
+        self.0
+            .keys()
+            .filter_map(|key| {
+                let (index, _) = key.strip_prefix("input_blocks.")?.split_once('.')?;
+                index.parse().ok()
+            })
+            .max()
+            // An absurd index would make the loop over blocks endless.
+            .filter(|&last| last > 0 && last < self.0.len())
+    }
+
+    fn input_block(&self, index: usize) -> Result<Block> {
+        let block = format!("input_blocks.{index}.");
+        if !self.any(&block) {
+            return Ok(Block::Downsample { convolution: false });
+        }
+        if self.any(&format!("{block}0.op.")) {
+            return Ok(Block::Downsample { convolution: true });
+        }
+        let channels = self
+            .block_channels(&format!("{block}0"))
+            .ok_or_else(|| contradiction(format!("input_blocks.{index} is no residual block")))?;
+        Ok(Block::Residual {
+            channels,
+            attention: self.any(&format!("{block}1.")),
+        })
+    }
+
+    /// Output channels of the residual block under `prefix`.
+    fn block_channels(&self, prefix: &str) -> Option<usize> {
+        let get = |key: &str, axis| self.get(&format!("{prefix}.{key}"), axis);
+        vote([
+            get("in_layers.2.weight", 0),
+            get("in_layers.2.bias", 0),
+            get("out_layers.0.weight", 0),
+            get("out_layers.0.bias", 0),
+            get("out_layers.3.weight", 0),
+            get("out_layers.3.weight", 1),
+            get("out_layers.3.bias", 0),
+        ])
+    }
+
+    /// Whether the timestep projections have two rows per channel.
+    fn use_scale_shift_norm(&self, last: usize) -> Result<bool> {
+        let rows_per_channel = (1..=last).flat_map(|index| {
+            let prefix = format!("input_blocks.{index}.0");
+            let channels = self.block_channels(&prefix);
+            ["weight", "bias"].map(|name| {
+                let rows = self.get(&format!("{prefix}.emb_layers.1.{name}"), 0)?;
+                channels
+                    .filter(|&channels| channels > 0 && rows % channels == 0)
+                    .map(|channels| rows / channels)
+            })
+        });
+        match vote(rows_per_channel) {
+            Some(1) => Ok(false),
+            Some(2) => Ok(true),
+            _ => Err(contradiction(
+                "the timestep projections (emb_layers.1) have neither one nor two rows per channel"
+                    .into(),
+            )),
+        }
+    }
+}
+
+/// The most frequent value; the smallest of equally frequent ones.
+fn vote(values: impl IntoIterator<Item = Option<usize>>) -> Option<usize> {
+    let mut counts = BTreeMap::new();
+    for value in values.into_iter().flatten() {
+        *counts.entry(value).or_insert(0usize) += 1;
+    }
+    counts
+        .into_iter()
+        .rev()
+        .max_by_key(|&(_, count)| count)
+        .map(|(value, _)| value)
+}
+
+fn quarter(value: Option<usize>) -> Option<usize> {
+    value.filter(|value| value % 4 == 0).map(|value| value / 4)
+}
+
+fn positive(value: Option<usize>, key: &str, expected: impl Fn() -> String) -> Result<usize> {
+    value
+        .filter(|&value| value > 0)
+        .ok_or_else(|| Error::MissingKey {
+            key: key.into(),
+            expected: expected(),
+        })
+}
+
+fn contradiction(detail: String) -> Error {
+    Error::Architecture { detail }
+}

@@ -1,0 +1,141 @@
+//! The UNet as a `ddpm_core::Denoiser`: timesteps t in 1..=T instead of the network's own time.
+
+use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Parameterization, Prediction};
+use ndarray::{Array4, ArrayView4, s};
+
+use crate::config::{Known, ModelConfig, ModelOptions};
+use crate::unet::UNet;
+use crate::{Error, Result};
+
+/// A UNet with its diffusion process.
+///
+/// Timestep t is fed to the network as (t - 1), or (t - 1) 1000 / T where it was trained with rescaled timesteps,
+/// computed in f32 as in improved-diffusion.
+pub struct UNetDenoiser {
+    unet: UNet,
+    noise_schedule: NoiseSchedule,
+    /// What (t - 1) is multiplied by.
+    time_scale: f32,
+}
+
+impl UNetDenoiser {
+    /// Completes the network with T, the noise schedule and the timestep rescaling; values in `options` override those
+    /// found when the network was loaded.
+    ///
+    /// # Errors
+    /// [`Error::MissingOption`] naming the first value that nobody gave (rescaling is not asked for where T = 1000, which
+    /// it leaves alone); [`Error::InvalidOption`] for impossible values; [`Error::Process`] if the schedule is.
+    pub fn new(mut unet: UNet, options: &ModelOptions) -> Result<Self> {
+        let config = unet.config().with_options(options)?;
+        let train_steps = require(
+            config.train_steps,
+            "the number of training timesteps",
+            "--train-steps T",
+            "train_steps",
+        )?;
+        let name = require(
+            config.noise_schedule,
+            "the noise schedule",
+            "--noise-schedule NAME",
+            "noise_schedule",
+        )?;
+        let rescale = match config.rescale_timesteps {
+            None if train_steps == 1000 => false,
+            known => require(
+                known,
+                "whether the network is fed rescaled timesteps",
+                "--rescale-timesteps true|false",
+                "rescale_timesteps",
+            )?,
+        };
+        unet.set_config(config);
+        Ok(Self {
+            unet,
+            noise_schedule: NoiseSchedule::named(name, train_steps)?,
+            time_scale: if rescale {
+                (1000.0 / train_steps as f64) as f32
+            } else {
+                1.0
+            },
+        })
+    }
+
+    /// The noise schedule that the network was trained with.
+    pub fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.noise_schedule
+    }
+
+    /// What the network is and where that is known from.
+    pub fn config(&self) -> &ModelConfig {
+        self.unet.config()
+    }
+
+    /// The network itself.
+    pub fn unet(&self) -> &UNet {
+        &self.unet
+    }
+
+    /// The time that the network is fed at timestep `t` in 1..=T.
+    pub fn network_time(&self, t: usize) -> f32 {
+        (t - 1) as f32 * self.time_scale
+    }
+}
+
+impl Denoiser for UNetDenoiser {
+    fn image_shape(&self) -> [usize; 3] {
+        let config = self.config();
+        let size = config.image_size.value;
+        [config.architecture.in_channels, size, size]
+    }
+
+    fn train_steps(&self) -> usize {
+        self.noise_schedule.train_steps()
+    }
+
+    fn parameterization(&self) -> Parameterization {
+        self.config().parameterization.value
+    }
+
+    fn learns_variance(&self) -> bool {
+        self.config().architecture.learns_variance()
+    }
+
+    fn num_classes(&self) -> Option<usize> {
+        self.config().architecture.num_classes
+    }
+
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> std::result::Result<Prediction, DenoiserError> {
+        self.check_inputs(x, t, labels)?;
+        let time: Vec<f32> = t.iter().map(|&t| self.network_time(t)).collect();
+        let output = self
+            .unet
+            .forward(x, &time, labels)
+            .map_err(|error: Error| DenoiserError::with_source("the network failed", error))?;
+        let channels = self.config().architecture.in_channels;
+        let part = |from| -> Array4<f32> {
+            output
+                .slice(s![.., from..from + channels, .., ..])
+                .to_owned()
+        };
+        Ok(Prediction {
+            mean: part(0),
+            variance: self.learns_variance().then(|| part(channels)),
+        })
+    }
+}
+
+fn require<T>(
+    known: Option<Known<T>>,
+    what: &'static str,
+    flag: &'static str,
+    key: &'static str,
+) -> Result<T> {
+    known
+        .map(|known| known.value)
+        .ok_or(Error::MissingOption { what, flag, key })
+}

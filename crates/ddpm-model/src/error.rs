@@ -1,0 +1,174 @@
+//! The error of this crate: what was expected, what was found, and what to do.
+
+use std::path::PathBuf;
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Everything that can go wrong between a checkpoint file and a prediction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to read the file.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file asked for.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// The file is none of the formats that hold weights.
+    #[error("{} is not a checkpoint: found {found}; expected a PyTorch .pt file (zip or legacy stream) or a .safetensors file that holds one plain state dict", path.display())]
+    NotACheckpoint {
+        /// The file asked for.
+        path: PathBuf,
+        /// What the file is instead.
+        found: String,
+    },
+
+    /// The file ends before its contents do.
+    #[error("{} is truncated: {detail}; copy or download it again", path.display())]
+    Truncated {
+        /// The file asked for.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+
+    /// The file has the right format and impossible contents.
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged {
+        /// The file asked for.
+        path: PathBuf,
+        /// What is impossible.
+        detail: String,
+    },
+
+    /// The pickle names a Python object that a state dict does not need.
+    #[error("{} is refused: its pickle asks for `{global}`, and only tensors, storages and dictionaries are read (nothing was executed)", path.display())]
+    ForbiddenGlobal {
+        /// The file asked for.
+        path: PathBuf,
+        /// `module name` as the pickle spells it.
+        global: String,
+    },
+
+    /// A weight that the architecture needs is absent.
+    #[error("missing key `{key}`: expected a tensor of shape {expected}")]
+    MissingKey {
+        /// Name in the state dict.
+        key: String,
+        /// Shape that the architecture gives it, as far as it is known.
+        expected: String,
+    },
+
+    /// The state dict holds tensors that no layer uses.
+    #[error("extra key{} {}: no layer of the inferred architecture uses {}",
+        if keys.len() == 1 { "" } else { "s" }, quote(keys), if keys.len() == 1 { "it" } else { "them" })]
+    ExtraKeys {
+        /// Their names, sorted.
+        keys: Vec<String>,
+    },
+
+    /// A weight has another shape than its layer.
+    #[error("wrong shape of key `{key}`: expected {expected:?}, found {found:?}")]
+    WrongShape {
+        /// Name in the state dict.
+        key: String,
+        /// Shape that the architecture gives it.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+
+    /// A weight is not made of floating-point numbers.
+    #[error("key `{key}` holds {found}, expected floating-point numbers")]
+    WrongType {
+        /// Name in the state dict.
+        key: String,
+        /// Element type in the file.
+        found: &'static str,
+    },
+
+    /// The weights are not those of an improved-diffusion UNet.
+    #[error("cannot infer an improved-diffusion UNet from the weights: {detail}")]
+    Architecture {
+        /// The first contradiction met.
+        detail: String,
+    },
+
+    /// Something that weights cannot tell was not given.
+    #[error(
+        "weights cannot tell {what}: give {flag}, or put \"{key}\" into model.json beside the checkpoint"
+    )]
+    MissingOption {
+        /// The value in words.
+        what: &'static str,
+        /// Command-line flag.
+        flag: &'static str,
+        /// Key of `model.json`.
+        key: &'static str,
+    },
+
+    /// An option contradicts the weights or itself.
+    #[error("invalid {key}: {detail}")]
+    InvalidOption {
+        /// Key of `model.json`, the flag in snake_case.
+        key: &'static str,
+        /// What was found and expected.
+        detail: String,
+    },
+
+    /// The `model.json` file cannot be used.
+    #[error("{}: {detail}", path.display())]
+    ModelFile {
+        /// The JSON file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+
+    /// A weight would change when stored at the precision asked for.
+    #[error(
+        "key `{key}` holds {value}, which {precision} cannot represent exactly; save at a higher precision"
+    )]
+    NotRepresentable {
+        /// Name in the state dict.
+        key: String,
+        /// The first value that would change.
+        value: f64,
+        /// Name of the precision.
+        precision: &'static str,
+    },
+
+    /// Weights could not be written in the asked format.
+    #[error("cannot save the weights: {0}")]
+    Save(String),
+
+    /// Images, timesteps or labels do not fit the network.
+    #[error("invalid network input: {0}")]
+    Input(String),
+
+    /// The tensor library failed; a bug unless memory ran out.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+
+    /// The diffusion process is impossible.
+    #[error(transparent)]
+    Process(#[from] ddpm_core::Error),
+}
+
+fn quote(keys: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = keys
+        .iter()
+        .take(SHOWN)
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if keys.len() > SHOWN {
+        text.push_str(&format!(" and {} more", keys.len() - SHOWN));
+    }
+    text
+}

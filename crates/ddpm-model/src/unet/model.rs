@@ -1,0 +1,135 @@
+//! The network for a batch.
+
+use candle_core::{Device, Tensor};
+use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
+
+use super::network::Network;
+use super::weights::Weights;
+use crate::checkpoint::Checkpoint;
+use crate::config::{ModelConfig, ModelOptions};
+use crate::{Error, Result};
+
+/// An improved-diffusion UNet with its weights.
+pub struct UNet {
+    config: ModelConfig,
+    parameters: usize,
+    network: Network,
+}
+
+impl UNet {
+    /// Builds the network that the weights describe, taking from `options`, `model.json` or a preset what they cannot
+    /// tell.
+    ///
+    /// # Errors
+    /// Those of [`ModelConfig::resolve`]; [`Error::MissingKey`], [`Error::ExtraKeys`] and [`Error::WrongShape`] where
+    /// weights and architecture differ.
+    pub fn load(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
+        let config = ModelConfig::resolve(checkpoint, options)?;
+        let weights = Weights::new(checkpoint.tensors());
+        let network = Network::load(&weights, &config)?;
+        weights.finish()?;
+        Ok(Self {
+            parameters: weights.parameters(),
+            config,
+            network,
+        })
+    }
+
+    /// What the network is and where that is known from.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    pub(crate) fn set_config(&mut self, config: ModelConfig) {
+        self.config = config;
+    }
+
+    /// Number of weights.
+    pub fn parameters(&self) -> usize {
+        self.parameters
+    }
+
+    /// The raw output `[B, out_channels, H, W]` for images `x` of shape `[B, in_channels, H, W]`.
+    ///
+    /// `network_time[b]` is the time as the network is fed (see [`crate::UNetDenoiser`] for timesteps); `labels[b]` is
+    /// the class of image `b`, to be given if and only if the network is class-conditional. An image's output is the
+    /// same to the bit whatever shares its batch and however many threads run.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if shapes, times or labels do not fit.
+    pub fn forward(
+        &self,
+        x: ArrayView4<'_, f32>,
+        network_time: &[f32],
+        labels: Option<&[usize]>,
+    ) -> Result<Array4<f32>> {
+        let (batch, channels, height, width) = x.dim();
+        self.check(x.dim(), network_time, labels)?;
+        let out_channels = self.config.architecture.out_channels;
+        let mut output = Array4::zeros((batch, out_channels, height, width));
+        for (index, mut slot) in output.axis_iter_mut(Axis(0)).enumerate() {
+            let image = contiguous(x.index_axis(Axis(0), index));
+            let image = Tensor::from_vec(image, (1, channels, height, width), &Device::Cpu)?;
+            let label = labels.map(|labels| labels[index]);
+            let result = self.network.forward(&image, network_time[index], label)?;
+            let values = result.flatten_all()?.to_vec1::<f32>()?;
+            for (slot, value) in slot.iter_mut().zip(values) {
+                *slot = value;
+            }
+        }
+        Ok(output)
+    }
+
+    fn check(
+        &self,
+        (batch, channels, height, width): (usize, usize, usize, usize),
+        network_time: &[f32],
+        labels: Option<&[usize]>,
+    ) -> Result<()> {
+        let architecture = &self.config.architecture;
+        let invalid = |detail: String| Err(Error::Input(detail));
+        if channels != architecture.in_channels {
+            return invalid(format!(
+                "images have {channels} channels, expected {}",
+                architecture.in_channels
+            ));
+        }
+        let multiple = architecture.size_multiple();
+        if height == 0 || width == 0 || height % multiple != 0 || width % multiple != 0 {
+            return invalid(format!(
+                "images are {height}x{width} pixels, expected multiples of {multiple}"
+            ));
+        }
+        if network_time.len() != batch {
+            return invalid(format!(
+                "{} timesteps for {batch} images, expected one for each",
+                network_time.len()
+            ));
+        }
+        if let Some(time) = network_time.iter().find(|time| !time.is_finite()) {
+            return invalid(format!("a timestep is {time}, expected a finite number"));
+        }
+        match (architecture.num_classes, labels) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => {
+                invalid("labels were given, and the network is not class-conditional".into())
+            }
+            (Some(classes), None) => invalid(format!(
+                "the network is class-conditional, expected a label below {classes} for each image"
+            )),
+            (Some(_), Some(labels)) if labels.len() != batch => invalid(format!(
+                "{} labels for {batch} images, expected one for each",
+                labels.len()
+            )),
+            (Some(classes), Some(labels)) => match labels.iter().find(|&&label| label >= classes) {
+                Some(label) => invalid(format!("label {label}, expected less than {classes}")),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+/// The values of one image in row-major order.
+fn contiguous(image: ArrayView3<'_, f32>) -> Vec<f32> {
+    image.iter().copied().collect()
+}

@@ -1,0 +1,106 @@
+//! Strict access to a state dict: every key used once, every shape checked.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::checkpoint::{Tensor, TensorData};
+use crate::{Error, Result};
+
+/// The tensors of a state dict, and which of them some layer has taken.
+pub(super) struct Weights<'a> {
+    tensors: &'a BTreeMap<String, Tensor>,
+    taken: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Weights<'a> {
+    pub(super) fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
+        Self {
+            tensors,
+            taken: RefCell::default(),
+        }
+    }
+
+    /// The part of the state dict under `prefix`.
+    pub(super) fn scope(&'a self, prefix: &str) -> Scope<'a> {
+        Scope {
+            weights: self,
+            prefix: format!("{prefix}."),
+        }
+    }
+
+    /// Number of weights taken so far.
+    pub(super) fn parameters(&self) -> usize {
+        let taken = self.taken.borrow();
+        taken.iter().map(|key| self.tensors[key].len()).sum()
+    }
+
+    /// Checks that no tensor is left.
+    ///
+    /// # Errors
+    /// [`Error::ExtraKeys`] naming those that no layer has taken.
+    pub(super) fn finish(&self) -> Result<()> {
+        let taken = self.taken.borrow();
+        let keys: Vec<String> = self
+            .tensors
+            .keys()
+            .filter(|key| !taken.contains(*key))
+            .cloned()
+            .collect();
+        if keys.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::ExtraKeys { keys })
+        }
+    }
+}
+
+/// The tensors of one layer.
+pub(super) struct Scope<'a> {
+    weights: &'a Weights<'a>,
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    /// The part under `prefix` inside this one.
+    pub(super) fn scope(&self, prefix: &str) -> Self {
+        Self {
+            weights: self.weights,
+            prefix: format!("{}{prefix}.", self.prefix),
+        }
+    }
+
+    /// Takes the tensor `name`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::MissingKey`], [`Error::WrongShape`], [`Error::WrongType`].
+    pub(super) fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let key = format!("{}{name}", self.prefix);
+        let tensor = self
+            .weights
+            .tensors
+            .get(&key)
+            .ok_or_else(|| Error::MissingKey {
+                key: key.clone(),
+                expected: format!("{shape:?}"),
+            })?;
+        if tensor.shape() != shape {
+            return Err(Error::WrongShape {
+                key,
+                expected: shape.to_vec(),
+                found: tensor.shape().to_vec(),
+            });
+        }
+        let values = match tensor.data() {
+            TensorData::F32(values) => values.clone(),
+            TensorData::F64(values) => values.iter().map(|&value| value as f32).collect(),
+            TensorData::I64(_) => {
+                return Err(Error::WrongType {
+                    key,
+                    found: tensor.element_type(),
+                });
+            }
+        };
+        self.weights.taken.borrow_mut().insert(key);
+        Ok(values)
+    }
+}

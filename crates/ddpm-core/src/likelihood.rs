@@ -57,10 +57,15 @@ pub fn discretized_gaussian_nll(x0: f64, mean: f64, log_scale: f64) -> f64 {
     // sqrt(8 / pi): (1 + tanh(u)) / 2 is the logistic function of 2 u.
     const SLOPE: f64 = 1.595_769_121_605_730_7;
     const CUBIC: f64 = 0.044715;
+    const FLOOR: f64 = 1e-12;
     // Beyond this everything is saturated, and the cubes below would overflow.
     const STEEPEST: f64 = 1e90;
 
-    let inverse = libm::exp(-log_scale).min(STEEPEST);
+    // Comparisons and not `min` and `max`, which would hide a NaN.
+    let inverse = match libm::exp(-log_scale) {
+        steeper if steeper > STEEPEST => STEEPEST,
+        inverse => inverse,
+    };
     let centre = inverse * (x0 - mean);
     let half = inverse * HALF_BIN;
     let logit = |y: f64| SLOPE * y * (1.0 + CUBIC * y * y);
@@ -74,7 +79,11 @@ pub fn discretized_gaussian_nll(x0: f64, mean: f64, log_scale: f64) -> f64 {
         let difference = 2.0 * SLOPE * half * (1.0 + CUBIC * (3.0 * centre * centre + half * half));
         logistic(logit(centre + half)) * logistic(-logit(centre - half)) * -libm::expm1(-difference)
     };
-    -libm::log(probability.max(1e-12))
+    if probability < FLOOR {
+        -libm::log(FLOOR)
+    } else {
+        -libm::log(probability)
+    }
 }
 
 /// `-log N` of a continuous Gaussian: `1/2 [log(2 pi) + log_variance + sq_err / exp(log_variance)]`.
@@ -110,7 +119,7 @@ pub enum StepVariance<'a> {
 ///
 /// `decoder_log_posterior` is used at `s = 0` under a learned variance only, where `v` interpolates between it and
 /// `log(beta_{t|0})`; see [`respaced_decoder_log_variance`](crate::respaced_decoder_log_variance).
-/// Sums run in index order.
+/// Sums run in index order; NaN if there are no dimensions.
 ///
 /// # Panics
 ///

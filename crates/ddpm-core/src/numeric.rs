@@ -9,8 +9,8 @@
 pub(crate) fn kl_excess(r: f64) -> f64 {
     if r.abs() < SERIES_BOUND {
         kl_excess_series(r)
-    } else if r == f64::INFINITY {
-        r
+    } else if r.is_infinite() {
+        f64::INFINITY
     } else {
         r - 1.0 + libm::exp(-r)
     }
@@ -21,6 +21,8 @@ pub(crate) fn kl_excess_weighted(r: f64, weight: f64) -> f64 {
     let shrink = libm::exp(-r);
     if r.abs() < SERIES_BOUND {
         kl_excess_series(r) + weight * shrink
+    } else if r.is_infinite() {
+        f64::INFINITY
     } else {
         // One product, so that an overflow gives infinity even where the weight is 0.
         r - 1.0 + (1.0 + weight) * shrink
@@ -76,5 +78,61 @@ impl CompensatedSum {
 
     pub(crate) fn value(self) -> f64 {
         self.sum + self.compensation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excess_keeps_its_digits() {
+        // Correctly rounded, from 40-digit arithmetic.
+        let cases = [
+            (1e-8, 4.999999983333334e-17),
+            (-1e-8, 5.0000000166666667e-17),
+            (1e-3, 4.998333749916681e-07),
+            (0.249, 0.028579973384700395),
+            (-0.249, 0.03374203306981134),
+            (0.251, 0.029022371558957313),
+            (-0.251, 0.03431008433119532),
+            (11.6, 10.600009166087736),
+        ];
+        for (r, expected) in cases {
+            let found = kl_excess(r);
+            assert!(
+                (found / expected - 1.0).abs() < 1e-14,
+                "excess of {r}: {found:e}, expected {expected:e}"
+            );
+            assert_eq!(kl_excess_weighted(r, 0.0), found);
+        }
+        assert_eq!(kl_excess(0.0), 0.0);
+        assert_eq!(kl_excess(f64::INFINITY), f64::INFINITY);
+        assert_eq!(kl_excess(f64::NEG_INFINITY), f64::INFINITY);
+        assert_eq!(kl_excess_weighted(f64::NEG_INFINITY, 0.5), f64::INFINITY);
+        assert!(kl_excess(f64::NAN).is_nan());
+        assert!(kl_excess_weighted(f64::NAN, 0.5).is_nan());
+    }
+
+    #[test]
+    fn logarithm_of_the_complement_keeps_its_digits() {
+        // log(1 - exp(-1e-10)) and log(1 - exp(-40)).
+        let small = log_one_minus_exp(-1e-10);
+        assert!((small - (1e-10_f64.ln() - 0.5e-10)).abs() < 1e-14);
+        let large = log_one_minus_exp(-40.0);
+        assert!((large / -(-40.0_f64).exp() - 1.0).abs() < 1e-15);
+        assert_eq!(log_one_minus_exp(0.0), f64::NEG_INFINITY);
+        assert_eq!(log_one_minus_exp(f64::NEG_INFINITY), 0.0);
+    }
+
+    #[test]
+    fn compensated_sums_lose_nothing_small() {
+        let mut sum = CompensatedSum::default();
+        for term in [1.0, 1e100, 1.0, -1e100] {
+            sum.add(term);
+        }
+        assert_eq!(sum.value(), 2.0);
+        sum.add(f64::NEG_INFINITY);
+        assert_eq!(sum.value(), f64::NEG_INFINITY);
     }
 }

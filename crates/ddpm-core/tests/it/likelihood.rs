@@ -183,6 +183,22 @@ fn decoder_is_clamped_and_never_nan() {
 }
 
 #[test]
+fn what_is_not_a_number_stays_visible() {
+    for x0 in [-1.0, 0.0, 1.0] {
+        assert!(discretized_gaussian_nll(x0, f64::NAN, -2.0).is_nan());
+        assert!(discretized_gaussian_nll(x0, 0.0, f64::NAN).is_nan());
+    }
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 100).unwrap();
+    for s in [0, 20] {
+        let step = schedule.transition(50, s);
+        let fixed = StepVariance::LogVariance(-1.0);
+        assert!(edge_nll(&step, -1.0, fixed, &[0.0], &[f64::NAN]).is_nan());
+        let learned = StepVariance::Learned(&[f64::NAN]);
+        assert!(edge_nll(&step, -1.0, learned, &[0.0], &[0.0]).is_nan());
+    }
+}
+
+#[test]
 fn discretized_decoder_tends_to_the_density() {
     // With wide scales a bin holds its width, 2/255, times the density.
     let (x0, mean, log_variance) = (0.1, 0.15, -4.0);

@@ -1,7 +1,7 @@
 //! The terms of the negative evidence lower bound, in nats per dimension.
 //!
 //! For a path, `-ELBO = prior_KL(t_K) + decoder(t_1) + sum over k >= 2 of L(t_k, t_{k-1})`
-//! (Watson et al. 2021, eq. 9). The model replaces `x_0` by its estimate in the posterior mean, so that an
+//! (Watson et al. 2021, eq. 16 and 17). The model replaces `x_0` by its estimate in the posterior mean, so that an
 //! interior term depends on the data through the squared error of that estimate alone.
 
 use crate::numeric::{kl_excess, kl_excess_weighted, logistic};

@@ -7,7 +7,7 @@ use crate::{NoiseSchedule, Path};
 ///
 /// The forward transition is `q(x_t | x_s) = N(sqrt(alpha) x_s, beta I)` and the posterior
 /// `q(x_s | x_t, x_0) = N(coef_x0 x_0 + coef_xt x_t, posterior_variance I)`
-/// (Ho et al. 2020, eq. 6 and 7, for any pair of timesteps). Made by [`NoiseSchedule::transition`].
+/// (Watson et al. 2021, eq. 13 and 14; Ho et al. 2020, eq. 6 and 7, for any pair of timesteps). Made by [`NoiseSchedule::transition`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {

@@ -35,6 +35,15 @@ impl ColumnGrid {
         Self::covering(low, marginal + 0.3)
     }
 
+    /// The grid that a file states; `None` if it is not a sensible one.
+    pub(crate) fn from_parts(first: i64, count: i64) -> Option<Self> {
+        let sensible = (STENCIL as i64..=4096).contains(&count) && first.abs() <= 10_000;
+        sensible.then_some(Self {
+            first,
+            count: count as usize,
+        })
+    }
+
     fn covering(low: f64, high: f64) -> Self {
         let first = (low / STEP).floor() as i64;
         let last = (high / STEP).ceil() as i64;
@@ -55,11 +64,18 @@ impl ColumnGrid {
         (self.argument(0), self.argument(self.count - 1))
     }
 
-    /// The column `values` at `log_variance`, taken as the nearest end outside the grid.
+    /// The column `values` at `log_variance`, continued as a straight line outside the grid.
     #[inline]
     pub(crate) fn interpolate(&self, values: &[f64], log_variance: f64) -> f64 {
         let last = (self.count - 1) as f64;
-        let position = (log_variance * (1.0 / STEP) - self.first as f64).clamp(0.0, last);
+        let position = log_variance * (1.0 / STEP) - self.first as f64;
+        if position < 0.0 {
+            return values[0] + position * (values[1] - values[0]);
+        }
+        if position > last {
+            let end = values[self.count - 1];
+            return end + (position - last) * (end - values[self.count - 2]);
+        }
         let begin = (position as usize)
             .saturating_sub(STENCIL / 2 - 1)
             .min(self.count - STENCIL);
@@ -134,7 +150,8 @@ mod tests {
         for (i, &y) in values.iter().enumerate() {
             assert!((grid.interpolate(&values, grid.argument(i)) - y).abs() < 1e-10);
         }
-        assert!((grid.interpolate(&values, low - 7.0) - values[0]).abs() < 1e-12);
+        let below = values[0] - 3.0 * (values[1] - values[0]);
+        assert!((grid.interpolate(&values, low - 3.0 * STEP) - below).abs() < 1e-10);
     }
 
     #[test]

@@ -45,6 +45,23 @@ pub(crate) struct Moments {
     pub(crate) v_max: f64,
 }
 
+impl Moments {
+    /// In the order of the file format.
+    pub(crate) fn to_array(self) -> [f64; 5] {
+        [self.mse, self.v_mean, self.v_square, self.v_min, self.v_max]
+    }
+
+    pub(crate) fn from_array([mse, v_mean, v_square, v_min, v_max]: [f64; 5]) -> Self {
+        Self {
+            mse,
+            v_mean,
+            v_square,
+            v_min,
+            v_max,
+        }
+    }
+}
+
 impl PointStatistics {
     /// Mean over dimensions of (x0 - xhat0)^2.
     pub fn mse(&self) -> f64 {
@@ -355,8 +372,7 @@ impl Block {
 
 impl PointStatistics {
     fn is_finite(&self) -> bool {
-        let m = &self.moments;
-        let moments = [m.mse, m.v_mean, m.v_square, m.v_min, m.v_max];
+        let moments = self.moments.to_array();
         let columns = self.excess.iter().chain(&self.weighted);
         let decoders = self.scalar_decoder.iter().chain(&self.learned_decoder);
         moments

@@ -1,0 +1,455 @@
+//! The file of a profile: safetensors, with one JSON document in the metadata.
+//!
+//! # Version 1
+//!
+//! The metadata has the single key `ddpm`, whose value is the compact JSON text of
+//! `{"format": "ddpm-elbo-profile", "version": 1, "provenance": {..}, "learned": .., "nodes": .., "checksum": ".."}`.
+//! One key keeps the bytes deterministic: the same profile always gives the same file.
+//! `checksum` is the SHA-256 of that JSON text with an empty checksum and of every tensor (name, type, shape, bytes) in the order
+//! of the names, each part preceded by its length.
+//!
+//! Tensors, with B blocks ascending by number, M evaluated timesteps, n nodes (h = n + 3 arguments per column) and G decoder
+//! grid points of all timesteps together:
+//!
+//! | name | type | shape | content |
+//! |---|---|---|---|
+//! | `log_alpha_bar` | F64 | \[T+1\] | the noise schedule, index t |
+//! | `timesteps` | U64 | \[M\] | the evaluated t |
+//! | `decoder_grid` | I64 | \[M, 2\] | first point (times 0.1 it is log sigma^2) and number of points |
+//! | `block_id`, `block_images` | U64 | \[B\] | number of the block, images in it |
+//! | `x0_mean_square` | F64 | \[B\] | sum over images of mean(x0^2) |
+//! | `moments` | F64 | \[B, M, 5\] | sums over images of e^2, v, v^2 (means over dimensions); smallest and largest v |
+//! | `excess`, `weighted` | F64 | \[B, M, h\] | sums over images of H and F; only when learned |
+//! | `decoder_scalar` | F64 | \[B, G\] | sums over images of the decoder term |
+//! | `decoder_learned` | F64 | \[B, G\] | the same with the learned variance; only when learned |
+//!
+//! A file is accepted only if writing it again gives the same bytes, so no byte of it can change unnoticed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ddpm_core::NoiseSchedule;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checksum::Checksum,
+    column::ColumnGrid,
+    error::{Error, Result},
+    layout::ProfileLayout,
+    profile::ElboProfile,
+    provenance::Provenance,
+    statistics::{Block, Moments, PointStatistics},
+};
+
+const FORMAT: &str = "ddpm-elbo-profile";
+const WHAT: &str = "profile";
+const METADATA_KEY: &str = "ddpm";
+/// The newest format version that this library reads, and the one it writes.
+const VERSION: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u64,
+    provenance: Provenance,
+    learned: bool,
+    nodes: usize,
+    checksum: String,
+}
+
+/// One tensor, owned.
+struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Tensor {
+    fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
+        Self::new(Dtype::F64, shape, values.map(f64::to_le_bytes))
+    }
+
+    fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
+        Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
+    }
+
+    fn i64(shape: &[usize], values: impl Iterator<Item = i64>) -> Self {
+        Self::new(Dtype::I64, shape, values.map(i64::to_le_bytes))
+    }
+
+    fn new(dtype: Dtype, shape: &[usize], words: impl Iterator<Item = [u8; 8]>) -> Self {
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            data: words.flatten().collect(),
+        }
+    }
+}
+
+impl ElboProfile {
+    /// The profile as the bytes of a file; equal profiles give equal bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let tensors = tensors_of(self);
+        let mut header = Header {
+            format: FORMAT.into(),
+            version: VERSION,
+            provenance: self.provenance().clone(),
+            learned: self.layout().learned(),
+            nodes: self.layout().nodes(),
+            checksum: String::new(),
+        };
+        let views = || {
+            tensors
+                .iter()
+                .map(|(name, t)| (*name, t.dtype, &t.shape[..], &t.data[..]))
+        };
+        header.checksum = checksum(&header, views());
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), json(&header))]);
+        let views = views().map(|(name, dtype, shape, data)| {
+            let view = TensorView::new(dtype, shape.to_vec(), data);
+            (
+                name,
+                view.expect("a tensor's bytes are made from its shape"),
+            )
+        });
+        safetensors::serialize(views, Some(metadata)).expect("the header of a profile is small")
+    }
+
+    /// Reads the bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::NotAProfile`] for anything that is not such a file, or is cut short; [`Error::NewerVersion`];
+    /// [`Error::Checksum`] if a byte has changed; [`Error::Field`] for a tensor that is missing, unknown or of another
+    /// shape; and everything that [`ElboProfile::new`] and [`ProfileLayout::new`] refuse.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let broken = |e: safetensors::SafeTensorError| {
+            Error::NotAProfile(format!(
+                "the safetensors container is damaged or cut short ({e})"
+            ))
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+        let text = match metadata.metadata() {
+            Some(map) if map.len() == 1 => map.get(METADATA_KEY),
+            _ => None,
+        };
+        let Some(text) = text else {
+            return Err(Error::NotAProfile(format!(
+                "expected the single metadata key \"{METADATA_KEY}\""
+            )));
+        };
+        let header = read_header(text)?;
+        check_sum(&header, &file)?;
+        let profile = assemble(header, &file)?;
+        if profile.to_bytes() != bytes {
+            return Err(Error::NotAProfile(
+                "it is not written as this library writes it; the file was damaged or edited"
+                    .into(),
+            ));
+        }
+        Ok(profile)
+    }
+}
+
+fn json(header: &Header) -> String {
+    serde_json::to_string(header).expect("strings, numbers and maps of strings have a JSON form")
+}
+
+fn checksum<'a>(
+    header: &Header,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
+    let mut sum = Checksum::default();
+    sum.part(json(header).as_bytes());
+    for (name, dtype, shape, data) in tensors {
+        sum.part(name.as_bytes());
+        sum.part(format!("{dtype:?} {shape:?}").as_bytes());
+        sum.part(data);
+    }
+    sum.finish()
+}
+
+fn read_header(text: &str) -> Result<Header> {
+    let not = |e: String| Error::NotAProfile(e);
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| not(format!("its metadata is not JSON ({e})")))?;
+    if value["format"] != FORMAT {
+        return Err(not(format!(
+            "expected format \"{FORMAT}\", found {}",
+            value["format"]
+        )));
+    }
+    match value["version"].as_u64() {
+        Some(found) if found > VERSION => Err(Error::NewerVersion {
+            what: WHAT,
+            supported: VERSION,
+            found,
+        }),
+        Some(VERSION) => serde_json::from_str(text)
+            .map_err(|e| not(format!("its metadata does not fit version {VERSION} ({e})"))),
+        _ => Err(not(format!(
+            "expected a format version, found {}",
+            value["version"]
+        ))),
+    }
+}
+
+fn check_sum(header: &Header, file: &SafeTensors<'_>) -> Result<()> {
+    let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let blank = Header {
+        format: header.format.clone(),
+        provenance: header.provenance.clone(),
+        checksum: String::new(),
+        ..*header
+    };
+    let views = sorted
+        .iter()
+        .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
+    let found = checksum(&blank, views);
+    if found == header.checksum {
+        Ok(())
+    } else {
+        Err(Error::Checksum {
+            what: WHAT,
+            expected: header.checksum.clone(),
+            found,
+        })
+    }
+}
+
+/// All tensors, in the order of their names.
+fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
+    let (layout, blocks) = (profile.layout(), profile.blocks());
+    let (b, m) = (blocks.len(), layout.timesteps().len());
+    let points = || blocks.iter().flat_map(Block::points);
+    let grids = || layout.points().iter().map(|p| p.grid);
+    let grid_points: usize = grids().map(|g| g.count).sum();
+    let schedule = profile.schedule().log_alpha_bars();
+    let mut tensors = BTreeMap::from([
+        (
+            "log_alpha_bar",
+            Tensor::f64(&[schedule.len()], schedule.iter().copied()),
+        ),
+        (
+            "timesteps",
+            Tensor::u64(&[m], layout.timesteps().iter().map(|&t| t as u64)),
+        ),
+        (
+            "decoder_grid",
+            Tensor::i64(&[m, 2], grids().flat_map(|g| [g.first, g.count as i64])),
+        ),
+        ("block_id", Tensor::u64(&[b], blocks.iter().map(Block::id))),
+        (
+            "block_images",
+            Tensor::u64(&[b], blocks.iter().map(Block::images)),
+        ),
+        (
+            "x0_mean_square",
+            Tensor::f64(&[b], blocks.iter().map(Block::x0_mean_square)),
+        ),
+        (
+            "moments",
+            Tensor::f64(&[b, m, 5], points().flat_map(|p| p.moments.to_array())),
+        ),
+        (
+            "decoder_scalar",
+            Tensor::f64(
+                &[b, grid_points],
+                points().flat_map(|p| p.scalar_decoder.iter().copied()),
+            ),
+        ),
+    ]);
+    if layout.learned() {
+        let shape = [b, m, layout.column_len()];
+        let columns = [
+            (
+                "excess",
+                Tensor::f64(&shape, points().flat_map(|p| p.excess.iter().copied())),
+            ),
+            (
+                "weighted",
+                Tensor::f64(&shape, points().flat_map(|p| p.weighted.iter().copied())),
+            ),
+            (
+                "decoder_learned",
+                Tensor::f64(
+                    &[b, grid_points],
+                    points().flat_map(|p| p.learned_decoder.iter().copied()),
+                ),
+            ),
+        ];
+        tensors.extend(columns);
+    }
+    tensors
+}
+
+fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
+    let reader = Reader { file };
+    let schedule = reader.words(
+        "log_alpha_bar",
+        Dtype::F64,
+        &[header.provenance.train_steps.saturating_add(1)],
+    )?;
+    let log_alpha_bar: Vec<f64> = schedule.map(f64::from_le_bytes).collect();
+    if log_alpha_bar[0] != 0.0 {
+        return Err(field(
+            "log_alpha_bar",
+            "0 at t = 0",
+            format!("{}", log_alpha_bar[0]),
+        ));
+    }
+    let schedule = NoiseSchedule::from_log_alpha_bar(&log_alpha_bar[1..])?;
+
+    let m = reader.length("timesteps")?;
+    let timesteps: Vec<usize> = reader
+        .words("timesteps", Dtype::U64, &[m])?
+        .map(index)
+        .collect();
+    let grid: Vec<i64> = reader
+        .words("decoder_grid", Dtype::I64, &[m, 2])?
+        .map(i64::from_le_bytes)
+        .collect();
+    let grids = grid
+        .chunks_exact(2)
+        .map(|pair| {
+            ColumnGrid::from_parts(pair[0], pair[1]).ok_or_else(|| {
+                field(
+                    "decoder_grid",
+                    "6..=4096 points within +-10000",
+                    format!("{pair:?}"),
+                )
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let layout =
+        ProfileLayout::with_grids(&schedule, timesteps, header.learned, header.nodes, grids)?;
+
+    let b = reader.length("block_id")?;
+    let ids: Vec<u64> = reader
+        .words("block_id", Dtype::U64, &[b])?
+        .map(u64::from_le_bytes)
+        .collect();
+    let images: Vec<u64> = reader
+        .words("block_images", Dtype::U64, &[b])?
+        .map(u64::from_le_bytes)
+        .collect();
+    let squares: Vec<f64> = reader
+        .words("x0_mean_square", Dtype::F64, &[b])?
+        .map(f64::from_le_bytes)
+        .collect();
+    let grid_points: usize = layout.points().iter().map(|p| p.grid.count).sum();
+    let columns = [b, m, layout.column_len()];
+    let mut moments = reader
+        .words("moments", Dtype::F64, &[b, m, 5])?
+        .map(f64::from_le_bytes);
+    let mut excess = reader.optional("excess", header.learned, &columns)?;
+    let mut weighted = reader.optional("weighted", header.learned, &columns)?;
+    let mut scalar = reader.optional("decoder_scalar", true, &[b, grid_points])?;
+    let mut learned = reader.optional("decoder_learned", header.learned, &[b, grid_points])?;
+    reader.no_others(if header.learned { 11 } else { 8 })?;
+
+    // The shapes are checked: every iterator yields exactly what is taken from it.
+    let take = |from: &mut dyn Iterator<Item = f64>, n: usize| from.take(n).collect::<Vec<f64>>();
+    let mut blocks = Vec::with_capacity(b);
+    for i in 0..b {
+        let mut points = Vec::with_capacity(m);
+        for point in layout.points() {
+            let count = point.grid.count;
+            points.push(PointStatistics {
+                moments: Moments::from_array(std::array::from_fn(|_| {
+                    moments.next().unwrap_or(f64::NAN)
+                })),
+                excess: take(&mut excess, layout.column_len()),
+                weighted: take(&mut weighted, layout.column_len()),
+                scalar_decoder: take(&mut scalar, count),
+                learned_decoder: take(&mut learned, if header.learned { count } else { 0 }),
+            });
+        }
+        blocks.push(Block::from_sums(ids[i], images[i], squares[i], points));
+    }
+    ElboProfile::new(header.provenance, schedule, layout, blocks)
+}
+
+fn index(word: [u8; 8]) -> usize {
+    usize::try_from(u64::from_le_bytes(word)).unwrap_or(usize::MAX)
+}
+
+fn field(field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    Error::Field {
+        field: field.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// Checked access to the tensors of a file.
+struct Reader<'a> {
+    file: &'a SafeTensors<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
+        self.file
+            .tensor(name)
+            .map_err(|_| field(&format!("tensor \"{name}\""), "to be present", "none"))
+    }
+
+    /// The length of a one-dimensional tensor.
+    fn length(&self, name: &str) -> Result<usize> {
+        match *self.tensor(name)?.shape() {
+            [n] => Ok(n),
+            ref shape => Err(field(
+                &format!("tensor \"{name}\""),
+                "one dimension",
+                format!("shape {shape:?}"),
+            )),
+        }
+    }
+
+    /// The 8-byte words of a tensor of this type and shape.
+    fn words(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> Result<impl Iterator<Item = [u8; 8]> + use<'a>> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() != dtype || tensor.shape() != shape {
+            return Err(field(
+                &format!("tensor \"{name}\""),
+                format!("{dtype:?} of shape {shape:?}"),
+                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
+            ));
+        }
+        Ok(tensor.data().as_chunks::<8>().0.iter().copied())
+    }
+
+    /// The numbers of a tensor that is there only if `present`.
+    fn optional(
+        &self,
+        name: &str,
+        present: bool,
+        shape: &[usize],
+    ) -> Result<Box<dyn Iterator<Item = f64> + 'a>> {
+        if !present {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(
+            self.words(name, Dtype::F64, shape)?.map(f64::from_le_bytes),
+        ))
+    }
+
+    fn no_others(&self, expected: usize) -> Result<()> {
+        let found = self.file.len();
+        if found == expected {
+            Ok(())
+        } else {
+            Err(field(
+                "tensors",
+                format!("{expected}"),
+                format!("{found}: {:?}", self.file.names()),
+            ))
+        }
+    }
+}

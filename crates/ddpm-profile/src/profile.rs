@@ -1,0 +1,186 @@
+//! The profile of one network on one image set: provenance, noise schedule, layout and blocks of statistics.
+
+use std::collections::BTreeSet;
+
+use ddpm_core::NoiseSchedule;
+
+use crate::{
+    error::{Error, Result},
+    layout::ProfileLayout,
+    provenance::Provenance,
+    statistics::Block,
+};
+
+/// Additive sufficient statistics of the evidence lower bound.
+///
+/// Everything that any path, variance, decoder or objective costs is rebuilt from here without the network.
+/// Invariants: the blocks are whole, fit the layout and the plan in the provenance, and are kept in ascending order of their
+/// numbers, each once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElboProfile {
+    provenance: Provenance,
+    schedule: NoiseSchedule,
+    layout: ProfileLayout,
+    blocks: Vec<Block>,
+}
+
+impl ElboProfile {
+    /// Assembles a profile from whole blocks, in any order.
+    ///
+    /// # Errors
+    /// [`Error::Field`] if the provenance contradicts the schedule or itself, [`Error::Timesteps`] if the layout belongs to
+    /// another T, [`Error::Block`] for a block that is not whole or does not fit, [`Error::DuplicateBlock`].
+    pub fn new(
+        provenance: Provenance,
+        schedule: NoiseSchedule,
+        layout: ProfileLayout,
+        mut blocks: Vec<Block>,
+    ) -> Result<Self> {
+        provenance.check(schedule.train_steps())?;
+        if layout.train_steps() != schedule.train_steps() {
+            return Err(Error::Timesteps {
+                train_steps: schedule.train_steps(),
+                found: format!("a layout for 1..={}", layout.train_steps()),
+            });
+        }
+        blocks.sort_by_key(Block::id);
+        if let Some(pair) = blocks.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
+            return Err(Error::DuplicateBlock { id: pair[0].id() });
+        }
+        for block in &blocks {
+            let id = block.id();
+            let wrong = |expected: String, found: String| Error::Block {
+                id,
+                expected,
+                found,
+            };
+            match provenance.block_images(id) {
+                None => {
+                    let last = provenance.total_blocks - 1;
+                    return Err(wrong(
+                        format!("a number within 0..={last}"),
+                        format!("{id}"),
+                    ));
+                }
+                Some(images) if images != block.images() => {
+                    return Err(wrong(
+                        format!("{images} images"),
+                        format!("{}", block.images()),
+                    ));
+                }
+                Some(_) => block.check(&layout)?,
+            }
+        }
+        Ok(Self {
+            provenance,
+            schedule,
+            layout,
+            blocks,
+        })
+    }
+
+    /// Where the numbers come from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// The noise schedule of the network.
+    pub fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    /// What is stored.
+    pub fn layout(&self) -> &ProfileLayout {
+        &self.layout
+    }
+
+    /// The blocks of images, ascending by number.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The number of images measured so far.
+    pub fn images(&self) -> u64 {
+        self.blocks.iter().map(Block::images).sum()
+    }
+
+    /// Whether every block of the run is present.
+    pub fn is_complete(&self) -> bool {
+        self.blocks.len() as u64 == self.provenance.total_blocks
+    }
+
+    /// The numbers of the blocks that are still missing, ascending.
+    pub fn missing_blocks(&self) -> Vec<u64> {
+        let present: BTreeSet<u64> = self.blocks.iter().map(Block::id).collect();
+        (0..self.provenance.total_blocks)
+            .filter(|id| !present.contains(id))
+            .collect()
+    }
+
+    /// Puts the blocks of several profiles of one run together.
+    ///
+    /// The result does not depend on the order or the grouping of the parts, to the last bit: blocks are only concatenated
+    /// in the order of their numbers, sums over blocks are taken later and always in that order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the first field of the provenance, schedule or layout that differs;
+    /// [`Error::DuplicateBlock`] names a block present twice; [`Error::Empty`] if there are no parts.
+    pub fn merge(parts: Vec<ElboProfile>) -> Result<Self> {
+        let mut parts = parts.into_iter();
+        let Some(mut merged) = parts.next() else {
+            return Err(Error::Empty);
+        };
+        let mut blocks = std::mem::take(&mut merged.blocks);
+        for part in parts {
+            merged.check_same_run(&part)?;
+            blocks.extend(part.blocks);
+        }
+        Self::new(merged.provenance, merged.schedule, merged.layout, blocks)
+    }
+
+    fn check_same_run(&self, other: &Self) -> Result<()> {
+        self.provenance.check_same(&other.provenance)?;
+        let differs = |field: String, first: String, second: String| {
+            Err(Error::Mismatch {
+                field,
+                first,
+                second,
+            })
+        };
+        let (a, b) = (&self.layout, &other.layout);
+        if a.timesteps() != b.timesteps() {
+            let show = |l: &ProfileLayout| {
+                format!("{} timesteps {:?}", l.timesteps().len(), l.timesteps())
+            };
+            return differs("timesteps".into(), show(a), show(b));
+        }
+        if a.learned() != b.learned() {
+            let show = |l: &ProfileLayout| format!("{}", l.learned());
+            return differs("learned variance".into(), show(a), show(b));
+        }
+        if a.nodes() != b.nodes() {
+            let show = |l: &ProfileLayout| format!("{}", l.nodes());
+            return differs("chebyshev nodes".into(), show(a), show(b));
+        }
+        for t in 0..=self.schedule.train_steps() {
+            let (x, y) = (
+                self.schedule.log_alpha_bar(t),
+                other.schedule.log_alpha_bar(t),
+            );
+            if x.to_bits() != y.to_bits() {
+                return differs(
+                    format!("log_alpha_bar at t = {t}"),
+                    format!("{x:?}"),
+                    format!("{y:?}"),
+                );
+            }
+        }
+        for (i, (x, y)) in a.points().iter().zip(b.points()).enumerate() {
+            if x.grid != y.grid {
+                let field = format!("decoder grid at t = {}", a.timesteps()[i]);
+                return differs(field, format!("{:?}", x.grid), format!("{:?}", y.grid));
+            }
+        }
+        Ok(())
+    }
+}

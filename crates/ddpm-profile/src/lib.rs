@@ -15,7 +15,10 @@ mod monge;
 mod pchip;
 mod profile;
 mod provenance;
+mod schedules;
 mod statistics;
+mod table;
+mod uncertainty;
 mod vecmath;
 
 pub use conventions::{Decoder, DecoderKind, Objective, StartRule, StepVariances};
@@ -25,4 +28,7 @@ pub use error::{Error, Result};
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
 pub use provenance::Provenance;
+pub use schedules::{Budget, Budgets, Origin, Schedules, choose};
 pub use statistics::{Block, PointStatistics};
+pub use table::{TableRow, table3};
+pub use uncertainty::{Estimate, jackknife, student_t_quantile};

@@ -1,8 +1,48 @@
-//! The ddpm command line as a library.
+//! The `ddpm` command line as a library.
+//!
+//! A command goes through four rooms: `args` (what was typed), `input` (what it means: opened,
+//! checked and named when wrong), `commands` (what is computed, by the crates below) and `render`
+//! with `output` (what is printed). Data goes to stdout and everything else to stderr; failures
+//! end with the exit codes of `error`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-/// Runs the command line and returns its exit code.
+use clap::Parser;
+
+mod args;
+mod commands;
+mod error;
+mod input;
+mod interrupt;
+mod output;
+mod render;
+
+use error::Error;
+
+/// Runs the command line of this process and returns its exit code.
+///
+/// 0 done (a closed pipe included), 1 internal error, 2 usage, 3 bad input, 4 interrupted but
+/// resumable, 5 the system refused.
 pub fn run() -> ExitCode {
-    ExitCode::from(1)
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help and version go to stdout, mistakes to stderr; a closed pipe is no error.
+            let _ = message.print();
+            return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli))).unwrap_or_else(|_| {
+        Err(Error::Internal(
+            "a calculation panicked (see above)".to_owned(),
+        ))
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::report(&error);
+            error.exit_code()
+        }
+    }
 }

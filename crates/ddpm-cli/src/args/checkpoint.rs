@@ -1,0 +1,60 @@
+//! The checkpoint, and what its weights cannot tell.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
+
+/// A checkpoint file with the flags that complete it.
+///
+/// Values come from the flags, else from `NAME.model.json` or `model.json` beside the file (its
+/// keys are the flags in snake_case), else from a preset of a released checkpoint.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckpointArgs {
+    /// Checkpoint: .pt (zip or legacy stream) or .safetensors
+    #[arg(value_name = "CKPT")]
+    pub(crate) checkpoint: PathBuf,
+    /// JSON file with what the weights cannot tell [default: NAME.model.json or model.json beside CKPT]
+    #[arg(long, value_name = "FILE", help_heading = MODEL)]
+    pub(crate) model: Option<PathBuf>,
+    /// Attention heads
+    #[arg(long, value_name = "N", help_heading = MODEL, conflicts_with = "num_head_channels")]
+    pub(crate) num_heads: Option<usize>,
+    /// Channels per attention head, instead of a number of heads
+    #[arg(long, value_name = "C", help_heading = MODEL)]
+    pub(crate) num_head_channels: Option<usize>,
+    /// Attention heads in the upsampling half, where they differ
+    #[arg(long, value_name = "N", help_heading = MODEL)]
+    pub(crate) num_heads_upsample: Option<usize>,
+    /// Order in which queries, keys and values are laid out
+    #[arg(long, value_name = "ORDER", help_heading = MODEL)]
+    pub(crate) attention_order: Option<AttentionOrderArg>,
+    /// Height and width of an image in pixels
+    #[arg(long, value_name = "N", help_heading = MODEL)]
+    pub(crate) image_size: Option<usize>,
+    /// T, the number of timesteps the network was trained with
+    #[arg(long, value_name = "T", help_heading = MODEL)]
+    pub(crate) train_steps: Option<usize>,
+    /// Noise schedule: linear, linear-unscaled, scaled-linear, cosine or sigmoid
+    #[arg(long, value_name = "NAME", help_heading = MODEL)]
+    pub(crate) noise_schedule: Option<String>,
+    /// Whether the network is fed the timestep times 1000/T
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, help_heading = MODEL)]
+    pub(crate) rescale_timesteps: Option<bool>,
+    /// What the network predicts: epsilon, x0 or v
+    #[arg(long, value_name = "NAME", help_heading = MODEL)]
+    pub(crate) parameterization: Option<String>,
+    /// Images per network call [default: the network's own choice]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: Option<u32>,
+}
+
+const MODEL: &str = "What the weights cannot tell";
+
+/// Layouts of the query, key and value channels.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AttentionOrderArg {
+    /// Heads first, as improved-diffusion and most guided-diffusion checkpoints
+    Legacy,
+    /// Queries, keys and values first, as guided-diffusion's new order
+    New,
+}

@@ -1,0 +1,85 @@
+//! The top of the command line.
+
+use clap::{Args, Parser, Subcommand};
+
+use super::commands::{
+    Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+};
+
+/// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
+/// once.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ddpm",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+The main job, end to end:
+  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.profile
+  ddpm profile model.pt --data cifar10 --split test --limit 64 --evaluations 4096 --out test.profile
+  ddpm schedule train.profile --steps 8,16,32 --out schedules.json
+  ddpm table train.profile test.profile
+  ddpm sample model.pt --schedule schedules.json --steps 32 --count 64 --out samples.png
+
+Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 interrupted but resumable, 5 the
+system refused. Data goes to stdout, everything else to stderr."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommonArgs {
+    /// Say nothing on stderr but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Threads to compute with [default: one per core]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// The commands, in the order of a job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Inspect(Inspect),
+    Predict(Predict),
+    Transitions(Transitions),
+    Solve(Solve),
+    Profile(Box<Profile>),
+    Merge(Merge),
+    Schedule(Box<Schedule>),
+    Table(Table),
+    Bpd(Box<Bpd>),
+    Sample(Box<Sample>),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|text| text.contains("Example")
+                    && text.contains(&format!("ddpm {}", command.get_name()))),
+                "{} has no example",
+                command.get_name()
+            );
+        }
+    }
+}

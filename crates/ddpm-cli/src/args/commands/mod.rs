@@ -1,0 +1,11 @@
+//! One file per group of commands; each command's help ends with an example.
+
+mod chain;
+mod evaluation;
+mod network;
+mod profiles;
+
+pub(crate) use chain::{Solve, Transitions};
+pub(crate) use evaluation::{Bpd, Sample};
+pub(crate) use network::{Inspect, Predict};
+pub(crate) use profiles::{Merge, Profile, Schedule, Table};

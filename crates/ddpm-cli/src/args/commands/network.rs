@@ -1,0 +1,46 @@
+//! Commands that look at a checkpoint alone.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::args::CheckpointArgs;
+
+/// Show what a checkpoint is: architecture, parameters, T, noise schedule, variance
+///
+/// Everything that the weights tell is read from their shapes; T, the noise schedule and the rest
+/// are shown where they are known.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm inspect model.pt
+  ddpm inspect model.pt --num-heads 4 --json")]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run the network once and write its raw output, to verify a port
+///
+/// The input file holds `x` [B,C,H,W] (f32), `timesteps` [B] exactly as the network is fed, and
+/// `y` [B] for class-conditional networks; the output file gets `output` [B,C',H,W].
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm predict model.pt --num-heads 4 --input in.safetensors --output out.safetensors")]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// Tensors x, timesteps and, if classes are needed, y
+    #[arg(long, value_name = "IN.safetensors")]
+    pub(crate) input: PathBuf,
+    /// Where the tensor output goes
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub(crate) output: PathBuf,
+    /// Print a summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

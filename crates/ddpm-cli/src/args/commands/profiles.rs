@@ -1,0 +1,167 @@
+//! Commands that make, merge and use profiles.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use crate::args::{
+    ChainArgs, CheckpointArgs, DecoderArg, ImageArgs, ObjectiveArg, StartArg, VarianceArg,
+};
+
+/// Measure a network on images: everything any schedule's cost needs, in one small file
+///
+/// Finished blocks of images are kept in OUT.partial while the run lasts; Ctrl-C stops at the next
+/// batch and `--resume` continues. The result does not depend on threads, batch size, shards or
+/// interruptions.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.profile
+  ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.profile")]
+pub(crate) struct Profile {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    /// The profile to write
+    #[arg(long, value_name = "P.safetensors")]
+    pub(crate) out: PathBuf,
+    /// Network evaluations of the whole run: M over the images is the number of timesteps, at
+    /// least 20 [default: every timestep]
+    #[arg(long, value_name = "M")]
+    pub(crate) evaluations: Option<u64>,
+    /// Seed of the image order and of all noise
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Clip the predicted image to [-1, 1] as improved-diffusion does in evaluation
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
+    pub(crate) clip_denoised: bool,
+    /// Measure only the blocks of shard i of n, i from 0
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<String>,
+    /// Images per block, the unit of error bars and of resuming [default: at least 32 blocks]
+    #[arg(long, value_name = "N")]
+    pub(crate) images_per_block: Option<usize>,
+    /// Class of every image, for class-conditional networks on data without labels
+    #[arg(long, value_name = "N")]
+    pub(crate) class: Option<usize>,
+    /// Continue from OUT.partial
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Merge the profiles of disjoint blocks of images into one
+///
+/// The parts may come in any order and grouping: the result is the same to the bit as a profile
+/// made at once.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm merge part0.profile part1.profile part2.profile part3.profile --out train.profile")]
+pub(crate) struct Merge {
+    /// The parts
+    #[arg(value_name = "P", required = true)]
+    pub(crate) parts: Vec<PathBuf>,
+    /// The profile to write
+    #[arg(long, value_name = "P")]
+    pub(crate) out: PathBuf,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Choose the optimal schedule for every number of steps
+///
+/// From a profile, or from a curve t,m(t) of any other network (m is the squared error of its
+/// prediction of the image, per dimension), which serves the fixed and analytic variances.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm schedule train.profile --steps 8,16,32 --variance learned --out schedules.json
+  ddpm schedule train.profile --steps 8 --variance analytic --start free
+  ddpm schedule --mse m.csv --noise-schedule linear --variance fixed-small --steps 10 --decoder gaussian --decoder-bin-width 0.00784")]
+pub(crate) struct Schedule {
+    /// The profile to choose on
+    #[arg(
+        value_name = "P",
+        required_unless_present = "mse",
+        conflicts_with = "mse"
+    )]
+    pub(crate) profile: Option<PathBuf>,
+    /// CSV with columns t and mse for t = 1..T, instead of a profile
+    #[arg(long, value_name = "M.csv")]
+    pub(crate) mse: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
+    /// Numbers of steps: a comma list or `all`
+    #[arg(long, value_name = "K,..", default_value = "8,16,32,64,128,256")]
+    pub(crate) steps: String,
+    /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
+    #[arg(long, value_name = "V")]
+    pub(crate) variance: Option<VarianceArg>,
+    /// Variance of the decoder [default: respaced; optimal for analytic; marginal for a curve]
+    #[arg(long, value_name = "D")]
+    pub(crate) decoder: Option<DecoderArg>,
+    /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the
+    /// discretised value (2/255 for 8-bit images in [-1, 1]) [default: a density]
+    #[arg(long, value_name = "W")]
+    pub(crate) decoder_bin_width: Option<f64>,
+    /// With --decoder gaussian: bits/dim of the decoder term to use at t = 1, where a continuous
+    /// density is a poor stand-in for a discretised one
+    #[arg(long, value_name = "BITS")]
+    pub(crate) decoder_first_bits: Option<f64>,
+    /// Where paths end
+    #[arg(long, value_name = "START", default_value = "full")]
+    pub(crate) start: StartArg,
+    /// What to minimise
+    #[arg(long, value_name = "OBJ", default_value = "elbo")]
+    pub(crate) objective: ObjectiveArg,
+    /// The schedules file to write
+    #[arg(long, value_name = "S.json")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print 0-based timesteps (files always count from 1)
+    #[arg(long)]
+    pub(crate) zero_based: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print the paper's Table 3: bits/dim of even, quadratic and optimal strides, with standard errors
+///
+/// Paths, analytic variances and optimal decoder variances are chosen on the first profile and
+/// scored on the second; the standard errors are over the second's blocks of images.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm table train.profile test.profile
+  ddpm table train.profile test.profile --steps 8,32 --variance learned,analytic --json")]
+pub(crate) struct Table {
+    /// The profile to choose on
+    #[arg(value_name = "P_train")]
+    pub(crate) train: PathBuf,
+    /// The profile to report on
+    #[arg(value_name = "P_test")]
+    pub(crate) test: PathBuf,
+    /// Numbers of steps: a comma list
+    #[arg(long, value_name = "K,..", default_value = "8,16,32,64,128,256")]
+    pub(crate) steps: String,
+    /// Variances: a comma list [default: all that the profiles can serve]
+    #[arg(long, value_name = "V,..", value_delimiter = ',')]
+    pub(crate) variance: Vec<VarianceArg>,
+    /// One decoder for every variance [default: respaced, and optimal for analytic]
+    #[arg(long, value_name = "D")]
+    pub(crate) decoder: Option<DecoderArg>,
+    /// Where optimal paths end
+    #[arg(long, value_name = "START", default_value = "full")]
+    pub(crate) start: StartArg,
+    /// Print 0-based timesteps
+    #[arg(long)]
+    pub(crate) zero_based: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

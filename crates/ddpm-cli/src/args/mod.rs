@@ -1,0 +1,23 @@
+//! The command line as clap parses it: plain values, nothing opened, nothing checked against
+//! anything else.
+//!
+//! A value of a closed set (a variance, a decoder, a split) that is not in the set is a usage
+//! error here. Values that describe a chain (noise schedule, path, budgets) stay text: the same
+//! text may come from a file, so its mistakes are bad input wherever it stands. Each command turns
+//! its arguments into validated values before it does any work.
+
+mod chain;
+mod checkpoint;
+mod cli;
+mod commands;
+mod conventions;
+mod images;
+
+pub(crate) use chain::ChainArgs;
+pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs};
+pub(crate) use cli::{Cli, Command, CommonArgs};
+pub(crate) use commands::{
+    Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+};
+pub(crate) use conventions::{DecoderArg, ObjectiveArg, SolverArg, StartArg, VarianceArg};
+pub(crate) use images::{ImageArgs, SplitArg};

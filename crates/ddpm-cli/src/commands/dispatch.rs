@@ -1,0 +1,30 @@
+//! From a parsed command to the code that runs it.
+
+use crate::args::{Cli, Command};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::output::Voice;
+
+use super::{inspect, predict, solve, transitions};
+
+/// Runs one command line.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    interrupt::report_file_size_limit_as_an_error().map_err(|source| Error::System {
+        action: "install a signal handler".to_owned(),
+        source,
+    })?;
+    if let Some(threads) = cli.common.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global()
+            .map_err(|error| Error::Internal(error.to_string()))?;
+    }
+    let voice = Voice::new(cli.common.quiet);
+    match cli.command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Predict(args) => predict::run(&args, voice),
+        Command::Transitions(args) => transitions::run(&args),
+        Command::Solve(args) => solve::run(&args, voice),
+        _ => Err(Error::Internal("not connected".into())),
+    }
+}

@@ -1,0 +1,120 @@
+//! `ddpm predict`: the raw output of the network, to verify a port.
+
+use ddpm_model::UNet;
+use ndarray::{Array4, s};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
+
+use crate::args::Predict;
+use crate::error::{Error, Located, Result};
+use crate::input::{TensorFile, open_network, write_file};
+use crate::output::{self, Voice};
+
+/// Images per network call where `--batch` is not given.
+const BATCH: usize = 8;
+
+/// Runs the command.
+pub(crate) fn run(args: &Predict, voice: Voice) -> Result<()> {
+    let unet = open_network(&args.checkpoint)?;
+    let request = Request::read(args, &unet)?;
+    voice.note(format_args!(
+        "{} images through the network",
+        request.x.shape()[0]
+    ));
+    let batch = args.checkpoint.batch.map_or(BATCH, |n| n as usize);
+    let output = request.evaluate(&unet, batch).map_err(|e| match e {
+        ddpm_model::Error::Input(_) => Error::file(&args.input, e),
+        e => Error::checkpoint(&args.checkpoint.checkpoint, e),
+    })?;
+    let bytes = encode(&output)?;
+    write_file(&args.output, &bytes)?;
+    let rms =
+        (output.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / output.len() as f64).sqrt();
+    if args.json {
+        output::print_json(&json!({
+            "output": args.output.display().to_string(),
+            "shape": output.shape(),
+            "rms": rms,
+        }))
+    } else {
+        output::print_text(&format!(
+            "{}: output {:?}, root mean square {rms:.6}\n",
+            args.output.display(),
+            output.shape()
+        ))
+    }
+}
+
+/// What the network is fed.
+struct Request {
+    x: Array4<f32>,
+    timesteps: Vec<f32>,
+    y: Option<Vec<usize>>,
+}
+
+impl Request {
+    fn read(args: &Predict, unet: &UNet) -> Result<Self> {
+        let file = TensorFile::read(&args.input)?;
+        let images = "images [B,C,H,W] of f32";
+        let (shape, values) = file.floats("x", images)?;
+        let &[b, c, h, w] = shape.as_slice() else {
+            return Err(file.unexpected("x", images, format!("shape {shape:?}")));
+        };
+        if values.is_empty() {
+            return Err(file.unexpected("x", images, format!("shape {shape:?}")));
+        }
+        let x = Array4::from_shape_vec((b, c, h, w), values).or_internal()?;
+        let one_per_image = format!("[{b}], one number per image, as the network is fed");
+        let (shape, timesteps) = file.floats("timesteps", &one_per_image)?;
+        if shape != [b] {
+            return Err(file.unexpected("timesteps", &one_per_image, format!("shape {shape:?}")));
+        }
+        let y = match unet.config().architecture.num_classes {
+            None => None,
+            Some(classes) => {
+                let expected = format!("[{b}], one class below {classes} per image");
+                let (shape, y) = file.integers("y", &expected)?;
+                if shape != [b] {
+                    return Err(file.unexpected("y", &expected, format!("shape {shape:?}")));
+                }
+                let labels = y
+                    .into_iter()
+                    .map(|label| {
+                        usize::try_from(label)
+                            .ok()
+                            .filter(|&label| label < classes)
+                            .ok_or_else(|| file.unexpected("y", &expected, label))
+                    })
+                    .collect::<Result<_>>()?;
+                Some(labels)
+            }
+        };
+        Ok(Self { x, timesteps, y })
+    }
+
+    fn evaluate(
+        &self,
+        unet: &UNet,
+        batch: usize,
+    ) -> std::result::Result<Array4<f32>, ddpm_model::Error> {
+        let (b, _, h, w) = self.x.dim();
+        let channels = unet.config().architecture.out_channels;
+        let mut output = Array4::zeros((b, channels, h, w));
+        for from in (0..b).step_by(batch) {
+            let to = (from + batch).min(b);
+            let part = unet.forward(
+                self.x.slice(s![from..to, .., .., ..]),
+                &self.timesteps[from..to],
+                self.y.as_ref().map(|y| &y[from..to]),
+            )?;
+            output.slice_mut(s![from..to, .., .., ..]).assign(&part);
+        }
+        Ok(output)
+    }
+}
+
+fn encode(output: &Array4<f32>) -> Result<Vec<u8>> {
+    let data: Vec<u8> = output.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, output.shape().to_vec(), &data).or_internal()?;
+    safetensors::serialize([("output", view)], None).or_internal()
+}

@@ -1,0 +1,158 @@
+//! `ddpm solve`: any table of step costs, every budget at once.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
+use ndarray::Array2;
+use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::args::{Solve, SolverArg};
+use crate::error::{Error, Located, Result};
+use crate::input::Budgets;
+use crate::output::{self, Voice};
+use crate::render::{Align, Indices, TextTable, shorten};
+
+/// Runs the command.
+pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
+    let table = read_table(&args.table)?;
+    let train_steps = table.train_steps();
+    let budgets = Budgets::parse("--budgets", &args.budgets, train_steps)?;
+    let indices = Indices::from_flag(args.zero_based);
+    voice.note(format_args!(
+        "{}: T={train_steps}, solving for every budget",
+        args.table.display()
+    ));
+    let options = SolveOptions {
+        method: match args.method {
+            SolverArg::Auto => Method::Auto,
+            SolverArg::Blocked => Method::Blocked,
+            SolverArg::Monge => Method::Monge,
+        },
+        max_steps: None,
+    };
+    let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
+    let chosen = choose(&table, &solution, &budgets, &args.table)?;
+    if args.json {
+        let costs: Vec<Option<f64>> = (1..=train_steps)
+            .map(|k| Some(solution.cost(k, train_steps)).filter(|c| c.is_finite()))
+            .collect();
+        let budgets: Vec<_> = chosen
+            .iter()
+            .map(|b| json!({"steps": b.steps, "cost": b.cost, "path": indices.show_path(&b.path)}))
+            .collect();
+        output::print_json(&json!({
+            "T": train_steps,
+            "method": method_name(&solution),
+            "costs": costs,
+            "budgets": budgets,
+        }))
+    } else {
+        let mut text = TextTable::new([
+            ("steps", Align::Right),
+            ("cost", Align::Right),
+            ("path", Align::Left),
+        ])
+        .title(format!(
+            "Optimal paths from 0 to T={train_steps} ({} solver); costs in the table's unit",
+            method_name(&solution)
+        ));
+        for b in &chosen {
+            text.row([
+                b.steps.to_string(),
+                format!("{:.9}", b.cost),
+                shorten(&indices.show_path(&b.path)),
+            ]);
+        }
+        output::print_text(&text.to_string())
+    }
+}
+
+/// A budget with its optimum.
+struct Chosen {
+    steps: usize,
+    cost: f64,
+    path: Vec<usize>,
+}
+
+/// The optimum of every budget asked for.
+///
+/// # Errors
+/// A budget of a list that no path meets; under `all` such budgets are left out.
+fn choose(
+    table: &CostTable,
+    solution: &Solution,
+    budgets: &Budgets,
+    file: &Path,
+) -> Result<Vec<Chosen>> {
+    let end = table.train_steps();
+    let chosen: Vec<Option<Chosen>> = budgets
+        .wanted(end)
+        .into_par_iter()
+        .map(|steps| {
+            let path = solution.path(table, steps, end)?;
+            let cost = solution.cost(steps, end);
+            Some(Chosen { steps, cost, path })
+        })
+        .collect();
+    match budgets {
+        Budgets::All => Ok(chosen.into_iter().flatten().collect()),
+        Budgets::List(list) => chosen
+            .into_iter()
+            .zip(list)
+            .map(|(found, steps)| {
+                found.ok_or_else(|| {
+                    Error::file(
+                        file,
+                        format!(
+                            "T={end} is unreachable in K={steps} steps: every such path uses a missing edge (+inf)"
+                        ),
+                    )
+                })
+            })
+            .collect(),
+    }
+}
+
+fn method_name(solution: &Solution) -> &'static str {
+    match solution.certificate().method {
+        Method::Monge => "monge",
+        Method::Auto | Method::Blocked => "blocked",
+    }
+}
+
+/// Reads a square array of f64 or f32.
+fn read_table(path: &Path) -> Result<CostTable> {
+    let square = match read_npy::<f64>(path)? {
+        Ok(array) => array,
+        Err(ReadNpyError::WrongDescriptor(_)) => match read_npy::<f32>(path)? {
+            Ok(array) => array.mapv(f64::from),
+            Err(error) => return Err(unreadable(path, error)),
+        },
+        Err(error) => return Err(unreadable(path, error)),
+    };
+    CostTable::from_square(square.view()).in_file(path)
+}
+
+fn read_npy<A: ndarray_npy::ReadableElement>(
+    path: &Path,
+) -> Result<std::result::Result<Array2<A>, ReadNpyError>> {
+    let file = File::open(path).map_err(|source| Error::read(path, source))?;
+    Ok(Array2::<A>::read_npy(BufReader::new(file)))
+}
+
+fn unreadable(path: &Path, error: ReadNpyError) -> Error {
+    let found = match error {
+        ReadNpyError::Io(source) => return Error::read(path, source),
+        ReadNpyError::WrongDescriptor(found) => format!("elements of type {found}"),
+        ReadNpyError::WrongNdim(_, ndim) => format!("an array of {ndim} dimensions"),
+        other => other.to_string(),
+    };
+    Error::file(
+        path,
+        format!("expected a .npy file with a (T+1)x(T+1) array of f64 or f32, found {found}"),
+    )
+}

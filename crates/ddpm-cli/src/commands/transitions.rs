@@ -1,0 +1,62 @@
+//! `ddpm transitions`: the constants of a respaced chain.
+
+use ddpm_core::RespacedChain;
+use serde_json::json;
+
+use crate::args::Transitions;
+use crate::error::Result;
+use crate::input::{Chain, parse_path};
+use crate::output;
+use crate::render::{Align, Indices, TextTable, scientific};
+
+/// Runs the command.
+pub(crate) fn run(args: &Transitions) -> Result<()> {
+    let chain = Chain::from_args(&args.chain, None)?;
+    let path = parse_path(&args.path, &chain.schedule, args.zero_based)?;
+    let constants = RespacedChain::new(&chain.schedule, &path);
+    let indices = Indices::from_flag(args.zero_based);
+    if args.json {
+        return output::print_json(&json!({
+            "T": chain.schedule.train_steps(),
+            "noise_schedule": chain.name,
+            "path": indices.show_path(path.nodes()),
+            "betas": constants.betas,
+            "alphas_cumprod": constants.alphas_cumprod,
+            "posterior_variance": constants.posterior_variance,
+            "posterior_log_variance_clipped": constants.posterior_log_variance_clipped,
+            "posterior_mean_coef1": constants.posterior_mean_coef1,
+            "posterior_mean_coef2": constants.posterior_mean_coef2,
+        }));
+    }
+    let mut text = TextTable::new([
+        ("step", Align::Right),
+        ("t", Align::Right),
+        ("s", Align::Right),
+        ("beta", Align::Right),
+        ("alpha_cumprod", Align::Right),
+        ("posterior_variance", Align::Right),
+        ("log_variance_clipped", Align::Right),
+        ("mean_coef1", Align::Right),
+        ("mean_coef2", Align::Right),
+    ])
+    .title(format!(
+        "Constants of the respaced chain: {} noise schedule, T={}, {} steps",
+        chain.name,
+        chain.schedule.train_steps(),
+        path.steps()
+    ));
+    for (k, (t, s)) in path.edges().enumerate() {
+        text.row([
+            k.to_string(),
+            indices.show(t).to_string(),
+            indices.show(s).to_string(),
+            scientific(constants.betas[k]),
+            scientific(constants.alphas_cumprod[k]),
+            scientific(constants.posterior_variance[k]),
+            scientific(constants.posterior_log_variance_clipped[k]),
+            scientific(constants.posterior_mean_coef1[k]),
+            scientific(constants.posterior_mean_coef2[k]),
+        ]);
+    }
+    output::print_text(&text.to_string())
+}

@@ -1,0 +1,217 @@
+//! What can go wrong in a command, and the exit code each kind ends with.
+//!
+//! The codes are part of the command's stable contract: 0 done, 1 internal error, 2 usage,
+//! 3 bad input, 4 interrupted but resumable, 5 the system refused. Messages are lowercase
+//! fragments that name the file or flag, the field, and what was expected there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The result of everything in this crate that can fail.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// A failed command.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// The flags contradict each other or one that is needed is missing.
+    #[error("{0}")]
+    Usage(String),
+
+    /// A file, or the value of a flag, is not what it has to be.
+    #[error("{0}")]
+    Input(String),
+
+    /// The user stopped a run whose finished part is kept.
+    #[error("interrupted; the finished blocks are kept in {}", partial.display())]
+    Interrupted {
+        /// The file with the finished blocks.
+        partial: PathBuf,
+        /// The command that continues.
+        resume: String,
+    },
+
+    /// The operating system refused: full disk, permissions, a path that cannot be written.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was attempted, as in "write out.json".
+        action: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// The reader of our output went away. Not an error: the command ends quietly.
+    #[error("the reader of the output has closed it")]
+    ClosedPipe,
+
+    /// A promise between our own crates was broken.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A usage error.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// Bad contents of `file`.
+    pub(crate) fn file(file: &Path, message: impl std::fmt::Display) -> Self {
+        Self::Input(format!("{}: {message}", file.display()))
+    }
+
+    /// A flag whose value cannot be used.
+    pub(crate) fn flag(flag: &str, message: impl std::fmt::Display) -> Self {
+        Self::Input(format!("{flag}: {message}"))
+    }
+
+    /// A failed write of `file`: always the system's refusal.
+    pub(crate) fn write(file: &Path, source: io::Error) -> Self {
+        Self::System {
+            action: format!("write {}", file.display()),
+            source,
+        }
+    }
+
+    /// A failed read of `file`: a file that is absent or of the wrong kind is bad input, everything
+    /// else is the system's refusal.
+    pub(crate) fn read(file: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self::file(file, "no such file or folder; expected one that exists")
+            }
+            io::ErrorKind::IsADirectory => Self::file(file, "is a folder; expected a file"),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::file(file, source),
+            _ => Self::System {
+                action: format!("read {}", file.display()),
+                source,
+            },
+        }
+    }
+
+    /// A checkpoint that cannot be used. A value that nobody gave is a matter of the command line.
+    pub(crate) fn checkpoint(file: &Path, error: ddpm_model::Error) -> Self {
+        use ddpm_model::Error as E;
+        match error {
+            E::Read { path, source } => Self::read(&path, source),
+            E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
+            E::NotACheckpoint { .. }
+            | E::Truncated { .. }
+            | E::Damaged { .. }
+            | E::ForbiddenGlobal { .. }
+            | E::ModelFile { .. } => Self::Input(error.to_string()),
+            E::Tensor(_) => Self::Internal(error.to_string()),
+            _ => Self::file(file, error),
+        }
+    }
+
+    /// The hint printed on a line of its own below the message.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Interrupted { resume, .. } => Some(format!("to continue: {resume}")),
+            Self::Usage(_) => Some("see `ddpm COMMAND --help`".to_owned()),
+            Self::Internal(_) => Some("this is a fault of ddpm, not of the input".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The exit code of this kind of failure.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::ClosedPipe => 0,
+            Self::Internal(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Input(_) => 3,
+            Self::Interrupted { .. } => 4,
+            Self::System { .. } => 5,
+        })
+    }
+}
+
+impl From<ddpm_eval::Error> for Error {
+    fn from(error: ddpm_eval::Error) -> Self {
+        use ddpm_eval::Error as E;
+        match error {
+            E::Read { path, source } => Self::read(&path, source),
+            E::Write { path, source } => Self::write(&path, source),
+            _ => Self::Input(with_causes(&error)),
+        }
+    }
+}
+
+/// An error with the errors that it wraps: a network's failure says why only in its cause.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Says where a library's complaint belongs: the libraries know the field, the command knows the
+/// file or flag.
+pub(crate) trait Located<T> {
+    /// The complaint is about the contents of `file`.
+    fn in_file(self, file: &Path) -> Result<T>;
+    /// The complaint is about the value of `flag`.
+    fn in_flag(self, flag: &str) -> Result<T>;
+    /// The complaint cannot be the user's doing.
+    fn or_internal(self) -> Result<T>;
+}
+
+impl<T, E: std::fmt::Display> Located<T> for std::result::Result<T, E> {
+    fn in_file(self, file: &Path) -> Result<T> {
+        self.map_err(|error| Error::file(file, error))
+    }
+
+    fn in_flag(self, flag: &str) -> Result<T> {
+        self.map_err(|error| Error::flag(flag, error))
+    }
+
+    fn or_internal(self) -> Result<T> {
+        self.map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_exit_code() {
+        let io = || io::Error::other("x");
+        let cases = [
+            (Error::ClosedPipe, 0),
+            (Error::Internal("x".into()), 1),
+            (Error::usage("x"), 2),
+            (Error::flag("--path", "x"), 3),
+            (
+                Error::Interrupted {
+                    partial: "p".into(),
+                    resume: "r".into(),
+                },
+                4,
+            ),
+            (Error::write(Path::new("out"), io()), 5),
+        ];
+        for (error, code) in cases {
+            assert_eq!(error.exit_code(), ExitCode::from(code), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_absent_input_is_bad_input_and_a_forbidden_one_the_systems_refusal() {
+        let absent = Error::read(Path::new("a.pt"), io::ErrorKind::NotFound.into());
+        assert_eq!(absent.exit_code(), ExitCode::from(3));
+        assert!(absent.to_string().contains("a.pt"));
+        let forbidden = Error::read(Path::new("a.pt"), io::ErrorKind::PermissionDenied.into());
+        assert_eq!(forbidden.exit_code(), ExitCode::from(5));
+    }
+}

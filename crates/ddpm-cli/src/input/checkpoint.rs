@@ -1,0 +1,90 @@
+//! A checkpoint with everything the flags say about it.
+
+use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+
+use crate::args::{AttentionOrderArg, CheckpointArgs};
+use crate::error::{Error, Located, Result};
+
+/// The flags as the model crate takes them.
+///
+/// # Errors
+/// [`Error::Input`] for an unknown parameterisation or noise schedule.
+pub(crate) fn model_options(args: &CheckpointArgs) -> Result<ModelOptions> {
+    if let Some(name) = &args.noise_schedule {
+        name.parse::<ddpm_core::NoiseScheduleName>()
+            .in_flag("--noise-schedule")?;
+    }
+    Ok(ModelOptions {
+        num_heads: args.num_heads,
+        num_head_channels: args.num_head_channels,
+        num_heads_upsample: args.num_heads_upsample,
+        attention_order: args.attention_order.map(|order| match order {
+            AttentionOrderArg::Legacy => AttentionOrder::Legacy,
+            AttentionOrderArg::New => AttentionOrder::New,
+        }),
+        image_size: args.image_size,
+        train_steps: args.train_steps,
+        noise_schedule: args.noise_schedule.clone(),
+        rescale_timesteps: args.rescale_timesteps,
+        parameterization: match &args.parameterization {
+            Some(name) => Some(name.parse().in_flag("--parameterization")?),
+            None => None,
+        },
+        variance: None,
+        model_file: args.model.clone(),
+    })
+}
+
+/// Reads the checkpoint file.
+///
+/// # Errors
+/// A file that is absent, truncated or no checkpoint.
+pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
+    Checkpoint::open(&args.checkpoint).map_err(|e| Error::checkpoint(&args.checkpoint, e))
+}
+
+/// Builds the bare network, which needs neither T nor a noise schedule.
+///
+/// # Errors
+/// Weights that do not fit one architecture, missing heads.
+pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
+    let options = model_options(args)?;
+    UNet::load(&open_checkpoint(args)?, &options)
+        .map_err(|e| Error::checkpoint(&args.checkpoint, e))
+}
+
+/// A network with its diffusion process.
+pub(crate) struct Network {
+    pub(crate) denoiser: UNetDenoiser,
+    /// SHA-256 of the checkpoint file.
+    pub(crate) sha256: String,
+    /// Images per network call; 0 for the network's own choice.
+    pub(crate) batch: usize,
+}
+
+impl Network {
+    /// Opens the checkpoint for use at timesteps t in 1..=T.
+    ///
+    /// # Errors
+    /// As [`open_network`], and whatever weights cannot tell and nobody gave.
+    pub(crate) fn open(args: &CheckpointArgs) -> Result<Self> {
+        let options = model_options(args)?;
+        let checkpoint = open_checkpoint(args)?;
+        let denoiser = UNet::load(&checkpoint, &options)
+            .and_then(|unet| UNetDenoiser::new(unet, &options))
+            .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
+        Ok(Self {
+            denoiser,
+            sha256: checkpoint.sha256().to_owned(),
+            batch: args.batch.map_or(0, |n| n as usize),
+        })
+    }
+
+    /// Name of the noise schedule.
+    pub(crate) fn noise_schedule_name(&self) -> String {
+        self.denoiser
+            .config()
+            .noise_schedule
+            .map_or_else(|| "custom".to_owned(), |known| known.value.to_string())
+    }
+}

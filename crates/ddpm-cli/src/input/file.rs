@@ -1,0 +1,21 @@
+//! Whole files in and out.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Error::read`].
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::read(path, source))
+}
+
+/// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
+///
+/// # Errors
+/// [`Error::System`].
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    ddpm_eval::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
+}

@@ -1,0 +1,92 @@
+//! The images of a run: which set, which split, which of them.
+
+use std::path::PathBuf;
+
+use ddpm_eval::data::{self, ImageSet, Split};
+
+use crate::args::{ImageArgs, SplitArg};
+use crate::error::{Error, Result};
+
+/// Images of one data set in the order of a run.
+#[derive(Debug)]
+pub(crate) struct RunImages {
+    pub(crate) set: ImageSet,
+    pub(crate) split: Split,
+    /// Indices in the set.
+    pub(crate) chosen: Vec<usize>,
+}
+
+impl RunImages {
+    /// Opens the data set, puts its images in the seeded order and takes the first `--limit`.
+    ///
+    /// # Errors
+    /// No data set named, or one that cannot be read or does not fit the network.
+    pub(crate) fn open(
+        args: &ImageArgs,
+        shape: [usize; 3],
+        class: Option<usize>,
+        seed: u64,
+    ) -> Result<Self> {
+        let split = split(args);
+        let set = data::open(&data_path(args)?, split, Some(shape))?;
+        let set = match class {
+            Some(class) => set.with_class(class),
+            None => set,
+        };
+        let limit = limit(args, set.len())?;
+        Ok(Self {
+            chosen: data::selection(seed, set.len(), limit),
+            set,
+            split,
+        })
+    }
+
+    /// What the images are, for titles: their name, number and whether they are a stand-in.
+    pub(crate) fn describe(&self) -> String {
+        describe(self.set.name(), self.chosen.len(), self.set.stand_in())
+    }
+}
+
+/// What images are, for titles.
+pub(crate) fn describe(name: &str, count: usize, stand_in: bool) -> String {
+    let stand_in = if stand_in {
+        ", a STAND-IN for real data"
+    } else {
+        ""
+    };
+    let images = if count == 1 { "image" } else { "images" };
+    format!("{count} {images} of {name}{stand_in}")
+}
+
+/// The data set: `--data`, else `$DDPM_DATA`.
+///
+/// # Errors
+/// [`Error::Usage`] naming both if neither is given.
+pub(crate) fn data_path(args: &ImageArgs) -> Result<PathBuf> {
+    args.data
+        .clone()
+        .or_else(|| std::env::var_os("DDPM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from))
+        .ok_or_else(|| {
+            Error::usage("no images: expected --data DIR (CIFAR-10, a folder of PNG, .npz or .safetensors), or DDPM_DATA in the environment")
+        })
+}
+
+/// `--split`, test if it is not given.
+pub(crate) fn split(args: &ImageArgs) -> Split {
+    match args.split {
+        Some(SplitArg::Train) => Split::Train,
+        Some(SplitArg::Test) | None => Split::Test,
+    }
+}
+
+/// `--limit`, checked against the number of images there are.
+pub(crate) fn limit(args: &ImageArgs, available: usize) -> Result<usize> {
+    match args.limit {
+        None => Ok(available),
+        Some(wanted) if (1..=available).contains(&wanted) => Ok(wanted),
+        Some(wanted) => Err(Error::flag(
+            "--limit",
+            format!("expected 1..={available}, the number of images there are, found {wanted}"),
+        )),
+    }
+}

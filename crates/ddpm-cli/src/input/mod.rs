@@ -1,0 +1,18 @@
+//! From arguments and files to validated values. Every mistake is named here with its file or
+//! flag, its field and what was expected.
+
+mod budgets;
+mod chain;
+mod checkpoint;
+mod csv;
+mod file;
+mod images;
+mod tensors;
+
+pub(crate) use budgets::{Budgets, parse_list};
+pub(crate) use chain::{Chain, parse_path};
+pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
+pub(crate) use csv::read_column;
+pub(crate) use file::{read_bytes, write_file};
+pub(crate) use images::{RunImages, data_path, describe, limit, split};
+pub(crate) use tensors::TensorFile;

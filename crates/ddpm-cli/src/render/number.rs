@@ -1,0 +1,34 @@
+//! Numbers for people. JSON carries them in full.
+
+/// A value with its standard error, as many digits as the error leaves meaningful (3 to 5).
+pub(crate) fn with_error(value: f64, standard_error: Option<f64>) -> String {
+    match standard_error {
+        Some(error) if error.is_finite() => {
+            let digits = if error > 0.0 {
+                (1.0 - error.log10().floor()).clamp(3.0, 5.0) as usize
+            } else {
+                3
+            };
+            format!("{value:.digits$} ± {error:.digits$}")
+        }
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// Eight significant digits, for constants of very different sizes.
+pub(crate) fn scientific(value: f64) -> String {
+    format!("{value:.8e}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_decides_the_digits() {
+        assert_eq!(with_error(4.87654, Some(0.0123)), "4.877 ± 0.012");
+        assert_eq!(with_error(4.87654, Some(0.00123)), "4.8765 ± 0.0012");
+        assert_eq!(with_error(4.87654, None), "4.8765");
+        assert_eq!(with_error(4.87654, Some(f64::NAN)), "4.8765");
+    }
+}

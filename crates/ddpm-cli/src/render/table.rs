@@ -1,0 +1,125 @@
+//! Plain text tables: a title, column heads, aligned cells. Colour is not used, so nothing is lost
+//! in a file or a pipe.
+
+use std::fmt::{self, Write};
+
+/// Which side of a column its cells keep to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A table under construction.
+#[derive(Debug)]
+pub(crate) struct TextTable {
+    title: Vec<String>,
+    heads: Vec<(String, Align)>,
+    rows: Vec<Option<Vec<String>>>,
+    notes: Vec<String>,
+}
+
+impl TextTable {
+    /// A table with these column heads.
+    pub(crate) fn new<'a>(heads: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+        Self {
+            title: Vec::new(),
+            heads: heads.into_iter().map(|(h, a)| (h.to_owned(), a)).collect(),
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds a line above the table: what the numbers are and under which conventions.
+    pub(crate) fn title(mut self, line: impl Into<String>) -> Self {
+        self.title.push(line.into());
+        self
+    }
+
+    /// Adds a row; missing cells at its end are empty.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(Some(cells.into_iter().collect()));
+    }
+
+    /// Adds an empty line between groups of rows.
+    pub(crate) fn gap(&mut self) {
+        self.rows.push(None);
+    }
+
+    /// Adds a line below the table.
+    pub(crate) fn note(&mut self, line: impl Into<String>) {
+        self.notes.push(line.into());
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.heads.iter().map(|(head, _)| width(head)).collect();
+        for row in self.rows.iter().flatten() {
+            for (w, cell) in widths.iter_mut().zip(row) {
+                *w = (*w).max(width(cell));
+            }
+        }
+        widths
+    }
+}
+
+impl fmt::Display for TextTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.title {
+            writeln!(f, "{line}")?;
+        }
+        if !self.title.is_empty() {
+            writeln!(f)?;
+        }
+        let widths = self.widths();
+        let aligns: Vec<Align> = self.heads.iter().map(|(_, align)| *align).collect();
+        let heads: Vec<String> = self.heads.iter().map(|(head, _)| head.clone()).collect();
+        for row in std::iter::once(&Some(heads)).chain(&self.rows) {
+            let mut line = String::new();
+            for ((cell, &w), align) in row.iter().flatten().zip(&widths).zip(&aligns) {
+                if !line.is_empty() {
+                    line.push_str("  ");
+                }
+                let pad = " ".repeat(w - width(cell));
+                match align {
+                    Align::Left => write!(line, "{cell}{pad}")?,
+                    Align::Right => write!(line, "{pad}{cell}")?,
+                }
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        if !self.notes.is_empty() {
+            writeln!(f)?;
+        }
+        for line in &self.notes {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Width on a terminal; our cells hold no wide or combining characters.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = TextTable::new([("stride", Align::Left), ("bits/dim", Align::Right)])
+            .title("Some numbers");
+        table.row(["even".into(), "10.123 ± 0.1".into()]);
+        table.row(["quadratic".into(), "5.2".into()]);
+        table.note("± one standard error");
+        assert_eq!(
+            table.to_string(),
+            "Some numbers\n\n\
+             stride         bits/dim\n\
+             even       10.123 ± 0.1\n\
+             quadratic           5.2\n\n\
+             ± one standard error\n"
+        );
+    }
+}

@@ -1,0 +1,131 @@
+//! Running the binary.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A command line of `ddpm` under construction.
+#[derive(Debug)]
+pub(crate) struct Ddpm(Command);
+
+impl Ddpm {
+    /// `ddpm COMMAND`, without the data set of the surrounding test run.
+    pub(crate) fn new(command: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ddpm"));
+        process.arg(command).env_remove("DDPM_DATA");
+        Self(process)
+    }
+
+    /// `ddpm COMMAND` under a limit on the size of files, in units of 512 or 1024 bytes.
+    pub(crate) fn with_file_limit(blocks: u32, command: &str) -> Self {
+        let mut process = Command::new("sh");
+        process
+            .args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")])
+            .arg(env!("CARGO_BIN_EXE_ddpm"))
+            .arg(command)
+            .env_remove("DDPM_DATA");
+        Self(process)
+    }
+
+    /// Adds words that hold no spaces.
+    pub(crate) fn words(mut self, words: &str) -> Self {
+        self.0.args(words.split_whitespace());
+        self
+    }
+
+    /// Adds one argument as it is.
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.0.arg(argument);
+        self
+    }
+
+    /// Adds `--flag PATH`.
+    pub(crate) fn file(self, flag: &str, path: &Path) -> Self {
+        self.arg(flag).arg(path)
+    }
+
+    /// Sets a variable of the environment.
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    /// The process itself, for tests that handle its streams.
+    pub(crate) fn into_inner(self) -> Command {
+        self.0
+    }
+
+    /// Runs it to the end.
+    pub(crate) fn run(mut self) -> Outcome {
+        let shown = format!("{:?}", self.0);
+        let output = self
+            .0
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary starts");
+        Outcome { shown, output }
+    }
+
+    /// Runs it, expects success and returns stdout as JSON.
+    pub(crate) fn json(self) -> Value {
+        self.arg("--json").run().succeeds().json()
+    }
+
+    /// Runs it, expects exit code `code` and a message with every one of `named`.
+    pub(crate) fn fails(self, code: i32, named: &[&str]) {
+        self.run().fails(code, named);
+    }
+}
+
+/// A finished command.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    shown: String,
+    output: Output,
+}
+
+impl Outcome {
+    /// Expects exit code 0.
+    pub(crate) fn succeeds(self) -> Self {
+        assert_eq!(self.code(), 0, "{}\n{}", self.shown, self.stderr());
+        self
+    }
+
+    /// Expects exit code `code`, nothing on stdout, and a message on stderr with every one of
+    /// `named`.
+    pub(crate) fn fails(self, code: i32, named: &[&str]) -> Self {
+        let stderr = self.stderr();
+        assert_eq!(self.code(), code, "{}\n{stderr}", self.shown);
+        assert_eq!(self.stdout(), "", "{}", self.shown);
+        for word in named {
+            assert!(
+                stderr.contains(word),
+                "{}: {word:?} is not in:\n{stderr}",
+                self.shown
+            );
+        }
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        self
+    }
+
+    /// The exit code; -1 if a signal ended the process.
+    pub(crate) fn code(&self) -> i32 {
+        self.output.status.code().unwrap_or(-1)
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).expect("stdout is text")
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).expect("stderr is text")
+    }
+
+    /// stdout as one JSON document.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.output.stdout)
+            .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.shown, self.stdout()))
+    }
+}

@@ -1,0 +1,11 @@
+//! What every end-to-end test needs.
+
+mod command;
+mod compare;
+mod files;
+
+pub(crate) use command::{Ddpm, Outcome};
+pub(crate) use compare::{assert_close, numbers};
+pub(crate) use files::{
+    golden, golden_json, little_endian, repository, safetensors, scratch, write_npy,
+};

@@ -1,5 +1,9 @@
 //! C\[k\]\[t\], the smallest cost of any path with k steps that ends at t, for all k and t.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 /// Rows that begin at the same node. The blocked solver reads `GROUP` rows at a time over one common range of nodes.
 pub(crate) const GROUP: usize = 64;
 
@@ -43,9 +47,45 @@ impl BudgetCosts {
         &self.rows[k][k - first(k)..]
     }
 
-    /// The same, to be written.
-    pub(crate) fn row_mut(&mut self, k: usize) -> &mut [f64] {
-        &mut self.rows[k][k - first(k)..]
+    /// The largest finite |C\[k\]\[t\]| of any budget k >= 1.
+    pub(crate) fn largest(&self) -> f64 {
+        let of_row = |row: &Vec<f64>| {
+            let finite = row.iter().filter(|c| c.is_finite());
+            finite.fold(0.0, |largest: f64, c| largest.max(c.abs()))
+        };
+        self.rows[1..]
+            .par_iter()
+            .map(of_row)
+            .reduce(|| 0.0, f64::max)
+    }
+
+    /// C\[k-1\]\[k-1..=T\], and C\[k\]\[k..=T\] to be written, for 1 <= k <= K.
+    pub(crate) fn adjacent_rows(&mut self, k: usize) -> (&[f64], &mut [f64]) {
+        let (before, from) = self.rows.split_at_mut(k);
+        (
+            &before[k - 1][k - 1 - first(k - 1)..],
+            &mut from[0][k - first(k)..],
+        )
+    }
+
+    /// C\[k\]\[nodes\], for k <= K and nodes from the first of k's group on.
+    pub(crate) fn stored(&self, k: usize, nodes: Range<usize>) -> &[f64] {
+        &self.rows[k][nodes.start - first(k)..nodes.end - first(k)]
+    }
+
+    /// Copies C\[k\]\[nodes\] for every k >= 1 from row k of `block`, which begins at k * `stride`.
+    pub(crate) fn write_block(&mut self, nodes: Range<usize>, block: &[f64], stride: usize) {
+        self.rows
+            .par_iter_mut()
+            .zip(block.par_chunks(stride))
+            .enumerate()
+            .skip(1)
+            .take(nodes.end.saturating_sub(1))
+            .for_each(|(k, (row, values))| {
+                let begin = nodes.start.max(first(k));
+                row[begin - first(k)..nodes.end - first(k)]
+                    .copy_from_slice(&values[begin - nodes.start..nodes.len()]);
+            });
     }
 }
 

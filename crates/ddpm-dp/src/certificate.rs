@@ -3,13 +3,15 @@
 use crate::monge_check::MongeReport;
 use crate::solve::Method;
 
-/// How a [`crate::Solution`] was found and which regularities were seen. Whatever the method, the costs are the exact
-/// minima of the recurrence.
+/// How a [`crate::Solution`] was found and which regularities were seen.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Certificate {
     /// The solver that ran: [`Method::Blocked`] or [`Method::Monge`], never [`Method::Auto`].
     pub method: Method,
+    /// Whether the costs are proved to be, bit for bit, the minima of the recurrence. Always so but for
+    /// [`Method::Monge`] on a table that is Monge up to rounding only.
+    pub exact: bool,
     /// The check of the table; `None` when blocked was asked for and nothing was checked.
     pub monge: Option<MongeReport>,
     /// Whether one more step always buys less than the one before.

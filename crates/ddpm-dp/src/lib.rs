@@ -1,10 +1,12 @@
 //! Exact all-budget dynamic programming over any decomposable cost table.
 
+mod blocked;
 pub mod brute_force;
 mod budgets;
 mod certificate;
 mod cost_table;
 mod error;
+mod monge;
 mod monge_check;
 mod solution;
 mod solve;

@@ -1,21 +1,30 @@
 //! The entry point: checks the options, chooses the solver, writes the certificate.
 
+use pulp::Arch;
+
+use crate::blocked;
 use crate::budgets::BudgetCosts;
 use crate::certificate::{Certificate, ConvexityReport};
 use crate::cost_table::CostTable;
 use crate::error::{Error, Result};
-use crate::monge_check::check_monge;
+use crate::monge;
+use crate::monge_check::{MongeReport, check_monge};
 use crate::solution::Solution;
 
 /// Which solver to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Monge where the table proves that it gives the same floats, blocked otherwise.
+    /// [`Method::Monge`] where the table proves that it gives the same floats and paths as the plain recurrence,
+    /// [`Method::Blocked`] otherwise. Nothing is assumed: every adjacent quadruple is checked, and must fulfil the
+    /// Monge inequality with more room than rounding can take away.
     #[default]
     Auto,
-    /// Blocked min-plus products: any table, O(T^3 / 6) additions at vector speed.
+    /// Blocked min-plus products: any table, T^3 / 6 additions at vector speed.
     Blocked,
-    /// Divide and conquer over monotone argmins: O(T^2 log T), tables whose interior is Monge.
+    /// Divide and conquer over monotone argmins, O(T^2 log T): tables whose interior is Monge up to rounding, that is
+    /// whose violations do not exceed 8 machine epsilons times the largest cost in a quadruple. The costs are then
+    /// those of real paths, optimal up to the same rounding; [`Certificate::exact`] says whether they are proved
+    /// optimal to the last bit. Tables with larger violations or missing edges between nodes >= 1 are refused.
     Monge,
 }
 
@@ -28,7 +37,14 @@ pub struct SolveOptions {
     pub max_steps: Option<usize>,
 }
 
-/// Finds the smallest cost of every budget at every end.
+/// Finds the smallest cost of every budget k = 1..=`max_steps` at every end t.
+///
+/// C\[1\]\[t\] = L(t, 0) and C\[k\]\[t\] = min over s < t of C\[k-1\]\[s\] + L(t, s); with a [`crate::Start`],
+/// C\[2\]\[t\] = `start.cost[t]`. The result does not depend on the number of threads or the instruction set.
+///
+/// # Errors
+/// [`Error::MaxSteps`]; [`Error::NotMonge`] when [`Method::Monge`] is asked for in vain. A budget that is impossible is
+/// no error: its cost is `+inf`.
 pub fn solve(table: &CostTable, options: &SolveOptions) -> Result<Solution> {
     let train_steps = table.train_steps();
     let max_steps = options.max_steps.unwrap_or(train_steps);
@@ -38,32 +54,69 @@ pub fn solve(table: &CostTable, options: &SolveOptions) -> Result<Solution> {
             train_steps,
         });
     }
-    let monge = (options.method != Method::Blocked).then(|| check_monge(table, 0.0));
-    let mut costs = BudgetCosts::new(train_steps, max_steps);
-    for k in 1..=max_steps {
-        for t in k..=train_steps {
-            let best = match table.start() {
-                Some(start) if k == 2 => start.cost[t],
-                _ => {
-                    let before = &costs.row(k - 1)[..t + 1 - k];
-                    let edges = &table.row(t)[k - 1..];
-                    before
-                        .iter()
-                        .zip(edges)
-                        .fold(f64::INFINITY, |m, (c, l)| m.min(c + l))
-                }
-            };
-            costs.row_mut(k)[t - k] = best;
+    let arch = Arch::new();
+    let (costs, method, exact, monge) = match options.method {
+        Method::Blocked => {
+            let costs = blocked::solve(table, max_steps, arch);
+            (costs, Method::Blocked, true, None)
         }
-    }
+        Method::Monge => {
+            let report = check_up_to_rounding(table)?;
+            let (costs, exact) = solve_monge(table, max_steps, &report, arch);
+            (costs, Method::Monge, exact, Some(report))
+        }
+        Method::Auto => {
+            let report = check_monge(table, 0.0);
+            let proved = report
+                .survives_rounding(0.0)
+                .then(|| solve_monge(table, max_steps, &report, arch));
+            match proved {
+                Some((costs, true)) => (costs, Method::Monge, true, Some(report)),
+                _ => {
+                    let costs = blocked::solve(table, max_steps, arch);
+                    (costs, Method::Blocked, true, Some(report))
+                }
+            }
+        }
+    };
     let first_budget = if table.start().is_some() { 2 } else { 1 };
-    let ends: Vec<f64> = (first_budget..=max_steps)
+    let at_end: Vec<f64> = (first_budget..=max_steps)
         .map(|k| costs.get(k, train_steps))
         .collect();
     let certificate = Certificate {
-        method: Method::Blocked,
+        method,
+        exact,
         monge,
-        convexity: ConvexityReport::of(&ends, first_budget),
+        convexity: ConvexityReport::of(&at_end, first_budget),
     };
     Ok(Solution::new(costs, certificate))
+}
+
+/// The costs by [`Method::Monge`], and whether they are proved to be the floats of the recurrence.
+///
+/// The proof needs a bound on |C\[k-1\]|. It is an induction over k: as long as the margins outweigh the rounding of
+/// the costs found so far, the next ones are exact as well.
+fn solve_monge(
+    table: &CostTable,
+    max_steps: usize,
+    report: &MongeReport,
+    arch: Arch,
+) -> (BudgetCosts, bool) {
+    let costs = monge::solve(table, max_steps, arch);
+    let exact = report.survives_rounding(costs.largest());
+    (costs, exact)
+}
+
+/// The check with a tolerance for the rounding of the table's entries.
+fn check_up_to_rounding(table: &CostTable) -> Result<MongeReport> {
+    let mut report = check_monge(table, 0.0);
+    report.tolerance = 8.0 * f64::EPSILON * report.largest_cost;
+    match report.worst {
+        Some(worst) if !report.holds() => Err(Error::NotMonge {
+            t: worst.t,
+            s: worst.s,
+            violation: worst.violation,
+        }),
+        _ => Ok(report),
+    }
 }

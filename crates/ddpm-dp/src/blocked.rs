@@ -1,0 +1,139 @@
+//! The general solver: the recurrence as left-looking blocked min-plus products.
+//!
+//! The nodes are cut into blocks of [`BLOCK`]. When block b is reached, C\[k\]\[s\] is known for every earlier s, so that
+//!
+//! ```text
+//! P[k][t] = min over s before the block of C[k-1][s] + L(t, s)        (all k, all t of the block)
+//! ```
+//!
+//! is one min-plus matrix product (budgets x nodes) x (nodes x block), done in parallel over the budgets; this is
+//! nearly all of the work. What remains, s inside the block, is a chain: C\[k\]\[t\] needs C\[k-1\]\[s\] of the same
+//! block. It is short (BLOCK/T of the whole) and runs beside the product of the next block, which does not need it.
+//!
+//! Every candidate C\[k-1\]\[s\] + L(t, s) is one addition, as in the textbook, and a minimum is exact in any order, so
+//! that the floats are those of the textbook whatever the blocking, the instruction set or the number of threads.
+
+mod aligned;
+mod kernel;
+mod panel;
+mod product;
+mod triangle;
+
+use std::ops::Range;
+
+use pulp::Arch;
+use rayon::prelude::*;
+
+use self::aligned::AlignedBuffer;
+use self::kernel::{ROWS, tile_width};
+use self::panel::EdgePanel;
+use self::product::Product;
+use self::triangle::Triangle;
+use crate::budgets::{BudgetCosts, GROUP};
+use crate::cost_table::CostTable;
+
+/// Nodes per block.
+const BLOCK: usize = 128;
+
+/// C\[0..=max_steps\]\[0..=T\].
+pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCosts {
+    let mut costs = BudgetCosts::new(table.train_steps(), max_steps);
+    let mut finished = AlignedBuffer::new((max_steps + 1) * BLOCK, f64::INFINITY);
+    let mut block = Block::new(table, max_steps, 0, arch);
+    loop {
+        let nodes = block.nodes.clone();
+        let mut next = (nodes.end <= table.train_steps())
+            .then(|| Block::new(table, max_steps, nodes.end, arch));
+        rayon::join(
+            || block.finish(table, finished.as_mut_slice(), arch),
+            || {
+                if let Some(next) = &mut next {
+                    let before = |j: usize, s| costs.stored(j.min(max_steps), s);
+                    next.add(0..next.panel.tiles(), 0..nodes.start, before, arch);
+                }
+            },
+        );
+        costs.write_block(nodes.clone(), finished.as_slice(), BLOCK);
+        let Some(mut next) = next else { return costs };
+        let before = |j: usize, s| costs.stored(j.min(max_steps), s);
+        next.add(0..next.panel.tiles(), nodes, before, arch);
+        block = next;
+    }
+}
+
+/// The nodes being solved for, the edges into them, and the minima so far.
+struct Block {
+    nodes: Range<usize>,
+    /// The largest budget that can end in the block.
+    last: usize,
+    panel: EdgePanel,
+    /// Row j at j * BLOCK: the minima over the s seen so far of C[j][s] + L(t, s), which become C[j+1][t]. Padded to
+    /// whole register tiles.
+    minima: AlignedBuffer,
+}
+
+impl Block {
+    fn new(table: &CostTable, max_steps: usize, begin: usize, arch: Arch) -> Self {
+        let nodes = begin..(begin + BLOCK).min(table.train_steps() + 1);
+        let last = max_steps.min(nodes.end - 1);
+        let rows = last.next_multiple_of(ROWS);
+        Self {
+            panel: EdgePanel::pack(table, nodes.clone(), tile_width(arch)),
+            minima: AlignedBuffer::new(rows * BLOCK, f64::INFINITY),
+            nodes,
+            last,
+        }
+    }
+
+    /// Takes the candidates `before(j, s)` = C\[j\]\[s\] plus L(t, s) into the minima, for the t of `tiles` and the s
+    /// of `sources`, groups of budgets in parallel. `before` is also asked for the padding, up to ROWS - 1 budgets too
+    /// many, and may answer anything then.
+    fn add<'a>(
+        &mut self,
+        tiles: Range<usize>,
+        sources: Range<usize>,
+        before: impl Fn(usize, Range<usize>) -> &'a [f64] + Sync,
+        arch: Arch,
+    ) {
+        let panel = &self.panel;
+        let groups = self.minima.as_mut_slice().par_chunks_mut(GROUP * BLOCK);
+        groups.enumerate().for_each(|(group, minima)| {
+            let first = group * GROUP;
+            arch.dispatch(Product {
+                panel,
+                tiles: tiles.clone(),
+                sources: sources.start.max(first)..sources.end,
+                before: &before,
+                first,
+                minima,
+            });
+        });
+    }
+
+    /// Goes through the tiles of the block from left to right: first the sources in the tiles before, then those in
+    /// the tile itself. Writes C\[k\]\[t\] into row k of `finished`, at k * BLOCK.
+    fn finish(&mut self, table: &CostTable, finished: &mut [f64], arch: Arch) {
+        finished[..BLOCK].fill(f64::INFINITY);
+        if self.nodes.start == 0 {
+            finished[0] = 0.0;
+        }
+        let (begin, end) = (self.nodes.start, self.nodes.end);
+        let last = self.last;
+        for tile in 0..self.panel.tiles() {
+            let column = tile * self.panel.width();
+            let tile_nodes = begin + column..end.min(begin + column + self.panel.width());
+            let before = |j: usize, s: Range<usize>| {
+                &finished[j.min(last) * BLOCK..][s.start - begin..s.end - begin]
+            };
+            self.add(tile..tile + 1, begin..tile_nodes.start, before, arch);
+            arch.dispatch(Triangle {
+                edges: self.panel.lines(tile, tile_nodes.clone()),
+                column,
+                minima: self.minima.as_slice(),
+                finished,
+                second: table.start().map(|start| &start.cost[tile_nodes.clone()]),
+                last: last.min(tile_nodes.end - 1),
+            });
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Monge tables: the Monge solver agrees with the general one, and `Auto` never takes it on trust.
+
+use ddpm_dp::{CostTable, Error, Method, SolveOptions, check_monge, solve};
+use proptest::prelude::*;
+
+use crate::support::{Random, assert_equals_textbook, drawn_table, solve_by, with_drawn_start};
+
+/// An integer table that is Monge for s >= 1: L(t, s) = a(t) + b(s) + the sum of non-negative weights w(i, j) over
+/// s <= i < j <= t. Weights below `weights`; weight 0 gives ties. The edges from node 0 are arbitrary.
+fn integer_monge(last: usize, weights: u64, seed: u64) -> CostTable {
+    let mut random = Random(seed);
+    let nodes = last + 1;
+    let a: Vec<u64> = (0..nodes).map(|_| random.below(20)).collect();
+    let b: Vec<u64> = (0..nodes).map(|_| random.below(20)).collect();
+    let mut inside = vec![vec![0u64; nodes]; nodes];
+    for t in 1..nodes {
+        for s in (0..t).rev() {
+            let narrower = inside[t - 1][s] + inside[t][s + 1] - inside[t - 1][s + 1];
+            inside[t][s] = narrower + random.below(weights);
+        }
+    }
+    drawn_table(last, |t, s| match (s, random.below(10)) {
+        (0, 0) => f64::INFINITY,
+        (0, x) => (x * 50) as f64,
+        _ => (inside[t][s] + a[t] + b[s]) as f64,
+    })
+}
+
+/// The ELBO's fixed-small interior 1/2 (SNR_s - SNR_t) m(t) with random increments of SNR and m. Their size decides
+/// whether rounding can break the inequality.
+fn float_monge(last: usize, smallest: f64, seed: u64) -> CostTable {
+    let mut random = Random(seed);
+    let mut rising = |scale: f64| -> Vec<f64> {
+        let steps = (0..=last).map(|_| smallest + scale * random.unit().powi(4));
+        steps
+            .scan(0.0, |sum, step| {
+                *sum += step;
+                Some(*sum)
+            })
+            .collect()
+    };
+    let (snr_loss, mse) = (rising(1.0), rising(0.1));
+    CostTable::from_fn(last, |t, s| match s {
+        0 => 3.0 + snr_loss[t] * 0.7,
+        _ => 0.5 * (snr_loss[t] - snr_loss[s]) * mse[t],
+    })
+    .unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn exact_arithmetic_gives_equal_costs_and_paths(
+        last in prop_oneof![1usize..40, 100usize..300],
+        weights in 1u64..5,
+        seed in any::<u64>(),
+        start in any::<bool>(),
+    ) {
+        let mut table = integer_monge(last, weights, seed);
+        if start {
+            let mut random = Random(seed ^ 1);
+            table = with_drawn_start(table, |_| random.below(500) as f64);
+        }
+        prop_assert!(check_monge(&table, 0.0).holds());
+        for method in [Method::Monge, Method::Blocked, Method::Auto] {
+            let solution = solve_by(&table, method, None);
+            assert_equals_textbook(&table, &solution, &[last / 2, last]);
+        }
+    }
+
+    #[test]
+    fn auto_is_exact_whatever_the_rounding(
+        last in prop_oneof![1usize..40, 100usize..300],
+        smallest in prop_oneof![Just(0.0), Just(1e-9), Just(1e-3)],
+        seed in any::<u64>(),
+    ) {
+        let table = float_monge(last, smallest, seed);
+        let auto = solve_by(&table, Method::Auto, None);
+        prop_assert!(auto.certificate().exact);
+        assert_equals_textbook(&table, &auto, &[last]);
+
+        let monge = solve_by(&table, Method::Monge, None);
+        for k in 1..=last {
+            let (found, best) = (monge.cost(k, last), auto.cost(k, last));
+            prop_assert!(found >= best && found - best <= 1e-12 * best, "{} {}", found, best);
+            let path = monge.path(&table, k, last).unwrap();
+            prop_assert_eq!(table.path_cost(&path).to_bits(), found.to_bits());
+        }
+    }
+
+    #[test]
+    fn auto_is_exact_on_tables_that_are_nearly_monge(
+        last in 4usize..150,
+        size in prop_oneof![Just(1e-15), Just(1e-12), Just(1e-3)],
+        seed in any::<u64>(),
+    ) {
+        let monge = float_monge(last, 1e-9, seed);
+        let mut random = Random(seed);
+        let table = drawn_table(last, |t, s| monge.edge(t, s) + size * random.unit());
+        assert_equals_textbook(&table, &solve_by(&table, Method::Auto, None), &[last]);
+    }
+}
+
+#[test]
+fn auto_takes_the_monge_solver_where_there_is_room() {
+    let table = float_monge(300, 1e-3, 1);
+    let solution = solve_by(&table, Method::Auto, None);
+    assert_eq!(solution.certificate().method, Method::Monge);
+    assert!(solution.certificate().exact);
+}
+
+#[test]
+fn auto_takes_the_blocked_solver_where_ties_leave_no_room() {
+    // Fulfils the inequality with equality everywhere: monotone argmins then depend on how sums are rounded.
+    let table = CostTable::from_fn(200, |t, s| (t as f64).sqrt() - (s as f64).sqrt()).unwrap();
+    let solution = solve_by(&table, Method::Auto, None);
+    assert_eq!(solution.certificate().method, Method::Blocked);
+    assert_equals_textbook(&table, &solution, &[200]);
+}
+
+#[test]
+fn one_violation_is_found_and_refused() {
+    let good = integer_monge(100, 3, 9);
+    let table = CostTable::from_fn(100, |t, s| {
+        good.edge(t, s) + if (t, s) == (60, 20) { 30.0 } else { 0.0 }
+    })
+    .unwrap();
+    let report = check_monge(&table, 0.0);
+    assert!(!report.holds());
+    // The raised edge is one of the two that should be small in the quadruples (60, 20) and (59, 19).
+    let worst = report.worst.unwrap();
+    assert!(
+        [(60, 20), (59, 19)].contains(&(worst.t, worst.s)),
+        "{worst:?}"
+    );
+    assert!(check_monge(&table, worst.violation).holds());
+
+    let options = SolveOptions {
+        method: Method::Monge,
+        max_steps: None,
+    };
+    let refused = Error::NotMonge {
+        t: worst.t,
+        s: worst.s,
+        violation: worst.violation,
+    };
+    assert_eq!(solve(&table, &options).unwrap_err(), refused);
+    let auto = solve_by(&table, Method::Auto, None);
+    assert_eq!(auto.certificate().method, Method::Blocked);
+    assert_equals_textbook(&table, &auto, &[100]);
+}
+
+#[test]
+fn missing_interior_edges_are_violations() {
+    // The inequality says nothing about the edges (2, 1) and (T, T-1), and the solver needs nothing of them.
+    let edges = [
+        (3, 2, true),
+        (4, 1, true),
+        (30, 7, true),
+        (50, 1, true),
+        (2, 1, false),
+        (50, 49, false),
+    ];
+    for (t, s, is_violation) in edges {
+        let good = integer_monge(50, 3, 4);
+        let remaining = |at: (usize, usize)| {
+            if at == (t, s) {
+                f64::INFINITY
+            } else {
+                good.edge(at.0, at.1)
+            }
+        };
+        let table = CostTable::from_fn(50, |t, s| remaining((t, s))).unwrap();
+        let report = check_monge(&table, 1e300);
+        assert_eq!(
+            report.worst.unwrap().violation == f64::INFINITY,
+            is_violation,
+            "({t}, {s})"
+        );
+        assert_eq!(report.holds(), !is_violation);
+        let method = if is_violation {
+            Method::Auto
+        } else {
+            Method::Monge
+        };
+        assert_equals_textbook(&table, &solve_by(&table, method, None), &[50]);
+    }
+}

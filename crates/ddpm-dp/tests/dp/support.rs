@@ -1,0 +1,101 @@
+//! Tables to test with, and the comparison with the textbook recurrence.
+
+use ddpm_dp::{CostTable, Method, Solution, SolveOptions, Start, solve, textbook};
+use proptest::prelude::*;
+
+pub fn solve_by(table: &CostTable, method: Method, max_steps: Option<usize>) -> Solution {
+    solve(table, &SolveOptions { method, max_steps }).unwrap()
+}
+
+/// Asserts that a solution agrees with the textbook in the bits of every cost, and in the path of every budget at the
+/// ends `path_ends`.
+pub fn assert_equals_textbook(table: &CostTable, solution: &Solution, path_ends: &[usize]) {
+    let last = table.train_steps();
+    let expected = textbook::solve(table, solution.max_steps());
+    let method = solution.certificate().method;
+    assert_eq!(solution.train_steps(), last);
+    for k in 0..=solution.max_steps() {
+        for t in 0..=last {
+            let (found, wanted) = (solution.cost(k, t), expected.costs[k][t]);
+            assert_eq!(
+                found.to_bits(),
+                wanted.to_bits(),
+                "{method:?} C[{k}][{t}]: {found}, textbook {wanted}"
+            );
+        }
+        for &t in path_ends {
+            assert_eq!(
+                solution.path(table, k, t),
+                expected.path(k, t),
+                "{method:?} path with {k} steps to {t}"
+            );
+        }
+    }
+}
+
+/// Random numbers for tables too large for proptest (SplitMix64).
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    /// Uniform in [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        self.below(1 << 53) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A table of edges drawn one after the other, rows ascending.
+pub fn drawn_table(last: usize, mut draw: impl FnMut(usize, usize) -> f64) -> CostTable {
+    let packed: Vec<f64> = (1..=last)
+        .flat_map(|t| (0..t).map(move |s| (t, s)))
+        .map(|(t, s)| draw(t, s))
+        .collect();
+    CostTable::from_fn(last, |t, s| packed[t * (t - 1) / 2 + s]).unwrap()
+}
+
+/// Adds a start whose costs come from `draw` and whose first nodes are arbitrary.
+pub fn with_drawn_start(table: CostTable, mut draw: impl FnMut(usize) -> f64) -> CostTable {
+    let (cost, first) = (0..=table.train_steps())
+        .map(|t| {
+            if t < 2 {
+                (f64::INFINITY, 0)
+            } else {
+                (draw(t), 1 + t * 7 % (t - 1))
+            }
+        })
+        .unzip();
+    table.with_start(Start { cost, first }).unwrap()
+}
+
+/// Costs that tie often, are negative at times and missing at times.
+fn small_cost() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        8 => (-3i32..12).prop_map(f64::from),
+        2 => -1.0..1.0f64,
+        1 => Just(f64::INFINITY),
+        1 => Just(-0.0),
+    ]
+}
+
+/// Tables up to T = 9, half of them with a start.
+pub fn small_table() -> impl Strategy<Value = CostTable> {
+    (1usize..=9)
+        .prop_flat_map(|last| {
+            let edges = prop::collection::vec(small_cost(), last * (last + 1) / 2);
+            let start = prop::collection::vec(small_cost(), last + 1);
+            (Just(last), edges, prop::option::of(start))
+        })
+        .prop_map(|(last, edges, start)| {
+            let table = CostTable::from_fn(last, |t, s| edges[t * (t - 1) / 2 + s]).unwrap();
+            match start {
+                Some(start) => with_drawn_start(table, |t| start[t]),
+                None => table,
+            }
+        })
+}

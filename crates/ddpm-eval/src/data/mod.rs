@@ -27,6 +27,6 @@ mod source;
 
 pub use fixed::{open_fixed_images, read_noise};
 pub use image_set::ImageSet;
-pub(crate) use image_set::{check_indices, check_shape};
+pub(crate) use image_set::{check_indices, check_shape, hexadecimal};
 pub use selection::selection;
 pub use source::{Split, open};

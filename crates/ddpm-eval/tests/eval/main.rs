@@ -1,6 +1,8 @@
 //! Tests of the crate through its public interface, by subject.
 
+mod bits_per_dim;
 mod data_errors;
 mod data_round_trips;
 mod pickles;
+mod sampling;
 mod support;

@@ -1,0 +1,222 @@
+//! What to profile, and how the run names itself so that its parts find each other again.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use ddpm_core::Denoiser;
+use ddpm_profile::{ProfileLayout, Provenance};
+use sha2::{Digest, Sha256};
+
+use crate::data::{ImageSet, Split, check_indices, hexadecimal, selection};
+use crate::error::{Error, Result};
+use crate::network::labels_for;
+
+/// What to profile.
+///
+/// [`batch`](Self::batch) and [`shard`](Self::shard) share the work out and change no number; everything else is part of
+/// the run's identity.
+#[derive(Clone, Debug)]
+pub struct ProfilePlan {
+    /// Timesteps to evaluate, strictly increasing in 1..=T; see [`timesteps_for`](crate::timesteps_for).
+    pub timesteps: Vec<usize>,
+    /// Indices of the images in the data set, all different, in the order of the run; see
+    /// [`selection`](crate::data::selection).
+    pub images: Vec<usize>,
+    /// Images per block. Error bars want at least 32 blocks.
+    pub images_per_block: usize,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Whether estimates of x0 are clamped to [-1, 1].
+    pub clip_denoised: bool,
+    /// Chebyshev nodes per column of the learned variance; see [`ProfileLayout::DEFAULT_NODES`].
+    pub nodes: usize,
+    /// Images per network call; 0 for what the network likes.
+    pub batch: usize,
+    /// `(i, n)` with i < n: only the i-th of n consecutive shares of the blocks.
+    pub shard: Option<(usize, usize)>,
+}
+
+/// What a profile has to say of its origin that the network and the images do not tell.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// SHA-256 of the checkpoint file.
+    pub checkpoint_sha256: String,
+    /// Which split the images are.
+    pub split: Split,
+    /// Name of the noise schedule, or `custom`.
+    pub noise_schedule: String,
+    /// Whether the network is fed `1000 t / T`.
+    pub rescale_timesteps: bool,
+    /// Arithmetic of the network, such as `f32`.
+    pub precision: String,
+    /// Anything else that must agree between parts of one run.
+    pub extra: BTreeMap<String, String>,
+}
+
+impl ProfilePlan {
+    /// A plan for these images and timesteps with the usual settings: at least `blocks` blocks (where there are as many
+    /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
+    /// network's favourite batch.
+    pub fn new(timesteps: Vec<usize>, images: Vec<usize>, blocks: usize, seed: u64) -> Self {
+        let images_per_block = (images.len() / blocks.max(1)).max(1);
+        Self {
+            timesteps,
+            images,
+            images_per_block,
+            seed,
+            clip_denoised: true,
+            nodes: ProfileLayout::DEFAULT_NODES,
+            batch: 0,
+            shard: None,
+        }
+    }
+
+    /// The provenance of the run: the origin, and what the network, the images and the plan say of themselves.
+    ///
+    /// # Errors
+    /// When images are missing, repeated or beyond the set, blocks are empty, or labels do not fit the network.
+    pub fn provenance(
+        &self,
+        denoiser: &dyn Denoiser,
+        data: &ImageSet,
+        origin: &Origin,
+    ) -> Result<Provenance> {
+        self.check_images(data)?;
+        let mut extra = origin.extra.clone();
+        if let Some(labels) = labels_for(denoiser, data)? {
+            // A conditional network's numbers depend on them, and the hash of the images does not cover them.
+            let labels = self.images.iter().map(|&i| labels[i]);
+            extra.insert("labels_sha256".to_owned(), hash_integers(labels));
+        }
+        Ok(Provenance {
+            checkpoint_sha256: origin.checkpoint_sha256.clone(),
+            data_sha256: data.sha256(),
+            data_name: data.name().to_owned(),
+            split: origin.split.to_string(),
+            stand_in: data.stand_in(),
+            seed: self.seed,
+            clip_denoised: self.clip_denoised,
+            noise_schedule: origin.noise_schedule.clone(),
+            train_steps: denoiser.train_steps(),
+            image_shape: denoiser.image_shape(),
+            parameterization: denoiser.parameterization().to_string(),
+            rescale_timesteps: origin.rescale_timesteps,
+            precision: origin.precision.clone(),
+            total_images: self.images.len() as u64,
+            images_per_block: self.images_per_block as u64,
+            total_blocks: self.images.len().div_ceil(self.images_per_block) as u64,
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            image_order: self.image_order(data.len()),
+            extra,
+        })
+    }
+
+    /// The seeded selection by its name, any other list of images by its hash.
+    fn image_order(&self, set: usize) -> String {
+        if self.images == selection(self.seed, set, self.images.len()) {
+            return format!("first {} of the permutation of the seed", self.images.len());
+        }
+        format!(
+            "indices with sha256 {}",
+            hash_integers(self.images.iter().copied())
+        )
+    }
+
+    fn check_images(&self, data: &ImageSet) -> Result<()> {
+        if self.images_per_block == 0 {
+            return Err(Error::request(
+                "images per block",
+                "expected at least 1, found 0",
+            ));
+        }
+        if self.images.is_empty() {
+            return Err(Error::request("images", "expected at least one image"));
+        }
+        check_indices("images", &self.images, data.len())?;
+        let mut seen = vec![false; data.len()];
+        for &i in &self.images {
+            if std::mem::replace(&mut seen[i], true) {
+                return Err(Error::request(
+                    "images",
+                    format!("expected each image once, found {i} twice"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks that this run computes, of `total`.
+    pub(crate) fn blocks(&self, total: u64) -> Result<Range<u64>> {
+        let Some((i, n)) = self.shard else {
+            return Ok(0..total);
+        };
+        if i >= n {
+            return Err(Error::request(
+                "shard",
+                format!("expected i/n with i below n, found {i}/{n}"),
+            ));
+        }
+        if n as u64 > total {
+            return Err(Error::request(
+                "shard",
+                format!("expected at most {total} shards (one per block of images), found {n}"),
+            ));
+        }
+        let share = |i: usize| (u128::from(total) * i as u128 / n as u128) as u64;
+        Ok(share(i)..share(i + 1))
+    }
+}
+
+fn hash_integers(integers: impl Iterator<Item = usize>) -> String {
+    let mut hash = Sha256::new();
+    for i in integers {
+        hash.update((i as u64).to_le_bytes());
+    }
+    hexadecimal(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_the_blocks_out_without_gap_or_overlap() {
+        let mut plan = ProfilePlan::new(vec![1], (0..10).collect(), 10, 0);
+        for n in 1..=10 {
+            let mut next = 0;
+            for i in 0..n {
+                plan.shard = Some((i, n));
+                let blocks = plan.blocks(10).unwrap();
+                assert_eq!(blocks.start, next);
+                assert!(!blocks.is_empty());
+                next = blocks.end;
+            }
+            assert_eq!(next, 10);
+        }
+        plan.shard = Some((2, 2));
+        assert!(
+            plan.blocks(10)
+                .unwrap_err()
+                .to_string()
+                .contains("found 2/2")
+        );
+        plan.shard = Some((0, 11));
+        assert!(
+            plan.blocks(10)
+                .unwrap_err()
+                .to_string()
+                .contains("at most 10 shards")
+        );
+    }
+
+    #[test]
+    fn there_are_at_least_as_many_blocks_as_asked_for() {
+        let plan =
+            |images: usize, blocks| ProfilePlan::new(vec![1], (0..images).collect(), blocks, 0);
+        assert_eq!(plan(512, 32).images_per_block, 16);
+        assert_eq!(plan(63, 32).images_per_block, 1);
+        assert_eq!(plan(64, 32).images_per_block, 2);
+        assert_eq!(plan(3, 32).images_per_block, 1);
+        assert_eq!(plan(3, 0).images_per_block, 3);
+    }
+}

@@ -1,0 +1,262 @@
+//! Ancestral sampling: the right distribution, and the same image whatever its company.
+
+use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, Stride, analytic_variance};
+use ddpm_eval::{Error, PathVariance, SamplingPlan, Silent, sample};
+use ndarray::{Array4, Axis, s};
+
+use crate::support::models::{self, Conditional, Fault, Faulty};
+use crate::support::watchers::Counter;
+
+fn plan(path: Path, count: usize) -> SamplingPlan {
+    SamplingPlan {
+        path,
+        variance: PathVariance::FixedSmall,
+        first: 0,
+        count,
+        seed: 3,
+        labels: None,
+        clip_denoised: false,
+        batch: 0,
+    }
+}
+
+fn draw(denoiser: &dyn Denoiser, schedule: &NoiseSchedule, plan: &SamplingPlan) -> Array4<f32> {
+    sample(denoiser, schedule, plan, &Silent).unwrap()
+}
+
+/// With the analytic variance the reverse chain of Gaussian data of one variance per chain is exact for any path: its
+/// marginals are those of the forward chain. Many steps of the fixed variances come close.
+#[test]
+fn samples_of_gaussian_data_have_its_mean_and_variance() {
+    let schedule = models::cosine(200);
+    for parameterization in [Parameterization::Epsilon, Parameterization::V] {
+        let model = models::learned(&schedule, parameterization);
+        let mu = ndarray::Array3::from_shape_fn(models::SHAPE, |i| 0.3 - 0.1 * i.0 as f64);
+        let equal = ndarray::Array3::from_elem(models::SHAPE, 0.09);
+        let equal =
+            ddpm_core::GaussianDenoiser::new(schedule.clone(), mu.clone(), equal, parameterization)
+                .unwrap();
+        let short = Path::new([1, 8, 40, 90, 150, 200], 200).unwrap();
+        let analytic = PathVariance::LogVariances(
+            short
+                .edges()
+                .map(|(t, s)| {
+                    Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln())
+                })
+                .collect(),
+        );
+        let n = 3000;
+        let exact = draw(
+            &equal,
+            &schedule,
+            &SamplingPlan {
+                variance: analytic,
+                ..plan(short, n)
+            },
+        );
+        for (i, pixel) in exact.axis_iter(Axis(1)).enumerate() {
+            let (mean, variance) = moments(pixel.iter());
+            assert!((mean - (0.3 - 0.1 * i as f64)).abs() < 0.006, "{mean}");
+            // The last step returns the mean of x0 given x1: its variance lacks m(1).
+            assert!(
+                (variance / (0.09 - equal.mse(1)) - 1.0).abs() < 0.03,
+                "{variance}"
+            );
+        }
+
+        // Every timestep, with another variance in every pixel.
+        let all = plan(Stride::All.path(&schedule).unwrap(), 2000);
+        let samples = draw(&model, &schedule, &all);
+        let data = models::images(&model, 2000);
+        let data: Vec<Vec<f32>> = (0..2000).map(|i| data.image(i)).collect();
+        for (d, (c, y, x)) in ndarray::indices(models::SHAPE).into_iter().enumerate() {
+            let (mean, variance) = moments(samples.slice(s![.., c, y, x]).iter());
+            let (expected_mean, expected_variance) = moments(data.iter().map(|image| &image[d]));
+            assert!(
+                (mean - expected_mean).abs() < 0.06,
+                "{mean} {expected_mean}"
+            );
+            assert!(
+                (variance / expected_variance - 1.0).abs() < 0.25,
+                "{variance} {expected_variance}"
+            );
+        }
+    }
+}
+
+fn moments<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> (f64, f64) {
+    let n = values.clone().count() as f64;
+    let mean = values.clone().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let variance = values.map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+    (mean, variance)
+}
+
+#[test]
+fn an_image_depends_on_its_index_and_seed_alone() {
+    let schedule = models::cosine(50);
+    let model = models::learned(&schedule, Parameterization::Epsilon);
+    let base = SamplingPlan {
+        variance: PathVariance::Learned,
+        ..plan(Path::new([1, 10, 30, 50], 50).unwrap(), 9)
+    };
+    let whole = draw(&model, &schedule, &base);
+    for batch in [1, 2, 100] {
+        assert_eq!(
+            draw(
+                &model,
+                &schedule,
+                &SamplingPlan {
+                    batch,
+                    ..base.clone()
+                }
+            ),
+            whole
+        );
+    }
+    let one_thread = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    assert_eq!(one_thread.install(|| draw(&model, &schedule, &base)), whole);
+    let later = SamplingPlan {
+        first: 4,
+        count: 5,
+        ..base.clone()
+    };
+    assert_eq!(
+        draw(&model, &schedule, &later),
+        whole.slice(s![4.., .., .., ..])
+    );
+    let seed = SamplingPlan {
+        seed: 4,
+        ..base.clone()
+    };
+    assert_ne!(draw(&model, &schedule, &seed), whole);
+    let fixed = SamplingPlan {
+        variance: PathVariance::FixedLarge,
+        ..base.clone()
+    };
+    assert_ne!(draw(&model, &schedule, &fixed), whole);
+    // `None` is the network's own variance, and the decoder's entry plays no part.
+    let explicit = SamplingPlan {
+        variance: PathVariance::LogVariances(vec![Some(3.0), None, None, None]),
+        ..base
+    };
+    assert_eq!(draw(&model, &schedule, &explicit), whole);
+}
+
+#[test]
+fn clipping_keeps_samples_in_range() {
+    let schedule = models::cosine(50);
+    let mu = ndarray::Array3::from_elem(models::SHAPE, 0.9);
+    let variance = ndarray::Array3::from_elem(models::SHAPE, 0.25);
+    let model =
+        ddpm_core::GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::X0)
+            .unwrap();
+    let free = plan(Path::new([1, 10, 30, 50], 50).unwrap(), 50);
+    let clipped = SamplingPlan {
+        clip_denoised: true,
+        ..free.clone()
+    };
+    assert!(draw(&model, &schedule, &free).iter().any(|x| x.abs() > 1.0));
+    assert!(
+        draw(&model, &schedule, &clipped)
+            .iter()
+            .all(|x| x.abs() <= 1.0)
+    );
+}
+
+#[test]
+fn labels_choose_the_class() {
+    let schedule = models::cosine(50);
+    let class = |mu: f64| {
+        let mu = ndarray::Array3::from_elem(models::SHAPE, mu);
+        let variance = ndarray::Array3::from_elem(models::SHAPE, 1e-4);
+        ddpm_core::GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::X0)
+            .unwrap()
+    };
+    let model = Conditional(vec![class(-0.5), class(0.5)]);
+    let path = Path::new([1, 10, 30, 50], 50).unwrap();
+    let labelled = SamplingPlan {
+        labels: Some(vec![1, 0, 0, 1, 0]),
+        first: 7,
+        batch: 2,
+        ..plan(path.clone(), 5)
+    };
+    let samples = draw(&model, &schedule, &labelled);
+    for (image, label) in samples.outer_iter().zip([1, 0, 0, 1, 0]) {
+        assert!((image.mean().unwrap() - [-0.5, 0.5][label]).abs() < 0.1);
+    }
+    let error = |labels: Option<Vec<usize>>| {
+        let plan = SamplingPlan {
+            labels,
+            ..plan(path.clone(), 2)
+        };
+        sample(&model, &schedule, &plan, &Silent)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error(None).contains("2 classes"));
+    assert!(error(Some(vec![0])).contains("expected 2"));
+    assert!(error(Some(vec![0, 2])).contains("below 2"));
+}
+
+#[test]
+fn counts_stops_and_names_what_does_not_fit() {
+    let schedule = models::cosine(50);
+    let model = models::fixed(&schedule, Parameterization::X0);
+    let base = plan(Path::new([1, 10, 50], 50).unwrap(), 4);
+    let counter = Counter::default();
+    sample(&model, &schedule, &base, &counter).unwrap();
+    assert_eq!(counter.seen(), (12, 12, true));
+    let stop = Counter::stopping_after(1);
+    assert!(matches!(
+        sample(&model, &schedule, &base, &stop),
+        Err(Error::Interrupted)
+    ));
+
+    let error = |plan: &SamplingPlan| {
+        sample(&model, &schedule, plan, &Silent)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(
+        error(&SamplingPlan {
+            count: 0,
+            ..base.clone()
+        })
+        .contains("at least one image")
+    );
+    assert!(
+        error(&SamplingPlan {
+            first: 1 << 56,
+            ..base.clone()
+        })
+        .contains("2^56")
+    );
+    let learned = SamplingPlan {
+        variance: PathVariance::Learned,
+        ..base.clone()
+    };
+    assert!(error(&learned).contains("no variance output"));
+    assert!(error(&plan(Path::new([60], 60).unwrap(), 1)).contains("up to 50"));
+    let longer = models::cosine(60);
+    assert!(
+        sample(&model, &longer, &base, &Silent)
+            .unwrap_err()
+            .to_string()
+            .contains("expected 50 timesteps")
+    );
+    let network = Faulty {
+        model: models::learned(&schedule, Parameterization::X0),
+        fault: Fault::NotFinite,
+        from: 0,
+    };
+    let text = sample(&network, &schedule, &base, &Silent)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("sample 0") && text.contains("timestep 50"),
+        "{text}"
+    );
+}

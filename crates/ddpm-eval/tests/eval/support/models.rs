@@ -1,0 +1,184 @@
+//! Denoisers that are known exactly, faulty ones, and images for them.
+
+use ddpm_core::{
+    Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization,
+    Prediction,
+};
+use ddpm_eval::data::ImageSet;
+use ndarray::{Array3, Array4, ArrayView4, Axis};
+
+pub(crate) const SHAPE: (usize, usize, usize) = (3, 4, 4);
+
+/// A different number for every pixel, in [0, 1).
+fn spread(i: (usize, usize, usize), step: f64) -> f64 {
+    ((i.0 * 16 + i.1 * 4 + i.2) as f64 * step).fract()
+}
+
+pub(crate) fn cosine(train_steps: usize) -> NoiseSchedule {
+    NoiseSchedule::named(NoiseScheduleName::Cosine, train_steps).unwrap()
+}
+
+/// Data with another mean and variance in every pixel; no variance output.
+pub(crate) fn fixed(
+    schedule: &NoiseSchedule,
+    parameterization: Parameterization,
+) -> GaussianDenoiser {
+    let mu = Array3::from_shape_fn(SHAPE, |i| 0.8 * spread(i, 0.37) - 0.4);
+    let variance = Array3::from_shape_fn(SHAPE, |i| 0.02 + 0.2 * spread(i, 0.61));
+    GaussianDenoiser::new(schedule.clone(), mu, variance, parameterization).unwrap()
+}
+
+/// The same with a `v` between -0.2 and 1.2 in every pixel.
+pub(crate) fn learned(
+    schedule: &NoiseSchedule,
+    parameterization: Parameterization,
+) -> GaussianDenoiser {
+    let v = Array3::from_shape_fn(SHAPE, |i| 1.4 * spread(i, 0.29) - 0.2);
+    fixed(schedule, parameterization).with_v(v).unwrap()
+}
+
+/// `n` images of the model's data.
+pub(crate) fn images(model: &GaussianDenoiser, n: usize) -> ImageSet {
+    let views: Vec<Array3<f32>> = (0..n as u64).map(|i| model.sample(99, i)).collect();
+    let views: Vec<_> = views.iter().map(|x| x.view()).collect();
+    ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap()
+}
+
+/// The same rounded to bytes, so that some pixels are at the open ends of the decoder's bins.
+pub(crate) fn byte_images(model: &GaussianDenoiser, n: usize) -> ImageSet {
+    let floats = images(model, n);
+    let (c, h, w) = SHAPE;
+    let bytes = Array4::from_shape_fn((n, c, h, w), |(i, c, y, x)| {
+        // Stretched, so that the ends are met.
+        let value = 2.0 * floats.image(i)[(c * h + y) * w + x];
+        ((value + 1.0) * 127.5).round() as u8
+    });
+    ImageSet::from_bytes("gaussian-bytes", bytes.view()).unwrap()
+}
+
+/// A class-conditional model: class k is a Gaussian of its own.
+pub(crate) struct Conditional(pub(crate) Vec<GaussianDenoiser>);
+
+impl Denoiser for Conditional {
+    fn image_shape(&self) -> [usize; 3] {
+        self.0[0].image_shape()
+    }
+    fn train_steps(&self) -> usize {
+        self.0[0].train_steps()
+    }
+    fn parameterization(&self) -> Parameterization {
+        self.0[0].parameterization()
+    }
+    fn learns_variance(&self) -> bool {
+        false
+    }
+    fn num_classes(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.check_inputs(x, t, labels)?;
+        let labels = labels.unwrap_or_default();
+        let mut mean = Array4::zeros(x.raw_dim());
+        for (b, mut out) in mean.axis_iter_mut(Axis(0)).enumerate() {
+            let one = x.slice_axis(Axis(0), (b..b + 1).into());
+            let prediction = self.0[labels[b]].predict(one, &t[b..b + 1], None)?;
+            out.assign(&prediction.mean.index_axis(Axis(0), 0));
+        }
+        Ok(Prediction {
+            mean,
+            variance: None,
+        })
+    }
+}
+
+/// What a faulty network does.
+#[derive(Clone, Copy)]
+pub(crate) enum Fault {
+    NotFinite,
+    Shape,
+    NoVariance,
+    Fails,
+}
+
+/// A learned model that is faulty from some timestep on.
+pub(crate) struct Faulty {
+    pub(crate) model: GaussianDenoiser,
+    pub(crate) fault: Fault,
+    pub(crate) from: usize,
+}
+
+impl Denoiser for Faulty {
+    fn image_shape(&self) -> [usize; 3] {
+        self.model.image_shape()
+    }
+    fn train_steps(&self) -> usize {
+        self.model.train_steps()
+    }
+    fn parameterization(&self) -> Parameterization {
+        self.model.parameterization()
+    }
+    fn learns_variance(&self) -> bool {
+        true
+    }
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        let mut good = self.model.predict(x, t, labels)?;
+        let Some(b) = t.iter().position(|&t| t >= self.from) else {
+            return Ok(good);
+        };
+        match self.fault {
+            Fault::NotFinite => good.mean[[b, 1, 2, 3]] = f32::NAN,
+            Fault::Shape => good.mean = Array4::zeros((t.len(), 1, 4, 4)),
+            Fault::NoVariance => good.variance = None,
+            Fault::Fails => return Err(DenoiserError::new("out of memory")),
+        }
+        Ok(good)
+    }
+}
+
+/// A network whose raw output for image b of every batch is row b of a recorded tensor, whatever it is fed.
+pub(crate) struct Recorded {
+    pub(crate) train_steps: usize,
+    pub(crate) output: Array4<f32>,
+    pub(crate) learned: bool,
+}
+
+impl Denoiser for Recorded {
+    fn image_shape(&self) -> [usize; 3] {
+        let (_, _, h, w) = self.output.dim();
+        [3, h, w]
+    }
+    fn train_steps(&self) -> usize {
+        self.train_steps
+    }
+    fn parameterization(&self) -> Parameterization {
+        Parameterization::Epsilon
+    }
+    fn learns_variance(&self) -> bool {
+        self.learned
+    }
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        _: &[usize],
+        _: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        assert_eq!(x.dim().0, self.output.dim().0);
+        let channels = |range: std::ops::Range<usize>| {
+            self.output.slice_axis(Axis(1), range.into()).to_owned()
+        };
+        Ok(Prediction {
+            mean: channels(0..3),
+            variance: self.learned.then(|| channels(3..6)),
+        })
+    }
+}

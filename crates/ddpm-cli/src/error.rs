@@ -24,7 +24,7 @@ pub(crate) enum Error {
     Input(String),
 
     /// The user stopped a run whose finished part is kept.
-    #[error("interrupted; the finished blocks are kept in {}", partial.display())]
+    #[error("interrupted; finished blocks of images are kept in {}", partial.display())]
     Interrupted {
         /// The file with the finished blocks.
         partial: PathBuf,

@@ -15,7 +15,7 @@ mod images;
 
 pub(crate) use chain::ChainArgs;
 pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs};
-pub(crate) use cli::{Cli, Command, CommonArgs};
+pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
     Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::output::Voice;
 
-use super::{inspect, predict, solve, transitions};
+use super::{bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions};
 
 /// Runs one command line.
 pub(crate) fn run(cli: Cli) -> Result<()> {
@@ -24,7 +24,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Predict(args) => predict::run(&args, voice),
         Command::Transitions(args) => transitions::run(&args),
+        Command::Merge(args) => merge::run(&args, voice),
+        Command::Schedule(args) => schedule::run(&args, voice),
+        Command::Table(args) => table::run(&args, voice),
+        Command::Bpd(args) => bpd::run(&args, voice),
+        Command::Sample(args) => sample::run(&args, voice),
+        Command::Profile(args) => profile::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
-        _ => Err(Error::Internal("not connected".into())),
     }
 }

@@ -1,9 +1,15 @@
 //! One file per command: validate the arguments, compute, print.
 
+mod bpd;
 mod dispatch;
 mod inspect;
+mod merge;
 mod predict;
+mod profile;
+mod sample;
+mod schedule;
 mod solve;
+mod table;
 mod transitions;
 
 pub(crate) use dispatch::run;

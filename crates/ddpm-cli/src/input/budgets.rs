@@ -32,6 +32,14 @@ impl Budgets {
         Ok(Self::List(budgets))
     }
 
+    /// The budgets of the paper's tables, as far as the chain is long enough.
+    pub(crate) fn of_the_paper(train_steps: usize) -> Self {
+        let possible = [8, 16, 32, 64, 128, 256]
+            .into_iter()
+            .filter(|&k| k <= train_steps);
+        Self::List(possible.collect())
+    }
+
     /// The budgets as numbers; all of 1..=T for `all`.
     pub(crate) fn wanted(&self, train_steps: usize) -> Vec<usize> {
         match self {

@@ -1,5 +1,6 @@
 //! A checkpoint with everything the flags say about it.
 
+use ddpm_core::{Denoiser, Parameterization};
 use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 
 use crate::args::{AttentionOrderArg, CheckpointArgs};
@@ -78,6 +79,32 @@ impl Network {
             sha256: checkpoint.sha256().to_owned(),
             batch: args.batch.map_or(0, |n| n as usize),
         })
+    }
+
+    /// Whether the network is fed 1000 (t-1)/T instead of t-1.
+    pub(crate) fn rescales_timesteps(&self) -> bool {
+        // T = 1000 is fed the same either way, which is why nobody may have said so.
+        self.denoiser
+            .config()
+            .rescale_timesteps
+            .is_some_and(|known| known.value)
+    }
+
+    /// Refuses to predict from timestep `t` what the network cannot tell there.
+    ///
+    /// # Errors
+    /// Epsilon-prediction where alpha_bar is 0.
+    pub(crate) fn check_signal_at(&self, t: usize) -> Result<()> {
+        let epsilon = self.denoiser.parameterization() == Parameterization::Epsilon;
+        if epsilon && self.denoiser.noise_schedule().alpha_bar(t) == 0.0 {
+            let error = ddpm_core::Error::EpsilonWithoutSignal { t };
+            return Err(Error::Input(format!(
+                "noise schedule {} with T={}: {error}",
+                self.noise_schedule_name(),
+                self.denoiser.train_steps()
+            )));
+        }
+        Ok(())
     }
 
     /// Name of the noise schedule.

@@ -40,22 +40,6 @@ impl RunImages {
             split,
         })
     }
-
-    /// What the images are, for titles: their name, number and whether they are a stand-in.
-    pub(crate) fn describe(&self) -> String {
-        describe(self.set.name(), self.chosen.len(), self.set.stand_in())
-    }
-}
-
-/// What images are, for titles.
-pub(crate) fn describe(name: &str, count: usize, stand_in: bool) -> String {
-    let stand_in = if stand_in {
-        ", a STAND-IN for real data"
-    } else {
-        ""
-    };
-    let images = if count == 1 { "image" } else { "images" };
-    format!("{count} {images} of {name}{stand_in}")
 }
 
 /// The data set: `--data`, else `$DDPM_DATA`.

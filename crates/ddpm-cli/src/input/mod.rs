@@ -3,16 +3,24 @@
 
 mod budgets;
 mod chain;
+mod chain_choice;
 mod checkpoint;
+mod conventions;
 mod csv;
 mod file;
 mod images;
+mod profile;
 mod tensors;
 
 pub(crate) use budgets::{Budgets, parse_list};
 pub(crate) use chain::{Chain, parse_path};
+pub(crate) use chain_choice::ChainChoice;
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
+pub(crate) use conventions::{
+    GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
+};
 pub(crate) use csv::read_column;
 pub(crate) use file::{read_bytes, write_file};
-pub(crate) use images::{RunImages, data_path, describe, limit, split};
+pub(crate) use images::{RunImages, data_path, limit};
+pub(crate) use profile::{read_profile, read_profile_to_use};
 pub(crate) use tensors::TensorFile;

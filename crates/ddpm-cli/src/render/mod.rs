@@ -1,11 +1,15 @@
 //! How results look to a person: aligned tables with titles and units, and progress.
 
 mod number;
+mod origin;
 mod path;
 mod progress;
+mod shell;
 mod table;
 
-pub(crate) use number::{scientific, with_error};
+pub(crate) use number::{plural, scientific, with_error};
+pub(crate) use origin::{chain_of, clip, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};
 pub(crate) use progress::ProgressLine;
+pub(crate) use shell::shell_words;
 pub(crate) use table::{Align, TextTable};

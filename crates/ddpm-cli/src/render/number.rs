@@ -15,6 +15,12 @@ pub(crate) fn with_error(value: f64, standard_error: Option<f64>) -> String {
     }
 }
 
+/// A count with its noun.
+pub(crate) fn plural(count: u64, noun: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{s}")
+}
+
 /// Eight significant digits, for constants of very different sizes.
 pub(crate) fn scientific(value: f64) -> String {
     format!("{value:.8e}")

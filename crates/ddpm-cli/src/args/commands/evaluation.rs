@@ -46,7 +46,7 @@ pub(crate) struct Bpd {
     #[arg(long, value_name = "D")]
     pub(crate) decoder: Option<DecoderArg>,
     /// With --decoder gaussian: the width of a bin of the data [default: a density]
-    #[arg(long, value_name = "W", conflicts_with = "schedule")]
+    #[arg(long, value_name = "W")]
     pub(crate) decoder_bin_width: Option<f64>,
     /// Profile whose measured errors give the analytic variances and the optimal decoder
     #[arg(long, value_name = "P")]

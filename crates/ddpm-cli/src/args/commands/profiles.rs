@@ -96,13 +96,13 @@ pub(crate) struct Schedule {
     pub(crate) mse: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
-    /// Numbers of steps: a comma list or `all`
-    #[arg(long, value_name = "K,..", default_value = "8,16,32,64,128,256")]
-    pub(crate) steps: String,
+    /// Numbers of steps: a comma list or `all` [default: 8,16,32,64,128,256]
+    #[arg(long, value_name = "K,..")]
+    pub(crate) steps: Option<String>,
     /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
     #[arg(long, value_name = "V")]
     pub(crate) variance: Option<VarianceArg>,
-    /// Variance of the decoder [default: respaced; optimal for analytic; marginal for a curve]
+    /// Variance of the decoder [default: respaced; optimal for analytic; gaussian for a curve]
     #[arg(long, value_name = "D")]
     pub(crate) decoder: Option<DecoderArg>,
     /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the
@@ -146,9 +146,9 @@ pub(crate) struct Table {
     /// The profile to report on
     #[arg(value_name = "P_test")]
     pub(crate) test: PathBuf,
-    /// Numbers of steps: a comma list
-    #[arg(long, value_name = "K,..", default_value = "8,16,32,64,128,256")]
-    pub(crate) steps: String,
+    /// Numbers of steps: a comma list [default: 8,16,32,64,128,256]
+    #[arg(long, value_name = "K,..")]
+    pub(crate) steps: Option<String>,
     /// Variances: a comma list [default: all that the profiles can serve]
     #[arg(long, value_name = "V,..", value_delimiter = ',')]
     pub(crate) variance: Vec<VarianceArg>,

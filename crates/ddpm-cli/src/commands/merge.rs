@@ -1,0 +1,44 @@
+//! `ddpm merge`: profiles of disjoint blocks of images into one.
+
+use ddpm_profile::ElboProfile;
+use serde_json::json;
+
+use crate::args::Merge;
+use crate::error::{Error, Result};
+use crate::input::{read_profile, write_file};
+use crate::output::{self, Voice};
+use crate::render::{images_of, plural};
+
+/// Runs the command.
+pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
+    let mut parts = Vec::new();
+    for path in &args.parts {
+        voice.note(format_args!("reading {}", path.display()));
+        parts.push(read_profile(path)?);
+    }
+    let merged = ElboProfile::merge(parts).map_err(|error| {
+        let names: Vec<String> = args.parts.iter().map(|p| p.display().to_string()).collect();
+        Error::Input(format!("{}: {error}", names.join(" + ")))
+    })?;
+    write_file(&args.out, &merged.to_bytes())?;
+    let total = merged.provenance().total_blocks;
+    if args.json {
+        return output::print_json(&json!({
+            "out": args.out.display().to_string(),
+            "images": merged.images(),
+            "blocks": merged.blocks().len(),
+            "total_blocks": total,
+            "missing_blocks": merged.missing_blocks(),
+        }));
+    }
+    let missing = match merged.missing_blocks().len() as u64 {
+        0 => "complete".to_owned(),
+        n => format!("{} of {total} still missing", plural(n, "block")),
+    };
+    output::print_text(&format!(
+        "{}: {} from {}, {missing}\n",
+        args.out.display(),
+        images_of(&merged),
+        plural(args.parts.len() as u64, "profile"),
+    ))
+}

@@ -1,0 +1,295 @@
+//! `ddpm profile`: measure a network on images, block by block, resumable.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ddpm_core::Denoiser;
+use ddpm_eval::{ProfileOrigin, ProfilePlan, timesteps_for};
+use ddpm_profile::ElboProfile;
+use serde_json::json;
+
+use crate::args::Profile;
+use crate::error::{Error, Result};
+use crate::input::{Network, RunImages, read_profile, write_file};
+use crate::interrupt::StopRequest;
+use crate::output::{self, Voice};
+use crate::render::{ProgressLine, chain_of, clip, images_of, plural, shell_words};
+
+/// Blocks of images where `--images-per-block` is not given: enough for error bars.
+const BLOCKS: usize = 32;
+/// The fewest timesteps that `--evaluations` spreads over the chain.
+const FEWEST_TIMESTEPS: u64 = 20;
+
+/// Runs the command.
+pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
+    let run = Run::prepare(args, voice)?;
+    let resume = run.earlier_blocks(args.resume)?;
+    voice.note(run.describe());
+    let stop = StopRequest::watch().map_err(|source| Error::System {
+        action: "watch for Ctrl-C".to_owned(),
+        source,
+    })?;
+    let network = &run.network.denoiser;
+    let outcome = ddpm_eval::profile(
+        network,
+        network.noise_schedule(),
+        &run.images.set,
+        &run.plan,
+        &run.origin,
+        resume,
+        &ProgressLine::new(voice).stopping_on(stop),
+        &mut |profile| run.keep(profile),
+    );
+    let profile = outcome.map_err(|error| run.failure(error))?;
+    write_file(&run.out, &profile.to_bytes())?;
+    // The result is safe; a partial file that cannot be removed only takes space.
+    if run.partial.exists()
+        && let Err(error) = std::fs::remove_file(&run.partial)
+    {
+        voice.warn(format_args!(
+            "cannot remove {}: {error}",
+            run.partial.display()
+        ));
+    }
+    run.report(&profile, args.json)
+}
+
+/// A run before its first evaluation.
+struct Run {
+    network: Network,
+    images: RunImages,
+    plan: ProfilePlan,
+    origin: ProfileOrigin,
+    out: PathBuf,
+    /// Where finished blocks are kept while the run lasts.
+    partial: PathBuf,
+}
+
+impl Run {
+    fn prepare(args: &Profile, voice: Voice) -> Result<Self> {
+        let network = Network::open(&args.checkpoint)?;
+        let denoiser = &network.denoiser;
+        network.check_signal_at(denoiser.train_steps())?;
+        let images = RunImages::open(&args.images, denoiser.image_shape(), args.class, args.seed)?;
+        let timesteps = match args.evaluations {
+            None => (1..=denoiser.train_steps()).collect(),
+            Some(evaluations) => {
+                let count = timestep_count(
+                    evaluations,
+                    images.chosen.len(),
+                    denoiser.train_steps(),
+                    voice,
+                );
+                timesteps_for(denoiser.noise_schedule(), count)
+            }
+        };
+        let mut plan = ProfilePlan::new(timesteps, images.chosen.clone(), BLOCKS, args.seed);
+        if let Some(size) = args.images_per_block {
+            plan.images_per_block = size;
+        }
+        plan.clip_denoised = args.clip_denoised;
+        plan.batch = network.batch;
+        plan.shard = match &args.shard {
+            Some(text) => Some(parse_shard(text)?),
+            None => None,
+        };
+        let origin = ProfileOrigin {
+            checkpoint_sha256: network.sha256.clone(),
+            split: images.split,
+            noise_schedule: network.noise_schedule_name(),
+            rescale_timesteps: network.rescales_timesteps(),
+            precision: "f32".to_owned(),
+            extra: BTreeMap::new(),
+        };
+        Ok(Self {
+            network,
+            images,
+            plan,
+            origin,
+            partial: partial_of(&args.out),
+            out: args.out.clone(),
+        })
+    }
+
+    /// What an earlier run of the same command left: its finished blocks, or its result.
+    ///
+    /// # Errors
+    /// An interrupted run that nobody asked to continue: its blocks took time, they are not thrown away silently.
+    fn earlier_blocks(&self, resume: bool) -> Result<Option<ElboProfile>> {
+        match (resume, self.partial.exists()) {
+            (true, true) => read_profile(&self.partial).map(Some),
+            (false, true) => Err(Error::file(
+                &self.partial,
+                "holds the finished blocks of an interrupted run; expected --resume to continue it, or remove the file",
+            )),
+            (true, false) => self.earlier_result(),
+            (false, false) => Ok(None),
+        }
+    }
+
+    /// The result of this very run, if it is there. Anything else in its place will be overwritten.
+    fn earlier_result(&self) -> Result<Option<ElboProfile>> {
+        if !self.out.exists() {
+            return Ok(None);
+        }
+        let Ok(earlier) = read_profile(&self.out) else {
+            return Ok(None);
+        };
+        let wanted =
+            self.plan
+                .provenance(&self.network.denoiser, &self.images.set, &self.origin)?;
+        let same =
+            *earlier.provenance() == wanted && earlier.layout().timesteps() == self.plan.timesteps;
+        Ok(same.then_some(earlier))
+    }
+
+    fn keep(&self, profile: &ElboProfile) -> ddpm_eval::Result<()> {
+        ddpm_eval::write_atomic(&self.partial, &profile.to_bytes()).map_err(|source| {
+            ddpm_eval::Error::Write {
+                path: self.partial.clone(),
+                source,
+            }
+        })
+    }
+
+    fn failure(&self, error: ddpm_eval::Error) -> Error {
+        match error {
+            ddpm_eval::Error::Interrupted => Error::Interrupted {
+                partial: self.partial.clone(),
+                resume: command_that_resumes(),
+            },
+            ddpm_eval::Error::Resume { .. } => Error::file(&self.partial, error),
+            error => error.into(),
+        }
+    }
+
+    fn evaluations(&self) -> u64 {
+        self.plan.images.len() as u64 * self.plan.timesteps.len() as u64
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "{} of {}, {} timesteps: {} evaluations",
+            plural(self.plan.images.len() as u64, "image"),
+            self.images.set.name(),
+            self.plan.timesteps.len(),
+            self.evaluations()
+        )
+    }
+
+    fn report(&self, profile: &ElboProfile, as_json: bool) -> Result<()> {
+        let p = profile.provenance();
+        let timesteps = profile.layout().timesteps();
+        if as_json {
+            return output::print_json(&json!({
+                "out": self.out.display().to_string(),
+                "data_name": p.data_name,
+                "split": p.split,
+                "stand_in": p.stand_in,
+                "images": profile.images(),
+                "total_images": p.total_images,
+                "timesteps": timesteps.len(),
+                "evaluations": profile.images() * timesteps.len() as u64,
+                "blocks": profile.blocks().len(),
+                "total_blocks": p.total_blocks,
+                "missing_blocks": profile.missing_blocks(),
+                "clip_denoised": p.clip_denoised,
+                "seed": p.seed,
+            }));
+        }
+        let shard = if profile.is_complete() {
+            String::new()
+        } else {
+            format!(
+                " (a shard: {} of {} blocks)",
+                profile.blocks().len(),
+                p.total_blocks
+            )
+        };
+        output::print_text(&format!(
+            "{}: {}, {} of {} timesteps, {} evaluations in {}{shard}\n{}, {}, seed {}\n",
+            self.out.display(),
+            images_of(profile),
+            timesteps.len(),
+            p.train_steps,
+            profile.images() * timesteps.len() as u64,
+            plural(profile.blocks().len() as u64, "block"),
+            chain_of(p),
+            clip(Some(p.clip_denoised)),
+            p.seed
+        ))
+    }
+}
+
+/// How many timesteps a number of evaluations pays for.
+fn timestep_count(evaluations: u64, images: usize, train_steps: usize, voice: Voice) -> usize {
+    let paid = evaluations / images as u64;
+    if paid < FEWEST_TIMESTEPS {
+        voice.warn(format_args!(
+            "{evaluations} evaluations are fewer than {FEWEST_TIMESTEPS} timesteps of {images} images; evaluating {FEWEST_TIMESTEPS} timesteps"
+        ));
+    }
+    usize::try_from(paid.max(FEWEST_TIMESTEPS))
+        .unwrap_or(usize::MAX)
+        .min(train_steps)
+}
+
+/// `i/n`.
+fn parse_shard(text: &str) -> Result<(usize, usize)> {
+    text.split_once('/')
+        .and_then(|(i, n)| Some((i.trim().parse().ok()?, n.trim().parse().ok()?)))
+        .filter(|(i, n)| i < n)
+        .ok_or_else(|| {
+            Error::flag(
+                "--shard",
+                format!("expected i/n with i from 0 to n-1, found {text:?}"),
+            )
+        })
+}
+
+/// The file beside `out` that keeps finished blocks.
+fn partial_of(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// This command line with `--resume`.
+fn command_that_resumes() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    if !words.iter().any(|word| word == "--resume") {
+        words.push("--resume".to_owned());
+    }
+    shell_words(&words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_read() {
+        assert_eq!(parse_shard("0/4").unwrap(), (0, 4));
+        assert_eq!(parse_shard("3/4").unwrap(), (3, 4));
+        for bad in ["4/4", "1", "a/b", "-1/2", "0/0"] {
+            assert!(
+                parse_shard(bad)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("--shard"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn evaluations_are_shared_between_images() {
+        let voice = Voice::new(true);
+        assert_eq!(timestep_count(4096, 64, 4000, voice), 64);
+        assert_eq!(timestep_count(100, 64, 4000, voice), 20);
+        assert_eq!(timestep_count(1 << 40, 64, 4000, voice), 4000);
+        assert_eq!(timestep_count(100, 64, 10, voice), 10);
+    }
+}

@@ -1,0 +1,257 @@
+//! `ddpm schedule`: the optimal schedule of every budget, from a profile or a curve m(t).
+
+use std::path::PathBuf;
+
+use ddpm_core::{Path, VarianceKind};
+use ddpm_profile::{
+    CostModel, Curves, Decoder, DecoderKind, ElboProfile, Objective, Origin, Schedules, StartRule,
+    StepVariances, choose, jackknife,
+};
+use serde_json::{Value, json};
+
+use crate::args::Schedule;
+use crate::error::{Error, Located, Result};
+use crate::input::{
+    self, Budgets, Chain, GaussianDecoder, default_decoder, default_variance, read_column,
+    read_profile_to_use, step_variances, write_file,
+};
+use crate::output::{self, Voice};
+use crate::render::{Align, Indices, TextTable, chain_of, clip, images_of, shorten, with_error};
+
+/// Runs the command.
+pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
+    let request = Request::new(args, voice)?;
+    let schedules = request.choose()?;
+    if let Some(out) = &args.out {
+        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+    }
+    let indices = Indices::from_flag(args.zero_based);
+    if args.json {
+        return match indices {
+            // What is printed is a schedules file too.
+            Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
+            Indices::ZeroBased => output::print_json(&zero_based(&schedules)?),
+        };
+    }
+    output::print_text(&request.table(&schedules, indices)?)
+}
+
+/// What to choose from and under which conventions.
+struct Request {
+    /// The profile or the CSV file.
+    source: PathBuf,
+    profile: Option<ElboProfile>,
+    curves: Curves,
+    origin: Origin,
+    budgets: Budgets,
+    variance: VarianceKind,
+    decoder: DecoderKind,
+    gaussian: GaussianDecoder,
+    objective: Objective,
+    start: StartRule,
+}
+
+impl Request {
+    fn new(args: &Schedule, voice: Voice) -> Result<Self> {
+        let (source, profile, curves, origin) = match (&args.profile, &args.mse) {
+            (Some(path), _) => from_profile(args, path.clone(), voice)?,
+            (None, Some(path)) => from_curve(args, path.clone())?,
+            (None, None) => return Err(Error::usage("expected a profile, or --mse M.csv")),
+        };
+        let variance = args
+            .variance
+            .map_or_else(|| default_variance(curves.learned()), VarianceKind::from);
+        let decoder = args.decoder.map_or_else(
+            || match profile {
+                Some(_) => default_decoder(variance),
+                // A curve of squared errors knows nothing of discretised pixels.
+                None => DecoderKind::Gaussian,
+            },
+            DecoderKind::from,
+        );
+        let gaussian = GaussianDecoder {
+            bin_width: args.decoder_bin_width,
+            first_bits: args.decoder_first_bits,
+        };
+        let train_steps = curves.train_steps();
+        Ok(Self {
+            budgets: match &args.steps {
+                Some(text) => Budgets::parse("--steps", text, train_steps)?,
+                None => Budgets::of_the_paper(train_steps),
+            },
+            source,
+            profile,
+            curves,
+            origin,
+            variance,
+            decoder,
+            gaussian: gaussian.check(decoder)?,
+            objective: args.objective.into(),
+            start: args.start.into(),
+        })
+    }
+
+    fn choose(&self) -> Result<Schedules> {
+        let model = self
+            .frozen()
+            .and_then(|frozen| frozen.price(&self.curves))
+            .in_file(&self.source)?;
+        choose(&model, self.budgets.for_profile(), self.start, &self.origin).in_file(&self.source)
+    }
+
+    /// The conventions with everything that is estimated fixed on the choosing set.
+    fn frozen(&self) -> ProfileResult<Frozen> {
+        Ok(Frozen {
+            variances: step_variances(self.variance, &self.curves),
+            decoder: input::decoder(self.decoder, &self.curves, self.gaussian)?,
+            objective: self.objective,
+        })
+    }
+
+    /// Standard errors of the costs of the listed paths, in the unit of the file.
+    fn standard_errors(&self, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
+        let (Some(profile), Budgets::List(_), Objective::Elbo) =
+            (&self.profile, &self.budgets, self.objective)
+        else {
+            return Ok(None);
+        };
+        let paths = schedules
+            .budgets
+            .iter()
+            .map(|b| Path::new(b.path.clone(), schedules.train_steps))
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .or_internal()?;
+        let frozen = self.frozen().in_file(&self.source)?;
+        let estimates = jackknife(profile, |curves| {
+            let model = frozen.price(curves)?;
+            Ok(paths
+                .iter()
+                .map(|path| ddpm_core::nats_to_bits(model.path_cost(path)))
+                .collect())
+        })
+        .in_file(&self.source)?;
+        Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
+    }
+
+    fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
+        let errors = self.standard_errors(schedules)?;
+        let unit = &schedules.unit;
+        let images = match &self.profile {
+            Some(profile) => format!(
+                "Chosen and measured on {} ({})",
+                images_of(profile),
+                chain_of(profile.provenance())
+            ),
+            None => format!(
+                "Chosen on the curve {} (T={} {})",
+                self.source.display(),
+                schedules.train_steps,
+                schedules.noise_schedule
+            ),
+        };
+        let cost = format!("cost [{unit}]");
+        let mut text = TextTable::new([
+            ("steps", Align::Right),
+            (cost.as_str(), Align::Right),
+            ("with prior", Align::Right),
+            ("path", Align::Left),
+        ])
+        .title(format!(
+            "Optimal schedules: {} variance, {} decoder, {}, start {}, objective {}",
+            schedules.variance,
+            schedules.decoder,
+            clip(schedules.clip_denoised),
+            schedules.start,
+            schedules.objective
+        ))
+        .title(images);
+        for (i, budget) in schedules.budgets.iter().enumerate() {
+            text.row([
+                budget.steps.to_string(),
+                with_error(budget.cost, errors.as_ref().map(|e| e[i])),
+                budget
+                    .prior_bpd
+                    .filter(|_| self.objective == Objective::Elbo)
+                    .map_or_else(
+                        || "-".to_owned(),
+                        |prior| format!("{:.4}", budget.cost + prior),
+                    ),
+                shorten(&indices.show_path(&budget.path)),
+            ]);
+        }
+        if errors.is_some() {
+            text.note("± one standard error over blocks of images, the path fixed.");
+        }
+        text.note("Costs of optimised paths on the images they were chosen on are biased low: see `ddpm table`.");
+        if self.decoder == DecoderKind::Respaced && schedules.budgets.iter().any(|b| b.steps == 1) {
+            text.note("K=1 has no second step: its decoder is marginal, not comparable with K>1.");
+        }
+        Ok(text.to_string())
+    }
+}
+
+type ProfileResult<T> = std::result::Result<T, ddpm_profile::Error>;
+
+/// See [`Request::frozen`].
+struct Frozen {
+    variances: StepVariances,
+    decoder: Decoder,
+    objective: Objective,
+}
+
+impl Frozen {
+    /// The cost model on `curves`.
+    fn price<'a>(&self, curves: &'a Curves) -> ProfileResult<CostModel<'a>> {
+        CostModel::new(
+            curves,
+            self.variances.clone(),
+            self.decoder.clone(),
+            self.objective,
+        )
+    }
+}
+
+type Source = (PathBuf, Option<ElboProfile>, Curves, Origin);
+
+fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
+    let chain = &args.chain;
+    if chain.noise_schedule.is_some() || chain.alpha_bar.is_some() || chain.train_steps.is_some() {
+        return Err(Error::usage(
+            "a profile knows its noise schedule: --noise-schedule, --alpha-bar and --train-steps go with --mse",
+        ));
+    }
+    let profile = read_profile_to_use(&path, voice)?;
+    let curves = Curves::from_profile(&profile).in_file(&path)?;
+    let origin = Origin::from(profile.provenance());
+    Ok((path, Some(profile), curves, origin))
+}
+
+fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
+    let mse = read_column(&path, "mse")?;
+    let chain = Chain::from_args(&args.chain, Some(mse.len()))?;
+    let curves = Curves::from_mse(&chain.schedule, &mse).in_file(&path)?;
+    let origin = Origin {
+        noise_schedule: chain.name.parse().ok(),
+        ..Origin::default()
+    };
+    Ok((path, None, curves, origin))
+}
+
+/// The schedules with other tools' timesteps. No longer a schedules file, so it does not pose as one.
+fn zero_based(schedules: &Schedules) -> Result<Value> {
+    let mut value = serde_json::to_value(schedules).or_internal()?;
+    if let Some(object) = value.as_object_mut() {
+        for key in ["format", "version", "checksum"] {
+            object.shift_remove(key);
+        }
+    }
+    for (budget, shown) in schedules
+        .budgets
+        .iter()
+        .enumerate()
+        .map(|(i, b)| (i, &b.path))
+    {
+        value["budgets"][budget]["path"] = json!(Indices::ZeroBased.show_path(shown));
+    }
+    Ok(value)
+}

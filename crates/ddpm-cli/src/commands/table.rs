@@ -1,0 +1,186 @@
+//! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
+
+use ddpm_core::VarianceKind;
+use ddpm_profile::{DecoderKind, ElboProfile, TableRow, table3};
+use serde_json::{Value, json};
+
+use crate::args::Table;
+use crate::error::{Error, Result};
+use crate::input::{Budgets, read_profile_to_use};
+use crate::output::{self, Voice};
+use crate::render::{Align, Indices, TextTable, chain_of, clip, images_of, with_error};
+
+/// Runs the command.
+pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
+    let train = read_profile_to_use(&args.train, voice)?;
+    let test = read_profile_to_use(&args.test, voice)?;
+    if train.provenance().data_sha256 == test.provenance().data_sha256 {
+        voice.warn(
+            "both profiles are of the same images: numbers of optimised paths are biased low",
+        );
+    }
+    let train_steps = train.schedule().train_steps();
+    let steps = match &args.steps {
+        Some(text) => Budgets::parse("--steps", text, train_steps)?,
+        None => Budgets::of_the_paper(train_steps),
+    }
+    .wanted(train_steps);
+    let variances = variances(args, &train, &test);
+    let rows = table3(
+        &train,
+        &test,
+        &steps,
+        &variances,
+        args.decoder.map(DecoderKind::from),
+        args.start.into(),
+    )
+    .map_err(|error| {
+        Error::Input(format!(
+            "{} + {}: {error}",
+            args.train.display(),
+            args.test.display()
+        ))
+    })?;
+    if args.json {
+        let indices = Indices::from_flag(args.zero_based);
+        output::print_json(&to_json(&train, &test, &rows, indices))
+    } else {
+        output::print_text(&to_text(&train, &test, &rows, &steps, &variances))
+    }
+}
+
+/// The variances asked for, or all that both profiles can serve.
+fn variances(args: &Table, train: &ElboProfile, test: &ElboProfile) -> Vec<VarianceKind> {
+    if !args.variance.is_empty() {
+        return args.variance.iter().map(|&v| v.into()).collect();
+    }
+    let learned = train.layout().learned() && test.layout().learned();
+    [
+        VarianceKind::Learned,
+        VarianceKind::FixedSmall,
+        VarianceKind::FixedLarge,
+        VarianceKind::Analytic,
+    ]
+    .into_iter()
+    .filter(|&v| learned || v != VarianceKind::Learned)
+    .collect()
+}
+
+fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: Indices) -> Value {
+    let data = |profile: &ElboProfile| {
+        let p = profile.provenance();
+        json!({
+            "data_name": p.data_name,
+            "split": p.split,
+            "stand_in": p.stand_in,
+            "images": profile.images(),
+            "timesteps": profile.layout().timesteps().len(),
+        })
+    };
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "stride": row.stride,
+                "variance": row.variance.to_string(),
+                "decoder": row.decoder.to_string(),
+                "steps": row.steps,
+                "bpd": row.bpd,
+                "stderr": row.standard_error,
+                "train_bpd": row.train_bpd,
+                "dp_minus_this": row.diff_to_dp.map(|d| json!({"bpd": d.value, "stderr": d.standard_error})),
+                "path": indices.show_path(&row.path),
+            })
+        })
+        .collect();
+    json!({
+        "T": train.provenance().train_steps,
+        "clip_denoised": train.provenance().clip_denoised,
+        "chosen_on": data(train),
+        "scored_on": data(test),
+        "rows": rows,
+    })
+}
+
+fn to_text(
+    train: &ElboProfile,
+    test: &ElboProfile,
+    rows: &[TableRow],
+    steps: &[usize],
+    variances: &[VarianceKind],
+) -> String {
+    let p = test.provenance();
+    let heads: Vec<String> = steps.iter().map(|k| format!("K={k}")).collect();
+    let all = format!("all T={}", p.train_steps);
+    let columns = || {
+        [
+            ("variance", Align::Left),
+            ("decoder", Align::Left),
+            ("stride", Align::Left),
+        ]
+        .into_iter()
+        .chain(heads.iter().map(|h| (h.as_str(), Align::Right)))
+    };
+    let evaluated = |profile: &ElboProfile| profile.layout().timesteps().len();
+    let mut text = TextTable::new(columns().chain([(all.as_str(), Align::Right)]))
+        .title(format!(
+            "Bits/dim with prior, {} ({})",
+            clip(Some(p.clip_denoised)),
+            chain_of(p)
+        ))
+        .title(format!(
+            "Scored on {}, {} timesteps evaluated",
+            images_of(test),
+            evaluated(test)
+        ))
+        .title(format!(
+            "Paths, analytic variances and optimal decoders chosen on {}, {} timesteps evaluated",
+            images_of(train),
+            evaluated(train)
+        ));
+    let mut differences =
+        TextTable::new(columns()).title("DP minus the other stride, paired over blocks of images");
+    for (i, &variance) in variances.iter().enumerate() {
+        if i > 0 {
+            text.gap();
+        }
+        let of = |stride: &str| -> Vec<&TableRow> {
+            rows.iter()
+                .filter(|row| row.variance == variance && row.stride == stride)
+                .collect()
+        };
+        let full = of("all");
+        for stride in ["even", "quadratic", "dp", "dp-free"] {
+            let found = of(stride);
+            let Some(first) = found.first() else { continue };
+            let names = [
+                variance.to_string(),
+                first.decoder.to_string(),
+                stride.to_owned(),
+            ];
+            let cells = found
+                .iter()
+                .map(|row| with_error(row.bpd, Some(row.standard_error)));
+            // The full chain is the same for every stride.
+            let last = full
+                .first()
+                .filter(|_| stride == "even")
+                .map_or_else(String::new, |row| {
+                    with_error(row.bpd, Some(row.standard_error))
+                });
+            text.row(names.clone().into_iter().chain(cells).chain([last]));
+            if stride != "dp" {
+                let cells = found.iter().map(|row| {
+                    row.diff_to_dp.map_or_else(
+                        || "-".to_owned(),
+                        |d| with_error(d.value, Some(d.standard_error)),
+                    )
+                });
+                differences.row(names.into_iter().chain(cells));
+            }
+        }
+    }
+    text.note("± one standard error over blocks of the scored images (jackknife).");
+    text.note("");
+    format!("{text}{differences}")
+}

@@ -1,0 +1,85 @@
+//! Profile and schedules files.
+
+use std::path::Path;
+
+use ddpm_profile::{Budget, Budgets as ProfileBudgets, ElboProfile, Schedules};
+
+use super::budgets::Budgets;
+use super::file::read_bytes;
+use crate::error::{Error, Located, Result};
+use crate::output::Voice;
+
+/// Reads a profile.
+///
+/// # Errors
+/// A file that is absent, damaged, of a newer version or no profile.
+pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
+    ElboProfile::from_bytes(&read_bytes(path)?).in_file(path)
+}
+
+/// Reads a profile to compute from, and says so if blocks of its run are missing.
+///
+/// # Errors
+/// As [`read_profile`].
+pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfile> {
+    let profile = read_profile(path)?;
+    if !profile.is_complete() {
+        voice.warn(format_args!(
+            "{}: {} of {} blocks of images are missing; merge the other shards or resume the run",
+            path.display(),
+            profile.missing_blocks().len(),
+            profile.provenance().total_blocks
+        ));
+    }
+    Ok(profile)
+}
+
+/// Reads a schedules file.
+///
+/// # Errors
+/// A file that is absent, damaged, of a newer version or no schedules file.
+pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
+    let bytes = read_bytes(path)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::file(
+            path,
+            "not a schedules file: expected JSON, found bytes that are no text",
+        )
+    })?;
+    Schedules::from_json(&text).in_file(path)
+}
+
+/// The schedule of `steps` steps.
+///
+/// # Errors
+/// A budget that the file does not hold; the message lists those it does.
+pub(crate) fn find_budget<'a>(
+    schedules: &'a Schedules,
+    steps: usize,
+    path: &Path,
+) -> Result<&'a Budget> {
+    schedules.budget(steps).ok_or_else(|| {
+        let held: Vec<String> = schedules
+            .budgets
+            .iter()
+            .map(|b| b.steps.to_string())
+            .collect();
+        Error::file(
+            path,
+            format!(
+                "no schedule of {steps} steps (--steps); expected one of {}",
+                held.join(", ")
+            ),
+        )
+    })
+}
+
+impl Budgets {
+    /// As the profile crate takes them.
+    pub(crate) fn for_profile(&self) -> ProfileBudgets<'_> {
+        match self {
+            Self::All => ProfileBudgets::All,
+            Self::List(list) => ProfileBudgets::Only(list),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where numbers come from, in the words of a title.
+
+use ddpm_profile::{ElboProfile, Provenance};
+
+use super::plural;
+
+/// The images of a profile and whether they stand in for real ones.
+pub(crate) fn images_of(profile: &ElboProfile) -> String {
+    let p = profile.provenance();
+    describe_images(&data_name(p), profile.images(), p.stand_in)
+}
+
+/// Name of the data with its split, where the name does not say it.
+fn data_name(p: &Provenance) -> String {
+    if p.data_name.contains(&p.split) {
+        p.data_name.clone()
+    } else {
+        format!("{} ({})", p.data_name, p.split)
+    }
+}
+
+/// A number of images of a data set.
+pub(crate) fn describe_images(name: &str, count: u64, stand_in: bool) -> String {
+    let stand_in = if stand_in {
+        ", a STAND-IN, not real data"
+    } else {
+        ""
+    };
+    format!("{} of {name}{stand_in}", plural(count, "image"))
+}
+
+/// Network and chain of a profile.
+pub(crate) fn chain_of(p: &Provenance) -> String {
+    format!(
+        "checkpoint {}, T={} {}, {}-prediction",
+        p.checkpoint_sha256
+            .get(..12)
+            .unwrap_or(&p.checkpoint_sha256),
+        p.train_steps,
+        p.noise_schedule,
+        p.parameterization
+    )
+}
+
+/// Whether predictions are clipped.
+pub(crate) fn clip(clip_denoised: Option<bool>) -> &'static str {
+    match clip_denoised {
+        Some(true) => "clip on",
+        Some(false) => "clip off",
+        None => "clip unknown",
+    }
+}

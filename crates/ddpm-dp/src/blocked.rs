@@ -137,3 +137,47 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cost_table::Start;
+    use crate::textbook;
+
+    /// The instruction sets that this machine can run, the plainest first.
+    fn instruction_sets() -> Vec<Arch> {
+        let mut sets = vec![Arch::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        sets.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        sets.push(Arch::new());
+        sets
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_floats_of_the_textbook() {
+        let last = 200;
+        let table = CostTable::from_fn(last, |t, s| match (t * 31 + s * 17) % 101 {
+            0 => f64::INFINITY,
+            x => (x as f64).sqrt() - 2.0,
+        })
+        .unwrap();
+        let start = Start {
+            cost: (0..=last)
+                .map(|t| if t < 2 { f64::INFINITY } else { (t % 7) as f64 })
+                .collect(),
+            first: vec![1; last + 1],
+        };
+        for table in [table.clone(), table.with_start(start).unwrap()] {
+            let expected = textbook::solve(&table, last);
+            for arch in instruction_sets() {
+                let costs = solve(&table, last, arch);
+                for k in 0..=last {
+                    for t in 0..=last {
+                        let (found, wanted) = (costs.get(k, t), expected.costs[k][t]);
+                        assert_eq!(found.to_bits(), wanted.to_bits(), "{arch:?} C[{k}][{t}]");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-/// Rows that begin at the same node. The blocked solver reads `GROUP` rows at a time over one common range of nodes.
-pub(crate) const GROUP: usize = 64;
+use crate::chunks::{self, CHUNK};
+
+/// Rows that begin at the same node, the first of a chunk. The blocked solver reads `GROUP` rows at a time over one
+/// common range of nodes.
+pub(crate) const GROUP: usize = CHUNK;
 
 /// The costs of every budget k = 0..=K at every end t = 0..=T, one row per budget.
 ///
@@ -45,6 +48,14 @@ impl BudgetCosts {
     /// C\[k\]\[k..=T\], for k <= K.
     pub(crate) fn row(&self, k: usize) -> &[f64] {
         &self.rows[k][k - first(k)..]
+    }
+
+    /// The smallest C\[k\]\[t\] over each chunk of nodes t, for every k; row k begins with the chunk of `first(k)`.
+    pub(crate) fn chunk_minima(&self) -> Vec<Vec<f64>> {
+        self.rows
+            .par_iter()
+            .map(|row| chunks::minima(row))
+            .collect()
     }
 
     /// The largest finite |C\[k\]\[t\]| of any budget k >= 1.
@@ -90,6 +101,6 @@ impl BudgetCosts {
 }
 
 /// The first node that row k stores: the first k of its group.
-fn first(k: usize) -> usize {
+pub(crate) fn first(k: usize) -> usize {
     k - k % GROUP
 }

@@ -3,6 +3,7 @@
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
+use crate::chunks;
 use crate::error::{Error, Result};
 
 /// The best two-step costs 0 -> t1 -> t, for costs whose first edge depends on the second node.
@@ -28,6 +29,8 @@ pub struct CostTable {
     train_steps: usize,
     /// Row t (of length t) begins at t (t-1) / 2.
     packed: Vec<f64>,
+    /// Entry t - 1: the minima over the chunks of row t.
+    chunk_minima: Vec<Vec<f64>>,
     start: Option<Start>,
 }
 
@@ -70,21 +73,24 @@ impl CostTable {
             rows.push((t, row));
             rest = tail;
         }
-        let bad_edge = rows
+        let minima: Vec<Result<Vec<f64>>> = rows
             .into_par_iter()
             .map(|(t, row)| {
                 fill(t, row);
-                admit(row).map(|(s, found)| Error::EdgeCost { t, s, found })
+                match admit(row) {
+                    Some((s, found)) => Err(Error::EdgeCost { t, s, found }),
+                    None => Ok(chunks::minima(row)),
+                }
             })
-            .find_map_first(|bad| bad);
-        match bad_edge {
-            Some(error) => Err(error),
-            None => Ok(Self {
-                train_steps,
-                packed,
-                start: None,
-            }),
-        }
+            .collect();
+        // The first error in row order, whichever was met first.
+        let chunk_minima = minima.into_iter().collect::<Result<_>>()?;
+        Ok(Self {
+            train_steps,
+            packed,
+            chunk_minima,
+            start: None,
+        })
     }
 
     /// Takes the lower triangle of a (T+1)x(T+1) array whose row is t and whose column is s; entries with s >= t are
@@ -140,6 +146,11 @@ impl CostTable {
         } else {
             &[]
         }
+    }
+
+    /// The smallest L(t, s) over each chunk of sources s, for t in 1..=T.
+    pub(crate) fn chunk_minima(&self, t: usize) -> &[f64] {
+        &self.chunk_minima[t - 1]
     }
 
     /// L(t, s); `+inf`, that is no edge, unless s < t <= T.

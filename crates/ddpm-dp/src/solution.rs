@@ -1,7 +1,10 @@
 //! What a solve returns: the cost of every budget, and paths recovered from those costs.
 
-use crate::budgets::BudgetCosts;
+use std::sync::OnceLock;
+
+use crate::budgets::{BudgetCosts, first};
 use crate::certificate::Certificate;
+use crate::chunks::CHUNK;
 use crate::cost_table::CostTable;
 
 /// The smallest cost of every budget k at every end t, and how it was found.
@@ -13,11 +16,17 @@ use crate::cost_table::CostTable;
 pub struct Solution {
     costs: BudgetCosts,
     certificate: Certificate,
+    /// Made when the first path is asked for.
+    chunk_minima: OnceLock<Vec<Vec<f64>>>,
 }
 
 impl Solution {
     pub(crate) fn new(costs: BudgetCosts, certificate: Certificate) -> Self {
-        Self { costs, certificate }
+        Self {
+            costs,
+            certificate,
+            chunk_minima: OnceLock::new(),
+        }
     }
 
     /// T of the table.
@@ -59,20 +68,26 @@ impl Solution {
     }
 
     /// The smallest s with C\[k-1\]\[s\] + L(t, s) = C\[k\]\[t\].
+    ///
+    /// Most chunks are skipped: rounding is monotone, so that no candidate of a chunk is below the sum of the chunk's
+    /// minima.
     fn previous_node(&self, table: &CostTable, k: usize, t: usize) -> Option<usize> {
         let target = self.cost(k, t);
-        let before = &self.costs.row(k - 1)[..t + 1 - k];
-        let edges = &table.row(t)[k - 1..];
-        // Whole chunks first, without an early exit, so that the comparison is vectorised.
-        const CHUNK: usize = 64;
-        let meets = |(c, l): (&f64, &f64)| c + l == target;
-        let chunk = before
-            .chunks(CHUNK)
-            .zip(edges.chunks(CHUNK))
-            .position(|(c, l)| c.iter().zip(l).fold(false, |any, pair| any | meets(pair)))?;
-        let from = chunk * CHUNK;
-        let within = before[from..].iter().zip(&edges[from..]).position(meets)?;
-        Some(k - 1 + from + within)
+        let cost_minima = &self.chunk_minima.get_or_init(|| self.costs.chunk_minima())[k - 1];
+        let first_chunk = first(k - 1) / CHUNK;
+        let edge_minima = &table.chunk_minima(t)[first_chunk..];
+        for (chunk, (cost, edge)) in (first_chunk..).zip(cost_minima.iter().zip(edge_minima)) {
+            if cost + edge > target {
+                continue;
+            }
+            let sources = chunk * CHUNK..t.min((chunk + 1) * CHUNK);
+            let costs = self.costs.stored(k - 1, sources.clone());
+            let mut candidates = costs.iter().zip(&table.row(t)[sources.clone()]);
+            if let Some(i) = candidates.position(|(cost, edge)| cost + edge == target) {
+                return Some(sources.start + i);
+            }
+        }
+        None
     }
 
     /// The end t that minimises C\[k\]\[t\] + `terminal[t]`, and that sum; the smallest t on ties.

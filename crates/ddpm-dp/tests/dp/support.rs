@@ -3,13 +3,13 @@
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions, Start, solve, textbook};
 use proptest::prelude::*;
 
-pub fn solve_by(table: &CostTable, method: Method, max_steps: Option<usize>) -> Solution {
+pub(crate) fn solve_by(table: &CostTable, method: Method, max_steps: Option<usize>) -> Solution {
     solve(table, &SolveOptions { method, max_steps }).unwrap()
 }
 
 /// Asserts that a solution agrees with the textbook in the bits of every cost, and in the path of every budget at the
 /// ends `path_ends`.
-pub fn assert_equals_textbook(table: &CostTable, solution: &Solution, path_ends: &[usize]) {
+pub(crate) fn assert_equals_textbook(table: &CostTable, solution: &Solution, path_ends: &[usize]) {
     let last = table.train_steps();
     let expected = textbook::solve(table, solution.max_steps());
     let method = solution.certificate().method;
@@ -34,10 +34,10 @@ pub fn assert_equals_textbook(table: &CostTable, solution: &Solution, path_ends:
 }
 
 /// Random numbers for tables too large for proptest (SplitMix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -45,13 +45,13 @@ impl Random {
     }
 
     /// Uniform in [0, 1).
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         self.below(1 << 53) as f64 / (1u64 << 53) as f64
     }
 }
 
 /// A table of edges drawn one after the other, rows ascending.
-pub fn drawn_table(last: usize, mut draw: impl FnMut(usize, usize) -> f64) -> CostTable {
+pub(crate) fn drawn_table(last: usize, mut draw: impl FnMut(usize, usize) -> f64) -> CostTable {
     let packed: Vec<f64> = (1..=last)
         .flat_map(|t| (0..t).map(move |s| (t, s)))
         .map(|(t, s)| draw(t, s))
@@ -60,7 +60,7 @@ pub fn drawn_table(last: usize, mut draw: impl FnMut(usize, usize) -> f64) -> Co
 }
 
 /// Adds a start whose costs come from `draw` and whose first nodes are arbitrary.
-pub fn with_drawn_start(table: CostTable, mut draw: impl FnMut(usize) -> f64) -> CostTable {
+pub(crate) fn with_drawn_start(table: CostTable, mut draw: impl FnMut(usize) -> f64) -> CostTable {
     let (cost, first) = (0..=table.train_steps())
         .map(|t| {
             if t < 2 {
@@ -84,7 +84,7 @@ fn small_cost() -> impl Strategy<Value = f64> {
 }
 
 /// Tables up to T = 9, half of them with a start.
-pub fn small_table() -> impl Strategy<Value = CostTable> {
+pub(crate) fn small_table() -> impl Strategy<Value = CostTable> {
     (1usize..=9)
         .prop_flat_map(|last| {
             let edges = prop::collection::vec(small_cost(), last * (last + 1) / 2);

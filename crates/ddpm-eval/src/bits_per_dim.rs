@@ -8,8 +8,8 @@
 //! is that of `t`, as in profiling, so that both see the same `x_t`.
 
 use ddpm_core::{
-    Denoiser, NoiseSchedule, Path, StepVariance, Transition, edge_nll, gaussian_nll,
-    learned_log_variance, nats_to_bits, prior_kl, respaced_decoder_log_variance,
+    Denoiser, NoiseSchedule, Path, StepVariance, Transition, edge_nll, gaussian_nll, nats_to_bits,
+    prior_kl, respaced_decoder_log_variance,
 };
 
 use crate::data::{ImageSet, check_indices};
@@ -29,8 +29,9 @@ pub enum PathDecoder {
     Marginal,
     /// Discretised Gaussian with this `log sigma^2`.
     LogVariance(f64),
-    /// Continuous Gaussian density with the variance of [`Respaced`](Self::Respaced). With a bin width, the density
-    /// times that width, which approximates the probability of a discretised value.
+    /// Continuous Gaussian density with one variance for every pixel: the first of explicit log-variances, or else the
+    /// clipped posterior variance of the respaced chain. With a bin width, the density times that width, which
+    /// approximates the probability of a discretised value.
     Gaussian {
         /// Width of a bin in the units of the data (2/255 for 8-bit images in [-1, 1]).
         bin_width: Option<f64>,
@@ -254,6 +255,10 @@ fn edges(schedule: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
                     StepChoice::LogVariance(respaced_decoder_log_variance(schedule, t, None))
                 }
                 (0, PathDecoder::LogVariance(x)) => StepChoice::LogVariance(x),
+                (0, PathDecoder::Gaussian { .. }) => match plan.variance.decoder(respaced) {
+                    StepChoice::Learned => StepChoice::LogVariance(respaced),
+                    scalar => scalar,
+                },
                 (0, _) => plan.variance.decoder(respaced),
                 _ => plan.variance.interior(k, &transition),
             };
@@ -277,9 +282,15 @@ impl Edge {
     /// The term of one image, in nats per dimension.
     fn nats(&self, estimate: &Estimate<'_>) -> f64 {
         let variance = self.choice.with_v(estimate.v);
-        match (self.transition.s, self.density) {
-            (0, Density::Continuous { log_bin_width }) => {
-                self.continuous_decoder(variance, estimate) - log_bin_width
+        match (self.transition.s, self.density, variance) {
+            (0, Density::Continuous { log_bin_width }, StepVariance::LogVariance(log_variance)) => {
+                let squares = estimate
+                    .x0
+                    .iter()
+                    .zip(estimate.xhat0)
+                    .map(|(x, e)| (x - e).powi(2));
+                let mse = squares.sum::<f64>() / estimate.x0.len() as f64;
+                gaussian_nll(mse, log_variance) - log_bin_width
             }
             _ => edge_nll(
                 &self.transition,
@@ -289,28 +300,5 @@ impl Edge {
                 estimate.xhat0,
             ),
         }
-    }
-
-    fn continuous_decoder(&self, variance: StepVariance<'_>, estimate: &Estimate<'_>) -> f64 {
-        let squares = estimate
-            .x0
-            .iter()
-            .zip(estimate.xhat0)
-            .map(|(x, e)| (x - e).powi(2));
-        let sum: f64 = match variance {
-            StepVariance::LogVariance(log_variance) => {
-                squares.map(|e2| gaussian_nll(e2, log_variance)).sum()
-            }
-            StepVariance::Learned(v) => squares
-                .zip(v)
-                .map(|(e2, &v)| {
-                    gaussian_nll(
-                        e2,
-                        learned_log_variance(v, self.transition.log_beta, self.respaced),
-                    )
-                })
-                .sum(),
-        };
-        sum / estimate.x0.len() as f64
     }
 }

@@ -20,7 +20,7 @@ pub use forward::Noise;
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use io::write_atomic;
 pub use path_variance::PathVariance;
-pub use profile_plan::{Origin, ProfilePlan};
+pub use profile_plan::{ProfileOrigin, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
 pub use sampling::{SamplingPlan, sample};

@@ -38,7 +38,7 @@ pub struct ProfilePlan {
 
 /// What a profile has to say of its origin that the network and the images do not tell.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub struct ProfileOrigin {
     /// SHA-256 of the checkpoint file.
     pub checkpoint_sha256: String,
     /// Which split the images are.
@@ -79,7 +79,7 @@ impl ProfilePlan {
         &self,
         denoiser: &dyn Denoiser,
         data: &ImageSet,
-        origin: &Origin,
+        origin: &ProfileOrigin,
     ) -> Result<Provenance> {
         self.check_images(data)?;
         let mut extra = origin.extra.clone();

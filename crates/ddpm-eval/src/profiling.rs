@@ -14,7 +14,7 @@ use ddpm_profile::{Block, ElboProfile, PointStatistics, ProfileLayout, Provenanc
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::forward::{ForwardProcess, Noise, Point, mean_square};
-use crate::profile_plan::{Origin, ProfilePlan};
+use crate::profile_plan::{ProfileOrigin, ProfilePlan};
 use crate::progress::Progress;
 
 /// Statistics held at a time; a bound on memory that changes no result.
@@ -33,7 +33,7 @@ pub fn profile(
     schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ProfilePlan,
-    origin: &Origin,
+    origin: &ProfileOrigin,
     resume: Option<ElboProfile>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&ElboProfile) -> Result<()>,

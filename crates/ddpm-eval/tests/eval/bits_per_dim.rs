@@ -169,7 +169,6 @@ fn equals_the_closed_form_within_monte_carlo_error() {
             };
             for term in &found.terms {
                 let expected = match term.s {
-                    0 if kind == VarianceKind::Learned => continue,
                     0 => model.decoder(term.t, log_decoder),
                     _ => model.term((term.t, term.s), kind).unwrap(),
                 };

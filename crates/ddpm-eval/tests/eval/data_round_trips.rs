@@ -215,6 +215,7 @@ fn fixed_images_by_value_and_by_index() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn real_cifar10() {
     let Some(folder) = std::env::var_os("DDPM_DATA") else {
         eprintln!("skipped: needs DDPM_DATA");

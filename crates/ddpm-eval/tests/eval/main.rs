@@ -4,5 +4,7 @@ mod bits_per_dim;
 mod data_errors;
 mod data_round_trips;
 mod pickles;
+mod profile_against_direct;
+mod profiling;
 mod sampling;
 mod support;

@@ -1,0 +1,402 @@
+//! Profiling: the bytes of a profile depend on the plan alone, and a run can be stopped, resumed and shared out.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use ddpm_core::{Denoiser, GaussianDenoiser, NoiseSchedule, Parameterization};
+use ddpm_eval::data::{ImageSet, Split, selection};
+use ddpm_eval::{Error, ProfileOrigin, ProfilePlan, Progress, Silent, profile, timesteps_for};
+use ddpm_profile::ElboProfile;
+use ndarray::Array4;
+
+use crate::support::models::{self, Conditional, Fault, Faulty};
+use crate::support::watchers::Counter;
+
+fn origin() -> ProfileOrigin {
+    ProfileOrigin {
+        checkpoint_sha256: "0".repeat(64),
+        split: Split::Train,
+        noise_schedule: "cosine".to_owned(),
+        rescale_timesteps: false,
+        precision: "f32".to_owned(),
+        extra: BTreeMap::new(),
+    }
+}
+
+/// Without saving.
+fn run(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &ProfilePlan,
+    progress: &dyn Progress,
+) -> Result<ElboProfile, Error> {
+    profile(
+        denoiser,
+        schedule,
+        data,
+        plan,
+        &origin(),
+        None,
+        progress,
+        &mut |_| Ok(()),
+    )
+}
+
+/// A schedule, a learned model, byte images and a plan of 7 blocks (the last one smaller) over 20 timesteps.
+fn small() -> (NoiseSchedule, GaussianDenoiser, ImageSet, ProfilePlan) {
+    let schedule = models::cosine(40);
+    let model = models::learned(&schedule, Parameterization::Epsilon);
+    let data = models::byte_images(&model, 25);
+    let mut plan = ProfilePlan::new(timesteps_for(&schedule, 20), selection(11, 25, 20), 7, 11);
+    plan.images_per_block = 3;
+    (schedule, model, data, plan)
+}
+
+#[test]
+fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
+    let (schedule, model, data, plan) = small();
+    let whole = run(&model, &schedule, &data, &plan, &Silent).unwrap();
+    assert!(whole.is_complete());
+    assert_eq!(
+        whole
+            .blocks()
+            .iter()
+            .map(|b| b.images())
+            .collect::<Vec<_>>(),
+        [3, 3, 3, 3, 3, 3, 2]
+    );
+    let bytes = whole.to_bytes();
+
+    for batch in [1, 3, 8] {
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let plan = ProfilePlan {
+                batch,
+                ..plan.clone()
+            };
+            let again = pool.install(|| run(&model, &schedule, &data, &plan, &Silent).unwrap());
+            assert!(
+                again.to_bytes() == bytes,
+                "batch {batch}, {threads} threads"
+            );
+        }
+    }
+
+    for n in [1, 2, 3] {
+        let shard = |i: usize| {
+            let plan = ProfilePlan {
+                shard: Some((i, n)),
+                ..plan.clone()
+            };
+            run(&model, &schedule, &data, &plan, &Silent).unwrap()
+        };
+        let shards: Vec<ElboProfile> = (0..n).map(shard).collect();
+        assert_eq!(shards.iter().map(ElboProfile::images).sum::<u64>(), 20);
+        let orders: &[&[usize]] = match n {
+            1 => &[&[0]],
+            2 => &[&[0, 1], &[1, 0]],
+            _ => &[
+                &[0, 1, 2],
+                &[0, 2, 1],
+                &[1, 0, 2],
+                &[1, 2, 0],
+                &[2, 0, 1],
+                &[2, 1, 0],
+            ],
+        };
+        for order in orders {
+            let parts = order.iter().map(|&i| shards[i].clone()).collect();
+            let merged = ElboProfile::merge(parts).unwrap();
+            assert!(
+                merged.to_bytes() == bytes,
+                "{n} shards in the order {order:?}"
+            );
+        }
+    }
+
+    // What was saved after each block, resumed.
+    let saved = RefCell::new(Vec::new());
+    let mut save = |p: &ElboProfile| {
+        saved.borrow_mut().push(p.to_bytes());
+        Ok(())
+    };
+    profile(
+        &model,
+        &schedule,
+        &data,
+        &plan,
+        &origin(),
+        None,
+        &Silent,
+        &mut save,
+    )
+    .unwrap();
+    let saved = saved.into_inner();
+    assert_eq!(saved.len(), 7);
+    assert!(saved[6] == bytes);
+    for (done, partial) in saved.iter().enumerate() {
+        let partial = ElboProfile::from_bytes(partial).unwrap();
+        assert_eq!(partial.blocks().len(), done + 1);
+        let counter = Counter::default();
+        let resumed = profile(
+            &model,
+            &schedule,
+            &data,
+            &plan,
+            &origin(),
+            Some(partial),
+            &counter,
+            &mut |_| Ok(()),
+        )
+        .unwrap();
+        assert!(
+            resumed.to_bytes() == bytes,
+            "resumed after {} blocks",
+            done + 1
+        );
+        // Only what was missing is done.
+        let missing = (20 - 3 * (done as u64 + 1).min(6) - if done == 6 { 2 } else { 0 }) * 20;
+        assert_eq!(counter.seen(), (missing, missing, true));
+    }
+}
+
+#[test]
+fn an_interrupted_run_has_saved_its_finished_blocks() {
+    let (schedule, model, data, mut plan) = small();
+    plan.batch = 4;
+    let bytes = run(&model, &schedule, &data, &plan, &Silent)
+        .unwrap()
+        .to_bytes();
+    let stop = Counter::stopping_after(3 * 60 + 7);
+    let saved = RefCell::new(None);
+    let mut save = |p: &ElboProfile| {
+        *saved.borrow_mut() = Some(p.clone());
+        Ok(())
+    };
+    let stopped = profile(
+        &model,
+        &schedule,
+        &data,
+        &plan,
+        &origin(),
+        None,
+        &stop,
+        &mut save,
+    );
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+    let partial = saved.into_inner().unwrap();
+    assert_eq!(partial.blocks().len(), 3);
+    let resumed = profile(
+        &model,
+        &schedule,
+        &data,
+        &plan,
+        &origin(),
+        Some(partial),
+        &Silent,
+        &mut |_| Ok(()),
+    )
+    .unwrap();
+    assert!(resumed.to_bytes() == bytes);
+}
+
+#[test]
+fn a_failed_save_ends_the_run() {
+    let (schedule, model, data, plan) = small();
+    let mut save = |_: &ElboProfile| {
+        Err(Error::Write {
+            path: "p.safetensors".into(),
+            source: std::io::Error::from(std::io::ErrorKind::StorageFull),
+        })
+    };
+    let failed = profile(
+        &model,
+        &schedule,
+        &data,
+        &plan,
+        &origin(),
+        None,
+        &Silent,
+        &mut save,
+    );
+    assert!(matches!(failed, Err(Error::Write { .. })));
+}
+
+#[test]
+fn says_where_its_numbers_come_from() {
+    let (schedule, model, data, plan) = small();
+    let data = data.with_stand_in(true).with_name("made up");
+    let provenance = run(&model, &schedule, &data, &plan, &Silent)
+        .unwrap()
+        .provenance()
+        .clone();
+    assert_eq!(provenance.data_sha256, data.sha256());
+    assert_eq!(provenance.data_name, "made up");
+    assert!(provenance.stand_in && provenance.clip_denoised);
+    assert_eq!((provenance.seed, provenance.train_steps), (11, 40));
+    assert_eq!(
+        (
+            provenance.total_images,
+            provenance.images_per_block,
+            provenance.total_blocks
+        ),
+        (20, 3, 7)
+    );
+    assert_eq!(provenance.parameterization, "epsilon");
+    assert_eq!(
+        provenance.image_order,
+        "first 20 of the permutation of the seed"
+    );
+    assert_eq!(provenance.split, "train");
+
+    let mut other = plan;
+    other.images.swap(0, 1);
+    let provenance = run(&model, &schedule, &data, &other, &Silent)
+        .unwrap()
+        .provenance()
+        .clone();
+    assert!(
+        provenance.image_order.starts_with("indices with sha256"),
+        "{}",
+        provenance.image_order
+    );
+}
+
+#[test]
+fn refuses_to_resume_another_run() {
+    let (schedule, model, data, plan) = small();
+    let partial = {
+        let plan = ProfilePlan {
+            shard: Some((0, 7)),
+            ..plan.clone()
+        };
+        run(&model, &schedule, &data, &plan, &Silent).unwrap()
+    };
+    let resume = |model: &dyn Denoiser, data: &ImageSet, plan: &ProfilePlan| {
+        profile(
+            model,
+            &schedule,
+            data,
+            plan,
+            &origin(),
+            Some(partial.clone()),
+            &Silent,
+            &mut |_| Ok(()),
+        )
+        .unwrap_err()
+    };
+    let text = resume(
+        &model,
+        &data,
+        &ProfilePlan {
+            seed: 12,
+            ..plan.clone()
+        },
+    )
+    .to_string();
+    assert!(
+        text.contains("cannot resume") && text.contains("seed"),
+        "{text}"
+    );
+    let text = resume(&model, &models::byte_images(&model, 26), &plan).to_string();
+    assert!(text.contains("data_sha256"), "{text}");
+    let unclipped = ProfilePlan {
+        clip_denoised: false,
+        ..plan.clone()
+    };
+    assert!(
+        resume(&model, &data, &unclipped)
+            .to_string()
+            .contains("clip_denoised")
+    );
+    let fewer = ProfilePlan {
+        timesteps: plan.timesteps[1..].to_vec(),
+        ..plan.clone()
+    };
+    let error = resume(&model, &data, &fewer);
+    assert!(
+        matches!(&error, Error::Resume { field, .. } if field == "timesteps"),
+        "{error}"
+    );
+}
+
+#[test]
+fn labels_are_passed_on_and_are_part_of_the_run() {
+    let schedule = models::cosine(30);
+    let mild = models::fixed(&schedule, Parameterization::X0);
+    let other = GaussianDenoiser::new(
+        schedule.clone(),
+        ndarray::Array3::from_elem(models::SHAPE, 0.9),
+        ndarray::Array3::from_elem(models::SHAPE, 1e-4),
+        Parameterization::X0,
+    )
+    .unwrap();
+    let data = models::images(&mild, 4);
+    let plan = ProfilePlan::new(vec![1, 5, 30], (0..4).collect(), 4, 0);
+    let plain = run(&mild, &schedule, &data, &plan, &Silent).unwrap();
+    let model = Conditional(vec![mild, other]);
+    let labelled = data.clone().with_labels(vec![0, 0, 1, 0]).unwrap();
+    let found = run(&model, &schedule, &labelled, &plan, &Silent).unwrap();
+    for (i, (a, b)) in found.blocks().iter().zip(plain.blocks()).enumerate() {
+        assert_eq!(a == b, i != 2, "block {i}");
+    }
+    let hash = |p: &ElboProfile| p.provenance().extra.get("labels_sha256").cloned();
+    assert!(hash(&plain).is_none());
+    let all_zero = run(
+        &model,
+        &schedule,
+        &data.clone().with_class(0),
+        &plan,
+        &Silent,
+    )
+    .unwrap();
+    assert_ne!(hash(&found), hash(&all_zero));
+    assert!(ElboProfile::merge(vec![found, all_zero]).is_err());
+    let text = run(&model, &schedule, &data, &plan, &Silent)
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("no labels"), "{text}");
+}
+
+#[test]
+fn names_what_does_not_fit() {
+    let (schedule, model, data, plan) = small();
+    let message = |data: &ImageSet, plan: &ProfilePlan| {
+        run(&model, &schedule, data, plan, &Silent)
+            .unwrap_err()
+            .to_string()
+    };
+    let other_size = ImageSet::from_array("other", Array4::zeros((25, 1, 4, 4)).view()).unwrap();
+    assert!(message(&other_size, &plan).contains("expected 3x4x4 (the model's), found 1x4x4"));
+    let with = |change: &dyn Fn(&mut ProfilePlan)| {
+        let mut plan = plan.clone();
+        change(&mut plan);
+        message(&data, &plan)
+    };
+    assert!(with(&|p| p.images.clear()).contains("at least one image"));
+    assert!(with(&|p| p.images[3] = 25).contains("below 25"));
+    assert!(with(&|p| p.images[3] = p.images[4]).contains("twice"));
+    assert!(with(&|p| p.images_per_block = 0).contains("images per block"));
+    assert!(with(&|p| p.timesteps = vec![]).contains("timesteps"));
+    assert!(with(&|p| p.timesteps = vec![3, 2]).contains("timesteps"));
+    assert!(with(&|p| p.timesteps = vec![41]).contains("1..=40"));
+    assert!(with(&|p| p.nodes = 1).contains("nodes"));
+    assert!(with(&|p| p.shard = Some((3, 3))).contains("found 3/3"));
+    assert!(with(&|p| p.shard = Some((0, 8))).contains("at most 7 shards"));
+    let faulty = Faulty {
+        model: model.clone(),
+        fault: Fault::NotFinite,
+        from: 20,
+    };
+    let text = run(&faulty, &schedule, &data, &plan, &Silent)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("not finite") && text.contains("timestep"),
+        "{text}"
+    );
+}

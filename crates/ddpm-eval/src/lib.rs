@@ -1,4 +1,68 @@
-//! Image data, profiling, direct bits per dimension and sampling.
+//! What is measured with a network: profiles, bits per dimension and samples.
+//!
+//! # Flow
+//!
+//! 1. [`data::open`] reads images of any common layout into a [`data::ImageSet`]; [`data::selection`] chooses some.
+//! 2. [`profile`] lets a [`ddpm_core::Denoiser`] predict every chosen image at the timesteps of [`timesteps_for`] (or
+//!    at all of them) and sums the statistics into a [`ddpm_profile::ElboProfile`], from which schedules are chosen.
+//! 3. [`bits_per_dim`] scores one path directly, term by term. It does not know of profiles, so that what was found
+//!    through one can be checked.
+//! 4. [`sample`] draws images along a path; [`Images`] writes them.
+//!
+//! # What results depend on
+//!
+//! Everything random comes from counter-based streams that are keyed by the seed, an image's index and the timestep.
+//! Results are the same to the last bit for any batch size, number of threads and number of shards, and for a run
+//! that was interrupted and resumed. Nothing is printed; [`Progress`] is told what is done, and can stop a run.
+//!
+//! # Example
+//!
+//! A profile of a model that is known in closed form, and one path scored on the same images and noise:
+//!
+//! ```
+//! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, Stride};
+//! use ddpm_eval::data::{ImageSet, Split, selection};
+//! use ddpm_eval::{
+//!     BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Silent, bits_per_dim, profile,
+//!     timesteps_for,
+//! };
+//! use ndarray::{Array3, Array4};
+//!
+//! let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 50)?;
+//! let model = GaussianDenoiser::new(
+//!     schedule.clone(),
+//!     Array3::zeros((1, 2, 2)),
+//!     Array3::from_elem((1, 2, 2), 0.1),
+//!     Parameterization::Epsilon,
+//! )?;
+//! let data = ImageSet::from_array("zeros", Array4::zeros((8, 1, 2, 2)).view())?;
+//!
+//! let plan = ProfilePlan::new(timesteps_for(&schedule, 30), selection(1, data.len(), 6), 2, 1);
+//! let origin = ProfileOrigin {
+//!     checkpoint_sha256: String::new(),
+//!     split: Split::Train,
+//!     noise_schedule: "cosine".to_owned(),
+//!     rescale_timesteps: false,
+//!     precision: "f64".to_owned(),
+//!     extra: Default::default(),
+//! };
+//! let found = profile(&model, &schedule, &data, &plan, &origin, None, &Silent, &mut |_| Ok(()))?;
+//! assert!(found.is_complete());
+//!
+//! let plan = BitsPerDimPlan {
+//!     path: Stride::Even(5).path(&schedule)?,
+//!     variance: PathVariance::FixedSmall,
+//!     decoder: PathDecoder::Respaced,
+//!     images: plan.images,
+//!     noise: Noise::Seed(plan.seed),
+//!     clip_denoised: true,
+//!     only: None,
+//!     batch: 0,
+//! };
+//! let scores = bits_per_dim(&model, &schedule, &data, &plan, &Silent)?;
+//! assert_eq!(scores.terms.len(), 5);
+//! # Ok::<(), ddpm_eval::Error>(())
+//! ```
 
 mod bits_per_dim;
 pub mod data;

@@ -1,14 +1,14 @@
 //! Milliseconds per image of the forward pass.
 //!
 //! ```text
-//! cargo run --release -p ddpm-model --example forward_time -- MODEL [NUM_HEADS] [BATCH] [SIZE]
+//! cargo run --release -p ddpm-model --example forward_time -- MODEL [BATCH] [SIZE] [NUM_HEADS]
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::time::{Duration, Instant};
 
-use ddpm_model::{Checkpoint, ModelOptions, UNet};
+use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
 use ndarray::Array4;
 
 /// How long each path is measured.
@@ -18,15 +18,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let path = words
         .next()
-        .ok_or("usage: forward_time MODEL [NUM_HEADS] [BATCH] [SIZE]")?;
+        .ok_or("usage: forward_time MODEL [BATCH] [SIZE] [NUM_HEADS]")?;
     let mut number = || words.next().map(|word| word.parse::<usize>()).transpose();
-    let (num_heads, batch, size) = (number()?, number()?.unwrap_or(8), number()?.unwrap_or(32));
+    let (batch, size, num_heads) = (number()?.unwrap_or(8), number()?.unwrap_or(32), number()?);
     let options = ModelOptions {
         num_heads,
         ..ModelOptions::default()
     };
     let checkpoint = Checkpoint::open(path.as_ref())?;
-    let unet = UNet::load(&checkpoint, &options)?;
+    for kernels in [Kernels::Packed, Kernels::Stock] {
+        let unet = UNet::load_with(&checkpoint, &options, kernels)?;
+        measure(&unet, batch, size, &format!("{kernels:?}"))?;
+    }
+    Ok(())
+}
+
+fn measure(unet: &UNet, batch: usize, size: usize, name: &str) -> ddpm_model::Result<()> {
     let channels = unet.config().architecture.in_channels;
     let x = Array4::from_shape_fn((batch, channels, size, size), |(b, c, i, j)| {
         ((b + 3 * c + 5 * i + 7 * j) as f32).sin()
@@ -41,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     runs.sort_by(f64::total_cmp);
     println!(
-        "{:.2} ms per image (median of {} batches of {batch}; fastest {:.2}, slowest {:.2})",
+        "{name}: {:.2} ms per image (median of {} batches of {batch}; fastest {:.2}, slowest {:.2})",
         runs[runs.len() / 2],
         runs.len(),
         runs[0],

@@ -22,10 +22,11 @@ mod checkpoint;
 mod config;
 mod denoiser;
 mod error;
+mod kernels;
 mod unet;
 
 pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors};
 pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
-pub use unet::UNet;
+pub use unet::{Kernels, UNet};

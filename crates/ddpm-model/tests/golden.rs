@@ -3,7 +3,7 @@
 mod common;
 
 use common::{golden, io};
-use ddpm_model::{Checkpoint, ModelOptions, UNet};
+use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
 use serde_json::Value;
 
 /// The cases of `unets.json` and the options that weights cannot tell.
@@ -27,16 +27,17 @@ fn cases() -> Vec<(Value, ModelOptions)> {
 
 fn check(file: &str, name: &str, options: &ModelOptions) {
     let checkpoint = Checkpoint::open(&golden(file)).unwrap();
-    let unet = UNet::load(&checkpoint, options).unwrap();
     let io = io(name);
-    let output = unet
-        .forward(io.x.view(), &io.timesteps, io.y.as_deref())
-        .unwrap();
-    let worst = (&output - &io.output)
-        .iter()
-        .fold(0f32, |worst, difference| worst.max(difference.abs()));
-    println!("{file}: largest difference {worst:e}");
-    assert!(worst < 1e-5, "{file}: {worst:e}");
+    for kernels in [Kernels::Stock, Kernels::Packed] {
+        let unet = UNet::load_with(&checkpoint, options, kernels).unwrap();
+        let output = unet
+            .forward(io.x.view(), &io.timesteps, io.y.as_deref())
+            .unwrap();
+        let worst = (&output - &io.output)
+            .iter()
+            .fold(0f32, |worst, difference| worst.max(difference.abs()));
+        assert!(worst < 1e-5, "{file}, {kernels:?}: {worst:e}");
+    }
 }
 
 #[test]

@@ -14,4 +14,5 @@ mod res_block;
 mod resample;
 mod weights;
 
+pub use layers::Kernels;
 pub use model::UNet;

@@ -1,8 +1,10 @@
 //! The network for a batch.
 
 use candle_core::{Device, Tensor};
-use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
+use ndarray::{Array4, ArrayView4, Axis};
+use rayon::prelude::*;
 
+use super::layers::Kernels;
 use super::network::Network;
 use super::weights::Weights;
 use crate::checkpoint::Checkpoint;
@@ -13,6 +15,7 @@ use crate::{Error, Result};
 pub struct UNet {
     config: ModelConfig,
     parameters: usize,
+    kernels: Kernels,
     network: Network,
 }
 
@@ -24,13 +27,26 @@ impl UNet {
     /// Those of [`ModelConfig::resolve`]; [`Error::MissingKey`], [`Error::ExtraKeys`] and [`Error::WrongShape`] where
     /// weights and architecture differ.
     pub fn load(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
+        Self::load_with(checkpoint, options, Kernels::default())
+    }
+
+    /// [`UNet::load`] with a choice of what computes the layers.
+    ///
+    /// # Errors
+    /// Those of [`UNet::load`].
+    pub fn load_with(
+        checkpoint: &Checkpoint,
+        options: &ModelOptions,
+        kernels: Kernels,
+    ) -> Result<Self> {
         let config = ModelConfig::resolve(checkpoint, options)?;
-        let weights = Weights::new(checkpoint.tensors());
+        let weights = Weights::new(checkpoint.tensors(), kernels);
         let network = Network::load(&weights, &config)?;
         weights.finish()?;
         Ok(Self {
             parameters: weights.parameters(),
             config,
+            kernels,
             network,
         })
     }
@@ -66,18 +82,29 @@ impl UNet {
         let (batch, channels, height, width) = x.dim();
         self.check(x.dim(), network_time, labels)?;
         let out_channels = self.config.architecture.out_channels;
-        let mut output = Array4::zeros((batch, out_channels, height, width));
-        for (index, mut slot) in output.axis_iter_mut(Axis(0)).enumerate() {
-            let image = contiguous(x.index_axis(Axis(0), index));
+        let image_len = out_channels * height * width;
+        let mut output = vec![0.0; batch * image_len];
+        let run = |(index, slot): (usize, &mut [f32])| -> Result<()> {
+            let image = x.index_axis(Axis(0), index).iter().copied().collect();
             let image = Tensor::from_vec(image, (1, channels, height, width), &Device::Cpu)?;
             let label = labels.map(|labels| labels[index]);
             let result = self.network.forward(&image, network_time[index], label)?;
-            let values = result.flatten_all()?.to_vec1::<f32>()?;
-            for (slot, value) in slot.iter_mut().zip(values) {
-                *slot = value;
-            }
+            slot.copy_from_slice(&result.flatten_all()?.to_vec1::<f32>()?);
+            Ok(())
+        };
+        match self.kernels {
+            // candle spreads each of its operations over the threads.
+            Kernels::Stock => output
+                .chunks_exact_mut(image_len)
+                .enumerate()
+                .try_for_each(run)?,
+            Kernels::Packed => output
+                .par_chunks_exact_mut(image_len)
+                .enumerate()
+                .try_for_each(run)?,
         }
-        Ok(output)
+        Array4::from_shape_vec((batch, out_channels, height, width), output)
+            .map_err(|error| Error::Input(error.to_string()))
     }
 
     fn check(
@@ -127,9 +154,4 @@ impl UNet {
             },
         }
     }
-}
-
-/// The values of one image in row-major order.
-fn contiguous(image: ArrayView3<'_, f32>) -> Vec<f32> {
-    image.iter().copied().collect()
 }

@@ -47,19 +47,18 @@ impl ResBlock {
 
     /// `x` of shape `[1, inputs, H, W]`, `embedding` of shape `[1, 4 model_channels]` after its SiLU.
     pub(super) fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
-        let h = self.in_conv.forward(&self.in_norm.forward_silu(x)?)?;
+        let h = self.in_norm.forward_silu(x)?;
         let timestep = self.timestep.forward(embedding)?;
         let h = if self.scale_shift {
+            let h = self.in_conv.forward(&h)?;
             self.out_norm.forward_modulated(&h, &timestep)?
         } else {
-            let channels = h.dim(1)?;
-            let h = h.broadcast_add(&timestep.reshape((1, channels, 1, 1))?)?;
+            let h = self.in_conv.forward_shifted(&h, &timestep)?;
             self.out_norm.forward_silu(&h)?
         };
-        let h = self.out_conv.forward(&h)?;
         match &self.shortcut {
-            Some(shortcut) => Ok((shortcut.forward(x)? + h)?),
-            None => Ok((x + h)?),
+            Some(shortcut) => self.out_conv.forward_onto(&h, &shortcut.forward(x)?),
+            None => self.out_conv.forward_onto(&h, x),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::layers::Conv2d;
+use super::layers::{Conv2d, Kernels};
 use super::weights::Scope;
 use crate::Result;
+use crate::kernels::upsample;
 
 /// Halves height and width.
 pub(super) enum Downsample {
@@ -34,6 +35,7 @@ impl Downsample {
 /// Doubles height and width by repeating pixels, then maybe smooths by a 3x3 convolution.
 pub(super) struct Upsample {
     convolution: Option<Conv2d>,
+    kernels: Kernels,
 }
 
 impl Upsample {
@@ -41,12 +43,20 @@ impl Upsample {
         let convolution = convolution
             .then(|| Conv2d::load(&scope.scope("conv"), channels, channels, 3, 1))
             .transpose()?;
-        Ok(Self { convolution })
+        Ok(Self {
+            convolution,
+            kernels: scope.kernels(),
+        })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, height, width) = x.dims4()?;
-        let x = x.upsample_nearest2d(2 * height, 2 * width)?;
+        let x = match self.kernels {
+            Kernels::Stock => {
+                let (_, _, height, width) = x.dims4()?;
+                x.upsample_nearest2d(2 * height, 2 * width)?
+            }
+            Kernels::Packed => upsample(x)?,
+        };
         match &self.convolution {
             Some(convolution) => convolution.forward(&x),
             None => Ok(x),

@@ -41,21 +41,23 @@ impl PackedConv2d {
         self.inputs
     }
 
+    pub(super) fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
     /// `[outputs, height, width]` for an image of `height` x `width`.
     pub(super) fn output_shape(&self, height: usize, width: usize) -> [usize; 3] {
-        let window = Window::new(
+        let [height, width] = self.window(height, width).output();
+        [self.bias.len(), height, width]
+    }
+
+    fn window(&self, height: usize, width: usize) -> Window {
+        Window::new(
             [self.inputs, height, width],
             self.kernel,
             self.stride,
             self.padding,
-        );
-        match (self.kernel, self.stride) {
-            (1, 1) => [self.bias.len(), height, width],
-            _ => {
-                let [height, width] = window.output();
-                [self.bias.len(), height, width]
-            }
-        }
+        )
     }
 
     /// Convolves one image `[inputs, height, width]` into `out` of [`output_shape`](Self::output_shape).
@@ -73,12 +75,7 @@ impl PackedConv2d {
             Some(shift) => self.bias.iter().zip(shift).map(|(b, s)| b + s).collect(),
             None => self.bias.clone(),
         };
-        let window = Window::new(
-            [self.inputs, height, width],
-            self.kernel,
-            self.stride,
-            self.padding,
-        );
+        let window = self.window(height, width).flattened();
         // Outside of the dispatch: vector code must not be reached through a function of the baseline instruction set.
         with_scratch(window.lines() * TileShape::detect().columns, |panel| {
             Arch::new().dispatch(Convolution {

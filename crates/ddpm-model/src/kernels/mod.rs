@@ -9,7 +9,7 @@
 //! Every kernel works on one image in one thread, so that its result depends on nothing else. Products use fused
 //! multiply-adds and vectors of the instruction set's width: their last bits may differ between instruction sets.
 //!
-//! The `ops` modules wrap kernels as candle operations; tests hold each against the plain candle version.
+//! `ops` wraps kernels as candle operations; tests hold each against the plain candle version.
 
 mod attention;
 mod conv2d;
@@ -22,6 +22,9 @@ mod product;
 mod scratch;
 mod upsample;
 mod window;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use attention::HeadLayout;
 pub(crate) use conv2d::PackedConv2d;

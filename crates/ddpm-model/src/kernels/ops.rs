@@ -96,9 +96,18 @@ impl CustomOp2 for Convolve<'_> {
 impl PackedConv2d {
     /// The convolution of `x`, plus `shift` (one value per output channel) if given.
     pub(crate) fn apply(&self, x: &Tensor, shift: Option<&Tensor>) -> Result<Tensor> {
-        let shift = shift
+        let shift: Option<Vec<f32>> = shift
             .map(|shift| shift.flatten_all()?.to_vec1())
             .transpose()?;
+        if let Some(shift) = &shift
+            && shift.len() != self.outputs()
+        {
+            bail!(
+                "conv2d: {} shifts for {} output channels",
+                shift.len(),
+                self.outputs()
+            );
+        }
         x.apply_op1_no_bwd(&Convolve { conv: self, shift })
     }
 

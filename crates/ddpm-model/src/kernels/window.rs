@@ -29,17 +29,6 @@ impl Window {
         stride: usize,
         padding: usize,
     ) -> Self {
-        if kernel == 1 && stride == 1 && padding == 0 {
-            // Positions need no geometry: one long row is copied fastest.
-            return Self {
-                channels,
-                height: 1,
-                width: height * width,
-                kernel,
-                stride,
-                padding,
-            };
-        }
         Self {
             channels,
             height,
@@ -47,6 +36,18 @@ impl Window {
             kernel,
             stride,
             padding,
+        }
+    }
+
+    /// The same columns where positions need no geometry, as one long row that is copied faster.
+    pub(super) fn flattened(self) -> Self {
+        if self.kernel != 1 || self.stride != 1 || self.padding != 0 {
+            return self;
+        }
+        Self {
+            height: 1,
+            width: self.height * self.width,
+            ..self
         }
     }
 
@@ -103,7 +104,7 @@ impl Window {
     fn copy(&self, row: &[f32], start: usize, part: &mut [f32]) {
         if self.stride == 1 {
             let head = self.padding.saturating_sub(start).min(part.len());
-            let from = (start + head - self.padding).min(row.len());
+            let from = (start + head).saturating_sub(self.padding).min(row.len());
             let body = (part.len() - head).min(row.len() - from);
             part[..head].fill(0.0);
             part[head..head + body].copy_from_slice(&row[from..from + body]);
@@ -165,7 +166,7 @@ mod tests {
             (kernel, padding) in prop::sample::select(vec![(1, 0), (3, 1), (3, 0), (5, 2)]),
             stride in 1usize..3, panel_width in 1usize..20,
         ) {
-            let window = Window::new([channels, height, width], kernel, stride, padding);
+            let window = Window::new([channels, height, width], kernel, stride, padding).flattened();
             let image: Vec<f32> = (1..=channels * height * width).map(|i| i as f32).collect();
             let mut panel = vec![f32::NAN; window.lines() * panel_width];
             for first in (0..window.columns()).step_by(panel_width) {

@@ -1,9 +1,13 @@
-//! Golden files.
+//! Golden files, and files made from them.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::path::PathBuf;
 
+use ddpm_model::{Checkpoint, ModelOptions, TensorData};
 use ndarray::Array4;
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 /// Path of a golden file.
 pub(crate) fn golden(name: &str) -> PathBuf {
@@ -55,5 +59,54 @@ pub(crate) fn io(name: &str) -> Io {
             .is_ok()
             .then(|| numbers("y").into_iter().map(|v| v as usize).collect()),
         output: image("output"),
+    }
+}
+
+/// A tensor to write: name, shape, values.
+pub(crate) type Entry = (String, Vec<usize>, Vec<f32>);
+
+/// The tensors of a golden checkpoint, to be changed.
+pub(crate) fn entries(name: &str) -> Vec<Entry> {
+    let checkpoint = Checkpoint::open(&golden(name)).unwrap();
+    checkpoint
+        .tensors()
+        .iter()
+        .map(|(key, tensor)| {
+            let TensorData::F32(values) = tensor.data() else {
+                panic!("{key} is not f32");
+            };
+            (key.clone(), tensor.shape().to_vec(), values.clone())
+        })
+        .collect()
+}
+
+/// The bytes of a safetensors file of f32.
+pub(crate) fn safetensors_bytes(entries: &[Entry]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = entries
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        .collect();
+    let views = entries.iter().zip(&bytes).map(|((key, shape, _), bytes)| {
+        let view = TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap();
+        (key, view)
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// A checkpoint with these tensors, in no folder.
+pub(crate) fn checkpoint(entries: &[Entry]) -> Checkpoint {
+    Checkpoint::from_bytes(
+        "nowhere/test.safetensors".as_ref(),
+        &safetensors_bytes(entries),
+    )
+    .unwrap()
+}
+
+/// Two heads, and nothing else.
+pub(crate) fn two_heads() -> ModelOptions {
+    ModelOptions {
+        num_heads: Some(2),
+        image_size: Some(16),
+        ..ModelOptions::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::cursor::Cursor;
 use super::global::Global;
-use super::node::{GlobalNode, Node, NodeId, Pickle, StorageRef, TensorRef};
+use super::node::{GlobalNode, Node, NodeId, Pickle};
 use crate::checkpoint::read_error::{ReadError, ReadResult};
 
 /// Copies of shared objects that a pickle may cause, per byte of its length. A state dict stays far below one; without
@@ -32,17 +32,18 @@ pub(in crate::checkpoint) fn read_pickle(cursor: &mut Cursor<'_>) -> ReadResult<
 }
 
 #[derive(Default)]
-struct Machine {
-    nodes: Vec<Node>,
+pub(super) struct Machine {
+    pub(super) nodes: Vec<Node>,
     stack: Vec<NodeId>,
     /// Stack heights at the open `MARK`s.
     marks: Vec<usize>,
     memo: HashMap<u64, NodeId>,
     /// Elements that may still be copied out of shared objects.
-    budget: usize,
+    pub(super) budget: usize,
 }
 
-fn damaged(detail: impl Into<String>) -> ReadError {
+/// An error inside the pickle.
+pub(super) fn damaged(detail: impl Into<String>) -> ReadError {
     ReadError::Damaged(format!("in the pickle, {}", detail.into()))
 }
 
@@ -340,154 +341,6 @@ impl Machine {
                 Ok(())
             }
             other => Err(damaged(format!("keys are set in {}", other.describe()))),
-        }
-    }
-
-    /// Accounts for a copy of `count` elements.
-    fn charge(&mut self, count: usize) -> ReadResult<()> {
-        self.budget = self
-            .budget
-            .checked_sub(count)
-            .ok_or_else(|| damaged("shared objects are copied too often"))?;
-        Ok(())
-    }
-
-    /// Elements that a call copies out of its argument.
-    fn copies(&self, id: NodeId) -> usize {
-        match &self.nodes[id] {
-            Node::Tuple(items) | Node::List(items) => items.len(),
-            Node::Storage(storage) => storage.key.len(),
-            Node::Text(text) => text.len(),
-            _ => 0,
-        }
-    }
-
-    fn global(&self, id: NodeId) -> Option<Global> {
-        match &self.nodes[id] {
-            Node::Global(GlobalNode(global)) => Some(*global),
-            _ => None,
-        }
-    }
-
-    fn reduce(&mut self, function: NodeId, arguments: NodeId) -> ReadResult<NodeId> {
-        let function = self
-            .global(function)
-            .ok_or_else(|| damaged("something is called that is not a function"))?;
-        let Node::Tuple(arguments) = &self.nodes[arguments] else {
-            return Err(damaged("a call has no argument tuple"));
-        };
-        let arguments = arguments.clone();
-        self.charge(arguments.len())?;
-        for &argument in &arguments {
-            self.charge(self.copies(argument))?;
-        }
-        let node = match (function, arguments.as_slice()) {
-            (Global::OrderedDict, []) => Node::Dict(vec![]),
-            (Global::OrderedDict, [items]) => Node::Dict(self.dict_items(*items)?),
-            (Global::Size, [items]) => match &self.nodes[*items] {
-                Node::Tuple(items) | Node::List(items) => Node::Tuple(items.clone()),
-                other => return Err(damaged(format!("a size is {}", other.describe()))),
-            },
-            // storage, offset, size, stride[, requires_grad, backward_hooks[, metadata]]
-            (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
-                Node::Tensor(self.tensor(*storage, *offset, *shape, *strides)?)
-            }
-            // data, requires_grad, backward_hooks
-            (Global::RebuildParameter, [tensor, ..])
-                if matches!(self.nodes[*tensor], Node::Tensor(_)) =>
-            {
-                return Ok(*tensor);
-            }
-            (global, arguments) => {
-                return Err(damaged(format!(
-                    "{global:?} is called with {} arguments of the wrong kind",
-                    arguments.len()
-                )));
-            }
-        };
-        self.nodes.push(node);
-        Ok(self.nodes.len() - 1)
-    }
-
-    /// The pairs of `OrderedDict([(key, value), ...])`.
-    fn dict_items(&self, items: NodeId) -> ReadResult<Vec<(NodeId, NodeId)>> {
-        let Node::List(items) = &self.nodes[items] else {
-            return Err(damaged(
-                "a dictionary is made of something other than a list",
-            ));
-        };
-        items
-            .iter()
-            .map(|&item| match &self.nodes[item] {
-                Node::Tuple(pair) | Node::List(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
-                _ => Err(damaged("a dictionary item is not a pair")),
-            })
-            .collect()
-    }
-
-    /// `("storage", class, key, location, length[, view])`
-    fn storage(&self, id: NodeId) -> ReadResult<StorageRef> {
-        let fields: Vec<&Node> = match &self.nodes[id] {
-            Node::Tuple(fields) => fields.iter().map(|&field| &self.nodes[field]).collect(),
-            other => {
-                return Err(damaged(format!(
-                    "a persistent id is {}, expected a storage tuple",
-                    other.describe()
-                )));
-            }
-        };
-        match fields.as_slice() {
-            [
-                Node::Text(kind),
-                Node::Global(GlobalNode(Global::Storage(element))),
-                Node::Text(key),
-                _location,
-                Node::Int(len),
-                view @ ..,
-            ] if kind == "storage" && matches!(view, [] | [Node::None]) => Ok(StorageRef {
-                key: key.clone(),
-                element: *element,
-                len: usize::try_from(*len)
-                    .map_err(|_| damaged(format!("a storage has length {len}")))?,
-            }),
-            _ => Err(damaged(
-                "a persistent id is not (\"storage\", class, key, location, length)",
-            )),
-        }
-    }
-
-    fn tensor(
-        &self,
-        storage: NodeId,
-        offset: NodeId,
-        shape: NodeId,
-        strides: NodeId,
-    ) -> ReadResult<TensorRef> {
-        let Node::Storage(storage) = &self.nodes[storage] else {
-            return Err(damaged("a tensor has no storage"));
-        };
-        Ok(TensorRef {
-            storage: storage.clone(),
-            offset: self.index(offset)?,
-            shape: self.indices(shape)?,
-            strides: self.indices(strides)?,
-        })
-    }
-
-    fn indices(&self, id: NodeId) -> ReadResult<Vec<usize>> {
-        match &self.nodes[id] {
-            Node::Tuple(items) | Node::List(items) => {
-                items.iter().map(|&item| self.index(item)).collect()
-            }
-            other => Err(damaged(format!("a shape is {}", other.describe()))),
-        }
-    }
-
-    fn index(&self, id: NodeId) -> ReadResult<usize> {
-        match &self.nodes[id] {
-            Node::Int(value) => usize::try_from(*value)
-                .map_err(|_| damaged(format!("{value} is no size, stride or offset"))),
-            other => Err(damaged(format!("a size is {}", other.describe()))),
         }
     }
 }

@@ -9,6 +9,10 @@ mod cursor;
 mod global;
 mod machine;
 mod node;
+mod objects;
+
+#[cfg(test)]
+mod tests;
 
 pub(super) use cursor::Cursor;
 pub(super) use machine::read_pickle;

@@ -1,0 +1,125 @@
+//! An image's output is the same to the bit whatever shares its batch, wherever it stands and however many threads run.
+
+mod common;
+
+use common::{entries, golden, two_heads};
+use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
+use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
+
+const IMAGES: usize = 8;
+
+struct Batch {
+    x: Array4<f32>,
+    time: Vec<f32>,
+    labels: Option<Vec<usize>>,
+}
+
+impl Batch {
+    fn new(channels: usize, classes: Option<usize>) -> Self {
+        Self {
+            x: Array4::from_shape_fn((IMAGES, channels, 16, 16), |(b, c, i, j)| {
+                ((b * 31 + c * 17 + i * 5 + j * 3) as f32).sin()
+            }),
+            time: (0..IMAGES).map(|b| 133.7 * b as f32).collect(),
+            labels: classes.map(|classes| (0..IMAGES).map(|b| 3 * b % classes).collect()),
+        }
+    }
+
+    fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            x: self.x.select(Axis(0), indices),
+            time: indices.iter().map(|&i| self.time[i]).collect(),
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| indices.iter().map(|&i| labels[i]).collect()),
+        }
+    }
+
+    fn run(&self, unet: &UNet, threads: usize) -> Array4<f32> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            unet.forward(self.x.view(), &self.time, self.labels.as_deref())
+                .unwrap()
+        })
+    }
+}
+
+fn bits(image: ArrayView3<'_, f32>) -> Vec<u32> {
+    image.iter().map(|v| v.to_bits()).collect()
+}
+
+fn check(unet: &UNet, batch: &Batch) {
+    let all = batch.run(unet, 2);
+    let alone: Vec<Array4<f32>> = (0..IMAGES)
+        .map(|i| batch.select(&[i]).run(unet, 1 + i % 2))
+        .collect();
+    let views: Vec<_> = alone.iter().map(|image| image.view()).collect();
+    let alone = concatenate(Axis(0), &views).unwrap();
+    let orders: [&[usize]; 4] = [
+        &[0, 1, 2, 3, 4, 5, 6, 7],
+        &[7, 2, 5],
+        &[6, 1, 4, 0, 3, 7, 2, 5],
+        &[3, 3, 3],
+    ];
+    for threads in [1, 2] {
+        for order in orders {
+            let output = batch.select(order).run(unet, threads);
+            for (position, &image) in order.iter().enumerate() {
+                let found = bits(output.slice(s![position, .., .., ..]));
+                assert_eq!(
+                    found,
+                    bits(alone.slice(s![image, .., .., ..])),
+                    "image {image} of {order:?}, {threads} threads"
+                );
+            }
+        }
+    }
+    assert_eq!(
+        bits(all.slice(s![0, .., .., ..])),
+        bits(alone.slice(s![0, .., .., ..]))
+    );
+}
+
+#[test]
+fn outputs_do_not_depend_on_the_batch() {
+    let checkpoint = Checkpoint::open(&golden("unet-hybrid-16px.pt")).unwrap();
+    for kernels in [Kernels::Packed, Kernels::Stock] {
+        let unet = UNet::load_with(&checkpoint, &two_heads(), kernels).unwrap();
+        check(&unet, &Batch::new(3, None));
+    }
+}
+
+#[test]
+fn nor_do_they_with_classes() {
+    let checkpoint = Checkpoint::open(&golden("unet-classcond-noscale.pt")).unwrap();
+    let options = ModelOptions {
+        num_heads: Some(4),
+        image_size: Some(16),
+        ..ModelOptions::default()
+    };
+    let unet = UNet::load(&checkpoint, &options).unwrap();
+    check(&unet, &Batch::new(3, Some(10)));
+}
+
+/// Average pooling instead of convolutions: no golden network has it, so the two paths check each other.
+#[test]
+fn resampling_without_weights_is_inferred() {
+    let entries: Vec<_> = entries("unet-hybrid-16px.pt")
+        .into_iter()
+        .filter(|(key, ..)| !key.contains(".op.") && !key.contains(".conv."))
+        .collect();
+    let checkpoint = common::checkpoint(&entries);
+    let outputs = [Kernels::Packed, Kernels::Stock].map(|kernels| {
+        let unet = UNet::load_with(&checkpoint, &two_heads(), kernels).unwrap();
+        assert!(!unet.config().architecture.conv_resample);
+        Batch::new(3, None).run(&unet, 2)
+    });
+    let worst = (&outputs[0] - &outputs[1])
+        .iter()
+        .fold(0f32, |worst, d| worst.max(d.abs()));
+    assert!(worst < 1e-5, "{worst:e}");
+}

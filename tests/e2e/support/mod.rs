@@ -3,9 +3,11 @@
 mod command;
 mod compare;
 mod files;
+mod small;
 
 pub(crate) use command::{Ddpm, Outcome};
 pub(crate) use compare::{assert_close, numbers};
 pub(crate) use files::{
     golden, golden_json, little_endian, repository, safetensors, scratch, write_npy,
 };
+pub(crate) use small::{T, images_of_shape, small, small_checkpoint, small_images, small_profile};

@@ -56,7 +56,11 @@ impl Request {
         let (source, profile, curves, origin) = match (&args.profile, &args.mse) {
             (Some(path), _) => from_profile(args, path.clone(), voice)?,
             (None, Some(path)) => from_curve(args, path.clone())?,
-            (None, None) => return Err(Error::usage("expected a profile, or --mse M.csv")),
+            (None, None) => {
+                return Err(Error::usage(
+                    "nothing to choose from: expected a profile P, or --mse M.csv with a noise schedule",
+                ));
+            }
         };
         let variance = args
             .variance

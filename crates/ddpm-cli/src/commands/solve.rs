@@ -1,7 +1,7 @@
 //! `ddpm solve`: any table of step costs, every budget at once.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
@@ -146,8 +146,12 @@ fn read_npy<A: ndarray_npy::ReadableElement>(
 
 fn unreadable(path: &Path, error: ReadNpyError) -> Error {
     let found = match error {
+        ReadNpyError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            "a file that ends too early".to_owned()
+        }
         ReadNpyError::Io(source) => return Error::read(path, source),
         ReadNpyError::WrongDescriptor(found) => format!("elements of type {found}"),
+        ReadNpyError::WrongNdim(_, 1) => "an array of 1 dimension".to_owned(),
         ReadNpyError::WrongNdim(_, ndim) => format!("an array of {ndim} dimensions"),
         other => other.to_string(),
     };

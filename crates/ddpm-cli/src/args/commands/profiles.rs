@@ -85,11 +85,7 @@ Example:
   ddpm schedule --mse m.csv --noise-schedule linear --variance fixed-small --steps 10 --decoder gaussian --decoder-bin-width 0.00784")]
 pub(crate) struct Schedule {
     /// The profile to choose on
-    #[arg(
-        value_name = "P",
-        required_unless_present = "mse",
-        conflicts_with = "mse"
-    )]
+    #[arg(value_name = "P", conflicts_with = "mse")]
     pub(crate) profile: Option<PathBuf>,
     /// CSV with columns t and mse for t = 1..T, instead of a profile
     #[arg(long, value_name = "M.csv")]

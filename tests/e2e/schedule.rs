@@ -1,0 +1,248 @@
+//! `ddpm schedule`, `table` and `sample`: from profiles and curves to schedules, numbers and images.
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    Ddpm, T, assert_close, golden, golden_json, numbers, scratch, small, small_profile,
+};
+
+#[test]
+fn the_published_curve_gives_the_known_optima() {
+    let oracle = golden_json("oracles/cifar10_ls_optimal.json");
+    let optimal = oracle["optimal"].as_array().unwrap();
+    let steps: Vec<String> = optimal.iter().map(|o| o["steps"].to_string()).collect();
+    let command = || {
+        Ddpm::new("schedule")
+            .file("--mse", &golden("oracles/cifar10_ls_virtual_mse.csv"))
+            .words("--noise-schedule linear --variance fixed-small --decoder gaussian --decoder-first-bits 1.978589")
+            .arg("--decoder-bin-width")
+            .arg((2.0f64 / 255.0).to_string())
+            .arg("--steps")
+            .arg(steps.join(","))
+    };
+    let found = command().json();
+    assert_eq!(found["T"], 1000);
+    assert_eq!(numbers(&found["costs"]).len(), 1000);
+    for (budget, expected) in found["budgets"].as_array().unwrap().iter().zip(optimal) {
+        let what = format!("K={}", expected["steps"]);
+        assert_eq!(budget["steps"], expected["steps"]);
+        assert_eq!(budget["path"], expected["path"], "{what}");
+        let cost = [expected["cost_bits_per_dim"].as_f64().unwrap()];
+        assert_close(&what, &[budget["cost"].as_f64().unwrap()], &cost, 1e-8);
+    }
+    let zero_based = command().words("--zero-based").json();
+    let shifted: Vec<u64> = optimal[0]["path"].as_array().unwrap()[1..]
+        .iter()
+        .map(|t| t.as_u64().unwrap() - 1)
+        .collect();
+    assert_eq!(zero_based["budgets"][0]["path"], json!(shifted));
+}
+
+/// Schedules of a profile, as printed.
+fn schedule(profile: &std::path::Path, flags: &str) -> Value {
+    Ddpm::new("schedule").arg(profile).words(flags).json()
+}
+
+/// Cost and prior of every budget, together.
+fn with_prior(schedules: &Value) -> Vec<f64> {
+    let budgets = schedules["budgets"].as_array().unwrap();
+    let sum = |b: &Value| b["cost"].as_f64().unwrap() + b["prior_bpd"].as_f64().unwrap();
+    budgets.iter().map(sum).collect()
+}
+
+#[test]
+fn schedules_equal_direct_evaluation_on_the_same_images_and_noise() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 4, 0.0);
+    let data = folder.path().join("train.images.safetensors");
+    for (variance, decoder) in [
+        ("learned", "respaced"),
+        ("fixed-small", "respaced"),
+        ("fixed-large", "marginal"),
+        ("analytic", "optimal"),
+        ("learned", "gaussian"),
+        ("fixed-small", "none"),
+    ] {
+        let out = folder.path().join(format!("{variance}-{decoder}.json"));
+        let chosen = Ddpm::new("schedule")
+            .arg(&profile)
+            .words(&format!(
+                "--steps 1,4,8 --variance {variance} --decoder {decoder}"
+            ))
+            .file("--out", &out)
+            .json();
+        assert_eq!(
+            std::fs::read_to_string(&out).unwrap(),
+            serde_json::to_string_pretty(&chosen).unwrap() + "\n"
+        );
+        for (steps, expected) in [1, 4, 8].into_iter().zip(with_prior(&chosen)) {
+            let what = format!("{variance} {decoder} K={steps}");
+            let scored = small("bpd")
+                .file("--data", &data)
+                .file("--schedule", &out)
+                .words(&format!("--steps {steps}"))
+                .json();
+            assert_eq!(
+                scored["path"],
+                chosen["budgets"][[1, 4, 8].iter().position(|&k| k == steps).unwrap()]["path"]
+            );
+            let totals = numbers(&scored["total_bpd"]);
+            let mean = totals.iter().sum::<f64>() / totals.len() as f64;
+            assert_close(&what, &[mean], &[expected], 2e-4);
+        }
+    }
+    // The same through a path and a profile instead of a schedules file.
+    let found = small("bpd")
+        .file("--data", &data)
+        .words("--path 1,5,40 --variance analytic")
+        .file("--profile", &profile)
+        .json();
+    assert_eq!(found["decoder"], "optimal");
+    assert_eq!(found["terms"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_free_start_is_never_worse_and_analytic_variances_beat_fixed_ones() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 4, 0.0);
+    let budgets = |flags: &str| with_prior(&schedule(&profile, &format!("--steps 2,4,8 {flags}")));
+    for variance in ["learned", "fixed-small", "analytic"] {
+        let full = budgets(&format!("--variance {variance}"));
+        let free = budgets(&format!("--variance {variance} --start free"));
+        for (free, full) in free.iter().zip(&full) {
+            assert!(free <= &(full + 1e-12), "{variance}: {free} {full}");
+        }
+    }
+    let analytic = budgets("--variance analytic --decoder optimal");
+    for fixed in ["fixed-small", "fixed-large"] {
+        let fixed = budgets(&format!("--variance {fixed} --decoder optimal"));
+        for (a, f) in analytic.iter().zip(&fixed) {
+            assert!(a <= f, "{a} {f}");
+        }
+    }
+    let all = schedule(&profile, "--steps all --variance fixed-small");
+    assert_eq!(all["budgets"].as_array().unwrap().len(), T);
+    let mse = schedule(&profile, "--steps 8 --objective mse");
+    assert_eq!(mse["objective"], "mse");
+}
+
+#[test]
+fn the_table_has_every_stride_variance_and_budget() {
+    let folder = scratch();
+    let train = small_profile(folder.path(), "train", 3, 0.0);
+    let test = small_profile(folder.path(), "test", 3, 2.0);
+    let table = || Ddpm::new("table").arg(&train).arg(&test);
+    let found = table().words("--steps 4,8").json();
+    let rows = found["rows"].as_array().unwrap();
+    for variance in ["learned", "fixed-small", "fixed-large", "analytic"] {
+        for steps in [4, 8] {
+            let bpd = |stride: &str| {
+                let row = rows
+                    .iter()
+                    .find(|r| {
+                        r["stride"] == stride && r["variance"] == variance && r["steps"] == steps
+                    })
+                    .unwrap_or_else(|| panic!("{stride} {variance} {steps}"));
+                assert!(row["stderr"].as_f64().unwrap() >= 0.0);
+                assert_eq!(row["path"].as_array().unwrap().len(), steps + 1);
+                row["bpd"].as_f64().unwrap()
+            };
+            assert!(
+                bpd("dp").is_finite() && bpd("even").is_finite() && bpd("quadratic").is_finite()
+            );
+        }
+        assert!(
+            rows.iter()
+                .any(|r| r["stride"] == "all" && r["variance"] == variance && r["steps"] == T)
+        );
+    }
+    let text = table()
+        .words("--start free --variance learned")
+        .run()
+        .succeeds()
+        .stdout();
+    for word in [
+        "bits/dim",
+        "clip on",
+        "respaced",
+        "dp-free",
+        "±",
+        "K=32",
+        "DP minus",
+        "3 images of",
+    ] {
+        assert!(
+            text.to_lowercase().contains(&word.to_lowercase()),
+            "{word:?} is not in:\n{text}"
+        );
+    }
+    // T=40 has no 64 steps: the paper's larger budgets are left out unless asked for.
+    assert!(!text.contains("K=64"), "{text}");
+}
+
+#[test]
+fn the_schedule_table_shows_conventions_errors_and_paths() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 3, 0.0);
+    let text = Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 1,4")
+        .run()
+        .succeeds()
+        .stdout();
+    for word in [
+        "learned variance",
+        "respaced decoder",
+        "clip on",
+        "start full",
+        "bits/dim",
+        "±",
+        "K=1",
+        "biased",
+    ] {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn samples_are_the_same_whatever_the_batch_and_file() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 2, 0.0);
+    let schedules = folder.path().join("s.json");
+    Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 4 --variance analytic")
+        .file("--out", &schedules)
+        .run()
+        .succeeds();
+    let sample = |out: &str, flags: &str| {
+        let out = folder.path().join(out);
+        let found = small("sample")
+            .file("--schedule", &schedules)
+            .words("--steps 4 --count 3")
+            .words(flags)
+            .file("--out", &out)
+            .json();
+        assert_eq!(found["count"], 3);
+        out
+    };
+    let grid = std::fs::read(sample("a.png", "")).unwrap();
+    assert_eq!(&grid[..8], b"\x89PNG\r\n\x1a\n");
+    assert!(std::fs::read(sample("b.png", "--batch 1 --threads 1")).unwrap() == grid);
+    assert!(std::fs::read(sample("c.png", "--seed 6")).unwrap() != grid);
+    let npz = std::fs::read(sample("d.npz", "")).unwrap();
+    assert_eq!(&npz[..2], b"PK");
+    let images = sample("folder", "");
+    assert_eq!(std::fs::read_dir(&images).unwrap().count(), 3);
+    // What was sampled is a data set.
+    small("bpd")
+        .file("--data", &images)
+        .file("--schedule", &schedules)
+        .words("--steps 4")
+        .run()
+        .succeeds();
+    Ddpm::new("sample")
+        .arg("x.pt")
+        .words("--count 0")
+        .fails(2, &["--count"]);
+}

@@ -25,7 +25,7 @@ options:
   --full              all 50,000 train and 10,000 test images at 256 timesteps
   --exhaustive        every timestep instead of a subset
   --smoke             a run of a minute that exercises every stage; its numbers mean little
-  --images N          images of each split           (default 64)
+  --images N          images of each split           (default 128)
   --timesteps N       timesteps evaluated per image  (default 64)
   --rescored N        test images for the direct re-scoring (default 8)
   --data DIR          a folder with CIFAR-10 (else $DDPM_DATA, the cache, a download)
@@ -74,7 +74,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
 
     let begun = Instant::now();
     let (default_images, default_timesteps, default_rescored) =
-        if smoke { (32, 20, 2) } else { (64, 64, 8) };
+        if smoke { (32, 20, 2) } else { (128, 64, 8) };
     let plan = Plan {
         out: out.map_or_else(|| root().join("runs/reproduce-cifar"), PathBuf::from),
         checkpoint: checkpoint.map_or_else(
@@ -144,6 +144,11 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
 
     println!("\nData: {what}\n");
     print!("{}", fs::read_to_string(plan.out.join("table.txt"))?);
+    println!("\nUnder one decoder:\n");
+    print!(
+        "{}",
+        fs::read_to_string(plan.out.join("table-one-decoder.txt"))?
+    );
     println!("\nChecks");
     summary(&plan.out)?;
     if let Data::StandIn(_) = data {
@@ -281,23 +286,38 @@ impl Job<'_> {
     }
 
     fn table(&self) -> anyhow::Result<()> {
+        self.one_table("table.txt", &[])?;
+        self.one_table("table.json", &["--json"])?;
+        // Under the default decoders the variances differ in two ways; under one decoder, in one.
+        let shared = [
+            "--decoder",
+            "optimal",
+            "--variance",
+            "fixed-small,fixed-large,analytic",
+        ];
+        self.one_table("table-one-decoder.txt", &shared)?;
+        self.one_table(
+            "table-one-decoder.json",
+            &[&shared[..], &["--json"]].concat(),
+        )
+    }
+
+    fn one_table(&self, name: &str, options: &[&str]) -> anyhow::Result<()> {
         let (train, test) = (self.profile_path("train"), self.profile_path("test"));
-        for (name, json) in [("table.txt", false), ("table.json", true)] {
-            let mut command = self.command("table");
-            command.arg(&train).arg(&test).args(["--steps", STEPS]);
-            if json {
-                command.arg("--json");
-            }
-            Stage {
-                name,
-                inputs: vec![train.clone(), test.clone()],
-                outputs: vec![],
-                command,
-                stdout: Some(self.out(name)),
-            }
-            .run(self.stamps)?;
+        let mut command = self.command("table");
+        command
+            .arg(&train)
+            .arg(&test)
+            .args(["--steps", STEPS])
+            .args(options);
+        Stage {
+            name,
+            inputs: vec![train, test],
+            outputs: vec![],
+            command,
+            stdout: Some(self.out(name)),
         }
-        Ok(())
+        .run(self.stamps)
     }
 
     /// Scores the schedules without the profile: the network runs along each path.
@@ -362,34 +382,97 @@ fn indent(text: &str) -> String {
     text.lines().map(|line| format!("   {line}\n")).collect()
 }
 
+/// One row of a table's JSON.
+struct Row {
+    stride: String,
+    variance: String,
+    steps: u64,
+    bpd: f64,
+    /// DP minus this row and its paired standard error, for rows of other strides.
+    dp_minus_this: Option<(f64, f64)>,
+}
+
+fn rows(path: &Path) -> anyhow::Result<Vec<Row>> {
+    let table = read_json(path)?;
+    let expected = |what: &str| format!("{}: expected {what} in every row", path.display());
+    table["rows"]
+        .as_array()
+        .with_context(|| format!("{}: expected an array 'rows'", path.display()))?
+        .iter()
+        .map(|row| {
+            let text = |key: &str| {
+                row[key]
+                    .as_str()
+                    .map(str::to_owned)
+                    .with_context(|| expected(key))
+            };
+            let difference = &row["dp_minus_this"];
+            Ok(Row {
+                stride: text("stride")?,
+                variance: text("variance")?,
+                steps: row["steps"].as_u64().with_context(|| expected("steps"))?,
+                bpd: row["bpd"].as_f64().with_context(|| expected("bpd"))?,
+                dp_minus_this: difference["bpd"]
+                    .as_f64()
+                    .zip(difference["stderr"].as_f64()),
+            })
+        })
+        .collect()
+}
+
 /// Says whether the table shows what the paper found.
 fn summary(out: &Path) -> anyhow::Result<()> {
-    let table = read_json(&out.join("table.json"))?;
-    let rows = table["rows"]
-        .as_array()
-        .context("table.json: expected an array 'rows'")?;
-    let bpd = |stride: &str, variance: &str, steps: u64| {
-        rows.iter()
-            .find(|row| {
-                row["stride"] == stride && row["variance"] == variance && row["steps"] == steps
-            })
-            .and_then(|row| row["bpd"].as_f64())
-    };
-    for variance in VARIANCES {
-        let mut verdicts = Vec::new();
-        for steps in [8, 16, 32, 64, 128, 256] {
-            let (Some(dp), Some(even), Some(quadratic)) = (
-                bpd("dp", variance, steps),
-                bpd("even", variance, steps),
-                bpd("quadratic", variance, steps),
-            ) else {
-                bail!("table.json: no rows for {variance} at {steps} steps");
-            };
-            verdicts.push(format!("K={steps} {:+.3}", dp - even.min(quadratic)));
+    let table = rows(&out.join("table.json"))?;
+    let mut strictly_below = true;
+    let mut never_above = true;
+    for row in &table {
+        if let Some((difference, error)) = row.dp_minus_this {
+            if row.steps <= 64 {
+                strictly_below &= difference < 0.0;
+            }
+            never_above &= difference <= 2.0 * error;
         }
+    }
+    println!(
+        "  DP below even and quadratic at every K <= 64, every variance: {}",
+        yes(strictly_below)
+    );
+    println!(
+        "  DP nowhere above them by more than two paired standard errors: {}",
+        yes(never_above)
+    );
+
+    let shared = rows(&out.join("table-one-decoder.json"))?;
+    let bpd = |variance: &str, like: &Row| {
+        shared
+            .iter()
+            .find(|r| r.variance == variance && r.stride == like.stride && r.steps == like.steps)
+            .map(|r| r.bpd)
+    };
+    let analytic_best = shared
+        .iter()
+        .filter(|row| row.variance == "analytic")
+        .all(|row| {
+            ["fixed-small", "fixed-large"]
+                .iter()
+                .all(|fixed| bpd(fixed, row).is_some_and(|other| row.bpd < other))
+        });
+    println!(
+        "  analytic variance below both fixed ones under one decoder, every stride and K: {}",
+        yes(analytic_best)
+    );
+
+    for variance in VARIANCES {
+        let full = costs(&out.join(format!("{variance}.full.schedules.json")))?;
+        let free = costs(&out.join(format!("{variance}.free.schedules.json")))?;
+        let gains: Vec<String> = full
+            .iter()
+            .zip(&free)
+            .map(|((steps, a), (_, b))| format!("K={steps} {:+.5}", b - a))
+            .collect();
         println!(
-            "  {variance:<12} DP minus the better of even and quadratic: {}",
-            verdicts.join("  ")
+            "  {variance:<12} --start free minus full, on the choosing set: {}",
+            gains.join("  ")
         );
     }
     for variance in VARIANCES {
@@ -397,15 +480,7 @@ fn summary(out: &Path) -> anyhow::Result<()> {
         for steps in ["8", "16", "32", "64"] {
             let path = out.join(format!("{variance}.{steps}.bpd.json"));
             if path.exists() {
-                let totals = read_json(&path)?;
-                let totals: Vec<f64> = totals["total_bpd"]
-                    .as_array()
-                    .context("bpd: expected an array 'total_bpd'")?
-                    .iter()
-                    .filter_map(Value::as_f64)
-                    .collect();
-                let mean = totals.iter().sum::<f64>() / totals.len().max(1) as f64;
-                shown.push(format!("K={steps} {mean:.3}"));
+                shown.push(format!("K={steps} {:.3}", mean_total(&path)?));
             }
         }
         println!(
@@ -413,20 +488,26 @@ fn summary(out: &Path) -> anyhow::Result<()> {
             shown.join("  ")
         );
     }
-    for variance in VARIANCES {
-        let full = costs(&out.join(format!("{variance}.full.schedules.json")))?;
-        let free = costs(&out.join(format!("{variance}.free.schedules.json")))?;
-        let gains: Vec<String> = full
-            .iter()
-            .zip(&free)
-            .map(|((steps, a), (_, b))| format!("K={steps} {:+.4}", b - a))
-            .collect();
-        println!(
-            "  {variance:<12} --start free minus full, on the choosing set: {}",
-            gains.join("  ")
-        );
-    }
     Ok(())
+}
+
+fn yes(holds: bool) -> &'static str {
+    if holds { "yes" } else { "NO" }
+}
+
+/// Mean of `total_bpd` over the images of a direct evaluation.
+fn mean_total(path: &Path) -> anyhow::Result<f64> {
+    let evaluation = read_json(path)?;
+    let totals: Vec<f64> = evaluation["total_bpd"]
+        .as_array()
+        .with_context(|| format!("{}: expected an array 'total_bpd'", path.display()))?
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect();
+    if totals.is_empty() {
+        bail!("{}: expected numbers in 'total_bpd'", path.display());
+    }
+    Ok(totals.iter().sum::<f64>() / totals.len() as f64)
 }
 
 /// Steps and cost with the prior of every budget of a schedules file.

@@ -1,7 +1,7 @@
 //! Milliseconds per image of the forward pass.
 //!
 //! ```text
-//! cargo run --release -p ddpm-model --example forward_time -- MODEL [BATCH] [SIZE] [NUM_HEADS]
+//! cargo run --release -p ddpm-model --example forward_time -- MODEL [BATCH] [SIZE] [NUM_HEADS] [packed|stock]
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let path = words
         .next()
-        .ok_or("usage: forward_time MODEL [BATCH] [SIZE] [NUM_HEADS]")?;
+        .ok_or("usage: forward_time MODEL [BATCH] [SIZE] [NUM_HEADS] [packed|stock]")?;
     let mut number = || words.next().map(|word| word.parse::<usize>()).transpose();
     let (batch, size, num_heads) = (number()?.unwrap_or(8), number()?.unwrap_or(32), number()?);
     let options = ModelOptions {
@@ -26,9 +26,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..ModelOptions::default()
     };
     let checkpoint = Checkpoint::open(path.as_ref())?;
-    for kernels in [Kernels::Packed, Kernels::Stock] {
+    let only = words.next();
+    for (name, kernels) in [("packed", Kernels::Packed), ("stock", Kernels::Stock)] {
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
         let unet = UNet::load_with(&checkpoint, &options, kernels)?;
-        measure(&unet, batch, size, &format!("{kernels:?}"))?;
+        measure(&unet, batch, size, name)?;
     }
     Ok(())
 }

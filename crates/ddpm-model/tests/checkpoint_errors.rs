@@ -50,8 +50,8 @@ fn truncated_files_are_errors_at_every_length() {
 #[test]
 fn corrupted_files_never_panic() {
     for (name, changes) in [
-        (format!("{FILE}.pt"), 150),
-        (format!("{FILE}.legacy.pt"), 1500),
+        (format!("{FILE}.pt"), 100),
+        (format!("{FILE}.legacy.pt"), 500),
     ] {
         let mut bytes = read(&name);
         let len = bytes.len();
@@ -78,10 +78,8 @@ fn corrupted_safetensors_never_panic() {
     let mut bytes = safetensors_bytes(&small);
     for position in 0..bytes.len().min(12_000) {
         let before = bytes[position];
-        for byte in [before ^ 1, before.wrapping_add(1), b'9', 0] {
-            bytes[position] = byte;
-            let _ = open(&bytes);
-        }
+        bytes[position] = [before ^ 1, before.wrapping_add(1), b'9', 0][position % 4];
+        let _ = open(&bytes);
         bytes[position] = before;
     }
 }

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{golden, io};
-use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
+use ddpm_core::Denoiser;
+use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet, UNetDenoiser};
+use ndarray::Array4;
 use serde_json::Value;
 
 /// The cases of `unets.json` and the options that weights cannot tell.
@@ -71,5 +73,35 @@ fn the_architecture_is_inferred() {
         assert_eq!(described["sources"]["channel_mult"], "weights");
         assert_eq!(described["sources"]["num_heads"], "flag");
         assert_eq!(described["T"], Value::Null);
+    }
+}
+
+/// The checkpoint that ships with the repository, by its own `model.json` alone.
+#[test]
+fn the_shipped_checkpoint_runs_alike_on_both_kernels() {
+    let path = golden("../../datasets/cifar10-small.safetensors");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let x = Array4::from_shape_fn((2, 3, 32, 32), |(b, c, i, j)| {
+        ((b * 31 + c * 17 + i * 5 + j * 3) as f32).sin()
+    });
+    let options = ModelOptions::default();
+    let outputs = [Kernels::Stock, Kernels::Packed].map(|kernels| {
+        let unet = UNet::load_with(&checkpoint, &options, kernels).unwrap();
+        assert_eq!(unet.parameters(), 4_751_942);
+        let denoiser = UNetDenoiser::new(unet, &options).unwrap();
+        assert_eq!(denoiser.train_steps(), 4000);
+        assert_eq!(denoiser.image_shape(), [3, 32, 32]);
+        denoiser.predict(x.view(), &[1, 3000], None).unwrap()
+    });
+    for [stock, packed] in [
+        outputs.each_ref().map(|output| output.mean.clone()),
+        outputs
+            .each_ref()
+            .map(|output| output.variance.clone().unwrap()),
+    ] {
+        let worst = (&stock - &packed)
+            .iter()
+            .fold(0f32, |worst, d| worst.max(d.abs()));
+        assert!(worst < 3e-5, "{worst:e}");
     }
 }

@@ -82,8 +82,9 @@ impl ModelConfig {
     /// order.
     ///
     /// # Errors
-    /// As [`infer`](super::infer) and [`model_file`](super::model_file) say; [`Error::MissingOption`] for the number of
-    /// heads; [`Error::InvalidOption`] for values that contradict the weights.
+    /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network has these weights; [`Error::ModelFile`] or
+    /// [`Error::Read`] if the file of options cannot be used; [`Error::MissingOption`] for the number of heads;
+    /// [`Error::InvalidOption`] for values that contradict the weights.
     pub fn resolve(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
         let architecture = infer::infer(checkpoint.tensors())?;
         let file = model_file::find(checkpoint.path(), options.model_file.as_deref())?;

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ddpm_model::{Checkpoint, ModelOptions, TensorData};
 use ndarray::Array4;
@@ -24,7 +24,11 @@ pub(crate) struct Io {
 
 /// Reads `unet-NAME.io.safetensors`.
 pub(crate) fn io(name: &str) -> Io {
-    let bytes = std::fs::read(golden(&format!("unet-{name}.io.safetensors"))).unwrap();
+    io_at(&golden(&format!("unet-{name}.io.safetensors")))
+}
+
+fn io_at(path: &Path) -> Io {
+    let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let numbers = |key: &str| -> Vec<f64> {
         let view = file.tensor(key).unwrap();

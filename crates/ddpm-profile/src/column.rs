@@ -1,124 +1,105 @@
-//! The decoder term of one timestep as a function of one log-variance, kept on a regular grid.
+//! The decoder term of one timestep as a function of one log-variance, kept at chosen knots.
 //!
-//! Each pixel's term has a kink where its probability meets the clamp of 1e-12, so no global polynomial converges;
-//! a local one loses only what happens inside its own cell, and the kinks of many pixels average out.
-//!
-//! Between grid points the column is the polynomial of degree 5 through the six nearest points.
+//! Each pixel's term has a kink where its probability meets the clamp of 1e-12. No global polynomial converges, and between two
+//! knots even a local one is off by what the kinks of a few pixels do there (up to 0.3 nats each, divided by the number of
+//! pixels). So the knots are the very log-variances that paths over evaluated timesteps ask for, log btilde_{t2|t1} of every
+//! evaluated t2 and the marginal log(1 - abar_{t1}): there the column is exact. Where these lie closer than
+//! [`MIN_GAP`] they are thinned, and wider gaps than [`MAX_GAP`] are filled; in between, the column is the cubic through the four
+//! nearest knots.
 
 use ddpm_core::NoiseSchedule;
 
-/// The distance of two grid points in log sigma^2.
-pub(crate) const STEP: f64 = 0.1;
-/// Grid points per local polynomial.
-const STENCIL: usize = 6;
+/// Requested log-variances closer than this share a knot.
+const MIN_GAP: f64 = 0.02;
+/// The widest gap between two knots.
+const MAX_GAP: f64 = 0.1;
+/// Knots per local polynomial.
+const STENCIL: usize = 4;
 
-/// The log-variances `STEP * (first + i)`, i = 0..count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ColumnGrid {
-    pub(crate) first: i64,
-    pub(crate) count: usize,
+/// The log-variances at which the decoder term of timestep `t` is kept, ascending: exact ones for the second nodes `next`
+/// (ascending; those above t count), and enough others to cover every variance that a decoder at t can be given.
+///
+/// That is from 1.5 below log btilde_{t+1|t}, the smallest respaced one (and at least 4 below log(1 - abar_t), where optimal
+/// variances of late timesteps lie), up to 0.3 above log(1 - abar_t), the marginal one.
+pub(crate) fn knots(schedule: &NoiseSchedule, t: usize, next: &[usize]) -> Vec<f64> {
+    let marginal = schedule.log_one_minus_alpha_bar(t);
+    let respaced = |t2: usize| schedule.transition(t2, t).log_posterior_variance;
+    let smallest = if t < schedule.train_steps() {
+        respaced(t + 1)
+    } else {
+        marginal
+    };
+    let mut anchors = vec![smallest.min(marginal - 2.5) - 1.5];
+    let requested = next.iter().filter(|&&t2| t2 > t).map(|&t2| respaced(t2));
+    // They ascend towards the marginal one.
+    for anchor in requested.take_while(|anchor| marginal - anchor >= MIN_GAP) {
+        if anchor - anchors[anchors.len() - 1] >= MIN_GAP {
+            anchors.push(anchor);
+        }
+    }
+    anchors.extend([marginal, marginal + 0.3]);
+    let mut knots = vec![anchors[0]];
+    for pair in anchors.windows(2) {
+        let parts = ((pair[1] - pair[0]) / MAX_GAP).ceil().max(1.0);
+        let between =
+            (1..parts as usize).map(|i| pair[0] + (pair[1] - pair[0]) * (i as f64 / parts));
+        knots.extend(between.chain([pair[1]]));
+    }
+    knots
 }
 
-impl ColumnGrid {
-    /// The grid of timestep t. It covers every variance that a decoder at t can be given: from 1.5 below
-    /// log btilde_{t+1|t}, the smallest respaced one, (but at least 4 below log(1 - abar_t), where optimal variances of
-    /// late timesteps lie) up to 0.3 above log(1 - abar_t), the marginal one.
-    pub(crate) fn for_timestep(schedule: &NoiseSchedule, t: usize) -> Self {
-        let marginal = schedule.log_one_minus_alpha_bar(t);
-        let next = (t + 1).min(schedule.train_steps());
-        let smallest = if next > t {
-            schedule.transition(next, t).log_posterior_variance
-        } else {
-            marginal
-        };
-        let low = smallest.min(marginal - 2.5) - 1.5;
-        Self::covering(low, marginal + 0.3)
-    }
-
-    /// The grid that a file states; `None` if it is not a sensible one.
-    pub(crate) fn from_parts(first: i64, count: i64) -> Option<Self> {
-        let sensible = (STENCIL as i64..=4096).contains(&count) && first.abs() <= 10_000;
-        sensible.then_some(Self {
-            first,
-            count: count as usize,
-        })
-    }
-
-    fn covering(low: f64, high: f64) -> Self {
-        let first = (low / STEP).floor() as i64;
-        let last = (high / STEP).ceil() as i64;
-        Self {
-            first,
-            count: ((last - first) as usize + 1).max(STENCIL),
-        }
-    }
-
-    /// Grid point i.
-    #[inline]
-    pub(crate) fn argument(&self, i: usize) -> f64 {
-        STEP * (self.first + i as i64) as f64
-    }
-
-    /// The smallest and the largest log-variance.
-    pub(crate) fn range(&self) -> (f64, f64) {
-        (self.argument(0), self.argument(self.count - 1))
-    }
-
-    /// The column `values` at `log_variance`, continued as a straight line outside the grid.
-    #[inline]
-    pub(crate) fn interpolate(&self, values: &[f64], log_variance: f64) -> f64 {
-        let last = (self.count - 1) as f64;
-        let position = log_variance * (1.0 / STEP) - self.first as f64;
-        if position < 0.0 {
-            return values[0] + position * (values[1] - values[0]);
-        }
-        if position > last {
-            let end = values[self.count - 1];
-            return end + (position - last) * (end - values[self.count - 2]);
-        }
-        let begin = (position as usize)
-            .saturating_sub(STENCIL / 2 - 1)
-            .min(self.count - STENCIL);
-        let f = position - begin as f64;
-        let y: &[f64; STENCIL] = values[begin..begin + STENCIL]
-            .try_into()
-            .unwrap_or(&[f64::NAN; STENCIL]);
-        // Lagrange's weights on the points 0..5, from the products on the left and on the right of each.
-        let d = [f, f - 1.0, f - 2.0, f - 3.0, f - 4.0, f - 5.0];
-        let (l2, r3) = (d[0] * d[1], d[4] * d[5]);
-        let (l3, r2) = (l2 * d[2], r3 * d[3]);
-        let (l4, r1) = (l3 * d[3], r2 * d[2]);
-        let (l5, r0) = (l4 * d[4], r1 * d[1]);
-        let ends = l5 * y[5] - r0 * y[0];
-        let inner = d[0] * r1 * y[1] - l4 * d[5] * y[4];
-        let middle = l3 * r3 * y[3] - l2 * r2 * y[2];
-        ends * (1.0 / 120.0) + inner * (1.0 / 24.0) + middle * (1.0 / 12.0)
-    }
+/// Whether a file's knots can be used: at least a stencil of finite, strictly increasing numbers.
+pub(crate) fn usable(knots: &[f64]) -> bool {
+    knots.len() >= STENCIL
+        && knots.iter().all(|k| k.abs() < 1e4)
+        && knots.windows(2).all(|w| w[0] < w[1])
 }
 
-/// A decoder column with its grid.
+/// A decoder column.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
-    pub(crate) grid: ColumnGrid,
+    pub(crate) knots: Vec<f64>,
     pub(crate) values: Vec<f64>,
 }
 
 impl Column {
-    /// The column at `log_variance`.
+    /// The column at `log_variance`, continued as a straight line outside the knots.
     #[inline]
     pub(crate) fn at(&self, log_variance: f64) -> f64 {
-        self.grid.interpolate(&self.values, log_variance)
+        let (x, y) = (&self.knots[..], &self.values[..]);
+        let after = x.partition_point(|&knot| knot <= log_variance);
+        if after == 0 || after == x.len() {
+            let (a, b) = if after == 0 {
+                (0, 1)
+            } else {
+                (x.len() - 1, x.len() - 2)
+            };
+            return y[a] + (log_variance - x[a]) / (x[b] - x[a]) * (y[b] - y[a]);
+        }
+        let begin = after.saturating_sub(STENCIL / 2).min(x.len() - STENCIL);
+        let (x, y) = (&x[begin..begin + STENCIL], &y[begin..begin + STENCIL]);
+        // Newton's divided differences.
+        let d01 = (y[1] - y[0]) / (x[1] - x[0]);
+        let d12 = (y[2] - y[1]) / (x[2] - x[1]);
+        let d23 = (y[3] - y[2]) / (x[3] - x[2]);
+        let d012 = (d12 - d01) / (x[2] - x[0]);
+        let d123 = (d23 - d12) / (x[3] - x[1]);
+        let d0123 = (d123 - d012) / (x[3] - x[0]);
+        let z = log_variance;
+        y[0] + (z - x[0]) * (d01 + (z - x[1]) * (d012 + (z - x[2]) * d0123))
     }
 
-    /// The log-variance within the grid at which the column is smallest.
+    /// The log-variance within the knots at which the column is smallest.
     pub(crate) fn argmin(&self) -> f64 {
-        let best = (0..self.values.len())
+        let last = self.knots.len() - 1;
+        let best = (0..=last)
             .min_by(|&a, &b| self.values[a].total_cmp(&self.values[b]))
             .unwrap_or(0);
-        let (low, high) = self.grid.range();
-        let mut a = (self.grid.argument(best) - STEP).max(low);
-        let mut b = (self.grid.argument(best) + STEP).min(high);
-        // Golden section: the bracket shrinks below 1e-9, a relative error of the variance that costs nothing.
+        let (mut a, mut b) = (
+            self.knots[best.saturating_sub(1)],
+            self.knots[(best + 1).min(last)],
+        );
+        // Golden section: the bracket shrinks below 1e-8, a relative error of the variance that costs nothing.
         let ratio = (5f64.sqrt() - 1.0) / 2.0;
         for _ in 0..40 {
             let (x, y) = (b - ratio * (b - a), a + ratio * (b - a));
@@ -134,32 +115,64 @@ impl Column {
 
 #[cfg(test)]
 mod tests {
+    use ddpm_core::NoiseScheduleName;
+
     use super::*;
 
     #[test]
-    fn quintics_come_back_exactly() {
-        let grid = ColumnGrid::covering(-3.33, 1.01);
-        let f = |x: f64| 1.0 + x - 2.0 * x.powi(2) + 0.3 * x.powi(4) - 0.7 * x.powi(5);
-        let values: Vec<f64> = (0..grid.count).map(|i| f(grid.argument(i))).collect();
-        let (low, high) = grid.range();
-        assert!(low <= -3.33 && high >= 1.01);
+    fn cubics_come_back_exactly() {
+        let knots = vec![-3.0, -2.9, -2.88, -2.5, -2.0, -1.9, -1.85, -1.2];
+        let f = |x: f64| 1.0 + x - 2.0 * x.powi(2) + 0.3 * x.powi(3);
+        let values = knots.iter().map(|&x| f(x)).collect();
+        let column = Column { knots, values };
         for i in 0..=997 {
-            let x = low + (high - low) * f64::from(i) / 997.0;
-            assert!((grid.interpolate(&values, x) - f(x)).abs() < 1e-10, "{x}");
+            let x = -3.0 + 1.8 * f64::from(i) / 997.0;
+            assert!((column.at(x) - f(x)).abs() < 1e-12, "{x}");
         }
-        for (i, &y) in values.iter().enumerate() {
-            assert!((grid.interpolate(&values, grid.argument(i)) - y).abs() < 1e-10);
-        }
-        let below = values[0] - 3.0 * (values[1] - values[0]);
-        assert!((grid.interpolate(&values, low - 3.0 * STEP) - below).abs() < 1e-10);
+        let (slope, end) = ((f(-2.9) - f(-3.0)) / 0.1, f(-3.0));
+        assert!((column.at(-3.5) - (end - 0.5 * slope)).abs() < 1e-10);
     }
 
     #[test]
     fn the_minimum_is_found() {
-        let grid = ColumnGrid::covering(-5.0, 0.0);
-        let values = (0..grid.count)
-            .map(|i| (grid.argument(i) + 2.123).powi(2))
-            .collect();
-        assert!((Column { grid, values }.argmin() + 2.123).abs() < 1e-7);
+        let knots: Vec<f64> = (0..40).map(|i| -4.0 + 0.1 * f64::from(i)).collect();
+        let values = knots.iter().map(|x| (x + 2.123).powi(2)).collect();
+        assert!((Column { knots, values }.argmin() + 2.123).abs() < 1e-7);
+    }
+
+    #[test]
+    fn requested_variances_are_knots_and_gaps_are_small() {
+        for (name, steps) in [
+            (NoiseScheduleName::Linear, 1000),
+            (NoiseScheduleName::Cosine, 4000),
+        ] {
+            let schedule = NoiseSchedule::named(name, steps).expect("valid");
+            let all: Vec<usize> = (1..=steps).collect();
+            let sparse: Vec<usize> = (1..=16)
+                .chain((20..=steps).step_by(steps / 50))
+                .chain([steps])
+                .collect();
+            for t in [1, 2, 16, 100, steps / 2, steps - 1, steps] {
+                for next in [&all, &sparse, &Vec::new()] {
+                    let knots = knots(&schedule, t, next);
+                    assert!(usable(&knots));
+                    assert!(
+                        knots
+                            .windows(2)
+                            .all(|w| w[1] - w[0] <= MAX_GAP * (1.0 + 1e-9))
+                    );
+                    assert!(knots.contains(&schedule.log_one_minus_alpha_bar(t)));
+                    assert!(knots.len() < 400, "{}", knots.len());
+                    for &t2 in next.iter().filter(|&&t2| t2 > t) {
+                        let wanted = schedule.transition(t2, t).log_posterior_variance;
+                        let nearest = knots
+                            .iter()
+                            .map(|k| (k - wanted).abs())
+                            .fold(f64::INFINITY, f64::min);
+                        assert!(nearest < MIN_GAP);
+                    }
+                }
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use ddpm_core::NoiseSchedule;
 
 use crate::{
     chebyshev::{Chebyshev, HOLDOUTS},
-    column::{Column, ColumnGrid},
+    column::{self, Column},
     error::{Error, Result},
     layout::{ProfileLayout, lambda_max},
     learned::{Fit, LearnedColumn, LearnedKnot},
@@ -212,12 +212,12 @@ impl Curves {
             LearnedCurves::new(layout, &points, v_mean)
         });
         let columns = |of: fn(PointStatistics) -> Vec<f64>, points: Vec<PointStatistics>| {
-            let grids = layout.points().iter().map(|p| p.grid);
-            let column = |(grid, point)| Column {
-                grid,
+            let knots = layout.points().iter().map(|p| p.knots.clone());
+            let column = |(knots, point)| Column {
+                knots,
                 values: of(point),
             };
-            grids.zip(points).map(column).collect::<Vec<_>>()
+            knots.zip(points).map(column).collect::<Vec<_>>()
         };
         let decoder = DecoderCurves {
             log_beta,
@@ -347,24 +347,25 @@ impl Curves {
             _ if columns.is_empty() => None,
             Place::At(i) if self.evaluated[t] => Some(columns[i].clone()),
             place => {
-                let grid = ColumnGrid::for_timestep(&self.schedule, t);
+                let knots = column::knots(&self.schedule, t, &[]);
                 let here = self.schedule.log_one_minus_alpha_bar(t);
-                let at = |g: usize| {
-                    let offset = grid.argument(g) - here;
-                    let knot = |i: usize| columns[i].at(offset + decoder.log_beta[i]);
-                    self.knots.interpolate(place, knot)
+                let at = |log_variance: &f64| {
+                    let offset = log_variance - here;
+                    let neighbour = |i: usize| columns[i].at(offset + decoder.log_beta[i]);
+                    self.knots.interpolate(place, neighbour)
                 };
-                let values = (0..grid.count).map(at).collect();
-                Some(Column { grid, values })
+                let values = knots.iter().map(at).collect();
+                Some(Column { knots, values })
             }
         }
     }
 
     /// The range of log-variances of the decoder column of timestep t.
     pub(crate) fn decoder_range(&self, t: usize) -> (f64, f64) {
+        let ends = |knots: &[f64]| (knots[0], knots[knots.len() - 1]);
         match (&self.decoder, self.places[t]) {
-            (Some(decoder), Place::At(i)) if self.evaluated[t] => decoder.scalar[i].grid.range(),
-            _ => ColumnGrid::for_timestep(&self.schedule, t).range(),
+            (Some(decoder), Place::At(i)) if self.evaluated[t] => ends(&decoder.scalar[i].knots),
+            _ => ends(&column::knots(&self.schedule, t, &[])),
         }
     }
 }

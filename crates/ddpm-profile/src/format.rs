@@ -9,13 +9,14 @@
 //! of the names, each part preceded by its length.
 //!
 //! Tensors, with B blocks ascending by number, M evaluated timesteps, n nodes (h = n + 3 arguments per column) and G decoder
-//! grid points of all timesteps together:
+//! knots of all timesteps together:
 //!
 //! | name | type | shape | content |
 //! |---|---|---|---|
 //! | `log_alpha_bar` | F64 | \[T+1\] | the noise schedule, index t |
 //! | `timesteps` | U64 | \[M\] | the evaluated t |
-//! | `decoder_grid` | I64 | \[M, 2\] | first point (times 0.1 it is log sigma^2) and number of points |
+//! | `decoder_knots` | F64 | \[G\] | log sigma^2 of the knots, timestep after timestep |
+//! | `decoder_knot_count` | U64 | \[M\] | how many of them belong to each timestep |
 //! | `block_id`, `block_images` | U64 | \[B\] | number of the block, images in it |
 //! | `x0_mean_square` | F64 | \[B\] | sum over images of mean(x0^2) |
 //! | `moments` | F64 | \[B, M, 5\] | sums over images of e^2, v, v^2 (means over dimensions); smallest and largest v |
@@ -33,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checksum::Checksum,
-    column::ColumnGrid,
+    column,
     error::{Error, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
@@ -72,10 +73,6 @@ impl Tensor {
 
     fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
         Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
-    }
-
-    fn i64(shape: &[usize], values: impl Iterator<Item = i64>) -> Self {
-        Self::new(Dtype::I64, shape, values.map(i64::to_le_bytes))
     }
 
     fn new(dtype: Dtype, shape: &[usize], words: impl Iterator<Item = [u8; 8]>) -> Self {
@@ -223,8 +220,8 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
     let (layout, blocks) = (profile.layout(), profile.blocks());
     let (b, m) = (blocks.len(), layout.timesteps().len());
     let points = || blocks.iter().flat_map(Block::points);
-    let grids = || layout.points().iter().map(|p| p.grid);
-    let grid_points: usize = grids().map(|g| g.count).sum();
+    let knots = || layout.points().iter().map(|p| &p.knots);
+    let knot_count: usize = knots().map(Vec::len).sum();
     let schedule = profile.schedule().log_alpha_bars();
     let mut tensors = BTreeMap::from([
         (
@@ -236,8 +233,12 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
             Tensor::u64(&[m], layout.timesteps().iter().map(|&t| t as u64)),
         ),
         (
-            "decoder_grid",
-            Tensor::i64(&[m, 2], grids().flat_map(|g| [g.first, g.count as i64])),
+            "decoder_knots",
+            Tensor::f64(&[knot_count], knots().flatten().copied()),
+        ),
+        (
+            "decoder_knot_count",
+            Tensor::u64(&[m], knots().map(|k| k.len() as u64)),
         ),
         ("block_id", Tensor::u64(&[b], blocks.iter().map(Block::id))),
         (
@@ -255,7 +256,7 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
         (
             "decoder_scalar",
             Tensor::f64(
-                &[b, grid_points],
+                &[b, knot_count],
                 points().flat_map(|p| p.scalar_decoder.iter().copied()),
             ),
         ),
@@ -274,7 +275,7 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
             (
                 "decoder_learned",
                 Tensor::f64(
-                    &[b, grid_points],
+                    &[b, knot_count],
                     points().flat_map(|p| p.learned_decoder.iter().copied()),
                 ),
             ),
@@ -306,24 +307,32 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
         .words("timesteps", Dtype::U64, &[m])?
         .map(index)
         .collect();
-    let grid: Vec<i64> = reader
-        .words("decoder_grid", Dtype::I64, &[m, 2])?
-        .map(i64::from_le_bytes)
+    let counts: Vec<usize> = reader
+        .words("decoder_knot_count", Dtype::U64, &[m])?
+        .map(index)
         .collect();
-    let grids = grid
-        .chunks_exact(2)
-        .map(|pair| {
-            ColumnGrid::from_parts(pair[0], pair[1]).ok_or_else(|| {
-                field(
-                    "decoder_grid",
-                    "6..=4096 points within +-10000",
-                    format!("{pair:?}"),
-                )
-            })
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let knot_count = counts
+        .iter()
+        .fold(0usize, |sum, &count| sum.saturating_add(count));
+    let mut all: &[f64] = &reader
+        .words("decoder_knots", Dtype::F64, &[knot_count])?
+        .map(f64::from_le_bytes)
+        .collect::<Vec<_>>();
+    let mut knots = Vec::with_capacity(m);
+    for (count, t) in counts.into_iter().zip(&timesteps) {
+        let (mine, rest) = all.split_at(count);
+        if !column::usable(mine) {
+            return Err(field(
+                &format!("decoder_knots at t = {t}"),
+                "at least 4 strictly increasing log-variances",
+                format!("{mine:?}"),
+            ));
+        }
+        knots.push(mine.to_vec());
+        all = rest;
+    }
     let layout =
-        ProfileLayout::with_grids(&schedule, timesteps, header.learned, header.nodes, grids)?;
+        ProfileLayout::with_knots(&schedule, timesteps, header.learned, header.nodes, knots)?;
 
     let b = reader.length("block_id")?;
     let ids: Vec<u64> = reader
@@ -338,16 +347,15 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
         .words("x0_mean_square", Dtype::F64, &[b])?
         .map(f64::from_le_bytes)
         .collect();
-    let grid_points: usize = layout.points().iter().map(|p| p.grid.count).sum();
     let columns = [b, m, layout.column_len()];
     let mut moments = reader
         .words("moments", Dtype::F64, &[b, m, 5])?
         .map(f64::from_le_bytes);
     let mut excess = reader.optional("excess", header.learned, &columns)?;
     let mut weighted = reader.optional("weighted", header.learned, &columns)?;
-    let mut scalar = reader.optional("decoder_scalar", true, &[b, grid_points])?;
-    let mut learned = reader.optional("decoder_learned", header.learned, &[b, grid_points])?;
-    reader.no_others(if header.learned { 11 } else { 8 })?;
+    let mut scalar = reader.optional("decoder_scalar", true, &[b, knot_count])?;
+    let mut learned = reader.optional("decoder_learned", header.learned, &[b, knot_count])?;
+    reader.no_others(if header.learned { 12 } else { 9 })?;
 
     // The shapes are checked: every iterator yields exactly what is taken from it.
     let take = |from: &mut dyn Iterator<Item = f64>, n: usize| from.take(n).collect::<Vec<f64>>();
@@ -355,7 +363,7 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
     for i in 0..b {
         let mut points = Vec::with_capacity(m);
         for point in layout.points() {
-            let count = point.grid.count;
+            let count = point.knots.len();
             points.push(PointStatistics {
                 moments: Moments::from_array(std::array::from_fn(|_| {
                     moments.next().unwrap_or(f64::NAN)

@@ -72,46 +72,52 @@ impl Levels {
 
     /// Writes L(t, s) for s = first.. into `row`; first >= 1.
     pub(crate) fn interior(&self, t: usize, first: usize, variance: &RowVariance, row: &mut [f64]) {
-        vectorized(|| {
-            self.tiles(t, first, row.len(), |offset, edges, lanes| {
-                let mut cost = [0.0; LANES];
-                match variance {
-                    RowVariance::FixedSmall { mse } => {
-                        for l in 0..LANES {
-                            cost[l] = 0.5 * edges.gain[l] * mse;
+        vectorized(
+            #[inline(always)]
+            || {
+                self.tiles(t, first, row.len(), |offset, edges, lanes| {
+                    let mut cost = [0.0; LANES];
+                    match variance {
+                        RowVariance::FixedSmall { mse } => {
+                            for l in 0..LANES {
+                                cost[l] = 0.5 * edges.gain[l] * mse;
+                            }
                         }
-                    }
-                    RowVariance::FixedLarge { mse } => {
-                        for l in 0..LANES {
-                            let (gain, lambda) = (edges.gain[l], edges.lambda[l]);
-                            cost[l] = 0.5 * (exp_excess(lambda) + gain * mse * exp(-lambda));
+                        RowVariance::FixedLarge { mse } => {
+                            for l in 0..LANES {
+                                let (gain, lambda) = (edges.gain[l], edges.lambda[l]);
+                                cost[l] = 0.5 * (exp_excess(lambda) + gain * mse * exp(-lambda));
+                            }
                         }
-                    }
-                    RowVariance::Analytic { mse, frozen } => {
-                        for l in 0..LANES {
-                            let y = edges.gain[l] * frozen;
-                            let rest = edges.gain[l] * (mse - frozen) / (1.0 + y);
-                            cost[l] = 0.5 * (ln_1p(y) + rest);
+                        RowVariance::Analytic { mse, frozen } => {
+                            for l in 0..LANES {
+                                let y = edges.gain[l] * frozen;
+                                let rest = edges.gain[l] * (mse - frozen) / (1.0 + y);
+                                cost[l] = 0.5 * (ln_1p(y) + rest);
+                            }
                         }
+                        RowVariance::Learned(column) => learned(column, edges, &mut cost),
                     }
-                    RowVariance::Learned(column) => learned(column, edges, &mut cost),
-                }
-                row[offset..offset + lanes].copy_from_slice(&cost[..lanes]);
-            });
-        });
+                    row[offset..offset + lanes].copy_from_slice(&cost[..lanes]);
+                });
+            },
+        );
     }
 
     /// Writes log btilde_{t|s} for s = first.. into `row`; first >= 1.
     pub(crate) fn log_posterior_variance(&self, t: usize, first: usize, row: &mut [f64]) {
-        vectorized(|| {
-            self.tiles(t, first, row.len(), |offset, edges, lanes| {
-                let mut logs = [0.0; LANES];
-                for l in 0..LANES {
-                    logs[l] = ln(edges.beta[l]) - edges.lambda[l];
-                }
-                row[offset..offset + lanes].copy_from_slice(&logs[..lanes]);
-            });
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                self.tiles(t, first, row.len(), |offset, edges, lanes| {
+                    let mut logs = [0.0; LANES];
+                    for l in 0..LANES {
+                        logs[l] = ln(edges.beta[l]) - edges.lambda[l];
+                    }
+                    row[offset..offset + lanes].copy_from_slice(&logs[..lanes]);
+                });
+            },
+        );
     }
 }
 

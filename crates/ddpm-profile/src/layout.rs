@@ -7,7 +7,7 @@ use ddpm_core::NoiseSchedule;
 
 use crate::{
     chebyshev::{Chebyshev, HOLDOUTS},
-    column::ColumnGrid,
+    column,
     error::{Error, Result},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// For every evaluated timestep t it knows
 /// - the arguments lambda at which the learned-variance columns are measured: `nodes` Chebyshev points of
 ///   \[0, lambda_max(t)\], lambda_max(t) = log((1 - abar_t) / (1 - abar_1)), and three hold-out points between them;
-/// - the grid of log-variances at which the decoder term is measured.
+/// - the log-variances (knots) at which the decoder term is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileLayout {
     train_steps: usize,
@@ -34,7 +34,7 @@ pub(crate) struct PointLayout {
     /// Chebyshev points of \[0, lambda_max\], then the hold-outs; empty when the variance is not learned.
     pub(crate) lambdas: Vec<f64>,
     /// Log-variances of the decoder columns.
-    pub(crate) grid: ColumnGrid,
+    pub(crate) knots: Vec<f64>,
 }
 
 impl ProfileLayout {
@@ -62,21 +62,21 @@ impl ProfileLayout {
         nodes: usize,
     ) -> Result<Self> {
         check_timesteps(&timesteps, schedule.train_steps())?;
-        let grids = timesteps
+        let knots = timesteps
             .iter()
-            .map(|&t| ColumnGrid::for_timestep(schedule, t))
+            .map(|&t| column::knots(schedule, t, &timesteps))
             .collect();
-        Self::with_grids(schedule, timesteps, learned, nodes, grids)
+        Self::with_knots(schedule, timesteps, learned, nodes, knots)
     }
 
-    /// As [`ProfileLayout::new`] with the decoder grids that a file states, which therefore need not be derived again to
-    /// the last bit on another machine.
-    pub(crate) fn with_grids(
+    /// As [`ProfileLayout::new`] with the decoder knots that a file states, which therefore need not be derived again to
+    /// the last bit by another version.
+    pub(crate) fn with_knots(
         schedule: &NoiseSchedule,
         timesteps: Vec<usize>,
         learned: bool,
         nodes: usize,
-        grids: Vec<ColumnGrid>,
+        knots: Vec<Vec<f64>>,
     ) -> Result<Self> {
         check_timesteps(&timesteps, schedule.train_steps())?;
         if !(Self::MIN_NODES..=Self::MAX_NODES).contains(&nodes) {
@@ -89,8 +89,8 @@ impl ProfileLayout {
         let chebyshev = Chebyshev::new(nodes);
         let points = timesteps
             .iter()
-            .zip(grids)
-            .map(|(&t, grid)| {
+            .zip(knots)
+            .map(|(&t, knots)| {
                 let range = lambda_max(schedule, t);
                 let holdouts = chebyshev.holdouts();
                 let arguments = chebyshev.nodes().iter().chain(&holdouts);
@@ -101,7 +101,7 @@ impl ProfileLayout {
                     } else {
                         Vec::new()
                     },
-                    grid,
+                    knots,
                 }
             })
             .collect();

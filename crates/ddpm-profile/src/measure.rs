@@ -5,9 +5,8 @@
 //! so that the statistics do not depend on that width.
 
 use crate::{
-    column::STEP,
     layout::PointLayout,
-    vecmath::{exp, exp_in_range, expm1, ln},
+    vecmath::{exp, exp_coarse, expm1, ln},
 };
 
 /// Pixels per tile; also the number of partial sums.
@@ -21,6 +20,7 @@ type Tile = [f64; LANES];
 const FLOOR: f64 = 1e-12;
 /// A bin that begins this many standard deviations away has less probability than [`FLOOR`].
 const FAR: f64 = 6.28;
+const LOG_FAR: f64 = 1.838;
 /// Half a bin of an 8-bit pixel in [-1, 1].
 const HALF_BIN: f64 = 1.0 / 255.0;
 /// Beyond +-0.999 the bin of a pixel is open at its outer side.
@@ -124,28 +124,64 @@ impl Bins {
         tiles(self.order.iter().map(|&i| of_pixel(i as usize)), padding)
     }
 
-    /// Per grid point i, minus the sum over pixels of the log-probability when pixel p has standard deviation
-    /// 1 / (inverse\[p\] ratio\[p\]^i).
+    /// Per knot, minus the sum over pixels of the log-probability when a pixel's log-variance is
+    /// -2 (constant + slope knot).
     #[inline(always)]
-    pub(crate) fn column(&self, mut inverse: Vec<Tile>, ratio: &[Tile], sums: &mut [f64]) {
+    pub(crate) fn column(
+        &self,
+        constant: &[Tile],
+        slope: &[Tile],
+        knots: &[f64],
+        sums: &mut [f64],
+    ) {
         let mut products = vec![[1.0; LANES]; sums.len()];
-        let tiles = self.low.iter().zip(&self.high).zip(&mut inverse).zip(ratio);
-        for (count, (((low, high), inverse), ratio)) in tiles.enumerate() {
-            for product in &mut products {
+        let tiles = self.low.iter().zip(&self.high).zip(constant).zip(slope);
+        for (count, (((low, high), constant), slope)) in tiles.enumerate() {
+            // log of the distance of each bin at log-variance 0; a bin that holds its mean has none.
+            let mut distance = [0.0; LANES];
+            for l in 0..LANES {
+                distance[l] = constant[l]
+                    + ln(if low[l] > 0.0 {
+                        low[l]
+                    } else {
+                        f64::MIN_POSITIVE
+                    });
+            }
+            for (product, &knot) in products.iter_mut().zip(knots) {
                 let mut nearest = f64::INFINITY;
                 for l in 0..LANES {
-                    nearest = nearest.min(low[l] * inverse[l]);
+                    let log = slope[l].mul_add(knot, distance[l]);
+                    nearest = if log < nearest { log } else { nearest };
                 }
-                if nearest > FAR {
-                    for l in 0..LANES {
-                        product[l] *= FLOOR;
-                        inverse[l] *= ratio[l];
-                    }
+                if nearest > LOG_FAR {
+                    add_floor(product);
+                    continue;
+                }
+                let mut inverse = [0.0; LANES];
+                for l in 0..LANES {
+                    inverse[l] = exp(slope[l].mul_add(knot, constant[l]));
+                }
+                add_bins(product, high, low, &inverse);
+            }
+            if count % TILES_PER_LOG == TILES_PER_LOG - 1 {
+                take_logs(&mut products, sums);
+            }
+        }
+        take_logs(&mut products, sums);
+    }
+
+    /// As [`Bins::column`] when every pixel has the log-variance of the knot.
+    #[inline(always)]
+    pub(crate) fn scalar_column(&self, knots: &[f64], sums: &mut [f64]) {
+        let mut products = vec![[1.0; LANES]; sums.len()];
+        let inverse: Vec<f64> = knots.iter().map(|&knot| exp(-0.5 * knot)).collect();
+        for (count, (low, high)) in self.low.iter().zip(&self.high).enumerate() {
+            let closest = low.iter().copied().fold(f64::INFINITY, f64::min);
+            for (product, &inverse) in products.iter_mut().zip(&inverse) {
+                if closest * inverse > FAR {
+                    add_floor(product);
                 } else {
-                    for l in 0..LANES {
-                        product[l] *= probability(high[l] * inverse[l], low[l] * inverse[l]);
-                        inverse[l] *= ratio[l];
-                    }
+                    add_bins(product, high, low, &[inverse; LANES]);
                 }
             }
             if count % TILES_PER_LOG == TILES_PER_LOG - 1 {
@@ -153,6 +189,22 @@ impl Bins {
             }
         }
         take_logs(&mut products, sums);
+    }
+}
+
+/// Multiplies a tile of probabilities into the products.
+#[inline(always)]
+fn add_bins(product: &mut Tile, high: &Tile, low: &Tile, inverse: &Tile) {
+    for l in 0..LANES {
+        product[l] *= probability(high[l] * inverse[l], low[l] * inverse[l]);
+    }
+}
+
+/// The same for a tile of which every bin is far away.
+#[inline(always)]
+fn add_floor(product: &mut Tile) {
+    for l in 0..LANES {
+        product[l] *= FLOOR;
     }
 }
 
@@ -182,7 +234,7 @@ fn distance_class(low: f64) -> u8 {
 /// Phi(x) = (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 = 1 / (1 + e^{-2 sqrt(2/pi) (x + 0.044715 x^3)}).
 #[inline(always)]
 fn probability(high: f64, low: f64) -> f64 {
-    let (a, b) = (exp_in_range(exponent(high)), exp_in_range(exponent(low)));
+    let (a, b) = (exp_coarse(exponent(high)), exp_coarse(exponent(low)));
     let p = (b - a) / ((1.0 + a) * (1.0 + b));
     if p > FLOOR { p } else { FLOOR }
 }
@@ -197,29 +249,10 @@ fn exponent(x: f64) -> f64 {
     if y < 40.0 { y } else { 40.0 }
 }
 
-/// The scalar decoder column: every pixel has the variance of the grid point.
-#[inline(always)]
-pub(crate) fn scalar_decoder(bins: &Bins, point: &PointLayout, sums: &mut [f64]) {
-    let inverse = exp(-0.5 * point.grid.argument(0));
-    let ratio = exp(-0.5 * STEP);
-    let count = bins.low.len();
-    bins.column(
-        vec![[inverse; LANES]; count],
-        &vec![[ratio; LANES]; count],
-        sums,
-    );
-}
-
-/// The learned decoder column: log sigma^2 = v log(1 - abar_t) + (1 - v) grid point.
+/// The learned decoder column: log sigma^2 = v log(1 - abar_t) + (1 - v) knot.
 #[inline(always)]
 pub(crate) fn learned_decoder(bins: &Bins, v: &[f64], point: &PointLayout, sums: &mut [f64]) {
-    let (upper, lower) = (point.log_beta, point.grid.argument(0));
-    let mut inverse = bins.arrange(|i| -0.5 * (v[i] * upper + (1.0 - v[i]) * lower), 0.0);
-    let mut ratio = bins.arrange(|i| -0.5 * STEP * (1.0 - v[i]), 0.0);
-    for tile in inverse.iter_mut().chain(&mut ratio) {
-        for l in 0..LANES {
-            tile[l] = exp(tile[l]);
-        }
-    }
-    bins.column(inverse, &ratio, sums);
+    let constant = bins.arrange(|i| -0.5 * v[i] * point.log_beta, 0.0);
+    let slope = bins.arrange(|i| -0.5 * (1.0 - v[i]), 0.0);
+    bins.column(&constant, &slope, &point.knots, sums);
 }

@@ -176,9 +176,9 @@ impl ElboProfile {
             }
         }
         for (i, (x, y)) in a.points().iter().zip(b.points()).enumerate() {
-            if x.grid != y.grid {
-                let field = format!("decoder grid at t = {}", a.timesteps()[i]);
-                return differs(field, format!("{:?}", x.grid), format!("{:?}", y.grid));
+            if x.knots != y.knots {
+                let field = format!("decoder knots at t = {}", a.timesteps()[i]);
+                return differs(field, format!("{:?}", x.knots), format!("{:?}", y.knots));
             }
         }
         Ok(())

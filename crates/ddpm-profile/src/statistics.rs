@@ -6,7 +6,7 @@
 //! - H(lambda) = mean(e^{-v lambda} - 1 + v lambda) and F(lambda) = mean(e^2 e^{-v lambda}) at Chebyshev points of lambda:
 //!   the interior term of the edge (t, s) under a learned variance is 1/2 \[H(lambda) + (SNR_s - SNR_t) F(lambda)\] at
 //!   lambda = log((1 - abar_t)/(1 - abar_s)) (Nichol & Dhariwal 2021, eq. 15, put into Watson et al. 2021, eq. 17);
-//! - the decoder term, minus log of the discretised Gaussian, on a grid of log-variances: once with the same variance for every
+//! - the decoder term, minus log of the discretised Gaussian, at chosen log-variances: once with the same variance for every
 //!   pixel, once with the learned one.
 //!
 //! All of them are linear in the images (the extremes of v are merged as extremes), so blocks and shards add.
@@ -14,7 +14,7 @@
 use crate::{
     error::{Error, Result},
     layout::ProfileLayout,
-    measure::{Bins, learned_columns, learned_decoder, scalar_decoder, sum, tiles},
+    measure::{Bins, learned_columns, learned_decoder, sum, tiles},
     vecmath::vectorized,
 };
 
@@ -29,9 +29,9 @@ pub struct PointStatistics {
     pub(crate) excess: Vec<f64>,
     /// F at the layout's lambdas; empty when the variance is not learned.
     pub(crate) weighted: Vec<f64>,
-    /// Decoder term on the layout's grid, one variance for all pixels.
+    /// Decoder term at the layout's knots, one variance for all pixels.
     pub(crate) scalar_decoder: Vec<f64>,
-    /// Decoder term on the layout's grid, learned variance; empty when the variance is not learned.
+    /// Decoder term at the layout's knots, learned variance; empty when the variance is not learned.
     pub(crate) learned_decoder: Vec<f64>,
 }
 
@@ -70,7 +70,7 @@ impl PointStatistics {
 
     /// Nothing yet, in the shape of `layout` at one timestep.
     fn zero(layout: &ProfileLayout, timestep_index: usize) -> Self {
-        let grid = layout.point(timestep_index).grid.count;
+        let knots = layout.point(timestep_index).knots.len();
         Self {
             moments: Moments {
                 mse: 0.0,
@@ -85,8 +85,8 @@ impl PointStatistics {
             },
             excess: vec![0.0; layout.column_len()],
             weighted: vec![0.0; layout.column_len()],
-            scalar_decoder: vec![0.0; grid],
-            learned_decoder: vec![0.0; if layout.learned() { grid } else { 0 }],
+            scalar_decoder: vec![0.0; knots],
+            learned_decoder: vec![0.0; if layout.learned() { knots } else { 0 }],
         }
     }
 
@@ -125,11 +125,11 @@ impl PointStatistics {
 
     /// Whether the lengths are those of `layout`.
     fn fits(&self, layout: &ProfileLayout, timestep_index: usize) -> bool {
-        let grid = layout.point(timestep_index).grid.count;
+        let knots = layout.point(timestep_index).knots.len();
         self.excess.len() == layout.column_len()
             && self.weighted.len() == layout.column_len()
-            && self.scalar_decoder.len() == grid
-            && self.learned_decoder.len() == if layout.learned() { grid } else { 0 }
+            && self.scalar_decoder.len() == knots
+            && self.learned_decoder.len() == if layout.learned() { knots } else { 0 }
     }
 }
 
@@ -154,28 +154,31 @@ impl ProfileLayout {
         check_inputs(self, timestep_index, x0, xhat0, v)?;
         let point = self.point(timestep_index);
         let mut statistics = PointStatistics::zero(self, timestep_index);
-        vectorized(|| {
-            let squares = tiles(x0.iter().zip(xhat0).map(|(a, b)| (a - b) * (a - b)), 0.0);
-            let moments = &mut statistics.moments;
-            moments.mse = sum(&squares);
-            let bins = Bins::new(x0, xhat0);
-            scalar_decoder(&bins, point, &mut statistics.scalar_decoder);
-            if let Some(v) = v.filter(|_| self.learned()) {
-                let v_tiles = tiles(v.iter().copied(), 0.0);
-                moments.v_mean = sum(&v_tiles);
-                moments.v_square = sum(&tiles(v.iter().map(|v| v * v), 0.0));
-                moments.v_min = v.iter().copied().fold(f64::INFINITY, f64::min);
-                moments.v_max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                learned_columns(
-                    &v_tiles,
-                    &squares,
-                    &point.lambdas,
-                    &mut statistics.excess,
-                    &mut statistics.weighted,
-                );
-                learned_decoder(&bins, v, point, &mut statistics.learned_decoder);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                let squares = tiles(x0.iter().zip(xhat0).map(|(a, b)| (a - b) * (a - b)), 0.0);
+                let moments = &mut statistics.moments;
+                moments.mse = sum(&squares);
+                let bins = Bins::new(x0, xhat0);
+                bins.scalar_column(&point.knots, &mut statistics.scalar_decoder);
+                if let Some(v) = v.filter(|_| self.learned()) {
+                    let v_tiles = tiles(v.iter().copied(), 0.0);
+                    moments.v_mean = sum(&v_tiles);
+                    moments.v_square = sum(&tiles(v.iter().map(|v| v * v), 0.0));
+                    moments.v_min = v.iter().copied().fold(f64::INFINITY, f64::min);
+                    moments.v_max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    learned_columns(
+                        &v_tiles,
+                        &squares,
+                        &point.lambdas,
+                        &mut statistics.excess,
+                        &mut statistics.weighted,
+                    );
+                    learned_decoder(&bins, v, point, &mut statistics.learned_decoder);
+                }
+            },
+        );
         statistics.scale(1.0 / dims as f64);
         Ok(statistics)
     }

@@ -1,0 +1,229 @@
+//! A small run of the closed-form Gaussian denoiser: the very numbers that a profile is measured from, kept for direct evaluation.
+
+use ddpm_core::{
+    Denoiser, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization,
+    StepVariance, diffuse, edge_nll, predict_x0, standard_normal,
+};
+use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
+use ndarray::Array3;
+
+/// What the network made of one image at one timestep.
+pub(crate) struct Point {
+    pub(crate) xhat0: Vec<f64>,
+    pub(crate) v: Option<Vec<f64>>,
+}
+
+/// Images, and the network's reconstructions of them at the evaluated timesteps.
+pub(crate) struct Run {
+    pub(crate) schedule: NoiseSchedule,
+    pub(crate) model: GaussianDenoiser,
+    pub(crate) timesteps: Vec<usize>,
+    pub(crate) clip: bool,
+    pub(crate) images: Vec<Vec<f64>>,
+    /// `points[image][timestep index]`.
+    pub(crate) points: Vec<Vec<Point>>,
+}
+
+/// How a run is made.
+pub(crate) struct Setup {
+    pub(crate) schedule: NoiseSchedule,
+    pub(crate) shape: [usize; 3],
+    /// v of pixel i of n, if the network has one.
+    pub(crate) v: Option<fn(usize, usize) -> f64>,
+    pub(crate) timesteps: Vec<usize>,
+    pub(crate) clip: bool,
+    pub(crate) images: usize,
+    pub(crate) seed: u64,
+}
+
+/// A spread of v over -0.3..=1.3 without pattern.
+pub(crate) fn spread(i: usize, n: usize) -> f64 {
+    -0.3 + 1.6 * ((i * 7919) % n) as f64 / (n - 1) as f64
+}
+
+pub(crate) fn uniform(shape: [usize; 3], f: impl Fn(usize, usize) -> f64) -> Array3<f64> {
+    let n = shape.iter().product();
+    Array3::from_shape_vec(shape, (0..n).map(|i| f(i, n)).collect()).expect("the shape fits")
+}
+
+impl Setup {
+    pub(crate) fn run(self) -> Run {
+        let mu = uniform(self.shape, |i, n| 0.9 * (i as f64 / n as f64 * 9.0).sin());
+        let variance = uniform(self.shape, |i, n| {
+            10f64.powf(-3.5 + 3.0 * ((i * 31) % n) as f64 / n as f64)
+        });
+        let mut model = GaussianDenoiser::new(
+            self.schedule.clone(),
+            mu,
+            variance,
+            Parameterization::Epsilon,
+        )
+        .expect("valid");
+        if let Some(v) = self.v {
+            model = model.with_v(uniform(self.shape, v)).expect("same shape");
+        }
+        let mut run = Run {
+            schedule: self.schedule,
+            model,
+            timesteps: self.timesteps,
+            clip: self.clip,
+            images: Vec::new(),
+            points: Vec::new(),
+        };
+        for image in 0..self.images {
+            // 8-bit pixels, some of them at the edges.
+            let x0 = run.model.sample(self.seed, image as u64);
+            let x0: Vec<f32> = x0
+                .iter()
+                .map(|x| (((x + 1.0) * 127.5).round().clamp(0.0, 255.0)) / 127.5 - 1.0)
+                .collect();
+            run.points.push(
+                run.timesteps
+                    .iter()
+                    .map(|&t| run.predict(self.seed, image, t, &x0))
+                    .collect(),
+            );
+            run.images.push(x0.iter().map(|&x| f64::from(x)).collect());
+        }
+        run
+    }
+}
+
+impl Run {
+    fn predict(&self, seed: u64, image: usize, t: usize, x0: &[f32]) -> Point {
+        let key = NoiseKey {
+            seed,
+            domain: NoiseDomain::Forward,
+            stream: image as u64,
+            step: t as u32,
+        };
+        let mut noise = vec![0.0; x0.len()];
+        standard_normal(key, &mut noise);
+        let mut x_t = vec![0.0; x0.len()];
+        diffuse(&self.schedule, t, x0, &noise, &mut x_t);
+        let [c, h, w] = self.model.image_shape();
+        let input: Vec<f32> = x_t.iter().map(|&x| x as f32).collect();
+        let input = ndarray::ArrayView4::from_shape((1, c, h, w), &input).expect("fits");
+        let output = self.model.predict(input, &[t], None).expect("valid");
+        let mut xhat0 = vec![0.0; x0.len()];
+        let mean = output.mean.as_slice().expect("contiguous");
+        predict_x0(
+            Parameterization::Epsilon,
+            &self.schedule,
+            t,
+            &x_t,
+            mean,
+            self.clip,
+            &mut xhat0,
+        )
+        .expect("valid");
+        Point {
+            xhat0,
+            v: output
+                .variance
+                .map(|raw| raw.iter().map(|&r| (f64::from(r) + 1.0) / 2.0).collect()),
+        }
+    }
+
+    pub(crate) fn layout(&self, nodes: usize) -> ProfileLayout {
+        let learned = self.points[0][0].v.is_some();
+        ProfileLayout::new(&self.schedule, self.timesteps.clone(), learned, nodes).expect("valid")
+    }
+
+    /// The profile of these images in blocks of `per_block`.
+    pub(crate) fn profile(&self, nodes: usize, per_block: usize) -> ElboProfile {
+        let layout = self.layout(nodes);
+        let blocks = self
+            .images
+            .chunks(per_block)
+            .zip(self.points.chunks(per_block))
+            .enumerate();
+        let blocks = blocks
+            .map(|(id, (images, points))| {
+                let mut block = Block::new(&layout, id as u64);
+                for (x0, points) in images.iter().zip(points) {
+                    block.add_image(x0.iter().map(|x| x * x).sum::<f64>() / x0.len() as f64);
+                    for (i, p) in points.iter().enumerate() {
+                        let statistics = layout
+                            .measure(i, x0, &p.xhat0, p.v.as_deref())
+                            .expect("valid");
+                        block.add(i, &statistics).expect("fits");
+                    }
+                }
+                block
+            })
+            .collect();
+        let provenance = self.provenance(per_block);
+        ElboProfile::new(provenance, self.schedule.clone(), layout, blocks).expect("valid")
+    }
+
+    pub(crate) fn provenance(&self, per_block: usize) -> Provenance {
+        let total_images = self.images.len() as u64;
+        Provenance {
+            checkpoint_sha256: "c".repeat(64),
+            data_sha256: "d".repeat(64),
+            data_name: "gaussian".into(),
+            split: "train".into(),
+            stand_in: true,
+            seed: 7,
+            clip_denoised: self.clip,
+            noise_schedule: "custom".into(),
+            train_steps: self.schedule.train_steps(),
+            image_shape: self.model.image_shape(),
+            parameterization: "epsilon".into(),
+            rescale_timesteps: false,
+            precision: "f32".into(),
+            total_images,
+            images_per_block: per_block as u64,
+            total_blocks: total_images.div_ceil(per_block as u64),
+            library_version: "0.1.0".into(),
+            image_order: "as sampled".into(),
+            extra: std::collections::BTreeMap::from([("note".to_owned(), "test".to_owned())]),
+        }
+    }
+
+    /// The term of an edge evaluated pixel by pixel, mean over images, nats per dimension. `log_variance`: `None` for learned;
+    /// `decoder` is log btilde of the second step (learned decoder) at s = 0.
+    pub(crate) fn direct(
+        &self,
+        t: usize,
+        s: usize,
+        log_variance: Option<f64>,
+        decoder: f64,
+    ) -> f64 {
+        let i = self
+            .timesteps
+            .iter()
+            .position(|&u| u == t)
+            .expect("evaluated");
+        let edge = self.schedule.transition(t, s);
+        let sum: f64 = self
+            .images
+            .iter()
+            .zip(&self.points)
+            .map(|(x0, points)| {
+                let variance = match (log_variance, &points[i].v) {
+                    (Some(log_variance), _) => StepVariance::LogVariance(log_variance),
+                    (None, Some(v)) => StepVariance::Learned(v),
+                    (None, None) => unreachable!("the run has no learned variance"),
+                };
+                edge_nll(&edge, decoder, variance, x0, &points[i].xhat0)
+            })
+            .sum();
+        sum / self.images.len() as f64
+    }
+}
+
+/// 1..=16, T-1, T, and others evenly over log-SNR clipped at -7: `count` in all.
+pub(crate) fn log_snr_timesteps(schedule: &NoiseSchedule, count: usize) -> Vec<usize> {
+    let last = schedule.train_steps();
+    let mut chosen: std::collections::BTreeSet<usize> = (1..=16).chain([last - 1, last]).collect();
+    let (high, low) = (schedule.log_snr(16), schedule.log_snr(last).max(-7.0));
+    let rest = count - chosen.len();
+    for i in 1..=rest {
+        let target = high + (low - high) * i as f64 / rest as f64;
+        let t = (17..last).find(|&t| schedule.log_snr(t) <= target && !chosen.contains(&t));
+        chosen.extend(t.or_else(|| (17..last).rev().find(|t| !chosen.contains(t))));
+    }
+    chosen.into_iter().collect()
+}

@@ -42,15 +42,16 @@ pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCo
     let mut block = Block::new(table, max_steps, 0, arch);
     loop {
         let nodes = block.nodes.clone();
-        let mut next = (nodes.end <= table.train_steps())
-            .then(|| Block::new(table, max_steps, nodes.end, arch));
-        rayon::join(
+        let (_, next) = rayon::join(
             || block.finish(table, finished.as_mut_slice(), arch),
             || {
-                if let Some(next) = &mut next {
-                    let before = |j: usize, s| costs.stored(j.min(max_steps), s);
-                    next.add(0..next.panel.tiles(), 0..nodes.start, before, arch);
+                if nodes.end > table.train_steps() {
+                    return None;
                 }
+                let mut next = Block::new(table, max_steps, nodes.end, arch);
+                let before = |j: usize, s| costs.stored(j.min(max_steps), s);
+                next.add(0..next.panel.tiles(), 0..nodes.start, before, arch);
+                Some(next)
             },
         );
         costs.write_block(nodes.clone(), finished.as_slice(), BLOCK);

@@ -6,34 +6,41 @@ use crate::cost_table::CostTable;
 
 /// The cheapest path with `k` steps that ends at `end`, and its cost; `None` if there is none.
 ///
-/// Visits all 2^(`end`-1) sets of nodes. Ties are broken as everywhere in this crate: between paths of equal cost the
+/// Visits every set of k-1 nodes between. Ties are broken as everywhere in this crate: between paths of equal cost the
 /// one with the smaller last node before `end`, and up to that node the cheaper, by the same rule.
 pub fn best_path(table: &CostTable, k: usize, end: usize) -> Option<(f64, Vec<usize>)> {
-    if k == 0 || end == 0 {
-        return (k == 0 && end == 0).then(|| (0.0, vec![0]));
-    }
-    if end > table.train_steps() {
-        return None;
-    }
-    let inner_nodes = end - 1;
-    let mut best: Option<(f64, Vec<usize>)> = None;
-    for set in 0u64..1 << inner_nodes {
-        if set.count_ones() as usize != k - 1 {
-            continue;
-        }
-        let mut nodes = vec![0];
-        nodes.extend((1..end).filter(|node| set >> (node - 1) & 1 == 1));
-        nodes.push(end);
-        let cost = table.path_cost(&nodes);
-        if cost.is_finite()
-            && best
-                .as_ref()
-                .is_none_or(|(_, other)| precedes(table, &nodes, other))
-        {
-            best = Some((cost, nodes));
-        }
-    }
+    let mut best = None;
+    visit(table, &mut vec![0], k, end, &mut best);
     best
+}
+
+/// Tries every way to reach `end` from the last of `nodes` in `steps` more steps.
+fn visit(
+    table: &CostTable,
+    nodes: &mut Vec<usize>,
+    steps: usize,
+    end: usize,
+    best: &mut Option<(f64, Vec<usize>)>,
+) {
+    let last = nodes.last().copied().unwrap_or(0);
+    if steps == 0 {
+        let cost = table.path_cost(nodes);
+        let better = |(_, other): &(f64, Vec<usize>)| precedes(table, nodes, other);
+        if last == end && cost.is_finite() && best.as_ref().is_none_or(better) {
+            *best = Some((cost, nodes.clone()));
+        }
+        return;
+    }
+    let next = if steps == 1 {
+        end.max(last + 1)..end + 1
+    } else {
+        last + 1..end
+    };
+    for node in next {
+        nodes.push(node);
+        visit(table, nodes, steps - 1, end, best);
+        nodes.pop();
+    }
 }
 
 /// Whether path `a` is to be preferred to path `b` of as many steps and the same end.

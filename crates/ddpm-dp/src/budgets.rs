@@ -24,6 +24,7 @@ impl BudgetCosts {
     /// Rows 0..=`max_steps`, `+inf` throughout but for the beginning of row 0.
     pub(crate) fn new(train_steps: usize, max_steps: usize) -> Self {
         let mut rows: Vec<Vec<f64>> = (0..=max_steps)
+            .into_par_iter()
             .map(|k| vec![f64::INFINITY; train_steps + 1 - first(k)])
             .collect();
         rows[0][0] = 0.0;

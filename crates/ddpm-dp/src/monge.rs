@@ -79,7 +79,7 @@ impl WithSimd for BlockMinima<'_> {
     fn with_simd<S: Simd>(self, simd: S) -> usize {
         let (first, last) = self.nodes;
         let nodes = last + 1 - first;
-        // Minimiser of the i-th node of the block at i + 1; before them the bound.
+        // Entry i is the minimiser of node first + i - 1; entry 0 is the bound.
         let mut argmins = [self.low; BLOCK + 1];
         // Halving strides: each node lies midway between two that are known, or beyond the last that is.
         let mut stride = nodes.next_power_of_two();

@@ -61,9 +61,10 @@ impl MongeReport {
 /// Checks L(t,s) + L(t+1,s+1) <= L(t,s+1) + L(t+1,s) + `tolerance` on every adjacent quadruple with 1 <= s, s+1 < t,
 /// t < T; a missing edge violates it.
 ///
-/// With tolerance 0 the inequality then holds for all s < s' < t < t' (up to the rounding of the check), which is the
-/// quadrangle inequality that makes argmins monotone. The edges from node 0 are left out: they break it in every
-/// ELBO, and the recurrence does not need it of them, since C\[1\] may be any vector.
+/// With tolerance 0 the inequality then holds for all 1 <= s < s' < t < t' (up to the rounding of the check), which is
+/// the quadrangle inequality that makes argmins monotone. The edges from node 0 are left out: they break it in every
+/// ELBO, and the recurrence does not need it of them, since C\[1\] may be any vector. It says nothing about the edges
+/// (2, 1) and (T, T-1), which are in no quadruple.
 pub fn check_monge(table: &CostTable, tolerance: f64) -> MongeReport {
     let arch = Arch::new();
     let rows: Vec<RowSummary> = (3..table.train_steps())
@@ -110,7 +111,7 @@ impl RowSummary {
         const LANES: usize = 8;
         let mut violations = [f64::NEG_INFINITY; LANES];
         let mut margins = [f64::INFINITY; LANES];
-        let mut largest = [0.0; LANES];
+        let mut largest = [0.0f64; LANES];
         let quadruples = row.len() - 1;
         for begin in (0..quadruples).step_by(LANES) {
             // The last group may overlap the one before: extremes do not mind.
@@ -121,22 +122,10 @@ impl RowSummary {
                 let size = row[s].abs().max(row[s + 1].abs());
                 let size = size.max(next[s].abs().max(next[s + 1].abs()));
                 let margin = -found - TABLE_ROUNDING * size;
-                violations[lane] = if found > violations[lane] {
-                    found
-                } else {
-                    violations[lane]
-                };
-                margins[lane] = if margin < margins[lane] {
-                    margin
-                } else {
-                    margins[lane]
-                };
+                violations[lane] = violations[lane].max(found);
+                margins[lane] = margins[lane].min(margin);
                 let finite = if size < f64::INFINITY { size } else { 0.0 };
-                largest[lane] = if finite > largest[lane] {
-                    finite
-                } else {
-                    largest[lane]
-                };
+                largest[lane] = largest[lane].max(finite);
             }
         }
         Self {

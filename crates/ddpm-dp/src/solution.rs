@@ -59,8 +59,11 @@ impl Solution {
         let mut t = end;
         for step in (1..=k).rev() {
             nodes[step] = t;
-            t = match table.start() {
-                Some(start) if step == 2 => start.first[t],
+            t = match (step, table.start()) {
+                (2, Some(start)) if start.cost[t] == self.cost(2, t) => start.first[t],
+                (2, Some(_)) => return None,
+                // The two edges were merged: C[1] had no part in it.
+                (1, Some(_)) if k > 1 => 0,
                 _ => self.previous_node(table, step, t)?,
             };
         }

@@ -205,6 +205,12 @@ fn paths_belong_to_the_table_that_was_solved() {
     assert_eq!(solution.path(&squares(6), 2, 5), None);
     let other = CostTable::from_fn(5, |_, _| 7.5).unwrap();
     assert_eq!(solution.path(&other, 2, 5), None);
+    let no_start = Start {
+        cost: vec![INF; 6],
+        first: vec![999; 6],
+    };
+    let other = squares(5).with_start(no_start).unwrap();
+    assert_eq!(solution.path(&other, 2, 5), None);
 }
 
 #[test]

@@ -82,9 +82,9 @@ fn blocked_equals_textbook_for_all_budgets_at_300() {
 
 #[test]
 fn block_and_group_boundaries_do_not_matter() {
-    for last in [31, 32, 33, 63, 64, 65, 126, 127, 128, 129, 255, 256] {
+    for last in [31, 32, 33, 64, 127, 128, 129] {
         for table in large_tables(last) {
-            for max_steps in [1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129] {
+            for max_steps in [1, 2, 4, 5, 63, 65, 127] {
                 if max_steps <= last {
                     let solution = solve_by(&table, Method::Blocked, Some(max_steps));
                     assert_equals_textbook(&table, &solution, &[last]);

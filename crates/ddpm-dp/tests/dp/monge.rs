@@ -48,7 +48,7 @@ fn float_monge(last: usize, smallest: f64, seed: u64) -> CostTable {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(30))]
 
     #[test]
     fn exact_arithmetic_gives_equal_costs_and_paths(

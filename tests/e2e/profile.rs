@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use safetensors::tensor::Dtype;
 use serde_json::json;
 
-use crate::support::{Ddpm, scratch, small, small_images, small_profile};
+use crate::support::{Ddpm, safetensors_with, scratch, small, small_images, small_profile};
 
 #[test]
 fn threads_batches_and_shards_give_the_same_bytes() {
@@ -171,4 +172,39 @@ fn the_data_set_may_come_from_the_environment() {
         .run()
         .succeeds();
     command().fails(2, &["--data", "DDPM_DATA"]);
+}
+
+#[test]
+fn a_stand_in_is_called_one_everywhere() {
+    let folder = scratch();
+    let data = folder.path().join("images.safetensors");
+    let metadata = [("stand_in".to_owned(), "true".to_owned())].into();
+    let pixels: Vec<u8> = (0..2 * 768).map(|i| (i % 251) as u8).collect();
+    safetensors_with(
+        &data,
+        &[("images", Dtype::U8, &[2, 3, 16, 16], pixels)],
+        Some(metadata),
+    );
+    let out = folder.path().join("p");
+    let profile = small("profile")
+        .file("--data", &data)
+        .file("--out", &out)
+        .words("--evaluations 40");
+    let text = profile.run().succeeds().stdout();
+    assert!(text.contains("STAND-IN"), "{text}");
+    let commands = [
+        Ddpm::new("schedule").arg(&out).words("--steps 4"),
+        Ddpm::new("table").arg(&out).arg(&out).words("--steps 4"),
+        small("bpd").file("--data", &data).words("--path 1,40"),
+    ];
+    for command in commands {
+        let text = command.run().succeeds().stdout();
+        assert!(text.contains("STAND-IN"), "{text}");
+    }
+    let found = Ddpm::new("table")
+        .arg(&out)
+        .arg(&out)
+        .words("--steps 4")
+        .json();
+    assert_eq!(found["scored_on"]["stand_in"], true);
 }

@@ -24,10 +24,10 @@ pub(crate) enum Error {
     Input(String),
 
     /// The user stopped a run whose finished part is kept.
-    #[error("interrupted; finished blocks of images are kept in {}", partial.display())]
+    #[error("interrupted; {}", kept(partial.as_deref()))]
     Interrupted {
-        /// The file with the finished blocks.
-        partial: PathBuf,
+        /// The file with the finished blocks, if there are any yet.
+        partial: Option<PathBuf>,
         /// The command that continues.
         resume: String,
     },
@@ -140,6 +140,17 @@ impl From<ddpm_eval::Error> for Error {
     }
 }
 
+/// What is left of an interrupted run.
+fn kept(partial: Option<&Path>) -> String {
+    match partial {
+        Some(file) => format!(
+            "the finished blocks of images are kept in {}",
+            file.display()
+        ),
+        None => "no block of images was finished yet".to_owned(),
+    }
+}
+
 /// An error with the errors that it wraps: a network's failure says why only in its cause.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -194,7 +205,7 @@ mod tests {
             (Error::flag("--path", "x"), 3),
             (
                 Error::Interrupted {
-                    partial: "p".into(),
+                    partial: None,
                     resume: "r".into(),
                 },
                 4,

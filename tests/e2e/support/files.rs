@@ -1,5 +1,6 @@
 //! Files that come with the repository and files that tests make.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -57,12 +58,21 @@ pub(crate) fn little_endian(values: &[f32]) -> Vec<u8> {
 
 /// Writes a .safetensors file.
 pub(crate) fn safetensors(path: &Path, tensors: &[(&str, Dtype, &[usize], Vec<u8>)]) {
+    safetensors_with(path, tensors, None);
+}
+
+/// Writes a .safetensors file with metadata.
+pub(crate) fn safetensors_with(
+    path: &Path,
+    tensors: &[(&str, Dtype, &[usize], Vec<u8>)],
+    metadata: Option<HashMap<String, String>>,
+) {
     let views = tensors.iter().map(|(name, dtype, shape, data)| {
         (
             *name,
             TensorView::new(*dtype, shape.to_vec(), data).expect("shape and data agree"),
         )
     });
-    let bytes = safetensors::serialize(views, None).unwrap();
+    let bytes = safetensors::serialize(views, metadata).unwrap();
     std::fs::write(path, bytes).unwrap();
 }

@@ -5,9 +5,10 @@ mod compare;
 mod files;
 mod small;
 
-pub(crate) use command::{Ddpm, Outcome};
+pub(crate) use command::Ddpm;
 pub(crate) use compare::{assert_close, numbers};
 pub(crate) use files::{
-    golden, golden_json, little_endian, repository, safetensors, scratch, write_npy,
+    golden, golden_json, little_endian, repository, safetensors, safetensors_with, scratch,
+    write_npy,
 };
 pub(crate) use small::{T, images_of_shape, small, small_checkpoint, small_images, small_profile};

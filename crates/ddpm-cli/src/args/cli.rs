@@ -17,10 +17,10 @@ use super::commands::{
     max_term_width = 100,
     after_help = "\
 The main job, end to end:
-  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.profile
-  ddpm profile model.pt --data cifar10 --split test --limit 64 --evaluations 4096 --out test.profile
-  ddpm schedule train.profile --steps 8,16,32 --out schedules.json
-  ddpm table train.profile test.profile
+  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.p
+  ddpm profile model.pt --data cifar10 --split test --limit 64 --evaluations 4096 --out test.p
+  ddpm schedule train.p --steps 8,16,32 --out schedules.json
+  ddpm table train.p test.p
   ddpm sample model.pt --schedule schedules.json --steps 32 --count 64 --out samples.png
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 interrupted but resumable, 5 the
@@ -37,12 +37,14 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
     /// Say nothing on stderr but errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// Threads to compute with [default: one per core]
-    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", global = true, help_heading = EVERYWHERE, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 }
+
+const EVERYWHERE: &str = "Every command";
 
 /// The commands, in the order of a job.
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::Profile;
 use crate::error::{Error, Result};
-use crate::input::{Network, RunImages, read_profile, write_file};
+use crate::input::{Network, RunImages, check_writable, read_profile, write_file};
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural, shell_words};
@@ -24,6 +24,7 @@ const FEWEST_TIMESTEPS: u64 = 20;
 pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let run = Run::prepare(args, voice)?;
     let resume = run.earlier_blocks(args.resume)?;
+    check_writable(&run.out)?;
     voice.note(run.describe());
     let stop = StopRequest::watch().map_err(|source| Error::System {
         action: "watch for Ctrl-C".to_owned(),
@@ -155,7 +156,7 @@ impl Run {
     fn failure(&self, error: ddpm_eval::Error) -> Error {
         match error {
             ddpm_eval::Error::Interrupted => Error::Interrupted {
-                partial: self.partial.clone(),
+                partial: self.partial.exists().then(|| self.partial.clone()),
                 resume: command_that_resumes(),
             },
             ddpm_eval::Error::Resume { .. } => Error::file(&self.partial, error),

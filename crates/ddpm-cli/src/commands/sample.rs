@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::Sample;
 use crate::error::{Error, Result};
-use crate::input::{ChainChoice, Network};
+use crate::input::{ChainChoice, Network, check_writable};
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, plural};
 
@@ -36,6 +36,9 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         clip_denoised: choice.clip_denoised,
         batch: network.batch,
     };
+    if !matches!(target, Target::Folder) {
+        check_writable(&args.out)?;
+    }
     let samples = ddpm_eval::sample(
         &network.denoiser,
         network.denoiser.noise_schedule(),

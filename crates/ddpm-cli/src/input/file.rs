@@ -12,6 +12,19 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::read(path, source))
 }
 
+/// Finds out before a long run whether its output can be written at all.
+///
+/// # Errors
+/// [`Error::System`] naming `path`.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    let mut probe = path.as_os_str().to_owned();
+    probe.push(".probe");
+    let probe = Path::new(&probe);
+    std::fs::File::create(probe)
+        .and_then(|_| std::fs::remove_file(probe))
+        .map_err(|source| Error::write(path, source))
+}
+
 /// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
 ///
 /// # Errors

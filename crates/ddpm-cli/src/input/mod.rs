@@ -20,7 +20,7 @@ pub(crate) use conventions::{
     GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
 };
 pub(crate) use csv::read_column;
-pub(crate) use file::{read_bytes, write_file};
+pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit};
 pub(crate) use profile::{read_profile, read_profile_to_use};
 pub(crate) use tensors::TensorFile;

@@ -1,8 +1,10 @@
 //! One progress line on stderr: done, total, rate, time left. Nothing at all unless a person
 //! watches.
 
+use std::fmt;
+
 use ddpm_eval::Progress;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::interrupt::StopRequest;
 use crate::output::Voice;
@@ -24,9 +26,13 @@ impl ProgressLine {
         };
         let bar = ProgressBar::with_draw_target(None, target);
         // No colour: nothing to switch off under NO_COLOR.
-        let template = "{wide_bar} {pos}/{len} evaluations, {per_sec}, {eta} left";
+        let template = "{wide_bar} {pos}/{len} evaluations, {rate}, {eta} left";
+        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // A line that cannot be drawn is no reason to fail.
+            let _ = write!(out, "{:.1}/s", state.per_sec());
+        };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         Self { bar, stop: None }
     }

@@ -16,7 +16,7 @@ use crate::args::{CheckpointArgs, DecoderArg, ImageArgs, VarianceArg};
 Example:
   ddpm bpd model.pt --data cifar10 --limit 16 --schedule schedules.json --steps 32
   ddpm bpd model.pt --data cifar10 --limit 16 --path even:32 --variance fixed-small
-  ddpm bpd model.pt --images x.safetensors --noise n.safetensors --path 0,444,3999 --zero-based --json
+  ddpm bpd model.pt --images x.safetensors --noise n.safetensors --path 444,3999 --zero-based
   ddpm bpd model.pt --data cifar10 --limit 4 --path all --terms 1,2,55")]
 pub(crate) struct Bpd {
     #[command(flatten)]

@@ -16,8 +16,8 @@ use crate::args::{
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.profile
-  ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.profile")]
+  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.p
+  ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.p")]
 pub(crate) struct Profile {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
@@ -60,7 +60,7 @@ pub(crate) struct Profile {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm merge part0.profile part1.profile part2.profile part3.profile --out train.profile")]
+  ddpm merge part0.p part1.p part2.p part3.p --out train.p")]
 pub(crate) struct Merge {
     /// The parts
     #[arg(value_name = "P", required = true)]
@@ -80,9 +80,9 @@ pub(crate) struct Merge {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm schedule train.profile --steps 8,16,32 --variance learned --out schedules.json
-  ddpm schedule train.profile --steps 8 --variance analytic --start free
-  ddpm schedule --mse m.csv --noise-schedule linear --variance fixed-small --steps 10 --decoder gaussian --decoder-bin-width 0.00784")]
+  ddpm schedule train.p --steps 8,16,32 --variance learned --out schedules.json
+  ddpm schedule train.p --steps 8 --variance analytic --start free
+  ddpm schedule --mse m.csv --noise-schedule linear --steps 10 --decoder-bin-width 0.00784")]
 pub(crate) struct Schedule {
     /// The profile to choose on
     #[arg(value_name = "P", conflicts_with = "mse")]
@@ -133,8 +133,8 @@ pub(crate) struct Schedule {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm table train.profile test.profile
-  ddpm table train.profile test.profile --steps 8,32 --variance learned,analytic --json")]
+  ddpm table train.p test.p
+  ddpm table train.p test.p --steps 8,32 --variance learned,analytic --json")]
 pub(crate) struct Table {
     /// The profile to choose on
     #[arg(value_name = "P_train")]

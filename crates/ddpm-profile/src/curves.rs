@@ -311,7 +311,7 @@ impl Curves {
             v_min: worst.v_min,
             v_max: worst.v_max,
             nodes,
-            suggestion: (nodes * 3 / 2).min(ProfileLayout::MAX_NODES),
+            suggestion: more_nodes(nodes, worst.error),
         })
     }
 
@@ -411,6 +411,17 @@ impl LearnedCurves {
             worst,
         }
     }
+}
+
+/// A number of nodes that should bring this error below the limit: four more nodes gain a decade and a half at least.
+fn more_nodes(nodes: usize, error: f64) -> usize {
+    let decades = (error / Curves::MAX_INTERPOLATION_ERROR).log10();
+    let steps = if decades.is_finite() {
+        (decades / 1.5).ceil() as usize
+    } else {
+        8
+    };
+    (nodes + 4 * steps.max(1)).min(ProfileLayout::MAX_NODES)
 }
 
 /// The abscissa of the curves, index t = 0..=T: minus log-SNR, strictly increasing and finite from t = 1 on. A schedule that ends

@@ -227,3 +227,16 @@ pub(crate) fn log_snr_timesteps(schedule: &NoiseSchedule, count: usize) -> Vec<u
     }
     chosen.into_iter().collect()
 }
+
+/// Number i of a fixed sequence of standard normal numbers.
+pub(crate) fn normal(i: usize) -> f64 {
+    let mut block = [0.0; 1];
+    let key = NoiseKey {
+        seed: 99,
+        domain: NoiseDomain::Data,
+        stream: i as u64,
+        step: 0,
+    };
+    standard_normal(key, &mut block);
+    f64::from(block[0])
+}

@@ -1,0 +1,394 @@
+//! Tables, paths, certificates and objectives of a cost model.
+
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+use ddpm_dp::{SolveOptions, check_monge, solve};
+use ddpm_profile::{
+    CostModel, Curves, Decoder, DecoderKind, Error, Objective, ProfileLayout, StepVariances,
+    optimal_decoder_log_variance,
+};
+use proptest::prelude::*;
+
+use crate::support::{Run, Setup, log_snr_timesteps, spread};
+
+fn run(steps: usize, timesteps: Vec<usize>) -> Run {
+    Setup {
+        schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, steps).expect("valid"),
+        shape: [3, 8, 8],
+        v: Some(spread),
+        timesteps,
+        clip: true,
+        images: 4,
+        seed: 21,
+    }
+    .run()
+}
+
+fn curves(run: &Run) -> Curves {
+    Curves::from_profile(&run.profile(ProfileLayout::DEFAULT_NODES, 2)).expect("blocks")
+}
+
+fn all_variances(curves: &Curves) -> [StepVariances; 4] {
+    [
+        StepVariances::Learned,
+        StepVariances::FixedSmall,
+        StepVariances::FixedLarge,
+        StepVariances::Analytic {
+            mse: curves.mse().into(),
+        },
+    ]
+}
+
+fn all_decoders(curves: &Curves) -> [Decoder; 5] {
+    [
+        Decoder::Respaced,
+        Decoder::Marginal,
+        Decoder::Optimal {
+            log_variance: optimal_decoder_log_variance(curves)
+                .expect("columns")
+                .into(),
+        },
+        Decoder::Gaussian {
+            bin_width: None,
+            first: None,
+        },
+        Decoder::None,
+    ]
+}
+
+/// Whatever the conventions, the table's optimum is the sum of its path's terms to the last bit, and no other path is cheaper.
+#[test]
+fn tables_agree_with_paths() {
+    // Evaluated timesteps, and interpolated ones between and beyond them.
+    for timesteps in [(1..=40).collect(), vec![2, 3, 5, 9, 17, 30, 36]] {
+        let run = run(40, timesteps);
+        let curves = curves(&run);
+        for variances in all_variances(&curves) {
+            for decoder in all_decoders(&curves) {
+                let model =
+                    CostModel::new(&curves, variances.clone(), decoder.clone(), Objective::Elbo)
+                        .expect("valid");
+                let table = model.table().expect("numbers");
+                let merged = matches!(decoder, Decoder::Respaced | Decoder::Gaussian { .. });
+                assert_eq!(table.start().is_some(), merged);
+                for t in 1..=40 {
+                    assert_eq!(table.edge(t, 0), model.decoder(t, None));
+                    for s in 1..t {
+                        assert_eq!(table.edge(t, s), model.interior(t, s), "({t}, {s})");
+                        assert!(table.edge(t, s) >= 0.0, "({t}, {s})");
+                    }
+                }
+                let solution = solve(&table, &SolveOptions::default()).expect("solvable");
+                for k in 1..=40 {
+                    let nodes = solution.path(&table, k, 40).expect("there is a path");
+                    let path = Path::new(nodes, 40).expect("a path");
+                    assert_eq!(model.path_cost(&path), solution.cost(k, 40), "{k}");
+                    let sum: f64 = model.path_terms(&path).iter().sum();
+                    assert!((sum - model.path_cost(&path)).abs() < 1e-13);
+                }
+                // Every path of two steps, priced directly.
+                let best = (1..40)
+                    .map(|t1| model.path_cost(&Path::new([t1, 40], 40).expect("a path")))
+                    .fold(f64::INFINITY, f64::min);
+                assert_eq!(solution.cost(2, 40), best);
+            }
+        }
+    }
+}
+
+/// All paths of a short chain, enumerated: the merged start loses none of them.
+#[test]
+fn the_merged_start_is_exact() {
+    let run = run(9, (1..=9).collect());
+    let curves = curves(&run);
+    for variances in all_variances(&curves) {
+        let model =
+            CostModel::new(&curves, variances, Decoder::Respaced, Objective::Elbo).expect("valid");
+        let table = model.table().expect("numbers");
+        let solution = solve(&table, &SolveOptions::default()).expect("solvable");
+        let mut best = [f64::INFINITY; 10];
+        for subset in 0u32..1 << 8 {
+            let nodes: Vec<usize> = (1..9)
+                .filter(|t| subset >> (t - 1) & 1 == 1)
+                .chain([9])
+                .collect();
+            let path = Path::new(nodes, 9).expect("a path");
+            best[path.steps()] = best[path.steps()].min(model.path_cost(&path));
+        }
+        for k in 1..=9 {
+            assert!((solution.cost(k, 9) - best[k]).abs() < 1e-14, "{k}");
+        }
+    }
+}
+
+#[test]
+fn exact_monge_tests_agree_with_the_table() {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 60).expect("valid");
+    let curves: [fn(&NoiseSchedule, usize) -> f64; 5] = [
+        // An ideal denoiser of Gaussian data: analytic and fixed-small are Monge.
+        |s, t| 0.25 / (1.0 + 0.25 * s.snr(t)),
+        // Not monotone.
+        |s, t| 0.25 / (1.0 + 0.25 * s.snr(t)) * (1.0 + 0.2 * (t as f64).sin()),
+        |_, _| 0.1,
+        |s, t| s.one_minus_alpha_bar(t),
+        // Worse than doing nothing.
+        |s, t| 3.0 * s.one_minus_alpha_bar(t).powi(2),
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for (c, curve) in curves.into_iter().enumerate() {
+        let mse: Vec<f64> = (1..=60).map(|t| curve(&schedule, t)).collect();
+        let curves = Curves::from_mse(&schedule, &mse).expect("valid");
+        for objective in [Objective::Elbo, Objective::Mse] {
+            for variances in &all_variances(&curves)[1..] {
+                let model = CostModel::new(&curves, variances.clone(), Decoder::None, objective)
+                    .expect("valid");
+                let table = model.table().expect("numbers");
+                let scale = (2..=60).map(|t| table.edge(t, 1)).fold(0.0, f64::max);
+                let exact = model.monge_exact().expect("a test is known");
+                let report = check_monge(&table, 1e-13 * scale);
+                assert_eq!(
+                    exact,
+                    report.holds(),
+                    "curve {c} {} {objective}: {report:?}",
+                    variances.kind()
+                );
+                seen.insert((variances.kind(), exact));
+            }
+        }
+    }
+    // Both answers occur for every variance.
+    assert_eq!(seen.len(), 6, "{seen:?}");
+}
+
+#[test]
+fn no_exact_monge_test_for_learned_or_foreign_analytic() {
+    let run = run(40, (1..=40).collect());
+    let curves = curves(&run);
+    let foreign: Vec<f64> = curves.mse().iter().map(|m| 1.01 * m).collect();
+    for variances in [
+        StepVariances::Learned,
+        StepVariances::Analytic {
+            mse: foreign.into(),
+        },
+    ] {
+        let model =
+            CostModel::new(&curves, variances, Decoder::None, Objective::Elbo).expect("valid");
+        assert_eq!(model.monge_exact(), None);
+    }
+}
+
+/// On the set that m was estimated on, under one decoder, analytic is the best scalar variance edge by edge.
+#[test]
+fn analytic_is_never_worse_than_both_fixed_choices() {
+    let run = run(
+        400,
+        log_snr_timesteps(
+            &NoiseSchedule::named(NoiseScheduleName::Cosine, 400).expect("valid"),
+            40,
+        ),
+    );
+    let curves = curves(&run);
+    let of = |v| CostModel::new(&curves, v, Decoder::Marginal, Objective::Elbo).expect("valid");
+    let [_, small, large, analytic] = all_variances(&curves).map(of);
+    for t in 2..=400 {
+        for s in 1..t {
+            let best = small.interior(t, s).min(large.interior(t, s));
+            assert!(
+                analytic.interior(t, s) <= best * (1.0 + 1e-12),
+                "({t}, {s})"
+            );
+        }
+    }
+}
+
+/// The optimal decoder is never worse than any respaced or marginal one with a scalar variance.
+#[test]
+fn the_optimal_decoder_is_optimal() {
+    let run = run(400, vec![1, 2, 3, 5, 8, 30, 100, 399, 400]);
+    let curves = curves(&run);
+    let of =
+        |d| CostModel::new(&curves, StepVariances::FixedSmall, d, Objective::Elbo).expect("valid");
+    let log_variance = optimal_decoder_log_variance(&curves).expect("columns");
+    let optimal = of(Decoder::Optimal {
+        log_variance: log_variance.clone().into(),
+    });
+    let (respaced, marginal) = (of(Decoder::Respaced), of(Decoder::Marginal));
+    for t in 1..400 {
+        let least = optimal.decoder(t, None);
+        assert!(least <= marginal.decoder(t, None) + 1e-6);
+        for next in t + 1..=400 {
+            assert!(
+                least <= respaced.decoder(t, Some(next)) + 1e-6,
+                "{t} {next}"
+            );
+        }
+    }
+    // It is what the pixels say, and it is near log m where bins are narrow.
+    for &t in &run.timesteps {
+        let direct = run.direct(t, 0, Some(log_variance[t]), f64::NAN);
+        assert!((optimal.decoder(t, None) - direct).abs() < 1e-3, "{t}");
+    }
+    assert!((log_variance[400] - curves.mse()[400].ln()).abs() < 0.7);
+}
+
+#[test]
+fn mse_objective_is_the_weighted_error() {
+    let run = run(40, (1..=40).collect());
+    let curves = curves(&run);
+    let model = CostModel::new(
+        &curves,
+        StepVariances::FixedSmall,
+        Decoder::Respaced,
+        Objective::Mse,
+    )
+    .expect("valid");
+    let mse = curves.mse();
+    for (t, s) in [(40, 3), (7, 6)] {
+        assert!((model.interior(t, s) - (t - s) as f64 / 40.0 * mse[t]).abs() < 1e-16);
+    }
+    let path = Path::new([5, 40], 40).expect("a path");
+    let expected = 5.0 / 40.0 * mse[5] + 35.0 / 40.0 * mse[40];
+    assert!((model.path_cost(&path) - expected).abs() < 1e-15);
+    assert_eq!(model.prior(40), Some(0.0));
+    assert!(model.table().expect("numbers").start().is_none());
+}
+
+#[test]
+fn log_variances_are_those_of_the_steps() {
+    let run = run(40, (1..=40).collect());
+    let curves = curves(&run);
+    let path = Path::new([4, 11, 40], 40).expect("a path");
+    let edge = |t, s| run.schedule.transition(t, s);
+    for variances in all_variances(&curves) {
+        for decoder in all_decoders(&curves) {
+            let model =
+                CostModel::new(&curves, variances.clone(), decoder.clone(), Objective::Elbo)
+                    .expect("valid");
+            let found = model.log_variances(&path);
+            assert_eq!(found.len(), 3);
+            let interior = |t, s| match variances.kind() {
+                VarianceKind::Learned => None,
+                VarianceKind::FixedSmall => Some(edge(t, s).log_posterior_variance),
+                VarianceKind::FixedLarge => Some(edge(t, s).log_beta),
+                VarianceKind::Analytic => {
+                    let e = edge(t, s);
+                    Some((e.posterior_variance + e.coef_x0 * e.coef_x0 * curves.mse()[t]).ln())
+                }
+            };
+            let first = match (&decoder, variances.kind()) {
+                (Decoder::Respaced, VarianceKind::Learned) | (Decoder::None, _) => None,
+                (Decoder::Respaced | Decoder::Gaussian { .. }, _) => {
+                    Some(edge(11, 4).log_posterior_variance)
+                }
+                (Decoder::Marginal, _) => Some(run.schedule.log_one_minus_alpha_bar(4)),
+                (Decoder::Optimal { log_variance }, _) => Some(log_variance[4]),
+            };
+            for (found, expected) in
+                found
+                    .into_iter()
+                    .zip([first, interior(11, 4), interior(40, 11)])
+            {
+                assert_eq!(found.is_some(), expected.is_some());
+                let (found, expected) = (found.unwrap_or(0.0), expected.unwrap_or(0.0));
+                assert!((found - expected).abs() < 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_curves_lack_is_named() {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 60).expect("valid");
+    let curves = Curves::from_mse(&schedule, &[0.1; 60]).expect("valid");
+    let new = |v, d| {
+        CostModel::new(&curves, v, d, Objective::Elbo)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
+    assert!(new(StepVariances::Learned, Decoder::None).contains("variance learned"));
+    for decoder in [Decoder::Respaced, Decoder::Marginal] {
+        let kind: DecoderKind = decoder.kind();
+        assert!(new(StepVariances::FixedSmall, decoder).contains(&format!("decoder {kind}")));
+    }
+    assert!(optimal_decoder_log_variance(&curves).is_err());
+    let short = StepVariances::Analytic {
+        mse: vec![0.1; 5].into(),
+    };
+    assert!(new(short, Decoder::None).contains("frozen mse: expected 61 values, found 5"));
+    let mut bad = vec![0.1; 61];
+    bad[7] = f64::NAN;
+    assert!(
+        new(StepVariances::Analytic { mse: bad.into() }, Decoder::None)
+            .contains("frozen mse at t = 7")
+    );
+    let width = Decoder::Gaussian {
+        bin_width: Some(0.0),
+        first: None,
+    };
+    assert!(new(StepVariances::FixedSmall, width).contains("bin width"));
+    assert!(matches!(
+        Curves::from_mse(&schedule, &[0.1; 3]),
+        Err(Error::Length {
+            expected: 60,
+            found: 3,
+            ..
+        })
+    ));
+    let negative: Vec<f64> = (0..60).map(|i| if i == 4 { -0.1 } else { 0.1 }).collect();
+    let error = Curves::from_mse(&schedule, &negative)
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default();
+    assert!(error.contains("mse at t = 5"), "{error}");
+}
+
+#[test]
+fn out_of_range_edges_cost_infinity() {
+    let run = run(40, (1..=40).collect());
+    let curves = curves(&run);
+    let model = CostModel::new(
+        &curves,
+        StepVariances::Learned,
+        Decoder::Respaced,
+        Objective::Elbo,
+    )
+    .expect("valid");
+    for (t, s) in [(3, 0), (3, 3), (3, 7), (41, 3)] {
+        assert_eq!(model.interior(t, s), f64::INFINITY);
+    }
+    for (t, next) in [(0, None), (41, None), (5, Some(5)), (5, Some(41))] {
+        assert_eq!(model.decoder(t, next), f64::INFINITY);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Interpolated curves stay between their neighbours in the form that is interpolated, and are exact where evaluated.
+    #[test]
+    fn interpolation_is_monotone_between_evaluated_timesteps(seed in 0usize..1000) {
+        let timesteps: Vec<usize> = (1..=40).filter(|t| (t * 7919 + seed * 31) % 5 < 2).collect();
+        prop_assume!(timesteps.len() > 1);
+        let run = run(40, timesteps.clone());
+        let curves = curves(&run);
+        let ratio = |t: usize| (curves.mse()[t] / run.schedule.one_minus_alpha_bar(t)).ln();
+        for pair in timesteps.windows(2) {
+            let (a, b) = (ratio(pair[0]), ratio(pair[1]));
+            for t in pair[0]..=pair[1] {
+                prop_assert!(ratio(t) >= a.min(b) - 1e-12 && ratio(t) <= a.max(b) + 1e-12);
+                prop_assert_eq!(curves.evaluated()[t], t == pair[0] || t == pair[1]);
+            }
+        }
+        // Constant beyond the ends.
+        for t in 1..timesteps[0] {
+            prop_assert!((ratio(t) - ratio(timesteps[0])).abs() < 1e-12);
+        }
+        let model = CostModel::new(&curves, StepVariances::Learned, Decoder::Respaced, Objective::Elbo).expect("valid");
+        for t in 2..=40 {
+            for s in 1..t {
+                let cost = model.interior(t, s);
+                prop_assert!(cost > 0.0 && cost.is_finite());
+            }
+        }
+    }
+}

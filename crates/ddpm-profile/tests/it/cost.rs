@@ -18,6 +18,8 @@ fn run(steps: usize, timesteps: Vec<usize>) -> Run {
         timesteps,
         clip: true,
         images: 4,
+        first_image: 0,
+        eight_bit: true,
         seed: 21,
     }
     .run()

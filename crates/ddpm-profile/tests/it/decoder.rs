@@ -26,6 +26,8 @@ fn run(
         timesteps,
         clip,
         images,
+        first_image: 0,
+        eight_bit: true,
         seed: 11,
     }
     .run()

@@ -17,6 +17,8 @@ fn run(learned: bool) -> Run {
         timesteps: vec![1, 2, 5, 11, 12],
         clip: true,
         images: 11,
+        first_image: 0,
+        eight_bit: true,
         seed: 77,
     }
     .run()

@@ -71,6 +71,8 @@ fn setup(
         timesteps,
         clip,
         images: 3,
+        first_image: 0,
+        eight_bit: true,
         seed: 5,
     }
 }

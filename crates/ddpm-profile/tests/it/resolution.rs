@@ -13,6 +13,8 @@ fn run(v: fn(usize, usize) -> f64) -> Run {
         timesteps: vec![1, 2, 3, 4, 7, 16, 50, 200, 500, 1500, 3000, 3999, 4000],
         clip: true,
         images: 2,
+        first_image: 0,
+        eight_bit: true,
         seed: 3,
     }
     .run()

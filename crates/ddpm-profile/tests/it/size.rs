@@ -20,6 +20,8 @@ fn a_profile_of_32_blocks_and_64_timesteps_is_below_4_megabytes() {
             timesteps,
             clip: true,
             images: 32,
+            first_image: 0,
+            eight_bit: true,
             seed: 1,
         }
         .run();

@@ -33,6 +33,10 @@ pub(crate) struct Setup {
     pub(crate) timesteps: Vec<usize>,
     pub(crate) clip: bool,
     pub(crate) images: usize,
+    /// Which images: the first one's number.
+    pub(crate) first_image: usize,
+    /// Round the images to 8-bit pixels in [-1, 1]; otherwise they are exact draws from the model's data.
+    pub(crate) eight_bit: bool,
     pub(crate) seed: u64,
 }
 
@@ -70,13 +74,14 @@ impl Setup {
             images: Vec::new(),
             points: Vec::new(),
         };
-        for image in 0..self.images {
+        for image in self.first_image..self.first_image + self.images {
             // 8-bit pixels, some of them at the edges.
             let x0 = run.model.sample(self.seed, image as u64);
-            let x0: Vec<f32> = x0
-                .iter()
-                .map(|x| (((x + 1.0) * 127.5).round().clamp(0.0, 255.0)) / 127.5 - 1.0)
-                .collect();
+            let pixel = |x: &f32| match self.eight_bit {
+                true => ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0,
+                false => *x,
+            };
+            let x0: Vec<f32> = x0.iter().map(pixel).collect();
             run.points.push(
                 run.timesteps
                     .iter()

@@ -1,5 +1,10 @@
 //! End-to-end tests: the real binary, its files, streams and exit codes.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test says what it measured, or why it was skipped"
+)]
+
 mod bad_input;
 mod bits_per_dim;
 mod predict;

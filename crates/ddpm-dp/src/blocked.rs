@@ -38,35 +38,36 @@ const BLOCK: usize = 128;
 /// C\[0..=max_steps\]\[0..=T\].
 pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCosts {
     let mut costs = BudgetCosts::new(table.train_steps(), max_steps);
-    let mut finished = AlignedBuffer::new((max_steps + 1) * BLOCK, f64::INFINITY);
-    let mut block = Block::new(table, max_steps, 0, arch);
+    let mut finished = AlignedBuffer::with_capacity((max_steps + 1) * BLOCK);
+    finished.set_len((max_steps + 1) * BLOCK);
+    finished.as_mut_slice().fill(f64::INFINITY);
+    let [mut block, mut next] = [(); 2].map(|()| Block::new(table, max_steps, arch));
+    block.begin(table, 0);
     loop {
         let nodes = block.nodes.clone();
-        let (_, next) = rayon::join(
+        let is_last = nodes.end > table.train_steps();
+        rayon::join(
             || block.finish(table, finished.as_mut_slice(), arch),
             || {
-                if nodes.end > table.train_steps() {
-                    return None;
+                if !is_last {
+                    next.begin(table, nodes.end);
+                    next.add_earlier(&costs, 0..nodes.start, arch);
                 }
-                let mut next = Block::new(table, max_steps, nodes.end, arch);
-                let before = |j: usize, s| costs.stored(j.min(max_steps), s);
-                next.add(0..next.panel.tiles(), 0..nodes.start, before, arch);
-                Some(next)
             },
         );
         costs.write_block(nodes.clone(), finished.as_slice(), BLOCK);
-        let Some(mut next) = next else { return costs };
-        let before = |j: usize, s| costs.stored(j.min(max_steps), s);
-        next.add(0..next.panel.tiles(), nodes, before, arch);
-        block = next;
+        if is_last {
+            return costs;
+        }
+        next.add_earlier(&costs, nodes, arch);
+        std::mem::swap(&mut block, &mut next);
     }
 }
 
 /// The nodes being solved for, the edges into them, and the minima so far.
 struct Block {
+    max_steps: usize,
     nodes: Range<usize>,
-    /// The largest budget that can end in the block.
-    last: usize,
     panel: EdgePanel,
     /// Row j at j * BLOCK: the minima over the s seen so far of C[j][s] + L(t, s), which become C[j+1][t]. Padded to
     /// whole register tiles.
@@ -74,16 +75,35 @@ struct Block {
 }
 
 impl Block {
-    fn new(table: &CostTable, max_steps: usize, begin: usize, arch: Arch) -> Self {
-        let nodes = begin..(begin + BLOCK).min(table.train_steps() + 1);
-        let last = max_steps.min(nodes.end - 1);
-        let rows = last.next_multiple_of(ROWS);
+    /// Buffers for any block of the table.
+    fn new(table: &CostTable, max_steps: usize, arch: Arch) -> Self {
         Self {
-            panel: EdgePanel::pack(table, nodes.clone(), tile_width(arch)),
-            minima: AlignedBuffer::new(rows * BLOCK, f64::INFINITY),
-            nodes,
-            last,
+            max_steps,
+            nodes: 0..0,
+            panel: EdgePanel::new(table.train_steps(), BLOCK, tile_width(arch)),
+            minima: AlignedBuffer::with_capacity(max_steps.next_multiple_of(ROWS) * BLOCK),
         }
+    }
+
+    /// Turns to the block whose first node is `begin`.
+    fn begin(&mut self, table: &CostTable, begin: usize) {
+        self.nodes = begin..(begin + BLOCK).min(table.train_steps() + 1);
+        self.panel.pack(table, self.nodes.clone());
+        let rows = self.last_budget().next_multiple_of(ROWS);
+        self.minima.set_len(rows * BLOCK);
+        self.minima.as_mut_slice().fill(f64::INFINITY);
+    }
+
+    /// The largest budget that can end in the block.
+    fn last_budget(&self) -> usize {
+        self.max_steps.min(self.nodes.end - 1)
+    }
+
+    /// Takes the candidates from nodes before the block into the minima of all its nodes.
+    fn add_earlier(&mut self, costs: &BudgetCosts, sources: Range<usize>, arch: Arch) {
+        let max_steps = self.max_steps;
+        let before = |j: usize, s| costs.stored(j.min(max_steps), s);
+        self.add(0..self.panel.tiles(), sources, before, arch);
     }
 
     /// Takes the candidates `before(j, s)` = C\[j\]\[s\] plus L(t, s) into the minima, for the t of `tiles` and the s
@@ -119,7 +139,7 @@ impl Block {
             finished[0] = 0.0;
         }
         let (begin, end) = (self.nodes.start, self.nodes.end);
-        let last = self.last;
+        let last = self.last_budget();
         for tile in 0..self.panel.tiles() {
             let column = tile * self.panel.width();
             let tile_nodes = begin + column..end.min(begin + column + self.panel.width());

@@ -2,7 +2,8 @@
 
 const CACHE_LINE_BYTES: usize = 64;
 
-/// A slice of f64 whose first entry lies on a cache line; a longer allocation provides for the shift.
+/// A slice of f64 whose first entry lies on a cache line and whose length may change within its capacity; the
+/// allocation is longer, to provide for the shift.
 pub(super) struct AlignedBuffer {
     allocation: Vec<f64>,
     begin: usize,
@@ -10,9 +11,10 @@ pub(super) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    pub(super) fn new(len: usize, value: f64) -> Self {
+    /// An empty buffer for up to `capacity` numbers.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
         let slack = CACHE_LINE_BYTES / size_of::<f64>();
-        let allocation = vec![value; len + slack];
+        let allocation: Vec<f64> = Vec::with_capacity(capacity + slack);
         // `align_offset` may give up (usize::MAX): then the buffer is slower, not wrong.
         let begin = allocation
             .as_ptr()
@@ -21,8 +23,16 @@ impl AlignedBuffer {
         Self {
             allocation,
             begin,
-            len,
+            len: 0,
         }
+    }
+
+    /// Changes the length; what the entries hold is left open.
+    pub(super) fn set_len(&mut self, len: usize) {
+        if self.allocation.len() < self.begin + len {
+            self.allocation.resize(self.begin + len, 0.0);
+        }
+        self.len = len;
     }
 
     pub(super) fn as_slice(&self) -> &[f64] {

@@ -76,6 +76,16 @@ impl Args {
         }
     }
 
+    /// Refuses two options that contradict each other.
+    pub(crate) fn conflict(&self, both: bool, what: &str) -> anyhow::Result<()> {
+        if both {
+            return Err(
+                UsageError(format!("{what} contradict each other\n\n{}", self.help)).into(),
+            );
+        }
+        Ok(())
+    }
+
     /// Refuses whatever is left.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self.words.first() {

@@ -69,9 +69,10 @@ pub(crate) fn find(named: Option<&str>, may_download: bool) -> anyhow::Result<Da
 }
 
 fn is_cifar10(folder: &Path) -> bool {
-    ["data_batch_1", "data_batch_5", "test_batch"]
-        .iter()
-        .all(|name| folder.join(name).is_file() || folder.join(format!("{name}.bin")).is_file())
+    let batches = (1..=5).map(|i| format!("data_batch_{i}"));
+    batches
+        .chain(["test_batch".to_owned()])
+        .all(|name| folder.join(&name).is_file() || folder.join(format!("{name}.bin")).is_file())
 }
 
 fn cache() -> Option<PathBuf> {
@@ -110,11 +111,15 @@ fn download(cache: &Path) -> anyhow::Result<()> {
             .arg("-C")
             .arg(&unpacked),
     )?;
-    fs::rename(
-        unpacked.join(FOLDER_IN_ARCHIVE),
-        cache.join(FOLDER_IN_ARCHIVE),
-    )
-    .context("the archive does not hold cifar-10-batches-bin")?;
+    let folder = cache.join(FOLDER_IN_ARCHIVE);
+    // What is left of an incomplete copy would be in the way.
+    fs::remove_dir_all(&folder).ok();
+    fs::rename(unpacked.join(FOLDER_IN_ARCHIVE), &folder).with_context(|| {
+        format!(
+            "failed to move the unpacked archive to {}",
+            folder.display()
+        )
+    })?;
     fs::remove_dir_all(&unpacked).ok();
     fs::remove_file(&part).ok();
     Ok(())

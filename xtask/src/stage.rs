@@ -1,9 +1,11 @@
 //! A stage runs one command and leaves a stamp, so that a second run starts where the first
 //! stopped.
 //!
-//! The stamp holds the command line, the hashes of every input and the version of the workspace.
-//! A stage is skipped when its stamp is the same and all of its outputs are there.
+//! The stamp holds the command line and the hashes of every input. A stage is skipped when its stamp
+//! is the same and all of its outputs are there. Inputs are hashed once per run ([`Hashes`]).
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,9 +34,9 @@ pub(crate) struct Stage<'a> {
 
 impl Stage<'_> {
     /// Runs the stage unless it is up to date.
-    pub(crate) fn run(mut self, stamps: &Path) -> anyhow::Result<()> {
+    pub(crate) fn run(mut self, stamps: &Path, hashes: &Hashes) -> anyhow::Result<()> {
         let stamp_path = stamps.join(format!("{}.json", self.name));
-        let stamp = self.stamp()?;
+        let stamp = self.stamp(hashes)?;
         let mut outputs = self.outputs.clone();
         outputs.extend(self.stdout.clone());
         if outputs.iter().all(|path| path.exists())
@@ -78,17 +80,33 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn stamp(&self) -> anyhow::Result<Value> {
+    fn stamp(&self, hashes: &Hashes) -> anyhow::Result<Value> {
         let mut inputs = serde_json::Map::new();
         for path in &self.inputs {
-            inputs.insert(path.display().to_string(), json!(hash(path)?));
+            inputs.insert(path.display().to_string(), json!(hashes.of(path)?));
         }
         Ok(json!({
             "stage": self.name,
-            "version": env!("CARGO_PKG_VERSION"),
             "command": show(&self.command),
             "inputs": inputs,
         }))
+    }
+}
+
+/// Hashes of inputs, each computed once: the images are the input of many stages.
+#[derive(Default)]
+pub(crate) struct Hashes(RefCell<BTreeMap<PathBuf, String>>);
+
+impl Hashes {
+    fn of(&self, path: &Path) -> anyhow::Result<String> {
+        if let Some(known) = self.0.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        let computed = hash(path)?;
+        self.0
+            .borrow_mut()
+            .insert(path.to_owned(), computed.clone());
+        Ok(computed)
     }
 }
 
@@ -173,19 +191,27 @@ mod tests {
         let folder = scratch("stage");
         let output = folder.join("output");
         fs::write(folder.join("input"), "a").unwrap();
-        stage(&folder, "first").run(&folder).unwrap();
+        stage(&folder, "first")
+            .run(&folder, &Hashes::default())
+            .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
 
         // Nothing changed: the output is left alone.
         fs::write(&output, "kept").unwrap();
-        stage(&folder, "first").run(&folder).unwrap();
+        stage(&folder, "first")
+            .run(&folder, &Hashes::default())
+            .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "kept");
 
         fs::write(folder.join("input"), "b").unwrap();
-        stage(&folder, "first").run(&folder).unwrap();
+        stage(&folder, "first")
+            .run(&folder, &Hashes::default())
+            .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
 
-        stage(&folder, "second").run(&folder).unwrap();
+        stage(&folder, "second")
+            .run(&folder, &Hashes::default())
+            .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "second\n");
         fs::remove_dir_all(folder).unwrap();
     }
@@ -196,7 +222,7 @@ mod tests {
         fs::write(folder.join("input"), "a").unwrap();
         let mut failing = stage(&folder, "x");
         failing.command = Command::new("false");
-        assert!(failing.run(&folder).is_err());
+        assert!(failing.run(&folder, &Hashes::default()).is_err());
         assert!(!folder.join("output").exists());
         fs::remove_dir_all(folder).unwrap();
     }

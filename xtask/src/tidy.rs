@@ -113,9 +113,12 @@ fn rust_files(under: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The part of a source file above its unit tests.
+/// The part of a source file above its unit tests (a test module that lies in a file of its own is skipped by name).
 fn without_tests(source: &str) -> &str {
-    source.split("#[cfg(test)]").next().unwrap_or(source)
+    source
+        .split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(source)
 }
 
 #[test]
@@ -146,7 +149,12 @@ fn no_tensor_framework_below_the_model() {
 /// Source files of a crate that contain one of the needles outside their tests.
 fn offenders(krate: &str, needles: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    for path in rust_files(&root().join("crates").join(krate).join("src")) {
+    let files = rust_files(&root().join("crates").join(krate).join("src"));
+    assert!(!files.is_empty(), "{krate} has no sources: was it renamed?");
+    for path in files {
+        if path.file_stem().is_some_and(|name| name == "tests") {
+            continue;
+        }
         let source = fs::read_to_string(&path).unwrap();
         for line in without_tests(&source).lines() {
             let code = line.split("//").next().unwrap_or("");
@@ -161,7 +169,17 @@ fn offenders(krate: &str, needles: &[&str]) -> Vec<String> {
 #[test]
 fn no_files_in_core_dp_and_profile() {
     for krate in ["ddpm-core", "ddpm-dp", "ddpm-profile"] {
-        let found = offenders(krate, &["std::fs", "std::net", "File::", "std::env"]);
+        let found = offenders(
+            krate,
+            &[
+                "std::fs",
+                " fs::",
+                "{fs",
+                "File::",
+                "std::net",
+                "std::env::",
+            ],
+        );
         assert!(found.is_empty(), "{found:#?}");
     }
 }

@@ -14,8 +14,11 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What every writing command is given besides its output.
-fn writers(folder: &Path) -> Vec<(&'static str, Box<dyn Fn(Ddpm) -> Ddpm>, &'static str)> {
+/// A command, what completes it but for its output, and the flag of the output.
+type Writer = (&'static str, Box<dyn Fn(Ddpm) -> Ddpm>, &'static str);
+
+/// Every command that writes a file.
+fn writers(folder: &Path) -> Vec<Writer> {
     let profile = small_profile(folder, "p", 1, 0.0);
     let data = folder.join("p.images.safetensors");
     let schedules = folder.join("s.json");

@@ -1,6 +1,5 @@
 //! `ddpm profile`: measure a network on images, block by block, resumable.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ddpm_core::Denoiser;
@@ -100,7 +99,7 @@ impl Run {
             noise_schedule: network.noise_schedule_name(),
             rescale_timesteps: network.rescales_timesteps(),
             precision: "f32".to_owned(),
-            extra: BTreeMap::new(),
+            extra: network.told_beside_weights(),
         };
         Ok(Self {
             network,

@@ -1,5 +1,7 @@
 //! A checkpoint with everything the flags say about it.
 
+use std::collections::BTreeMap;
+
 use ddpm_core::{Denoiser, Parameterization};
 use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 
@@ -88,6 +90,28 @@ impl Network {
             .config()
             .rescale_timesteps
             .is_some_and(|known| known.value)
+    }
+
+    /// What decides the network's output besides its weights and has no field of its own in a profile. Profiles that
+    /// differ in one of these are of different networks and do not merge.
+    pub(crate) fn told_beside_weights(&self) -> BTreeMap<String, String> {
+        let config = self.denoiser.config().describe();
+        [
+            "num_heads",
+            "num_heads_upsample",
+            "num_head_channels",
+            "attention_order",
+        ]
+        .into_iter()
+        .map(|key| (key, &config["architecture"][key]))
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (key.to_owned(), text)
+        })
+        .collect()
     }
 
     /// Refuses to predict from timestep `t` what the network cannot tell there.

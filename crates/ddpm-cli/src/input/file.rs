@@ -20,8 +20,8 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     let mut probe = path.as_os_str().to_owned();
     probe.push(".probe");
     let probe = Path::new(&probe);
-    std::fs::File::create(probe)
-        .and_then(|_| std::fs::remove_file(probe))
+    ddpm_eval::write_atomic(probe, b"")
+        .and_then(|()| std::fs::remove_file(probe))
         .map_err(|source| Error::write(path, source))
 }
 

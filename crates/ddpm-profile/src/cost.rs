@@ -26,6 +26,8 @@ pub struct CostModel<'a> {
     decoder: Decoder,
     objective: Objective,
     levels: Levels,
+    /// log of the gaussian decoder's bin width; 0 without one.
+    log_bin_width: f64,
 }
 
 impl<'a> CostModel<'a> {
@@ -88,7 +90,15 @@ impl<'a> CostModel<'a> {
             }
             _ => {}
         }
+        let log_bin_width = match decoder {
+            Decoder::Gaussian {
+                bin_width: Some(width),
+                ..
+            } => width.ln(),
+            _ => 0.0,
+        };
         Ok(Self {
+            log_bin_width,
             curves,
             variances,
             decoder,
@@ -161,30 +171,59 @@ impl<'a> CostModel<'a> {
             .into_par_iter()
             .map(|t1| self.decoder_column(t1, true))
             .collect();
+        let bound =
+            |(t1, column): (usize, &Option<Column>)| self.decoder_lower_bound(t1, column.as_ref());
+        let least: Vec<f64> = columns.iter().enumerate().map(bound).collect();
         let best: Vec<(f64, usize)> = (0..=steps)
             .into_par_iter()
-            .map(|t2| self.best_start(t2, table.row(t2), &columns))
+            .map(|t2| self.best_start(t2, table.row(t2), &columns, &least))
             .collect();
         let (cost, first) = best.into_iter().unzip();
         Ok(table.with_start(Start { cost, first })?)
     }
 
     /// The smallest decoder(t1, t2) + L(t2, t1) over t1, and its (smallest) t1; (`+inf`, 0) where there is none.
-    fn best_start(&self, t2: usize, row: &[f64], columns: &[Option<Column>]) -> (f64, usize) {
+    fn best_start(
+        &self,
+        t2: usize,
+        row: &[f64],
+        columns: &[Option<Column>],
+        least: &[f64],
+    ) -> (f64, usize) {
         let mut best = (f64::INFINITY, 0);
         if t2 < 2 {
             return best;
         }
         let mut arguments = vec![0.0; t2 - 1];
         self.levels.log_posterior_variance(t2, 1, &mut arguments);
+        let cost =
+            |t1: usize| self.decoder_value(t1, columns[t1].as_ref(), arguments[t1 - 1]) + row[t1];
+        // A first guess, so that most of the others need no look at their column.
+        let guess = (1..t2).step_by(64).map(cost).fold(f64::INFINITY, f64::min);
         for t1 in 1..t2 {
-            let decoder = self.decoder_value(t1, columns[t1].as_ref(), arguments[t1 - 1]);
-            let cost = decoder + row[t1];
+            if row[t1] + least[t1] > guess.min(best.0) {
+                continue;
+            }
+            let cost = cost(t1);
             if cost < best.0 {
                 best = (cost, t1);
             }
         }
         best
+    }
+
+    /// A number that the decoder term at t1 does not go below, whatever the second node.
+    fn decoder_lower_bound(&self, t1: usize, column: Option<&Column>) -> f64 {
+        // Rounding must not make the bound too tall.
+        const SLACK: f64 = 1e-9;
+        let mse = self.curves.mse()[t1];
+        match (column, &self.decoder) {
+            (Some(column), _) => column.lower_bound() - SLACK,
+            (None, Decoder::Gaussian { .. }) if t1 > 1 && mse > 0.0 => {
+                gaussian_nll(mse, mse.ln()) - self.log_bin_width - SLACK
+            }
+            _ => f64::NEG_INFINITY,
+        }
     }
 
     /// The terms of a path, one per edge in ascending t, decoder first, in nats per dimension.
@@ -314,8 +353,8 @@ impl<'a> CostModel<'a> {
                     first: Some(first), ..
                 },
             ) if t1 == 1 => *first,
-            (_, Decoder::Gaussian { bin_width, .. }) => {
-                gaussian_nll(self.curves.mse()[t1], log_variance) - bin_width.map_or(0.0, f64::ln)
+            (_, Decoder::Gaussian { .. }) => {
+                gaussian_nll(self.curves.mse()[t1], log_variance) - self.log_bin_width
             }
             // `new` has checked that discretised decoders have columns.
             _ => column.map_or(f64::NAN, |column| column.at(log_variance)),

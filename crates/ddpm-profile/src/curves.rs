@@ -213,10 +213,7 @@ impl Curves {
         });
         let columns = |of: fn(PointStatistics) -> Vec<f64>, points: Vec<PointStatistics>| {
             let knots = layout.points().iter().map(|p| p.knots.clone());
-            let column = |(knots, point)| Column {
-                knots,
-                values: of(point),
-            };
+            let column = |(knots, point)| Column::new(knots, of(point));
             knots.zip(points).map(column).collect::<Vec<_>>()
         };
         let decoder = DecoderCurves {
@@ -355,17 +352,19 @@ impl Curves {
                     self.knots.interpolate(place, neighbour)
                 };
                 let values = knots.iter().map(at).collect();
-                Some(Column { knots, values })
+                Some(Column::new(knots, values))
             }
         }
     }
 
     /// The range of log-variances of the decoder column of timestep t.
     pub(crate) fn decoder_range(&self, t: usize) -> (f64, f64) {
-        let ends = |knots: &[f64]| (knots[0], knots[knots.len() - 1]);
         match (&self.decoder, self.places[t]) {
-            (Some(decoder), Place::At(i)) if self.evaluated[t] => ends(&decoder.scalar[i].knots),
-            _ => ends(&column::knots(&self.schedule, t, &[])),
+            (Some(decoder), Place::At(i)) if self.evaluated[t] => decoder.scalar[i].range(),
+            _ => {
+                let knots = column::knots(&self.schedule, t, &[]);
+                (knots[0], knots[knots.len() - 1])
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use ddpm_core::NoiseSchedule;
 
 use crate::{
     learned::{LearnedColumn, Tilted},
-    vecmath::{exp, exp_excess, expm1, ln, ln_1p, vectorized},
+    vecmath::{Kernel, exp, exp_excess, expm1, ln, ln_1p, vectorized},
 };
 
 /// Edges per tile.
@@ -43,81 +43,97 @@ impl Levels {
         }
     }
 
-    /// Calls `f(offset, edges, lanes)` for tiles of the edges (t, s), s = first..first + count; the last tile is padded by
-    /// repeating its last edge.
+    /// The edges (t, s), s = first..first + lanes; a short tile is padded by repeating its last edge.
     #[inline(always)]
-    fn tiles(&self, t: usize, first: usize, count: usize, mut f: impl FnMut(usize, &Edges, usize)) {
-        let mut edges = Edges::default();
-        for offset in (0..count).step_by(LANES) {
-            let lanes = LANES.min(count - offset);
-            let (mut log_alpha, mut signal, mut noise_s) =
-                ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-            for l in 0..LANES {
-                let s = first + offset + l.min(lanes - 1);
-                log_alpha[l] = self.log_alpha_bar[t] - self.log_alpha_bar[s];
-                signal[l] = self.alpha_bar[s];
-                noise_s[l] = self.noise[s];
-            }
-            let noise_t = self.noise[t];
-            for l in 0..LANES {
-                let beta = -expm1(log_alpha[l]);
-                let lost = signal[l] * beta;
-                edges.beta[l] = beta;
-                edges.gain[l] = lost / (noise_t * noise_s[l]);
-                edges.lambda[l] = ln_1p(lost / noise_s[l]);
-            }
-            f(offset, &edges, lanes);
+    fn edges(&self, t: usize, first: usize, lanes: usize) -> Edges {
+        let (mut log_alpha, mut signal, mut noise_s) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        for l in 0..LANES {
+            let s = first + l.min(lanes - 1);
+            log_alpha[l] = self.log_alpha_bar[t] - self.log_alpha_bar[s];
+            signal[l] = self.alpha_bar[s];
+            noise_s[l] = self.noise[s];
         }
+        let noise_t = self.noise[t];
+        let mut edges = Edges {
+            beta: [0.0; LANES],
+            gain: [0.0; LANES],
+            lambda: [0.0; LANES],
+        };
+        for l in 0..LANES {
+            let beta = -expm1(log_alpha[l]);
+            let lost = signal[l] * beta;
+            edges.beta[l] = beta;
+            edges.gain[l] = lost / (noise_t * noise_s[l]);
+            edges.lambda[l] = ln_1p(lost / noise_s[l]);
+        }
+        edges
     }
 
     /// Writes L(t, s) for s = first.. into `row`; first >= 1.
     pub(crate) fn interior(&self, t: usize, first: usize, variance: &RowVariance, row: &mut [f64]) {
-        vectorized(
-            #[inline(always)]
-            || {
-                self.tiles(t, first, row.len(), |offset, edges, lanes| {
-                    let mut cost = [0.0; LANES];
-                    match variance {
-                        RowVariance::FixedSmall { mse } => {
-                            for l in 0..LANES {
-                                cost[l] = 0.5 * edges.gain[l] * mse;
-                            }
-                        }
-                        RowVariance::FixedLarge { mse } => {
-                            for l in 0..LANES {
-                                let (gain, lambda) = (edges.gain[l], edges.lambda[l]);
-                                cost[l] = 0.5 * (exp_excess(lambda) + gain * mse * exp(-lambda));
-                            }
-                        }
-                        RowVariance::Analytic { mse, frozen } => {
-                            for l in 0..LANES {
-                                let y = edges.gain[l] * frozen;
-                                let rest = edges.gain[l] * (mse - frozen) / (1.0 + y);
-                                cost[l] = 0.5 * (ln_1p(y) + rest);
-                            }
-                        }
-                        RowVariance::Learned(column) => learned(column, edges, &mut cost),
-                    }
-                    row[offset..offset + lanes].copy_from_slice(&cost[..lanes]);
-                });
-            },
-        );
+        vectorized(InteriorRow {
+            levels: self,
+            t,
+            first,
+            variance,
+            row,
+        });
     }
 
     /// Writes log btilde_{t|s} for s = first.. into `row`; first >= 1.
     pub(crate) fn log_posterior_variance(&self, t: usize, first: usize, row: &mut [f64]) {
-        vectorized(
-            #[inline(always)]
-            || {
-                self.tiles(t, first, row.len(), |offset, edges, lanes| {
-                    let mut logs = [0.0; LANES];
-                    for l in 0..LANES {
-                        logs[l] = ln(edges.beta[l]) - edges.lambda[l];
-                    }
-                    row[offset..offset + lanes].copy_from_slice(&logs[..lanes]);
-                });
-            },
-        );
+        vectorized(LogVarianceRow {
+            levels: self,
+            t,
+            first,
+            row,
+        });
+    }
+}
+
+struct InteriorRow<'a> {
+    levels: &'a Levels,
+    t: usize,
+    first: usize,
+    variance: &'a RowVariance,
+    row: &'a mut [f64],
+}
+
+impl Kernel for InteriorRow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for (i, row) in self.row.chunks_mut(LANES).enumerate() {
+            let edges = self.levels.edges(self.t, self.first + i * LANES, row.len());
+            let mut cost = [0.0; LANES];
+            match self.variance {
+                RowVariance::FixedSmall { mse } => fixed_small(*mse, &edges, &mut cost),
+                RowVariance::FixedLarge { mse } => fixed_large(*mse, &edges, &mut cost),
+                RowVariance::Analytic { mse, frozen } => analytic(*mse, *frozen, &edges, &mut cost),
+                RowVariance::Learned(column) => learned(column, &edges, &mut cost),
+            }
+            row.copy_from_slice(&cost[..row.len()]);
+        }
+    }
+}
+
+struct LogVarianceRow<'a> {
+    levels: &'a Levels,
+    t: usize,
+    first: usize,
+    row: &'a mut [f64],
+}
+
+impl Kernel for LogVarianceRow<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for (i, row) in self.row.chunks_mut(LANES).enumerate() {
+            let edges = self.levels.edges(self.t, self.first + i * LANES, row.len());
+            let mut logs = [0.0; LANES];
+            for l in 0..LANES {
+                logs[l] = ln(edges.beta[l]) - edges.lambda[l];
+            }
+            row.copy_from_slice(&logs[..row.len()]);
+        }
     }
 }
 
@@ -128,13 +144,27 @@ struct Edges {
     lambda: Tile,
 }
 
-impl Default for Edges {
-    fn default() -> Self {
-        Self {
-            beta: [0.0; LANES],
-            gain: [0.0; LANES],
-            lambda: [0.0; LANES],
-        }
+#[inline(always)]
+fn fixed_small(mse: f64, edges: &Edges, cost: &mut Tile) {
+    for l in 0..LANES {
+        cost[l] = 0.5 * edges.gain[l] * mse;
+    }
+}
+
+#[inline(always)]
+fn fixed_large(mse: f64, edges: &Edges, cost: &mut Tile) {
+    for l in 0..LANES {
+        let (gain, lambda) = (edges.gain[l], edges.lambda[l]);
+        cost[l] = 0.5 * (exp_excess(lambda) + gain * mse * exp(-lambda));
+    }
+}
+
+#[inline(always)]
+fn analytic(mse: f64, frozen: f64, edges: &Edges, cost: &mut Tile) {
+    for l in 0..LANES {
+        let y = edges.gain[l] * frozen;
+        let rest = edges.gain[l] * (mse - frozen) / (1.0 + y);
+        cost[l] = 0.5 * (ln_1p(y) + rest);
     }
 }
 

@@ -19,8 +19,8 @@ type Tile = [f64; LANES];
 /// The floor of a pixel's probability (improved-diffusion).
 const FLOOR: f64 = 1e-12;
 /// A bin that begins this many standard deviations away has less probability than [`FLOOR`].
-const FAR: f64 = 6.28;
-const LOG_FAR: f64 = 1.838;
+const FAR: f64 = 6.275;
+const LOG_FAR: f64 = 1.836_6;
 /// Half a bin of an 8-bit pixel in [-1, 1].
 const HALF_BIN: f64 = 1.0 / 255.0;
 /// Beyond +-0.999 the bin of a pixel is open at its outer side.
@@ -255,4 +255,74 @@ pub(crate) fn learned_decoder(bins: &Bins, v: &[f64], point: &PointLayout, sums:
     let constant = bins.arrange(|i| -0.5 * v[i] * point.log_beta, 0.0);
     let slope = bins.arrange(|i| -0.5 * (1.0 - v[i]), 0.0);
     bins.column(&constant, &slope, &point.knots, sums);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn improved_diffusion(x0: f64, mean: f64, sigma: f64) -> f64 {
+        let cdf = |x: f64| {
+            0.5 * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+        };
+        let (above, below) = (
+            cdf((x0 - mean + HALF_BIN) / sigma),
+            cdf((x0 - mean - HALF_BIN) / sigma),
+        );
+        let probability = match x0 {
+            x if x < -EDGE => above,
+            x if x > EDGE => 1.0 - below,
+            _ => above - below,
+        };
+        -probability.max(FLOOR).ln()
+    }
+
+    /// Whatever the number of pixels, the padding of the last tile and the order of the pixels, a column is the sum of its pixels.
+    #[test]
+    fn columns_are_sums_of_pixels() {
+        for count in [1, 5, 31, 32, 33, 100, 32 * TILES_PER_LOG + 3] {
+            let pixel = |i: usize| ((i * 37) % 256) as f64 / 127.5 - 1.0;
+            let x0: Vec<f64> = (0..count).map(pixel).collect();
+            let error =
+                |i: usize| 0.3 * (0.7 * i as f64).sin() * (((i * 13) % 17) as f64 / 17.0).powi(4);
+            let xhat0: Vec<f64> = (0..count).map(|i| x0[i] + error(i)).collect();
+            let v: Vec<f64> = (0..count)
+                .map(|i| -0.3 + 1.6 * ((i * 7) % 11) as f64 / 10.0)
+                .collect();
+            let point = PointLayout {
+                log_beta: -3.0,
+                lambdas: Vec::new(),
+                knots: vec![-14.0, -9.0, -6.5, -5.0, -4.95, -3.0, -1.0, 1.0],
+            };
+            let bins = Bins::new(&x0, &xhat0);
+            let (mut scalar, mut learned) = ([0.0; 8], [0.0; 8]);
+            bins.scalar_column(&point.knots, &mut scalar);
+            learned_decoder(&bins, &v, &point, &mut learned);
+            for (j, &knot) in point.knots.iter().enumerate() {
+                let sum = |log_variance: &dyn Fn(usize) -> f64| -> f64 {
+                    (0..count)
+                        .map(|i| improved_diffusion(x0[i], xhat0[i], (0.5 * log_variance(i)).exp()))
+                        .sum()
+                };
+                // Near the clamp the reference itself has lost digits: 1e-16 / 1e-12.
+                let tolerance = 2e-4 * count as f64;
+                assert!(
+                    (scalar[j] - sum(&|_| knot)).abs() < tolerance,
+                    "{count} {knot}"
+                );
+                assert!(
+                    (learned[j] - sum(&|i| v[i] * -3.0 + (1.0 - v[i]) * knot)).abs() < tolerance,
+                    "{count} {knot}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn far_bins_are_below_the_floor() {
+        assert!(exp_coarse(exponent(FAR)) < FLOOR);
+        assert!(FAR.ln() < LOG_FAR);
+        assert_eq!(probability(OPEN, -OPEN), 1.0);
+        assert_eq!(probability(OPEN, FAR), FLOOR);
+    }
 }

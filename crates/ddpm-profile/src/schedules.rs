@@ -184,7 +184,7 @@ pub fn choose(
             Objective::Mse => "weighted mse".into(),
         },
         costs,
-        budgets: wanted.iter().map(budget).collect::<Result<_>>()?,
+        budgets: wanted.par_iter().map(budget).collect::<Result<_>>()?,
         provenance: origin.provenance.clone(),
         checksum: String::new(),
     };

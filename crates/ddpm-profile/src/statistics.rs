@@ -13,9 +13,9 @@
 
 use crate::{
     error::{Error, Result},
-    layout::ProfileLayout,
+    layout::{PointLayout, ProfileLayout},
     measure::{Bins, learned_columns, learned_decoder, sum, tiles},
-    vecmath::vectorized,
+    vecmath::{Kernel, vectorized},
 };
 
 /// The largest |v| accepted. Trained networks stay near 0..=1.
@@ -150,37 +150,56 @@ impl ProfileLayout {
         xhat0: &[f64],
         v: Option<&[f64]>,
     ) -> Result<PointStatistics> {
-        let dims = x0.len();
         check_inputs(self, timestep_index, x0, xhat0, v)?;
-        let point = self.point(timestep_index);
         let mut statistics = PointStatistics::zero(self, timestep_index);
-        vectorized(
-            #[inline(always)]
-            || {
-                let squares = tiles(x0.iter().zip(xhat0).map(|(a, b)| (a - b) * (a - b)), 0.0);
-                let moments = &mut statistics.moments;
-                moments.mse = sum(&squares);
-                let bins = Bins::new(x0, xhat0);
-                bins.scalar_column(&point.knots, &mut statistics.scalar_decoder);
-                if let Some(v) = v.filter(|_| self.learned()) {
-                    let v_tiles = tiles(v.iter().copied(), 0.0);
-                    moments.v_mean = sum(&v_tiles);
-                    moments.v_square = sum(&tiles(v.iter().map(|v| v * v), 0.0));
-                    moments.v_min = v.iter().copied().fold(f64::INFINITY, f64::min);
-                    moments.v_max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                    learned_columns(
-                        &v_tiles,
-                        &squares,
-                        &point.lambdas,
-                        &mut statistics.excess,
-                        &mut statistics.weighted,
-                    );
-                    learned_decoder(&bins, v, point, &mut statistics.learned_decoder);
-                }
-            },
-        );
-        statistics.scale(1.0 / dims as f64);
-        Ok(statistics)
+        vectorized(Measure {
+            point: self.point(timestep_index),
+            x0,
+            xhat0,
+            v: v.filter(|_| self.learned()),
+            statistics: &mut statistics,
+        });
+        statistics.scale(1.0 / x0.len() as f64);
+        let t = self.timesteps()[timestep_index];
+        match statistics.is_finite() {
+            true => Ok(statistics),
+            false => Err(Error::Value {
+                field: format!("statistics at t = {t}"),
+                expected: "finite sums of squared errors and of e^(-v lambda)",
+                found: f64::INFINITY,
+            }),
+        }
+    }
+}
+
+/// The sums over pixels of every statistic.
+struct Measure<'a> {
+    point: &'a PointLayout,
+    x0: &'a [f64],
+    xhat0: &'a [f64],
+    v: Option<&'a [f64]>,
+    statistics: &'a mut PointStatistics,
+}
+
+impl Kernel for Measure<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let (point, statistics) = (self.point, self.statistics);
+        let errors = self.x0.iter().zip(self.xhat0);
+        let squares = tiles(errors.map(|(a, b)| (a - b) * (a - b)), 0.0);
+        let moments = &mut statistics.moments;
+        moments.mse = sum(&squares);
+        let bins = Bins::new(self.x0, self.xhat0);
+        bins.scalar_column(&point.knots, &mut statistics.scalar_decoder);
+        let Some(v) = self.v else { return };
+        let v_tiles = tiles(v.iter().copied(), 0.0);
+        moments.v_mean = sum(&v_tiles);
+        moments.v_square = sum(&tiles(v.iter().map(|v| v * v), 0.0));
+        moments.v_min = v.iter().copied().fold(f64::INFINITY, f64::min);
+        moments.v_max = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (excess, weighted) = (&mut statistics.excess, &mut statistics.weighted);
+        learned_columns(&v_tiles, &squares, &point.lambdas, excess, weighted);
+        learned_decoder(&bins, v, point, &mut statistics.learned_decoder);
     }
 }
 

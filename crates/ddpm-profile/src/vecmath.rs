@@ -17,10 +17,25 @@ const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 const EXP_MIN: f64 = -708.0;
 const EXP_MAX: f64 = 709.0;
 
-/// Runs `f` with the widest vector instructions of this machine (AVX-512, AVX2 with FMA, or what the target has).
+/// A loop to be compiled for every instruction set. `run` and everything hot that it calls must be `#[inline(always)]`: what is
+/// not inlined is compiled for the oldest machine, where even a fused multiplication is a library call.
+pub(crate) trait Kernel {
+    fn run(self);
+}
+
+/// Runs a kernel with the widest vector instructions of this machine (AVX-512, AVX2 with FMA, or what the target has).
 #[inline]
-pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+pub(crate) fn vectorized(kernel: impl Kernel) {
+    struct Dispatched<K>(K);
+    impl<K: Kernel> pulp::NullaryFnOnce for Dispatched<K> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call(self) {
+            self.0.run();
+        }
+    }
+    pulp::Arch::new().dispatch(Dispatched(kernel));
 }
 
 /// The polynomial with these coefficients, highest power first.
@@ -242,15 +257,17 @@ mod tests {
             .iter()
             .map(|&x| exp(x) + ln(x.abs() + 1e-9) + exp_excess(x))
             .collect();
-        let mut vector = vec![0.0; xs.len()];
-        vectorized(
+        struct Sum<'a>(&'a [f64], &'a mut [f64]);
+        impl Kernel for Sum<'_> {
             #[inline(always)]
-            || {
-                for (y, &x) in vector.iter_mut().zip(&xs) {
+            fn run(self) {
+                for (y, &x) in self.1.iter_mut().zip(self.0) {
                     *y = exp(x) + ln(x.abs() + 1e-9) + exp_excess(x);
                 }
-            },
-        );
+            }
+        }
+        let mut vector = vec![0.0; xs.len()];
+        vectorized(Sum(&xs, &mut vector));
         assert!(
             plain
                 .iter()

@@ -7,13 +7,13 @@ use ddpm_profile::{Block, ElboProfile, Error, ProfileLayout, Provenance};
 use proptest::prelude::*;
 use safetensors::{SafeTensors, tensor::TensorView};
 
-use crate::support::{Run, Setup, spread};
+use crate::support::{Fraction, Run, Setup, spread};
 
 fn run(learned: bool) -> Run {
     Setup {
         schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, 12).expect("valid"),
         shape: [1, 2, 3],
-        v: learned.then_some(spread as fn(usize, usize) -> f64),
+        v: learned.then_some(spread as Fraction),
         timesteps: vec![1, 2, 5, 11, 12],
         clip: true,
         images: 11,
@@ -112,9 +112,7 @@ fn any_truncation_or_extension_is_noticed() {
         .chain((3000..bytes.len()).step_by(89))
         .chain([bytes.len() - 1])
     {
-        let error = ElboProfile::from_bytes(&bytes[..length])
-            .err()
-            .expect("cut short");
+        let error = ElboProfile::from_bytes(&bytes[..length]).expect_err("cut short");
         assert!(matches!(error, Error::NotAProfile(_)), "{length}: {error}");
     }
     let mut longer = bytes.clone();

@@ -3,7 +3,7 @@
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind, analytic_variance};
 use ddpm_profile::{CostModel, Curves, Decoder, Objective, ProfileLayout, StepVariances};
 
-use crate::support::{Run, Setup, spread};
+use crate::support::{Fraction, Run, Setup, spread};
 
 fn close(found: f64, expected: f64) -> f64 {
     (found - expected).abs() / expected.abs().max(1.0)
@@ -62,7 +62,7 @@ fn setup(
     steps: usize,
     timesteps: Vec<usize>,
     clip: bool,
-    v: fn(usize, usize) -> f64,
+    v: Fraction,
 ) -> Setup {
     Setup {
         schedule: NoiseSchedule::named(name, steps).expect("valid"),
@@ -79,7 +79,7 @@ fn setup(
 
 #[test]
 fn statistics_reproduce_direct_evaluation() {
-    let near: fn(usize, usize) -> f64 = |i, n| 1.15 + 0.1 * ((i * 17) % n) as f64 / n as f64;
+    let near: Fraction = |i, n| 1.15 + 0.1 * ((i * 17) % n) as f64 / n as f64;
     for (name, steps) in [
         (NoiseScheduleName::Linear, 1000),
         (NoiseScheduleName::Cosine, 4000),

@@ -1,11 +1,16 @@
 //! Tests of profiles, costs and schedules against direct evaluation, closed forms and published numbers.
+//!
+//! `cargo test -p ddpm-profile --release -- --nocapture` shows the errors that were measured.
+#![allow(clippy::print_stderr, reason = "measured errors are worth seeing")]
 
 mod closed_form;
 mod cost;
 mod decoder;
+mod fixture;
 mod format;
 mod interior;
 mod oracle;
+mod over_time;
 mod resolution;
 mod schedules;
 mod size;

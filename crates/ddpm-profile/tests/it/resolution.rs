@@ -3,9 +3,9 @@
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind};
 use ddpm_profile::{CostModel, Curves, Decoder, Error, Objective, ProfileLayout, StepVariances};
 
-use crate::support::{Run, Setup, normal, spread};
+use crate::support::{Fraction, Run, Setup, normal, spread};
 
-fn run(v: fn(usize, usize) -> f64) -> Run {
+fn run(v: Fraction) -> Run {
     Setup {
         schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).expect("valid"),
         shape: [3, 16, 16],
@@ -45,7 +45,7 @@ fn errors(run: &Run, nodes: usize) -> (f64, f64) {
 #[test]
 fn realistic_v_pass_and_the_recorded_error_bounds_the_true_one() {
     // With the largest recorded error at the default number of nodes.
-    let cases: [(&str, fn(usize, usize) -> f64, f64); 7] = [
+    let cases: [(&str, Fraction, f64); 7] = [
         ("uniform -0.3..1.3", spread, 1e-13),
         ("normal 0.5 +- 0.25", |i, _| 0.5 + 0.25 * normal(i), 1e-13),
         ("normal 0.3 +- 0.5", |i, _| 0.3 + 0.5 * normal(i), 1e-12),

@@ -24,12 +24,15 @@ pub(crate) struct Run {
     pub(crate) points: Vec<Vec<Point>>,
 }
 
+/// v of pixel i of n.
+pub(crate) type Fraction = fn(usize, usize) -> f64;
+
 /// How a run is made.
 pub(crate) struct Setup {
     pub(crate) schedule: NoiseSchedule,
     pub(crate) shape: [usize; 3],
-    /// v of pixel i of n, if the network has one.
-    pub(crate) v: Option<fn(usize, usize) -> f64>,
+    /// If the network learns its variance.
+    pub(crate) v: Option<Fraction>,
     pub(crate) timesteps: Vec<usize>,
     pub(crate) clip: bool,
     pub(crate) images: usize,

@@ -63,6 +63,18 @@ pub fn profile(
     };
     let mut profile = run.resume(resume)?;
     let own = plan.blocks(run.provenance.total_blocks)?;
+    if let Some(foreign) = profile
+        .blocks()
+        .iter()
+        .map(|b| b.id())
+        .find(|id| !own.contains(id))
+    {
+        return Err(Error::Resume {
+            field: "blocks (the shard)".into(),
+            expected: format!("blocks {}..{}", own.start, own.end),
+            found: format!("block {foreign}"),
+        });
+    }
     let missing: Vec<u64> = profile
         .missing_blocks()
         .into_iter()

@@ -60,6 +60,20 @@ impl UNetDenoiser {
         })
     }
 
+    /// The same network for images of `size` x `size` pixels, which weights cannot tell.
+    ///
+    /// # Errors
+    /// [`Error::InvalidOption`] for a size that the network cannot halve as often as it has to.
+    pub fn with_image_size(mut self, size: usize) -> Result<Self> {
+        let options = ModelOptions {
+            image_size: Some(size),
+            ..ModelOptions::default()
+        };
+        let config = self.unet.config().with_options(&options)?;
+        self.unet.set_config(config);
+        Ok(self)
+    }
+
     /// The noise schedule that the network was trained with.
     pub fn noise_schedule(&self) -> &NoiseSchedule {
         &self.noise_schedule

@@ -14,6 +14,7 @@ use std::f64::consts::LN_2;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),
         None => None,
     };
-    let images = Images::open(args, &network)?;
+    let (images, network) = Images::open(args, network)?;
     let plan = BitsPerDimPlan {
         path: choice.path.clone(),
         variance: choice.variance.clone(),
@@ -96,27 +96,26 @@ struct Images {
 }
 
 impl Images {
-    fn open(args: &Bpd, network: &Network) -> Result<Self> {
-        let shape = network.denoiser.image_shape();
+    /// Opens the images; the network comes back knowing their size.
+    fn open(args: &Bpd, network: Network) -> Result<(Self, Network)> {
         let Some(file) = &args.images else {
-            let run = RunImages::open(&args.data, shape, args.class, args.seed)?;
-            return Ok(Self {
+            let (run, network) = RunImages::open(&args.data, network, args.class, args.seed)?;
+            let images = Self {
                 set: run.set,
                 chosen: run.chosen,
                 noise: None,
-            });
+            };
+            return Ok((images, network));
         };
         let tensors = TensorFile::read(file)?;
         let cifar_test = if tensors.contains("cifar_test_index")? {
-            Some(data::open(
-                &data_path(&args.data)?,
-                Split::Test,
-                Some(shape),
-            )?)
+            Some(data::open(&data_path(&args.data)?, Split::Test, None)?)
         } else {
             None
         };
         let mut set = data::open_fixed_images(file, cifar_test.as_ref())?;
+        let network = network.fit_to(set.shape())?;
+        let shape = network.denoiser.image_shape();
         if set.shape() != shape {
             let show = |s: [usize; 3]| format!("{}x{}x{}", s[0], s[1], s[2]);
             return Err(Error::file(
@@ -140,11 +139,12 @@ impl Images {
             }
             None => None,
         };
-        Ok(Self {
+        let images = Self {
             set,
             chosen: (0..count).collect(),
             noise,
-        })
+        };
+        Ok((images, network))
     }
 }
 

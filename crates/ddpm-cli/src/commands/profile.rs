@@ -68,9 +68,9 @@ struct Run {
 impl Run {
     fn prepare(args: &Profile, voice: Voice) -> Result<Self> {
         let network = Network::open(&args.checkpoint)?;
+        network.check_signal_at(network.denoiser.train_steps())?;
+        let (images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
         let denoiser = &network.denoiser;
-        network.check_signal_at(denoiser.train_steps())?;
-        let images = RunImages::open(&args.images, denoiser.image_shape(), args.class, args.seed)?;
         let timesteps = match args.evaluations {
             None => (1..=denoiser.train_steps()).collect(),
             Some(evaluations) => {
@@ -127,20 +127,25 @@ impl Run {
         }
     }
 
-    /// The result of this very run, if it is there. Anything else in its place will be overwritten.
+    /// The result of this very run, if it is there.
+    ///
+    /// # Errors
+    /// Something else in its place: who asks to resume does not ask to overwrite another run.
     fn earlier_result(&self) -> Result<Option<ElboProfile>> {
         if !self.out.exists() {
             return Ok(None);
         }
-        let Ok(earlier) = read_profile(&self.out) else {
-            return Ok(None);
-        };
+        let earlier = read_profile(&self.out)?;
         let wanted =
             self.plan
                 .provenance(&self.network.denoiser, &self.images.set, &self.origin)?;
-        let same =
-            *earlier.provenance() == wanted && earlier.layout().timesteps() == self.plan.timesteps;
-        Ok(same.then_some(earlier))
+        if *earlier.provenance() != wanted || earlier.layout().timesteps() != self.plan.timesteps {
+            return Err(Error::file(
+                &self.out,
+                "holds the profile of another run (other network, images, timesteps, seed or conventions); expected this run's to resume: remove it or name another --out",
+            ));
+        }
+        Ok(Some(earlier))
     }
 
     fn keep(&self, profile: &ElboProfile) -> ddpm_eval::Result<()> {

@@ -23,6 +23,10 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         None,
         voice,
     )?;
+    let network = match choice.image_shape {
+        Some(shape) => network.fit_to(shape)?,
+        None => network,
+    };
     let target = Target::of(&args.out)?;
     let count = args.count as usize;
     let labels = labels(args, &network, count)?;

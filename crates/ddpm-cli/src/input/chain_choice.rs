@@ -23,6 +23,8 @@ pub(crate) struct ChainChoice {
     pub(crate) variance: PathVariance,
     pub(crate) decoder: PathDecoder,
     pub(crate) clip_denoised: bool,
+    /// `[C, H, W]` of the images that the schedule was chosen on, where the file says so.
+    pub(crate) image_shape: Option<[usize; 3]>,
     /// The convention's names, for titles.
     pub(crate) variance_name: String,
     pub(crate) decoder_name: String,
@@ -74,6 +76,7 @@ impl ChainChoice {
             variance: PathVariance::LogVariances(without_gap(log_variance, kind)),
             decoder: path_decoder(kind, bin_width),
             clip_denoised: clip,
+            image_shape: schedules.provenance.as_ref().map(|p| p.image_shape),
             variance_name: schedules.variance.clone(),
             decoder_name: schedules.decoder.clone(),
         })
@@ -139,6 +142,7 @@ impl ChainChoice {
             variance: variance_of_path,
             decoder: decoder_of_path,
             clip_denoised: clip,
+            image_shape: None,
             variance_name: variance.to_string(),
             decoder_name: kind.to_string(),
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::{Denoiser, Parameterization};
-use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser};
 
 use crate::args::{AttentionOrderArg, CheckpointArgs};
 use crate::error::{Error, Located, Result};
@@ -81,6 +81,23 @@ impl Network {
             sha256: checkpoint.sha256().to_owned(),
             batch: args.batch.map_or(0, |n| n as usize),
         })
+    }
+
+    /// Takes the image size from what the network is used with, where neither a flag nor a file says it.
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub(crate) fn fit_to(self, shape: [usize; 3]) -> Result<Self> {
+        let guessed = self.denoiser.config().image_size.source == Source::Default;
+        let [channels, height, width] = shape;
+        if !guessed || height != width || channels != self.denoiser.image_shape()[0] {
+            return Ok(self);
+        }
+        let denoiser = self
+            .denoiser
+            .with_image_size(height)
+            .map_err(|e| Error::Input(format!("images of {height}x{width} pixels: {e}")))?;
+        Ok(Self { denoiser, ..self })
     }
 
     /// Whether the network is fed 1000 (t-1)/T instead of t-1.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use ddpm_core::Denoiser;
 use ddpm_eval::data::{self, ImageSet, Split};
 
 use crate::args::{ImageArgs, SplitArg};
 use crate::error::{Error, Result};
+use crate::input::Network;
 
 /// Images of one data set in the order of a run.
 #[derive(Debug)]
@@ -17,28 +19,42 @@ pub(crate) struct RunImages {
 }
 
 impl RunImages {
-    /// Opens the data set, puts its images in the seeded order and takes the first `--limit`.
+    /// Opens the data set, puts its images in the seeded order and takes the first `--limit`. The network comes back
+    /// knowing the size of the images.
     ///
     /// # Errors
     /// No data set named, or one that cannot be read or does not fit the network.
     pub(crate) fn open(
         args: &ImageArgs,
-        shape: [usize; 3],
+        network: Network,
         class: Option<usize>,
         seed: u64,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Network)> {
         let split = split(args);
-        let set = data::open(&data_path(args)?, split, Some(shape))?;
+        let path = data_path(args)?;
+        let set = data::open(&path, split, None)?;
+        let network = network.fit_to(set.shape())?;
+        let expected = network.denoiser.image_shape();
+        if set.shape() != expected {
+            let found = set.shape();
+            return Err(ddpm_eval::Error::ImageSize {
+                path,
+                expected,
+                found,
+            }
+            .into());
+        }
         let set = match class {
             Some(class) => set.with_class(class),
             None => set,
         };
         let limit = limit(args, set.len())?;
-        Ok(Self {
+        let run = Self {
             chosen: data::selection(seed, set.len(), limit),
             set,
             split,
-        })
+        };
+        Ok((run, network))
     }
 }
 

@@ -10,8 +10,8 @@ mod bits_per_dim;
 mod predict;
 mod profile;
 mod schedule;
-
 mod solve;
 mod streams;
 mod support;
+mod table3;
 mod transitions;

@@ -40,22 +40,18 @@ fn run_peers() -> anyhow::Result<()> {
     let scratch = root().join("target/peers");
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("failed to create {}", scratch.display()))?;
-    let sources = root().join("benches/peers");
-
-    println!("\n== peer: plain triangular C loop");
-    let program = scratch.join("dp_triangular");
-    check(
-        Command::new("gcc")
-            .args(["-O3", "-march=native", "-o"])
-            .arg(&program)
-            .arg(sources.join("dp_triangular.c"))
-            .arg("-lm"),
-    )?;
-    check(&mut Command::new(&program))?;
-
-    println!("\n== peer: Algorithm 1 in NumPy");
     let python = venv(&scratch.join("venv"), &["numpy"])?;
-    check(Command::new(python).arg(sources.join("dp_numpy.py")))
+    // The script builds the C loop itself and runs every program in turn, so that the ratios of one run hold.
+    for (rounds, train_steps) in [("5", "4000"), ("9", "1000")] {
+        println!("\n== peers of the all-budget solver, T = {train_steps}");
+        check(
+            Command::new(&python)
+                .current_dir(root())
+                .arg("benches/peers/dp_interleaved.py")
+                .args([rounds, train_steps]),
+        )?;
+    }
+    Ok(())
 }
 
 /// Makes a Python environment with these packages, once, and returns its interpreter.

@@ -313,8 +313,12 @@ fn once() {
     for name in seconds.keys() {
         println!("{name} {:.5}", median(name));
     }
-    // Direct evaluation runs on one thread here and would scale perfectly; the tables use all.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    // Direct evaluation runs on one thread here and would scale perfectly; the tables use all that rayon is given.
+    let given = std::env::var("RAYON_NUM_THREADS")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let threads =
+        given.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)) as f64;
     println!("threads {threads}");
     let interior = median("direct_interior_one_image") / threads;
     let both = interior + median("direct_decoder_one_image") / threads;

@@ -33,13 +33,15 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    block::Block,
     checksum::Checksum,
     column,
     error::{Error, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
     provenance::Provenance,
-    statistics::{Block, Moments, PointStatistics},
+    statistics::{Moments, PointStatistics},
+    tensors::{Reader, Tensor, field, index},
 };
 
 const FORMAT: &str = "ddpm-elbo-profile";
@@ -57,31 +59,6 @@ struct Header {
     learned: bool,
     nodes: usize,
     checksum: String,
-}
-
-/// One tensor, owned.
-struct Tensor {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl Tensor {
-    fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
-        Self::new(Dtype::F64, shape, values.map(f64::to_le_bytes))
-    }
-
-    fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
-        Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
-    }
-
-    fn new(dtype: Dtype, shape: &[usize], words: impl Iterator<Item = [u8; 8]>) -> Self {
-        Self {
-            dtype,
-            shape: shape.to_vec(),
-            data: words.flatten().collect(),
-        }
-    }
 }
 
 impl ElboProfile {
@@ -377,87 +354,4 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
         blocks.push(Block::from_sums(ids[i], images[i], squares[i], points));
     }
     ElboProfile::new(header.provenance, schedule, layout, blocks)
-}
-
-fn index(word: [u8; 8]) -> usize {
-    usize::try_from(u64::from_le_bytes(word)).unwrap_or(usize::MAX)
-}
-
-fn field(field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
-    Error::Field {
-        field: field.into(),
-        expected: expected.into(),
-        found: found.into(),
-    }
-}
-
-/// Checked access to the tensors of a file.
-struct Reader<'a> {
-    file: &'a SafeTensors<'a>,
-}
-
-impl<'a> Reader<'a> {
-    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
-        self.file
-            .tensor(name)
-            .map_err(|_| field(&format!("tensor \"{name}\""), "to be present", "none"))
-    }
-
-    /// The length of a one-dimensional tensor.
-    fn length(&self, name: &str) -> Result<usize> {
-        match *self.tensor(name)?.shape() {
-            [n] => Ok(n),
-            ref shape => Err(field(
-                &format!("tensor \"{name}\""),
-                "one dimension",
-                format!("shape {shape:?}"),
-            )),
-        }
-    }
-
-    /// The 8-byte words of a tensor of this type and shape.
-    fn words(
-        &self,
-        name: &str,
-        dtype: Dtype,
-        shape: &[usize],
-    ) -> Result<impl Iterator<Item = [u8; 8]> + use<'a>> {
-        let tensor = self.tensor(name)?;
-        if tensor.dtype() != dtype || tensor.shape() != shape {
-            return Err(field(
-                &format!("tensor \"{name}\""),
-                format!("{dtype:?} of shape {shape:?}"),
-                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
-            ));
-        }
-        Ok(tensor.data().as_chunks::<8>().0.iter().copied())
-    }
-
-    /// The numbers of a tensor that is there only if `present`.
-    fn optional(
-        &self,
-        name: &str,
-        present: bool,
-        shape: &[usize],
-    ) -> Result<Box<dyn Iterator<Item = f64> + 'a>> {
-        if !present {
-            return Ok(Box::new(std::iter::empty()));
-        }
-        Ok(Box::new(
-            self.words(name, Dtype::F64, shape)?.map(f64::from_le_bytes),
-        ))
-    }
-
-    fn no_others(&self, expected: usize) -> Result<()> {
-        let found = self.file.len();
-        if found == expected {
-            Ok(())
-        } else {
-            Err(field(
-                "tensors",
-                format!("{expected}"),
-                format!("{found}: {:?}", self.file.names()),
-            ))
-        }
-    }
 }

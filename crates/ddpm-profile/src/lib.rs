@@ -55,6 +55,7 @@
 //! # Ok::<(), ddpm_profile::Error>(())
 //! ```
 
+mod block;
 mod chebyshev;
 mod checksum;
 mod column;
@@ -74,9 +75,11 @@ mod provenance;
 mod schedules;
 mod statistics;
 mod table;
+mod tensors;
 mod uncertainty;
 mod vecmath;
 
+pub use block::Block;
 pub use conventions::{Decoder, DecoderKind, Objective, StartRule, StepVariances};
 pub use cost::{CostModel, optimal_decoder_log_variance};
 pub use curves::Curves;
@@ -85,6 +88,6 @@ pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
 pub use provenance::Provenance;
 pub use schedules::{Budget, Budgets, Origin, Schedules, choose};
-pub use statistics::{Block, PointStatistics};
+pub use statistics::PointStatistics;
 pub use table::{TableRow, table3};
 pub use uncertainty::{Estimate, jackknife, student_t_quantile};

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use ddpm_core::NoiseSchedule;
 
 use crate::{
+    block::Block,
     error::{Error, Result},
     layout::ProfileLayout,
     provenance::Provenance,
-    statistics::Block,
 };
 
 /// Additive sufficient statistics of the evidence lower bound.

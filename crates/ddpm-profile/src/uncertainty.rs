@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use crate::{
+    block::Block,
     curves::Curves,
     error::{Error, Result},
     profile::ElboProfile,
-    statistics::Block,
 };
 
 /// A number with its standard error.

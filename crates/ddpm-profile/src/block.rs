@@ -1,0 +1,140 @@
+//! Blocks of images: the unit that shards own, that merging keeps apart, and that uncertainty is estimated from.
+
+use crate::{
+    error::{Error, Result},
+    layout::ProfileLayout,
+    statistics::PointStatistics,
+};
+
+/// Sums over the images of one block: the unit that shards own and that uncertainty is estimated from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    id: u64,
+    images: u64,
+    x0_mean_square: f64,
+    points: Vec<PointStatistics>,
+    /// How many images each timestep has seen.
+    counts: Vec<u64>,
+}
+
+impl Block {
+    /// An empty block, number `id` within 0..total_blocks of its run.
+    pub fn new(layout: &ProfileLayout, id: u64) -> Self {
+        let timesteps = layout.timesteps().len();
+        Self {
+            id,
+            images: 0,
+            x0_mean_square: 0.0,
+            points: (0..timesteps)
+                .map(|i| PointStatistics::zero(layout, i))
+                .collect(),
+            counts: vec![0; timesteps],
+        }
+    }
+
+    /// A block read from a file; every timestep has seen every image.
+    pub(crate) fn from_sums(
+        id: u64,
+        images: u64,
+        x0_mean_square: f64,
+        points: Vec<PointStatistics>,
+    ) -> Self {
+        let counts = vec![images; points.len()];
+        Self {
+            id,
+            images,
+            x0_mean_square,
+            points,
+            counts,
+        }
+    }
+
+    /// The block's number in its run.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The number of images that [`Block::add_image`] has counted.
+    pub fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Adds the statistics of one image at one evaluated timestep. Callers add images in their fixed order, so that sums
+    /// come out the same to the last bit.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if the index or the statistics do not belong to the layout of this block.
+    pub fn add(&mut self, timestep_index: usize, statistics: &PointStatistics) -> Result<()> {
+        let count = self.points.len();
+        let Some(sums) = self.points.get_mut(timestep_index) else {
+            return Err(Error::Length {
+                field: format!("timesteps up to index {timestep_index}"),
+                expected: timestep_index + 1,
+                found: count,
+            });
+        };
+        let lengths = |p: &PointStatistics| (p.excess.len(), p.scalar_decoder.len());
+        if lengths(sums) != lengths(statistics) {
+            return Err(Error::Length {
+                field: format!("decoder column of timestep index {timestep_index}"),
+                expected: sums.scalar_decoder.len(),
+                found: statistics.scalar_decoder.len(),
+            });
+        }
+        sums.accumulate(statistics);
+        self.counts[timestep_index] += 1;
+        Ok(())
+    }
+
+    /// Counts one image, whose mean over dimensions of x0^2 the prior term needs.
+    pub fn add_image(&mut self, x0_mean_square: f64) {
+        self.images += 1;
+        self.x0_mean_square += x0_mean_square;
+    }
+
+    pub(crate) fn x0_mean_square(&self) -> f64 {
+        self.x0_mean_square
+    }
+
+    pub(crate) fn points(&self) -> &[PointStatistics] {
+        &self.points
+    }
+
+    /// Checks that the block is whole and belongs to `layout`.
+    pub(crate) fn check(&self, layout: &ProfileLayout) -> Result<()> {
+        let wrong = |expected: String, found: String| Error::Block {
+            id: self.id,
+            expected,
+            found,
+        };
+        let timesteps = layout.timesteps();
+        if self.points.len() != timesteps.len() {
+            return Err(wrong(
+                format!("{} timesteps", timesteps.len()),
+                format!("{}", self.points.len()),
+            ));
+        }
+        for (i, (point, &count)) in self.points.iter().zip(&self.counts).enumerate() {
+            let t = timesteps[i];
+            if count != self.images {
+                return Err(wrong(
+                    format!("statistics of {} images at t = {t}", self.images),
+                    format!("{count}"),
+                ));
+            }
+            if !point.fits(layout, i) {
+                return Err(wrong(
+                    format!("columns of this layout at t = {t}"),
+                    "columns of another one".into(),
+                ));
+            }
+            if !(point.is_finite() && self.x0_mean_square.is_finite()) {
+                return Err(wrong(
+                    format!("finite statistics at t = {t}"),
+                    "a number that is not".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Typed access to the tensors of a safetensors file: every name, type and shape is checked.
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::error::{Error, Result};
+
+/// One tensor, owned.
+pub(crate) struct Tensor {
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Tensor {
+    pub(crate) fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
+        Self::new(Dtype::F64, shape, values.map(f64::to_le_bytes))
+    }
+
+    pub(crate) fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
+        Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
+    }
+
+    fn new(dtype: Dtype, shape: &[usize], words: impl Iterator<Item = [u8; 8]>) -> Self {
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            data: words.flatten().collect(),
+        }
+    }
+}
+
+/// The number of a U64 word; one that this machine cannot hold becomes one that nothing accepts.
+pub(crate) fn index(word: [u8; 8]) -> usize {
+    usize::try_from(u64::from_le_bytes(word)).unwrap_or(usize::MAX)
+}
+
+/// A tensor or field that is not what it must be.
+pub(crate) fn field(field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
+    Error::Field {
+        field: field.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// Checked access to the tensors of a file.
+pub(crate) struct Reader<'a> {
+    pub(crate) file: &'a SafeTensors<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
+        self.file
+            .tensor(name)
+            .map_err(|_| field(&format!("tensor \"{name}\""), "to be present", "none"))
+    }
+
+    /// The length of a one-dimensional tensor.
+    pub(crate) fn length(&self, name: &str) -> Result<usize> {
+        match *self.tensor(name)?.shape() {
+            [n] => Ok(n),
+            ref shape => Err(field(
+                &format!("tensor \"{name}\""),
+                "one dimension",
+                format!("shape {shape:?}"),
+            )),
+        }
+    }
+
+    /// The 8-byte words of a tensor of this type and shape.
+    pub(crate) fn words(
+        &self,
+        name: &str,
+        dtype: Dtype,
+        shape: &[usize],
+    ) -> Result<impl Iterator<Item = [u8; 8]> + use<'a>> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() != dtype || tensor.shape() != shape {
+            return Err(field(
+                &format!("tensor \"{name}\""),
+                format!("{dtype:?} of shape {shape:?}"),
+                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
+            ));
+        }
+        Ok(tensor.data().as_chunks::<8>().0.iter().copied())
+    }
+
+    /// The numbers of a tensor that is there only if `present`.
+    pub(crate) fn optional(
+        &self,
+        name: &str,
+        present: bool,
+        shape: &[usize],
+    ) -> Result<Box<dyn Iterator<Item = f64> + 'a>> {
+        if !present {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        Ok(Box::new(
+            self.words(name, Dtype::F64, shape)?.map(f64::from_le_bytes),
+        ))
+    }
+
+    /// Refuses tensors beyond the `expected` ones that were read.
+    pub(crate) fn no_others(&self, expected: usize) -> Result<()> {
+        let found = self.file.len();
+        if found == expected {
+            Ok(())
+        } else {
+            Err(field(
+                "tensors",
+                format!("{expected}"),
+                format!("{found}: {:?}", self.file.names()),
+            ))
+        }
+    }
+}

@@ -12,7 +12,7 @@ pub(crate) const T: usize = 40;
 
 /// What the small network's weights cannot tell.
 const FLAGS: &str =
-    "--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
+    "--num-heads 2 --image-size 16 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
 
 /// The small network: 3x16x16, learned variance.
 pub(crate) fn small_checkpoint() -> PathBuf {

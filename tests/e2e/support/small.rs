@@ -11,8 +11,7 @@ use super::files::{golden, little_endian, safetensors};
 pub(crate) const T: usize = 40;
 
 /// What the small network's weights cannot tell.
-const FLAGS: &str =
-    "--num-heads 2 --image-size 16 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
+const FLAGS: &str = "--num-heads 2 --image-size 16 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
 
 /// The small network: 3x16x16, learned variance.
 pub(crate) fn small_checkpoint() -> PathBuf {

@@ -174,6 +174,10 @@ fn the_jackknife_of_a_linear_statistic_is_exact() {
 
 /// Intervals of Student's t hold the true value about as often as they say, also for a statistic that is not linear.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn intervals_cover() {
     let t = 30;
     let (mut linear, mut analytic) = (0, 0);

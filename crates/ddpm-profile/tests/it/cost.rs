@@ -180,6 +180,10 @@ fn no_exact_monge_test_for_learned_or_foreign_analytic() {
 
 /// On the set that m was estimated on, under one decoder, analytic is the best scalar variance edge by edge.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn analytic_is_never_worse_than_both_fixed_choices() {
     let run = run(
         400,
@@ -204,6 +208,10 @@ fn analytic_is_never_worse_than_both_fixed_choices() {
 
 /// The optimal decoder is never worse than any respaced or marginal one with a scalar variance.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn the_optimal_decoder_is_optimal() {
     let run = run(400, vec![1, 2, 3, 5, 8, 30, 100, 399, 400]);
     let curves = curves(&run);
@@ -368,6 +376,7 @@ proptest! {
 
     /// Interpolated curves stay between their neighbours in the form that is interpolated, and are exact where evaluated.
     #[test]
+    #[cfg_attr(debug_assertions, ignore = "slow without optimisation: run with --release")]
     fn interpolation_is_monotone_between_evaluated_timesteps(seed in 0usize..1000) {
         let timesteps: Vec<usize> = (1..=40).filter(|t| (t * 7919 + seed * 31) % 5 < 2).collect();
         prop_assume!(timesteps.len() > 1);

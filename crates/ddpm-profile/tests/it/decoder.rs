@@ -77,6 +77,10 @@ fn curves(run: &Run) -> Curves {
 
 /// Up to what thinning does to requested variances that nearly coincide, those of t2 = T - 1 and T.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn exact_where_both_timesteps_are_evaluated() {
     for (name, steps) in SCHEDULES {
         for clip in [true, false] {
@@ -97,6 +101,10 @@ fn exact_where_both_timesteps_are_evaluated() {
 
 /// All timesteps evaluated on a single image: requested variances are thinned, and the kinks of single pixels show most.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn exhaustive_profiles_of_one_image_are_within_2e4() {
     for name in [NoiseScheduleName::Linear, NoiseScheduleName::Cosine] {
         let run = run(name, 1000, (1..=1000).collect(), true, 1);
@@ -119,6 +127,10 @@ fn exhaustive_profiles_of_one_image_are_within_2e4() {
 
 /// Second nodes that were not evaluated fall between the knots: the error falls with the number of pixels.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn between_knots_the_kinks_of_pixels_average_out() {
     for (name, steps) in SCHEDULES {
         let run = run(name, steps, sparse(steps), true, 8);

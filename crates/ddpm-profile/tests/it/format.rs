@@ -89,6 +89,10 @@ fn the_container_is_plain_safetensors_with_one_metadata_key() {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn any_flipped_byte_is_noticed() {
     let bytes = PROFILE.to_bytes();
     // Every byte of the header and of the small tensors behind it, then a sample.

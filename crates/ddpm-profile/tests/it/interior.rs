@@ -78,6 +78,10 @@ fn setup(
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn statistics_reproduce_direct_evaluation() {
     let near: Fraction = |i, n| 1.15 + 0.1 * ((i * 17) % n) as f64 / n as f64;
     for (name, steps) in [

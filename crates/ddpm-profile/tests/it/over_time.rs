@@ -61,6 +61,10 @@ fn curves(schedule: &NoiseSchedule, timesteps: Vec<usize>) -> Curves {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn sixty_four_timesteps_price_paths_as_all_do() {
     for (name, steps) in [
         (NoiseScheduleName::Linear, 1000),

@@ -43,6 +43,10 @@ fn errors(run: &Run, nodes: usize) -> (f64, f64) {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn realistic_v_pass_and_the_recorded_error_bounds_the_true_one() {
     // With the largest recorded error at the default number of nodes.
     let cases: [(&str, Fraction, f64); 7] = [

@@ -50,6 +50,10 @@ fn find<'a>(
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "slow without optimisation: run with --release"
+)]
 fn rows_are_complete_and_optimal_where_they_were_chosen() {
     let steps = [1, 4, 8, 16];
     let rows = table3(&TRAIN, &TEST, &steps, &VARIANCES, None, StartRule::Free).expect("valid");

@@ -19,6 +19,15 @@ pub enum Error {
     /// A noise schedule without a single step.
     #[error("noise schedule has no timesteps: expected at least 1")]
     NoTrainSteps,
+    /// A noise schedule longer than any model is trained with.
+    #[error(
+        "noise schedule has {train_steps} training timesteps: expected at most {}",
+        crate::noise_schedule::MAX_TRAIN_STEPS
+    )]
+    TooManyTrainSteps {
+        /// The length asked for.
+        train_steps: usize,
+    },
     /// A named schedule whose betas would leave `(0, 1]` at this length.
     #[error(
         "noise schedule {name} needs at least {minimum} training timesteps, found {train_steps}: \

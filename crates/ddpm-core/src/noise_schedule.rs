@@ -12,6 +12,19 @@ pub(crate) use named::linspace;
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
 use crate::{Error, Result, Transition};
 
+/// The longest schedule. Models are trained with a few thousand timesteps at most; the bound turns a slip of the
+/// keyboard into a message instead of a failed allocation.
+pub(crate) const MAX_TRAIN_STEPS: usize = 1_000_000;
+
+/// Whether `T` is in `1..=MAX_TRAIN_STEPS`.
+fn check_train_steps(train_steps: usize) -> Result<()> {
+    match train_steps {
+        0 => Err(Error::NoTrainSteps),
+        1..=MAX_TRAIN_STEPS => Ok(()),
+        _ => Err(Error::TooManyTrainSteps { train_steps }),
+    }
+}
+
 /// The noise levels of a trained diffusion model, `q(x_t | x_0) = N(sqrt(alpha_bar_t) x_0, (1 - alpha_bar_t) I)`.
 ///
 /// Node accessors take `t` in `0..=T` with `alpha_bar(0) = 1`. Two schedules are equal when their
@@ -40,7 +53,7 @@ impl NoiseSchedule {
     ///
     /// # Errors
     ///
-    /// [`Error::NoTrainSteps`] for `train_steps = 0` and [`Error::ScheduleTooShort`] for `linear` below 20.
+    /// [`Error::NoTrainSteps`] for `train_steps = 0`, [`Error::TooManyTrainSteps`] above a million and [`Error::ScheduleTooShort`] for `linear` below 20.
     pub fn named(name: NoiseScheduleName, train_steps: usize) -> Result<Self> {
         Self::from_betas(&named::betas(name, train_steps)?)
     }
@@ -91,9 +104,7 @@ impl NoiseSchedule {
     /// [`Error::NoTrainSteps`], [`Error::InvalidAlphaBar`] or [`Error::AlphaBarNotDecreasing`], which
     /// report `alpha_bar` itself.
     pub fn from_log_alpha_bar(log_alpha_bar: &[f64]) -> Result<Self> {
-        if log_alpha_bar.is_empty() {
-            return Err(Error::NoTrainSteps);
-        }
+        check_train_steps(log_alpha_bar.len())?;
         let mut previous = 0.0;
         for (i, &value) in log_alpha_bar.iter().enumerate() {
             if value.is_nan() {
@@ -210,5 +221,18 @@ impl NoiseSchedule {
     pub fn transition(&self, t: usize, s: usize) -> Transition {
         debug_assert!(s < t, "transition from {t} to {s} does not go down");
         Transition::between(self, t, s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_that_no_memory_holds_is_refused() {
+        for name in [NoiseScheduleName::Linear, NoiseScheduleName::Cosine] {
+            let error = NoiseSchedule::named(name, 99_999_999_999).unwrap_err();
+            assert!(error.to_string().contains("at most 1000000"), "{error}");
+        }
     }
 }

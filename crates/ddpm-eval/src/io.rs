@@ -26,6 +26,28 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Finds out whether [`write_atomic`] could write `path`, and leaves nothing behind.
+///
+/// # Errors
+/// `path` is a folder, or the operating system's error from creating a file beside it.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "is a folder; expected a file",
+        ));
+    }
+    // Only a file that did not exist before may be removed afterwards.
+    let mut probe = temporary_beside(path)?;
+    loop {
+        match File::create_new(&probe) {
+            Ok(_) => return fs::remove_file(&probe),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => probe = temporary_beside(&probe)?,
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 fn write_and_flush(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
@@ -77,6 +99,26 @@ mod tests {
             .map(|e| e.unwrap().file_name())
             .collect();
         assert_eq!(names, ["taken"]);
+    }
+
+    #[test]
+    fn a_check_touches_no_file_and_refuses_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.json");
+        let others = [
+            folder.path().join("out.json.probe"),
+            temporary_beside(&path).unwrap(),
+        ];
+        for other in &others {
+            fs::write(other, b"mine").unwrap();
+        }
+        check_writable(&path).unwrap();
+        for other in &others {
+            assert_eq!(fs::read(other).unwrap(), b"mine");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert!(check_writable(folder.path()).is_err());
+        assert!(check_writable(&folder.path().join("absent/out.json")).is_err());
     }
 
     #[test]

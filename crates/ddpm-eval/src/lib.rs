@@ -82,7 +82,7 @@ pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, PathDecoder, bits_p
 pub use error::{Error, Result};
 pub use forward::Noise;
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
-pub use io::write_atomic;
+pub use io::{check_writable, write_atomic};
 pub use path_variance::PathVariance;
 pub use profile_plan::{ProfileOrigin, ProfilePlan};
 pub use profiling::profile;

@@ -3,7 +3,7 @@
 //! Pickle is a program for a small stack machine, and a general machine would run whatever a file asks for. This
 //! one knows the opcodes that Python 2 and 3 emit for such a dictionary (protocols 2 to 4) and a handful of
 //! names that it builds itself; anything else is an error. Nothing in a file is ever called, reads stay inside the file, and
-//! what is built is bounded by the file's length.
+//! what is built is bounded by a small multiple of the file's length.
 //!
 //! Opcodes: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
 
@@ -98,5 +98,25 @@ pub(crate) fn load(bytes: &[u8]) -> std::result::Result<Value, PickleError> {
             Ok(Some(value)) => return Ok(value),
             Err(problem) => return Err(PickleError { offset, problem }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_copied_over_and_over_exceeds_the_budget() {
+        // One text of 64 KiB in the memo, and a thousand calls that each make a byte string of it.
+        let mut program = b"\x80\x02X".to_vec();
+        program.extend((1u32 << 16).to_le_bytes());
+        program.extend(vec![b'a'; 1 << 16]);
+        program.extend(b"q\x00(");
+        for _ in 0..1000 {
+            program.extend(b"c_codecs\nencode\nh\x00U\x06latin1\x86R");
+        }
+        program.extend(b"t.");
+        let error = load(&program).unwrap_err();
+        assert!(error.problem.contains("four times"), "{error:?}");
     }
 }

@@ -10,6 +10,12 @@ use super::ImageSet;
 use super::image_set::Pixels;
 use crate::error::{Error, Result, shape as show};
 
+/// The longest side of an image: far beyond any diffusion model's, and small enough that a header alone cannot ask
+/// for more memory than there is.
+const MAX_SIDE: u32 = 16_384;
+/// What the decoder may allocate beside the image itself.
+const DECODER_BYTES: usize = 64 << 20;
+
 /// Reads every `*.png` directly in `folder`, sorted by name.
 pub(crate) fn read(folder: &Path) -> Result<ImageSet> {
     let files = files(folder)?;
@@ -21,7 +27,8 @@ pub(crate) fn read(folder: &Path) -> Result<ImageSet> {
     let mut set_shape = None;
     let mut pixels = Vec::new();
     for path in &files {
-        let (shape, planes) = read_png(path)?;
+        let png = Png::open(path)?;
+        let shape = png.shape;
         let expected = *set_shape.get_or_insert(shape);
         if shape != expected {
             let name = first.file_name().unwrap_or_default().to_string_lossy();
@@ -32,7 +39,7 @@ pub(crate) fn read(folder: &Path) -> Result<ImageSet> {
                 show(&shape),
             ));
         }
-        pixels.extend(planes);
+        pixels.extend(png.planes(path)?);
     }
     let shape = set_shape.unwrap_or_default();
     Ok(ImageSet::from_parts(
@@ -63,63 +70,121 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Shape and planes `[C, H, W]` of one file.
-fn read_png(path: &Path) -> Result<([usize; 3], Vec<u8>)> {
-    let file = File::open(path).map_err(|e| Error::read(path, e))?;
-    let malformed = |e: png::DecodingError| match e {
+/// A file whose header is read and whose pixels are not, so that nothing is allocated for an image of a wrong size.
+struct Png {
+    /// `[C, H, W]`.
+    shape: [usize; 3],
+    reader: png::Reader<BufReader<File>>,
+}
+
+impl Png {
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::read(path, e))?;
+        let limits = png::Limits {
+            bytes: DECODER_BYTES,
+        };
+        let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), limits);
+        let header = decoder.read_header_info().map_err(|e| malformed(path, e))?;
+        if header.width.max(header.height) > MAX_SIDE {
+            return Err(Error::field(
+                path,
+                "image size",
+                format!("at most {MAX_SIDE}x{MAX_SIDE}"),
+                format!("{}x{}", header.width, header.height),
+            ));
+        }
+        // Pixels as stored: a palette or 16 bits would have to be converted, and a model was trained on one way of it.
+        decoder.set_transformations(png::Transformations::IDENTITY);
+        let reader = decoder.read_info().map_err(|e| malformed(path, e))?;
+        let (color, depth) = reader.output_color_type();
+        let channels = match (color, depth) {
+            (ColorType::Rgb, BitDepth::Eight) => 3,
+            (ColorType::Grayscale, BitDepth::Eight) => 1,
+            (ColorType::Rgba | ColorType::GrayscaleAlpha, _) => {
+                return Err(Error::field(
+                    path,
+                    "colour type",
+                    "8-bit RGB or grey without transparency; composite the image on a background first",
+                    format!("{color:?} with an alpha channel"),
+                ));
+            }
+            _ => {
+                return Err(Error::field(
+                    path,
+                    "colour type",
+                    "8-bit RGB or grey",
+                    format!("{color:?} of {} bits", depth as u8),
+                ));
+            }
+        };
+        if reader.info().trns.is_some() {
+            return Err(Error::field(
+                path,
+                "colour type",
+                "8-bit RGB or grey without transparency; composite the image on a background first",
+                "a transparent colour (tRNS chunk)",
+            ));
+        }
+        let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+        Ok(Self {
+            shape: [channels, height, width],
+            reader,
+        })
+    }
+
+    /// The pixels, `[C, H, W]`.
+    fn planes(mut self, path: &Path) -> Result<Vec<u8>> {
+        let [channels, height, width] = self.shape;
+        let size = self.reader.output_buffer_size().ok_or_else(|| {
+            Error::field(
+                path,
+                "image size",
+                "one that fits in memory",
+                format!("{width}x{height}"),
+            )
+        })?;
+        let mut interleaved = vec![0; size];
+        self.reader
+            .next_frame(&mut interleaved)
+            .map_err(|e| malformed(path, e))?;
+        Ok((0..channels)
+            .flat_map(|c| interleaved.iter().skip(c).step_by(channels).copied())
+            .collect())
+    }
+}
+
+fn malformed(path: &Path, error: png::DecodingError) -> Error {
+    match error {
         png::DecodingError::IoError(source)
             if source.kind() != std::io::ErrorKind::UnexpectedEof =>
         {
             Error::read(path, source)
         }
         other => Error::field(path, "content", "a readable PNG image", other.to_string()),
-    };
-    let mut decoder = png::Decoder::new(BufReader::new(file));
-    // Pixels as stored: a palette or 16 bits would have to be converted, and a model was trained on one way of it.
-    decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(malformed)?;
-    let (color, depth) = reader.output_color_type();
-    let channels = match (color, depth) {
-        (ColorType::Rgb, BitDepth::Eight) => 3,
-        (ColorType::Grayscale, BitDepth::Eight) => 1,
-        (ColorType::Rgba | ColorType::GrayscaleAlpha, _) => {
-            return Err(Error::field(
-                path,
-                "colour type",
-                "8-bit RGB or grey without transparency; composite the image on a background first",
-                format!("{color:?} with an alpha channel"),
-            ));
-        }
-        _ => {
-            return Err(Error::field(
-                path,
-                "colour type",
-                "8-bit RGB or grey",
-                format!("{color:?} of {} bits", depth as u8),
-            ));
-        }
-    };
-    if reader.info().trns.is_some() {
-        return Err(Error::field(
-            path,
-            "colour type",
-            "8-bit RGB or grey without transparency; composite the image on a background first",
-            "a transparent colour (tRNS chunk)",
-        ));
     }
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let size = reader.output_buffer_size().ok_or_else(|| {
-        Error::field(
-            path,
-            "image size",
-            "one that fits in memory",
-            format!("{width}x{height}"),
-        )
-    })?;
-    let mut interleaved = vec![0; size];
-    reader.next_frame(&mut interleaved).map_err(malformed)?;
-    let planes = (0..channels)
-        .flat_map(|c| interleaved.iter().skip(c).step_by(channels).copied())
-        .collect();
-    Ok(([channels, height, width], planes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header_only(path: &Path, width: u32, height: u32) {
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, width, height);
+        encoder.set_color(ColorType::Grayscale);
+        // Finishing would demand the pixels; dropping the writer ends the file after the header.
+        drop(encoder.write_header().unwrap());
+        std::fs::write(path, out).unwrap();
+    }
+
+    #[test]
+    fn a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated() {
+        let folder = tempfile::tempdir().unwrap();
+        header_only(&folder.path().join("a.png"), MAX_SIDE + 1, 1);
+        let text = read(folder.path()).unwrap_err().to_string();
+        assert!(
+            text.contains("at most 16384x16384; found 16385x1"),
+            "{text}"
+        );
+    }
 }

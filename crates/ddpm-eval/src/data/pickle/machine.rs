@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::objects::{build, reduce};
+use super::objects::{Budget, build, reduce};
 use super::{Global, Step, Value};
 
 /// A file has about ten containers that can hold others; the bound keeps nesting, and so the depth of recursive
@@ -18,6 +18,7 @@ pub(super) struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
     containers: usize,
+    budget: Budget,
 }
 
 impl<'a> Machine<'a> {
@@ -30,6 +31,7 @@ impl<'a> Machine<'a> {
             marks: Vec::new(),
             memo: HashMap::new(),
             containers: 0,
+            budget: Budget::for_file(bytes.len()),
         }
     }
 
@@ -164,7 +166,7 @@ impl<'a> Machine<'a> {
             b'R' => {
                 let arguments = self.pop()?;
                 let function = self.pop()?;
-                let value = reduce(&function, &arguments)?;
+                let value = reduce(&function, &arguments, &mut self.budget)?;
                 if value.is_container() {
                     self.count_container()?;
                 }
@@ -173,7 +175,7 @@ impl<'a> Machine<'a> {
             b'b' => {
                 let state = self.pop()?;
                 let object = self.stack.last().ok_or("an empty stack")?;
-                build(object, &state)?;
+                build(object, &state, &mut self.budget)?;
             }
             other => {
                 return Err(format!(

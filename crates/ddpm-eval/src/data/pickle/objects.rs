@@ -4,8 +4,31 @@ use std::rc::Rc;
 
 use super::{ByteArray, Global, Step, Value};
 
+/// Bytes that calls may still build. A program can name one memoised string in any number of calls, each of which
+/// makes a copy, so the length of the file alone bounds nothing.
+pub(super) struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    /// A file of the layout copies each of its bytes twice: out of a text, and into an array.
+    pub(super) fn for_file(length: usize) -> Self {
+        Self {
+            left: length.saturating_mul(4).saturating_add(1 << 20),
+        }
+    }
+
+    fn charge(&mut self, bytes: usize) -> Step<()> {
+        self.left = self
+            .left
+            .checked_sub(bytes)
+            .ok_or("calls that build more than four times the file's length")?;
+        Ok(())
+    }
+}
+
 /// What calling a known name would return.
-pub(super) fn reduce(function: &Value, arguments: &Value) -> Step<Value> {
+pub(super) fn reduce(function: &Value, arguments: &Value, budget: &mut Budget) -> Step<Value> {
     let (Value::Global(function), Value::Tuple(arguments)) = (function, arguments) else {
         return Err("a call of something that is not a known name".to_owned());
     };
@@ -19,6 +42,7 @@ pub(super) fn reduce(function: &Value, arguments: &Value) -> Step<Value> {
         },
         // How Python 3 writes byte strings in protocol 2: as text, a character per byte.
         (Global::Encode, [Value::Text(text), encoding]) if is_latin1(encoding) => {
+            budget.charge(text.len())?;
             let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
             let bytes = bytes.ok_or("a character beyond Latin-1 in a byte string")?;
             Ok(Value::Bytes(bytes.into()))
@@ -34,7 +58,7 @@ fn is_latin1(encoding: &Value) -> bool {
 
 /// Gives an object its state: the shape and bytes of an array. Element types come with a state that says nothing
 /// about single bytes.
-pub(super) fn build(object: &Value, state: &Value) -> Step<()> {
+pub(super) fn build(object: &Value, state: &Value, budget: &mut Budget) -> Step<()> {
     let array = match object {
         Value::ByteType => return Ok(()),
         Value::Array(array) => array,
@@ -70,6 +94,7 @@ pub(super) fn build(object: &Value, state: &Value) -> Step<()> {
             data.len()
         ));
     }
+    budget.charge(data.len())?;
     let data = match (fortran, &shape[..]) {
         (false, _) | (true, [] | [_]) => data.to_vec(),
         (true, &[rows, columns]) => (0..rows)

@@ -31,8 +31,14 @@ impl Checkpoint {
             path: path.to_path_buf(),
             source,
         };
-        if std::fs::metadata(path).map_err(read)?.is_dir() {
-            return Err(ReadError::NotACheckpoint("a folder".into()).at(path));
+        // A device or a pipe may never end.
+        let kind = std::fs::metadata(path).map_err(read)?;
+        if !kind.is_file() {
+            let found = match kind.is_dir() {
+                true => "a folder",
+                false => "a device or a pipe",
+            };
+            return Err(ReadError::NotACheckpoint(found.into()).at(path));
         }
         let bytes = std::fs::read(path).map_err(read)?;
         Self::from_bytes(path, &bytes)
@@ -82,4 +88,15 @@ fn read(bytes: &[u8]) -> ReadResult<StateDict> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_refused_instead_of_read_for_ever() {
+        let error = Checkpoint::open(Path::new("/dev/zero")).unwrap_err();
+        assert!(error.to_string().contains("a device"), "{error}");
+    }
 }

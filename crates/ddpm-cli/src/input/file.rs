@@ -17,12 +17,7 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::System`] naming `path`.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    let mut probe = path.as_os_str().to_owned();
-    probe.push(".probe");
-    let probe = Path::new(&probe);
-    ddpm_eval::write_atomic(probe, b"")
-        .and_then(|()| std::fs::remove_file(probe))
-        .map_err(|source| Error::write(path, source))
+    ddpm_eval::check_writable(path).map_err(|source| Error::write(path, source))
 }
 
 /// Writes a file at once: a reader sees the old contents or the new ones, never half of them.

@@ -1,14 +1,14 @@
 //! Milliseconds per image of the forward pass.
 //!
 //! ```text
-//! cargo run --release -p ddpm-model --example forward_time -- MODEL [BATCH] [SIZE] [NUM_HEADS] [packed|stock]
+//! cargo run --release -p ddpm-model --example forward_time -- MODEL [BATCH] [SIZE] [NUM_HEADS] [f32|bf16|stock]
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example prints its result")]
 
 use std::time::{Duration, Instant};
 
-use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
+use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet};
 use ndarray::Array4;
 
 /// How long each path is measured.
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut words = std::env::args().skip(1);
     let path = words
         .next()
-        .ok_or("usage: forward_time MODEL [BATCH] [SIZE] [NUM_HEADS] [packed|stock]")?;
+        .ok_or("usage: forward_time MODEL [BATCH] [SIZE] [NUM_HEADS] [f32|bf16|stock]")?;
     let mut number = || words.next().map(|word| word.parse::<usize>()).transpose();
     let (batch, size, num_heads) = (number()?.unwrap_or(8), number()?.unwrap_or(32), number()?);
     let options = ModelOptions {
@@ -27,12 +27,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let checkpoint = Checkpoint::open(path.as_ref())?;
     let only = words.next();
-    for (name, kernels) in [("packed", Kernels::Packed), ("stock", Kernels::Stock)] {
+    for (name, backend) in [
+        ("f32", Backend::Packed(Arithmetic::F32)),
+        ("bf16", Backend::Packed(Arithmetic::Bf16)),
+        ("stock", Backend::Stock),
+    ] {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        let unet = UNet::load_with(&checkpoint, &options, kernels)?;
+        let unet = UNet::load_on(&checkpoint, &options, backend)?;
         measure(&unet, batch, size, name)?;
+    }
+    for time in ddpm_model::operation_times() {
+        println!(
+            "{:10.3} ms {:6} {}",
+            time.total.as_secs_f64() * 1e3,
+            time.calls,
+            time.operation
+        );
     }
     Ok(())
 }

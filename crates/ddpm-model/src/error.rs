@@ -91,6 +91,24 @@ pub enum Error {
         found: &'static str,
     },
 
+    /// The instruction set asked for is not to be had.
+    #[error("environment variable {variable} is {detail}")]
+    Isa {
+        /// Name of the variable.
+        variable: &'static str,
+        /// What it holds and what was expected.
+        detail: String,
+    },
+
+    /// The device asked for is not to be had.
+    #[error("cannot use the device `{name}`: {detail}")]
+    Device {
+        /// Name of the device.
+        name: &'static str,
+        /// Why not.
+        detail: String,
+    },
+
     /// The weights are not those of an improved-diffusion UNet.
     #[error("cannot infer an improved-diffusion UNet from the weights: {detail}")]
     Architecture {

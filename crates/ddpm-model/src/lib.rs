@@ -29,4 +29,5 @@ pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors
 pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
-pub use unet::{Kernels, UNet};
+pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};
+pub use unet::{Backend, UNet};

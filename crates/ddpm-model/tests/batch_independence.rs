@@ -3,7 +3,7 @@
 mod common;
 
 use common::{entries, golden, two_heads};
-use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet};
+use ddpm_model::{Backend, Checkpoint, ModelOptions, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
 
 const IMAGES: usize = 8;
@@ -87,8 +87,8 @@ fn check(unet: &UNet, batch: &Batch) {
 #[test]
 fn outputs_do_not_depend_on_the_batch() {
     let checkpoint = Checkpoint::open(&golden("unet-hybrid-16px.pt")).unwrap();
-    for kernels in [Kernels::Packed, Kernels::Stock] {
-        let unet = UNet::load_with(&checkpoint, &two_heads(), kernels).unwrap();
+    for backend in [Backend::default(), Backend::Stock] {
+        let unet = UNet::load_on(&checkpoint, &two_heads(), backend).unwrap();
         check(&unet, &Batch::new(3, None));
     }
 }
@@ -113,13 +113,14 @@ fn resampling_without_weights_is_inferred() {
         .filter(|(key, ..)| !key.contains(".op.") && !key.contains(".conv."))
         .collect();
     let checkpoint = common::checkpoint(&entries);
-    let outputs = [Kernels::Packed, Kernels::Stock].map(|kernels| {
-        let unet = UNet::load_with(&checkpoint, &two_heads(), kernels).unwrap();
+    let outputs = [Backend::default(), Backend::Stock].map(|backend| {
+        let unet = UNet::load_on(&checkpoint, &two_heads(), backend).unwrap();
         assert!(!unet.config().architecture.conv_resample);
         Batch::new(3, None).run(&unet, 2)
     });
     let worst = (&outputs[0] - &outputs[1])
         .iter()
         .fold(0f32, |worst, d| worst.max(d.abs()));
-    assert!(worst < 1e-5, "{worst:e}");
+    // Rounding of F(4, 3) included.
+    assert!(worst < 5e-5, "{worst:e}");
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{golden, io};
 use ddpm_core::Denoiser;
-use ddpm_model::{Checkpoint, Kernels, ModelOptions, UNet, UNetDenoiser};
+use ddpm_model::{Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 use ndarray::Array4;
 use serde_json::Value;
 
@@ -30,15 +30,15 @@ fn cases() -> Vec<(Value, ModelOptions)> {
 fn check(file: &str, name: &str, options: &ModelOptions) {
     let checkpoint = Checkpoint::open(&golden(file)).unwrap();
     let io = io(name);
-    for kernels in [Kernels::Stock, Kernels::Packed] {
-        let unet = UNet::load_with(&checkpoint, options, kernels).unwrap();
+    for backend in [Backend::Stock, Backend::default()] {
+        let unet = UNet::load_on(&checkpoint, options, backend).unwrap();
         let output = unet
             .forward(io.x.view(), &io.timesteps, io.y.as_deref())
             .unwrap();
         let worst = (&output - &io.output)
             .iter()
             .fold(0f32, |worst, difference| worst.max(difference.abs()));
-        assert!(worst < 1e-5, "{file}, {kernels:?}: {worst:e}");
+        assert!(worst < 1e-5, "{file}, {backend:?}: {worst:e}");
     }
 }
 
@@ -85,8 +85,8 @@ fn the_shipped_checkpoint_runs_alike_on_both_kernels() {
         ((b * 31 + c * 17 + i * 5 + j * 3) as f32).sin()
     });
     let options = ModelOptions::default();
-    let outputs = [Kernels::Stock, Kernels::Packed].map(|kernels| {
-        let unet = UNet::load_with(&checkpoint, &options, kernels).unwrap();
+    let outputs = [Backend::Stock, Backend::default()].map(|backend| {
+        let unet = UNet::load_on(&checkpoint, &options, backend).unwrap();
         assert_eq!(unet.parameters(), 4_751_942);
         let denoiser = UNetDenoiser::new(unet, &options).unwrap();
         assert_eq!(denoiser.train_steps(), 4000);

@@ -1,17 +1,27 @@
-//! Self-attention of every position to every position, one panel of positions at a time.
+//! Self-attention of every position to every position.
 //!
-//! For a panel of queries, the scores of all keys form a matrix with one column per query, which is exactly the panel
-//! that the product with the values needs: scores never leave the cache, and the softmax runs down the columns, so that
-//! it needs no sums across a vector.
+//! For some queries of a head, the scores of all keys are rows in a buffer that stays in cache; the softmax runs along
+//! the rows, and the rows are the left operand of the product with the values.
 
-use pulp::{Arch, Simd, WithSimd};
+use std::sync::Arc;
 
+use pulp::{Simd, WithSimd};
+
+use super::buffer::{Pool, with_scratch};
+use super::element::Rows;
 use super::exp::exp;
-use super::packed_matrix::{PackedView, packed_len};
-use super::product::{RowSink, TileShape, VECTORS, multiply, panel_width, write_row};
-use super::scratch::with_scratch;
+use super::isa::Isa;
+use super::maps::{Maps, Shape};
+use super::panels::Panel;
+use super::product;
+use super::tasks::for_pieces;
+use super::vector::{CHANNEL_MULTIPLE, padded};
+use crate::{Error, Result};
 
-/// Where the rows of queries, keys and values of a head are among the channels of `qkv`.
+/// Queries whose scores are held at once.
+const QUERIES: usize = 48;
+
+/// Where the channels of queries, keys and values of a head are among the channels of `qkv`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadLayout {
     /// Head by head, each with its queries, keys and values.
@@ -20,179 +30,263 @@ pub(crate) enum HeadLayout {
     KindFirst,
 }
 
-/// Attends in every head: `qkv` of shape `[3 channels, positions]`, `out` of shape `[channels, positions]`.
-pub(super) fn attend(
-    qkv: &[f32],
-    positions: usize,
+/// Attends in every head of `qkv`, which has three times the channels of the result.
+///
+/// # Errors
+/// [`Error::Input`] if `qkv` cannot be cut into so many heads.
+pub(crate) fn attend(
+    isa: Isa,
+    pool: &Arc<Pool>,
+    qkv: &Maps,
     heads: usize,
     layout: HeadLayout,
-    out: &mut [f32],
-) {
-    let block = out.len() / heads;
-    if block == 0 {
-        return;
+) -> Result<Maps> {
+    let shape = qkv.shape();
+    if heads == 0 || !shape.channels.is_multiple_of(3 * heads) {
+        return Err(Error::Input(format!(
+            "attention: {} channels of qkv for {heads} heads",
+            shape.channels
+        )));
     }
-    for (head, out) in out.chunks_exact_mut(block).enumerate() {
-        let part = |kind: usize| {
-            let index = match layout {
-                HeadLayout::HeadFirst => 3 * head + kind,
-                HeadLayout::KindFirst => kind * heads + head,
-            };
-            &qkv[index * block..(index + 1) * block]
-        };
-        attend_head(part(0), part(1), part(2), positions, out);
-    }
+    let result = Shape {
+        channels: shape.channels / 3,
+        ..shape
+    };
+    let positions = shape.pixels();
+    let _timer =
+        super::timing::start(|| format!("attention {positions}x{} heads {heads}", result.channels));
+    // Whole images where there are enough of them: keys and values are packed once per task.
+    let threads = rayon::current_num_threads().max(1);
+    let parts = threads.div_ceil(shape.batch.max(1)).min(positions.max(1));
+    let per_task = positions.div_ceil(parts);
+    let tasks = positions.div_ceil(per_task);
+    let width = result.stride();
+    let lengths = (0..shape.batch * tasks)
+        .map(|task| (positions - task % tasks * per_task).min(per_task) * width);
+    let (head_width, panel) = (result.channels / heads, isa.panel_columns());
+    Ok(Maps::new(pool, result, |out| {
+        for_pieces(out, lengths, |task, out| {
+            let lengths = [
+                padded(positions) * head_width,
+                padded(positions) * padded(head_width),
+                QUERIES * padded(positions),
+                QUERIES * panel,
+            ]
+            .map(|len| len.next_multiple_of(CHANNEL_MULTIPLE));
+            let image = positions * shape.stride();
+            with_scratch(lengths.iter().sum(), |scratch| {
+                let (keys, rest) = scratch.split_at_mut(lengths[0]);
+                let (values, rest) = rest.split_at_mut(lengths[1]);
+                let (scores, sums) = rest.split_at_mut(lengths[2]);
+                isa.run(Task {
+                    qkv: &qkv.values()[task / tasks * image..][..image],
+                    stride: shape.stride(),
+                    heads,
+                    head_width,
+                    layout,
+                    positions,
+                    first: task % tasks * per_task,
+                    panel,
+                    keys,
+                    values,
+                    scores,
+                    sums,
+                    out,
+                    out_stride: width,
+                });
+            });
+        });
+    }))
 }
 
-/// One head; every slice is `[channels per head, positions]`.
-fn attend_head(queries: &[f32], keys: &[f32], values: &[f32], positions: usize, out: &mut [f32]) {
-    let channels = out.len() / positions;
-    let width = TileShape::detect().columns;
-    let lengths = [
-        packed_len(positions, channels),
-        packed_len(channels, positions),
-        channels * width,
-        positions * width,
-        width,
-    ];
-    with_scratch(lengths.iter().sum(), |scratch| {
-        let (packed_keys, rest) = scratch.split_at_mut(lengths[0]);
-        let (packed_values, rest) = rest.split_at_mut(lengths[1]);
-        let (panel, rest) = rest.split_at_mut(lengths[2]);
-        let (scores, factors) = rest.split_at_mut(lengths[3]);
-        let head = Head {
-            queries,
-            keys: PackedView::pack_into(packed_keys, positions, channels, |row, column| {
-                keys[column * positions + row]
-            }),
-            values: PackedView::pack_into(packed_values, channels, positions, |row, column| {
-                values[row * positions + column]
-            }),
-            positions,
-            panel,
-            scores,
-            factors,
-            out,
-        };
-        Arch::new().dispatch(head);
-    });
-}
-
-struct Head<'a> {
-    /// `[channels per head, positions]`
-    queries: &'a [f32],
-    /// `positions` x channels per head
-    keys: PackedView<'a>,
-    /// Channels per head x `positions`
-    values: PackedView<'a>,
+struct Task<'a> {
+    /// One image, `[positions, stride]`.
+    qkv: &'a [f32],
+    stride: usize,
+    heads: usize,
+    head_width: usize,
+    layout: HeadLayout,
     positions: usize,
-    /// The queries of one panel.
-    panel: &'a mut [f32],
-    /// One line per key, one column per query of the panel.
+    /// Which position `out` begins with.
+    first: usize,
+    /// Columns of a panel.
+    panel: usize,
+    /// Keys of a head, transposed, in panels over positions.
+    keys: &'a mut [f32],
+    /// Values of a head, in panels over channels.
+    values: &'a mut [f32],
+    /// `[QUERIES, padded positions]`
     scores: &'a mut [f32],
-    /// One per query of the panel.
-    factors: &'a mut [f32],
+    /// One panel of a product.
+    sums: &'a mut [f32],
     out: &'a mut [f32],
+    out_stride: usize,
 }
 
-impl WithSimd for Head<'_> {
+impl WithSimd for Task<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let positions = self.positions;
-        let width = panel_width::<S>();
-        let scale = 1.0 / (self.values.rows() as f32).sqrt();
-        for first in (0..positions).step_by(width) {
-            let len = width.min(positions - first);
-            let rows = self.queries.chunks_exact(positions);
-            for (line, row) in self.panel.chunks_exact_mut(width).zip(rows) {
-                for (slot, &query) in line.iter_mut().zip(&row[first..first + len]) {
-                    *slot = query * scale;
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let queries = self.out.len() / self.out_stride;
+        if self.out_stride != self.heads * self.head_width {
+            self.out.fill(0.0);
+        }
+        for head in 0..self.heads {
+            let part = |kind: usize| match self.layout {
+                HeadLayout::HeadFirst => (3 * head + kind) * self.head_width,
+                HeadLayout::KindFirst => (kind * self.heads + head) * self.head_width,
+            };
+            let (query, key, value) = (part(0), part(1), part(2));
+            self.pack_keys(key);
+            self.pack_values(value);
+            for begin in (0..queries).step_by(QUERIES) {
+                let count = QUERIES.min(queries - begin);
+                self.score(simd, self.first + begin, count, query);
+                let row = padded(self.positions);
+                for scores in self.scores[..count * row].chunks_exact_mut(row) {
+                    softmax(&mut scores[..self.positions]);
+                    scores[self.positions..].fill(0.0);
                 }
-                line[len..].fill(0.0);
+                self.weigh(simd, begin, count, head * self.head_width);
             }
-            let mut lines = Lines {
-                lines: &mut *self.scores,
-            };
-            multiply(simd, self.keys, self.panel, &mut lines);
-            softmax_columns(self.scores, self.factors);
-            let mut sink = Weighted {
-                out: &mut *self.out,
-                factors: self.factors,
-                positions,
-                first,
-                len,
-            };
-            multiply(simd, self.values, self.scores, &mut sink);
         }
     }
 }
 
-/// Replaces scores by their exponentials over the largest of their column; `factors` receives what each column must be
-/// multiplied by to add up to one.
+impl Task<'_> {
+    #[inline(always)]
+    fn pack_keys(&mut self, channel: usize) {
+        let columns = padded(self.positions);
+        for first in (0..columns).step_by(self.panel) {
+            let width = self.panel.min(columns - first);
+            let panel = &mut self.keys[first * self.head_width..][..width * self.head_width];
+            // So many positions that their cache lines stay while all channels are read.
+            for block in (0..width).step_by(CHANNEL_MULTIPLE) {
+                for (c, line) in panel.chunks_exact_mut(width).enumerate() {
+                    let line = &mut line[block..block + CHANNEL_MULTIPLE];
+                    for (i, slot) in line.iter_mut().enumerate() {
+                        let position = first + block + i;
+                        *slot = if position < self.positions {
+                            self.qkv[position * self.stride + channel + c]
+                        } else {
+                            0.0
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pack_values(&mut self, channel: usize) {
+        let (columns, lines) = (padded(self.head_width), padded(self.positions));
+        for first in (0..columns).step_by(self.panel) {
+            let width = self.panel.min(columns - first);
+            let used = width.min(self.head_width.saturating_sub(first));
+            let panel = &mut self.values[first * lines..][..width * lines];
+            for (position, line) in panel.chunks_exact_mut(width).enumerate() {
+                if position < self.positions {
+                    let begin = position * self.stride + channel + first;
+                    line[..used].copy_from_slice(&self.qkv[begin..begin + used]);
+                    line[used..].fill(0.0);
+                } else {
+                    line.fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Scores of all keys for `count` queries from position `first` on.
+    #[inline(always)]
+    fn score<S: Simd>(&mut self, simd: S, first: usize, count: usize, channel: usize) {
+        let scale = 1.0 / (self.head_width as f32).sqrt();
+        let row = padded(self.positions);
+        let rows = Rows {
+            entries: &self.qkv[first * self.stride + channel..],
+            stride: self.stride,
+            count,
+        };
+        for begin in (0..row).step_by(self.panel) {
+            let width = self.panel.min(row - begin);
+            let panel = Panel {
+                entries: &self.keys[begin * self.head_width..][..width * self.head_width],
+                width,
+            };
+            let sums = &mut self.sums[..count * width];
+            product::multiply(simd, rows, panel, sums, false);
+            for (sums, scores) in sums
+                .chunks_exact(width)
+                .zip(self.scores.chunks_exact_mut(row))
+            {
+                for (score, sum) in scores[begin..begin + width].iter_mut().zip(sums) {
+                    *score = sum * scale;
+                }
+            }
+        }
+    }
+
+    /// Means of the values, weighted by the scores, to rows `begin..` of `out`.
+    #[inline(always)]
+    fn weigh<S: Simd>(&mut self, simd: S, begin: usize, count: usize, channel: usize) {
+        let (columns, lines) = (padded(self.head_width), padded(self.positions));
+        let rows = Rows {
+            entries: &*self.scores,
+            stride: lines,
+            count,
+        };
+        for first in (0..columns).step_by(self.panel) {
+            let width = self.panel.min(columns - first);
+            let used = width.min(self.head_width.saturating_sub(first));
+            let panel = Panel {
+                entries: &self.values[first * lines..][..width * lines],
+                width,
+            };
+            let sums = &mut self.sums[..count * width];
+            product::multiply(simd, rows, panel, sums, false);
+            for (i, sums) in sums.chunks_exact(width).enumerate() {
+                let out = (begin + i) * self.out_stride + channel + first;
+                self.out[out..out + used].copy_from_slice(&sums[..used]);
+            }
+        }
+    }
+}
+
+/// Maxima and sums kept side by side; fixed, so that they do not depend on the instruction set.
+const LANES: usize = 16;
+
+/// Replaces scores by their exponentials over the sum of all.
 #[inline(always)]
-fn softmax_columns(scores: &mut [f32], factors: &mut [f32]) {
-    let width = factors.len();
-    factors.fill(f32::NEG_INFINITY);
-    for line in scores.chunks_exact(width) {
-        for (largest, &score) in factors.iter_mut().zip(line) {
-            // Not `f32::max`, which would hide a NaN.
-            *largest = if score > *largest { score } else { *largest };
+fn softmax(scores: &mut [f32]) {
+    // Not `f32::max`, which would hide a NaN.
+    let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
+    let mut largest = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            largest[i] = larger(largest[i], chunk[i]);
         }
     }
-    let largest = factors;
-    for line in scores.chunks_exact_mut(width) {
-        for (score, largest) in line.iter_mut().zip(largest.iter()) {
-            *score = exp(*score - largest);
+    let largest = largest
+        .iter()
+        .chain(rest)
+        .copied()
+        .fold(f32::NEG_INFINITY, larger);
+    let mut sums = [0f32; LANES];
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            chunk[i] = exp(chunk[i] - largest);
+            sums[i] += chunk[i];
         }
     }
-    let sums = largest;
-    sums.fill(0.0);
-    for line in scores.chunks_exact(width) {
-        for (sum, &weight) in sums.iter_mut().zip(line) {
-            *sum += weight;
-        }
+    let mut sum = sums.iter().sum::<f32>();
+    for score in rest {
+        *score = exp(*score - largest);
+        sum += *score;
     }
-    for sum in sums {
-        *sum = 1.0 / *sum;
-    }
-}
-
-/// Rows of a product as the lines of the next one's panel.
-struct Lines<'a> {
-    lines: &'a mut [f32],
-}
-
-impl RowSink for Lines<'_> {
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, simd: S, row: usize, values: [S::f32s; VECTORS]) {
-        let width = panel_width::<S>();
-        write_row(
-            simd,
-            &mut self.lines[row * width..(row + 1) * width],
-            values,
-        );
-    }
-}
-
-/// Some columns of every row of the output, each column times its factor.
-struct Weighted<'a> {
-    out: &'a mut [f32],
-    factors: &'a [f32],
-    positions: usize,
-    first: usize,
-    len: usize,
-}
-
-impl RowSink for Weighted<'_> {
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, simd: S, row: usize, mut values: [S::f32s; VECTORS]) {
-        let (factors, _) = S::as_simd_f32s(self.factors);
-        for (value, &factor) in values.iter_mut().zip(factors) {
-            *value = simd.mul_f32s(*value, factor);
-        }
-        let begin = row * self.positions + self.first;
-        write_row(simd, &mut self.out[begin..begin + self.len], values);
+    let share = 1.0 / sum;
+    for score in scores {
+        *score *= share;
     }
 }

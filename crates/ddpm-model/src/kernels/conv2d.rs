@@ -1,153 +1,190 @@
 //! Convolutions with weights packed once.
 
-use pulp::{Arch, Simd, WithSimd};
+use std::sync::{Arc, OnceLock};
 
-use super::product::{RowSink, TileShape, VECTORS, multiply, panel_width, read_row, write_row};
-use super::scratch::with_scratch;
-use super::{PackedMatrix, Window};
+use half::bf16;
 
-/// A convolution with a square kernel and a bias.
+use super::buffer::Pool;
+use super::epilogue::Epilogue;
+use super::gemm_conv::GemmConv;
+use super::isa::Isa;
+use super::maps::{Maps, Shape};
+use super::vector::padded;
+use super::winograd::{F2, F4, Winograd};
+use super::{Arithmetic, Vectors};
+use crate::{Error, Result};
+
+/// A convolution with a square kernel, zeros around the image and a bias.
 pub(crate) struct PackedConv2d {
-    /// `outputs` x (`inputs` `kernel`^2).
-    weight: PackedMatrix,
+    isa: Isa,
+    arithmetic: Arithmetic,
+    /// `[outputs, inputs, kernel, kernel]`
+    weight: Vec<f32>,
+    /// Padded.
     bias: Vec<f32>,
     inputs: usize,
+    outputs: usize,
     kernel: usize,
     stride: usize,
-    padding: usize,
+    /// The weights as each method reads them, packed when an image first asks for it.
+    packed: Packed,
+}
+
+#[derive(Default)]
+struct Packed {
+    small_tiles: OnceLock<Winograd<f32, F2, 4, 2>>,
+    large_tiles: OnceLock<Winograd<f32, F4, 6, 4>>,
+    small_tiles_bf16: OnceLock<Winograd<bf16, F2, 4, 2>>,
+    patches: OnceLock<GemmConv<f32>>,
+    patches_bf16: OnceLock<GemmConv<bf16>>,
+}
+
+/// A convolution whose weights are packed for one method.
+pub(super) trait Prepared {
+    /// Convolves `x` of `shape` into `out` of the shape `result`.
+    fn forward(
+        &self,
+        x: &[f32],
+        shape: Shape,
+        result: Shape,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    );
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// F(2, 3).
+    SmallTiles,
+    /// F(4, 3).
+    LargeTiles,
+    /// One product over patches.
+    Patches,
 }
 
 impl PackedConv2d {
-    /// `weight` of shape `[outputs, inputs, kernel, kernel]`, `bias` of shape `[outputs]`.
+    /// `weight` of shape `[outputs, inputs, kernel, kernel]`, `bias` of shape `[outputs]`; `kernel / 2` zeros around the
+    /// image.
     pub(crate) fn new(
-        weight: &[f32],
-        bias: Vec<f32>,
-        inputs: usize,
-        kernel: usize,
-        stride: usize,
-        padding: usize,
+        isa: Isa,
+        arithmetic: Arithmetic,
+        weight: Vec<f32>,
+        bias: &[f32],
+        [inputs, kernel, stride]: [usize; 3],
     ) -> Self {
+        let mut padded_bias = bias.to_vec();
+        padded_bias.resize(padded(bias.len()), 0.0);
         Self {
-            weight: PackedMatrix::new(bias.len(), inputs * kernel * kernel, weight),
-            bias,
+            isa,
+            arithmetic,
+            weight,
+            bias: padded_bias,
             inputs,
+            outputs: bias.len(),
             kernel,
             stride,
-            padding,
+            packed: Packed::default(),
         }
     }
 
-    pub(super) fn inputs(&self) -> usize {
-        self.inputs
+    /// Depends on the layer and the size of the image alone: an image's result must not depend on its batch.
+    fn method(&self, shape: Shape) -> Method {
+        if self.kernel != 3 || self.stride != 1 {
+            return Method::Patches;
+        }
+        // F(4, 3) has 2.25 times the weights of F(2, 3) to stream: it pays from a few tiles per image on.
+        let large = shape.height >= 8 && shape.width >= 8;
+        match self.arithmetic {
+            Arithmetic::F32 if large => Method::LargeTiles,
+            Arithmetic::F32 => Method::SmallTiles,
+            // The tile registers are so fast that transforms would cost more than they save.
+            Arithmetic::Bf16 if self.isa.has_tiles() => Method::Patches,
+            Arithmetic::Bf16 => Method::SmallTiles,
+        }
     }
 
-    pub(super) fn outputs(&self) -> usize {
-        self.bias.len()
-    }
-
-    /// `[outputs, height, width]` for an image of `height` x `width`.
-    pub(super) fn output_shape(&self, height: usize, width: usize) -> [usize; 3] {
-        let [height, width] = self.window(height, width).output();
-        [self.bias.len(), height, width]
-    }
-
-    fn window(&self, height: usize, width: usize) -> Window {
-        Window::new(
-            [self.inputs, height, width],
-            self.kernel,
-            self.stride,
-            self.padding,
-        )
-    }
-
-    /// Convolves one image `[inputs, height, width]` into `out` of [`output_shape`](Self::output_shape).
+    /// The convolution of `x`, plus one value per image and channel (`shift`), plus maps of the result's shape
+    /// (`addend`).
     ///
-    /// `shift` is added to the bias; with `accumulate`, the result is added to what `out` holds.
-    pub(super) fn forward(
+    /// # Errors
+    /// [`Error::Input`] where shapes do not fit.
+    pub(crate) fn forward(
         &self,
-        image: &[f32],
-        [height, width]: [usize; 2],
-        shift: Option<&[f32]>,
-        accumulate: bool,
-        out: &mut [f32],
-    ) {
-        let bias: Vec<f32> = match shift {
-            Some(shift) => self.bias.iter().zip(shift).map(|(b, s)| b + s).collect(),
-            None => self.bias.clone(),
+        pool: &Arc<Pool>,
+        x: &Maps,
+        shift: Option<&Vectors>,
+        addend: Option<&Maps>,
+    ) -> Result<Maps> {
+        let shape = x.shape();
+        let result = Shape {
+            height: shape.height.div_ceil(self.stride),
+            width: shape.width.div_ceil(self.stride),
+            channels: self.outputs,
+            ..shape
         };
-        let window = self.window(height, width).flattened();
-        // Outside of the dispatch: vector code must not be reached through a function of the baseline instruction set.
-        with_scratch(window.lines() * TileShape::detect().columns, |panel| {
-            Arch::new().dispatch(Convolution {
-                conv: self,
-                window,
-                image,
-                bias: &bias,
-                accumulate,
-                panel,
-                out,
-            });
-        });
-    }
-}
-
-struct Convolution<'a> {
-    conv: &'a PackedConv2d,
-    window: Window,
-    image: &'a [f32],
-    bias: &'a [f32],
-    accumulate: bool,
-    panel: &'a mut [f32],
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Convolution<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let width = panel_width::<S>();
-        let columns = self.window.columns();
-        for first in (0..columns).step_by(width) {
-            self.window.fill(self.image, first, width, self.panel);
-            let mut sink = OutputPanel {
-                out: &mut *self.out,
-                bias: self.bias,
-                columns,
-                first,
-                len: width.min(columns - first),
-                accumulate: self.accumulate,
+        if shape.channels != self.inputs {
+            return Err(Error::Input(format!(
+                "conv2d: {} channels, expected {}",
+                shape.channels, self.inputs
+            )));
+        }
+        if let Some(addend) = addend.map(Maps::shape)
+            && addend != result
+        {
+            return Err(Error::Input(format!(
+                "conv2d: the addend is {addend:?}, expected {result:?}"
+            )));
+        }
+        let shift = shift
+            .map(|shift| shift.padded(shape.batch, self.outputs))
+            .transpose()?;
+        let epilogue = Epilogue {
+            bias: &self.bias,
+            shift: shift.as_deref(),
+            addend: addend.map(Maps::values),
+        };
+        let method = self.method(shape);
+        // Packing is not part of the operation's time.
+        let prepared = self.prepared(method);
+        let _timer = super::timing::start(|| {
+            let method = match method {
+                Method::SmallTiles => "F(2,3)",
+                Method::LargeTiles => "F(4,3)",
+                Method::Patches => "product",
             };
-            multiply(simd, self.conv.weight.view(), self.panel, &mut sink);
-        }
+            let k = self.kernel;
+            format!(
+                "conv {k}x{k} {}->{} {}x{} {method}",
+                self.inputs, self.outputs, result.height, result.width
+            )
+        });
+        Ok(Maps::new(pool, result, |out| {
+            prepared.forward(x.values(), shape, result, epilogue, out);
+        }))
     }
-}
 
-/// Some columns of every row of the output.
-struct OutputPanel<'a> {
-    out: &'a mut [f32],
-    bias: &'a [f32],
-    columns: usize,
-    first: usize,
-    len: usize,
-    accumulate: bool,
-}
-
-impl RowSink for OutputPanel<'_> {
-    #[inline(always)]
-    fn store<S: Simd>(&mut self, simd: S, row: usize, mut values: [S::f32s; VECTORS]) {
-        let begin = row * self.columns + self.first;
-        let out = &mut self.out[begin..begin + self.len];
-        let bias = simd.splat_f32s(self.bias[row]);
-        for value in &mut values {
-            *value = simd.add_f32s(*value, bias);
+    /// The weights packed for `method`.
+    fn prepared(&self, method: Method) -> &dyn Prepared {
+        let (isa, weight, inputs, outputs) = (self.isa, &self.weight, self.inputs, self.outputs);
+        let packed = &self.packed;
+        let sizes = [inputs, outputs, self.kernel, self.stride];
+        match (method, self.arithmetic) {
+            (Method::LargeTiles, _) => packed
+                .large_tiles
+                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
+            (Method::SmallTiles, Arithmetic::F32) => packed
+                .small_tiles
+                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
+            (Method::SmallTiles, Arithmetic::Bf16) => packed
+                .small_tiles_bf16
+                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
+            (Method::Patches, Arithmetic::F32) => packed
+                .patches
+                .get_or_init(|| GemmConv::new(isa, weight, sizes)),
+            (Method::Patches, Arithmetic::Bf16) => packed
+                .patches_bf16
+                .get_or_init(|| GemmConv::new(isa, weight, sizes)),
         }
-        if self.accumulate {
-            let before = read_row(simd, out);
-            for (value, before) in values.iter_mut().zip(before) {
-                *value = simd.add_f32s(*value, before);
-            }
-        }
-        write_row(simd, out, values);
     }
 }

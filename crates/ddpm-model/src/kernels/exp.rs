@@ -29,7 +29,7 @@ pub(super) fn exp(x: f32) -> f32 {
 
 /// x / (1 + e^-x).
 #[inline(always)]
-pub(super) fn silu(x: f32) -> f32 {
+pub(crate) fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }
 

@@ -1,36 +1,62 @@
-//! CPU kernels behind candle's custom operations, in safe Rust.
+//! The network's operations on the CPU.
 //!
-//! Stock candle flattens and packs a convolution's weights on every call, runs group normalisation as nine passes and
-//! SiLU as a scalar loop. Here weights are packed once when the network is loaded ([`PackedMatrix`]), patches of the
-//! image are copied panel by panel into a buffer that stays in cache ([`Window`]), and one register-tiled product
-//! ([`product`]) serves convolutions and attention; normalisation, modulation and SiLU are one operation. `pulp` picks
-//! the instruction set when the program runs.
+//! Activations are [`Maps`]: a batch with channels last, so that every kernel reads and writes whole vectors of
+//! channels, in memory that comes from a [`Pool`](buffer::Pool) and goes back to it. 3x3 convolutions run by Winograd's
+//! minimal filtering ([`winograd`]), everything else that multiplies runs as products of rows with packed panels
+//! ([`panels`], [`product`]); bias, timestep and shortcut are added on the way out ([`epilogue`]). Normalisation,
+//! modulation and SiLU are one operation ([`group_norm`]).
 //!
-//! Every kernel works on one image in one thread, so that its result depends on nothing else. Products use fused
-//! multiply-adds and vectors of the instruction set's width: their last bits may differ between instruction sets.
+//! An operation is cut into tasks that write consecutive pieces of its result ([`tasks`]). How it is cut depends on the
+//! batch and the threads; what is computed does not: each number of the result is one fixed chain of operations on its
+//! own image.
 //!
-//! `ops` wraps kernels as candle operations; tests hold each against the plain candle version.
+//! [`Isa`] picks the instruction set when the program runs. All `unsafe` code of the workspace is in this module, for
+//! three reasons: unchecked reads in the innermost loops, and the two instruction families that Rust reaches through
+//! intrinsics or assembly only (AVX-512 BF16 and AMX).
 
+mod amx;
 mod attention;
+mod buffer;
 mod conv2d;
+mod element;
+mod epilogue;
 mod exp;
+mod gemm_conv;
 mod group_norm;
+mod isa;
 mod linear;
-mod ops;
-mod packed_matrix;
+mod maps;
+mod panels;
 mod product;
-mod scratch;
-mod upsample;
-mod window;
+mod product_bf16;
+mod resample;
+mod tasks;
+mod timing;
+mod vector;
+mod vectors;
+mod winograd;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attention::HeadLayout;
+pub(crate) use attention::{HeadLayout, attend};
+pub(crate) use buffer::Pool;
 pub(crate) use conv2d::PackedConv2d;
+pub(crate) use exp::silu;
 pub(crate) use group_norm::PackedGroupNorm;
+pub use isa::Isa;
 pub(crate) use linear::PackedLinear;
-pub(crate) use ops::{attend, upsample};
+pub(crate) use maps::{Maps, Shape};
+pub(crate) use resample::{join, pool_means, upsample};
+pub use timing::{OperationTime, TIMING_VARIABLE, operation_times};
+pub(crate) use vectors::Vectors;
 
-use packed_matrix::PackedMatrix;
-use window::Window;
+/// What products multiply; sums are f32 in both cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// 24-bit significands.
+    #[default]
+    F32,
+    /// 8-bit significands, twice the speed and more where the processor has instructions for them.
+    Bf16,
+}

@@ -1,14 +1,20 @@
-//! Every kernel against the plain candle version, over odd shapes.
+//! Every kernel against the plain candle version, over odd shapes, on every instruction set of this processor.
 
-use candle_core::{D, Device, Tensor};
+use std::sync::Arc;
+
+use candle_core::{D, DType, Device, Tensor};
 use proptest::prelude::*;
 
-use super::{HeadLayout, PackedConv2d, PackedGroupNorm, PackedLinear, attend, upsample};
+use super::{
+    Arithmetic, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear, Pool, Shape,
+    Vectors, attend, join, pool_means, upsample,
+};
 
 /// Reproducible values around zero, with mean `offset`.
 fn values(len: usize, seed: usize, offset: f32) -> Vec<f32> {
     (0..len)
-        .map(|i| ((i * 7919 + seed * 104_729 + 1) as f32 * 0.618_034).fract() * 2.0 - 1.0 + offset)
+        .map(|i| ((i * 7919 + seed * 104_729 + 1) as f64 * 0.618_033_988_749_895).fract() as f32)
+        .map(|unit| unit * 2.0 - 1.0 + offset)
         .collect()
 }
 
@@ -16,11 +22,14 @@ fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
     Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
 }
 
+fn numbers(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
 /// Largest difference relative to the largest expected value.
-fn difference(found: &Tensor, expected: &Tensor) -> f32 {
-    assert_eq!(found.dims(), expected.dims());
-    let numbers = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (found, expected) = (numbers(found), numbers(expected));
+fn difference(found: &[f32], expected: &Tensor) -> f32 {
+    let expected = numbers(expected);
+    assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
     found
         .iter()
@@ -29,55 +38,141 @@ fn difference(found: &Tensor, expected: &Tensor) -> f32 {
         / scale
 }
 
+fn shape([batch, channels, height, width]: [usize; 4]) -> Shape {
+    Shape {
+        batch,
+        height,
+        width,
+        channels,
+    }
+}
+
+fn pool() -> Arc<Pool> {
+    Arc::default()
+}
+
+fn maps(pool: &Arc<Pool>, values: &[f32], sizes: [usize; 4]) -> Maps {
+    Maps::from_planes(pool, shape(sizes), values)
+}
+
+/// Every instruction set that this processor has.
+fn isas() -> Vec<Isa> {
+    let isas: Vec<Isa> = Isa::NAMES
+        .iter()
+        .filter_map(|name| Isa::named(name).ok())
+        .collect();
+    assert_eq!(isas[0].name(), "generic");
+    isas
+}
+
+/// A pool whose buffers hold NaN: what a kernel does not write would be seen.
+fn dirty_pool(len: usize) -> Arc<Pool> {
+    let pool = pool();
+    drop([pool.take(len), pool.take(len)].map(|mut buffer| {
+        buffer.as_mut_slice().fill(f32::NAN);
+        buffer
+    }));
+    pool
+}
+
+/// Batch, inputs, outputs, height, width, kernel, stride.
+type ConvCase = [usize; 7];
+
+fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolerance: f32) {
+    let [batch, inputs, outputs, height, width, kernel, stride] = case;
+    let sizes = [batch, inputs, height, width];
+    let planes = values(sizes.iter().product(), seed, 0.0);
+    let weight = values(outputs * inputs * kernel * kernel, seed + 1, 0.0);
+    let bias = values(outputs, seed + 2, 0.0);
+    let expected = tensor(&planes, &sizes)
+        .conv2d(
+            &tensor(&weight, &[outputs, inputs, kernel, kernel]),
+            kernel / 2,
+            stride,
+            1,
+            1,
+        )
+        .unwrap()
+        .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1]))
+        .unwrap();
+    let result: [usize; 4] = expected.dims().try_into().unwrap();
+    let shift = values(batch * outputs, seed + 3, 0.0);
+    let addend = values(expected.elem_count(), seed + 4, 0.0);
+    let shifted = expected
+        .broadcast_add(&tensor(&shift, &[batch, outputs, 1, 1]))
+        .unwrap();
+    let both = (&shifted + tensor(&addend, &result)).unwrap();
+    for isa in isas() {
+        let sizes_of = [inputs, kernel, stride];
+        let conv = PackedConv2d::new(isa, arithmetic, weight.clone(), &bias, sizes_of);
+        let pool = dirty_pool(both.elem_count());
+        let x = maps(&pool, &planes, sizes);
+        let addend = maps(&pool, &addend, result);
+        let shift = Vectors::new(outputs, shift.clone());
+        let runs = [
+            (None, None, &expected),
+            (Some(&shift), None, &shifted),
+            (Some(&shift), Some(&addend), &both),
+        ];
+        for (shift, addend, expected) in runs {
+            let found = conv.forward(&pool, &x, shift, addend).unwrap();
+            assert_eq!(found.shape(), shape(result));
+            let difference = difference(&found.to_planes(), expected);
+            assert!(difference < tolerance, "{}: {difference:e}", isa.name());
+            let stride = found.shape().stride();
+            for pixel in found.values().chunks_exact(stride) {
+                assert!(pixel[outputs..].iter().all(|&x| x == 0.0), "padding");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn convolution(
-        inputs in 1usize..10, outputs in 1usize..30, height in 1usize..12, width in 1usize..36,
+        batch in 1usize..4, inputs in 1usize..40, outputs in 1usize..90,
+        height in 1usize..14, width in 1usize..36,
         kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, seed in 0usize..1000,
     ) {
-        let padding = kernel / 2;
-        let x = tensor(&values(inputs * height * width, seed, 0.0), &[1, inputs, height, width]);
-        let weight = values(outputs * inputs * kernel * kernel, seed + 1, 0.0);
-        let bias = values(outputs, seed + 2, 0.0);
-        let packed = PackedConv2d::new(&weight, bias.clone(), inputs, kernel, stride, padding);
-        let expected = x
-            .conv2d(&tensor(&weight, &[outputs, inputs, kernel, kernel]), padding, stride, 1, 1)
-            .unwrap()
-            .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1]))
-            .unwrap();
-        let found = packed.apply(&x, None).unwrap();
-        prop_assert!(difference(&found, &expected) < 1e-5);
+        let case = [batch, inputs, outputs, height, width, kernel, stride];
+        check_convolution(case, Arithmetic::F32, seed, 1e-5);
+    }
 
-        let shift = tensor(&values(outputs, seed + 3, 0.0), &[1, outputs]);
-        let shifted = expected.broadcast_add(&shift.reshape((1, outputs, 1, 1)).unwrap()).unwrap();
-        let found = packed.apply(&x, Some(&shift)).unwrap();
-        prop_assert!(difference(&found, &shifted) < 1e-5);
-
-        let addend = values(expected.elem_count(), seed + 4, 0.0);
-        let addend = tensor(&addend, expected.dims());
-        let found = packed.apply_onto(&x, &addend).unwrap();
-        prop_assert!(difference(&found, &(expected + addend).unwrap()) < 1e-5);
+    /// Against f32: rounding operands to 8 bits changes a sum by a few thousandths of its largest.
+    #[test]
+    fn convolution_in_bf16(
+        batch in 1usize..4, inputs in 1usize..40, outputs in 1usize..90,
+        height in 1usize..14, width in 1usize..36,
+        kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, seed in 0usize..1000,
+    ) {
+        let case = [batch, inputs, outputs, height, width, kernel, stride];
+        check_convolution(case, Arithmetic::Bf16, seed, 3e-2);
     }
 
     #[test]
     fn group_normalisation(
-        groups in 1usize..6, per_group in 1usize..5, height in 1usize..9, width in 1usize..9,
+        batch in 1usize..4, groups in 1usize..6, per_group in 1usize..5,
+        height in 1usize..20, width in 1usize..9,
         offset in -3f32..3.0, silu in any::<bool>(), modulated in any::<bool>(), seed in 0usize..1000,
     ) {
         let channels = groups * per_group;
-        let x = values(channels * height * width, seed, offset);
-        let x = tensor(&x, &[1, channels, height, width]);
+        let sizes = [batch, channels, height, width];
+        let planes = values(sizes.iter().product(), seed, offset);
+        // In f64: candle's sums in f32 are less exact than the kernel's.
+        let wide = |values: &[f32], shape: &[usize]| tensor(values, shape).to_dtype(DType::F64).unwrap();
+        let x = wide(&planes, &sizes);
         let (weight, bias) = (values(channels, seed + 1, 1.0), values(channels, seed + 2, 0.0));
         let norm = candle_nn::GroupNorm::new(
-            tensor(&weight, &[channels]), tensor(&bias, &[channels]), channels, groups, 1e-5,
+            wide(&weight, &[channels]), wide(&bias, &[channels]), channels, groups, 1e-5,
         ).unwrap();
         let mut expected = x.apply(&norm).unwrap();
-        let scale_shift = tensor(&values(2 * channels, seed + 3, 0.0), &[1, 2 * channels]);
+        let scale_shift = values(batch * 2 * channels, seed + 3, 0.0);
         if modulated {
+            let rows = wide(&scale_shift, &[batch, 2 * channels]);
             let half = |start| {
-                scale_shift.narrow(1, start, channels).unwrap().reshape((1, channels, 1, 1)).unwrap()
+                rows.narrow(1, start, channels).unwrap().reshape((batch, channels, 1, 1)).unwrap()
             };
             expected = expected.broadcast_mul(&(half(0) + 1.0).unwrap()).unwrap();
             expected = expected.broadcast_add(&half(channels)).unwrap();
@@ -85,111 +180,132 @@ proptest! {
         if silu {
             expected = expected.silu().unwrap();
         }
-        let packed = PackedGroupNorm::new(weight, bias, groups, 1e-5);
-        let found = packed.apply(&x, modulated.then_some(&scale_shift), silu).unwrap();
-        // A group of one value has no variance: both versions amplify its rounding by up to 1 / sqrt(1e-5).
-        let tolerance = if per_group * height * width == 1 { 1e-3 } else { 2e-5 };
-        prop_assert!(difference(&found, &expected) < tolerance);
+        let expected = expected.to_dtype(DType::F32).unwrap();
+        // A group of one value has no variance: the kernel amplifies its rounding by up to 1 / sqrt(1e-5).
+        let tolerance = if per_group * height * width == 1 { 1e-3 } else { 1e-5 };
+        for isa in isas() {
+            let packed = PackedGroupNorm::new(isa, weight.clone(), bias.clone(), groups, 1e-5);
+            let pool = dirty_pool(planes.len());
+            let x = maps(&pool, &planes, sizes);
+            let scale_shift = Vectors::new(2 * channels, scale_shift.clone());
+            let found = packed.forward(&pool, &x, modulated.then_some(&scale_shift), silu).unwrap();
+            let difference = difference(&found.to_planes(), &expected);
+            prop_assert!(difference < tolerance, "{}: {difference:e}", isa.name());
+        }
     }
 
     #[test]
     fn attention(
-        heads in 1usize..5, channels in 1usize..20, height in 1usize..9, width in 1usize..9,
+        batch in 1usize..3, heads in 1usize..5, channels in 1usize..20,
+        height in 1usize..12, width in 1usize..9,
         kind_first in any::<bool>(), gain in 0.1f32..20.0, seed in 0usize..1000,
     ) {
         let positions = height * width;
-        let qkv: Vec<f32> = values(3 * heads * channels * positions, seed, 0.0)
+        let sizes = [batch, 3 * heads * channels, height, width];
+        let planes: Vec<f32> = values(sizes.iter().product(), seed, 0.0)
             .into_iter().map(|v| v * gain).collect();
-        let qkv = tensor(&qkv, &[1, 3 * heads * channels, height, width]);
+        let qkv = tensor(&planes, &[batch, 3 * heads, channels, positions]);
         let part = |kind: usize| {
-            let block = |index: usize| {
-                qkv.reshape((3 * heads, channels, positions)).unwrap().get(index).unwrap()
-            };
             let blocks: Vec<Tensor> = (0..heads)
-                .map(|head| block(if kind_first { kind * heads + head } else { 3 * head + kind }))
+                .map(|head| if kind_first { kind * heads + head } else { 3 * head + kind })
+                .map(|index| qkv.narrow(1, index, 1).unwrap())
                 .collect();
-            Tensor::stack(&blocks, 0).unwrap()
+            Tensor::cat(&blocks, 1).unwrap().contiguous().unwrap()
         };
         let (q, k, v) = (part(0), part(1), part(2));
-        let scores = q.transpose(1, 2).unwrap().contiguous().unwrap().matmul(&k).unwrap();
+        let scores = q.transpose(2, 3).unwrap().contiguous().unwrap().matmul(&k).unwrap();
         let scores = (scores / (channels as f64).sqrt()).unwrap();
         let weights = candle_nn::ops::softmax(&scores, D::Minus1).unwrap();
-        let expected = v.matmul(&weights.transpose(1, 2).unwrap().contiguous().unwrap()).unwrap()
-            .reshape((1, heads * channels, height, width)).unwrap();
+        let expected = v.matmul(&weights.transpose(2, 3).unwrap().contiguous().unwrap()).unwrap();
         let layout = if kind_first { HeadLayout::KindFirst } else { HeadLayout::HeadFirst };
-        let found = attend(&qkv, heads, layout).unwrap();
-        prop_assert!(difference(&found, &expected) < 1e-4);
+        for isa in isas() {
+            let pool = dirty_pool(planes.len());
+            let found = attend(isa, &pool, &maps(&pool, &planes, sizes), heads, layout).unwrap();
+            prop_assert!(difference(&found.to_planes(), &expected) < 1e-4);
+        }
     }
 
     #[test]
-    fn dense_layers(inputs in 1usize..40, outputs in 1usize..40, seed in 0usize..1000) {
-        let x = tensor(&values(inputs, seed, 0.0), &[1, inputs]);
+    fn dense_layers(
+        batch in 1usize..5, inputs in 1usize..40, outputs in 1usize..40, seed in 0usize..1000,
+    ) {
+        let x = values(batch * inputs, seed, 0.0);
         let (weight, bias) = (values(inputs * outputs, seed + 1, 0.0), values(outputs, seed + 2, 0.0));
-        let expected = x
+        let expected = tensor(&x, &[batch, inputs])
             .matmul(&tensor(&weight, &[outputs, inputs]).t().unwrap())
             .unwrap()
             .broadcast_add(&tensor(&bias, &[outputs]))
             .unwrap();
-        let found = PackedLinear::new(&weight, bias, inputs).apply(&x).unwrap();
-        prop_assert!(difference(&found, &expected) < 1e-5);
+        for isa in isas() {
+            let linear = PackedLinear::new(isa, &weight, bias.clone(), inputs);
+            let found = linear.forward(&Vectors::new(inputs, x.clone())).unwrap();
+            prop_assert!(difference(found.values(), &expected) < 1e-5);
+        }
     }
 
     #[test]
-    fn upsampling(channels in 1usize..5, height in 1usize..9, width in 1usize..9) {
-        let x = tensor(&values(channels * height * width, 0, 0.0), &[1, channels, height, width]);
+    fn changes_of_resolution_and_joins(
+        batch in 1usize..4, channels in 1usize..40, others in 1usize..40,
+        height in 1usize..9, width in 1usize..9,
+    ) {
+        let sizes = [batch, channels, height, width];
+        let planes = values(sizes.iter().product(), 0, 0.0);
+        let x = tensor(&planes, &sizes);
+        let pool = dirty_pool(8 * planes.len());
+        let packed = maps(&pool, &planes, sizes);
         let expected = x.upsample_nearest2d(2 * height, 2 * width).unwrap();
-        prop_assert_eq!(difference(&upsample(&x).unwrap(), &expected), 0.0);
+        let doubled = upsample(&pool, &packed);
+        prop_assert_eq!(difference(&doubled.to_planes(), &expected), 0.0);
+        let expected = expected.avg_pool2d(2).unwrap();
+        prop_assert_eq!(difference(&pool_means(&pool, &doubled).to_planes(), &expected), 0.0);
+
+        let sizes = [batch, others, height, width];
+        let planes = values(sizes.iter().product(), 1, 0.0);
+        let expected = Tensor::cat(&[&x, &tensor(&planes, &sizes)], 1).unwrap();
+        let joined = join(&pool, &packed, &maps(&pool, &planes, sizes)).unwrap();
+        prop_assert_eq!(difference(&joined.to_planes(), &expected), 0.0);
     }
 }
 
 #[test]
 fn inputs_that_do_not_fit_are_refused() {
-    let conv = PackedConv2d::new(&[0.0; 18], vec![0.0], 2, 3, 1, 1);
-    let x = |shape: &[usize]| tensor(&values(shape.iter().product(), 0, 0.0), shape);
-    assert!(conv.apply(&x(&[1, 3, 4, 4]), None).is_err());
-    assert!(conv.apply(&x(&[2, 2, 4, 4]), None).is_err());
+    let isa = isas()[0];
+    let pool = pool();
+    let x = |sizes: [usize; 4]| maps(&pool, &values(sizes.iter().product(), 0, 0.0), sizes);
+    let conv = PackedConv2d::new(isa, Arithmetic::F32, vec![0.0; 18], &[0.0], [2, 3, 1]);
+    let four = x([1, 2, 4, 4]);
+    assert!(conv.forward(&pool, &x([1, 3, 4, 4]), None, None).is_err());
+    let shift = Vectors::new(2, vec![0.0; 2]);
+    assert!(conv.forward(&pool, &four, Some(&shift), None).is_err());
+    let addend = x([1, 1, 4, 5]);
+    assert!(conv.forward(&pool, &four, None, Some(&addend)).is_err());
+    let norm = PackedGroupNorm::new(isa, vec![1.0; 4], vec![0.0; 4], 2, 1e-5);
+    assert!(norm.forward(&pool, &x([1, 3, 4, 4]), None, true).is_err());
+    let rows = Vectors::new(4, vec![0.0; 4]);
     assert!(
-        conv.apply(&x(&[1, 2, 4, 6]).transpose(2, 3).unwrap(), None)
+        norm.forward(&pool, &x([1, 4, 4, 4]), Some(&rows), true)
             .is_err()
     );
-    assert!(conv.apply(&x(&[1, 2, 4, 4]), Some(&x(&[1, 2]))).is_err());
-    assert!(
-        conv.apply_onto(&x(&[1, 2, 4, 4]), &x(&[1, 1, 4, 5]))
-            .is_err()
-    );
-    let norm = PackedGroupNorm::new(vec![1.0; 4], vec![0.0; 4], 2, 1e-5);
-    assert!(norm.apply(&x(&[1, 3, 4, 4]), None, true).is_err());
-    assert!(
-        norm.apply(&x(&[1, 4, 4, 4]), Some(&x(&[1, 4])), true)
-            .is_err()
-    );
-    assert!(attend(&x(&[1, 9, 2, 2]), 2, HeadLayout::HeadFirst).is_err());
-    let linear = PackedLinear::new(&[0.0; 6], vec![0.0; 2], 3);
-    assert!(linear.apply(&x(&[1, 2])).is_err());
+    assert!(attend(isa, &pool, &x([1, 9, 2, 2]), 2, HeadLayout::HeadFirst).is_err());
+    assert!(join(&pool, &four, &x([1, 2, 4, 5])).is_err());
+    let linear = PackedLinear::new(isa, &[0.0; 6], vec![0.0; 2], 3);
+    assert!(linear.forward(&Vectors::new(2, vec![0.0; 2])).is_err());
+    assert!(Isa::named("sse9").unwrap_err().contains("generic, avx2"));
 }
 
-/// Widths at, just below and just above the width of a panel and the rows of a tile.
+/// Sizes at, just below and just above those of tiles, tasks, panels and parts of a patch.
 #[test]
-fn convolution_at_the_edges_of_tiles() {
-    for (inputs, outputs, height, width) in
-        [(3, 13, 4, 8), (64, 26, 1, 33), (2, 27, 5, 7), (5, 65, 8, 8)]
-    {
-        let x = tensor(
-            &values(inputs * height * width, 1, 0.0),
-            &[1, inputs, height, width],
-        );
-        let (weight, bias) = (
-            values(outputs * inputs * 9, 2, 0.0),
-            values(outputs, 3, 0.0),
-        );
-        let expected = x
-            .conv2d(&tensor(&weight, &[outputs, inputs, 3, 3]), 1, 1, 1, 1)
-            .unwrap()
-            .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1]))
-            .unwrap();
-        let found = PackedConv2d::new(&weight, bias, inputs, 3, 1, 1)
-            .apply(&x, None)
-            .unwrap();
-        assert!(difference(&found, &expected) < 1e-5);
+fn convolution_at_the_edges_of_blocks() {
+    for case in [
+        [1, 3, 13, 4, 8, 3, 1],
+        [2, 64, 65, 8, 8, 3, 1],
+        [1, 17, 64, 9, 33, 3, 1],
+        [3, 16, 16, 12, 48, 3, 1],
+        [1, 64, 48, 9, 9, 3, 2],
+        [2, 57, 33, 5, 7, 3, 2],
+        [1, 16, 80, 7, 7, 1, 1],
+    ] {
+        check_convolution(case, Arithmetic::F32, 1, 1e-5);
+        check_convolution(case, Arithmetic::Bf16, 1, 3e-2);
     }
 }

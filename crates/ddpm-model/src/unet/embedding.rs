@@ -1,23 +1,26 @@
 //! Timestep and class embeddings.
 
-use candle_core::{Device, Tensor};
-
-use super::layers::Linear;
+use super::engine::Engine;
+use super::layers;
 use super::weights::Weights;
 use crate::Result;
 use crate::config::Architecture;
 
 /// From a timestep (and a class) to the vector that every residual block sees.
-pub(super) struct Embedding {
+pub(super) struct Embedding<E: Engine> {
     model_channels: usize,
-    first: Linear,
-    second: Linear,
+    first: E::Linear,
+    second: E::Linear,
     /// One row per class.
-    classes: Option<Tensor>,
+    classes: Option<Vec<f32>>,
 }
 
-impl Embedding {
-    pub(super) fn load(weights: &Weights<'_>, architecture: &Architecture) -> Result<Self> {
+impl<E: Engine> Embedding<E> {
+    pub(super) fn load(
+        engine: &E,
+        weights: &Weights<'_>,
+        architecture: &Architecture,
+    ) -> Result<Self> {
         let (inner, outer) = (
             architecture.model_channels,
             architecture.embedding_channels(),
@@ -25,34 +28,38 @@ impl Embedding {
         let scope = weights.scope("time_embed");
         let classes = architecture
             .num_classes
-            .map(|classes| {
-                let rows = weights
-                    .scope("label_emb")
-                    .take("weight", &[classes, outer])?;
-                Ok::<_, crate::Error>(Tensor::from_vec(rows, (classes, outer), &Device::Cpu)?)
-            })
-            .transpose()?;
+            .map(|classes| weights.scope("label_emb").take("weight", &[classes, outer]));
         Ok(Self {
             model_channels: inner,
-            first: Linear::load(&scope.scope("0"), inner, outer)?,
-            second: Linear::load(&scope.scope("2"), outer, outer)?,
-            classes,
+            first: layers::linear(engine, &scope.scope("0"), inner, outer)?,
+            second: layers::linear(engine, &scope.scope("2"), outer, outer)?,
+            classes: classes.transpose()?,
         })
     }
 
-    /// `SiLU(embedding)` of shape `[1, 4 model_channels]`: every user of the embedding applies SiLU first.
-    pub(super) fn forward(&self, time: f32, class: Option<usize>) -> Result<Tensor> {
-        let sinusoids = Tensor::from_vec(
-            sinusoids(time, self.model_channels),
-            (1, self.model_channels),
-            &Device::Cpu,
-        )?;
-        let hidden = self.first.forward(&sinusoids)?.silu()?;
-        let mut embedding = self.second.forward(&hidden)?;
-        if let (Some(classes), Some(class)) = (&self.classes, class) {
-            embedding = (embedding + classes.narrow(0, class, 1)?)?;
+    /// `SiLU(embedding)` of `4 model_channels` entries for every image: every user of the embedding applies SiLU first.
+    pub(super) fn forward(
+        &self,
+        engine: &E,
+        time: &[f32],
+        labels: Option<&[usize]>,
+    ) -> Result<E::Vectors> {
+        let rows = time
+            .iter()
+            .flat_map(|&time| sinusoids(time, self.model_channels));
+        let x = engine.load_vectors(rows.collect(), self.model_channels)?;
+        let hidden = engine.dense(&self.first, &x, true)?;
+        match (&self.classes, labels) {
+            (Some(classes), Some(labels)) => {
+                let outer = 4 * self.model_channels;
+                let rows = labels
+                    .iter()
+                    .flat_map(|&label| &classes[label * outer..(label + 1) * outer]);
+                let rows = engine.load_vectors(rows.copied().collect(), outer)?;
+                engine.add_silu(&engine.dense(&self.second, &hidden, false)?, &rows)
+            }
+            _ => engine.dense(&self.second, &hidden, true),
         }
-        Ok(embedding.silu()?)
     }
 }
 

@@ -2,17 +2,23 @@
 //!
 //! An image goes down through `input_blocks`, through `middle_block` and up through `output_blocks`, each of which also
 //! gets the output of its counterpart on the way down. The timestep reaches every residual block as an embedding.
-//! Images are computed one by one ([`network`]), in parallel over the batch ([`model`]): that is what makes an image's
-//! output independent of its batch.
+//!
+//! The layers are written once ([`network`]) over an [`engine`], which computes them: this crate's kernels on the
+//! processor ([`packed`]), or candle's operations on any of its devices ([`stock`]). Either way an image's output does
+//! not depend on its batch.
 
 mod attention;
+mod backend;
 mod embedding;
+mod engine;
 mod layers;
 mod model;
 mod network;
+mod packed;
 mod res_block;
 mod resample;
+mod stock;
 mod weights;
 
-pub use layers::Kernels;
+pub use backend::Backend;
 pub use model::UNet;

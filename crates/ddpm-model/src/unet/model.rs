@@ -1,11 +1,12 @@
 //! The network for a batch.
 
-use candle_core::{Device, Tensor};
-use ndarray::{Array4, ArrayView4, Axis};
-use rayon::prelude::*;
+use candle_core::Device;
+use ndarray::{Array4, ArrayView4};
 
-use super::layers::Kernels;
+use super::backend::{Backend, Opened};
 use super::network::Network;
+use super::packed::Packed;
+use super::stock::Stock;
 use super::weights::Weights;
 use crate::checkpoint::Checkpoint;
 use crate::config::{ModelConfig, ModelOptions};
@@ -15,8 +16,13 @@ use crate::{Error, Result};
 pub struct UNet {
     config: ModelConfig,
     parameters: usize,
-    kernels: Kernels,
-    network: Network,
+    backend: Backend,
+    network: OnEngine,
+}
+
+enum OnEngine {
+    Packed(Network<Packed>),
+    Stock(Network<Stock>, Device),
 }
 
 impl UNet {
@@ -27,26 +33,36 @@ impl UNet {
     /// Those of [`ModelConfig::resolve`]; [`Error::MissingKey`], [`Error::ExtraKeys`] and [`Error::WrongShape`] where
     /// weights and architecture differ.
     pub fn load(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
-        Self::load_with(checkpoint, options, Kernels::default())
+        Self::load_on(checkpoint, options, Backend::default())
     }
 
     /// [`UNet::load`] with a choice of what computes the layers.
     ///
     /// # Errors
-    /// Those of [`UNet::load`].
-    pub fn load_with(
+    /// Those of [`UNet::load`]; [`Error::Device`] and [`Error::Isa`] where the backend is not to be had.
+    pub fn load_on(
         checkpoint: &Checkpoint,
         options: &ModelOptions,
-        kernels: Kernels,
+        backend: Backend,
     ) -> Result<Self> {
         let config = ModelConfig::resolve(checkpoint, options)?;
-        let weights = Weights::new(checkpoint.tensors(), kernels);
-        let network = Network::load(&weights, &config)?;
+        let weights = Weights::new(checkpoint.tensors());
+        let network = match backend.open()? {
+            Opened::Packed(isa, arithmetic) => OnEngine::Packed(Network::load(
+                Packed::new(isa, arithmetic),
+                &weights,
+                &config,
+            )?),
+            Opened::Stock(device) => {
+                let engine = Stock::new(device.clone());
+                OnEngine::Stock(Network::load(engine, &weights, &config)?, device)
+            }
+        };
         weights.finish()?;
         Ok(Self {
             parameters: weights.parameters(),
             config,
-            kernels,
+            backend,
             network,
         })
     }
@@ -58,6 +74,11 @@ impl UNet {
 
     pub(crate) fn set_config(&mut self, config: ModelConfig) {
         self.config = config;
+    }
+
+    /// What computes the network.
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// Number of weights.
@@ -82,27 +103,33 @@ impl UNet {
         let (batch, channels, height, width) = x.dim();
         self.check(x.dim(), network_time, labels)?;
         let out_channels = self.config.architecture.out_channels;
-        let image_len = out_channels * height * width;
-        let mut output = vec![0.0; batch * image_len];
-        let run = |(index, slot): (usize, &mut [f32])| -> Result<()> {
-            let image = x.index_axis(Axis(0), index).iter().copied().collect();
-            let image = Tensor::from_vec(image, (1, channels, height, width), &Device::Cpu)?;
-            let label = labels.map(|labels| labels[index]);
-            let result = self.network.forward(&image, network_time[index], label)?;
-            slot.copy_from_slice(&result.flatten_all()?.to_vec1::<f32>()?);
-            Ok(())
+        let images: Vec<f32> = x.iter().copied().collect();
+        let output = match &self.network {
+            OnEngine::Packed(network) => network.forward(
+                images,
+                [batch, channels, height, width],
+                network_time,
+                labels,
+            )?,
+            // candle's products on the processor round according to their size, so that images go one by one.
+            OnEngine::Stock(network, Device::Cpu) => {
+                let mut output = Vec::with_capacity(batch * out_channels * height * width);
+                let images = images.chunks_exact(channels * height * width);
+                for (index, image) in images.enumerate() {
+                    let labels = labels.map(|labels| &labels[index..=index]);
+                    let time = &network_time[index..=index];
+                    let shape = [1, channels, height, width];
+                    output.extend(network.forward(image.to_vec(), shape, time, labels)?);
+                }
+                output
+            }
+            OnEngine::Stock(network, _) => network.forward(
+                images,
+                [batch, channels, height, width],
+                network_time,
+                labels,
+            )?,
         };
-        match self.kernels {
-            // candle spreads each of its operations over the threads.
-            Kernels::Stock => output
-                .chunks_exact_mut(image_len)
-                .enumerate()
-                .try_for_each(run)?,
-            Kernels::Packed => output
-                .par_chunks_exact_mut(image_len)
-                .enumerate()
-                .try_for_each(run)?,
-        }
         Array4::from_shape_vec((batch, out_channels, height, width), output)
             .map_err(|error| Error::Input(error.to_string()))
     }

@@ -1,10 +1,9 @@
-//! The network for one image.
-
-use candle_core::Tensor;
+//! The layers and how they are connected.
 
 use super::attention::AttentionBlock;
 use super::embedding::Embedding;
-use super::layers::{Conv2d, GroupNorm};
+use super::engine::Engine;
+use super::layers;
 use super::res_block::ResBlock;
 use super::resample::{Downsample, Upsample};
 use super::weights::{Scope, Weights};
@@ -12,42 +11,44 @@ use crate::Result;
 use crate::config::ModelConfig;
 
 /// All layers, in the order in which they run.
-pub(super) struct Network {
-    embedding: Embedding,
-    first: Conv2d,
+pub(super) struct Network<E: Engine> {
+    engine: E,
+    embedding: Embedding<E>,
+    first: E::Conv2d,
     /// `input_blocks` from index 1.
-    down: Vec<DownBlock>,
-    middle: (ResBlock, AttentionBlock, ResBlock),
-    up: Vec<UpBlock>,
-    out_norm: GroupNorm,
-    out_conv: Conv2d,
+    down: Vec<DownBlock<E>>,
+    middle: (ResBlock<E>, AttentionBlock<E>, ResBlock<E>),
+    up: Vec<UpBlock<E>>,
+    out_norm: E::GroupNorm,
+    out_conv: E::Conv2d,
 }
 
-enum DownBlock {
-    Residual(Box<ResBlock>, Option<AttentionBlock>),
-    Downsample(Downsample),
+enum DownBlock<E: Engine> {
+    Residual(Box<ResBlock<E>>, Option<AttentionBlock<E>>),
+    Downsample(Downsample<E>),
 }
 
-struct UpBlock {
-    residual: ResBlock,
-    attention: Option<AttentionBlock>,
-    upsample: Option<Upsample>,
+struct UpBlock<E: Engine> {
+    residual: ResBlock<E>,
+    attention: Option<AttentionBlock<E>>,
+    upsample: Option<Upsample<E>>,
 }
 
-impl Network {
+impl<E: Engine> Network<E> {
     /// Takes every tensor of the architecture out of `weights`.
-    pub(super) fn load(weights: &Weights<'_>, config: &ModelConfig) -> Result<Self> {
+    pub(super) fn load(engine: E, weights: &Weights<'_>, config: &ModelConfig) -> Result<Self> {
+        let on = &engine;
         let architecture = &config.architecture;
         let base = architecture.model_channels;
         let attention = |scope: &Scope<'_>, channels, up| {
             let heads = config.heads_of(channels, up)?;
-            AttentionBlock::load(scope, channels, heads, config.attention_order.value)
+            AttentionBlock::load(on, scope, channels, heads, config.attention_order.value)
         };
         let attends = |level: usize| architecture.attention_resolutions.contains(&(1 << level));
         let last_level = architecture.channel_mult.len() - 1;
 
         let first = weights.scope("input_blocks.0.0");
-        let first = Conv2d::load(&first, architecture.in_channels, base, 3, 1)?;
+        let first = layers::conv3x3(on, &first, architecture.in_channels, base)?;
         let mut down = vec![];
         // Channels of every tensor that waits for its counterpart on the way up.
         let mut waiting = vec![base];
@@ -56,7 +57,8 @@ impl Network {
             let outputs = multiple * base;
             for _ in 0..architecture.num_res_blocks {
                 let scope = weights.scope(&format!("input_blocks.{}", down.len() + 1));
-                let residual = ResBlock::load(&scope.scope("0"), architecture, channels, outputs)?;
+                let residual =
+                    ResBlock::load(on, &scope.scope("0"), architecture, channels, outputs)?;
                 channels = outputs;
                 let attention = attends(level)
                     .then(|| attention(&scope.scope("1"), channels, false))
@@ -66,7 +68,8 @@ impl Network {
             }
             if level < last_level {
                 let scope = weights.scope(&format!("input_blocks.{}.0", down.len() + 1));
-                let downsample = Downsample::load(&scope, channels, architecture.conv_resample)?;
+                let downsample =
+                    Downsample::load(on, &scope, channels, architecture.conv_resample)?;
                 down.push(DownBlock::Downsample(downsample));
                 waiting.push(channels);
             }
@@ -74,9 +77,9 @@ impl Network {
 
         let scope = weights.scope("middle_block");
         let middle = (
-            ResBlock::load(&scope.scope("0"), architecture, channels, channels)?,
+            ResBlock::load(on, &scope.scope("0"), architecture, channels, channels)?,
             attention(&scope.scope("1"), channels, false)?,
-            ResBlock::load(&scope.scope("2"), architecture, channels, channels)?,
+            ResBlock::load(on, &scope.scope("2"), architecture, channels, channels)?,
         );
 
         let mut up = vec![];
@@ -85,7 +88,8 @@ impl Network {
             for block in 0..=architecture.num_res_blocks {
                 let scope = weights.scope(&format!("output_blocks.{}", up.len()));
                 let inputs = channels + waiting.pop().unwrap_or_default();
-                let residual = ResBlock::load(&scope.scope("0"), architecture, inputs, outputs)?;
+                let residual =
+                    ResBlock::load(on, &scope.scope("0"), architecture, inputs, outputs)?;
                 channels = outputs;
                 let attention = attends(level)
                     .then(|| attention(&scope.scope("1"), channels, true))
@@ -93,7 +97,12 @@ impl Network {
                 let upsample = (level > 0 && block == architecture.num_res_blocks)
                     .then(|| {
                         let index = if attention.is_some() { "2" } else { "1" };
-                        Upsample::load(&scope.scope(index), channels, architecture.conv_resample)
+                        Upsample::load(
+                            on,
+                            &scope.scope(index),
+                            channels,
+                            architecture.conv_resample,
+                        )
                     })
                     .transpose()?;
                 up.push(UpBlock {
@@ -105,57 +114,72 @@ impl Network {
         }
 
         Ok(Self {
-            embedding: Embedding::load(weights, architecture)?,
+            embedding: Embedding::load(on, weights, architecture)?,
             first,
             down,
             middle,
             up,
-            out_norm: GroupNorm::load(&weights.scope("out.0"), channels)?,
-            out_conv: Conv2d::load(
+            out_norm: layers::group_norm(on, &weights.scope("out.0"), channels)?,
+            out_conv: layers::conv3x3(
+                on,
                 &weights.scope("out.2"),
                 channels,
                 architecture.out_channels,
-                3,
-                1,
             )?,
+            engine,
         })
     }
 
-    /// `x` of shape `[1, in_channels, H, W]` at the network's own time, to `[1, out_channels, H, W]`.
-    pub(super) fn forward(&self, x: &Tensor, time: f32, class: Option<usize>) -> Result<Tensor> {
-        let embedding = self.embedding.forward(time, class)?;
-        let mut h = self.first.forward(x)?;
+    /// `images` of `[batch, in_channels, H, W]`, each at the network's own `time`, to `[batch, out_channels, H, W]`.
+    pub(super) fn forward(
+        &self,
+        images: Vec<f32>,
+        shape: [usize; 4],
+        time: &[f32],
+        labels: Option<&[usize]>,
+    ) -> Result<Vec<f32>> {
+        let on = &self.engine;
+        let embedding = self.embedding.forward(on, time, labels)?;
+        let x = on.load(images, shape)?;
+        let mut h = on.convolve(&self.first, &x, None, None)?;
         let mut waiting = vec![h.clone()];
         for block in &self.down {
             h = match block {
-                DownBlock::Downsample(downsample) => downsample.forward(&h)?,
+                DownBlock::Downsample(downsample) => downsample.forward(on, &h)?,
                 DownBlock::Residual(residual, attention) => {
-                    attend(attention.as_ref(), residual.forward(&h, &embedding)?)?
+                    let h = residual.forward(on, &h, &embedding)?;
+                    attend(on, attention.as_ref(), h)?
                 }
             };
             waiting.push(h.clone());
         }
-        h = self.middle.0.forward(&h, &embedding)?;
-        h = self.middle.1.forward(&h)?;
-        h = self.middle.2.forward(&h, &embedding)?;
-        // Construction pairs every block on the way up with one tensor, so the iterators end together.
-        for (block, skip) in self.up.iter().zip(waiting.into_iter().rev()) {
-            let joined = Tensor::cat(&[&h, &skip], 1)?;
-            h = attend(
-                block.attention.as_ref(),
-                block.residual.forward(&joined, &embedding)?,
-            )?;
+        h = self.middle.0.forward(on, &h, &embedding)?;
+        h = self.middle.1.forward(on, &h)?;
+        h = self.middle.2.forward(on, &h, &embedding)?;
+        for block in &self.up {
+            // Construction pairs every block on the way up with one of those that wait.
+            let joined = match waiting.pop() {
+                Some(skip) => on.join(&h, &skip)?,
+                None => h,
+            };
+            h = block.residual.forward(on, &joined, &embedding)?;
+            h = attend(on, block.attention.as_ref(), h)?;
             if let Some(upsample) = &block.upsample {
-                h = upsample.forward(&h)?;
+                h = upsample.forward(on, &h)?;
             }
         }
-        self.out_conv.forward(&self.out_norm.forward_silu(&h)?)
+        h = on.normalise(&self.out_norm, &h, None, true)?;
+        on.unload(&on.convolve(&self.out_conv, &h, None, None)?)
     }
 }
 
-fn attend(attention: Option<&AttentionBlock>, h: Tensor) -> Result<Tensor> {
+fn attend<E: Engine>(
+    engine: &E,
+    attention: Option<&AttentionBlock<E>>,
+    h: E::Maps,
+) -> Result<E::Maps> {
     match attention {
-        Some(attention) => attention.forward(&h),
+        Some(attention) => attention.forward(engine, &h),
         None => Ok(h),
     }
 }

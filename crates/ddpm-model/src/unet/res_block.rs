@@ -1,26 +1,26 @@
 //! Residual blocks.
 
-use candle_core::Tensor;
-
-use super::layers::{Conv2d, GroupNorm, Linear};
+use super::engine::{ConvSizes, Engine};
+use super::layers;
 use super::weights::Scope;
 use crate::Result;
 use crate::config::Architecture;
 
 /// Norm, SiLU, convolution, twice, with the timestep in between and a shortcut around all.
-pub(super) struct ResBlock {
-    in_norm: GroupNorm,
-    in_conv: Conv2d,
-    timestep: Linear,
+pub(super) struct ResBlock<E: Engine> {
+    in_norm: E::GroupNorm,
+    in_conv: E::Conv2d,
+    timestep: E::Linear,
     scale_shift: bool,
-    out_norm: GroupNorm,
-    out_conv: Conv2d,
+    out_norm: E::GroupNorm,
+    out_conv: E::Conv2d,
     /// A 1x1 convolution where the number of channels changes.
-    shortcut: Option<Conv2d>,
+    shortcut: Option<E::Conv2d>,
 }
 
-impl ResBlock {
+impl<E: Engine> ResBlock<E> {
     pub(super) fn load(
+        engine: &E,
         scope: &Scope<'_>,
         architecture: &Architecture,
         inputs: usize,
@@ -28,37 +28,48 @@ impl ResBlock {
     ) -> Result<Self> {
         let scale_shift = architecture.use_scale_shift_norm;
         let rows = if scale_shift { 2 * outputs } else { outputs };
+        let embedding = architecture.embedding_channels();
+        let shortcut = ConvSizes {
+            inputs,
+            outputs,
+            kernel: 1,
+            stride: 1,
+        };
         Ok(Self {
-            in_norm: GroupNorm::load(&scope.scope("in_layers.0"), inputs)?,
-            in_conv: Conv2d::load(&scope.scope("in_layers.2"), inputs, outputs, 3, 1)?,
-            timestep: Linear::load(
-                &scope.scope("emb_layers.1"),
-                architecture.embedding_channels(),
-                rows,
-            )?,
+            in_norm: layers::group_norm(engine, &scope.scope("in_layers.0"), inputs)?,
+            in_conv: layers::conv3x3(engine, &scope.scope("in_layers.2"), inputs, outputs)?,
+            timestep: layers::linear(engine, &scope.scope("emb_layers.1"), embedding, rows)?,
             scale_shift,
-            out_norm: GroupNorm::load(&scope.scope("out_layers.0"), outputs)?,
-            out_conv: Conv2d::load(&scope.scope("out_layers.3"), outputs, outputs, 3, 1)?,
+            out_norm: layers::group_norm(engine, &scope.scope("out_layers.0"), outputs)?,
+            out_conv: layers::conv3x3(engine, &scope.scope("out_layers.3"), outputs, outputs)?,
             shortcut: (inputs != outputs)
-                .then(|| Conv2d::load(&scope.scope("skip_connection"), inputs, outputs, 1, 1))
+                .then(|| layers::conv2d(engine, &scope.scope("skip_connection"), shortcut))
                 .transpose()?,
         })
     }
 
-    /// `x` of shape `[1, inputs, H, W]`, `embedding` of shape `[1, 4 model_channels]` after its SiLU.
-    pub(super) fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
-        let h = self.in_norm.forward_silu(x)?;
-        let timestep = self.timestep.forward(embedding)?;
-        let h = if self.scale_shift {
-            let h = self.in_conv.forward(&h)?;
-            self.out_norm.forward_modulated(&h, &timestep)?
+    /// `x` of `inputs` channels, `embedding` of `4 model_channels` entries after its SiLU.
+    pub(super) fn forward(
+        &self,
+        engine: &E,
+        x: &E::Maps,
+        embedding: &E::Vectors,
+    ) -> Result<E::Maps> {
+        let h = engine.normalise(&self.in_norm, x, None, true)?;
+        let timestep = engine.dense(&self.timestep, embedding, false)?;
+        let (shift, scale_shift) = if self.scale_shift {
+            (None, Some(&timestep))
         } else {
-            let h = self.in_conv.forward_shifted(&h, &timestep)?;
-            self.out_norm.forward_silu(&h)?
+            (Some(&timestep), None)
         };
+        let h = engine.convolve(&self.in_conv, &h, shift, None)?;
+        let h = engine.normalise(&self.out_norm, &h, scale_shift, true)?;
         match &self.shortcut {
-            Some(shortcut) => self.out_conv.forward_onto(&h, &shortcut.forward(x)?),
-            None => self.out_conv.forward_onto(&h, x),
+            Some(shortcut) => {
+                let x = engine.convolve(shortcut, x, None, None)?;
+                engine.convolve(&self.out_conv, &h, None, Some(&x))
+            }
+            None => engine.convolve(&self.out_conv, &h, None, Some(x)),
         }
     }
 }

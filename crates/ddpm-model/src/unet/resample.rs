@@ -1,64 +1,68 @@
 //! Changes of resolution.
 
-use candle_core::Tensor;
-
-use super::layers::{Conv2d, Kernels};
+use super::engine::{ConvSizes, Engine};
+use super::layers;
 use super::weights::Scope;
 use crate::Result;
-use crate::kernels::upsample;
 
 /// Halves height and width.
-pub(super) enum Downsample {
+pub(super) enum Downsample<E: Engine> {
     /// By a 3x3 convolution of stride 2.
-    Convolution(Conv2d),
+    Convolution(E::Conv2d),
     /// By the mean of 2x2 pixels.
     Pooling,
 }
 
-impl Downsample {
-    pub(super) fn load(scope: &Scope<'_>, channels: usize, convolution: bool) -> Result<Self> {
+impl<E: Engine> Downsample<E> {
+    pub(super) fn load(
+        engine: &E,
+        scope: &Scope<'_>,
+        channels: usize,
+        convolution: bool,
+    ) -> Result<Self> {
+        let sizes = ConvSizes {
+            inputs: channels,
+            outputs: channels,
+            kernel: 3,
+            stride: 2,
+        };
         Ok(if convolution {
-            Self::Convolution(Conv2d::load(&scope.scope("op"), channels, channels, 3, 2)?)
+            Self::Convolution(layers::conv2d(engine, &scope.scope("op"), sizes)?)
         } else {
             Self::Pooling
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(super) fn forward(&self, engine: &E, x: &E::Maps) -> Result<E::Maps> {
         match self {
-            Self::Convolution(convolution) => convolution.forward(x),
-            Self::Pooling => Ok(x.avg_pool2d(2)?),
+            Self::Convolution(convolution) => engine.convolve(convolution, x, None, None),
+            Self::Pooling => engine.pool_means(x),
         }
     }
 }
 
 /// Doubles height and width by repeating pixels, then maybe smooths by a 3x3 convolution.
-pub(super) struct Upsample {
-    convolution: Option<Conv2d>,
-    kernels: Kernels,
+pub(super) struct Upsample<E: Engine> {
+    convolution: Option<E::Conv2d>,
 }
 
-impl Upsample {
-    pub(super) fn load(scope: &Scope<'_>, channels: usize, convolution: bool) -> Result<Self> {
+impl<E: Engine> Upsample<E> {
+    pub(super) fn load(
+        engine: &E,
+        scope: &Scope<'_>,
+        channels: usize,
+        convolution: bool,
+    ) -> Result<Self> {
         let convolution = convolution
-            .then(|| Conv2d::load(&scope.scope("conv"), channels, channels, 3, 1))
+            .then(|| layers::conv3x3(engine, &scope.scope("conv"), channels, channels))
             .transpose()?;
-        Ok(Self {
-            convolution,
-            kernels: scope.kernels(),
-        })
+        Ok(Self { convolution })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let x = match self.kernels {
-            Kernels::Stock => {
-                let (_, _, height, width) = x.dims4()?;
-                x.upsample_nearest2d(2 * height, 2 * width)?
-            }
-            Kernels::Packed => upsample(x)?,
-        };
+    pub(super) fn forward(&self, engine: &E, x: &E::Maps) -> Result<E::Maps> {
+        let x = engine.upsample(x)?;
         match &self.convolution {
-            Some(convolution) => convolution.forward(&x),
+            Some(convolution) => engine.convolve(convolution, &x, None, None),
             None => Ok(x),
         }
     }

@@ -3,22 +3,18 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::layers::Kernels;
 use crate::checkpoint::{Tensor, TensorData};
 use crate::{Error, Result};
 
 /// The tensors of a state dict, and which of them some layer has taken.
 pub(super) struct Weights<'a> {
-    kernels: Kernels,
     tensors: &'a BTreeMap<String, Tensor>,
     taken: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Weights<'a> {
-    /// Layers built from these weights will run on `kernels`.
-    pub(super) fn new(tensors: &'a BTreeMap<String, Tensor>, kernels: Kernels) -> Self {
+    pub(super) fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
         Self {
-            kernels,
             tensors,
             taken: RefCell::default(),
         }
@@ -65,11 +61,6 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// What is to compute the layer.
-    pub(super) fn kernels(&self) -> Kernels {
-        self.weights.kernels
-    }
-
     /// The part under `prefix` inside this one.
     pub(super) fn scope(&self, prefix: &str) -> Self {
         Self {

@@ -57,7 +57,8 @@ fn measure(unet: &UNet, batch: usize, size: usize, name: &str) -> ddpm_model::Re
     let time: Vec<f32> = (0..batch).map(|b| 100.0 * b as f32).collect();
     let mut runs = vec![];
     let start = Instant::now();
-    while start.elapsed() < BUDGET || runs.len() < 3 {
+    let rounds: Option<usize> = std::env::var("ROUNDS").ok().and_then(|v| v.parse().ok());
+    while rounds.map_or(start.elapsed() < BUDGET || runs.len() < 3, |r| runs.len() < r) {
         let run = Instant::now();
         unet.forward(x.view(), &time, None)?;
         runs.push(run.elapsed().as_secs_f64() * 1e3 / batch as f64);

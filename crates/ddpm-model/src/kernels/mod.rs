@@ -14,6 +14,7 @@
 //! three reasons: unchecked reads in the innermost loops, and the two instruction families that Rust reaches through
 //! intrinsics or assembly only (AVX-512 BF16 and AMX).
 
+#[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
 mod buffer;

@@ -101,6 +101,7 @@ impl Error {
             | E::Damaged { .. }
             | E::ForbiddenGlobal { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),
+            E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
             E::Tensor(_) => Self::Internal(error.to_string()),
             _ => Self::file(file, error),
         }

@@ -58,7 +58,7 @@ pub(crate) fn report(error: &Error) {
 }
 
 /// A line on stderr. That nobody reads it is no reason to fail.
-fn say(line: std::fmt::Arguments<'_>) {
+pub(crate) fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 

@@ -43,12 +43,39 @@ pub(crate) struct CheckpointArgs {
     /// What the network predicts: epsilon, x0 or v
     #[arg(long, value_name = "NAME", help_heading = MODEL)]
     pub(crate) parameterization: Option<String>,
+    /// Arithmetic of the network's products: f32, or bf16 for speed (sums stay f32)
+    #[arg(long, value_name = "P", default_value = "f32", help_heading = COMPUTING)]
+    pub(crate) precision: PrecisionArg,
+    /// What computes the network
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = COMPUTING)]
+    pub(crate) device: DeviceArg,
     /// Images per network call [default: the network's own choice]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = COMPUTING, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,
 }
 
 const MODEL: &str = "What the weights cannot tell";
+const COMPUTING: &str = "Computing";
+
+/// Arithmetic of the network's products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionArg {
+    F32,
+    Bf16,
+}
+
+/// What computes the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    /// The processor, by this program's own kernels
+    Cpu,
+    /// The processor, by candle's operations: slow, to compare with
+    Stock,
+    /// The first CUDA device (built with --features cuda)
+    Cuda,
+    /// The first Metal device (built with --features metal)
+    Metal,
+}
 
 /// Layouts of the query, key and value channels.
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -14,10 +14,10 @@ mod conventions;
 mod images;
 
 pub(crate) use chain::ChainArgs;
-pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs};
+pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
-    Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+    Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };
 pub(crate) use conventions::{DecoderArg, ObjectiveArg, SolverArg, StartArg, VarianceArg};
 pub(crate) use images::{ImageArgs, SplitArg};

@@ -4,8 +4,9 @@ use crate::args::{Cli, Command};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::output::Voice;
+use crate::render::timing;
 
-use super::{bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions};
+use super::{bench, bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions};
 
 /// Runs one command line.
 pub(crate) fn run(cli: Cli) -> Result<()> {
@@ -20,7 +21,13 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             .map_err(|error| Error::Internal(error.to_string()))?;
     }
     let voice = Voice::new(cli.common.quiet);
-    match cli.command {
+    let outcome = run_command(cli.command, voice);
+    timing::report();
+    outcome
+}
+
+fn run_command(command: Command, voice: Voice) -> Result<()> {
+    match command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Predict(args) => predict::run(&args, voice),
         Command::Transitions(args) => transitions::run(&args),
@@ -30,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Bpd(args) => bpd::run(&args, voice),
         Command::Sample(args) => sample::run(&args, voice),
         Command::Profile(args) => profile::run(&args, voice),
+        Command::Bench(args) => bench::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
     }
 }

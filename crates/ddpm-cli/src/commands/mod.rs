@@ -1,5 +1,6 @@
 //! One file per command: validate the arguments, compute, print.
 
+mod bench;
 mod bpd;
 mod dispatch;
 mod inspect;

@@ -98,7 +98,7 @@ impl Run {
             split: images.split,
             noise_schedule: network.noise_schedule_name(),
             rescale_timesteps: network.rescales_timesteps(),
-            precision: "f32".to_owned(),
+            precision: network.precision().to_owned(),
             extra: network.told_beside_weights(),
         };
         Ok(Self {
@@ -199,6 +199,7 @@ impl Run {
                 "total_blocks": p.total_blocks,
                 "missing_blocks": profile.missing_blocks(),
                 "clip_denoised": p.clip_denoised,
+                "precision": p.precision,
                 "seed": p.seed,
             }));
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::{Denoiser, Parameterization};
-use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser};
+use ddpm_model::{
+    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser,
+};
 
-use crate::args::{AttentionOrderArg, CheckpointArgs};
+use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
 
 /// The flags as the model crate takes them.
@@ -38,6 +40,29 @@ pub(crate) fn model_options(args: &CheckpointArgs) -> Result<ModelOptions> {
     })
 }
 
+/// What `--device` and `--precision` ask for.
+///
+/// # Errors
+/// bf16 where only our own kernels have it.
+fn backend(args: &CheckpointArgs) -> Result<Backend> {
+    let arithmetic = match args.precision {
+        PrecisionArg::F32 => Arithmetic::F32,
+        PrecisionArg::Bf16 => Arithmetic::Bf16,
+    };
+    let backend = match args.device {
+        DeviceArg::Cpu => return Ok(Backend::Packed(arithmetic)),
+        DeviceArg::Stock => Backend::Stock,
+        DeviceArg::Cuda => Backend::Cuda,
+        DeviceArg::Metal => Backend::Metal,
+    };
+    match arithmetic {
+        Arithmetic::F32 => Ok(backend),
+        _ => Err(Error::usage(
+            "--precision bf16 needs --device cpu: candle's operations run in f32",
+        )),
+    }
+}
+
 /// Reads the checkpoint file.
 ///
 /// # Errors
@@ -52,7 +77,7 @@ pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
 /// Weights that do not fit one architecture, missing heads.
 pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
     let options = model_options(args)?;
-    UNet::load(&open_checkpoint(args)?, &options)
+    UNet::load_on(&open_checkpoint(args)?, &options, backend(args)?)
         .map_err(|e| Error::checkpoint(&args.checkpoint, e))
 }
 
@@ -73,7 +98,7 @@ impl Network {
     pub(crate) fn open(args: &CheckpointArgs) -> Result<Self> {
         let options = model_options(args)?;
         let checkpoint = open_checkpoint(args)?;
-        let denoiser = UNet::load(&checkpoint, &options)
+        let denoiser = UNet::load_on(&checkpoint, &options, backend(args)?)
             .and_then(|unet| UNetDenoiser::new(unet, &options))
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
         Ok(Self {
@@ -146,6 +171,11 @@ impl Network {
             )));
         }
         Ok(())
+    }
+
+    /// Arithmetic of the network: `f32` or `bf16`.
+    pub(crate) fn precision(&self) -> &'static str {
+        self.denoiser.unet().backend().precision()
     }
 
     /// Name of the noise schedule.

@@ -6,6 +6,7 @@ mod path;
 mod progress;
 mod shell;
 mod table;
+pub(crate) mod timing;
 
 pub(crate) use number::{plural, scientific, with_error};
 pub(crate) use origin::{chain_of, clip, describe_images, images_of};

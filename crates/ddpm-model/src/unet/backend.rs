@@ -32,6 +32,24 @@ pub(super) enum Opened {
 }
 
 impl Backend {
+    /// Arithmetic of the products: `f32` or `bf16`.
+    pub fn precision(self) -> &'static str {
+        match self {
+            Self::Packed(Arithmetic::Bf16) => "bf16",
+            _ => "f32",
+        }
+    }
+
+    /// `cpu` for our own kernels, `stock`, `cuda` or `metal` for candle's.
+    pub fn device(self) -> &'static str {
+        match self {
+            Self::Packed(_) => "cpu",
+            Self::Stock => "stock",
+            Self::Cuda => "cuda",
+            Self::Metal => "metal",
+        }
+    }
+
     /// # Errors
     /// [`Error::Device`] where the device is absent or this build cannot use it; [`Error::Isa`].
     pub(super) fn open(self) -> Result<Opened> {

@@ -7,5 +7,5 @@ mod profiles;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use evaluation::{Bpd, Sample};
-pub(crate) use network::{Inspect, Predict};
+pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};

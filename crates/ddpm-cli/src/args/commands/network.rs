@@ -44,3 +44,26 @@ pub(crate) struct Predict {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Time the network's forward pass on random images
+///
+/// Prints the median of several batches and their range. Results of the network do not depend on
+/// the batch size, so this is how to choose one. With the environment variable DDPM_TIMING=1, this
+/// and every other command ends with a table of the time spent in each operation.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm bench model.pt --batch 8
+  ddpm bench model.pt --batch 8 --precision bf16 --json
+  DDPM_TIMING=1 ddpm bench model.pt
+  DDPM_ISA=avx2 ddpm bench model.pt     (generic, avx2, avx512 or amx instead of the best)")]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// Batches to time, after two that are not counted
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rounds: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

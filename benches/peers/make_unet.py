@@ -21,6 +21,7 @@ from unet import Architecture, UNet, parameters
 SEED = 20210607
 PARAMETERS = 52_546_438
 OPTIONS = {
+    "image_size": 32,
     "num_heads": 4,
     "train_steps": 4000,
     "noise_schedule": "cosine",

@@ -6,14 +6,16 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::args::Args;
-use crate::workspace::{cargo, check, root};
+use crate::workspace::{build_ddpm, cargo, check, root};
 
 const HELP: &str = "\
 cargo xtask bench [--peers] [--filter TEXT]
 
 Runs the criterion benches (all-budget solver, cost table from a profile). With --peers also the
-programs that they are compared with: the paper's Algorithm 1 in NumPy (installed into a scratch
-environment under target/) and a plain triangular C loop (gcc). Figures: benches/README.md.";
+programs that they are compared with: the paper's Algorithm 1 in NumPy and a plain triangular C loop
+(gcc) beside the solver; PyTorch, ONNX Runtime and OpenVINO beside the network, on the shipped
+checkpoint and on one of the size of improved-diffusion's. The Python packages, several GB, go into
+scratch environments under target/peers. Figures: benches/README.md.";
 
 pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let mut args = Args::new(words, HELP);
@@ -40,6 +42,11 @@ fn run_peers() -> anyhow::Result<()> {
     let scratch = root().join("target/peers");
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("failed to create {}", scratch.display()))?;
+    solver_peers(&scratch)?;
+    network_peers(&scratch)
+}
+
+fn solver_peers(scratch: &Path) -> anyhow::Result<()> {
     let python = venv(&scratch.join("venv"), &["numpy"])?;
     // The script builds the C loop itself and runs every program in turn, so that the ratios of one run hold.
     for (rounds, train_steps) in [("5", "4000"), ("9", "1000")] {
@@ -54,7 +61,34 @@ fn run_peers() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a Python environment with these packages, once, and returns its interpreter.
+fn network_peers(scratch: &Path) -> anyhow::Result<()> {
+    let requirements = ["-r", "benches/peers/requirements-network.txt"];
+    let python = venv(&scratch.join("venv-network"), &requirements)?;
+    let large = scratch.join("unet-cifar10.safetensors");
+    // Written anew each time, so that it is the one that the script of this commit makes.
+    check(
+        Command::new(&python)
+            .current_dir(root())
+            .arg("benches/peers/make_unet.py")
+            .arg(&large),
+    )?;
+    let ddpm = build_ddpm()?;
+    let shipped = root().join("datasets/cifar10-small.safetensors");
+    for checkpoint in [shipped, large] {
+        println!("\n== peers of the network, {}", checkpoint.display());
+        check(
+            Command::new(&python)
+                .current_dir(root())
+                .arg("benches/peers/network.py")
+                .arg(&checkpoint)
+                .arg("--ddpm")
+                .arg(&ddpm),
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes a Python environment, once, installs these packages (pip's words) and returns its interpreter.
 fn venv(at: &Path, packages: &[&str]) -> anyhow::Result<std::path::PathBuf> {
     let python = at.join("bin/python3");
     if !python.exists() {
@@ -62,6 +96,7 @@ fn venv(at: &Path, packages: &[&str]) -> anyhow::Result<std::path::PathBuf> {
     }
     check(
         Command::new(at.join("bin/pip"))
+            .current_dir(root())
             .args(["install", "--quiet"])
             .args(packages),
     )?;

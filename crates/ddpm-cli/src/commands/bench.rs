@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
             "ms_per_image_most": most,
             "rounds": times.len(),
             "batch": batch,
+            "image_size": unet.config().image_size.value,
             "precision": precision,
             "device": device,
             "isa": isa,
@@ -46,8 +47,9 @@ pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
     }
     output::print_text(&format!(
         "{median:.2} ms per image (median of {} batches of {batch}; {least:.2} to {most:.2})\n\
-         {precision} on {device} ({isa}), {threads} threads\n",
+         {size}x{size} pixels, {precision} on {device} ({isa}), {threads} threads\n",
         times.len(),
+        size = unet.config().image_size.value,
     ))
 }
 

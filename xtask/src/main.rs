@@ -10,6 +10,7 @@ mod args;
 mod bench;
 mod ci;
 mod cifar;
+mod digest;
 mod reproduce;
 mod stage;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::Bpd;
 use crate::error::{Error, Result};
-use crate::input::{ChainChoice, Network, RunImages, TensorFile, data_path, limit, parse_list};
+use crate::input::{ChainChoice, Network, RunImages, TensorFile, data_path, limit, parse_list, split};
 use crate::output::{self, Voice};
 use crate::render::{
     Align, Indices, ProgressLine, TextTable, clip, describe_images, plural, with_error,
@@ -41,7 +41,10 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         images: images.chosen.clone(),
         noise: match &images.noise {
             Some(noise) => Noise::Given(noise),
-            None => Noise::Seed(args.seed),
+            None => Noise::Seed {
+                seed: args.seed,
+                split: split(&args.data),
+            },
         },
         clip_denoised: choice.clip_denoised,
         only,

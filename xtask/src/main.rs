@@ -11,7 +11,9 @@ mod bench;
 mod ci;
 mod cifar;
 mod digest;
+mod findings;
 mod reproduce;
+mod rescoring;
 mod stage;
 #[cfg(test)]
 mod tidy;

@@ -87,6 +87,13 @@ fn hostile_tables() {
     solve(&shape("(0, 18446744073709551615)"), &["no memory holds"]);
     solve(&shape("(-3, 3)"), &["no list of sizes"]);
     solve(&shape("(3, 4)"), &["ends too early", "96 bytes"]);
+    // Types that are read as nothing are named as such.
+    solve(
+        &shape("(3, 3)").replace("<f8", "|O"),
+        &["elements of type", "|O"],
+    );
+    let structure = shape("(3, 3)").replace("'<f8'", "[('a', '<f4'), ('b', '<i2', (2,))]");
+    solve(&structure, &["elements of type", "'b'"]);
     solve(&format!("{{'descr': {}", "(".repeat(60_000)), &["nesting"]);
     std::fs::write(&file, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").unwrap();
     Ddpm::new("solve").arg(&file).fails(3, &["c.npy", "64 KiB"]);

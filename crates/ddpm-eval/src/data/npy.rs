@@ -9,8 +9,6 @@ use std::io::{self, Read};
 const LONGEST_HEADER: usize = 1 << 16;
 /// A structured type of NumPy nests less deep.
 const DEEPEST_NESTING: usize = 8;
-/// Bytes of the largest element that NumPy has (complex of long doubles), to be safe where the type is not understood.
-const LARGEST_ELEMENT: u128 = 32;
 
 /// What is wrong with a header; the text completes "found ..".
 #[derive(Debug, thiserror::Error)]
@@ -184,8 +182,8 @@ fn element_size(header: &str) -> u128 {
         });
     match simple {
         Some(size) => u128::from(u32::max(size, 1)),
-        // Nothing is read as such a type, so a wrong guess only changes the message.
-        None => LARGEST_ELEMENT,
+        // Objects and structures: nobody reads such elements, and who tries is told of their type before anything is allocated.
+        None => 1,
     }
 }
 
@@ -222,6 +220,7 @@ mod tests {
                 ("<i8", "()", 8),
                 (">i2", "(2L, 3L)", 12),
                 ("|b1", "(0, 32, 32, 3)", 0),
+                ("|O", "(2,)", 2),
             ] {
                 let bytes = npy(version, &dict(descr, shape));
                 assert_eq!(check(&bytes, size), Ok(()), "{descr} {shape}");

@@ -62,9 +62,12 @@ pub(crate) fn find(named: Option<&str>, may_download: bool) -> anyhow::Result<Da
     }
     match download(&cache) {
         Ok(()) => Ok(Data::Cifar10(folder)),
-        Err(error) => Ok(Data::StandIn(format!(
-            "it could not be downloaded: {error:#}"
-        ))),
+        Err(error) => {
+            println!("   {error:#}");
+            Ok(Data::StandIn(
+                "no copy was found and it could not be downloaded".into(),
+            ))
+        }
     }
 }
 

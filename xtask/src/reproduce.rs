@@ -152,6 +152,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let rescored = Rescoring {
         folder: plan.out.clone(),
         images: plan.rescored,
+        stand_in: matches!(data, Data::StandIn(_)),
         budgets: if smoke {
             vec!["8"]
         } else {

@@ -18,6 +18,8 @@ pub(crate) struct Rescoring<'a> {
     pub(crate) folder: PathBuf,
     /// Test images.
     pub(crate) images: u64,
+    /// Whether they stand in for CIFAR-10.
+    pub(crate) stand_in: bool,
     /// Numbers of steps.
     pub(crate) budgets: Vec<&'a str>,
 }
@@ -31,9 +33,13 @@ impl Rescoring<'_> {
 
     /// The images, for a sentence.
     pub(crate) fn what(&self) -> String {
-        match self.images {
+        let images = match self.images {
             1 => "the first test image".to_owned(),
             n => format!("the first {n} test images"),
+        };
+        match self.stand_in {
+            true => images + " of a STAND-IN, not real data",
+            false => images,
         }
     }
 
@@ -127,6 +133,7 @@ mod tests {
         let rescoring = Rescoring {
             folder,
             images: 2,
+            stand_in: false,
             budgets: vec!["8", "128"],
         };
         for variance in VARIANCES {
@@ -148,7 +155,17 @@ mod tests {
             _ => 5.0,
         });
         let table = rescoring.table().unwrap();
-        assert!(table.contains("the first 2 test images"), "{table}");
+        assert!(table.contains("the first 2 test images\n"), "{table}");
+        let rescoring = Rescoring {
+            stand_in: true,
+            ..rescoring
+        };
+        assert!(
+            rescoring
+                .table()
+                .unwrap()
+                .contains("STAND-IN, not real data\n")
+        );
         let dp = table
             .lines()
             .filter(|line| line.contains(" dp ") && line.matches("4.250").count() == 2);

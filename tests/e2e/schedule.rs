@@ -180,6 +180,73 @@ fn the_table_has_every_stride_variance_and_budget() {
     assert!(!text.contains("K=64"), "{text}");
 }
 
+/// A path of one step has no second node for the respaced decoder: every output says what stands in.
+#[test]
+fn one_step_is_marked_everywhere() {
+    let folder = scratch();
+    let train = small_profile(folder.path(), "train", 2, 0.0);
+    let test = small_profile(folder.path(), "test", 2, 2.0);
+    let data = folder.path().join("test.images.safetensors");
+    let file = folder.path().join("s.json");
+    let chosen = Ddpm::new("schedule")
+        .arg(&train)
+        .words("--steps 1,4")
+        .file("--out", &file)
+        .json();
+    let scored = |value: &Value| value["scored_decoder"].as_str().unwrap().to_owned();
+    assert_eq!(chosen["decoder"], "respaced");
+    assert_eq!(scored(&chosen["budgets"][0]), "marginal");
+    assert_eq!(scored(&chosen["budgets"][1]), "respaced");
+
+    let table = || {
+        Ddpm::new("table")
+            .arg(&train)
+            .arg(&test)
+            .words("--steps 1,4")
+    };
+    for row in table().json()["rows"].as_array().unwrap() {
+        let expected = match (row["decoder"].as_str().unwrap(), row["steps"] == 1) {
+            ("respaced", true) => "marginal",
+            (asked, _) => asked,
+        };
+        assert_eq!(scored(row), expected, "{row}");
+    }
+    let text = table().run().succeeds().stdout();
+    assert!(
+        text.contains("* scored with the marginal decoder: K=1"),
+        "{text}"
+    );
+    let without = Ddpm::new("table").arg(&train).arg(&test).words("--steps 4");
+    let text = without.run().succeeds().stdout();
+    assert!(!text.contains("scored with the marginal"), "{text}");
+
+    for (steps, expected) in [(1, "marginal"), (4, "respaced")] {
+        let by_file = || {
+            small("bpd")
+                .file("--data", &data)
+                .file("--schedule", &file)
+                .words(&format!("--steps {steps}"))
+        };
+        let found = by_file().json();
+        assert_eq!(found["decoder"], "respaced");
+        assert_eq!(scored(&found), expected);
+        let path = &chosen["budgets"][usize::from(steps == 4)]["path"];
+        let path: Vec<String> = numbers(path).iter().map(f64::to_string).collect();
+        let by_path = small("bpd")
+            .file("--data", &data)
+            .words(&format!("--path {}", path.join(",")))
+            .json();
+        assert_eq!(scored(&by_path), expected);
+        assert_eq!(by_path["total_bpd"], found["total_bpd"]);
+        let text = by_file().run().succeeds().stdout();
+        assert_eq!(
+            text.contains("K=1 has no second step"),
+            steps == 1,
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn the_schedule_table_shows_conventions_errors_and_paths() {
     let folder = scratch();

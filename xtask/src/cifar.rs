@@ -1,13 +1,13 @@
 //! Finds CIFAR-10, or downloads it, or says that there is none.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use md5::{Digest, Md5};
 
+use crate::digest::{add_file, hexadecimal};
 use crate::workspace::check;
 
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
@@ -62,9 +62,12 @@ pub(crate) fn find(named: Option<&str>, may_download: bool) -> anyhow::Result<Da
     }
     match download(&cache) {
         Ok(()) => Ok(Data::Cifar10(folder)),
-        Err(error) => Ok(Data::StandIn(format!(
-            "it could not be downloaded: {error:#}"
-        ))),
+        Err(error) => {
+            println!("   {error:#}");
+            Ok(Data::StandIn(
+                "no copy was found and it could not be downloaded".into(),
+            ))
+        }
     }
 }
 
@@ -96,7 +99,9 @@ fn download(cache: &Path) -> anyhow::Result<()> {
             .arg(&part)
             .arg(&url),
     )?;
-    let found = md5_of(&part)?;
+    let mut md5 = Md5::new();
+    add_file(&mut md5, &part)?;
+    let found = hexadecimal(md5);
     if found != MD5_OF_ARCHIVE {
         fs::remove_file(&part).ok();
         bail!("{url}: expected MD5 {MD5_OF_ARCHIVE}, found {found}");
@@ -125,36 +130,9 @@ fn download(cache: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn md5_of(path: &Path) -> anyhow::Result<String> {
-    let mut file =
-        fs::File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
-    let mut hasher = Md5::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-    }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn md5_of_a_known_text() {
-        let path = std::env::temp_dir().join(format!("xtask-md5-{}", std::process::id()));
-        fs::write(&path, "abc").unwrap();
-        assert_eq!(md5_of(&path).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
-        fs::remove_file(path).unwrap();
-    }
 
     #[test]
     fn a_named_folder_without_cifar10_is_an_error() {

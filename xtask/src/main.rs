@@ -10,7 +10,10 @@ mod args;
 mod bench;
 mod ci;
 mod cifar;
+mod digest;
+mod findings;
 mod reproduce;
+mod rescoring;
 mod stage;
 #[cfg(test)]
 mod tidy;

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 
 use crate::args::Args;
 use crate::cifar::{self, Data};
+use crate::findings;
+use crate::rescoring::{Rescoring, STRIDES};
 use crate::stage::{Hashes, Stage};
 use crate::workspace::{build_ddpm, root};
 
@@ -17,8 +18,9 @@ const HELP: &str = "\
 cargo xtask reproduce-cifar [options]
 
 Runs the whole job on CIFAR-10: finds the data, looks at the checkpoint, profiles it on train and
-on test images, solves for the optimal schedules of every step budget, re-scores them directly and
-prints the paper's Table 3 (even / quadratic / DP, for every variance, with standard errors).
+on test images, solves for the optimal schedules of every step budget, prints the paper's Table 3
+(even / quadratic / DP, for every variance, with standard errors) and scores every schedule in it
+once more without the profiles, by running the network along each path.
 A second run starts where the first stopped.
 
 options:
@@ -27,7 +29,7 @@ options:
   --smoke             a run of a minute that exercises every stage; its numbers mean little
   --images N          images of each split           (default 128)
   --timesteps N       timesteps evaluated per image  (default 64)
-  --rescored N        test images for the direct re-scoring (default 8)
+  --rescored N        test images for the direct re-scoring (default 2)
   --data DIR          a folder with CIFAR-10 (else $DDPM_DATA, the cache, a download)
   --stand-in          use the repository's stand-in images even where CIFAR-10 is at hand
   --offline           do not try to download
@@ -38,8 +40,8 @@ options:
   --fresh             forget earlier results in --out";
 
 /// The budgets of the paper's Table 3.
-const STEPS: &str = "8,16,32,64,128,256";
-const VARIANCES: [&str; 4] = ["learned", "fixed-small", "fixed-large", "analytic"];
+pub(crate) const STEPS: &str = "8,16,32,64,128,256";
+pub(crate) const VARIANCES: [&str; 4] = ["learned", "fixed-small", "fixed-large", "analytic"];
 
 struct Plan {
     out: PathBuf,
@@ -80,7 +82,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
 
     let begun = Instant::now();
     let (default_images, default_timesteps, default_rescored) =
-        if smoke { (32, 20, 2) } else { (128, 64, 8) };
+        if smoke { (32, 20, 1) } else { (128, 64, 2) };
     let plan = Plan {
         out: out.map_or_else(|| root().join("runs/reproduce-cifar"), PathBuf::from),
         checkpoint: checkpoint.map_or_else(
@@ -147,7 +149,17 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
         }
     }
     job.table()?;
-    job.rescore(smoke)?;
+    let rescored = Rescoring {
+        folder: plan.out.clone(),
+        images: plan.rescored,
+        stand_in: matches!(data, Data::StandIn(_)),
+        budgets: if smoke {
+            vec!["8"]
+        } else {
+            STEPS.split(',').collect()
+        },
+    };
+    job.rescore(&rescored)?;
 
     println!("\nData: {what}\n");
     print!("{}", fs::read_to_string(plan.out.join("table.txt"))?);
@@ -156,8 +168,11 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
         "{}",
         fs::read_to_string(plan.out.join("table-one-decoder.txt"))?
     );
-    println!("\nChecks");
-    let holds = summary(&plan.out)?;
+    println!("\n{rescored}", rescored = rescored.table()?);
+    println!("Checks");
+    let in_table = findings::print(&plan.out)?;
+    let directly = rescored.print_findings()?;
+    let holds = in_table && directly;
     if let Data::StandIn(_) = data {
         job.shipped_table()?;
     }
@@ -296,8 +311,8 @@ impl Job<'_> {
     }
 
     fn table(&self) -> anyhow::Result<()> {
-        self.one_table("table.txt", &[])?;
-        self.one_table("table.json", &["--json"])?;
+        self.one_table("table.txt", &["--start", "free"])?;
+        self.one_table("table.json", &["--start", "free", "--json"])?;
         // Under the default decoders the variances differ in two ways; under one decoder, in one.
         let shared = [
             "--decoder",
@@ -331,45 +346,72 @@ impl Job<'_> {
     }
 
     /// Scores the schedules without the profile: the network runs along each path.
-    fn rescore(&self, smoke: bool) -> anyhow::Result<()> {
-        let budgets: &[&str] = if smoke {
-            &["8"]
-        } else {
-            &["8", "16", "32", "64", "128", "256"]
-        };
+    fn rescore(&self, rescoring: &Rescoring) -> anyhow::Result<()> {
+        println!(
+            "== re-scoring: every schedule of the table on {} (all steps at once would take hours and is left out)",
+            rescoring.what()
+        );
         for variance in VARIANCES {
-            let schedule = self.schedule_path(variance, "full");
-            for steps in budgets {
-                let mut command = self.command("bpd");
-                command
-                    .arg(&self.plan.checkpoint)
-                    .arg("--data")
-                    .arg(self.data);
-                command.args([
-                    "--split",
-                    "test",
-                    "--limit",
-                    &self.plan.rescored.to_string(),
-                ]);
-                command.args(["--seed", &self.plan.seed.to_string(), "--steps", steps]);
-                command.arg("--schedule").arg(&schedule).arg("--json");
-                self.threads(&mut command);
-                Stage {
-                    name: &format!("rescore-{variance}-{steps}"),
-                    inputs: vec![
-                        self.ddpm.to_owned(),
-                        self.plan.checkpoint.clone(),
-                        self.data.to_owned(),
-                        schedule.clone(),
-                    ],
-                    outputs: vec![],
-                    command,
-                    stdout: Some(self.out(&format!("{variance}.{steps}.bpd.json"))),
+            for stride in STRIDES {
+                for steps in &rescoring.budgets {
+                    self.rescore_one(rescoring, variance, stride, steps)?;
                 }
-                .run(self.stamps, &self.hashes)?;
             }
         }
         Ok(())
+    }
+
+    fn rescore_one(
+        &self,
+        rescoring: &Rescoring,
+        variance: &str,
+        stride: &str,
+        steps: &str,
+    ) -> anyhow::Result<()> {
+        let mut inputs = vec![
+            self.ddpm.to_owned(),
+            self.plan.checkpoint.clone(),
+            self.data.to_owned(),
+        ];
+        let mut command = self.command("bpd");
+        command
+            .arg(&self.plan.checkpoint)
+            .arg("--data")
+            .arg(self.data);
+        command.args(["--split", "test", "--limit", &rescoring.images.to_string()]);
+        command.args(["--seed", &self.plan.seed.to_string()]);
+        let start = match stride {
+            "dp" => Some("full"),
+            "dp-free" => Some("free"),
+            _ => None,
+        };
+        match start {
+            Some(start) => {
+                let schedule = self.schedule_path(variance, start);
+                command.arg("--schedule").arg(&schedule);
+                command.args(["--steps", steps]);
+                inputs.push(schedule);
+            }
+            None => {
+                command.args(["--path", &format!("{stride}:{steps}")]);
+                command.args(["--variance", variance]);
+                if variance == "analytic" {
+                    let profile = self.profile_path("train");
+                    command.arg("--profile").arg(&profile);
+                    inputs.push(profile);
+                }
+            }
+        }
+        command.arg("--json");
+        self.threads(&mut command);
+        Stage {
+            name: &format!("rescore-{variance}-{stride}-{steps}"),
+            inputs,
+            outputs: vec![],
+            command,
+            stdout: Some(rescoring.file(variance, stride, steps)),
+        }
+        .run(self.stamps, &self.hashes)
     }
 
     /// The table of the profiles that ship with the repository, measured on real CIFAR-10.
@@ -391,181 +433,4 @@ impl Job<'_> {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("   {line}\n")).collect()
-}
-
-/// One row of a table's JSON.
-struct Row {
-    stride: String,
-    variance: String,
-    steps: u64,
-    bpd: f64,
-    /// DP minus this row and its paired standard error, for rows of other strides.
-    dp_minus_this: Option<(f64, f64)>,
-}
-
-fn rows(path: &Path) -> anyhow::Result<Vec<Row>> {
-    let table = read_json(path)?;
-    let expected = |what: &str| format!("{}: expected {what} in every row", path.display());
-    table["rows"]
-        .as_array()
-        .with_context(|| format!("{}: expected an array 'rows'", path.display()))?
-        .iter()
-        .map(|row| {
-            let text = |key: &str| {
-                row[key]
-                    .as_str()
-                    .map(str::to_owned)
-                    .with_context(|| expected(key))
-            };
-            let difference = &row["dp_minus_this"];
-            Ok(Row {
-                stride: text("stride")?,
-                variance: text("variance")?,
-                steps: row["steps"].as_u64().with_context(|| expected("steps"))?,
-                bpd: row["bpd"].as_f64().with_context(|| expected("bpd"))?,
-                dp_minus_this: difference["bpd"]
-                    .as_f64()
-                    .zip(difference["stderr"].as_f64()),
-            })
-        })
-        .collect()
-}
-
-/// Says whether the table shows what the paper found, and returns whether all of it holds.
-fn summary(out: &Path) -> anyhow::Result<bool> {
-    let table = rows(&out.join("table.json"))?;
-    let strides = table
-        .iter()
-        .filter(|row| row.stride == "even" || row.stride == "quadratic");
-    let expected = 2 * VARIANCES.len() * STEPS.split(',').count();
-    let compared = strides.filter(|row| row.dp_minus_this.is_some()).count();
-    if compared != expected {
-        bail!(
-            "table.json: expected {expected} rows of even and quadratic with a paired difference, found {compared}"
-        );
-    }
-    let mut strictly_below = true;
-    let mut never_above = true;
-    for row in &table {
-        if let Some((difference, error)) = row.dp_minus_this {
-            if row.steps <= 64 {
-                strictly_below &= difference < 0.0;
-            }
-            never_above &= difference <= 2.0 * error;
-        }
-    }
-    println!(
-        "  DP below even and quadratic at every K <= 64, every variance: {}",
-        yes(strictly_below)
-    );
-    println!(
-        "  DP nowhere above them by more than two paired standard errors: {}",
-        yes(never_above)
-    );
-
-    let shared = rows(&out.join("table-one-decoder.json"))?;
-    let bpd = |variance: &str, like: &Row| {
-        shared
-            .iter()
-            .find(|r| r.variance == variance && r.stride == like.stride && r.steps == like.steps)
-            .map(|r| r.bpd)
-    };
-    if !shared.iter().any(|row| row.variance == "analytic") {
-        bail!("table-one-decoder.json: expected rows of the analytic variance");
-    }
-    let analytic_best = shared
-        .iter()
-        .filter(|row| row.variance == "analytic")
-        .all(|row| {
-            ["fixed-small", "fixed-large"]
-                .iter()
-                .all(|fixed| bpd(fixed, row).is_some_and(|other| row.bpd < other))
-        });
-    println!(
-        "  analytic variance below both fixed ones under one decoder, every stride and K: {}",
-        yes(analytic_best)
-    );
-
-    let mut free_never_above = true;
-    for variance in VARIANCES {
-        let full = costs(&out.join(format!("{variance}.full.schedules.json")))?;
-        let free = costs(&out.join(format!("{variance}.free.schedules.json")))?;
-        free_never_above &= full
-            .iter()
-            .zip(&free)
-            .all(|((_, full), (_, free))| free <= full);
-        let gains: Vec<String> = full
-            .iter()
-            .zip(&free)
-            .map(|((steps, a), (_, b))| format!("K={steps} {:+.5}", b - a))
-            .collect();
-        println!(
-            "  {variance:<12} --start free minus full, on the choosing set: {}",
-            gains.join("  ")
-        );
-    }
-    println!(
-        "  --start free never above full on the choosing set: {}",
-        yes(free_never_above)
-    );
-    for variance in VARIANCES {
-        let mut shown = Vec::new();
-        for steps in STEPS.split(',') {
-            let path = out.join(format!("{variance}.{steps}.bpd.json"));
-            if path.exists() {
-                shown.push(format!("K={steps} {:.3}", mean_total(&path)?));
-            }
-        }
-        println!(
-            "  {variance:<12} DP re-scored directly on a few test images: {}",
-            shown.join("  ")
-        );
-    }
-    Ok(strictly_below && never_above && analytic_best && free_never_above)
-}
-
-fn yes(holds: bool) -> &'static str {
-    if holds { "yes" } else { "NO" }
-}
-
-/// Mean of `total_bpd` over the images of a direct evaluation.
-fn mean_total(path: &Path) -> anyhow::Result<f64> {
-    let evaluation = read_json(path)?;
-    let totals: Vec<f64> = evaluation["total_bpd"]
-        .as_array()
-        .with_context(|| format!("{}: expected an array 'total_bpd'", path.display()))?
-        .iter()
-        .filter_map(Value::as_f64)
-        .collect();
-    if totals.is_empty() {
-        bail!("{}: expected numbers in 'total_bpd'", path.display());
-    }
-    Ok(totals.iter().sum::<f64>() / totals.len() as f64)
-}
-
-/// Steps and cost with the prior of every budget of a schedules file.
-fn costs(path: &Path) -> anyhow::Result<Vec<(u64, f64)>> {
-    let schedules = read_json(path)?;
-    schedules["budgets"]
-        .as_array()
-        .with_context(|| format!("{}: expected an array 'budgets'", path.display()))?
-        .iter()
-        .map(|budget| {
-            let number = |key: &str| {
-                budget[key]
-                    .as_f64()
-                    .with_context(|| format!("{}: expected a number '{key}'", path.display()))
-            };
-            Ok((
-                number("steps")? as u64,
-                number("cost")? + number("prior_bpd")?,
-            ))
-        })
-        .collect()
-}
-
-fn read_json(path: &Path) -> anyhow::Result<Value> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }

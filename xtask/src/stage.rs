@@ -7,7 +7,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -16,6 +15,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::digest::{add_file, hexadecimal};
 use crate::workspace::show;
 
 /// One step of a run.
@@ -139,29 +139,12 @@ fn hash(path: &Path) -> anyhow::Result<String> {
         files.sort();
         for file in files {
             hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes());
-            update(&mut hasher, &file)?;
+            add_file(&mut hasher, &file)?;
         }
     } else {
-        update(&mut hasher, path)?;
+        add_file(&mut hasher, path)?;
     }
-    Ok(hasher
-        .finalize()
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect())
-}
-
-fn update(hasher: &mut Sha256, path: &Path) -> anyhow::Result<()> {
-    let context = || format!("failed to read {}", path.display());
-    let mut file = fs::File::open(path).with_context(context)?;
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read = file.read(&mut buffer).with_context(context)?;
-        if read == 0 {
-            return Ok(());
-        }
-        hasher.update(&buffer[..read]);
-    }
+    Ok(hexadecimal(hasher))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::workspace::{cargo, root};
 
@@ -41,9 +42,12 @@ const LAYERS: &[(&str, &[&str])] = &[
 const WITHOUT_CANDLE: &[&str] = &["ddpm-core", "ddpm-dp", "ddpm-profile", "xtask"];
 
 /// The normal dependencies of every package, by name, from `cargo metadata`.
+///
+/// For this platform only: a build has fetched no packages of others, and these tests run offline.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = cargo()
         .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["--filter-platform", &host()])
         .output()
         .expect("cargo metadata runs");
     assert!(
@@ -75,6 +79,17 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         }
     }
     graph
+}
+
+/// This platform's name for Cargo.
+fn host() -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--print", "host-tuple"])
+        .output()
+        .expect("rustc runs");
+    assert!(output.status.success(), "rustc --print host-tuple failed");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {

@@ -14,7 +14,7 @@
 #[repr(u8)]
 #[non_exhaustive]
 pub enum NoiseDomain {
-    /// The noise of `q(x_t | x_0)`; stream = image, step = `t`.
+    /// The noise of `q(x_t | x_0)` on training images, or on images without a split; stream = image, step = `t`.
     Forward = 0,
     /// The noise added by the reverse step that leaves `t`; stream = sample, step = `t`.
     Sampling = 1,
@@ -24,6 +24,8 @@ pub enum NoiseDomain {
     Order = 3,
     /// Synthetic data; stream = image.
     Data = 4,
+    /// As [`Forward`](Self::Forward), on test images: image `i` of one split shares no noise with image `i` of the other.
+    ForwardTest = 5,
 }
 
 /// Names one stream of normals.

@@ -4,7 +4,7 @@
 //! computed from the pixels by [`ddpm_core::edge_nll`]. Nothing here knows of profiles: this is the route that a
 //! schedule found through one is checked against.
 //!
-//! An image's terms depend on the seed, its index in the data set and the path alone. The noise of an edge `(t, s)`
+//! An image's terms depend on the seed, the split, its index in the data set and the path alone. The noise of an edge `(t, s)`
 //! is that of `t`, as in profiling, so that both see the same `x_t`.
 
 use ddpm_core::{

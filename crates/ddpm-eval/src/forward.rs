@@ -1,7 +1,7 @@
 //! From images and timesteps to the network's estimates of those images: diffuse, predict, return to x0.
 //!
 //! Profiling and direct evaluation both start here and part ways right after: what they make of an estimate is
-//! computed by different code. An estimate depends on the seed, the image's index in its data set and the timestep,
+//! computed by different code. An estimate depends on the seed, the split, the image's index in its data set and the timestep,
 //! never on the batch, the thread or the other images.
 
 use ddpm_core::{
@@ -11,15 +11,21 @@ use ndarray::Array4;
 use rayon::prelude::*;
 
 use crate::Progress;
-use crate::data::ImageSet;
+use crate::data::{ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::network::{check_schedule, labels_for, predict, read_v};
 
 /// The noise that takes an image to a timestep.
 #[derive(Clone, Copy, Debug)]
 pub enum Noise<'a> {
-    /// Counter-based: a pure function of this seed, the image's index in the data set and the timestep.
-    Seed(u64),
+    /// Counter-based: a pure function of the seed, the split, the image's index in the data set and the timestep.
+    Seed {
+        /// The user's seed.
+        seed: u64,
+        /// The split that the images are of. Image `i` of train and image `i` of test meet different noise, so that what is
+        /// chosen on one owes nothing to the noise of the other.
+        split: Split,
+    },
     /// Given, `[images, C, H, W]` in the order of the images evaluated; the same at every timestep.
     Given(&'a Array4<f32>),
 }
@@ -178,10 +184,13 @@ impl<'a> ForwardProcess<'a> {
 
     fn fill_noise(&self, point: &Point, dst: &mut [f32]) {
         match self.noise {
-            Noise::Seed(seed) => standard_normal(
+            Noise::Seed { seed, split } => standard_normal(
                 NoiseKey {
                     seed,
-                    domain: NoiseDomain::Forward,
+                    domain: match split {
+                        Split::Train => NoiseDomain::Forward,
+                        Split::Test => NoiseDomain::ForwardTest,
+                    },
                     stream: point.image as u64,
                     step: point.t as u32,
                 },

@@ -54,7 +54,7 @@
 //!     variance: PathVariance::FixedSmall,
 //!     decoder: PathDecoder::Respaced,
 //!     images: plan.images,
-//!     noise: Noise::Seed(plan.seed),
+//!     noise: Noise::Seed { seed: plan.seed, split: Split::Train },
 //!     clip_denoised: true,
 //!     only: None,
 //!     batch: 0,

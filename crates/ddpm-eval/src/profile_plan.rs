@@ -88,6 +88,10 @@ impl ProfilePlan {
             let labels = self.images.iter().map(|&i| labels[i]);
             extra.insert("labels_sha256".to_owned(), hash_integers(labels));
         }
+        if origin.split == Split::Test {
+            // Tells these from profiles of the time when both splits met the same noise.
+            extra.insert("noise_streams".to_owned(), "test".to_owned());
+        }
         Ok(Provenance {
             checkpoint_sha256: origin.checkpoint_sha256.clone(),
             data_sha256: data.sha256(),

@@ -42,7 +42,10 @@ pub fn profile(
         denoiser,
         schedule,
         data,
-        Noise::Seed(plan.seed),
+        Noise::Seed {
+            seed: plan.seed,
+            split: origin.split,
+        },
         plan.clip_denoised,
         plan.batch,
     )?;

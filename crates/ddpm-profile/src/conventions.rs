@@ -92,6 +92,18 @@ pub enum DecoderKind {
     None,
 }
 
+impl DecoderKind {
+    /// The convention that scores a path of `steps` steps: `respaced` has no second node to take its variance from at one step, and
+    /// is `marginal` there. Numbers of different conventions do not compare.
+    #[must_use]
+    pub fn for_steps(self, steps: usize) -> Self {
+        match (self, steps) {
+            (Self::Respaced, 1) => Self::Marginal,
+            (kind, _) => kind,
+        }
+    }
+}
+
 /// What a schedule minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Objective {

@@ -160,17 +160,29 @@ impl<'a> CostModel<'a> {
     /// Those of [`CostTable`], for costs that are not numbers.
     pub fn table(&self) -> Result<CostTable> {
         let steps = self.curves.train_steps();
+        let merged = self.objective == Objective::Elbo && self.decoder.needs_next();
+        let columns = |has_next: bool| -> Vec<Option<Column>> {
+            (0..=steps)
+                .into_par_iter()
+                .map(|t1| self.decoder_column(t1, has_next))
+                .collect()
+        };
+        // Columns take longer to build than to read. A merged start reads the same ones again, unless they are per pixel.
+        let shared = (merged && !self.per_pixel_decoder(true)).then(|| columns(false));
         let table = CostTable::from_rows(steps, |t, row| {
-            row[0] = self.decoder(t, None);
+            row[0] = match &shared {
+                Some(columns) => {
+                    let argument = self.decoder_argument(t, None);
+                    self.decoder_value(t, columns[t].as_ref(), argument)
+                }
+                None => self.decoder(t, None),
+            };
             self.fill(t, 1, &mut row[1..]);
         })?;
-        if self.objective == Objective::Mse || !self.decoder.needs_next() {
+        if !merged {
             return Ok(table);
         }
-        let columns: Vec<Option<Column>> = (0..=steps)
-            .into_par_iter()
-            .map(|t1| self.decoder_column(t1, true))
-            .collect();
+        let columns = shared.unwrap_or_else(|| columns(true));
         let bound =
             |(t1, column): (usize, &Option<Column>)| self.decoder_lower_bound(t1, column.as_ref());
         let least: Vec<f64> = columns.iter().enumerate().map(bound).collect();

@@ -68,7 +68,6 @@ mod interior;
 mod layout;
 mod learned;
 mod measure;
-mod monge;
 mod pchip;
 mod profile;
 mod provenance;

@@ -53,6 +53,10 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// Keys of [`extra`](Self::extra) that tell of the images and their noise; all others tell of the network. Two profiles of one
+    /// network, train and test, differ in these alone.
+    pub const EXTRA_OF_THE_IMAGES: [&'static str; 2] = ["labels_sha256", "noise_streams"];
+
     /// The number of images that block `id` of the run must have; `None` if there is no such block.
     pub(crate) fn block_images(&self, id: u64) -> Option<u64> {
         let begin = id.checked_mul(self.images_per_block)?;

@@ -1,14 +1,21 @@
 //! Optimal schedules of many budgets and the file they are kept in.
 //!
-//! # Version 1
+//! # Version 2
 //!
-//! JSON, UTF-8: `{"format": "ddpm-schedules", "version": 1, "T": .., "noise_schedule": .., "alpha_bar": [..] (custom schedules only),
-//! "variance": .., "decoder": .., "objective": .., "start": .., "clip_denoised": .., "parameterization": .., "unit": ..,
-//! "costs": [C_1 .. C_T, null where impossible], "budgets": [{"steps", "cost", "prior_bpd", "path", "log_variance"}, ..],
-//! "provenance": .., "checksum": ".."}`. `cost` leaves the prior out. `path` is `[0, t_1, .., t_K]`. `log_variance` has one entry
+//! JSON, UTF-8: `{"format": "ddpm-schedules", "version": 2, "T": .., "noise_schedule": .., "log_alpha_bar": [..] (custom schedules
+//! only), "variance": .., "decoder": .., "objective": .., "start": .., "clip_denoised": .., "parameterization": .., "unit": ..,
+//! "costs": [C_1 .. C_T, null where impossible], "budgets": [{"steps", "cost", "scored_decoder", "prior_bpd", "path",
+//! "log_variance"}, ..], "provenance": .., "checksum": ".."}`. `log_alpha_bar` is that of t = 1 .. T, null for minus infinity (t = T
+//! only). `cost` leaves the prior out. `scored_decoder` is the decoder convention of this budget: that of the file, but `marginal`
+//! where K = 1 leaves `respaced` without a second node. `path` is `[0, t_1, .., t_K]`. `log_variance` has one entry
 //! per step, the decoder first, null where the network supplies it per pixel or there is none.
 //! `checksum` is the SHA-256 of the compact form of the same document with an empty checksum, so that white space may change and nothing
 //! else.
+//!
+//! # Version 1
+//!
+//! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
+//! as if it had been written in version 2.
 
 use std::f64::consts::LN_2;
 
@@ -19,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     checksum::Checksum,
-    conventions::{Objective, StartRule},
+    conventions::{DecoderKind, Objective, StartRule},
     cost::CostModel,
     error::{Error, Result},
     provenance::Provenance,
@@ -27,7 +34,7 @@ use crate::{
 
 const FORMAT: &str = "ddpm-schedules";
 const WHAT: &str = "schedules file";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Schedules of several budgets, chosen under one set of conventions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,9 +47,12 @@ pub struct Schedules {
     pub train_steps: usize,
     /// Name of the noise schedule, or `custom`.
     pub noise_schedule: String,
-    /// alpha_bar of t = 1..=T, for `custom` only.
+    /// Version 1 only, and gone after reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alpha_bar: Option<Vec<f64>>,
+    alpha_bar: Option<Vec<f64>>,
+    /// log(alpha_bar) of t = 1..=T, for `custom` only; `None` for minus infinity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_alpha_bar: Option<Vec<Option<f64>>>,
     /// Name of the variance ([`ddpm_core::VarianceKind`]).
     pub variance: String,
     /// Name of the decoder ([`crate::DecoderKind`]).
@@ -74,6 +84,11 @@ pub struct Budget {
     pub steps: usize,
     /// The cost without the prior term, in the unit of the file.
     pub cost: f64,
+    /// Name of the decoder convention that the cost was computed with: that of the file, but `marginal` where a path of one step
+    /// leaves `respaced` without a second node. Costs of different conventions do not compare.
+    // Empty only while a file of version 1 is read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scored_decoder: String,
     /// The prior term of the path's end in bits/dim; `None` where the data's mean square is not known.
     pub prior_bpd: Option<f64>,
     /// 0 = t_0 < t_1 < ... < t_K.
@@ -158,6 +173,7 @@ pub fn choose(
         Ok(Budget {
             steps: k,
             cost: model.path_cost(&path) / per_unit,
+            scored_decoder: model.decoder_convention().kind().for_steps(k).to_string(),
             prior_bpd: model.prior(end).map(|prior| prior / LN_2),
             log_variance: model.log_variances(&path),
             path: path.nodes().to_vec(),
@@ -170,9 +186,10 @@ pub fn choose(
         noise_schedule: origin
             .noise_schedule
             .map_or("custom".into(), |name| name.to_string()),
-        alpha_bar: match origin.noise_schedule {
+        alpha_bar: None,
+        log_alpha_bar: match origin.noise_schedule {
             Some(_) => None,
-            None => Some((1..=steps).map(|t| schedule.alpha_bar(t)).collect()),
+            None => Some(stored_logs(schedule)),
         },
         variance: model.variances().kind().to_string(),
         decoder: model.decoder_convention().kind().to_string(),
@@ -191,6 +208,14 @@ pub fn choose(
     };
     schedules.checksum = schedules.sum()?;
     Ok(schedules)
+}
+
+/// log(alpha_bar) of t = 1..=T as the file has it.
+fn stored_logs(schedule: &NoiseSchedule) -> Vec<Option<f64>> {
+    schedule.log_alpha_bars()[1..]
+        .iter()
+        .map(|&log| Some(log).filter(|log| log.is_finite()))
+        .collect()
 }
 
 /// Refuses a name that is not this schedule's: the file would be read with other alpha_bar.
@@ -304,7 +329,7 @@ impl Schedules {
                     found,
                 });
             }
-            Some(VERSION) => {}
+            Some(1..=VERSION) => {}
             _ => {
                 return Err(Error::NotSchedules(format!(
                     "expected a format version, found {}",
@@ -312,7 +337,7 @@ impl Schedules {
                 )));
             }
         }
-        let schedules: Self = serde_json::from_str(text).map_err(not_json)?;
+        let mut schedules: Self = serde_json::from_str(text).map_err(not_json)?;
         let found = schedules.sum()?;
         if found != schedules.checksum {
             return Err(Error::Checksum {
@@ -321,8 +346,25 @@ impl Schedules {
                 found,
             });
         }
+        if schedules.version < VERSION {
+            schedules.upgrade()?;
+        }
         schedules.check()?;
         Ok(schedules)
+    }
+
+    /// From version 1 to 2.
+    fn upgrade(&mut self) -> Result<()> {
+        if let Some(alpha_bar) = self.alpha_bar.take() {
+            self.log_alpha_bar = Some(stored_logs(&NoiseSchedule::from_alpha_bar(&alpha_bar)?));
+        }
+        let decoder: DecoderKind = self.decoder.parse()?;
+        for budget in &mut self.budgets {
+            budget.scored_decoder = decoder.for_steps(budget.steps).to_string();
+        }
+        self.version = VERSION;
+        self.checksum = self.sum()?;
+        Ok(())
     }
 
     /// The schedule of K steps.
@@ -330,15 +372,19 @@ impl Schedules {
         self.budgets.iter().find(|budget| budget.steps == steps)
     }
 
-    /// The noise schedule, from its name or its stored alpha_bar.
+    /// The noise schedule, from its name or, bit for bit, from its stored log(alpha_bar).
     ///
     /// # Errors
-    /// Those of [`NoiseSchedule`], and [`Error::Field`] for a custom schedule without alpha_bar.
+    /// Those of [`NoiseSchedule`], and [`Error::Field`] for a custom schedule without log_alpha_bar.
     pub fn schedule(&self) -> Result<NoiseSchedule> {
-        match (&self.alpha_bar, &self.noise_schedule[..]) {
-            (Some(alpha_bar), _) => Ok(NoiseSchedule::from_alpha_bar(alpha_bar)?),
+        match (&self.log_alpha_bar, &self.noise_schedule[..]) {
+            (Some(stored), _) => {
+                let log = |stored: &Option<f64>| stored.unwrap_or(f64::NEG_INFINITY);
+                let logs: Vec<f64> = stored.iter().map(log).collect();
+                Ok(NoiseSchedule::from_log_alpha_bar(&logs)?)
+            }
             (None, "custom") => Err(field(
-                "alpha_bar",
+                "log_alpha_bar",
                 "T values, for noise schedule custom".into(),
                 "none".into(),
             )),
@@ -347,15 +393,22 @@ impl Schedules {
     }
 
     fn check(&self) -> Result<()> {
-        if let Some(alpha_bar) = self
-            .alpha_bar
-            .as_ref()
-            .filter(|a| a.len() != self.train_steps)
-        {
+        if self.alpha_bar.is_some() {
             return Err(field(
                 "alpha_bar",
+                "log_alpha_bar in its place, in version 2".into(),
+                "alpha_bar".into(),
+            ));
+        }
+        if let Some(stored) = self
+            .log_alpha_bar
+            .as_ref()
+            .filter(|logs| logs.len() != self.train_steps)
+        {
+            return Err(field(
+                "log_alpha_bar",
                 format!("{} values", self.train_steps),
-                format!("{}", alpha_bar.len()),
+                format!("{}", stored.len()),
             ));
         }
         if self.costs.len() != self.train_steps {
@@ -365,8 +418,17 @@ impl Schedules {
                 format!("{}", self.costs.len()),
             ));
         }
+        let decoder: DecoderKind = self.decoder.parse()?;
         for budget in &self.budgets {
             let path = Path::new(budget.path.clone(), self.train_steps)?;
+            let scored = decoder.for_steps(budget.steps).to_string();
+            if budget.scored_decoder != scored {
+                return Err(field(
+                    &format!("scored_decoder of the budget of {} steps", budget.steps),
+                    scored,
+                    budget.scored_decoder.clone(),
+                ));
+            }
             if path.steps() != budget.steps || budget.log_variance.len() != budget.steps {
                 return Err(field(
                     &format!("budget of {} steps", budget.steps),

@@ -3,6 +3,7 @@
 //! Everything that is chosen (paths, the analytic m, the optimal decoder's variance) is chosen on one profile, train, and scored on another,
 //! test: the cost of a path that was optimised on its own sample is biased low.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::LN_2;
 
 use ddpm_core::{Path, Stride, VarianceKind};
@@ -13,6 +14,7 @@ use crate::{
     curves::Curves,
     error::{Error, Result},
     profile::ElboProfile,
+    provenance::Provenance,
     schedules::Optima,
     uncertainty::{Estimate, jackknife},
 };
@@ -24,8 +26,10 @@ pub struct TableRow {
     pub stride: String,
     /// The variance of the reverse steps.
     pub variance: VarianceKind,
-    /// The decoder convention of this row; a path of one step with `respaced` is scored with `marginal`.
+    /// The decoder convention asked for.
     pub decoder: DecoderKind,
+    /// The one that this row is scored with, see [`DecoderKind::for_steps`].
+    pub scored_decoder: DecoderKind,
     /// K, the number of network evaluations.
     pub steps: usize,
     /// Bits per dimension on the test profile, prior included.
@@ -75,7 +79,9 @@ pub fn table3(
     Ok(rows)
 }
 
-/// Refuses to choose on one network and score on another.
+/// Refuses to choose on one network, or on a stand-in, and score on another, or on real data.
+///
+/// Seeds, image counts and the name of the data (which holds its split and its layout) may differ.
 fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
     let (a, b) = (train.provenance(), test.provenance());
     let fields = [
@@ -114,11 +120,28 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
             a.rescale_timesteps.to_string(),
             b.rescale_timesteps.to_string(),
         ),
+        ("precision", a.precision.clone(), b.precision.clone()),
+        ("stand_in", a.stand_in.to_string(), b.stand_in.to_string()),
     ];
-    for (field, first, second) in fields {
+    let told = |p: &Provenance| -> BTreeMap<String, String> {
+        let mut extra = p.extra.clone();
+        extra.retain(|key, _| !Provenance::EXTRA_OF_THE_IMAGES.contains(&key.as_str()));
+        extra
+    };
+    let (mine, theirs) = (told(a), told(b));
+    let keys: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
+    let show = |value: Option<&String>| value.map_or("absent".into(), String::clone);
+    let extra = keys.into_iter().map(|key| {
+        let field = format!("extra.{key}");
+        (field, show(mine.get(key)), show(theirs.get(key)))
+    });
+    let fields = fields
+        .into_iter()
+        .map(|(field, first, second)| (field.to_owned(), first, second));
+    for (field, first, second) in fields.chain(extra) {
         if first != second {
             return Err(Error::Mismatch {
-                field: field.into(),
+                field,
                 first,
                 second,
             });
@@ -215,6 +238,7 @@ impl Frozen {
             stride: entry.stride.into(),
             variance: self.variances.kind(),
             decoder: self.decoder.kind(),
+            scored_decoder: self.decoder.kind().for_steps(entry.path.steps()),
             steps: entry.path.steps(),
             bpd: estimates[i].value,
             standard_error: estimates[i].standard_error,

@@ -141,6 +141,40 @@ fn an_unusable_name_for_samples() {
         .fails(3, &["--out", "x.jpeg", "npz"]);
 }
 
+/// Samples of an earlier run that stay behind would pass for samples of this one.
+#[test]
+fn a_folder_that_holds_images_already() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "p", 1, 0.0);
+    let schedules = folder.path().join("s.json");
+    Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 2")
+        .file("--out", &schedules)
+        .run()
+        .succeeds();
+    let sample = |count: usize, out: &std::path::Path| {
+        small("sample")
+            .file("--schedule", &schedules)
+            .words("--steps 2")
+            .arg("--count")
+            .arg(count.to_string())
+            .file("--out", out)
+    };
+    let out = folder.path().join("new").join("samples");
+    sample(3, &out).run().succeeds();
+    let earlier = std::fs::read(out.join("000002.png")).unwrap();
+    sample(2, &out).fails(3, &["samples", "3 PNG files", "--out"]);
+    assert_eq!(names(&out), ["000000.png", "000001.png", "000002.png"]);
+    assert_eq!(std::fs::read(out.join("000002.png")).unwrap(), earlier);
+    // Other files are not in the way.
+    let notes = folder.path().join("notes");
+    std::fs::create_dir(&notes).unwrap();
+    std::fs::write(notes.join("readme.txt"), "").unwrap();
+    sample(1, &notes).run().succeeds();
+    sample(1, &folder.path().join("s.json").join("folder")).fails(5, &["cannot write", "s.json"]);
+}
+
 #[test]
 fn a_finished_run_that_cannot_be_written_is_kept() {
     // The profile is larger than the limit, its partial file too: the blocks are lost only with a message.

@@ -61,3 +61,40 @@ fn files_that_are_no_tables() {
         .arg(folder.path().join("absent.npy"))
         .fails(3, &["absent.npy", "no such file"]);
 }
+
+/// Headers that would make a trusting reader allocate, or recurse, as much as they declare.
+#[test]
+fn hostile_tables() {
+    let folder = scratch();
+    let file = folder.path().join("c.npy");
+    let solve = |header: &str, named: &[&str]| {
+        let mut bytes = b"\x93NUMPY\x02\x00".to_vec();
+        bytes.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend([0; 72]);
+        std::fs::write(&file, bytes).unwrap();
+        Ddpm::new("solve")
+            .arg(&file)
+            .fails(3, &[&["c.npy", "expected a .npy file"], named].concat());
+    };
+    let shape =
+        |shape: &str| format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n");
+    solve(
+        &shape("(1000000, 1000000)"),
+        &["ends too early", "1000000, 1000000"],
+    );
+    solve(&shape("(4294967296, 4294967296)"), &["no memory holds"]);
+    solve(&shape("(0, 18446744073709551615)"), &["no memory holds"]);
+    solve(&shape("(-3, 3)"), &["no list of sizes"]);
+    solve(&shape("(3, 4)"), &["ends too early", "96 bytes"]);
+    // Types that are read as nothing are named as such.
+    solve(
+        &shape("(3, 3)").replace("<f8", "|O"),
+        &["elements of type", "|O"],
+    );
+    let structure = shape("(3, 3)").replace("'<f8'", "[('a', '<f4'), ('b', '<i2', (2,))]");
+    solve(&structure, &["elements of type", "'b'"]);
+    solve(&format!("{{'descr': {}", "(".repeat(60_000)), &["nesting"]);
+    std::fs::write(&file, b"\x93NUMPY\x02\x00\xff\xff\xff\xff{").unwrap();
+    Ddpm::new("solve").arg(&file).fails(3, &["c.npy", "64 KiB"]);
+}

@@ -1,6 +1,6 @@
 //! Variances, decoders and the other conventions that decide a number.
 
-use clap::ValueEnum;
+use clap::{ArgAction, Args, ValueEnum};
 
 /// Variance of a reverse step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,6 +28,30 @@ pub(crate) enum DecoderArg {
     Gaussian,
     /// No decoder term
     None,
+}
+
+/// Variance of the steps, the one onto the data included.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StepArgs {
+    /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
+    #[arg(long, value_name = "V")]
+    pub(crate) variance: Option<VarianceArg>,
+    /// Variance of the decoder, the step onto the data [default: respaced; optimal for analytic; gaussian for a curve
+    /// of --mse]
+    #[arg(long, value_name = "D")]
+    pub(crate) decoder: Option<DecoderArg>,
+    /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the
+    /// discretised value (2/255 for 8-bit images in [-1, 1]) [default: a density]
+    #[arg(long, value_name = "W")]
+    pub(crate) decoder_bin_width: Option<f64>,
+}
+
+/// Whether predictions are clipped.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClipArgs {
+    /// Clip the predicted image to [-1, 1], as improved-diffusion does [default: true, or as the schedules file says]
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
+    pub(crate) clip_denoised: Option<bool>,
 }
 
 /// Where paths end.

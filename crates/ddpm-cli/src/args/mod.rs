@@ -19,5 +19,7 @@ pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
     Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };
-pub(crate) use conventions::{DecoderArg, ObjectiveArg, SolverArg, StartArg, VarianceArg};
+pub(crate) use conventions::{
+    ClipArgs, DecoderArg, ObjectiveArg, SolverArg, StartArg, StepArgs, VarianceArg,
+};
 pub(crate) use images::{ImageArgs, SplitArg};

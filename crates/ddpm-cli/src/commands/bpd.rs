@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::args::Bpd;
 use crate::error::{Error, Result};
-use crate::input::{ChainChoice, Network, RunImages, TensorFile, data_path, limit, parse_list};
+use crate::input::{
+    ChainChoice, Network, RunImages, TensorFile, data_path, limit, parse_list, split,
+};
 use crate::output::{self, Voice};
 use crate::render::{
     Align, Indices, ProgressLine, TextTable, clip, describe_images, plural, with_error,
@@ -22,8 +24,8 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
             file,
             steps,
             &network,
-            args.clip_denoised,
-            args.decoder_bin_width,
+            args.clip.clip_denoised,
+            args.conventions.decoder_bin_width,
             voice,
         )?,
         (Some(_), None) => return Err(Error::usage("--schedule needs --steps K")),
@@ -41,7 +43,10 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         images: images.chosen.clone(),
         noise: match &images.noise {
             Some(noise) => Noise::Given(noise),
-            None => Noise::Seed(args.seed),
+            None => Noise::Seed {
+                seed: args.seed,
+                split: split(&args.data),
+            },
         },
         clip_denoised: choice.clip_denoised,
         only,
@@ -171,6 +176,7 @@ impl Report<'_> {
             "path": self.indices.show_path(self.choice.path.nodes()),
             "variance": self.choice.variance_name,
             "decoder": self.choice.decoder_name,
+            "scored_decoder": self.choice.scored_decoder,
             "clip_denoised": self.choice.clip_denoised,
             "data_name": self.images.set.name(),
             "stand_in": self.images.set.stand_in(),
@@ -192,7 +198,7 @@ impl Report<'_> {
         .title(format!(
             "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
             self.choice.variance_name,
-            self.choice.decoder_name,
+            self.choice.scored_decoder,
             clip(Some(self.choice.clip_denoised)),
             plural(self.choice.path.steps() as u64, "step")
         ))
@@ -216,6 +222,12 @@ impl Report<'_> {
         ]);
         if let Some(total) = &self.found.total {
             text.row(["total".into(), String::new(), mean_with_error(total)]);
+        }
+        if self.choice.scored_decoder != self.choice.decoder_name {
+            text.note(format!(
+                "K=1 has no second step for the {} decoder: {} is in its place, not comparable with K>1.",
+                self.choice.decoder_name, self.choice.scored_decoder
+            ));
         }
         if count > 1 {
             text.note("± one standard error over images.");

@@ -87,7 +87,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        plan.clip_denoised = args.clip_denoised;
+        plan.clip_denoised = args.clip.clip_denoised.unwrap_or(true);
         plan.batch = network.batch;
         plan.shard = match &args.shard {
             Some(text) => Some(parse_shard(text)?),

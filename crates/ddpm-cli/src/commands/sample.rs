@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         &args.schedule,
         args.steps,
         &network,
-        args.clip_denoised,
+        args.clip.clip_denoised,
         None,
         voice,
     )?;
@@ -40,8 +40,9 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         clip_denoised: choice.clip_denoised,
         batch: network.batch,
     };
-    if !matches!(target, Target::Folder) {
-        check_writable(&args.out)?;
+    match target {
+        Target::Folder => prepare_folder(&args.out)?,
+        Target::Grid | Target::Npz => check_writable(&args.out)?,
     }
     let samples = ddpm_eval::sample(
         &network.denoiser,
@@ -98,6 +99,34 @@ impl Target {
             )),
         }
     }
+}
+
+/// Makes sure, before any time is spent, that the folder takes files and that all the samples in it will be of this run.
+///
+/// # Errors
+/// A folder that cannot be written, or that holds PNG files already: those that are not overwritten would pass for samples
+/// of this run.
+fn prepare_folder(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
+    let entries = std::fs::read_dir(folder).map_err(|source| Error::read(folder, source))?;
+    let mut pngs = 0;
+    for entry in entries {
+        let path = entry.map_err(|source| Error::read(folder, source))?.path();
+        pngs += u64::from(
+            path.extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("png")),
+        );
+    }
+    if pngs > 0 {
+        return Err(Error::file(
+            folder,
+            format!(
+                "expected a new folder or one without images, found {}; remove them or name another --out",
+                plural(pngs, "PNG file")
+            ),
+        ));
+    }
+    check_writable(&folder.join("000000.png"))
 }
 
 /// One class per image for a class-conditional network: the one asked for, or all in turn.

@@ -16,7 +16,10 @@ use crate::input::{
     read_profile_to_use, step_variances, write_file,
 };
 use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, chain_of, clip, images_of, shorten, with_error};
+use crate::render::{
+    Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    shorten, with_error,
+};
 
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -63,9 +66,10 @@ impl Request {
             }
         };
         let variance = args
+            .conventions
             .variance
             .map_or_else(|| default_variance(curves.learned()), VarianceKind::from);
-        let decoder = args.decoder.map_or_else(
+        let decoder = args.conventions.decoder.map_or_else(
             || match profile {
                 Some(_) => default_decoder(variance),
                 // A curve of squared errors knows nothing of discretised pixels.
@@ -74,7 +78,7 @@ impl Request {
             DecoderKind::from,
         );
         let gaussian = GaussianDecoder {
-            bin_width: args.decoder_bin_width,
+            bin_width: args.conventions.decoder_bin_width,
             first_bits: args.decoder_first_bits,
         };
         let train_steps = curves.train_steps();
@@ -172,7 +176,8 @@ impl Request {
         for (i, budget) in schedules.budgets.iter().enumerate() {
             text.row([
                 budget.steps.to_string(),
-                with_error(budget.cost, errors.as_ref().map(|e| e[i])),
+                with_error(budget.cost, errors.as_ref().map(|e| e[i]))
+                    + mark_of_decoder(budget.scored_decoder == schedules.decoder),
                 budget
                     .prior_bpd
                     .filter(|_| self.objective == Objective::Elbo)
@@ -187,8 +192,12 @@ impl Request {
             text.note("± one standard error over blocks of images, the path fixed.");
         }
         text.note("Costs of optimised paths on the images they were chosen on are biased low: see `ddpm table`.");
-        if self.decoder == DecoderKind::Respaced && schedules.budgets.iter().any(|b| b.steps == 1) {
-            text.note("K=1 has no second step: its decoder is marginal, not comparable with K>1.");
+        if schedules
+            .budgets
+            .iter()
+            .any(|b| b.scored_decoder != schedules.decoder)
+        {
+            text.note(NOTE_ON_ONE_STEP);
         }
         Ok(text.to_string())
     }

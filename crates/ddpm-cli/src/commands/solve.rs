@@ -5,6 +5,7 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
+use ddpm_eval::data::{NpyHeaderError, check_npy_header};
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyError, ReadNpyExt};
 use rayon::prelude::*;
@@ -126,6 +127,16 @@ fn method_name(solution: &Solution) -> &'static str {
 
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
+    let mut file = File::open(path).map_err(|source| Error::read(path, source))?;
+    let bytes = file
+        .metadata()
+        .map_err(|source| Error::read(path, source))?
+        .len();
+    match check_npy_header(&mut file, bytes) {
+        Ok(()) => {}
+        Err(NpyHeaderError::Io(source)) => return Err(Error::read(path, source)),
+        Err(found) => return Err(no_table(path, found)),
+    }
     let square = match read_npy::<f64>(path)? {
         Ok(array) => array,
         Err(ReadNpyError::WrongDescriptor(_)) => match read_npy::<f32>(path)? {
@@ -145,16 +156,23 @@ fn read_npy<A: ndarray_npy::ReadableElement>(
 }
 
 fn unreadable(path: &Path, error: ReadNpyError) -> Error {
-    let found = match error {
+    match error {
         ReadNpyError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            "a file that ends too early".to_owned()
+            no_table(path, "a file that ends too early")
         }
-        ReadNpyError::Io(source) => return Error::read(path, source),
-        ReadNpyError::WrongDescriptor(found) => format!("elements of type {found}"),
-        ReadNpyError::WrongNdim(_, 1) => "an array of 1 dimension".to_owned(),
-        ReadNpyError::WrongNdim(_, ndim) => format!("an array of {ndim} dimensions"),
-        other => other.to_string(),
-    };
+        ReadNpyError::Io(source) => Error::read(path, source),
+        ReadNpyError::WrongDescriptor(found) => {
+            no_table(path, format_args!("elements of type {found}"))
+        }
+        ReadNpyError::WrongNdim(_, 1) => no_table(path, "an array of 1 dimension"),
+        ReadNpyError::WrongNdim(_, ndim) => {
+            no_table(path, format_args!("an array of {ndim} dimensions"))
+        }
+        other => no_table(path, other),
+    }
+}
+
+fn no_table(path: &Path, found: impl std::fmt::Display) -> Error {
     Error::file(
         path,
         format!("expected a .npy file with a (T+1)x(T+1) array of f64 or f32, found {found}"),

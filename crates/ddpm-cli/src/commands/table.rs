@@ -8,7 +8,10 @@ use crate::args::Table;
 use crate::error::{Error, Result};
 use crate::input::{Budgets, read_profile_to_use};
 use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, chain_of, clip, images_of, with_error};
+use crate::render::{
+    Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    with_error,
+};
 
 /// Runs the command.
 pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
@@ -84,6 +87,7 @@ fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: 
                 "stride": row.stride,
                 "variance": row.variance.to_string(),
                 "decoder": row.decoder.to_string(),
+                "scored_decoder": row.scored_decoder.to_string(),
                 "steps": row.steps,
                 "bpd": row.bpd,
                 "stderr": row.standard_error,
@@ -158,9 +162,10 @@ fn to_text(
                 first.decoder.to_string(),
                 stride.to_owned(),
             ];
-            let cells = found
-                .iter()
-                .map(|row| with_error(row.bpd, Some(row.standard_error)));
+            let cells = found.iter().map(|row| {
+                with_error(row.bpd, Some(row.standard_error))
+                    + mark_of_decoder(row.scored_decoder == row.decoder)
+            });
             // The full chain is the same for every stride.
             let last = full
                 .first()
@@ -181,6 +186,9 @@ fn to_text(
         }
     }
     text.note("± one standard error over blocks of the scored images (jackknife).");
+    if rows.iter().any(|row| row.scored_decoder != row.decoder) {
+        text.note(NOTE_ON_ONE_STEP);
+    }
     text.note("");
     format!("{text}{differences}")
 }

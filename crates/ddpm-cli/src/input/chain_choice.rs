@@ -28,6 +28,8 @@ pub(crate) struct ChainChoice {
     /// The convention's names, for titles.
     pub(crate) variance_name: String,
     pub(crate) decoder_name: String,
+    /// The decoder that a path of so many steps is scored with.
+    pub(crate) scored_decoder: String,
 }
 
 impl ChainChoice {
@@ -79,6 +81,7 @@ impl ChainChoice {
             image_shape: schedules.provenance.as_ref().map(|p| p.image_shape),
             variance_name: schedules.variance.clone(),
             decoder_name: schedules.decoder.clone(),
+            scored_decoder: budget.scored_decoder.clone(),
         })
     }
 
@@ -95,6 +98,7 @@ impl ChainChoice {
         network.check_signal_at(path.end())?;
         let learned = network.denoiser.learns_variance();
         let variance = args
+            .conventions
             .variance
             .map_or_else(|| default_variance(learned), VarianceKind::from);
         if variance == VarianceKind::Learned && !learned {
@@ -104,14 +108,15 @@ impl ChainChoice {
             ));
         }
         let kind = args
+            .conventions
             .decoder
             .map_or_else(|| default_decoder(variance), DecoderKind::from);
         let gaussian = GaussianDecoder {
-            bin_width: args.decoder_bin_width,
+            bin_width: args.conventions.decoder_bin_width,
             first_bits: None,
         }
         .check(kind)?;
-        let clip = args.clip_denoised.unwrap_or(true);
+        let clip = args.clip.clip_denoised.unwrap_or(true);
         let (variance_of_path, decoder_of_path) = match &args.profile {
             Some(file) => {
                 let log_variances =
@@ -134,10 +139,8 @@ impl ChainChoice {
                 },
             ),
         };
-        if kind == DecoderKind::Respaced && path.steps() == 1 {
-            voice.warn("K=1 has no second step: the decoder is marginal, not comparable with K>1");
-        }
         Ok(Self {
+            scored_decoder: kind.for_steps(path.steps()).to_string(),
             path,
             variance: variance_of_path,
             decoder: decoder_of_path,

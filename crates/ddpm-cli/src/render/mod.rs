@@ -1,5 +1,6 @@
 //! How results look to a person: aligned tables with titles and units, and progress.
 
+mod decoder;
 mod number;
 mod origin;
 mod path;
@@ -8,6 +9,7 @@ mod shell;
 mod table;
 pub(crate) mod timing;
 
+pub(crate) use decoder::{NOTE_ON_ONE_STEP, mark_of_decoder};
 pub(crate) use number::{plural, scientific, with_error};
 pub(crate) use origin::{chain_of, clip, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};

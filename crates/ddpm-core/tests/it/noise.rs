@@ -131,6 +131,10 @@ fn different_keys_are_different_streams() {
             domain: NoiseDomain::Data,
             ..KEY
         },
+        NoiseKey {
+            domain: NoiseDomain::ForwardTest,
+            ..KEY
+        },
         KEY,
     ];
     let streams: HashSet<Vec<u32>> = others

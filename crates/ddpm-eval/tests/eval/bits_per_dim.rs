@@ -1,7 +1,7 @@
 //! Direct evaluation: against the original code's numbers, against closed forms, and what it depends on.
 
 use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, VarianceKind, nats_to_bits};
-use ddpm_eval::data::ImageSet;
+use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
     BitsPerDim, BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, Silent, bits_per_dim,
 };
@@ -18,7 +18,10 @@ fn plan(path: &Path, images: usize) -> BitsPerDimPlan<'static> {
         variance: PathVariance::FixedSmall,
         decoder: PathDecoder::Respaced,
         images: (0..images).collect(),
-        noise: Noise::Seed(5),
+        noise: Noise::Seed {
+            seed: 5,
+            split: Split::Train,
+        },
         clip_denoised: false,
         only: None,
         batch: 0,
@@ -254,13 +257,31 @@ fn terms_depend_on_the_image_and_not_on_its_company() {
         assert_eq!(a.bits_per_dim, [b.bits_per_dim[7], b.bits_per_dim[2]]);
     }
     let plan = BitsPerDimPlan {
-        noise: Noise::Seed(6),
+        noise: Noise::Seed {
+            seed: 6,
+            split: Split::Train,
+        },
         ..base
     };
     assert_ne!(
         evaluate(&model, &schedule, &data, &plan).unwrap().terms,
         whole.terms
     );
+    // Test images meet other noise than the training images of the same indices.
+    let plan = BitsPerDimPlan {
+        noise: Noise::Seed {
+            seed: 5,
+            split: Split::Test,
+        },
+        ..plan
+    };
+    let test = evaluate(&model, &schedule, &data, &plan).unwrap();
+    for (a, b) in test.terms.iter().zip(&whole.terms) {
+        for (a, b) in a.bits_per_dim.iter().zip(&b.bits_per_dim) {
+            assert_ne!(a, b);
+        }
+    }
+    assert_eq!(test.prior, whole.prior);
 }
 
 #[test]

@@ -267,6 +267,62 @@ fn npz() {
     expect(&path, &["a.npz", "readable .npz archive"]);
 }
 
+/// Archives that would make a trusting reader allocate what they declare.
+#[test]
+fn hostile_npz() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let mut writer = NpzWriter::new(Cursor::new(Vec::new()));
+    writer
+        .add_array("arr_0", &Array4::<u8>::zeros((2, 4, 4, 3)))
+        .unwrap();
+    writer
+        .add_array("arr_1", &Array1::from_vec(vec![1i64, 2]))
+        .unwrap();
+    let whole = writer.finish().unwrap().into_inner();
+    fs::write(&path, &whole).unwrap();
+    ddpm_eval::data::open(&path, Split::Train, None).unwrap();
+
+    // The same number of characters, so that the archive stays whole.
+    let with = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let at = whole
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap_or_else(|| panic!("no {from}"));
+        let mut bytes = whole.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        fs::write(&path, bytes).unwrap();
+    };
+    let images = "(2, 4, 4, 3)}                      ";
+    with(images, "(99999999999, 32, 32, 3)}          ");
+    expect(&path, &["a.npz", "arr_0", "ends too early", "99999999999"]);
+    with(images, "(18446744073709551615,32,32,3)}    ");
+    expect(&path, &["a.npz", "arr_0", "no memory holds"]);
+    with(images, "(0, 18446744073709551615, 32, 3)}  ");
+    expect(&path, &["a.npz", "arr_0", "no memory holds"]);
+    with("(2,)}   ", "(9**9,)}");
+    expect(&path, &["a.npz", "arr_1", "no list of sizes"]);
+    with("(2,)}   ", "(9999,)}");
+    expect(&path, &["a.npz", "arr_1", "ends too early", "9999"]);
+
+    // The central directory, where sizes are declared: unpacked at 24, packed at 20 bytes from its signature.
+    let entry = whole
+        .windows(4)
+        .position(|w| w == b"PK\x01\x02")
+        .expect("a central directory");
+    for (offset, size) in [(24, 0xffff_fff0_u32), (20, 0xffff_fff0)] {
+        let mut bytes = whole.clone();
+        bytes[entry + offset..entry + offset + 4].copy_from_slice(&size.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        expect(&path, &["a.npz", "damaged archive", "4294967280"]);
+    }
+    for end in 0..whole.len() {
+        fs::write(&path, &whole[..end]).unwrap();
+        expect(&path, &["a.npz"]);
+    }
+}
+
 #[test]
 fn safetensors() {
     let folder = tempfile::tempdir().unwrap();

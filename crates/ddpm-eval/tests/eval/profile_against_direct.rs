@@ -82,7 +82,10 @@ impl Case {
             variance,
             decoder,
             images: (0..self.data.len()).collect(),
-            noise: Noise::Seed(21),
+            noise: Noise::Seed {
+                seed: 21,
+                split: Split::Train,
+            },
             clip_denoised: self.clip,
             only: None,
             batch: 0,

@@ -3,10 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, GaussianDenoiser, NoiseSchedule, Parameterization};
+use ddpm_core::{Denoiser, GaussianDenoiser, NoiseSchedule, Parameterization, Path};
 use ddpm_eval::data::{ImageSet, Split, selection};
-use ddpm_eval::{Error, ProfileOrigin, ProfilePlan, Progress, Silent, profile, timesteps_for};
-use ddpm_profile::ElboProfile;
+use ddpm_eval::{
+    BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Progress,
+    Silent, bits_per_dim, profile, timesteps_for,
+};
+use ddpm_profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
 use ndarray::Array4;
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
@@ -360,6 +363,64 @@ fn labels_are_passed_on_and_are_part_of_the_run() {
         .unwrap_err()
         .to_string();
     assert!(text.contains("no labels"), "{text}");
+}
+
+#[test]
+fn train_and_test_share_no_noise() {
+    let (schedule, model, data, plan) = small();
+    let of = |split| {
+        let origin = ProfileOrigin { split, ..origin() };
+        profile(
+            &model,
+            &schedule,
+            &data,
+            &plan,
+            &origin,
+            None,
+            &Silent,
+            &mut |_| Ok(()),
+        )
+        .unwrap()
+    };
+    let (train, test) = (of(Split::Train), of(Split::Test));
+    // The same images, and so the same prior terms; what the network makes of them differs everywhere.
+    let curves = [&train, &test].map(|p| Curves::from_profile(p).unwrap());
+    assert_eq!(curves[0].x0_mean_square(), curves[1].x0_mean_square());
+    for &t in train.layout().timesteps() {
+        assert_ne!(curves[0].mse()[t], curves[1].mse()[t], "t = {t}");
+    }
+    assert_eq!(train.provenance().extra.get("noise_streams"), None);
+    assert_eq!(test.provenance().extra["noise_streams"], "test");
+    // Direct evaluation meets the noise of the profile of its split.
+    let path = Path::new([train.layout().timesteps()[3]], 40).unwrap();
+    let direct = |split| {
+        let plan = BitsPerDimPlan {
+            path: path.clone(),
+            variance: PathVariance::FixedSmall,
+            decoder: PathDecoder::Gaussian { bin_width: None },
+            images: plan.images.clone(),
+            noise: Noise::Seed {
+                seed: plan.seed,
+                split,
+            },
+            clip_denoised: plan.clip_denoised,
+            only: None,
+            batch: 0,
+        };
+        let found = bits_per_dim(&model, &schedule, &data, &plan, &Silent).unwrap();
+        let bits = &found.terms[0].bits_per_dim;
+        bits.iter().sum::<f64>() / bits.len() as f64 * std::f64::consts::LN_2
+    };
+    for (split, curves) in [Split::Train, Split::Test].into_iter().zip(&curves) {
+        let decoder = Decoder::Gaussian {
+            bin_width: None,
+            first: None,
+        };
+        let model =
+            CostModel::new(curves, StepVariances::FixedSmall, decoder, Objective::Elbo).unwrap();
+        let cost = model.path_cost(&path);
+        assert!((direct(split) - cost).abs() < 1e-9, "{split}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
 use ddpm_profile::{
-    Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Origin, ProfileLayout, Schedules,
-    StartRule, StepVariances, choose,
+    Budgets, CostModel, Curves, Decoder, ElboProfile, Error, Objective, Origin, ProfileLayout,
+    Schedules, StartRule, StepVariances, choose,
 };
 
 use crate::support::{Setup, spread};
@@ -34,6 +34,7 @@ fn schedules(profile: &ElboProfile) -> Schedules {
     .expect("possible")
 }
 
+/// Only the newest version of each format can be written.
 fn write() {
     let profile = Setup {
         schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, 12).expect("valid"),
@@ -50,11 +51,20 @@ fn write() {
     .profile(16, 2);
     assert!(profile.layout().nodes() < ProfileLayout::DEFAULT_NODES);
     std::fs::write(path("profile-v1.safetensors"), profile.to_bytes()).expect("writable");
-    std::fs::write(
-        path("schedules-v1.json"),
-        schedules(&profile).to_json().expect("numbers"),
-    )
-    .expect("writable");
+    for (name, schedules) in [
+        ("schedules-v2.json", schedules(&profile)),
+        ("schedules-v2-custom.json", read("schedules-v1-custom.json")),
+    ] {
+        std::fs::write(path(name), schedules.to_json().expect("numbers")).expect("writable");
+    }
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(path(name)).expect("kept in the repository")
+}
+
+fn read(name: &str) -> Schedules {
+    Schedules::from_json(&text(name)).expect("readable")
 }
 
 #[test]
@@ -67,11 +77,39 @@ fn fixtures_of_every_version_are_readable() {
     assert_eq!(profile.to_bytes(), bytes);
     assert_eq!((profile.images(), profile.blocks().len()), (3, 2));
     assert_eq!(profile.layout().timesteps(), [1, 2, 5, 11, 12]);
-    let text = std::fs::read_to_string(path("schedules-v1.json")).expect("kept in the repository");
-    let kept = Schedules::from_json(&text).expect("readable");
-    assert_eq!(kept.to_json().expect("numbers"), text);
-    // And it still means what it meant.
+    for name in ["schedules-v2.json", "schedules-v2-custom.json"] {
+        assert_eq!(read(name).to_json().expect("numbers"), text(name));
+    }
+    // And they still mean what they meant.
     let again = schedules(&profile);
-    assert_eq!(again.budgets[0].path, kept.budgets[0].path);
-    assert!((again.budgets[0].cost - kept.budgets[0].cost).abs() < 1e-9);
+    for name in ["schedules-v1.json", "schedules-v2.json"] {
+        let kept = read(name);
+        assert_eq!(again.budgets[0].path, kept.budgets[0].path);
+        assert!((again.budgets[0].cost - kept.budgets[0].cost).abs() < 1e-9);
+        assert_eq!(kept.budgets[0].scored_decoder, "respaced");
+    }
+}
+
+#[test]
+fn version_1_reads_as_version_2() {
+    let custom = read("schedules-v1-custom.json");
+    let stored: serde_json::Value =
+        serde_json::from_str(&text("schedules-v1-custom.json")).expect("json");
+    let alpha_bar: Vec<f64> = stored["alpha_bar"]
+        .as_array()
+        .expect("version 1 stores it")
+        .iter()
+        .map(|a| a.as_f64().expect("a number"))
+        .collect();
+    assert_eq!(
+        custom.schedule().expect("custom"),
+        NoiseSchedule::from_alpha_bar(&alpha_bar).expect("valid")
+    );
+    assert_eq!(custom, read("schedules-v2-custom.json"));
+    // Its checksum still guards it.
+    let damaged = text("schedules-v1-custom.json").replacen("0.98", "0.97", 1);
+    assert!(matches!(
+        Schedules::from_json(&damaged),
+        Err(Error::Checksum { .. })
+    ));
 }

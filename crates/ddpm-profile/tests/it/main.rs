@@ -9,6 +9,7 @@ mod decoder;
 mod fixture;
 mod format;
 mod interior;
+mod monge;
 mod oracle;
 mod over_time;
 mod resolution;

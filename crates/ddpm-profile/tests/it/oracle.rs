@@ -9,6 +9,8 @@ use ddpm_profile::{
 };
 use serde_json::Value;
 
+use crate::monge::monge_exact;
+
 const CURVE: &str = include_str!("../../../../tests/golden/oracles/cifar10_ls_virtual_mse.csv");
 const OPTIMA: &str = include_str!("../../../../tests/golden/oracles/cifar10_ls_optimal.json");
 
@@ -142,7 +144,7 @@ fn monge_and_blocked_agree_on_the_oracle() {
         Objective::Elbo,
     )
     .expect("valid");
-    assert_eq!(model.monge_exact(), Some(true));
+    assert_eq!(monge_exact(&model), Some(true));
     let table = model.table().expect("numbers");
     assert!(check_monge(&table, 1e-12).holds());
     let by = |method| {

@@ -106,8 +106,8 @@ fn damaged_and_newer_files_are_refused() {
         Schedules::from_json(&text.replacen(from, to, 1)).err()
     };
     assert!(matches!(
-        read("\"version\": 1", "\"version\": 2"),
-        Some(Error::NewerVersion { found: 2, .. })
+        read("\"version\": 2", "\"version\": 3"),
+        Some(Error::NewerVersion { found: 3, .. })
     ));
     assert!(matches!(
         read("\"T\": 60", "\"T\": 61"),
@@ -224,28 +224,71 @@ fn impossible_requests_are_named() {
     )
     .err();
     assert!(unknown.is_some_and(|e| e.to_string().contains("mean square")));
-    // A custom schedule carries its alpha_bar; a wrong name is refused.
-    let custom = choose(
-        &plain,
-        Budgets::Only(&[4]),
-        StartRule::Full,
-        &Origin::default(),
-    )
-    .expect("possible");
-    assert_eq!(custom.noise_schedule, "custom");
-    assert_eq!(custom.alpha_bar.as_ref().map(Vec::len), Some(60));
-    let back = Schedules::from_json(&custom.to_json().expect("numbers")).expect("readable");
-    let schedule = back.schedule().expect("stored");
-    assert!(
-        (1..=60)
-            .all(|t| (schedule.alpha_bar(t) / curves.schedule().alpha_bar(t) - 1.0).abs() < 1e-14)
-    );
+    // A wrong name of the noise schedule is refused.
     let wrong = Origin {
         noise_schedule: Some(NoiseScheduleName::Linear),
         ..Origin::default()
     };
     let error = choose(&plain, Budgets::Only(&[4]), StartRule::Full, &wrong).err();
     assert!(error.is_some_and(|e| e.to_string().contains("another alpha_bar")));
+}
+
+#[test]
+fn a_custom_chain_comes_back_bit_for_bit() {
+    // Betas so small that 1 - alpha_bar would lose half its digits, then an alpha_bar far below the smallest double.
+    let mut betas = vec![1e-9; 5];
+    betas.extend([0.01, 0.5, 1.0 - 1e-13]);
+    betas.extend([1.0 - 1e-13; 30]);
+    for end in [0.5, 1.0] {
+        let mut betas = betas.clone();
+        betas.push(end);
+        let schedule = NoiseSchedule::from_betas(&betas).expect("valid");
+        assert_eq!(schedule.alpha_bar(38), 0.0);
+        let mse: Vec<f64> = (1..=39).map(|t| schedule.one_minus_alpha_bar(t)).collect();
+        let curves = Curves::from_mse(&schedule, &mse).expect("valid");
+        let model = CostModel::new(
+            &curves,
+            StepVariances::FixedSmall,
+            Decoder::None,
+            Objective::Mse,
+        )
+        .expect("valid");
+        let custom = choose(
+            &model,
+            Budgets::Only(&[4]),
+            StartRule::Full,
+            &Origin::default(),
+        )
+        .expect("possible");
+        assert_eq!(custom.noise_schedule, "custom");
+        let stored = custom.log_alpha_bar.as_ref().expect("custom");
+        assert_eq!(stored.len(), 39);
+        assert_eq!(stored[38].is_none(), end == 1.0);
+        let back = Schedules::from_json(&custom.to_json().expect("numbers")).expect("readable");
+        assert_eq!(back, custom);
+        assert_eq!(back.schedule().expect("stored"), schedule);
+    }
+}
+
+#[test]
+fn one_step_is_marked_as_scored_with_the_marginal_decoder() {
+    let schedules = schedules(Budgets::Only(&[1, 2]), StartRule::Full);
+    assert_eq!(schedules.decoder, "respaced");
+    let scored: Vec<&str> = schedules
+        .budgets
+        .iter()
+        .map(|b| b.scored_decoder.as_str())
+        .collect();
+    assert_eq!(scored, ["marginal", "respaced"]);
+    let mut wrong = schedules;
+    wrong.budgets[0].scored_decoder = "respaced".into();
+    let error =
+        Schedules::from_json(&wrong.to_json().expect("numbers")).expect_err("contradiction");
+    let named = error.to_string();
+    assert!(
+        named.contains("scored_decoder") && named.contains("marginal"),
+        "{named}"
+    );
 }
 
 #[test]

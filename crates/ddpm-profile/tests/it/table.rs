@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
 use ddpm_profile::{
     CostModel, Curves, Decoder, DecoderKind, ElboProfile, Error, Objective, ProfileLayout,
-    StartRule, StepVariances, TableRow, jackknife, table3,
+    Provenance, StartRule, StepVariances, TableRow, jackknife, table3,
 };
 
 use crate::support::{Setup, log_snr_timesteps, spread};
@@ -149,7 +149,12 @@ fn one_step_uses_the_marginal_decoder() {
     for stride in ["even", "quadratic", "dp"] {
         let bpd = |rows: &[TableRow]| find(rows, stride, VarianceKind::Learned, 1).bpd;
         assert_eq!(bpd(&respaced), bpd(&marginal));
+        let row = find(&respaced, stride, VarianceKind::Learned, 1);
+        assert_eq!(row.decoder, DecoderKind::Respaced);
+        assert_eq!(row.scored_decoder, DecoderKind::Marginal);
     }
+    let all = find(&respaced, "all", VarianceKind::Learned, 200);
+    assert_eq!(all.scored_decoder, DecoderKind::Respaced);
 }
 
 /// Under one decoder, on the set where m was estimated, no path costs more than with both fixed variances.
@@ -192,22 +197,44 @@ fn what_cannot_be_compared_is_refused() {
         table(&[0]),
         Err(Error::Steps { max: 200, found: 0 })
     ));
-    let mut provenance = TEST.provenance().clone();
-    provenance.checkpoint_sha256 = "e".repeat(64);
-    let other = ElboProfile::new(
-        provenance,
-        TEST.schedule().clone(),
-        TEST.layout().clone(),
-        TEST.blocks().to_vec(),
-    )
-    .expect("valid");
-    let error = table3(&TRAIN, &other, &[4], &VARIANCES, None, StartRule::Full)
-        .err()
-        .map(|e| e.to_string());
-    assert!(
-        error
-            .as_deref()
-            .is_some_and(|e| e.contains("checkpoint_sha256")),
-        "{error:?}"
-    );
+    let refused = |change: &dyn Fn(&mut Provenance)| {
+        let mut provenance = TEST.provenance().clone();
+        change(&mut provenance);
+        let other = ElboProfile::new(
+            provenance,
+            TEST.schedule().clone(),
+            TEST.layout().clone(),
+            TEST.blocks().to_vec(),
+        )
+        .expect("valid");
+        table3(&TRAIN, &other, &[4], &VARIANCES, None, StartRule::Full)
+            .err()
+            .map(|e| e.to_string())
+            .unwrap_or_default()
+    };
+    type Change = fn(&mut Provenance);
+    let changes: [(&str, Change); 5] = [
+        ("checkpoint_sha256", |p| {
+            p.checkpoint_sha256 = "e".repeat(64)
+        }),
+        ("stand_in", |p| p.stand_in = !p.stand_in),
+        ("precision", |p| p.precision = "bf16".into()),
+        ("extra.num_heads", |p| {
+            p.extra.insert("num_heads".into(), "4".into());
+        }),
+        ("clip_denoised", |p| p.clip_denoised = !p.clip_denoised),
+    ];
+    for (field, change) in changes {
+        let error = refused(&change);
+        assert!(error.contains(field), "{field}: {error}");
+    }
+    // What tells of the images may differ: that is the point of a second profile.
+    let images: Change = |p| {
+        p.split = "validation".into();
+        p.data_name = "another".into();
+        p.seed += 1;
+        p.extra.insert("labels_sha256".into(), "f".repeat(64));
+        p.extra.insert("noise_streams".into(), "test".into());
+    };
+    assert_eq!(refused(&images), "");
 }

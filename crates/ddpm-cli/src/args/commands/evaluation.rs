@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 use super::chain::PATH_HELP;
-use crate::args::{CheckpointArgs, DecoderArg, ImageArgs, VarianceArg};
+use crate::args::{CheckpointArgs, ClipArgs, ImageArgs, StepArgs};
 
 /// Evaluate bits/dim of one path directly, term by term, without a profile
 ///
@@ -39,21 +39,13 @@ pub(crate) struct Bpd {
     /// Timesteps of the path: a list, `all` or a stride (see --help)
     #[arg(long, value_name = "PATH", long_help = PATH_HELP, required_unless_present = "schedule")]
     pub(crate) path: Option<String>,
-    /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
-    #[arg(long, value_name = "V")]
-    pub(crate) variance: Option<VarianceArg>,
-    /// Variance of the decoder [default: respaced; optimal for analytic]
-    #[arg(long, value_name = "D")]
-    pub(crate) decoder: Option<DecoderArg>,
-    /// With --decoder gaussian: the width of a bin of the data [default: a density]
-    #[arg(long, value_name = "W")]
-    pub(crate) decoder_bin_width: Option<f64>,
+    #[command(flatten)]
+    pub(crate) conventions: StepArgs,
     /// Profile whose measured errors give the analytic variances and the optimal decoder
     #[arg(long, value_name = "P")]
     pub(crate) profile: Option<PathBuf>,
-    /// Clip the predicted image to [-1, 1] [default: true, or as the schedules file says]
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
-    pub(crate) clip_denoised: Option<bool>,
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
     /// Evaluate only the steps that start at these timesteps: a comma list
     #[arg(long, value_name = "T,..")]
     pub(crate) terms: Option<String>,
@@ -92,9 +84,8 @@ pub(crate) struct Sample {
     /// samples.png (one grid), samples.npz (uint8, NHWC), or a folder of PNG
     #[arg(long, value_name = "OUT")]
     pub(crate) out: PathBuf,
-    /// Clip the predicted image to [-1, 1] [default: as the schedules file says]
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
-    pub(crate) clip_denoised: Option<bool>,
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
     /// Class of every image, for class-conditional networks [default: classes in turn]
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args};
+use clap::Args;
 
 use crate::args::{
-    ChainArgs, CheckpointArgs, DecoderArg, ImageArgs, ObjectiveArg, StartArg, VarianceArg,
+    ChainArgs, CheckpointArgs, ClipArgs, DecoderArg, ImageArgs, ObjectiveArg, StartArg, StepArgs,
+    VarianceArg,
 };
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
@@ -33,9 +34,8 @@ pub(crate) struct Profile {
     /// Seed of the image order and of all noise
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Clip the predicted image to [-1, 1] as improved-diffusion does in evaluation
-    #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
-    pub(crate) clip_denoised: bool,
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
     /// Measure only the blocks of shard i of n, i from 0
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<String>,
@@ -95,16 +95,8 @@ pub(crate) struct Schedule {
     /// Numbers of steps: a comma list or `all` [default: 8,16,32,64,128,256]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
-    /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
-    #[arg(long, value_name = "V")]
-    pub(crate) variance: Option<VarianceArg>,
-    /// Variance of the decoder [default: respaced; optimal for analytic; gaussian for a curve]
-    #[arg(long, value_name = "D")]
-    pub(crate) decoder: Option<DecoderArg>,
-    /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the
-    /// discretised value (2/255 for 8-bit images in [-1, 1]) [default: a density]
-    #[arg(long, value_name = "W")]
-    pub(crate) decoder_bin_width: Option<f64>,
+    #[command(flatten)]
+    pub(crate) conventions: StepArgs,
     /// With --decoder gaussian: bits/dim of the decoder term to use at t = 1, where a continuous
     /// density is a poor stand-in for a discretised one
     #[arg(long, value_name = "BITS")]

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bits_per_dim;
+mod computing;
 mod predict;
 mod profile;
 mod schedule;

@@ -53,6 +53,12 @@ pub(crate) struct Estimate<'a> {
     pub(crate) v: Option<&'a [f64]>,
 }
 
+/// An image and its diffused form.
+struct Input {
+    x0: Vec<f32>,
+    x_t: Vec<f64>,
+}
+
 /// A network, images and noise that fit each other.
 pub(crate) struct ForwardProcess<'a> {
     denoiser: &'a dyn Denoiser,
@@ -89,97 +95,88 @@ impl<'a> ForwardProcess<'a> {
 
     /// Evaluates every point and returns `f` of each estimate, in the order of the points.
     ///
-    /// Batches run in parallel and mix timesteps freely.
+    /// Batches mix timesteps freely. They follow one another: a network spreads a batch over the threads itself, and two
+    /// levels of tasks would only pile batches up in memory.
     pub(crate) fn map<R: Send>(
         &self,
         points: &[Point],
         progress: &dyn Progress,
         f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
     ) -> Result<Vec<R>> {
-        let batches: Vec<Vec<R>> = points
-            .par_chunks(self.batch)
-            // One batch is long enough to be worth a steal of its own.
-            .with_max_len(1)
-            .map(|batch| {
-                if progress.interrupted() {
-                    return Err(Error::Interrupted);
-                }
-                let done = self.evaluate(batch, &f)?;
-                progress.advance(batch.len() as u64);
-                Ok(done)
-            })
-            .collect::<Result<_>>()?;
-        Ok(batches.into_iter().flatten().collect())
+        let mut done = Vec::with_capacity(points.len());
+        for batch in points.chunks(self.batch) {
+            if progress.interrupted() {
+                return Err(Error::Interrupted);
+            }
+            done.extend(self.evaluate(batch, &f)?);
+            progress.advance(batch.len() as u64);
+        }
+        Ok(done)
     }
 
-    fn evaluate<R>(
+    fn evaluate<R: Send>(
         &self,
         batch: &[Point],
-        f: impl Fn(&Point, Estimate<'_>) -> R,
+        f: &(impl Fn(&Point, Estimate<'_>) -> R + Sync),
     ) -> Result<Vec<R>> {
         let dims = self.data.dims();
         let [c, h, w] = self.data.shape();
-        let mut x0 = vec![0.0f32; batch.len() * dims];
-        let mut x_t = vec![0.0f64; batch.len() * dims];
-        let mut noise = vec![0.0f32; dims];
-        for ((point, x0), x_t) in batch
-            .iter()
-            .zip(x0.chunks_mut(dims))
-            .zip(x_t.chunks_mut(dims))
-        {
-            self.data.read_image(point.image, x0);
-            self.fill_noise(point, &mut noise);
-            diffuse(self.schedule, point.t, x0, &noise, x_t);
-        }
+        let inputs: Vec<Input> = batch.par_iter().map(|point| self.input(point)).collect();
         let timesteps: Vec<usize> = batch.iter().map(|p| p.t).collect();
         let labels: Option<Vec<usize>> = self
             .labels
             .map(|l| batch.iter().map(|p| l[p.image]).collect());
-        let input = Array4::from_shape_fn((batch.len(), c, h, w), |(b, c, y, x)| {
-            x_t[b * dims + (c * h + y) * w + x] as f32
+        let x = Array4::from_shape_fn((batch.len(), c, h, w), |(b, c, y, x)| {
+            inputs[b].x_t[(c * h + y) * w + x] as f32
         });
         let prediction = predict(
             self.denoiser,
-            input.view(),
+            x.view(),
             &timesteps,
             labels.as_deref(),
             |b| format!("image {}", batch[b].image),
         )?;
-
-        let mut image = vec![0.0f64; dims];
-        let mut xhat0 = vec![0.0f64; dims];
-        let mut v = vec![0.0f64; dims];
         let mean = prediction.mean.as_standard_layout();
         let outputs = mean.as_slice().unwrap_or_default();
-        let mut done = Vec::with_capacity(batch.len());
-        for (b, point) in batch.iter().enumerate() {
-            let range = b * dims..(b + 1) * dims;
-            predict_x0(
-                self.denoiser.parameterization(),
-                self.schedule,
-                point.t,
-                &x_t[range.clone()],
-                &outputs[range.clone()],
-                self.clip_denoised,
-                &mut xhat0,
-            )?;
-            for (wide, &x) in image.iter_mut().zip(&x0[range]) {
-                *wide = f64::from(x);
-            }
-            let v = prediction.variance.as_ref().map(|raw| {
-                read_v(raw.index_axis(ndarray::Axis(0), b).iter(), &mut v);
-                &v[..]
-            });
-            done.push(f(
-                point,
-                Estimate {
-                    x0: &image,
+        let estimates = batch.par_iter().zip(&inputs).enumerate();
+        estimates
+            .map(|(b, (point, input))| {
+                let mut xhat0 = vec![0.0f64; dims];
+                predict_x0(
+                    self.denoiser.parameterization(),
+                    self.schedule,
+                    point.t,
+                    &input.x_t,
+                    &outputs[b * dims..(b + 1) * dims],
+                    self.clip_denoised,
+                    &mut xhat0,
+                )?;
+                let x0: Vec<f64> = input.x0.iter().map(|&x| f64::from(x)).collect();
+                let v = prediction.variance.as_ref().map(|raw| {
+                    let mut v = vec![0.0f64; dims];
+                    read_v(raw.index_axis(ndarray::Axis(0), b).iter(), &mut v);
+                    v
+                });
+                let estimate = Estimate {
+                    x0: &x0,
                     xhat0: &xhat0,
-                    v,
-                },
-            ));
-        }
-        Ok(done)
+                    v: v.as_deref(),
+                };
+                Ok(f(point, estimate))
+            })
+            .collect()
+    }
+
+    /// The image of a point and what the network gets to see of it.
+    fn input(&self, point: &Point) -> Input {
+        let dims = self.data.dims();
+        let mut x0 = vec![0.0f32; dims];
+        let mut noise = vec![0.0f32; dims];
+        let mut x_t = vec![0.0f64; dims];
+        self.data.read_image(point.image, &mut x0);
+        self.fill_noise(point, &mut noise);
+        diffuse(self.schedule, point.t, &x0, &noise, &mut x_t);
+        Input { x0, x_t }
     }
 
     fn fill_noise(&self, point: &Point, dst: &mut [f32]) {

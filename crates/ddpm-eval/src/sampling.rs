@@ -8,7 +8,7 @@ use ddpm_core::{
     Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, Transition, ancestral_step, predict_x0,
     standard_normal,
 };
-use ndarray::{Array4, Axis};
+use ndarray::{Array4, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -74,9 +74,9 @@ pub fn sample(
     };
     progress.start((plan.count * plan.path.steps()) as u64);
     let indices: Vec<usize> = (plan.first..plan.first + plan.count).collect();
+    // One after the other: the network spreads a batch over the threads itself.
     let batches: Vec<Vec<f64>> = indices
-        .par_chunks(batch_size(plan.batch, denoiser))
-        .with_max_len(1)
+        .chunks(batch_size(plan.batch, denoiser))
         .map(|batch| sampler.run(batch, progress))
         .collect::<Result<_>>()?;
     progress.finish();
@@ -147,8 +147,8 @@ impl Sampler<'_> {
     fn run(&self, indices: &[usize], progress: &dyn Progress) -> Result<Vec<f64>> {
         let [c, h, w] = self.denoiser.image_shape();
         let dims = c * h * w;
-        let mut noise = vec![0.0f32; dims];
         let mut x = Vec::with_capacity(indices.len() * dims);
+        let mut noise = vec![0.0f32; dims];
         for &image in indices {
             self.noise(NoiseDomain::Prior, image, 0, &mut noise);
             x.extend(noise.iter().map(|&z| f64::from(z)));
@@ -157,9 +157,6 @@ impl Sampler<'_> {
             .labels
             .map(|l| indices.iter().map(|&i| l[i - self.plan.first]).collect());
         let mut input = Array4::zeros((indices.len(), c, h, w));
-        let mut xhat0 = vec![0.0f64; dims];
-        let mut x_s = vec![0.0f64; dims];
-        let mut v = vec![0.0f64; dims];
         for (transition, choice) in self.steps.iter().rev() {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
@@ -177,29 +174,52 @@ impl Sampler<'_> {
             )?;
             let mean = prediction.mean.as_standard_layout();
             let outputs = mean.as_slice().unwrap_or_default();
-            for (b, (x_t, output)) in x.chunks_mut(dims).zip(outputs.chunks(dims)).enumerate() {
-                predict_x0(
-                    self.denoiser.parameterization(),
-                    self.schedule,
-                    transition.t,
-                    x_t,
-                    output,
-                    self.plan.clip_denoised,
-                    &mut xhat0,
-                )?;
-                if transition.s > 0 {
-                    self.noise(NoiseDomain::Sampling, indices[b], transition.t, &mut noise);
-                }
-                let v = prediction.variance.as_ref().map(|raw| {
-                    read_v(raw.index_axis(Axis(0), b).iter(), &mut v);
-                    &v[..]
-                });
-                ancestral_step(transition, choice.with_v(v), x_t, &xhat0, &noise, &mut x_s);
-                x_t.copy_from_slice(&x_s);
-            }
+            let images = x.par_chunks_mut(dims).zip(outputs.par_chunks(dims));
+            images.enumerate().try_for_each(|(b, (x_t, output))| {
+                let raw = prediction.variance.as_ref();
+                let raw = raw.map(|raw| raw.index_axis(Axis(0), b));
+                self.step(transition, choice, indices[b], output, raw, x_t)
+            })?;
             progress.advance(indices.len() as u64);
         }
         Ok(x)
+    }
+
+    /// Takes one image from t to s; `output` and `raw` are what the network predicts for it.
+    fn step(
+        &self,
+        transition: &Transition,
+        choice: &StepChoice,
+        image: usize,
+        output: &[f32],
+        raw: Option<ArrayView3<'_, f32>>,
+        x_t: &mut [f64],
+    ) -> Result<()> {
+        let dims = x_t.len();
+        let mut xhat0 = vec![0.0f64; dims];
+        predict_x0(
+            self.denoiser.parameterization(),
+            self.schedule,
+            transition.t,
+            x_t,
+            output,
+            self.plan.clip_denoised,
+            &mut xhat0,
+        )?;
+        let mut noise = vec![0.0f32; dims];
+        if transition.s > 0 {
+            self.noise(NoiseDomain::Sampling, image, transition.t, &mut noise);
+        }
+        let v = raw.map(|raw| {
+            let mut v = vec![0.0f64; dims];
+            read_v(raw.iter(), &mut v);
+            v
+        });
+        let mut x_s = vec![0.0f64; dims];
+        let choice = choice.with_v(v.as_deref());
+        ancestral_step(transition, choice, x_t, &xhat0, &noise, &mut x_s);
+        x_t.copy_from_slice(&x_s);
+        Ok(())
     }
 
     fn noise(&self, domain: NoiseDomain, image: usize, t: usize, dst: &mut [f32]) {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{entries, golden, two_heads};
-use ddpm_model::{Backend, Checkpoint, ModelOptions, UNet};
+use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
 
 const IMAGES: usize = 8;
@@ -87,7 +87,11 @@ fn check(unet: &UNet, batch: &Batch) {
 #[test]
 fn outputs_do_not_depend_on_the_batch() {
     let checkpoint = Checkpoint::open(&golden("unet-hybrid-16px.pt")).unwrap();
-    for backend in [Backend::default(), Backend::Stock] {
+    for backend in [
+        Backend::default(),
+        Backend::Packed(Arithmetic::Bf16),
+        Backend::Stock,
+    ] {
         let unet = UNet::load_on(&checkpoint, &two_heads(), backend).unwrap();
         check(&unet, &Batch::new(3, None));
     }

@@ -4,7 +4,8 @@ mod common;
 
 use common::{golden, io};
 use ddpm_core::Denoiser;
-use ddpm_model::{Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+use candle_core::{Device, Tensor};
+use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 use ndarray::Array4;
 use serde_json::Value;
 
@@ -104,4 +105,41 @@ fn the_shipped_checkpoint_runs_alike_on_both_kernels() {
             .fold(0f32, |worst, d| worst.max(d.abs()));
         assert!(worst < 3e-5, "{worst:e}");
     }
+}
+
+/// Products in bf16 keep the output within a few hundredths of its size.
+#[test]
+fn bf16_stays_near_the_original() {
+    for (case, options) in cases() {
+        let name = case["name"].as_str().unwrap();
+        let checkpoint = Checkpoint::open(&golden(&format!("unet-{name}.pt"))).unwrap();
+        let io = io(name);
+        let backend = Backend::Packed(Arithmetic::Bf16);
+        let unet = UNet::load_on(&checkpoint, &options, backend).unwrap();
+        let output = unet
+            .forward(io.x.view(), &io.timesteps, io.y.as_deref())
+            .unwrap();
+        let square = |x: &Array4<f32>| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+        let error = (square(&(&output - &io.output)) / square(&io.output)).sqrt();
+        assert!(error > 0.0 && error < 2e-2, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn the_network_is_one_operation_of_candle() {
+    let (case, options) = &cases()[0];
+    let name = case["name"].as_str().unwrap();
+    let checkpoint = Checkpoint::open(&golden(&format!("unet-{name}.pt"))).unwrap();
+    let io = io(name);
+    let unet = UNet::load(&checkpoint, options).unwrap();
+    let values: Vec<f32> = io.x.iter().copied().collect();
+    let x = Tensor::from_vec(values, io.x.dim(), &Device::Cpu).unwrap();
+    let found = unet.apply(&x, &io.timesteps, io.y.as_deref()).unwrap();
+    let expected = unet
+        .forward(io.x.view(), &io.timesteps, io.y.as_deref())
+        .unwrap();
+    assert_eq!(found.dims(), expected.shape());
+    let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
+    assert!(found.iter().eq(expected.iter()));
+    assert!(unet.apply(&x, &[0.0], None).is_err());
 }

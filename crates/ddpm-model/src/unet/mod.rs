@@ -9,6 +9,7 @@
 
 mod attention;
 mod backend;
+mod candle_op;
 mod embedding;
 mod engine;
 mod layers;

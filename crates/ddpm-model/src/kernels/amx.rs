@@ -22,6 +22,11 @@ use half::bf16;
 use super::element::Rows;
 use super::panels::Panel;
 
+#[cfg(all(test, target_os = "linux"))]
+mod emulator;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+
 /// Rows of a full tile.
 const TILE_ROWS: usize = 16;
 /// Entries of a row of a full tile.
@@ -81,6 +86,18 @@ pub(super) fn multiply(
     accumulate: bool,
 ) {
     assert!(available(), "AMX was asked for where there is none");
+    // SAFETY: the processor has tiles, and the system lets this process use them.
+    unsafe { multiply_on_tiles(rows, panel, out, accumulate) };
+}
+
+/// # Safety
+/// Tile instructions run, on the processor's tiles or emulated ones.
+unsafe fn multiply_on_tiles(
+    rows: Rows<'_, bf16>,
+    panel: Panel<'_, bf16>,
+    out: &mut [f32],
+    accumulate: bool,
+) {
     let Panel { entries, width } = panel;
     let depth = entries.len() / width;
     let out = &mut out[..rows.count * width];
@@ -102,8 +119,16 @@ pub(super) fn multiply(
             let count = (rows.count - first).min(2 * TILE_ROWS);
             let heights = [count.min(TILE_ROWS), count.saturating_sub(TILE_ROWS)];
             let configuration = Configuration::new(heights, len);
-            // SAFETY: the processor has tiles; the configuration is 64 bytes in the layout of palette 1.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack)) };
+            // SAFETY: there are tiles, by the contract, and 64 bytes in the layout of palette 1. Every tile becomes zero.
+            unsafe {
+                asm!(
+                    "ldtilecfg [{}]",
+                    in(reg) &raw const configuration,
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack, preserves_flags),
+                );
+            }
             let stride = rows.stride * size_of::<bf16>();
             let mut pass = Pass {
                 rows: rows.entries[first * rows.stride + first_line..].as_ptr(),
@@ -130,8 +155,15 @@ pub(super) fn multiply(
             }
         }
     }
-    // SAFETY: the processor has tiles; releasing them is always allowed.
-    unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    // SAFETY: there are tiles, by the contract; releasing them is always allowed. Every tile becomes zero.
+    unsafe {
+        asm!(
+            "tilerelease",
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 /// Shapes of the tile registers, as `ldtilecfg` reads them.

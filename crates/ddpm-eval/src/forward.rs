@@ -11,6 +11,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 
 use crate::Progress;
+use crate::batch::BatchSize;
 use crate::data::{ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::network::{check_schedule, labels_for, predict, read_v};
@@ -67,7 +68,7 @@ pub(crate) struct ForwardProcess<'a> {
     labels: Option<&'a [usize]>,
     noise: Noise<'a>,
     clip_denoised: bool,
-    batch: usize,
+    batch: BatchSize,
 }
 
 impl<'a> ForwardProcess<'a> {
@@ -89,7 +90,7 @@ impl<'a> ForwardProcess<'a> {
             labels: labels_for(denoiser, data)?,
             noise,
             clip_denoised,
-            batch: crate::network::batch_size(batch, denoiser),
+            batch: BatchSize::new(batch, denoiser),
         })
     }
 
@@ -104,12 +105,16 @@ impl<'a> ForwardProcess<'a> {
         f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
     ) -> Result<Vec<R>> {
         let mut done = Vec::with_capacity(points.len());
-        for batch in points.chunks(self.batch) {
+        while done.len() < points.len() {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            done.extend(self.evaluate(batch, &f)?);
+            let rest = &points[done.len()..];
+            let batch = self
+                .batch
+                .run(rest.len(), |size| self.evaluate(&rest[..size], &f))?;
             progress.advance(batch.len() as u64);
+            done.extend(batch);
         }
         Ok(done)
     }

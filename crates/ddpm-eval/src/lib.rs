@@ -64,6 +64,7 @@
 //! # Ok::<(), ddpm_eval::Error>(())
 //! ```
 
+mod batch;
 mod bits_per_dim;
 pub mod data;
 mod error;

@@ -28,6 +28,9 @@ pub(super) trait Element: Pod + Send + Sync {
     /// Rounds as [`Element::round`] does.
     fn round_all(values: &[f32], out: &mut [Self]);
 
+    /// `values` as they are, if they need no rounding.
+    fn unrounded(values: &[f32]) -> Option<&[Self]>;
+
     /// Rounds a vector into `out[at..]`.
     fn store<S: Simd>(out: &mut [Self], at: usize, vector: S::f32s);
 
@@ -52,6 +55,10 @@ impl Element for f32 {
     #[inline(always)]
     fn round_all(values: &[f32], out: &mut [Self]) {
         out.copy_from_slice(values);
+    }
+
+    fn unrounded(values: &[f32]) -> Option<&[Self]> {
+        Some(values)
     }
 
     #[inline(always)]
@@ -88,6 +95,10 @@ impl Element for bf16 {
             let quiet = (bits >> 16) | 0x40;
             *slot = bf16::from_bits(if value.is_nan() { quiet } else { rounded } as u16);
         }
+    }
+
+    fn unrounded(_: &[f32]) -> Option<&[Self]> {
+        None
     }
 
     #[inline(always)]

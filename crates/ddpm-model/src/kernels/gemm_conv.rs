@@ -41,14 +41,12 @@ impl<E: Element> GemmConv<E> {
             .step_by(DEPTH)
             .map(|first| {
                 let lines = DEPTH.min(area * depth - first);
-                Panels::new(isa, 1, lines, outputs, |_, k, line| {
-                    let (tap, input) = ((first + k) / depth, (first + k) % depth);
-                    for (output, slot) in line.iter_mut().enumerate() {
-                        *slot = if input < inputs {
-                            weight[(output * inputs + input) * area + tap]
-                        } else {
-                            0.0
-                        };
+                Panels::new(isa, 1, lines, outputs, |_, line, output| {
+                    let (tap, input) = ((first + line) / depth, (first + line) % depth);
+                    if input < inputs {
+                        weight[(output * inputs + input) * area + tap]
+                    } else {
+                        0.0
                     }
                 })
             })
@@ -124,10 +122,16 @@ impl<E: Element> WithSimd for Task<'_, E> {
         let columns = self.epilogue.bias.len();
         let count = self.out.len() / columns;
         let per_image = self.output[0] * self.output[1];
+        // The patch of a pixel is the pixel itself: nothing to copy.
+        let pixels = (self.conv.kernel == 1 && self.conv.stride == 1)
+            .then(|| E::unrounded(self.x))
+            .flatten();
         for begin in (0..count).step_by(PIXELS) {
             let rows = PIXELS.min(count - begin);
-            for i in 0..rows {
-                self.copy_patch(begin + i, i);
+            if pixels.is_none() {
+                for i in 0..rows {
+                    self.copy_patch(begin + i, i);
+                }
             }
             let panels = self.conv.weights.first().map_or(0, Panels::count);
             for panel in 0..panels {
@@ -135,7 +139,12 @@ impl<E: Element> WithSimd for Task<'_, E> {
                 let mut first = 0;
                 for (part, weights) in self.conv.weights.iter().enumerate() {
                     let rows = Rows {
-                        entries: &self.rows[first..],
+                        entries: match pixels {
+                            Some(pixels) => {
+                                &pixels[(self.first_pixel + begin) * self.patch + first..]
+                            }
+                            None => &self.rows[first..],
+                        },
                         stride: self.patch,
                         count: rows,
                     };

@@ -21,6 +21,7 @@ use bytemuck::{cast_slice, cast_slice_mut};
 use super::buffer::AlignedFloats;
 use super::element::Element;
 use super::isa::Isa;
+use super::tasks::for_pieces;
 use super::vector::{CHANNEL_MULTIPLE, padded};
 
 /// Matrices of one shape, packed.
@@ -43,53 +44,42 @@ pub(super) struct Panel<'a, E> {
 }
 
 impl<E: Element> Panels<E> {
-    /// Packs `blocks` matrices of `depth` x `columns`; `line(block, k, values)` writes line `k` of `block`.
+    /// Packs `blocks` matrices of `lines` x `columns`; `entry(block, line, column)` is one of their numbers.
     pub(super) fn new(
         isa: Isa,
         blocks: usize,
-        depth: usize,
+        lines: usize,
         columns: usize,
-        mut line: impl FnMut(usize, usize, &mut [f32]),
+        entry: impl Fn(usize, usize, usize) -> f32 + Sync,
     ) -> Self {
-        let mut panels = Self::zeros(isa, blocks, depth, columns);
-        let mut values = vec![0.0; columns];
-        for block in 0..blocks {
-            for k in 0..depth {
-                line(block, k, &mut values);
-                panels.set_line(block, k, &values);
-            }
-        }
-        panels
-    }
-
-    fn zeros(isa: Isa, blocks: usize, depth: usize, columns: usize) -> Self {
-        let (depth, columns) = (padded(depth), padded(columns));
-        let units = columns / CHANNEL_MULTIPLE;
-        let count = columns.div_ceil(isa.panel_columns());
-        let firsts = (0..=count)
+        let depth = padded(lines);
+        let units = padded(columns) / CHANNEL_MULTIPLE;
+        let count = padded(columns).div_ceil(isa.panel_columns());
+        let firsts: Vec<usize> = (0..=count)
             .map(|panel| (panel * units).div_ceil(count.max(1)) * CHANNEL_MULTIPLE)
             .collect();
-        let len = blocks * depth * columns * size_of::<E>() / size_of::<f32>();
+        let floats = blocks * depth * padded(columns) * size_of::<E>() / size_of::<f32>();
+        let mut entries = AlignedFloats::zeros(floats);
+        let range = |panel: usize| (firsts[panel], firsts[panel + 1] - firsts[panel]);
+        let lengths = (0..count * blocks).map(|piece| depth * range(piece / blocks).1);
+        for_pieces(cast_slice_mut(entries.as_mut_slice()), lengths, |piece, out| {
+            let (first, width) = range(piece / blocks);
+            let used = width.min(columns.saturating_sub(first));
+            for line in 0..lines {
+                let begin = line / E::GROUP * E::GROUP * width + line % E::GROUP;
+                for column in 0..used {
+                    let value = entry(piece % blocks, line, first + column);
+                    out[begin + column * E::GROUP] = E::round(value);
+                }
+            }
+        });
         Self {
             blocks,
             depth,
-            columns,
+            columns: padded(columns),
             firsts,
-            entries: AlignedFloats::zeros(len),
+            entries,
             element: std::marker::PhantomData,
-        }
-    }
-
-    fn set_line(&mut self, block: usize, k: usize, values: &[f32]) {
-        let (blocks, depth) = (self.blocks, self.depth);
-        let entries: &mut [E] = cast_slice_mut(self.entries.as_mut_slice());
-        for range in self.firsts.windows(2) {
-            let (first, width) = (range[0], range[1] - range[0]);
-            let begin = first * blocks * depth + block * depth * width;
-            let pair = begin + k / E::GROUP * E::GROUP * width + k % E::GROUP;
-            for (i, &value) in values.iter().skip(first).take(width).enumerate() {
-                entries[pair + i * E::GROUP] = E::round(value);
-            }
         }
     }
 

@@ -45,18 +45,16 @@ pub(super) struct Winograd<E, X, const T: usize, const M: usize> {
 impl<E: Element, X: Transform<T, M> + Sync, const T: usize, const M: usize> Winograd<E, X, T, M> {
     /// `weight` of shape `[outputs, inputs, 3, 3]`.
     pub(super) fn new(isa: Isa, weight: &[f32], inputs: usize, outputs: usize) -> Self {
-        let weights = Panels::new(isa, T * T, inputs, outputs, |block, input, line| {
+        let weights = Panels::new(isa, T * T, inputs, outputs, |block, input, output| {
             let (row, column) = (&X::FILTER[block / T], &X::FILTER[block % T]);
-            for (output, slot) in line.iter_mut().enumerate() {
-                let taps = &weight[(output * inputs + input) * 9..][..9];
-                let mut sum = 0.0;
-                for (i, r) in row.iter().enumerate() {
-                    for (j, c) in column.iter().enumerate() {
-                        sum += r * c * f64::from(taps[3 * i + j]);
-                    }
+            let taps = &weight[(output * inputs + input) * 9..][..9];
+            let mut sum = 0.0;
+            for (i, r) in row.iter().enumerate() {
+                for (j, c) in column.iter().enumerate() {
+                    sum += r * c * f64::from(taps[3 * i + j]);
                 }
-                *slot = sum as f32;
             }
+            sum as f32
         });
         Self {
             isa,

@@ -21,8 +21,8 @@ pub struct UNet {
 }
 
 enum OnEngine {
-    Packed(Network<Packed>),
-    Stock(Network<Stock>, Device),
+    Packed(Box<Network<Packed>>),
+    Stock(Box<Network<Stock>>, Device),
 }
 
 impl UNet {
@@ -48,14 +48,13 @@ impl UNet {
         let config = ModelConfig::resolve(checkpoint, options)?;
         let weights = Weights::new(checkpoint.tensors());
         let network = match backend.open()? {
-            Opened::Packed(isa, arithmetic) => OnEngine::Packed(Network::load(
-                Packed::new(isa, arithmetic),
-                &weights,
-                &config,
-            )?),
+            Opened::Packed(isa, arithmetic) => {
+                let engine = Packed::new(isa, arithmetic);
+                OnEngine::Packed(Box::new(Network::load(engine, &weights, &config)?))
+            }
             Opened::Stock(device) => {
-                let engine = Stock::new(device.clone());
-                OnEngine::Stock(Network::load(engine, &weights, &config)?, device)
+                let network = Network::load(Stock::new(device.clone()), &weights, &config)?;
+                OnEngine::Stock(Box::new(network), device)
             }
         };
         weights.finish()?;

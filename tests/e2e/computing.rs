@@ -87,7 +87,9 @@ fn what_is_not_to_be_had_is_a_usage_error() {
             .words("--device cuda")
             .fails(2, &["cuda", "cargo feature"]);
     }
-    small("bench").words("--precision f16").fails(2, &["f16", "bf16"]);
+    small("bench")
+        .words("--precision f16")
+        .fails(2, &["f16", "bf16"]);
 }
 
 #[test]

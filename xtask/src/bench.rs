@@ -10,12 +10,16 @@ use crate::workspace::{build_ddpm, cargo, check, root};
 
 const HELP: &str = "\
 cargo xtask bench [--peers] [--filter TEXT]
+cargo xtask bench --precision [--images N]
 
 Runs the criterion benches (all-budget solver, cost table from a profile). With --peers also the
 programs that they are compared with: the paper's Algorithm 1 in NumPy and a plain triangular C loop
 (gcc) beside the solver; PyTorch, ONNX Runtime and OpenVINO beside the network, on the shipped
 checkpoint and on one of the size of improved-diffusion's. The Python packages, several GB, go into
-scratch environments under target/peers. Figures: benches/README.md.";
+scratch environments under target/peers. Figures: benches/README.md.
+
+With --precision, instead: bits/dim of the optimal schedules in f32 and in bf16 on N test images
+(default 32), and their difference.";
 
 pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let mut args = Args::new(words, HELP);
@@ -24,7 +28,18 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     }
     let peers = args.flag("--peers");
     let filter = args.value("--filter")?;
+    let precision = args.flag("--precision");
+    let images = args.number("--images")?;
+    args.conflict(peers && precision, "--peers and --precision")?;
+    args.conflict(
+        images.is_some() && !precision,
+        "--images and benches that use none (it belongs to --precision)",
+    )?;
     args.finish()?;
+
+    if precision {
+        return crate::precision::run(images.unwrap_or(32));
+    }
 
     let mut benches = cargo();
     benches.args(["bench", "--package", "ddpm"]);

@@ -12,6 +12,7 @@ mod ci;
 mod cifar;
 mod digest;
 mod findings;
+mod precision;
 mod reproduce;
 mod rescoring;
 mod stage;

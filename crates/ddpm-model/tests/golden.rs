@@ -2,9 +2,9 @@
 
 mod common;
 
+use candle_core::{Device, Tensor};
 use common::{golden, io};
 use ddpm_core::Denoiser;
-use candle_core::{Device, Tensor};
 use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 use ndarray::Array4;
 use serde_json::Value;

@@ -6,7 +6,9 @@ use crate::interrupt;
 use crate::output::Voice;
 use crate::render::timing;
 
-use super::{bench, bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions};
+use super::{
+    bench, bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions,
+};
 
 /// Runs one command line.
 pub(crate) fn run(cli: Cli) -> Result<()> {

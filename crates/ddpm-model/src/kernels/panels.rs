@@ -62,17 +62,21 @@ impl<E: Element> Panels<E> {
         let mut entries = AlignedFloats::zeros(floats);
         let range = |panel: usize| (firsts[panel], firsts[panel + 1] - firsts[panel]);
         let lengths = (0..count * blocks).map(|piece| depth * range(piece / blocks).1);
-        for_pieces(cast_slice_mut(entries.as_mut_slice()), lengths, |piece, out| {
-            let (first, width) = range(piece / blocks);
-            let used = width.min(columns.saturating_sub(first));
-            for line in 0..lines {
-                let begin = line / E::GROUP * E::GROUP * width + line % E::GROUP;
-                for column in 0..used {
-                    let value = entry(piece % blocks, line, first + column);
-                    out[begin + column * E::GROUP] = E::round(value);
+        for_pieces(
+            cast_slice_mut(entries.as_mut_slice()),
+            lengths,
+            |piece, out| {
+                let (first, width) = range(piece / blocks);
+                let used = width.min(columns.saturating_sub(first));
+                for line in 0..lines {
+                    let begin = line / E::GROUP * E::GROUP * width + line % E::GROUP;
+                    for column in 0..used {
+                        let value = entry(piece % blocks, line, first + column);
+                        out[begin + column * E::GROUP] = E::round(value);
+                    }
                 }
-            }
-        });
+            },
+        );
         Self {
             blocks,
             depth,

@@ -14,7 +14,7 @@
 #[repr(u8)]
 #[non_exhaustive]
 pub enum NoiseDomain {
-    /// The noise of `q(x_t | x_0)` on training images, or on images without a split; stream = image, step = `t`.
+    /// The noise of `q(x_t | x_0)` on training images; stream = image, step = `t`.
     Forward = 0,
     /// The noise added by the reverse step that leaves `t`; stream = sample, step = `t`.
     Sampling = 1,

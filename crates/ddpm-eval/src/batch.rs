@@ -9,6 +9,8 @@ use ddpm_core::Denoiser;
 const CANDIDATES: [usize; 4] = [4, 8, 16, 32];
 /// How often each is tried; the fastest try counts.
 const TRIES: usize = 2;
+/// Pixels of a batch beyond which no larger one is tried: its activations would take gigabytes.
+const MOST_PIXELS: usize = 32 * 64 * 64;
 /// A larger batch must be faster by this to be worth its memory.
 const GAIN: f64 = 0.98;
 
@@ -35,11 +37,18 @@ struct Trials {
 impl BatchSize {
     /// `asked`, or to be found if that is 0.
     pub(crate) fn new(asked: usize, denoiser: &dyn Denoiser) -> Self {
+        let [_, height, width] = denoiser.image_shape();
+        let first = denoiser.preferred_batch().max(1);
+        let largest = MOST_PIXELS / (height * width).max(1);
         let state = match asked {
+            // Large images fill the threads and the memory by themselves.
+            0 if largest < CANDIDATES[CANDIDATES.len() - 1] => {
+                State::Fixed(first.min(largest.max(1)))
+            }
             0 => State::Trying(Trials {
                 done: Vec::new(),
                 warm: false,
-                first: denoiser.preferred_batch().max(1),
+                first,
             }),
             size => State::Fixed(size),
         };

@@ -118,11 +118,6 @@ impl Denoiser for UNetDenoiser {
         self.config().architecture.num_classes
     }
 
-    /// At least eight, and a multiple of the number of threads: every image takes one.
-    fn preferred_batch(&self) -> usize {
-        8usize.next_multiple_of(rayon::current_num_threads().max(1))
-    }
-
     fn predict(
         &self,
         x: ArrayView4<'_, f32>,

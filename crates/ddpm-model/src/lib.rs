@@ -1,4 +1,4 @@
-//! Diffusion UNets on candle, and strict checkpoint readers.
+//! Diffusion UNets on kernels of their own or on candle, and strict checkpoint readers.
 //!
 //! A file becomes a [`Checkpoint`] (named tensors, untrusted input), a checkpoint becomes a [`UNet`] (architecture
 //! inferred from the weights, every key used, every shape checked), and a UNet becomes a [`UNetDenoiser`], which the

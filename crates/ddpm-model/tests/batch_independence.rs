@@ -5,6 +5,7 @@ mod common;
 use common::{entries, golden, two_heads};
 use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
+use rayon::prelude::*;
 
 const IMAGES: usize = 8;
 
@@ -127,4 +128,26 @@ fn resampling_without_weights_is_inferred() {
         .fold(0f32, |worst, d| worst.max(d.abs()));
     // Rounding of F(4, 3) included.
     assert!(worst < 5e-5, "{worst:e}");
+}
+
+/// The first passes of a network pack its weights on the pool that they run on: several at once must neither wait for each
+/// other nor differ.
+#[test]
+fn first_passes_may_run_at_once() {
+    let checkpoint = Checkpoint::open(&golden("unet-hybrid-16px.pt")).unwrap();
+    let batch = Batch::new(3, None).select(&[0]);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(4)
+        .build()
+        .unwrap();
+    for _ in 0..5 {
+        let unet = UNet::load(&checkpoint, &two_heads()).unwrap();
+        let outputs: Vec<_> = pool.install(|| {
+            (0..16)
+                .into_par_iter()
+                .map(|_| unet.forward(batch.x.view(), &batch.time, None).unwrap())
+                .collect()
+        });
+        assert!(outputs.iter().all(|output| *output == outputs[0]));
+    }
 }

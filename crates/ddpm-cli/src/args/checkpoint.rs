@@ -49,7 +49,7 @@ pub(crate) struct CheckpointArgs {
     /// What computes the network
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = COMPUTING)]
     pub(crate) device: DeviceArg,
-    /// Images per network call [default: the network's own choice]
+    /// Images per network call; results do not depend on it [default: 8, or what is fastest in a long run]
     #[arg(long, value_name = "N", help_heading = COMPUTING, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ddpm_core::{NoiseDomain, NoiseKey, standard_normal};
-use ddpm_model::{Isa, UNet};
+use ddpm_model::{Backend, Isa, UNet};
 use ndarray::Array4;
 use serde_json::json;
 
@@ -20,6 +20,12 @@ const WARM_UP: usize = 2;
 /// Runs the command.
 pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
     let unet = open_network(&args.checkpoint)?;
+    let (precision, device) = (unet.backend().precision(), unet.backend().device());
+    // candle finds its own instructions.
+    let isa = match unet.backend() {
+        Backend::Packed(_) => Some(Isa::detect().or_internal()?.name()),
+        _ => None,
+    };
     let batch = args.checkpoint.batch.map_or(BATCH, |n| n as usize);
     voice.note(format_args!(
         "{} batches of {batch} images",
@@ -27,10 +33,9 @@ pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
     ));
     let times = measure(&unet, batch, args.rounds as usize)
         .map_err(|e| Error::checkpoint(&args.checkpoint.checkpoint, e))?;
-    let (median, least, most) = (times[times.len() / 2], times[0], times[times.len() - 1]);
+    let (least, most) = (times[0], times[times.len() - 1]);
+    let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
     let threads = rayon::current_num_threads();
-    let (precision, device) = (unet.backend().precision(), unet.backend().device());
-    let isa = Isa::detect().or_internal()?.name();
     if args.json {
         return output::print_json(&json!({
             "ms_per_image": median,
@@ -47,9 +52,10 @@ pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
     }
     output::print_text(&format!(
         "{median:.2} ms per image (median of {} batches of {batch}; {least:.2} to {most:.2})\n\
-         {size}x{size} pixels, {precision} on {device} ({isa}), {threads} threads\n",
+         {size}x{size} pixels, {precision} on {device}{isa}, {threads} threads\n",
         times.len(),
         size = unet.config().image_size.value,
+        isa = isa.map(|isa| format!(" ({isa})")).unwrap_or_default(),
     ))
 }
 

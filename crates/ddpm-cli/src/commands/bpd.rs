@@ -178,6 +178,7 @@ impl Report<'_> {
             "decoder": self.choice.decoder_name,
             "scored_decoder": self.choice.scored_decoder,
             "clip_denoised": self.choice.clip_denoised,
+            "precision": self.network.precision(),
             "data_name": self.images.set.name(),
             "stand_in": self.images.set.stand_in(),
             "images": self.images.chosen,
@@ -203,10 +204,11 @@ impl Report<'_> {
             plural(self.choice.path.steps() as u64, "step")
         ))
         .title(format!(
-            "{}, T={} {}",
+            "{}, T={} {}, {}",
             describe_images(set.name(), count, set.stand_in()),
             self.network.denoiser.train_steps(),
-            self.network.noise_schedule_name()
+            self.network.noise_schedule_name(),
+            self.network.precision()
         ));
         for term in &self.found.terms {
             text.row([

@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             "path": choice.path.nodes(),
             "variance": choice.variance_name,
             "clip_denoised": choice.clip_denoised,
+            "precision": network.precision(),
             "seed": args.seed,
         }));
     }

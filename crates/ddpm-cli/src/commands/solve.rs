@@ -128,10 +128,16 @@ fn method_name(solution: &Solution) -> &'static str {
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
     let mut file = File::open(path).map_err(|source| Error::read(path, source))?;
-    let bytes = file
+    let metadata = file
         .metadata()
-        .map_err(|source| Error::read(path, source))?
-        .len();
+        .map_err(|source| Error::read(path, source))?;
+    if !metadata.is_file() {
+        return Err(Error::file(
+            path,
+            "expected a regular file, found something else",
+        ));
+    }
+    let bytes = metadata.len();
     match check_npy_header(&mut file, bytes) {
         Ok(()) => {}
         Err(NpyHeaderError::Io(source)) => return Err(Error::read(path, source)),

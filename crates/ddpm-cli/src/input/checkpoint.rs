@@ -10,6 +10,9 @@ use ddpm_model::{
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
 
+/// Images per network call on a GPU where `--batch` is not given.
+const GPU_BATCH: usize = 64;
+
 /// The flags as the model crate takes them.
 ///
 /// # Errors
@@ -104,7 +107,15 @@ impl Network {
         Ok(Self {
             denoiser,
             sha256: checkpoint.sha256().to_owned(),
-            batch: args.batch.map_or(0, |n| n as usize),
+            batch: args.batch.map_or(
+                match args.device {
+                    // The rounding of a GPU's products may depend on their size, which must not be a matter of
+                    // measured time.
+                    DeviceArg::Cuda | DeviceArg::Metal => GPU_BATCH,
+                    DeviceArg::Cpu | DeviceArg::Stock => 0,
+                },
+                |n| n as usize,
+            ),
         })
     }
 
@@ -137,6 +148,14 @@ impl Network {
     /// What decides the network's output besides its weights and has no field of its own in a profile. Profiles that
     /// differ in one of these are of different networks and do not merge.
     pub(crate) fn told_beside_weights(&self) -> BTreeMap<String, String> {
+        let mut told = self.heads_and_order();
+        if let Some(products) = self.denoiser.unet().bf16_products() {
+            told.insert("bf16_products".to_owned(), products.to_owned());
+        }
+        told
+    }
+
+    fn heads_and_order(&self) -> BTreeMap<String, String> {
         let config = self.denoiser.config().describe();
         [
             "num_heads",

@@ -26,21 +26,12 @@ pub(crate) struct PackedConv2d {
     outputs: usize,
     kernel: usize,
     stride: usize,
-    /// The weights as each method reads them, packed when an image first asks for it.
-    packed: Packed,
-}
-
-#[derive(Default)]
-struct Packed {
-    small_tiles: OnceLock<Winograd<f32, F2, 4, 2>>,
-    large_tiles: OnceLock<Winograd<f32, F4, 6, 4>>,
-    small_tiles_bf16: OnceLock<Winograd<bf16, F2, 4, 2>>,
-    patches: OnceLock<GemmConv<f32>>,
-    patches_bf16: OnceLock<GemmConv<bf16>>,
+    /// The weights as each [`Method`] reads them, packed when an image first asks for it.
+    packed: [OnceLock<Box<dyn Prepared>>; 3],
 }
 
 /// A convolution whose weights are packed for one method.
-pub(super) trait Prepared {
+pub(super) trait Prepared: Send + Sync {
     /// Convolves `x` of `shape` into `out` of the shape `result`.
     fn forward(
         &self,
@@ -84,7 +75,7 @@ impl PackedConv2d {
             outputs: bias.len(),
             kernel,
             stride,
-            packed: Packed::default(),
+            packed: Default::default(),
         }
     }
 
@@ -166,25 +157,35 @@ impl PackedConv2d {
 
     /// The weights packed for `method`.
     fn prepared(&self, method: Method) -> &dyn Prepared {
+        let cell = &self.packed[method as usize];
+        if let Some(prepared) = cell.get() {
+            return prepared.as_ref();
+        }
+        // Outside of the cell: packing runs on the thread pool, and a thread that waits for its parts may meanwhile begin
+        // another pass through this very layer. Two passes at once pack twice, and one result is dropped.
+        let packed = self.pack(method);
+        cell.get_or_init(|| packed).as_ref()
+    }
+
+    fn pack(&self, method: Method) -> Box<dyn Prepared> {
         let (isa, weight, inputs, outputs) = (self.isa, &self.weight, self.inputs, self.outputs);
-        let packed = &self.packed;
         let sizes = [inputs, outputs, self.kernel, self.stride];
         match (method, self.arithmetic) {
-            (Method::LargeTiles, _) => packed
-                .large_tiles
-                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
-            (Method::SmallTiles, Arithmetic::F32) => packed
-                .small_tiles
-                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
-            (Method::SmallTiles, Arithmetic::Bf16) => packed
-                .small_tiles_bf16
-                .get_or_init(|| Winograd::new(isa, weight, inputs, outputs)),
-            (Method::Patches, Arithmetic::F32) => packed
-                .patches
-                .get_or_init(|| GemmConv::new(isa, weight, sizes)),
-            (Method::Patches, Arithmetic::Bf16) => packed
-                .patches_bf16
-                .get_or_init(|| GemmConv::new(isa, weight, sizes)),
+            (Method::LargeTiles, _) => {
+                Box::new(Winograd::<f32, F4, 6, 4>::new(isa, weight, inputs, outputs))
+            }
+            (Method::SmallTiles, Arithmetic::F32) => {
+                Box::new(Winograd::<f32, F2, 4, 2>::new(isa, weight, inputs, outputs))
+            }
+            (Method::SmallTiles, Arithmetic::Bf16) => Box::new(Winograd::<bf16, F2, 4, 2>::new(
+                isa, weight, inputs, outputs,
+            )),
+            (Method::Patches, Arithmetic::F32) => {
+                Box::new(GemmConv::<f32>::new(isa, weight, sizes))
+            }
+            (Method::Patches, Arithmetic::Bf16) => {
+                Box::new(GemmConv::<bf16>::new(isa, weight, sizes))
+            }
         }
     }
 }

@@ -11,8 +11,9 @@ const VARIABLE: &str = "DDPM_ISA";
 
 /// An instruction set that this processor has.
 ///
-/// Results are bit-identical on one instruction set; between two of them the last bits differ, because vectors are
-/// wider or additions and multiplications are fused.
+/// Results are bit-identical on one instruction set. Between two of them the last bits of f32 differ, because vectors are
+/// wider or additions and multiplications are fused; results in bf16 differ by its own rounding, because the methods of
+/// convolution do.
 #[derive(Clone, Copy, Debug)]
 pub struct Isa(Kind);
 
@@ -111,7 +112,28 @@ impl Isa {
 
     /// Whether products of bf16 run on tile registers.
     pub(super) fn has_tiles(self) -> bool {
-        self.name() == "amx"
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether products of bf16 may run on the vector instruction for pairs.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn has_pairs(self) -> bool {
+        matches!(self.0, Kind::Avx512(_) | Kind::Amx(_)) && super::product_bf16::pairs_available()
+    }
+
+    /// What multiplies bf16: `tiles`, `pairs` (a vector instruction) or `widened` (to f32 first).
+    pub fn bf16_products(self) -> &'static str {
+        #[cfg(target_arch = "x86_64")]
+        if self.has_tiles() {
+            return "tiles";
+        } else if self.has_pairs() {
+            return "pairs";
+        }
+        "widened"
     }
 
     /// Widest panel of the right operand of a product, in columns: four vectors of AVX-512, two of AVX2.

@@ -2,9 +2,12 @@
 //!
 //! On processors with `vdpbf16ps` a vector instruction multiplies and adds pairs of bf16; everything else widens both
 //! operands to f32 first. AMX has its own kernel (`amx`).
-#![expect(
-    unsafe_code,
-    reason = "the instruction is reached through an intrinsic with a target feature"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "the instruction is reached through an intrinsic with a target feature"
+    )
 )]
 
 use half::bf16;
@@ -30,12 +33,21 @@ pub(super) fn multiply<S: Simd>(
         if isa.has_tiles() {
             return super::amx::multiply(rows, panel, out, accumulate);
         }
-        if isa.panel_columns() == 64 && pair::available() {
-            // SAFETY: the processor has just said that it has the instruction.
+        if isa.has_pairs() {
+            // SAFETY: that is only so where the processor has the instruction.
             return unsafe { pair::multiply(rows, panel, out, accumulate) };
         }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
     widened(simd, rows, panel, out, accumulate);
+}
+
+/// Whether the processor has `vdpbf16ps`.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn pairs_available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+        && std::arch::is_x86_feature_detected!("avx512f")
 }
 
 /// The plain version: the two products of a pair are added to the sum one after the other.
@@ -85,11 +97,6 @@ mod pair {
     use super::{Panel, Rows, bf16};
 
     const LANES: usize = 16;
-
-    pub(super) fn available() -> bool {
-        std::arch::is_x86_feature_detected!("avx512bf16")
-            && std::arch::is_x86_feature_detected!("avx512f")
-    }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
     pub(super) fn multiply(

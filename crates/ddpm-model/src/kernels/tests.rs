@@ -75,6 +75,14 @@ fn dirty_pool(len: usize) -> Arc<Pool> {
     pool
 }
 
+/// Every operation writes zeros behind the channels: the next one reads them.
+fn assert_padding(maps: &Maps) {
+    let Shape { channels, .. } = maps.shape();
+    for pixel in maps.values().chunks_exact(maps.shape().stride()) {
+        assert!(pixel[channels..].iter().all(|&x| x == 0.0), "padding");
+    }
+}
+
 /// Batch, inputs, outputs, height, width, kernel, stride.
 type ConvCase = [usize; 7];
 
@@ -119,10 +127,7 @@ fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolera
             assert_eq!(found.shape(), shape(result));
             let difference = difference(&found.to_planes(), expected);
             assert!(difference < tolerance, "{}: {difference:e}", isa.name());
-            let stride = found.shape().stride();
-            for pixel in found.values().chunks_exact(stride) {
-                assert!(pixel[outputs..].iter().all(|&x| x == 0.0), "padding");
-            }
+            assert_padding(&found);
         }
     }
 }
@@ -189,6 +194,7 @@ proptest! {
             let x = maps(&pool, &planes, sizes);
             let scale_shift = Vectors::new(2 * channels, scale_shift.clone());
             let found = packed.forward(&pool, &x, modulated.then_some(&scale_shift), silu).unwrap();
+            assert_padding(&found);
             let difference = difference(&found.to_planes(), &expected);
             prop_assert!(difference < tolerance, "{}: {difference:e}", isa.name());
         }
@@ -221,6 +227,7 @@ proptest! {
         for isa in isas() {
             let pool = dirty_pool(planes.len());
             let found = attend(isa, &pool, &maps(&pool, &planes, sizes), heads, layout).unwrap();
+            assert_padding(&found);
             prop_assert!(difference(&found.to_planes(), &expected) < 1e-4);
         }
     }
@@ -257,13 +264,17 @@ proptest! {
         let doubled = upsample(&pool, &packed);
         prop_assert_eq!(difference(&doubled.to_planes(), &expected), 0.0);
         let expected = expected.avg_pool2d(2).unwrap();
-        prop_assert_eq!(difference(&pool_means(&pool, &doubled).to_planes(), &expected), 0.0);
+        let halved = pool_means(&pool, &doubled);
+        prop_assert_eq!(difference(&halved.to_planes(), &expected), 0.0);
+        assert_padding(&doubled);
+        assert_padding(&halved);
 
         let sizes = [batch, others, height, width];
         let planes = values(sizes.iter().product(), 1, 0.0);
         let expected = Tensor::cat(&[&x, &tensor(&planes, &sizes)], 1).unwrap();
         let joined = join(&pool, &packed, &maps(&pool, &planes, sizes)).unwrap();
         prop_assert_eq!(difference(&joined.to_planes(), &expected), 0.0);
+        assert_padding(&joined);
     }
 }
 

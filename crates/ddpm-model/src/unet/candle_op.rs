@@ -6,7 +6,7 @@ use ndarray::ArrayView4;
 use super::model::UNet;
 use crate::Result;
 
-/// The network at given times; it owns the packed weights through the [`UNet`].
+/// The network at given times.
 struct Forward<'a> {
     unet: &'a UNet,
     network_time: &'a [f32],

@@ -4,8 +4,8 @@
 //! gets the output of its counterpart on the way down. The timestep reaches every residual block as an embedding.
 //!
 //! The layers are written once ([`network`]) over an [`engine`], which computes them: this crate's kernels on the
-//! processor ([`packed`]), or candle's operations on any of its devices ([`stock`]). Either way an image's output does
-//! not depend on its batch.
+//! processor ([`packed`]), or candle's operations on any of its devices ([`stock`]). On the processor an image's
+//! output does not depend on its batch, whichever computes it.
 
 mod attention;
 mod backend;

@@ -10,6 +10,7 @@ use super::stock::Stock;
 use super::weights::Weights;
 use crate::checkpoint::Checkpoint;
 use crate::config::{ModelConfig, ModelOptions};
+use crate::kernels::{Arithmetic, Isa};
 use crate::{Error, Result};
 
 /// An improved-diffusion UNet with its weights.
@@ -80,6 +81,14 @@ impl UNet {
         self.backend
     }
 
+    /// What multiplies bf16, where the network runs in it: results differ between `tiles`, `pairs` and `widened`.
+    pub fn bf16_products(&self) -> Option<&'static str> {
+        match self.backend {
+            Backend::Packed(Arithmetic::Bf16) => Isa::detect().ok().map(Isa::bf16_products),
+            _ => None,
+        }
+    }
+
     /// Number of weights.
     pub fn parameters(&self) -> usize {
         self.parameters
@@ -88,8 +97,8 @@ impl UNet {
     /// The raw output `[B, out_channels, H, W]` for images `x` of shape `[B, in_channels, H, W]`.
     ///
     /// `network_time[b]` is the time as the network is fed (see [`crate::UNetDenoiser`] for timesteps); `labels[b]` is
-    /// the class of image `b`, to be given if and only if the network is class-conditional. An image's output is the
-    /// same to the bit whatever shares its batch and however many threads run.
+    /// the class of image `b`, to be given if and only if the network is class-conditional. On the processor, an image's
+    /// output is the same to the bit whatever shares its batch and however many threads run.
     ///
     /// # Errors
     /// [`Error::Input`] if shapes, times or labels do not fit.

@@ -42,7 +42,7 @@ pub(super) struct Winograd<E, X, const T: usize, const M: usize> {
     transform: PhantomData<X>,
 }
 
-impl<E: Element, X: Transform<T, M> + Sync, const T: usize, const M: usize> Winograd<E, X, T, M> {
+impl<E: Element, X: Transform<T, M>, const T: usize, const M: usize> Winograd<E, X, T, M> {
     /// `weight` of shape `[outputs, inputs, 3, 3]`.
     pub(super) fn new(isa: Isa, weight: &[f32], inputs: usize, outputs: usize) -> Self {
         let weights = Panels::new(isa, T * T, inputs, outputs, |block, input, output| {
@@ -67,7 +67,7 @@ impl<E: Element, X: Transform<T, M> + Sync, const T: usize, const M: usize> Wino
 impl<E, X, const T: usize, const M: usize> Prepared for Winograd<E, X, T, M>
 where
     E: Element,
-    X: Transform<T, M> + Sync,
+    X: Transform<T, M>,
 {
     fn forward(&self, x: &[f32], shape: Shape, _: Shape, epilogue: Epilogue<'_>, out: &mut [f32]) {
         let (down, across) = (shape.height.div_ceil(M), shape.width.div_ceil(M));

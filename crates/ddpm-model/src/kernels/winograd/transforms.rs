@@ -9,7 +9,9 @@ use pulp::Simd;
 use crate::kernels::vector::mul_add;
 
 /// F(M, 3) with T = M + 2.
-pub(in crate::kernels) trait Transform<const T: usize, const M: usize> {
+pub(in crate::kernels) trait Transform<const T: usize, const M: usize>:
+    Send + Sync
+{
     /// G.
     const FILTER: [[f64; 3]; T];
 

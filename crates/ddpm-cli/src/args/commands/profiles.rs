@@ -47,7 +47,7 @@ pub(crate) struct Profile {
     /// Class of every image, for class-conditional networks on data without labels
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,
-    /// Save finished blocks at most so often; 0 saves after every block
+    /// Time between two saves of finished blocks; 0 saves after every block
     #[arg(long, value_name = "SECONDS", default_value_t = ddpm_eval::ProfilePlan::SAVE_EVERY.as_secs())]
     pub(crate) save_every: u64,
     /// Continue from OUT.partial

@@ -22,7 +22,8 @@ pub(crate) struct StopRequest(Arc<AtomicBool>);
 
 impl StopRequest {
     /// Watches for Ctrl-C (and a polite `kill`). The first asks the run to stop at the next
-    /// batch; the second ends the process at once, which loses no finished block either.
+    /// batch and to save its blocks; the second ends the process at once, which loses those that
+    /// were not saved yet.
     pub(crate) fn watch() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

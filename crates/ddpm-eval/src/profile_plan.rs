@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use ddpm_core::Denoiser;
 use ddpm_profile::{ProfileLayout, Provenance};
@@ -13,8 +14,8 @@ use crate::network::labels_for;
 
 /// What to profile.
 ///
-/// [`batch`](Self::batch) and [`shard`](Self::shard) share the work out and change no number; everything else is part of
-/// the run's identity.
+/// [`batch`](Self::batch) and [`shard`](Self::shard) share the work out, [`save_every`](Self::save_every) says how much of
+/// it a crash may cost; they change no number. Everything else is part of the run's identity.
 #[derive(Clone, Debug)]
 pub struct ProfilePlan {
     /// Timesteps to evaluate, strictly increasing in 1..=T; see [`timesteps_for`](crate::timesteps_for).
@@ -34,6 +35,8 @@ pub struct ProfilePlan {
     pub batch: usize,
     /// `(i, n)` with i < n: only the i-th of n consecutive shares of the blocks.
     pub shard: Option<(usize, usize)>,
+    /// How long finished blocks may go unsaved; zero saves after every block.
+    pub save_every: Duration,
 }
 
 /// What a profile has to say of its origin that the network and the images do not tell.
@@ -54,9 +57,12 @@ pub struct ProfileOrigin {
 }
 
 impl ProfilePlan {
+    /// Between two saves of a run: little to lose, and saving stays cheap beside measuring.
+    pub const SAVE_EVERY: Duration = Duration::from_secs(20);
+
     /// A plan for these images and timesteps with the usual settings: at least `blocks` blocks (where there are as many
     /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
-    /// network's favourite batch.
+    /// network's favourite batch, [`ProfilePlan::SAVE_EVERY`].
     pub fn new(timesteps: Vec<usize>, images: Vec<usize>, blocks: usize, seed: u64) -> Self {
         let images_per_block = (images.len() / blocks.max(1)).max(1);
         Self {
@@ -68,6 +74,7 @@ impl ProfilePlan {
             nodes: ProfileLayout::DEFAULT_NODES,
             batch: 0,
             shard: None,
+            save_every: Self::SAVE_EVERY,
         }
     }
 

@@ -5,8 +5,12 @@
 //! sums them in the order of its images. Blocks are additive and each is computed on its own, so the bytes of a
 //! profile depend on the plan alone: not on the batch, the number of threads, how the blocks were shared out between
 //! shards, or where a run was interrupted and resumed.
+//!
+//! Finished blocks are put together and saved in stretches of [`ProfilePlan::save_every`]: each save writes all that is
+//! there, so that saving after every one of thousands of blocks would cost more than measuring them.
 
 use std::ops::Range;
+use std::time::Instant;
 
 use ddpm_core::{Denoiser, NoiseSchedule};
 use ddpm_profile::{Block, ElboProfile, PointStatistics, ProfileLayout, Provenance};
@@ -22,7 +26,9 @@ const POINTS_AT_A_TIME: usize = 4096;
 
 /// Profiles `denoiser` on the images and timesteps of `plan`.
 ///
-/// After every finished block `save` is given the profile so far. What it keeps can come back as `resume`, whose blocks
+/// `save` is given the profile so far whenever a block is finished and [`ProfilePlan::save_every`] has passed since it
+/// was last given one, at the end, and before an error is returned (unless it is its own). A process that is killed
+/// loses the blocks of that time and the one in work, no more. What `save` keeps can come back as `resume`, whose blocks
 /// are not computed again; the result is bit-identical to that of a run that was never interrupted.
 ///
 /// # Errors
@@ -86,10 +92,15 @@ pub fn profile(
 
     let images: usize = missing.iter().map(|&id| run.rows(id).len()).sum();
     progress.start(images as u64 * plan.timesteps.len() as u64);
-    for id in missing {
-        let block = run.block(id, progress)?;
-        profile = ElboProfile::merge(vec![profile, run.with_blocks(vec![block])?])?;
-        save(&profile)?;
+    let mut missing = missing.into_iter();
+    while missing.len() > 0 {
+        let (blocks, ended) = run.stretch(&mut missing, progress);
+        if !blocks.is_empty() {
+            profile = ElboProfile::merge(vec![profile, run.with_blocks(blocks)?])?;
+            // Before what ended the stretch: blocks that cannot be saved are lost, and whoever waits for them must know.
+            save(&profile)?;
+        }
+        ended?;
     }
     progress.finish();
     Ok(profile)
@@ -139,6 +150,26 @@ impl Run<'_> {
     fn rows(&self, id: u64) -> Range<usize> {
         let begin = id as usize * self.plan.images_per_block;
         begin..(begin + self.plan.images_per_block).min(self.plan.images.len())
+    }
+
+    /// Measures blocks until it is time to save them; with them, what ended the work early, if anything did.
+    fn stretch(
+        &self,
+        ids: &mut dyn Iterator<Item = u64>,
+        progress: &dyn Progress,
+    ) -> (Vec<Block>, Result<()>) {
+        let begun = Instant::now();
+        let mut blocks = Vec::new();
+        for id in ids {
+            match self.block(id, progress) {
+                Ok(block) => blocks.push(block),
+                Err(error) => return (blocks, Err(error)),
+            }
+            if begun.elapsed() >= self.plan.save_every {
+                break;
+            }
+        }
+        (blocks, Ok(()))
     }
 
     fn block(&self, id: u64, progress: &dyn Progress) -> Result<Block> {

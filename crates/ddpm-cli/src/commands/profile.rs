@@ -1,6 +1,7 @@
 //! `ddpm profile`: measure a network on images, block by block, resumable.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ddpm_core::Denoiser;
 use ddpm_eval::{ProfileOrigin, ProfilePlan, timesteps_for};
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use crate::args::Profile;
 use crate::error::{Error, Result};
-use crate::input::{Network, RunImages, check_writable, read_profile, write_file};
+use crate::input::{Network, OutputLock, RunImages, check_writable, read_profile, write_file};
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural, shell_words};
@@ -22,6 +23,8 @@ const FEWEST_TIMESTEPS: u64 = 20;
 /// Runs the command.
 pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let run = Run::prepare(args, voice)?;
+    // Before the first look at what an earlier run left, and until the last file is in its place.
+    let _lock = OutputLock::take(&run.out, voice)?;
     let resume = run.earlier_blocks(args.resume)?;
     check_writable(&run.out)?;
     voice.note(run.describe());
@@ -89,6 +92,7 @@ impl Run {
         }
         plan.clip_denoised = args.clip.clip_denoised.unwrap_or(true);
         plan.batch = network.batch;
+        plan.save_every = Duration::from_secs(args.save_every);
         plan.shard = match &args.shard {
             Some(text) => Some(parse_shard(text)?),
             None => None,

@@ -9,6 +9,7 @@ mod conventions;
 mod csv;
 mod file;
 mod images;
+mod lock;
 mod profile;
 mod tensors;
 
@@ -22,5 +23,6 @@ pub(crate) use conventions::{
 pub(crate) use csv::read_column;
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
+pub(crate) use lock::OutputLock;
 pub(crate) use profile::{read_profile, read_profile_to_use};
 pub(crate) use tensors::TensorFile;

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use ddpm_core::{Denoiser, GaussianDenoiser, NoiseSchedule, Parameterization, Path};
+use ddpm_core::{
+    Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, Parameterization, Path, Prediction,
+};
 use ddpm_eval::data::{ImageSet, Split, selection};
 use ddpm_eval::{
     BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Progress,
     Silent, bits_per_dim, profile, timesteps_for,
 };
 use ddpm_profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
-use ndarray::Array4;
+use ndarray::{Array4, ArrayView4};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
 use crate::support::watchers::Counter;
@@ -89,7 +93,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
         }
     }
 
-    for n in [1, 2, 3] {
+    for n in [1, 2, 3, 7] {
         let shard = |i: usize| {
             let plan = ProfilePlan {
                 shard: Some((i, n)),
@@ -102,6 +106,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
         let orders: &[&[usize]] = match n {
             1 => &[&[0]],
             2 => &[&[0, 1], &[1, 0]],
+            7 => &[&[0, 1, 2, 3, 4, 5, 6], &[4, 6, 0, 2, 5, 1, 3]],
             _ => &[
                 &[0, 1, 2],
                 &[0, 2, 1],
@@ -122,6 +127,10 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
     }
 
     // What was saved after each block, resumed.
+    let plan = ProfilePlan {
+        save_every: Duration::ZERO,
+        ..plan
+    };
     let saved = RefCell::new(Vec::new());
     let mut save = |p: &ElboProfile| {
         saved.borrow_mut().push(p.to_bytes());
@@ -167,10 +176,89 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
     }
 }
 
+/// Every save holds all blocks so far; too many of them would cost more than the blocks.
+#[test]
+fn saves_are_rare_and_none_is_forgotten() {
+    let (schedule, model, data, plan) = small();
+    let saves = |plan: &ProfilePlan, denoiser: &dyn Denoiser, resume: Option<ElboProfile>| {
+        let mut saved = Vec::new();
+        let ended = profile(
+            denoiser,
+            &schedule,
+            &data,
+            plan,
+            &origin(),
+            resume,
+            &Silent,
+            &mut |p: &ElboProfile| {
+                saved.push(p.blocks().len());
+                Ok(())
+            },
+        );
+        (saved, ended)
+    };
+    let with = |save_every| ProfilePlan {
+        save_every,
+        ..plan.clone()
+    };
+    let (saved, whole) = saves(&with(Duration::MAX), &model, None);
+    assert_eq!(saved, [7], "at the end alone");
+    let (saved, _) = saves(&with(Duration::ZERO), &model, None);
+    assert_eq!(saved, [1, 2, 3, 4, 5, 6, 7]);
+    let (saved, again) = saves(&with(Duration::ZERO), &model, Some(whole.unwrap()));
+    assert_eq!(saved, [0; 0], "nothing new, nothing to save");
+    assert!(again.unwrap().is_complete());
+
+    // A network that fails after some blocks does not take them with it.
+    let failing = FailsAfter {
+        model: model.clone(),
+        images: AtomicUsize::new(3 * 60 + 7),
+    };
+    let (saved, failed) = saves(&with(Duration::MAX), &failing, None);
+    assert_eq!(saved, [3]);
+    assert!(matches!(failed, Err(Error::Denoiser(_))));
+}
+
+/// A model that fails once it has predicted so many images.
+struct FailsAfter {
+    model: GaussianDenoiser,
+    images: AtomicUsize,
+}
+
+impl Denoiser for FailsAfter {
+    fn image_shape(&self) -> [usize; 3] {
+        self.model.image_shape()
+    }
+    fn train_steps(&self) -> usize {
+        self.model.train_steps()
+    }
+    fn parameterization(&self) -> Parameterization {
+        self.model.parameterization()
+    }
+    fn learns_variance(&self) -> bool {
+        true
+    }
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.images
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(t.len())
+            })
+            .map_err(|_| DenoiserError::new("out of memory"))?;
+        self.model.predict(x, t, labels)
+    }
+}
+
 #[test]
 fn an_interrupted_run_has_saved_its_finished_blocks() {
     let (schedule, model, data, mut plan) = small();
     plan.batch = 4;
+    // Not a moment at which it would have saved anyway.
+    plan.save_every = Duration::MAX;
     let bytes = run(&model, &schedule, &data, &plan, &Silent)
         .unwrap()
         .to_bytes();

@@ -11,9 +11,11 @@ use crate::args::{
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
 ///
-/// Finished blocks of images are kept in OUT.partial while the run lasts; Ctrl-C stops at the next
-/// batch and `--resume` continues. The result does not depend on threads, batch size, shards or
-/// interruptions.
+/// While the run lasts, finished blocks of images are saved in OUT.partial: every 20 seconds (see
+/// `--save-every`), at the end, on an error and on Ctrl-C, which stops at the next batch. A process
+/// that is killed (or stopped by a second Ctrl-C) loses the blocks finished since the last save and
+/// the one in work, no more. `--resume` continues. OUT.lock keeps a second run with the same output
+/// out. The result does not depend on threads, batch size, shards or interruptions.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -45,6 +47,9 @@ pub(crate) struct Profile {
     /// Class of every image, for class-conditional networks on data without labels
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,
+    /// Time between two saves of finished blocks; 0 saves after every block
+    #[arg(long, value_name = "SECONDS", default_value_t = ddpm_eval::ProfilePlan::SAVE_EVERY.as_secs())]
+    pub(crate) save_every: u64,
     /// Continue from OUT.partial
     #[arg(long)]
     pub(crate) resume: bool,

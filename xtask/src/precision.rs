@@ -1,13 +1,12 @@
 //! `cargo xtask bench --precision`: what bf16 does to the bits/dim of the optimal schedules.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use serde_json::Value;
 
 use crate::cifar::{self, Data};
 use crate::reproduce::STEPS;
+use crate::rescoring::mean_of_totals;
 use crate::workspace::{build_ddpm, check, root};
 
 /// How much bits/dim may change.
@@ -62,7 +61,7 @@ pub(crate) fn run(images: u64) -> anyhow::Result<()> {
             if !output.status.success() {
                 bail!("ddpm bpd: {}", String::from_utf8_lossy(&output.stderr));
             }
-            *mean = mean_total(&output.stdout, &schedules)?;
+            *mean = mean_of_totals(&serde_json::from_slice(&output.stdout)?, images)?;
         }
         let [f32, bf16] = means;
         println!("{steps:>5} {f32:>9.4} {bf16:>9.4} {:>+10.5}", bf16 - f32);
@@ -73,18 +72,4 @@ pub(crate) fn run(images: u64) -> anyhow::Result<()> {
         bail!("bf16 changes bits/dim by {worst:.5}, more than {LIMIT}");
     }
     Ok(())
-}
-
-fn mean_total(json: &[u8], schedules: &Path) -> anyhow::Result<f64> {
-    let evaluation: Value = serde_json::from_slice(json)?;
-    let totals: Vec<f64> = evaluation["total_bpd"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_f64)
-        .collect();
-    if totals.is_empty() {
-        bail!("no total for a schedule of {}", schedules.display());
-    }
-    Ok(totals.iter().sum::<f64>() / totals.len() as f64)
 }

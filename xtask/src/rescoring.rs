@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 
 use crate::findings::{read_json, yes};
@@ -103,19 +103,26 @@ impl Rescoring<'_> {
     }
 }
 
-/// Mean of `total_bpd` over the images of a direct evaluation.
+/// Mean of `total_bpd` over the images of a direct evaluation that lies in a file.
 fn mean_total(path: &Path, images: u64) -> anyhow::Result<f64> {
-    let evaluation = read_json(path)?;
+    mean_of_totals(&read_json(path)?, images)
+        .map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// Mean of `total_bpd` over the images of a direct evaluation.
+///
+/// # Errors
+/// Another number of images.
+pub(crate) fn mean_of_totals(evaluation: &Value, images: u64) -> anyhow::Result<f64> {
     let totals: Vec<f64> = evaluation["total_bpd"]
         .as_array()
-        .with_context(|| format!("{}: expected an array 'total_bpd'", path.display()))?
+        .context("expected an array 'total_bpd'")?
         .iter()
         .filter_map(Value::as_f64)
         .collect();
     if totals.is_empty() || totals.len() as u64 != images {
         bail!(
-            "{}: expected {images} numbers in 'total_bpd', found {}",
-            path.display(),
+            "expected {images} numbers in 'total_bpd', found {}",
             totals.len()
         );
     }

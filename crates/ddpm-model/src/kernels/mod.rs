@@ -12,7 +12,7 @@
 //!
 //! [`Isa`] picks the instruction set when the program runs. All `unsafe` code of the workspace is in this module, for
 //! three reasons: unchecked reads in the innermost loops, and the two instruction families that Rust reaches through
-//! intrinsics or assembly only (AVX-512 BF16 and AMX). Tests run AMX everywhere: they emulate it where there is none.
+//! intrinsics or assembly only (AVX-512 BF16 and AMX). Unit tests emulate AMX on x86-64 Linux without it.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

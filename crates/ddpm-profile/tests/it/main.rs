@@ -5,10 +5,12 @@
 
 mod closed_form;
 mod cost;
+mod coverage;
 mod decoder;
 mod fixture;
 mod format;
 mod interior;
+mod laws;
 mod monge;
 mod oracle;
 mod over_time;

@@ -265,7 +265,9 @@ impl Sharing {
         if images == 0 {
             return Err(Error::flag(
                 "--evaluations",
-                format!("expected at least {timesteps}, the timesteps of one image, found {evaluations}"),
+                format!(
+                    "expected at least {timesteps}, the timesteps of one image, found {evaluations}"
+                ),
             ));
         }
         // Both fit: one is at most T, the other at most the number of images.

@@ -7,6 +7,7 @@ mod closed_form;
 mod cost;
 mod coverage;
 mod decoder;
+mod evaluations;
 mod fixture;
 mod format;
 mod interior;

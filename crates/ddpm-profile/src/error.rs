@@ -152,6 +152,14 @@ pub enum Error {
         /// Evaluations that it must have.
         of: u64,
     },
+    /// There are too few folds to leave one out.
+    #[error("folds: expected at least 2, found {found} ({blocks} blocks of images)")]
+    Folds {
+        /// The number asked for, at most the number of blocks.
+        found: usize,
+        /// Blocks of the profile.
+        blocks: usize,
+    },
     /// There is nothing to compute from.
     #[error("the profile has no blocks of images")]
     Empty,

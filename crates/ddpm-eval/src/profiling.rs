@@ -33,7 +33,7 @@ const POINTS_AT_A_TIME: usize = 4096;
 ///
 /// # Errors
 /// When the schedule, the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
-/// another run; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
+/// another run; when an image cannot be read; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn profile(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
@@ -177,7 +177,7 @@ impl Run<'_> {
         let rows = self.rows(id);
         let mut image = vec![0.0; self.data.dims()];
         for &index in &self.plan.images[rows.clone()] {
-            self.data.read_image(index, &mut image);
+            self.data.read_image(index, &mut image)?;
             block.add_image(mean_square(&image));
         }
         // Timestep by timestep, so that every timestep meets its images in their order.

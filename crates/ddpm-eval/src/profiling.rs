@@ -22,7 +22,7 @@ use crate::profile_plan::{ProfileOrigin, ProfilePlan};
 use crate::progress::Progress;
 
 /// Statistics held at a time; a bound on memory that changes no result.
-const POINTS_AT_A_TIME: usize = 4096;
+const POINTS_AT_A_TIME: usize = 256;
 
 /// Profiles `denoiser` on the images and timesteps of `plan`.
 ///

@@ -136,6 +136,28 @@ impl From<ddpm_eval::Error> for Error {
         match error {
             E::Read { path, source } => Self::read(&path, source),
             E::Write { path, source } => Self::write(&path, source),
+            E::Image { index, source } => match Self::from(*source) {
+                Self::Input(text) => Self::Input(format!("image {index}: {text}")),
+                Self::System { action, source } => Self::System {
+                    action: format!("{action} (image {index})"),
+                    source,
+                },
+                other => other,
+            },
+            E::Unpack {
+                path,
+                bytes,
+                folder,
+                source,
+            } => Self::System {
+                action: format!(
+                    "unpack {} ({bytes} bytes) into a temporary file in {} (expected room there, or in another folder \
+                     named by TMPDIR, or an archive that is not compressed, as numpy.savez writes)",
+                    path.display(),
+                    folder.display()
+                ),
+                source,
+            },
             _ => Self::Input(with_causes(&error)),
         }
     }
@@ -216,6 +238,37 @@ mod tests {
         for (error, code) in cases {
             assert_eq!(error.exit_code(), ExitCode::from(code), "{error}");
         }
+    }
+
+    #[test]
+    fn a_failing_image_is_named_and_keeps_its_kind_of_failure() {
+        let image = |kind: io::ErrorKind| {
+            Error::from(ddpm_eval::Error::Image {
+                index: 7,
+                source: Box::new(ddpm_eval::Error::Read {
+                    path: "a.png".into(),
+                    source: kind.into(),
+                }),
+            })
+        };
+        let (gone, broken) = (
+            image(io::ErrorKind::NotFound),
+            image(io::ErrorKind::PermissionDenied),
+        );
+        assert_eq!(gone.exit_code(), ExitCode::from(3));
+        assert_eq!(broken.exit_code(), ExitCode::from(5));
+        for error in [gone, broken] {
+            let text = error.to_string();
+            assert!(text.contains("image 7") && text.contains("a.png"), "{text}");
+        }
+        let full = Error::from(ddpm_eval::Error::Unpack {
+            path: "a.npz".into(),
+            bytes: 5,
+            folder: "/tmp".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        });
+        assert_eq!(full.exit_code(), ExitCode::from(5));
+        assert!(full.to_string().contains("TMPDIR"), "{full}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (split, range) in [("train", 0..half), ("test", half..images.len())] {
         let mut pixels = Vec::new();
         for index in range.clone() {
-            let image = images.bytes(index).ok_or("expected uint8 images")?;
+            let image = images.bytes(index)?.ok_or("expected uint8 images")?;
             pixels.extend(image.iter().copied());
         }
         let [channels, height, width] = images.shape();

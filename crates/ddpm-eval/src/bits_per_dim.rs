@@ -86,8 +86,8 @@ pub struct BitsPerDim {
 /// Evaluates the terms of `plan.path` on `plan.images`.
 ///
 /// # Errors
-/// When the schedule, the images, the labels, the noise or the variances do not fit the network and the path; when the
-/// network fails; when `progress` asks to stop.
+/// When the schedule, the images, the labels, the noise or the variances do not fit the network and the path; when an
+/// image cannot be read; when the network fails; when `progress` asks to stop.
 pub fn bits_per_dim(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
@@ -107,6 +107,14 @@ pub fn bits_per_dim(
     let edges = edges(schedule, plan);
 
     let n = plan.images.len();
+    // First, so that an image that cannot be read is found before anything is evaluated.
+    let mut image = vec![0.0; data.dims()];
+    let mut prior = Vec::with_capacity(n);
+    for &i in &plan.images {
+        data.read_image(i, &mut image)?;
+        let nats = prior_kl(schedule, plan.path.end(), mean_square(&image));
+        prior.push(nats_to_bits(nats));
+    }
     let points: Vec<Point> = edges
         .iter()
         .enumerate()
@@ -127,15 +135,6 @@ pub fn bits_per_dim(
     })?;
     progress.finish();
 
-    let mut image = vec![0.0; data.dims()];
-    let prior: Vec<f64> = plan
-        .images
-        .iter()
-        .map(|&i| {
-            data.read_image(i, &mut image);
-            nats_to_bits(prior_kl(schedule, plan.path.end(), mean_square(&image)))
-        })
-        .collect();
     let terms: Vec<EdgeTerm> = edges
         .iter()
         .zip(nats.chunks(n))

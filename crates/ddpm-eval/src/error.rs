@@ -32,7 +32,7 @@ pub enum Error {
     /// A file whose name and content belong to no image format this crate reads.
     #[error(
         "{}: not an image set; expected a CIFAR-10 folder (binary or python pickles), a folder of .png files, \
-         or a .npz, .safetensors or CIFAR .bin file",
+         or a .npz, .npy, .safetensors or CIFAR .bin file",
         path.display()
     )]
     UnknownFormat {
@@ -41,7 +41,7 @@ pub enum Error {
     },
     /// A folder in which there is no image.
     #[error(
-        "{}: no images found; expected CIFAR-10 batch files, .png files, or train and test subfolders",
+        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png files, or train and test subfolders",
         path.display()
     )]
     EmptyFolder {
@@ -94,6 +94,30 @@ pub enum Error {
         expected: [usize; 3],
         /// The images' `[C, H, W]`.
         found: [usize; 3],
+    },
+    /// An image that cannot be read, found when it was asked for.
+    #[error("image {index}: {source}")]
+    Image {
+        /// Index of the image in its data set.
+        index: usize,
+        /// What is wrong with its file, and what was expected there.
+        source: Box<Error>,
+    },
+    /// An array that has to be copied to a temporary file before it can be read, and the copy failed.
+    #[error(
+        "cannot unpack {} ({bytes} bytes) into a temporary file in {}: {source}; \
+         expected room there, or in another folder named by TMPDIR, or an archive that is not compressed (numpy.savez)",
+        path.display(), folder.display()
+    )]
+    Unpack {
+        /// The file that the array is in.
+        path: PathBuf,
+        /// Bytes of the array.
+        bytes: u64,
+        /// The folder of temporary files.
+        folder: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
     },
     /// An evaluation was asked for something it cannot do.
     #[error("{field}: {problem}")]
@@ -155,6 +179,13 @@ impl Error {
             field: field.into(),
             expected: expected.into(),
             found: found.into(),
+        }
+    }
+
+    pub(crate) fn image(index: usize, source: Self) -> Self {
+        Self::Image {
+            index,
+            source: Box::new(source),
         }
     }
 

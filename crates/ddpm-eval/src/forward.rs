@@ -148,7 +148,9 @@ impl<'a> ForwardProcess<'a> {
     ) -> Result<Vec<R>> {
         let dims = self.data.dims();
         let [c, h, w] = self.data.shape();
-        let inputs: Vec<Input> = batch.par_iter().map(|point| self.input(point)).collect();
+        let inputs: Vec<Result<Input>> = batch.par_iter().map(|point| self.input(point)).collect();
+        // In their order, so that of several images that cannot be read the same one is named every time.
+        let inputs: Vec<Input> = inputs.into_iter().collect::<Result<_>>()?;
         let timesteps: Vec<usize> = batch.iter().map(|p| p.t).collect();
         let labels: Option<Vec<usize>> = self
             .labels
@@ -195,15 +197,15 @@ impl<'a> ForwardProcess<'a> {
     }
 
     /// The image of a point and what the network gets to see of it.
-    fn input(&self, point: &Point) -> Input {
+    fn input(&self, point: &Point) -> Result<Input> {
         let dims = self.data.dims();
         let mut x0 = vec![0.0f32; dims];
         let mut noise = vec![0.0f32; dims];
         let mut x_t = vec![0.0f64; dims];
-        self.data.read_image(point.image, &mut x0);
+        self.data.read_image(point.image, &mut x0)?;
         self.fill_noise(point, &mut noise);
         diffuse(self.schedule, point.t, &x0, &noise, &mut x_t);
-        Input { x0, x_t }
+        Ok(Input { x0, x_t })
     }
 
     fn fill_noise(&self, point: &Point, dst: &mut [f32]) {

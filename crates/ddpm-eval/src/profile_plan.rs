@@ -81,7 +81,7 @@ impl ProfilePlan {
     /// The provenance of the run: the origin, and what the network, the images and the plan say of themselves.
     ///
     /// # Errors
-    /// When images are missing, repeated or beyond the set, blocks are empty, or labels do not fit the network.
+    /// When images are missing, repeated or beyond the set, or cannot be read, blocks are empty, or labels do not fit the network.
     pub fn provenance(
         &self,
         denoiser: &dyn Denoiser,
@@ -101,7 +101,7 @@ impl ProfilePlan {
         }
         Ok(Provenance {
             checkpoint_sha256: origin.checkpoint_sha256.clone(),
-            data_sha256: data.sha256(),
+            data_sha256: data.sha256()?,
             data_name: data.name().to_owned(),
             split: origin.split.to_string(),
             stand_in: data.stand_in(),

@@ -34,7 +34,7 @@ const POINTS_AT_A_TIME: usize = 1024;
 ///
 /// # Errors
 /// When the schedule, the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
-/// another run; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
+/// another run; when an image cannot be read; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn profile(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
@@ -175,7 +175,7 @@ impl Run<'_> {
         let mut block = Block::new(&self.layout, id);
         let mut image = vec![0.0; self.data.dims()];
         for &index in &self.plan.images[self.rows(id)] {
-            self.data.read_image(index, &mut image);
+            self.data.read_image(index, &mut image)?;
             block.add_image(mean_square(&image));
         }
         Ok(block)

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 /// A data set and the part of it that is used.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImageArgs {
-    /// Images: a folder with CIFAR-10 (binary or python), a folder of PNG, .npz or .safetensors [default: $DDPM_DATA]
+    /// Images: a folder with CIFAR-10 (binary or python), downsampled ImageNet (.npz) or PNG, or a .npz, .npy or
+    /// .safetensors file [default: $DDPM_DATA]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Which part, where the data set has two [default: test]

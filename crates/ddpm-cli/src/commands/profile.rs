@@ -22,12 +22,15 @@ const BLOCKS: usize = 32;
 const TIMESTEPS: u64 = 32;
 /// The fewest timesteps that `--evaluations` spreads over the chain.
 const FEWEST_TIMESTEPS: u64 = 20;
+/// Bytes of images that take seconds to read.
+const LARGE: u64 = 1 << 30;
 
 /// Runs the command.
 pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let run = Run::prepare(args, voice)?;
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&run.out, voice)?;
+    run.hash_images(voice)?;
     let resume = run.earlier_blocks(args.resume)?;
     check_writable(&run.out)?;
     voice.note(run.describe());
@@ -123,6 +126,22 @@ impl Run {
             partial: partial_of(&args.out),
             out: args.out.clone(),
         })
+    }
+
+    /// Reads every image once, for the hash that the profile records; the set remembers it. While this lasts Ctrl-C ends
+    /// the process, and nothing is lost.
+    fn hash_images(&self, voice: Voice) -> Result<()> {
+        let set = &self.images.set;
+        if set.raw_bytes() >= LARGE {
+            voice.note(format_args!(
+                "reading all {} images of {} once for their hash ({:.1} GB)",
+                set.len(),
+                set.name(),
+                set.raw_bytes() as f64 / 1e9
+            ));
+        }
+        set.sha256()?;
+        Ok(())
     }
 
     /// What an earlier run of the same command left: its finished blocks, or its result.

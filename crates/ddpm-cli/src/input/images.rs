@@ -67,7 +67,7 @@ pub(crate) fn data_path(args: &ImageArgs) -> Result<PathBuf> {
         .clone()
         .or_else(|| std::env::var_os("DDPM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from))
         .ok_or_else(|| {
-            Error::usage("no images: expected --data DIR (CIFAR-10, a folder of PNG, .npz or .safetensors), or DDPM_DATA in the environment")
+            Error::usage("no images: expected --data DIR (CIFAR-10, ImageNet, a folder of PNG, .npz, .npy or .safetensors), or DDPM_DATA in the environment")
         })
 }
 

@@ -2,9 +2,13 @@
 //!
 //! Layout: <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::image_set::Pixels;
+use super::pixels::{Element, Pixels};
+use super::positioned::PositionedFile;
+use super::records::{Order, Records};
 use super::{ImageSet, Split};
 use crate::error::{Error, Result};
 
@@ -61,30 +65,39 @@ pub(crate) fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
     read_files(&format!("cifar10-{split}"), &paths).map(ImageSet::with_named_split)
 }
 
-/// Reads files one after the other.
+/// Reads files one after the other: the labels now, the pixels when they are asked for.
 pub(crate) fn read_files(name: &str, paths: &[PathBuf]) -> Result<ImageSet> {
-    let mut pixels = Vec::new();
+    let mut files = Vec::new();
     let mut labels = Vec::new();
     for path in paths {
-        let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
-        if bytes.is_empty() || bytes.len() % RECORD != 0 {
+        let file = PositionedFile::open(path)?;
+        let length = file.length();
+        if length == 0 || !length.is_multiple_of(RECORD as u64) {
             return Err(Error::CifarLength {
                 path: path.clone(),
-                length: bytes.len() as u64,
+                length,
             });
         }
-        pixels.reserve(bytes.len());
-        for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
-            labels.push(check_label(path, i, usize::from(record[0]))?);
-            pixels.extend_from_slice(&record[1..]);
-        }
+        let count = (length / RECORD as u64) as usize;
+        read_labels(path, count, &mut labels)?;
+        files.push(Records::new(file, 1, DIMS, count, Order::Planes).with_stride(RECORD));
     }
-    Ok(ImageSet::from_parts(
-        name,
-        SHAPE,
-        Pixels::Bytes(pixels),
-        Some(labels),
-    ))
+    let pixels = Pixels::files(Element::U8, DIMS, files);
+    Ok(ImageSet::from_parts(name, SHAPE, pixels, Some(labels)))
+}
+
+/// The first byte of every record.
+fn read_labels(path: &Path, count: usize, labels: &mut Vec<usize>) -> Result<()> {
+    let file = File::open(path).map_err(|e| Error::read(path, e))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut record = [0; RECORD];
+    for i in 0..count {
+        reader
+            .read_exact(&mut record)
+            .map_err(|e| Error::read(path, e))?;
+        labels.push(check_label(path, i, usize::from(record[0]))?);
+    }
+    Ok(())
 }
 
 /// A label that CIFAR-10 has.

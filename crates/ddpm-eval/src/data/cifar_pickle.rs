@@ -1,11 +1,14 @@
 //! CIFAR-10 as Python pickles: dictionaries with `data`, uint8 `[N, 3072]` (the planes of red, green and blue one
 //! after the other), and `labels`, a list of N integers.
+//!
+//! A pickle can only be read as a whole, so that these images stay in memory: 150 MB of the training set, 30 MB of the test
+//! set. The data set ends there; larger ones come in other layouts.
 
 use std::path::Path;
 
 use super::cifar_binary::{DIMS, SHAPE, batch_paths, check_label, has_batches};
-use super::image_set::Pixels;
 use super::pickle::{self, Value};
+use super::pixels::Pixels;
 use super::{ImageSet, Split};
 use crate::error::{Error, Result};
 
@@ -23,7 +26,8 @@ pub(crate) fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
         read_batch(&path, &bytes, &mut pixels, &mut labels)?;
     }
     let name = format!("cifar10-{split}");
-    Ok(ImageSet::from_parts(name, SHAPE, Pixels::Bytes(pixels), Some(labels)).with_named_split())
+    let pixels = Pixels::bytes(DIMS, pixels);
+    Ok(ImageSet::from_parts(name, SHAPE, pixels, Some(labels)).with_named_split())
 }
 
 fn read_batch(

@@ -5,7 +5,9 @@ use std::path::Path;
 use ndarray::Array4;
 
 use super::ImageSet;
-use super::safetensors_file::{images_f32, integers, missing, parse};
+use super::pixels::floats;
+use super::safetensors_file::{floats_shape, from_file};
+use super::safetensors_header::TensorFile;
 use crate::error::{Error, Result};
 
 /// Images of a parity file: either `x_start` (f32 in [-1, 1], `[B, C, H, W]`; see [`open`](super::open)) or
@@ -15,10 +17,9 @@ use crate::error::{Error, Result};
 /// A missing or malformed tensor; `cifar_test_index` without `cifar_test`, or beyond it.
 pub fn open_fixed_images(path: &Path, cifar_test: Option<&ImageSet>) -> Result<ImageSet> {
     const INDEX: &str = "cifar_test_index";
-    let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
-    let (file, _) = parse(path, &bytes)?;
-    if !file.names().contains(&INDEX) {
-        return super::safetensors_file::from_bytes(path, &bytes);
+    let file = TensorFile::open(path)?;
+    if !file.has(INDEX) {
+        return from_file(file);
     }
     let Some(images) = cifar_test else {
         return Err(Error::field(
@@ -28,13 +29,7 @@ pub fn open_fixed_images(path: &Path, cifar_test: Option<&ImageSet>) -> Result<I
             "none",
         ));
     };
-    let len = file
-        .tensor(INDEX)
-        .map_err(|_| missing(path, &file, INDEX, "a tensor of that name"))?
-        .shape()
-        .iter()
-        .product();
-    let indices = integers(path, &file, INDEX, len)?;
+    let indices = file.integers(INDEX)?;
     match indices.iter().find(|&&i| i >= images.len()) {
         None => images.subset(&indices),
         Some(i) => Err(Error::field(
@@ -51,25 +46,22 @@ pub fn open_fixed_images(path: &Path, cifar_test: Option<&ImageSet>) -> Result<I
 /// # Errors
 /// A missing or malformed tensor, another shape, or a value that is not finite.
 pub fn read_noise(path: &Path, expected: [usize; 4]) -> Result<Array4<f32>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::read(path, e))?;
-    let (file, _) = parse(path, &bytes)?;
-    let (shape, values) = images_f32(path, &file, "noise")?;
+    const KEY: &str = "noise";
+    let file = TensorFile::open(path)?;
+    let shape = floats_shape(&file, KEY)?;
     if shape != expected {
         return Err(Error::field(
             path,
-            "noise",
+            KEY,
             format!("shape {expected:?}, like the images"),
             format!("shape {shape:?}"),
         ));
     }
+    let bytes = file.bytes(file.info(KEY, "a tensor of that name")?)?;
+    let values: Vec<f32> = floats(&bytes).collect();
     if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
-        return Err(Error::field(
-            path,
-            "noise",
-            "finite values",
-            bad.to_string(),
-        ));
+        return Err(Error::field(path, KEY, "finite values", bad.to_string()));
     }
     Array4::from_shape_vec(shape, values)
-        .map_err(|e| Error::field(path, "noise", format!("shape {expected:?}"), e.to_string()))
+        .map_err(|e| Error::field(path, KEY, format!("shape {expected:?}"), e.to_string()))
 }

@@ -1,38 +1,34 @@
-//! [`ImageSet`]: images of one size in memory, in one canonical order.
+//! [`ImageSet`]: images of one size, in one canonical order, read one at a time.
 
-use ndarray::{ArrayView3, ArrayView4};
+use std::sync::{Arc, OnceLock};
+
+use ndarray::{Array3, ArrayView4};
 use sha2::{Digest, Sha256};
 
+use super::pixels::{Element, Pixels, floats};
 use crate::error::{Error, Result, shape as show};
+
+/// Raw bytes read at a time to be hashed.
+const PIECE: usize = 1 << 20;
 
 /// Images of one size, in the canonical order of their source.
 ///
-/// Pixels are kept as they came (bytes or floats) and handed out as floats in [-1, 1]: a byte `p` is
-/// `p / 127.5 - 1`, as in improved-diffusion.
+/// A set is a handle: pixels stay where they are until an image is read, so that a set takes as much memory for a
+/// million images as for one (beside their labels and, of PNG files, their names). Reads may fail, since the source may
+/// be damaged in the middle or change under way. Clones share the source.
+///
+/// Pixels are handed out as floats in [-1, 1]: a byte `p` is `p / 127.5 - 1`, as in improved-diffusion.
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     name: String,
     shape: [usize; 3],
-    pixels: Pixels,
-    labels: Option<Vec<usize>>,
+    pixels: Arc<Pixels>,
+    /// Indices of the images in `pixels`, where the set is not all of them in their order.
+    chosen: Option<Arc<[usize]>>,
+    labels: Option<Arc<[usize]>>,
     stand_in: bool,
     split_is_named: bool,
-}
-
-/// Image after image, each `[C, H, W]` in row-major order.
-#[derive(Clone, Debug)]
-pub(crate) enum Pixels {
-    Bytes(Vec<u8>),
-    Floats(Vec<f32>),
-}
-
-impl Pixels {
-    fn len(&self) -> usize {
-        match self {
-            Self::Bytes(p) => p.len(),
-            Self::Floats(p) => p.len(),
-        }
-    }
+    sha256: Arc<OnceLock<String>>,
 }
 
 impl ImageSet {
@@ -43,20 +39,16 @@ impl ImageSet {
         pixels: Pixels,
         labels: Option<Vec<usize>>,
     ) -> Self {
-        let dims: usize = shape.iter().product();
-        debug_assert!(dims > 0 && pixels.len().is_multiple_of(dims));
-        debug_assert!(
-            labels
-                .as_ref()
-                .is_none_or(|l| l.len() * dims == pixels.len())
-        );
+        debug_assert!(labels.as_ref().is_none_or(|l| l.len() == pixels.count()));
         Self {
             name: name.into(),
             shape,
-            pixels,
-            labels,
+            pixels: Arc::new(pixels),
+            chosen: None,
+            labels: labels.map(Arc::from),
             stand_in: false,
             split_is_named: false,
+            sha256: Arc::default(),
         }
     }
 
@@ -78,7 +70,7 @@ impl ImageSet {
                 format!("expected finite pixels, found {x} in image {i}"),
             ));
         }
-        let pixels = Pixels::Floats(images.iter().copied().collect());
+        let pixels = Pixels::floats(c * h * w, images.iter().copied());
         Ok(Self::from_parts(name, [c, h, w], pixels, None))
     }
 
@@ -94,7 +86,7 @@ impl ImageSet {
                 format!("expected at least one pixel, found an array of shape {n}x{c}x{h}x{w}"),
             ));
         }
-        let pixels = Pixels::Bytes(images.iter().copied().collect());
+        let pixels = Pixels::bytes(c * h * w, images.iter().copied().collect());
         Ok(Self::from_parts(name, [c, h, w], pixels, None))
     }
 
@@ -113,13 +105,13 @@ impl ImageSet {
                 ),
             ));
         }
-        self.labels = Some(labels);
+        self.labels = Some(labels.into());
         Ok(self)
     }
 
     /// The same images, all of class `label` (replaces the labels of the source).
     pub fn with_class(mut self, label: usize) -> Self {
-        self.labels = Some(vec![label; self.len()]);
+        self.labels = Some(vec![label; self.len()].into());
         self
     }
 
@@ -150,31 +142,13 @@ impl ImageSet {
             return Err(Error::request("indices", "expected at least one image"));
         }
         check_indices("indices", indices, self.len())?;
-        let d = self.dims();
-        let pixels = match &self.pixels {
-            Pixels::Bytes(p) => Pixels::Bytes(
-                indices
-                    .iter()
-                    .flat_map(|&i| &p[i * d..(i + 1) * d])
-                    .copied()
-                    .collect(),
-            ),
-            Pixels::Floats(p) => Pixels::Floats(
-                indices
-                    .iter()
-                    .flat_map(|&i| &p[i * d..(i + 1) * d])
-                    .copied()
-                    .collect(),
-            ),
-        };
+        let chosen = indices.iter().map(|&i| self.source_index(i)).collect();
+        let labels = self.labels.as_ref();
         Ok(Self {
-            pixels,
-            labels: self
-                .labels
-                .as_ref()
-                .map(|l| indices.iter().map(|&i| l[i]).collect()),
-            name: self.name.clone(),
-            ..*self
+            chosen: Some(chosen),
+            labels: labels.map(|l| indices.iter().map(|&i| l[i]).collect()),
+            sha256: Arc::default(),
+            ..self.clone()
         })
     }
 
@@ -195,7 +169,9 @@ impl ImageSet {
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.pixels.len() / self.dims()
+        self.chosen
+            .as_ref()
+            .map_or(self.pixels.count(), |c| c.len())
     }
 
     /// Never true of a set that a reader returned.
@@ -221,66 +197,121 @@ impl ImageSet {
 
     /// Image `index` in [-1, 1], `[C, H, W]` in row-major order, written to `dst` (length [`dims`](Self::dims)).
     ///
-    /// # Panics
-    /// When `index >= len()` or `dst` has another length; both are errors of the caller, not of the data.
-    pub fn read_image(&self, index: usize, dst: &mut [f32]) {
-        let d = self.dims();
-        let range = index * d..(index + 1) * d;
-        match &self.pixels {
-            Pixels::Bytes(p) => {
-                assert_eq!(dst.len(), d);
-                for (x, &b) in dst.iter_mut().zip(&p[range]) {
+    /// # Errors
+    /// [`Error::Image`] when the image cannot be read: the file is gone, was cut off or changed since the set was opened, or
+    /// holds something else than what was expected; [`Error::Request`] when there is no such image or `dst` has another
+    /// length.
+    pub fn read_image(&self, index: usize, dst: &mut [f32]) -> Result<()> {
+        if dst.len() != self.dims() {
+            return Err(Error::request(
+                "image",
+                format!(
+                    "expected room for {} values, found {}",
+                    self.dims(),
+                    dst.len()
+                ),
+            ));
+        }
+        let raw = self.raw(index)?;
+        match self.pixels.element() {
+            Element::U8 => {
+                for (x, &b) in dst.iter_mut().zip(&raw) {
                     *x = f32::from(b) / 127.5 - 1.0;
                 }
             }
-            Pixels::Floats(p) => dst.copy_from_slice(&p[range]),
+            Element::F32 => {
+                for (dst, x) in dst.iter_mut().zip(floats(&raw)) {
+                    *dst = x;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Image `index` in [-1, 1], `[C, H, W]` in row-major order.
     ///
-    /// # Panics
-    /// When `index >= len()`.
-    pub fn image(&self, index: usize) -> Vec<f32> {
+    /// # Errors
+    /// Those of [`read_image`](Self::read_image).
+    pub fn image(&self, index: usize) -> Result<Vec<f32>> {
         let mut x = vec![0.0; self.dims()];
-        self.read_image(index, &mut x);
-        x
+        self.read_image(index, &mut x)?;
+        Ok(x)
     }
 
-    /// The 8-bit pixels of image `index`, `[C, H, W]`; `None` where the source held floats or there is no such
-    /// image.
-    pub fn bytes(&self, index: usize) -> Option<ArrayView3<'_, u8>> {
-        let d = self.dims();
-        match &self.pixels {
-            Pixels::Bytes(p) => {
-                ArrayView3::from_shape(self.shape, p.get(index * d..(index + 1) * d)?).ok()
-            }
-            Pixels::Floats(_) => None,
+    /// The 8-bit pixels of image `index`, `[C, H, W]`; `None` where the source holds floats.
+    ///
+    /// # Errors
+    /// Those of [`read_image`](Self::read_image).
+    pub fn bytes(&self, index: usize) -> Result<Option<Array3<u8>>> {
+        match self.pixels.element() {
+            Element::F32 => Ok(None),
+            Element::U8 => Array3::from_shape_vec(self.shape, self.raw(index)?)
+                .map(Some)
+                .map_err(|e| Error::request("image", e.to_string())),
         }
     }
 
     /// SHA-256 in hexadecimal over the number and shape of the images and their raw values in canonical order:
     /// the same images give the same hash whichever layout they were read from. Names and labels are left out.
-    pub fn sha256(&self) -> String {
+    ///
+    /// The first call reads every image once, in order; the set and its clones remember the result.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when an image cannot be read.
+    pub fn sha256(&self) -> Result<String> {
+        if let Some(known) = self.sha256.get() {
+            return Ok(known.clone());
+        }
+        let found = self.compute_sha256()?;
+        Ok(self.sha256.get_or_init(|| found).clone())
+    }
+
+    /// Bytes of the raw values of all images: what [`sha256`](Self::sha256) reads.
+    pub fn raw_bytes(&self) -> u64 {
+        self.len() as u64 * self.raw_size() as u64
+    }
+
+    fn compute_sha256(&self) -> Result<String> {
         let mut hash = Sha256::new();
         hash.update(b"ddpm-images-1");
-        hash.update(match &self.pixels {
-            Pixels::Bytes(_) => b"u8 ",
-            Pixels::Floats(_) => b"f32",
+        hash.update(match self.pixels.element() {
+            Element::U8 => b"u8 ",
+            Element::F32 => b"f32",
         });
         hash.update((self.len() as u64).to_le_bytes());
         for extent in self.shape {
             hash.update((extent as u64).to_le_bytes());
         }
-        match &self.pixels {
-            Pixels::Bytes(p) => hash.update(p),
-            Pixels::Floats(p) => {
-                for x in p {
-                    hash.update(x.to_le_bytes());
-                }
+        let size = self.raw_size();
+        let at_once = (PIECE / size).clamp(1, self.len().max(1));
+        let mut raw = vec![0; at_once * size];
+        for first in (0..self.len()).step_by(at_once) {
+            let count = at_once.min(self.len() - first);
+            let raw = &mut raw[..count * size];
+            match &self.chosen {
+                None => self.pixels.read(first, raw)?,
+                Some(chosen) => self.pixels.read_some(&chosen[first..first + count], raw)?,
             }
+            hash.update(&*raw);
         }
-        hexadecimal(&hash.finalize())
+        Ok(hexadecimal(&hash.finalize()))
+    }
+
+    /// Bytes of the raw values of an image.
+    fn raw_size(&self) -> usize {
+        self.dims() * self.pixels.element().size()
+    }
+
+    fn raw(&self, index: usize) -> Result<Vec<u8>> {
+        check_indices("image", &[index], self.len())?;
+        let mut raw = vec![0; self.raw_size()];
+        self.pixels.read(self.source_index(index), &mut raw)?;
+        Ok(raw)
+    }
+
+    /// The index in the source of the image at `index`, which exists.
+    fn source_index(&self, index: usize) -> usize {
+        self.chosen.as_ref().map_or(index, |chosen| chosen[index])
     }
 }
 
@@ -329,9 +360,11 @@ mod tests {
     #[test]
     fn bytes_map_to_the_unit_interval() {
         let set = ImageSet::from_bytes("ends", ndarray::array![[[[0u8, 255, 51]]]].view()).unwrap();
-        assert_eq!(set.image(0), [-1.0, 1.0, 51.0f32 / 127.5 - 1.0]);
-        assert_eq!(set.bytes(0).unwrap()[[0, 0, 2]], 51);
-        assert!(set.bytes(1).is_none());
+        assert_eq!(set.image(0).unwrap(), [-1.0, 1.0, 51.0f32 / 127.5 - 1.0]);
+        assert_eq!(set.bytes(0).unwrap().unwrap()[[0, 0, 2]], 51);
+        let text = set.bytes(1).unwrap_err().to_string();
+        assert!(text.contains("below 1"), "{text}");
+        assert!(set.read_image(0, &mut [0.0; 2]).is_err());
     }
 
     #[test]
@@ -339,7 +372,7 @@ mod tests {
         let set = small().with_labels(vec![5, 6, 7]).unwrap();
         let two = set.subset(&[2, 0]).unwrap();
         assert_eq!(two.len(), 2);
-        assert_eq!(two.image(0), set.image(2));
+        assert_eq!(two.image(0).unwrap(), set.image(2).unwrap());
         assert_eq!(two.labels(), Some(&[7, 5][..]));
         assert!(
             set.subset(&[3])
@@ -353,16 +386,19 @@ mod tests {
     #[test]
     fn the_hash_sees_pixels_order_and_shape_and_nothing_else() {
         let set = small();
-        let hash = set.sha256();
+        let sha256 = |set: ImageSet| set.sha256().unwrap();
+        let hash = sha256(set.clone());
         assert_eq!(hash.len(), 64);
-        assert_eq!(hash, set.clone().with_name("other").with_class(1).sha256());
-        assert_ne!(hash, set.subset(&[1, 0, 2]).unwrap().sha256());
+        assert_eq!(hash, sha256(set.clone().with_name("other").with_class(1)));
+        assert_ne!(hash, sha256(set.subset(&[1, 0, 2]).unwrap()));
+        let same = set.subset(&[1, 0, 2]).unwrap().subset(&[1, 0, 2]).unwrap();
+        assert_eq!(hash, sha256(same));
         let flat = Array4::from_shape_fn((3, 1, 1, 4), |(n, _, _, x)| {
             (n * 80 + x / 2 * 20 + x % 2) as u8
         });
         assert_ne!(
             hash,
-            ImageSet::from_bytes("flat", flat.view()).unwrap().sha256()
+            sha256(ImageSet::from_bytes("flat", flat.view()).unwrap())
         );
     }
 

@@ -1,30 +1,45 @@
 //! Images: where they come from and how they are named, hashed and chosen.
 //!
-//! [`open`] looks at a path, decides which layout it is and reads one [`Split`] of it into an [`ImageSet`]:
+//! [`open`] looks at a path, decides which layout it is and opens one [`Split`] of it as an [`ImageSet`]:
 //!
 //! | layout | recognised by | reader |
 //! |---|---|---|
 //! | CIFAR-10 binary | `data_batch_N.bin`, `test_batch.bin` (or one such file) | `cifar_binary` |
 //! | CIFAR-10 python | `data_batch_N`, `test_batch` | `cifar_pickle` |
+//! | downsampled ImageNet | `train_data_batch_N.npz`, `val_data.npz` (or one such file) | `imagenet` |
 //! | folder of PNG | `*.png` | `png_folder` |
-//! | NumPy archive | `.npz` | `npz` |
+//! | NumPy archive or array | `.npz`, `.npy` | `npz`, `array` |
 //! | safetensors | `.safetensors` | `safetensors_file` |
+//!
+//! A set is a handle: an image is read from its file when it is asked for, by any thread, and memory does not grow with the
+//! number of images. Files of fixed-size records are read at positions. What has no positions is copied first: a compressed
+//! `.npz` and an array in column-major order to an unnamed temporary file, the pickles of CIFAR-10, which are small, to
+//! memory. What is damaged or changes after it was opened is found when it is read, and the message names the file and the
+//! image.
 //!
 //! The order of the images in a set is the canonical one of its layout (file order; sorted names for folders).
 //! An image is addressed by its index in that order everywhere: it keys the image's noise, so that the
 //! statistics of an image never depend on which others were chosen beside it.
 
+mod array;
 mod cifar_binary;
 mod cifar_pickle;
+mod file_names;
 mod fixed;
 mod image_set;
+mod imagenet;
 mod npy;
 mod npz;
 mod pickle;
+mod pixels;
 mod png_folder;
+mod positioned;
+mod records;
 mod safetensors_file;
+mod safetensors_header;
 mod selection;
 mod source;
+mod unpacked;
 
 pub use fixed::{open_fixed_images, read_noise};
 pub use image_set::ImageSet;

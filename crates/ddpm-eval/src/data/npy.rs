@@ -43,6 +43,18 @@ pub enum NpyHeaderError {
     },
 }
 
+/// What a header declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NpyHeader {
+    /// The type of the elements, such as `<f8`; empty for objects and structures.
+    pub(crate) descr: String,
+    /// Whether the first index runs fastest.
+    pub(crate) fortran_order: bool,
+    pub(crate) shape: Vec<usize>,
+    /// Bytes before the first element.
+    pub(crate) length: u64,
+}
+
 /// Reads the header of `.npy` data from `reader` and checks that the elements it declares are there.
 ///
 /// # Arguments
@@ -51,6 +63,14 @@ pub enum NpyHeaderError {
 /// # Errors
 /// [`NpyHeaderError`]; nothing larger than 64 KiB is allocated to find out.
 pub fn check_npy_header(reader: &mut impl Read, total: u64) -> Result<(), NpyHeaderError> {
+    read_npy_header(reader, total).map(drop)
+}
+
+/// The same with what the header says; `reader` is left at the first element.
+pub(crate) fn read_npy_header(
+    reader: &mut impl Read,
+    total: u64,
+) -> Result<NpyHeader, NpyHeaderError> {
     let mut start = [0u8; 8];
     fill(reader, &mut start)?;
     if start[..6] != *b"\x93NUMPY" {
@@ -83,7 +103,8 @@ pub fn check_npy_header(reader: &mut impl Read, total: u64) -> Result<(), NpyHea
     check_nesting(header)?;
     let shape_text = shape(header)?;
     let extents = extents(shape_text)?;
-    let element = element_size(header);
+    let descr = descr(header);
+    let element = element_size(descr);
     // An extent of 0 leaves no elements, but the other extents still have to be a size.
     let size = extents
         .iter()
@@ -95,7 +116,8 @@ pub fn check_npy_header(reader: &mut impl Read, total: u64) -> Result<(), NpyHea
         return Err(NpyHeaderError::Huge { shape: shown() });
     };
     let declared = if extents.contains(&0) { 0 } else { size };
-    let available = total.saturating_sub(before + length as u64);
+    let before = before + length as u64;
+    let available = total.saturating_sub(before);
     if declared > available.into() {
         return Err(NpyHeaderError::Truncated {
             shape: shown(),
@@ -103,7 +125,15 @@ pub fn check_npy_header(reader: &mut impl Read, total: u64) -> Result<(), NpyHea
             available,
         });
     }
-    Ok(())
+    let shape = extents.iter().map(|&extent| usize::try_from(extent));
+    Ok(NpyHeader {
+        descr: descr.unwrap_or_default().to_owned(),
+        fortran_order: fortran_order(header)?,
+        shape: shape
+            .collect::<Result<_, _>>()
+            .map_err(|_| NpyHeaderError::Huge { shape: shown() })?,
+        length: before,
+    })
 }
 
 fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<(), NpyHeaderError> {
@@ -165,25 +195,38 @@ fn extents(shape: &str) -> Result<Vec<u64>, NpyHeaderError> {
         .map_err(|_| NpyHeaderError::Malformed("a shape that is no list of sizes"))
 }
 
-/// Bytes of one element: the digits that end a simple type such as `<f8`.
-fn element_size(header: &str) -> u128 {
-    let simple = header
-        .split_once("descr")
-        .and_then(|(_, rest)| rest.get(1..)?.trim_start().strip_prefix(':'))
-        .and_then(|rest| {
-            let rest = rest.trim_start();
-            let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-            rest[1..].split(quote).next()
-        })
-        .and_then(|name| {
-            name.trim_start_matches(|c: char| !c.is_ascii_digit())
-                .parse()
-                .ok()
-        });
-    match simple {
+/// What follows `key` and its colon.
+fn value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = header.split_once(key)?;
+    Some(rest.get(1..)?.trim_start().strip_prefix(':')?.trim_start())
+}
+
+/// The name of a simple type such as `<f8`; none for objects of many parts.
+fn descr(header: &str) -> Option<&str> {
+    let rest = value(header, "descr")?;
+    let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    rest[1..].split(quote).next()
+}
+
+/// Bytes of one element: the digits that end the name of a simple type.
+fn element_size(descr: Option<&str>) -> u128 {
+    let size = descr.and_then(|name| {
+        name.trim_start_matches(|c: char| !c.is_ascii_digit())
+            .parse()
+            .ok()
+    });
+    match size {
         Some(size) => u128::from(u32::max(size, 1)),
         // Objects and structures: nobody reads such elements, and who tries is told of their type before anything is allocated.
         None => 1,
+    }
+}
+
+fn fortran_order(header: &str) -> Result<bool, NpyHeaderError> {
+    match value(header, "fortran_order") {
+        Some(rest) if rest.starts_with("True") => Ok(true),
+        Some(rest) if rest.starts_with("False") => Ok(false),
+        _ => Err(NpyHeaderError::Malformed("a header without fortran_order")),
     }
 }
 
@@ -230,6 +273,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_is() {
+        let mut bytes = npy(1, &dict("|u1", "(3, 4)").replace("False", "True"));
+        bytes.extend([7; 12]);
+        let total = bytes.len() as u64;
+        let mut rest = &bytes[..];
+        let header = read_npy_header(&mut rest, total).unwrap();
+        assert_eq!(rest, [7; 12]);
+        let expected = NpyHeader {
+            descr: "|u1".to_owned(),
+            fortran_order: true,
+            shape: vec![3, 4],
+            length: total - 12,
+        };
+        assert_eq!(header, expected);
+        let without = "{'descr': '|u1', 'shape': (1,), }\n";
+        let text = check(&npy(1, without), 1).unwrap_err();
+        assert!(text.contains("fortran_order"), "{text}");
     }
 
     #[test]

@@ -1,29 +1,36 @@
 //! `.npz` archives: `arr_0` (or `images`) uint8 `[N, H, W, C]`, and labels in `arr_1` (or `labels`) if any, as
-//! improved-diffusion and guided-diffusion write their samples.
+//! improved-diffusion and guided-diffusion write their samples; or the `data` of downsampled ImageNet (see
+//! [`imagenet`](super::imagenet)).
+//!
+//! A stored array is read where it lies. A compressed one is unpacked once, into a temporary file.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use ndarray::{Array, Array1, Array4, Dimension};
+use ndarray::{Array, Array1, Dimension};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement};
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
-use super::ImageSet;
-use super::npy::check_npy_header;
+use super::array::{ArrayFile, IMAGES, check_bytes};
+use super::npy::{NpyHeader, read_npy_header};
+use super::pixels::{Element, Pixels};
+use super::positioned::PositionedFile;
+use super::{ImageSet, imagenet, unpacked};
 use crate::error::{Error, Result};
 
 /// Deflate cannot shrink anything by more than this factor.
 const BEST_COMPRESSION: u64 = 1032;
-const IMAGES: &str = "uint8 [images, height, width, channels]";
 
 /// Reads an archive, compressed or not.
 pub(crate) fn read(path: &Path) -> Result<ImageSet> {
     let mut archive = Archive::open(path)?;
-    let has = |name: &&str| archive.names.iter().any(|n| n == name);
-    let key_of_labels = ["arr_1", "labels"].into_iter().find(has);
-    let Some(key) = ["arr_0", "images"].into_iter().find(has) else {
+    let key_of_labels = archive.first_of(&["arr_1", "labels"]);
+    let Some(key) = archive.first_of(&["arr_0", "images"]) else {
+        if archive.first_of(&[imagenet::KEY]).is_some() {
+            return imagenet::read_files("file", &[path.to_owned()]);
+        }
         let found = match archive.names.is_empty() {
             true => "no arrays".to_owned(),
             false => format!("only {}", archive.names.join(", ")),
@@ -31,44 +38,21 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
         return Err(Error::field(
             path,
             "arr_0",
-            "an array arr_0 or images, uint8 [images, height, width, channels]",
+            "an array arr_0 or images, uint8 [images, height, width, channels], or data, uint8 [images, 3 x side x side]",
             found,
         ));
     };
-    archive.check(key, IMAGES)?;
-    let images: Array4<u8> = archive
-        .array(key)
-        .map_err(|e| Error::field(path, key, IMAGES, e.to_string()))?;
-    let (n, h, w, c) = images.dim();
-    if n * h * w == 0 || !matches!(c, 1 | 3) {
-        return Err(Error::field(
-            path,
-            key,
-            "at least one image, [images, height, width, channels] with 1 or 3 channels",
-            format!("shape {n}x{h}x{w}x{c}"),
-        ));
-    }
-    let set = ImageSet::from_bytes("npz", images.permuted_axes([0, 3, 1, 2]).view())?;
-
-    match key_of_labels {
-        None => Ok(set),
-        Some(key) => {
-            let labels = archive.labels(key)?;
-            if labels.len() != n {
-                return Err(Error::field(
-                    path,
-                    key,
-                    format!("{n} labels, one per image"),
-                    labels.len().to_string(),
-                ));
-            }
-            set.with_labels(labels)
-        }
-    }
+    let (shape, records) = archive.bytes(key, IMAGES)?.interleaved(key)?;
+    let labels = match key_of_labels {
+        None => None,
+        Some(key) => Some(archive.labels(key, records.count())?),
+    };
+    let pixels = Pixels::files(Element::U8, shape.iter().product(), vec![records]);
+    Ok(ImageSet::from_parts("npz", shape, pixels, labels))
 }
 
 /// An open archive.
-struct Archive<'a> {
+pub(crate) struct Archive<'a> {
     path: &'a Path,
     zip: ZipArchive<BufReader<File>>,
     /// Bytes of the file.
@@ -77,8 +61,18 @@ struct Archive<'a> {
     names: Vec<String>,
 }
 
+/// What is known of an array before it is read.
+struct Entry {
+    index: usize,
+    header: NpyHeader,
+    /// Position of its first element in the archive, if it is stored as it is.
+    start: Option<u64>,
+    /// Bytes of its elements.
+    elements: u64,
+}
+
 impl<'a> Archive<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::read(path, e))?;
         let bytes = file.metadata().map_err(|e| Error::read(path, e))?.len();
         let zip = ZipArchive::new(BufReader::new(file))
@@ -95,52 +89,58 @@ impl<'a> Archive<'a> {
         })
     }
 
-    /// Position of an array; a name without `.npy` goes first, as in NumPy.
-    fn index(&self, key: &str) -> Option<usize> {
-        self.zip
-            .index_for_name(key)
-            .or_else(|| self.zip.index_for_name(&format!("{key}.npy")))
+    /// The first of these arrays that is there.
+    pub(crate) fn first_of(&self, keys: &[&'static str]) -> Option<&'static str> {
+        let has = |key: &&str| self.names.iter().any(|name| name == key);
+        keys.iter().copied().find(has)
     }
 
-    /// Refuses an array that is larger than its part of the archive can be, before anything is allocated for it.
-    fn check(&mut self, key: &'static str, expected: &str) -> Result<()> {
-        let (path, bytes) = (self.path, self.bytes);
-        let refuse = |found: String| Err(Error::field(path, key, expected, found));
-        let Some(index) = self.index(key) else {
-            return refuse("no such array".to_owned());
-        };
-        let mut entry = match self.zip.by_index(index) {
-            Ok(entry) => entry,
-            Err(e) => return refuse(e.to_string()),
-        };
-        let (packed, unpacked) = (entry.compressed_size(), entry.size());
-        if packed > bytes || unpacked > packed.saturating_mul(BEST_COMPRESSION) {
-            return refuse(format!(
-                "a damaged archive: it declares {unpacked} bytes, packed into {packed} of a file of {bytes}"
-            ));
+    /// A uint8 array, to be read where it lies or, if it is compressed, from a temporary copy.
+    pub(crate) fn bytes(&mut self, key: &'static str, expected: &str) -> Result<ArrayFile> {
+        let Entry {
+            index,
+            header,
+            start,
+            elements,
+        } = self.entry(key, expected)?;
+        // Before gigabytes are unpacked.
+        check_bytes(self.path, &header, key, expected)?;
+        if let Some(start) = start {
+            let file = PositionedFile::open(self.path)?;
+            if start.saturating_add(elements) <= file.length() {
+                return ArrayFile::new(file, start, header, key, expected);
+            }
+            let found = "a file that ends too early".to_owned();
+            return Err(Error::field(self.path, key, expected, found));
         }
-        match check_npy_header(&mut entry, unpacked) {
-            Ok(()) => Ok(()),
-            Err(e) => refuse(e.to_string()),
+        let damaged = |found: String| Error::field(self.path, key, expected, found);
+        let mut entry = self
+            .zip
+            .by_index(index)
+            .map_err(|e| damaged(e.to_string()))?;
+        let size = entry.size();
+        read_npy_header(&mut entry, size).map_err(|e| damaged(e.to_string()))?;
+        let file = unpacked::unpack(self.path, key, &mut entry, elements)?;
+        ArrayFile::new(file, 0, header, key, expected)
+    }
+
+    /// The labels of `count` images; NumPy users store them as whatever integer they had.
+    pub(crate) fn labels(&mut self, key: &'static str, count: usize) -> Result<Vec<usize>> {
+        let labels = self.integers(key)?;
+        match labels.len() == count {
+            true => Ok(labels),
+            false => Err(Error::field(
+                self.path,
+                key,
+                format!("{count} labels, one per image"),
+                labels.len().to_string(),
+            )),
         }
     }
 
-    /// An array that has been checked.
-    fn array<A: ReadableElement, D: Dimension>(
-        &mut self,
-        key: &str,
-    ) -> std::result::Result<Array<A, D>, ReadNpyError> {
-        let other = |e: ZipError| ReadNpyError::Io(e.into());
-        let index = self
-            .index(key)
-            .ok_or_else(|| other(ZipError::FileNotFound))?;
-        Array::read_npy(self.zip.by_index(index).map_err(other)?)
-    }
-
-    /// NumPy users store labels as whatever integer they had.
-    fn labels(&mut self, key: &'static str) -> Result<Vec<usize>> {
+    fn integers(&mut self, key: &'static str) -> Result<Vec<usize>> {
         const EXPECTED: &str = "a one-dimensional array of integer labels";
-        self.check(key, EXPECTED)?;
+        self.entry(key, EXPECTED)?;
         let path = self.path;
         macro_rules! attempt {
             ($($integer:ty),*) => {$(
@@ -159,5 +159,55 @@ impl<'a> Archive<'a> {
         }
         attempt!(i64, i32, u8, u64, u32, i16, u16, i8);
         Err(Error::field(path, key, EXPECTED, "another type or shape"))
+    }
+
+    /// Position of an array; a name without `.npy` goes first, as in NumPy.
+    fn index(&self, key: &str) -> Option<usize> {
+        self.zip
+            .index_for_name(key)
+            .or_else(|| self.zip.index_for_name(&format!("{key}.npy")))
+    }
+
+    /// Refuses an array that is larger than its part of the archive can be, before anything is allocated for it.
+    fn entry(&mut self, key: &'static str, expected: &str) -> Result<Entry> {
+        let (path, bytes) = (self.path, self.bytes);
+        let refuse = |found: String| Err(Error::field(path, key, expected, found));
+        let Some(index) = self.index(key) else {
+            return refuse("no such array".to_owned());
+        };
+        let mut entry = match self.zip.by_index(index) {
+            Ok(entry) => entry,
+            Err(e) => return refuse(e.to_string()),
+        };
+        let (packed, unpacked) = (entry.compressed_size(), entry.size());
+        if packed > bytes || unpacked > packed.saturating_mul(BEST_COMPRESSION) {
+            return refuse(format!(
+                "a damaged archive: it declares {unpacked} bytes, packed into {packed} of a file of {bytes}"
+            ));
+        }
+        let header = match read_npy_header(&mut entry, unpacked) {
+            Ok(header) => header,
+            Err(e) => return refuse(e.to_string()),
+        };
+        let stored = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
+        let elements = header.shape.iter().map(|&extent| extent as u64).product();
+        Ok(Entry {
+            index,
+            start: stored.then(|| entry.data_start() + header.length),
+            elements,
+            header,
+        })
+    }
+
+    /// An array that has been checked.
+    fn array<A: ReadableElement, D: Dimension>(
+        &mut self,
+        key: &str,
+    ) -> std::result::Result<Array<A, D>, ReadNpyError> {
+        let other = |e: ZipError| ReadNpyError::Io(e.into());
+        let index = self
+            .index(key)
+            .ok_or_else(|| other(ZipError::FileNotFound))?;
+        Array::read_npy(self.zip.by_index(index).map_err(other)?)
     }
 }

@@ -1,4 +1,6 @@
 //! A folder of PNG files: 8-bit RGB or grey, all of one size, in the order of their names.
+//!
+//! The names are kept, the first file tells the size of all, and a file is decoded each time its image is read.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -7,7 +9,9 @@ use std::path::{Path, PathBuf};
 use png::{BitDepth, ColorType};
 
 use super::ImageSet;
-use super::image_set::Pixels;
+use super::file_names::FileNames;
+use super::pixels::Pixels;
+use super::records::to_planes;
 use crate::error::{Error, Result, shape as show};
 
 /// The longest side of an image: far beyond any diffusion model's, and small enough that a header alone cannot ask
@@ -16,58 +20,89 @@ const MAX_SIDE: u32 = 16_384;
 /// What the decoder may allocate beside the image itself.
 const DECODER_BYTES: usize = 64 << 20;
 
-/// Reads every `*.png` directly in `folder`, sorted by name.
+/// Every `*.png` directly in `folder`, sorted by name.
 pub(crate) fn read(folder: &Path) -> Result<ImageSet> {
-    let files = files(folder)?;
-    let Some(first) = files.first() else {
-        return Err(Error::EmptyFolder {
-            path: folder.to_owned(),
-        });
-    };
-    let mut set_shape = None;
-    let mut pixels = Vec::new();
-    for path in &files {
-        let png = Png::open(path)?;
-        let shape = png.shape;
-        let expected = *set_shape.get_or_insert(shape);
-        if shape != expected {
-            let name = first.file_name().unwrap_or_default().to_string_lossy();
-            return Err(Error::field(
-                path,
-                "image size",
-                format!("{} like {name}, the first of the folder", show(&expected)),
-                show(&shape),
-            ));
-        }
-        pixels.extend(png.planes(path)?);
-    }
-    let shape = set_shape.unwrap_or_default();
-    Ok(ImageSet::from_parts(
-        "png-folder",
-        shape,
-        Pixels::Bytes(pixels),
-        None,
-    ))
+    let folder = PngFolder::open(folder)?;
+    let shape = folder.shape();
+    let pixels = Pixels::pngs(folder);
+    Ok(ImageSet::from_parts("png-folder", shape, pixels, None))
 }
 
-/// The folder's PNG files by name; by bytes, so that the order is the same everywhere.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| Error::read(folder, e))? {
-        let path = entry.map_err(|e| Error::read(folder, e))?.path();
-        let is_png = path
+/// The files of a folder.
+#[derive(Debug)]
+pub(crate) struct PngFolder {
+    path: PathBuf,
+    names: FileNames,
+    /// `[C, H, W]` of the first.
+    shape: [usize; 3],
+}
+
+impl PngFolder {
+    fn open(path: &Path) -> Result<Self> {
+        let names = names(path)?;
+        if names.len() == 0 {
+            return Err(Error::EmptyFolder {
+                path: path.to_owned(),
+            });
+        }
+        let shape = Png::open(&path.join(names.get(0)))?.shape;
+        Ok(Self {
+            path: path.to_owned(),
+            names,
+            shape,
+        })
+    }
+
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Decodes file `index` into `dst`, `[C, H, W]`.
+    pub(crate) fn read(&self, index: usize, dst: &mut [u8]) -> Result<()> {
+        let path = self.path.join(self.names.get(index));
+        let png = Png::open(&path)?;
+        if png.shape != self.shape {
+            let name = self.names.get(0);
+            return Err(Error::field(
+                &path,
+                "image size",
+                format!(
+                    "{} like {}, the first of the folder",
+                    show(&self.shape),
+                    name.display()
+                ),
+                show(&png.shape),
+            ));
+        }
+        png.planes(&path, dst)
+    }
+}
+
+/// The names of a folder's PNG files in ascending order.
+fn names(folder: &Path) -> Result<FileNames> {
+    let read = |e| Error::read(folder, e);
+    let mut names = FileNames::default();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let name = entry.file_name();
+        let is_png = Path::new(&name)
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        if is_png && path.is_file() {
-            files.push(path);
+        // What a link leads to is looked up; of everything else the kind comes with the name.
+        let is_file = || match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind.is_file(),
+            _ => entry.path().is_file(),
+        };
+        if is_png && is_file() {
+            names.push(folder, &name)?;
         }
     }
-    files.sort_unstable_by(|a, b| {
-        a.as_os_str()
-            .as_encoded_bytes()
-            .cmp(b.as_os_str().as_encoded_bytes())
-    });
-    Ok(files)
+    names.sort();
+    Ok(names)
 }
 
 /// A file whose header is read and whose pixels are not, so that nothing is allocated for an image of a wrong size.
@@ -133,7 +168,7 @@ impl Png {
     }
 
     /// The pixels, `[C, H, W]`.
-    fn planes(mut self, path: &Path) -> Result<Vec<u8>> {
+    fn planes(mut self, path: &Path, dst: &mut [u8]) -> Result<()> {
         let [channels, height, width] = self.shape;
         let size = self.reader.output_buffer_size().ok_or_else(|| {
             Error::field(
@@ -147,9 +182,8 @@ impl Png {
         self.reader
             .next_frame(&mut interleaved)
             .map_err(|e| malformed(path, e))?;
-        Ok((0..channels)
-            .flat_map(|c| interleaved.iter().skip(c).step_by(channels).copied())
-            .collect())
+        to_planes(&interleaved, channels, dst);
+        Ok(())
     }
 }
 

@@ -4,18 +4,22 @@
 //! 1. A **file** is one set; it is used for either split.
 //! 2. A **folder with CIFAR-10 batches** (directly, or in the `cifar-10-batches-bin` or `cifar-10-batches-py`
 //!    folder that the archives unpack to): train is the five `data_batch_N` files, test is `test_batch`.
-//! 3. A folder with a `train` or a `test` in it (a subfolder, or `train.npz`, `train.safetensors`, `train.bin`):
-//!    the one that is asked for has to be there.
-//! 4. A **folder of PNG files** is one set; it is used for either split.
+//! 3. A **folder with downsampled ImageNet**: train is `train_data_batch_1.npz` and so on in the order of their
+//!    numbers, test is `val_data.npz`.
+//! 4. A folder with a `train` or a `test` in it (a subfolder, or `train.npz`, `train.npy`, `train.safetensors`,
+//!    `train.bin`): the one that is asked for has to be there.
+//! 5. A **folder of PNG files** is one set; it is used for either split.
 //!
-//! In cases 1 and 4 train and test are the same images: [`ImageSet::split_is_named`] is false then, so that
+//! In cases 1 and 5 train and test are the same images: [`ImageSet::split_is_named`] is false then, so that
 //! callers can say that a result was tested on what it was chosen on.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{ImageSet, cifar_binary, cifar_pickle, npz, png_folder, safetensors_file};
+use super::{
+    ImageSet, array, cifar_binary, cifar_pickle, imagenet, npz, png_folder, safetensors_file,
+};
 use crate::error::{Error, Result};
 
 /// Which part of a data set.
@@ -58,14 +62,25 @@ impl FromStr for Split {
     }
 }
 
-/// Reads one split of the images at `path`; the module documentation tells how layout and split are found.
+/// Opens one split of the images at `path`: finds out where they lie, how many there are and of which size. Pixels are
+/// read, and checked, when they are asked for; a compressed array is unpacked into a temporary file.
+///
+/// How layout and split are found, first match wins:
+///
+/// 1. A file is one set, for either split.
+/// 2. A folder with CIFAR-10 batches, directly or in `cifar-10-batches-bin` or `cifar-10-batches-py`.
+/// 3. A folder with downsampled ImageNet: `train_data_batch_1.npz` and so on, in the order of their numbers, are train,
+///    `val_data.npz` is test.
+/// 4. A folder with `train` or `test` in it: a subfolder, or a file of that name that is `.npz`, `.npy`, `.safetensors` or
+///    `.bin`. The one that is asked for has to be there.
+/// 5. A folder of PNG files is one set, for either split.
 ///
 /// # Arguments
 /// `expected_shape`: the model's `[C, H, W]`; images of another size are an error that names both.
 ///
 /// # Errors
-/// An unreadable path, an unknown layout, an empty folder, a missing split, a malformed file, images of different
-/// sizes or of a size other than `expected_shape`. Each names the file, the field and what was expected.
+/// An unreadable path, an unknown layout, an empty folder, a missing split, a malformed file, images of a size other than
+/// `expected_shape`, no room to unpack into. Each names the file, the field and what was expected.
 pub fn open(path: &Path, split: Split, expected_shape: Option<[usize; 3]>) -> Result<ImageSet> {
     let set = read(path, split)?;
     match expected_shape {
@@ -83,7 +98,7 @@ fn read(path: &Path, split: Split) -> Result<ImageSet> {
     if !kind.is_dir() {
         return read_file(path);
     }
-    if let Some(set) = read_cifar(path, split)? {
+    if let Some(set) = read_batches(path, split)? {
         return Ok(set);
     }
     let named = [Split::Train, Split::Test].map(|s| named_split(path, s));
@@ -100,7 +115,7 @@ fn read(path: &Path, split: Split) -> Result<ImageSet> {
                 path: path.to_owned(),
                 split,
                 expected: format!(
-                    "a subfolder {split}, or {split}.npz, {split}.safetensors or {split}.bin"
+                    "a subfolder {split}, or {split}.npz, {split}.npy, {split}.safetensors or {split}.bin"
                 ),
             }),
         }
@@ -115,14 +130,14 @@ fn named_split(folder: &Path, split: Split) -> Option<PathBuf> {
     if subfolder.is_dir() {
         return Some(subfolder);
     }
-    ["npz", "safetensors", "bin"]
+    ["npz", "npy", "safetensors", "bin"]
         .into_iter()
         .map(|extension| folder.join(split.name()).with_extension(extension))
         .find(|file| file.is_file())
 }
 
-/// A CIFAR-10 folder in either layout; `None` if it is neither.
-fn read_cifar(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
+/// A folder of CIFAR-10 in either layout or of downsampled ImageNet; `None` if it is none of them.
+fn read_batches(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
     for candidate in [
         folder.to_owned(),
         folder.join("cifar-10-batches-bin"),
@@ -135,12 +150,15 @@ fn read_cifar(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
             return cifar_pickle::read_folder(&candidate, split).map(Some);
         }
     }
-    Ok(None)
+    match imagenet::is_folder(folder) {
+        true => imagenet::read_folder(folder, split).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// A folder without named splits in it.
 fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
-    match read_cifar(folder, split)? {
+    match read_batches(folder, split)? {
         Some(set) => Ok(set),
         None => png_folder::read(folder),
     }
@@ -149,6 +167,7 @@ fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
 fn read_file(path: &Path) -> Result<ImageSet> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("npz") => npz::read(path),
+        Some("npy") => array::read_npy(path),
         Some("safetensors") => safetensors_file::read(path),
         Some("bin") => cifar_binary::read_files("cifar10-file", &[path.to_owned()]),
         _ => Err(Error::UnknownFormat {

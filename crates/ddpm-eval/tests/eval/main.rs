@@ -3,6 +3,7 @@
 mod bits_per_dim;
 mod data_errors;
 mod data_round_trips;
+mod data_streaming;
 mod pickles;
 mod profile_against_direct;
 mod profiling;

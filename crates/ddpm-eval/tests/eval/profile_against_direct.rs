@@ -183,7 +183,7 @@ fn every_variance_and_decoder_along_every_kind_of_path() {
     for clip in [true, false] {
         let case = Case::new(clip);
         assert!(
-            case.data.image(0).iter().any(|x| x.abs() == 1.0),
+            case.data.image(0).unwrap().iter().any(|x| x.abs() == 1.0),
             "no pixel at the open ends"
         );
         let paths = [

@@ -357,7 +357,7 @@ fn says_where_its_numbers_come_from() {
         .unwrap()
         .provenance()
         .clone();
-    assert_eq!(provenance.data_sha256, data.sha256());
+    assert_eq!(provenance.data_sha256, data.sha256().unwrap());
     assert_eq!(provenance.data_name, "made up");
     assert!(provenance.stand_in && provenance.clip_denoised);
     assert_eq!((provenance.seed, provenance.train_steps), (11, 40));

@@ -68,7 +68,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
         let all = plan(Stride::All.path(&schedule).unwrap(), 2000);
         let samples = draw(&model, &schedule, &all);
         let data = models::images(&model, 2000);
-        let data: Vec<Vec<f32>> = (0..2000).map(|i| data.image(i)).collect();
+        let data: Vec<Vec<f32>> = (0..2000).map(|i| data.image(i).unwrap()).collect();
         for (d, (c, y, x)) in ndarray::indices(models::SHAPE).into_iter().enumerate() {
             let (mean, variance) = moments(samples.slice(s![.., c, y, x]).iter());
             let (expected_mean, expected_variance) = moments(data.iter().map(|image| &image[d]));

@@ -1,5 +1,6 @@
 //! What several subjects need.
 
+pub(crate) mod archives;
 pub(crate) mod cifar;
 pub(crate) mod models;
 pub(crate) mod watchers;

@@ -48,9 +48,10 @@ pub(crate) fn images(model: &GaussianDenoiser, n: usize) -> ImageSet {
 pub(crate) fn byte_images(model: &GaussianDenoiser, n: usize) -> ImageSet {
     let floats = images(model, n);
     let (c, h, w) = SHAPE;
+    let floats: Vec<Vec<f32>> = (0..n).map(|i| floats.image(i).unwrap()).collect();
     let bytes = Array4::from_shape_fn((n, c, h, w), |(i, c, y, x)| {
         // Stretched, so that the ends are met.
-        let value = 2.0 * floats.image(i)[(c * h + y) * w + x];
+        let value = 2.0 * floats[i][(c * h + y) * w + x];
         ((value + 1.0) * 127.5).round() as u8
     });
     ImageSet::from_bytes("gaussian-bytes", bytes.view()).unwrap()

@@ -1,0 +1,163 @@
+//! A `.safetensors` file of which only the header is in memory.
+
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+
+use super::positioned::PositionedFile;
+use crate::error::{Error, Result};
+
+/// Bytes of the number that a file begins with: the length of its header.
+const LENGTH: u64 = 8;
+/// The format allows no longer header.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// An open file whose header has been checked against its length.
+#[derive(Debug)]
+pub(crate) struct TensorFile {
+    file: PositionedFile,
+    header: Metadata,
+    /// Position of the first tensor.
+    start: u64,
+}
+
+impl TensorFile {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let malformed =
+            |found: String| Error::field(path, "header", "a readable safetensors file", found);
+        let file = PositionedFile::open(path)?;
+        if file.length() < LENGTH {
+            return Err(malformed(format!("a file of {} bytes", file.length())));
+        }
+        let mut length = [0; LENGTH as usize];
+        file.read_exact_at(0, &mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length > LONGEST_HEADER || length > file.length() - LENGTH {
+            return Err(malformed(format!(
+                "one of {length} bytes in a file of {}",
+                file.length()
+            )));
+        }
+        let mut header = vec![0; length as usize];
+        file.read_exact_at(LENGTH, &mut header)?;
+        // Reading it checks that the tensors follow one another without a gap.
+        let header: Metadata =
+            serde_json::from_slice(&header).map_err(|e| malformed(e.to_string()))?;
+        let start = LENGTH + length;
+        let (declared, available) = (header.data_len() as u64, file.length() - start);
+        if declared != available {
+            return Err(malformed(format!(
+                "{declared} bytes of tensors declared where {available} follow"
+            )));
+        }
+        Ok(Self {
+            file,
+            header,
+            start,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// An entry of the file's metadata.
+    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+        self.header
+            .metadata()
+            .as_ref()?
+            .get(key)
+            .map(String::as_str)
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.header.info(key).is_some()
+    }
+
+    /// Type and shape of a tensor.
+    ///
+    /// # Errors
+    /// There is none of this name; the message lists those that there are.
+    pub(crate) fn info(&self, key: &str, expected: &str) -> Result<&TensorInfo> {
+        self.header.info(key).ok_or_else(|| {
+            let mut names = self.header.offset_keys();
+            names.sort_unstable();
+            let found = match names.is_empty() {
+                true => "no tensors".to_owned(),
+                false => format!("only {}", names.join(", ")),
+            };
+            Error::field(self.path(), key, expected, found)
+        })
+    }
+
+    /// The same of a tensor of type `dtype`.
+    pub(crate) fn typed(&self, key: &str, dtype: Dtype, expected: &str) -> Result<&TensorInfo> {
+        let info = self.info(key, expected)?;
+        match info.dtype == dtype {
+            true => Ok(info),
+            false => Err(Error::field(
+                self.path(),
+                key,
+                expected,
+                format!("{:?}", info.dtype),
+            )),
+        }
+    }
+
+    /// Position of a tensor's first byte in the file.
+    pub(crate) fn position(&self, info: &TensorInfo) -> u64 {
+        self.start + info.data_offsets.0 as u64
+    }
+
+    /// All bytes of a tensor.
+    pub(crate) fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
+        let (begin, end) = info.data_offsets;
+        let mut bytes = vec![0; end - begin];
+        self.file.read_exact_at(self.position(info), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A one-dimensional tensor of non-negative integers.
+    pub(crate) fn integers(&self, key: &str) -> Result<Vec<usize>> {
+        let info = self.info(key, "a tensor of that name")?;
+        let [_] = info.shape[..] else {
+            return Err(self.other_shape(key, "one dimension", info));
+        };
+        let values: fn(&[u8]) -> Vec<i64> = match info.dtype {
+            Dtype::I64 => |b| elements(b, i64::from_le_bytes),
+            Dtype::I32 => |b| elements(b, |b| i64::from(i32::from_le_bytes(b))),
+            Dtype::U8 => |b| elements(b, |[b]| i64::from(b)),
+            other => {
+                return Err(Error::field(
+                    self.path(),
+                    key,
+                    "i64, i32 or uint8",
+                    format!("{other:?}"),
+                ));
+            }
+        };
+        let from_zero = |v: i64| {
+            usize::try_from(v)
+                .map_err(|_| Error::field(self.path(), key, "integers from 0 up", v.to_string()))
+        };
+        values(&self.bytes(info)?)
+            .into_iter()
+            .map(from_zero)
+            .collect()
+    }
+
+    /// The complaint about a tensor's shape.
+    pub(crate) fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> Error {
+        let found = format!("shape {:?}", info.shape);
+        Error::field(self.path(), key, expected, found)
+    }
+
+    /// The file, for those who know where to read.
+    pub(crate) fn into_file(self) -> PositionedFile {
+        self.file
+    }
+}
+
+fn elements<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&b| read(b)).collect()
+}

@@ -1,0 +1,175 @@
+//! Copies of arrays that cannot be read image by image where they lie, in unnamed temporary files.
+//!
+//! Compressed data have no positions, and an array in column-major order has its images spread all over. Both are
+//! copied once, piece by piece, to the system's folder for temporary files (`TMPDIR`); the system removes the copy when
+//! the set is dropped or the process ends, however it ends.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+use super::positioned::PositionedFile;
+use crate::error::{Error, Result};
+
+/// Bytes copied at a time.
+const PIECE: usize = 1 << 20;
+
+/// A temporary file in the making.
+struct Copy<'a> {
+    path: &'a Path,
+    bytes: u64,
+    out: BufWriter<File>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(path: &'a Path, bytes: u64) -> Result<Self> {
+        let file = tempfile::tempfile().map_err(|e| refused(path, bytes, e))?;
+        Ok(Self {
+            path,
+            bytes,
+            out: BufWriter::with_capacity(PIECE, file),
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out
+            .write_all(bytes)
+            .map_err(|e| refused(self.path, self.bytes, e))
+    }
+
+    fn finish(self) -> Result<PositionedFile> {
+        let file = self
+            .out
+            .into_inner()
+            .map_err(|e| refused(self.path, self.bytes, e.into_error()))?;
+        Ok(PositionedFile::private(self.path, file, self.bytes))
+    }
+}
+
+fn refused(path: &Path, bytes: u64, source: std::io::Error) -> Error {
+    Error::Unpack {
+        path: path.to_owned(),
+        bytes,
+        folder: std::env::temp_dir(),
+        source,
+    }
+}
+
+/// The next `bytes` bytes of `reader`, which is then read to its end so that it can compare checksums.
+///
+/// # Errors
+/// [`Error::Unpack`] when there is no room; what `reader` finds wrong, as a field `key` of `path`.
+pub(crate) fn unpack(
+    path: &Path,
+    key: &str,
+    reader: &mut impl Read,
+    bytes: u64,
+) -> Result<PositionedFile> {
+    let damaged = |found: String| Error::field(path, key, "a readable array", found);
+    let mut copy = Copy::new(path, bytes)?;
+    let mut piece = vec![0; PIECE];
+    let mut done = 0;
+    loop {
+        let n = match reader.read(&mut piece) {
+            Ok(n) => n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(damaged(e.to_string())),
+        };
+        if n == 0 {
+            break;
+        }
+        let wanted = u64::min(n as u64, bytes - done);
+        copy.write(&piece[..wanted as usize])?;
+        done += wanted;
+    }
+    match done == bytes {
+        true => copy.finish(),
+        false => Err(damaged(format!(
+            "{done} bytes of elements where {bytes} are declared"
+        ))),
+    }
+}
+
+/// The array of bytes of this shape that lies column-major at `start`, in row-major order.
+pub(crate) fn row_major(
+    file: &PositionedFile,
+    start: u64,
+    shape: &[usize],
+) -> Result<PositionedFile> {
+    /// A few reads per column, and little memory.
+    const BUFFER: usize = 16 << 20;
+    let Some((&count, extents)) = shape.split_first() else {
+        return row_major(file, start, &[1]);
+    };
+    let size: usize = extents.iter().product();
+    let mut copy = Copy::new(file.path(), count as u64 * size as u64)?;
+    let at_once = (BUFFER / size.max(1)).clamp(1, count.max(1));
+    let mut column = vec![0; at_once];
+    let mut rows = vec![0; at_once * size];
+    for first in (0..count).step_by(at_once) {
+        let n = at_once.min(count - first);
+        for element in 0..size {
+            // The position of the element among the columns: its first index runs fastest.
+            let (mut rest, mut place, mut weight) = (element, size, 1);
+            let mut index = 0u64;
+            for &extent in extents.iter() {
+                place /= extent;
+                index += (rest / place) as u64 * weight;
+                rest %= place;
+                weight *= extent as u64;
+            }
+            let offset = start + index * count as u64 + first as u64;
+            file.read_exact_at(offset, &mut column[..n])?;
+            for (row, &value) in rows.chunks_exact_mut(size).zip(&column[..n]) {
+                row[element] = value;
+            }
+        }
+        copy.write(&rows[..n * size])?;
+    }
+    copy.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_major_arrays_are_turned() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        let shape = [3usize, 2, 4, 3];
+        let value = |n: usize, y: usize, x: usize, c: usize| (n * 64 + y * 32 + x * 4 + c) as u8;
+        let mut stored = vec![9, 9];
+        for c in 0..3 {
+            for x in 0..4 {
+                for y in 0..2 {
+                    stored.extend((0..3).map(|n| value(n, y, x, c)));
+                }
+            }
+        }
+        std::fs::write(&path, stored).unwrap();
+        let turned = row_major(&PositionedFile::open(&path).unwrap(), 2, &shape).unwrap();
+        let mut bytes = vec![0; turned.length() as usize];
+        turned.read_exact_at(0, &mut bytes).unwrap();
+        let expected = ndarray::Array4::from_shape_fn(shape, |(n, y, x, c)| value(n, y, x, c));
+        assert_eq!(bytes, expected.into_raw_vec_and_offset().0);
+    }
+
+    #[test]
+    fn what_is_short_is_an_error_and_what_is_long_is_read_to_its_end() {
+        let path = Path::new("a.npz");
+        let mut rest = &b"abcdef"[..];
+        let file = unpack(path, "arr_0", &mut rest, 4).unwrap();
+        assert!(rest.is_empty());
+        let mut bytes = [0; 4];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        assert_eq!(&bytes, b"abcd");
+        let text = unpack(path, "arr_0", &mut &b"abc"[..], 4)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("arr_0") && text.contains("3 bytes of elements where 4"),
+            "{text}"
+        );
+    }
+}

@@ -2,12 +2,15 @@
 //!
 //! `reduce OUT.safetensors PROFILE..`: profiles of every timestep (shards of one run, blocks of equal size), learned variance, to a
 //! reference of sixteen blocks.
+//! `picture LOSSES.json OUT.svg`: draws them.
 //! `curve REFERENCE.safetensors CHOSEN.json LOSSES.json PROFILE..`: chooses on the first blocks of each profile and scores on the reference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
-#[path = "../tests/it/evaluations/loss.rs"]
+#[path = "../../tests/it/evaluations/loss.rs"]
 mod loss;
-#[path = "../tests/it/evaluations/reference.rs"]
+#[path = "picture.rs"]
+mod picture;
+#[path = "../../tests/it/evaluations/reference.rs"]
 mod reference;
 
 use std::error::Error;
@@ -36,6 +39,12 @@ fn main() -> Result<()> {
         ["curve", reference, chosen, losses, profiles @ ..] if !profiles.is_empty() => {
             curve(reference, chosen, losses, profiles)
         }
+        ["picture", losses, out] => write(
+            out,
+            picture::draw(&serde_json::from_slice(&fs::read(losses)?)?)
+                .ok_or("losses: expected what curve writes")?
+                .as_bytes(),
+        ),
         _ => Err(
             "expected: reduce OUT PROFILE.. | curve REFERENCE CHOSEN.json LOSSES.json PROFILE.."
                 .into(),

@@ -18,5 +18,6 @@ mod over_time;
 mod resolution;
 mod schedules;
 mod size;
+mod stability;
 mod support;
 mod table;

@@ -171,6 +171,7 @@ impl Costs<'_> {
 }
 
 /// The nodes in \[0, 1\] of a rule of n points.
+#[allow(dead_code, reason = "for the example")]
 pub(crate) fn nodes(n: usize) -> Vec<f64> {
     let angle = |j: usize| std::f64::consts::PI * j as f64 / (n - 1) as f64;
     (0..n).map(|j| 0.5 - 0.5 * angle(j).cos()).collect()

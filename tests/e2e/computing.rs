@@ -102,7 +102,7 @@ fn a_profile_remembers_its_precision() {
         let found = small("profile")
             .file("--data", &data)
             .file("--out", &out)
-            .words("--evaluations 40 --shard")
+            .words("--limit 2 --evaluations 40 --shard")
             .arg(if precision == "f32" { "0/2" } else { "1/2" })
             .words("--precision")
             .arg(precision)

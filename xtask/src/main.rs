@@ -11,6 +11,7 @@ mod bench;
 mod ci;
 mod cifar;
 mod digest;
+mod evaluations;
 mod findings;
 mod precision;
 mod reproduce;
@@ -28,6 +29,7 @@ cargo xtask <command>
 commands:
   reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
   bench             the criterion benches; with --peers also the programs they are compared with
+  evaluations       what schedules lose that are chosen on few network evaluations
   ci                fmt, clippy, tests, docs, cargo-deny
 
 `cargo xtask <command> --help` tells more.";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("reproduce-cifar") => reproduce::run(rest),
         Some("bench") => bench::run(rest),
+        Some("evaluations") => evaluations::run(rest),
         Some("ci") => ci::run(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -105,18 +105,40 @@ impl<'a> ForwardProcess<'a> {
         f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
     ) -> Result<Vec<R>> {
         let mut done = Vec::with_capacity(points.len());
-        while done.len() < points.len() {
+        self.each(points, progress, f, &mut |_, batch| {
+            done.extend(batch);
+            Ok(true)
+        })?;
+        Ok(done)
+    }
+
+    /// As [`ForwardProcess::map`], but hands on what each batch gave, with its points, as soon as it is there; `sink` says whether to
+    /// go on.
+    ///
+    /// What was handed on stays valid when a later batch fails or the work is interrupted.
+    pub(crate) fn each<R: Send>(
+        &self,
+        points: &[Point],
+        progress: &dyn Progress,
+        f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
+        sink: &mut dyn FnMut(&[Point], Vec<R>) -> Result<bool>,
+    ) -> Result<()> {
+        let mut rest = points;
+        while !rest.is_empty() {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
-            let rest = &points[done.len()..];
             let batch = self
                 .batch
                 .run(rest.len(), |size| self.evaluate(&rest[..size], &f))?;
-            progress.advance(batch.len() as u64);
-            done.extend(batch);
+            let (done, left) = rest.split_at(batch.len());
+            progress.advance(done.len() as u64);
+            if !sink(done, batch)? {
+                break;
+            }
+            rest = left;
         }
-        Ok(done)
+        Ok(())
     }
 
     fn evaluate<R: Send>(

@@ -2,18 +2,19 @@
 //!
 //! The images of a run are cut into fixed blocks, in their order. For every image of a block and every evaluated
 //! timestep the network predicts once, and [`ProfileLayout::measure`] reduces the estimate to its statistics; a block
-//! sums them in the order of its images. Blocks are additive and each is computed on its own, so the bytes of a
-//! profile depend on the plan alone: not on the batch, the number of threads, how the blocks were shared out between
+//! sums them, at every timestep in the order of its images. Blocks are additive and each is computed on its own, so the bytes of
+//! a profile depend on the plan alone: not on the batch, the number of threads, how the blocks were shared out between
 //! shards, or where a run was interrupted and resumed.
 //!
-//! Finished blocks are put together and saved in stretches of [`ProfilePlan::save_every`]: each save writes all that is
-//! there, so that saving after every one of thousands of blocks would cost more than measuring them.
+//! The profile so far, with the block in work, is saved every [`ProfilePlan::save_every`]: each save writes all that is there, so
+//! that saving after every batch would cost more than measuring. Memory does not depend on the number of images: a
+//! batch of them is held at a time, and as many blocks as the error bars ask for.
 
 use std::ops::Range;
 use std::time::Instant;
 
 use ddpm_core::{Denoiser, NoiseSchedule};
-use ddpm_profile::{Block, ElboProfile, PointStatistics, ProfileLayout, Provenance};
+use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
 
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
@@ -21,15 +22,15 @@ use crate::forward::{ForwardProcess, Noise, Point, mean_square};
 use crate::profile_plan::{ProfileOrigin, ProfilePlan};
 use crate::progress::Progress;
 
-/// Statistics held at a time; a bound on memory that changes no result.
-const POINTS_AT_A_TIME: usize = 256;
+/// Evaluations that are planned at a time; a bound on memory that changes no result.
+const POINTS_AT_A_TIME: usize = 1024;
 
 /// Profiles `denoiser` on the images and timesteps of `plan`.
 ///
-/// `save` is given the profile so far whenever a block is finished and [`ProfilePlan::save_every`] has passed since it
-/// was last given one, at the end, and before an error is returned (unless it is its own). A process that is killed
-/// loses the blocks of that time and the one in work, no more. What `save` keeps can come back as `resume`, whose blocks
-/// are not computed again; the result is bit-identical to that of a run that was never interrupted.
+/// `save` is given the profile so far, with the block in work, whenever [`ProfilePlan::save_every`] has passed since it was last
+/// given one, at the end, and before an error is returned (unless it is its own). A process that is killed loses the evaluations
+/// of that time, no more. What `save` keeps can come back as `resume`, whose evaluations are not made again; the result is
+/// bit-identical to that of a run that was never interrupted.
 ///
 /// # Errors
 /// When the schedule, the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
@@ -90,17 +91,30 @@ pub fn profile(
         .filter(|id| own.contains(id))
         .collect();
 
-    let images: usize = missing.iter().map(|&id| run.rows(id).len()).sum();
-    progress.start(images as u64 * plan.timesteps.len() as u64);
-    let mut missing = missing.into_iter();
-    while missing.len() > 0 {
-        let (blocks, ended) = run.stretch(&mut missing, progress);
-        if !blocks.is_empty() {
-            profile = ElboProfile::merge(vec![profile, run.with_blocks(blocks)?])?;
-            // Before what ended the stretch: blocks that cannot be saved are lost, and whoever waits for them must know.
-            save(&profile)?;
+    progress.start(run.evaluations_left(&profile, &missing));
+    let mut saved = Instant::now();
+    let due = |saved: Instant| saved.elapsed() >= plan.save_every;
+    for (i, &id) in missing.iter().enumerate() {
+        let mut block = match profile.take(id) {
+            Some(begun) => begun,
+            None => run.begin(id)?,
+        };
+        loop {
+            let ended = run.go_on(&mut block, &|| due(saved), progress);
+            let more = matches!(ended, Ok(false));
+            let last = i + 1 == missing.len() && !more;
+            // The block goes in and comes out again: it is minutes of work, and copying it takes milliseconds.
+            profile.put(block.clone())?;
+            if ended.is_err() || last || due(saved) {
+                // Before what ended the work: what cannot be saved is lost, and whoever waits for it must know.
+                save(&profile)?;
+                saved = Instant::now();
+            }
+            ended?;
+            if !more {
+                break;
+            }
         }
-        ended?;
     }
     progress.finish();
     Ok(profile)
@@ -116,34 +130,30 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn with_blocks(&self, blocks: Vec<Block>) -> Result<ElboProfile> {
-        let profile = ElboProfile::new(
+    /// The profile to add to: an empty one, or the partial one if it is of this very run.
+    fn resume(&self, partial: Option<ElboProfile>) -> Result<ElboProfile> {
+        let empty = ElboProfile::new(
             self.provenance.clone(),
             self.schedule.clone(),
             self.layout.clone(),
-            blocks,
+            Vec::new(),
         )?;
-        Ok(profile)
-    }
-
-    /// The profile to add blocks to: an empty one, or the partial one if it is of this very run.
-    fn resume(&self, partial: Option<ElboProfile>) -> Result<ElboProfile> {
-        let empty = self.with_blocks(Vec::new())?;
         let Some(partial) = partial else {
             return Ok(empty);
         };
-        ElboProfile::merge(vec![empty, partial]).map_err(|e| match e {
-            ddpm_profile::Error::Mismatch {
+        match empty.check_same_run(&partial) {
+            Ok(()) => Ok(partial),
+            Err(ddpm_profile::Error::Mismatch {
                 field,
                 first,
                 second,
-            } => Error::Resume {
+            }) => Err(Error::Resume {
                 field,
                 expected: first,
                 found: second,
-            },
-            other => other.into(),
-        })
+            }),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Positions of a block's images in the plan.
@@ -152,59 +162,79 @@ impl Run<'_> {
         begin..(begin + self.plan.images_per_block).min(self.plan.images.len())
     }
 
-    /// Measures blocks until it is time to save them; with them, what ended the work early, if anything did.
-    fn stretch(
-        &self,
-        ids: &mut dyn Iterator<Item = u64>,
-        progress: &dyn Progress,
-    ) -> (Vec<Block>, Result<()>) {
-        let begun = Instant::now();
-        let mut blocks = Vec::new();
-        for id in ids {
-            match self.block(id, progress) {
-                Ok(block) => blocks.push(block),
-                Err(error) => return (blocks, Err(error)),
-            }
-            if begun.elapsed() >= self.plan.save_every {
-                break;
-            }
-        }
-        (blocks, Ok(()))
+    /// Evaluations that these blocks still need.
+    fn evaluations_left(&self, profile: &ElboProfile, missing: &[u64]) -> u64 {
+        let images: usize = missing.iter().map(|&id| self.rows(id).len()).sum();
+        let unfinished = profile.blocks().iter().filter(|b| !b.is_finished());
+        let done: u64 = unfinished.flat_map(|b| b.counts()).sum();
+        images as u64 * self.plan.timesteps.len() as u64 - done
     }
 
-    fn block(&self, id: u64, progress: &dyn Progress) -> Result<Block> {
+    /// A block without evaluations.
+    fn begin(&self, id: u64) -> Result<Block> {
         let mut block = Block::new(&self.layout, id);
-        let rows = self.rows(id);
         let mut image = vec![0.0; self.data.dims()];
-        for &index in &self.plan.images[rows.clone()] {
+        for &index in &self.plan.images[self.rows(id)] {
             self.data.read_image(index, &mut image)?;
             block.add_image(mean_square(&image));
         }
-        // Timestep by timestep, so that every timestep meets its images in their order.
-        let points: Vec<Point> = self
-            .plan
-            .timesteps
-            .iter()
-            .enumerate()
-            .flat_map(|(term, &t)| {
-                rows.clone().map(move |row| Point {
-                    row,
-                    image: self.plan.images[row],
-                    t,
-                    term,
-                })
-            })
-            .collect();
-        for points in points.chunks(POINTS_AT_A_TIME) {
-            let measured = self.process.map(points, progress, |point, estimate| {
-                self.layout
-                    .measure(point.term, estimate.x0, estimate.xhat0, estimate.v)
-            })?;
-            for (point, statistics) in points.iter().zip(measured) {
-                let statistics: PointStatistics = statistics?;
-                block.add(point.term, &statistics)?;
+        Ok(block)
+    }
+
+    /// Works on a block until it is finished (true) or it is `due` to be saved (false). What was added before an error stays in it.
+    fn go_on(
+        &self,
+        block: &mut Block,
+        due: &dyn Fn() -> bool,
+        progress: &dyn Progress,
+    ) -> Result<bool> {
+        let rows = self.rows(block.id());
+        // As many images at a time as fill a few batches; every timestep meets its images in their order.
+        let images = (POINTS_AT_A_TIME / self.plan.timesteps.len()).max(1);
+        loop {
+            let points = self.next_points(block, &rows, images);
+            if points.is_empty() {
+                return Ok(true);
+            }
+            let mut add = |points: &[Point], measured: Vec<ddpm_profile::Result<_>>| {
+                for (point, statistics) in points.iter().zip(measured) {
+                    block.add(point.term, &statistics?)?;
+                }
+                Ok(!due())
+            };
+            self.process.each(
+                &points,
+                progress,
+                |point, estimate| {
+                    self.layout
+                        .measure(point.term, estimate.x0, estimate.xhat0, estimate.v)
+                },
+                &mut add,
+            )?;
+            if due() {
+                return Ok(block.is_finished());
             }
         }
-        Ok(block)
+    }
+
+    /// The evaluations that bring the block to its next multiple of `images` images, timestep by timestep; none if it is
+    /// finished.
+    fn next_points(&self, block: &Block, rows: &Range<usize>, images: usize) -> Vec<Point> {
+        let least = block.counts().iter().min().map_or(0, |&n| n as usize);
+        let end = ((least / images + 1) * images).min(rows.len());
+        let timesteps = self.plan.timesteps.iter().enumerate();
+        timesteps
+            .zip(block.counts())
+            .flat_map(|((term, &t), &done)| {
+                let left = rows.start + done as usize..rows.start + end;
+                left.map(move |row| (row, t, term))
+            })
+            .map(|(row, t, term)| Point {
+                row,
+                image: self.plan.images[row],
+                t,
+                term,
+            })
+            .collect()
     }
 }

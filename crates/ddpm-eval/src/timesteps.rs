@@ -4,11 +4,13 @@ use ddpm_core::NoiseSchedule;
 
 /// Below this log-SNR nothing happens: half of a long cosine schedule lies there.
 const LEAST_LOG_SNR: f64 = -7.0;
-/// The first timesteps carry the decoder and the steepest part of every curve.
+/// The first timesteps carry the decoder and the steepest part of every curve: at most so many are always there,
 const ALWAYS_FIRST: usize = 16;
+/// and at most this part of all.
+const SHARE_OF_FIRST: usize = 4;
 
-/// `count` timesteps of `1..=T`, ascending: always `1..=16`, `T - 1` and `T`, the others evenly over log-SNR clipped
-/// at -7.
+/// `count` timesteps of `1..=T`, ascending: always the first ones (`1..=16`, or a quarter of the count where that is
+/// less), `T - 1` and `T`, the others evenly over log-SNR clipped at -7.
 ///
 /// At least the timesteps that are always there, at most all `T`.
 ///
@@ -16,7 +18,8 @@ const ALWAYS_FIRST: usize = 16;
 /// of the rest is narrowed until the count is exact.
 pub fn timesteps_for(schedule: &NoiseSchedule, count: usize) -> Vec<usize> {
     let last = schedule.train_steps();
-    let always = |t: usize| t <= ALWAYS_FIRST || t + 1 >= last;
+    let first = ALWAYS_FIRST.min(count / SHARE_OF_FIRST).max(1);
+    let always = |t: usize| t <= first || t + 1 >= last;
     let candidates: Vec<usize> = (1..=last).filter(|&t| !always(t)).collect();
     let forced = last - candidates.len();
     let chosen = count.saturating_sub(forced).min(candidates.len());
@@ -94,11 +97,12 @@ mod tests {
             (NoiseScheduleName::Linear, 1000),
         ] {
             let schedule = NoiseSchedule::named(name, train_steps).unwrap();
-            for count in (18..400).chain([train_steps - 1, train_steps, train_steps + 1]) {
+            for count in (3..400).chain([train_steps - 1, train_steps, train_steps + 1]) {
                 let timesteps = timesteps_for(&schedule, count);
                 assert_eq!(timesteps.len(), count.min(train_steps), "{count}");
                 assert!(timesteps.windows(2).all(|w| w[0] < w[1]), "{timesteps:?}");
-                assert!(timesteps[..16].iter().copied().eq(1..=16));
+                let first = (count / 4).clamp(1, 16);
+                assert!(timesteps[..first].iter().copied().eq(1..=first));
                 assert!(timesteps.ends_with(&[train_steps - 1, train_steps]));
             }
         }
@@ -107,7 +111,7 @@ mod tests {
     #[test]
     fn at_least_the_ones_that_are_always_there() {
         let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).unwrap();
-        assert_eq!(timesteps_for(&schedule, 0).len(), 18);
+        assert_eq!(timesteps_for(&schedule, 0), [1, 3999, 4000]);
         for train_steps in [1, 2, 17, 18, 19] {
             let betas = vec![0.1; train_steps];
             let schedule = NoiseSchedule::from_betas(&betas).unwrap();

@@ -32,14 +32,14 @@ impl Block {
         }
     }
 
-    /// A block read from a file; every timestep has seen every image.
+    /// A block read from a file.
     pub(crate) fn from_sums(
         id: u64,
         images: u64,
         x0_mean_square: f64,
         points: Vec<PointStatistics>,
+        counts: Vec<u64>,
     ) -> Self {
-        let counts = vec![images; points.len()];
         Self {
             id,
             images,
@@ -86,6 +86,28 @@ impl Block {
         Ok(())
     }
 
+    /// How many images each evaluated timestep has seen, by timestep index: where a block that was left in the middle goes on.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Whether every timestep has seen every image.
+    pub fn is_finished(&self) -> bool {
+        self.counts.iter().all(|&count| count == self.images)
+    }
+
+    /// Refuses a block that was left in the middle.
+    pub(crate) fn check_finished(&self) -> Result<()> {
+        if self.is_finished() {
+            return Ok(());
+        }
+        Err(Error::Unfinished {
+            id: self.id,
+            done: self.counts.iter().sum(),
+            of: self.images * self.counts.len() as u64,
+        })
+    }
+
     /// Counts one image, whose mean over dimensions of x0^2 the prior term needs.
     pub fn add_image(&mut self, x0_mean_square: f64) {
         self.images += 1;
@@ -100,7 +122,7 @@ impl Block {
         &self.points
     }
 
-    /// Checks that the block is whole and belongs to `layout`.
+    /// Checks that the block belongs to `layout`. It need not be finished.
     pub(crate) fn check(&self, layout: &ProfileLayout) -> Result<()> {
         let wrong = |expected: String, found: String| Error::Block {
             id: self.id,
@@ -116,9 +138,9 @@ impl Block {
         }
         for (i, (point, &count)) in self.points.iter().zip(&self.counts).enumerate() {
             let t = timesteps[i];
-            if count != self.images {
+            if count > self.images {
                 return Err(wrong(
-                    format!("statistics of {} images at t = {t}", self.images),
+                    format!("statistics of at most {} images at t = {t}", self.images),
                     format!("{count}"),
                 ));
             }
@@ -128,7 +150,8 @@ impl Block {
                     "columns of another one".into(),
                 ));
             }
-            if !(point.is_finite() && self.x0_mean_square.is_finite()) {
+            let finite = count == 0 || point.is_finite();
+            if !(finite && self.x0_mean_square.is_finite()) {
                 return Err(wrong(
                     format!("finite statistics at t = {t}"),
                     "a number that is not".into(),

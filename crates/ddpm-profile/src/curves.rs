@@ -78,7 +78,8 @@ impl Curves {
     /// the canonical order.
     ///
     /// # Errors
-    /// [`Error::Empty`] if there are none; [`Error::Length`] for a position beyond the last block.
+    /// [`Error::Empty`] if there are none; [`Error::Length`] for a position beyond the last block; [`Error::Unfinished`] for a block
+    /// that was left in the middle.
     pub fn of_blocks(
         profile: &ElboProfile,
         positions: impl IntoIterator<Item = usize>,
@@ -91,6 +92,7 @@ impl Curves {
                 expected: i + 1,
                 found: profile.blocks().len(),
             })?;
+            block.check_finished()?;
             match &mut sums {
                 None => {
                     sums = Some((

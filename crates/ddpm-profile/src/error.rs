@@ -140,6 +140,26 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A block of images was left in the middle.
+    #[error(
+        "block {id} is not finished ({done} of {of} evaluations): resume the run that it belongs to"
+    )]
+    Unfinished {
+        /// The block's number.
+        id: u64,
+        /// Evaluations that it holds.
+        done: u64,
+        /// Evaluations that it must have.
+        of: u64,
+    },
+    /// There are too few folds to leave one out.
+    #[error("folds: expected at least 2, found {found} ({blocks} blocks of images)")]
+    Folds {
+        /// The number asked for, at most the number of blocks.
+        found: usize,
+        /// Blocks of the profile.
+        blocks: usize,
+    },
     /// There is nothing to compute from.
     #[error("the profile has no blocks of images")]
     Empty,

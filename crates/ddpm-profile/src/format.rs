@@ -24,6 +24,12 @@
 //! | `decoder_scalar` | F64 | \[B, G\] | sums over images of the decoder term |
 //! | `decoder_learned` | F64 | \[B, G\] | the same with the learned variance; only when learned |
 //!
+//! # Version 2
+//!
+//! Version 1 with one more tensor, `counts`, U64 \[B, M\]: how many images of each block every timestep has seen. A file of this
+//! version is what an interrupted run leaves; it is written only where a block is unfinished, so that a finished profile is a
+//! file of version 1 whatever happened on the way.
+//!
 //! A file is accepted only if writing it again gives the same bytes, so no byte of it can change unnoticed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -47,8 +53,10 @@ use crate::{
 const FORMAT: &str = "ddpm-elbo-profile";
 const WHAT: &str = "profile";
 const METADATA_KEY: &str = "ddpm";
-/// The newest format version that this library reads, and the one it writes.
+/// The format version of profiles whose blocks are finished.
 const VERSION: u64 = 1;
+/// The format version of profiles with unfinished blocks; the newest that this library reads.
+const VERSION_UNFINISHED: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +75,7 @@ impl ElboProfile {
         let tensors = tensors_of(self);
         let mut header = Header {
             format: FORMAT.into(),
-            version: VERSION,
+            version: version_of(self),
             provenance: self.provenance().clone(),
             learned: self.layout().learned(),
             nodes: self.layout().nodes(),
@@ -126,6 +134,14 @@ impl ElboProfile {
     }
 }
 
+fn version_of(profile: &ElboProfile) -> u64 {
+    if profile.blocks().iter().all(Block::is_finished) {
+        VERSION
+    } else {
+        VERSION_UNFINISHED
+    }
+}
+
 fn json(header: &Header) -> String {
     serde_json::to_string(header).expect("strings, numbers and maps of strings have a JSON form")
 }
@@ -155,13 +171,13 @@ fn read_header(text: &str) -> Result<Header> {
         )));
     }
     match value["version"].as_u64() {
-        Some(found) if found > VERSION => Err(Error::NewerVersion {
+        Some(found) if found > VERSION_UNFINISHED => Err(Error::NewerVersion {
             what: WHAT,
-            supported: VERSION,
+            supported: VERSION_UNFINISHED,
             found,
         }),
-        Some(VERSION) => serde_json::from_str(text)
-            .map_err(|e| not(format!("its metadata does not fit version {VERSION} ({e})"))),
+        Some(version @ (VERSION | VERSION_UNFINISHED)) => serde_json::from_str(text)
+            .map_err(|e| not(format!("its metadata does not fit version {version} ({e})"))),
         _ => Err(not(format!(
             "expected a format version, found {}",
             value["version"]
@@ -259,6 +275,10 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
         ];
         tensors.extend(columns);
     }
+    if version_of(profile) == VERSION_UNFINISHED {
+        let counts = blocks.iter().flat_map(|b| b.counts().iter().copied());
+        tensors.insert("counts", Tensor::u64(&[b, m], counts));
+    }
     tensors
 }
 
@@ -332,7 +352,17 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
     let mut weighted = reader.optional("weighted", header.learned, &columns)?;
     let mut scalar = reader.optional("decoder_scalar", true, &[b, knot_count])?;
     let mut learned = reader.optional("decoder_learned", header.learned, &[b, knot_count])?;
-    reader.no_others(if header.learned { 12 } else { 9 })?;
+    let unfinished = header.version == VERSION_UNFINISHED;
+    let mut counts = match unfinished {
+        true => Some(
+            reader
+                .words("counts", Dtype::U64, &[b, m])?
+                .map(u64::from_le_bytes),
+        ),
+        false => None,
+    };
+    let others = if header.learned { 12 } else { 9 };
+    reader.no_others(others + usize::from(unfinished))?;
 
     // The shapes are checked: every iterator yields exactly what is taken from it.
     let take = |from: &mut dyn Iterator<Item = f64>, n: usize| from.take(n).collect::<Vec<f64>>();
@@ -351,7 +381,13 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
                 learned_decoder: take(&mut learned, if header.learned { count } else { 0 }),
             });
         }
-        blocks.push(Block::from_sums(ids[i], images[i], squares[i], points));
+        let counts = match &mut counts {
+            Some(counts) => counts.take(m).collect(),
+            None => vec![images[i]; m],
+        };
+        blocks.push(Block::from_sums(
+            ids[i], images[i], squares[i], points, counts,
+        ));
     }
     ElboProfile::new(header.provenance, schedule, layout, blocks)
 }

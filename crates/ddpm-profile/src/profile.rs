@@ -14,8 +14,9 @@ use crate::{
 /// Additive sufficient statistics of the evidence lower bound.
 ///
 /// Everything that any path, variance, decoder or objective costs is rebuilt from here without the network.
-/// Invariants: the blocks are whole, fit the layout and the plan in the provenance, and are kept in ascending order of their
-/// numbers, each once.
+/// Invariants: the blocks fit the layout and the plan in the provenance, and are kept in ascending order of their numbers, each
+/// once. A block may be unfinished, so that a run can be saved at any moment; nothing is computed from such a block, and it is
+/// not merged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ElboProfile {
     provenance: Provenance,
@@ -25,11 +26,11 @@ pub struct ElboProfile {
 }
 
 impl ElboProfile {
-    /// Assembles a profile from whole blocks, in any order.
+    /// Assembles a profile from blocks, in any order.
     ///
     /// # Errors
     /// [`Error::Field`] if the provenance contradicts the schedule or itself, [`Error::Timesteps`] if the layout belongs to
-    /// another T, [`Error::Block`] for a block that is not whole or does not fit, [`Error::DuplicateBlock`].
+    /// another T, [`Error::Block`] for a block that does not fit, [`Error::DuplicateBlock`].
     pub fn new(
         provenance: Provenance,
         schedule: NoiseSchedule,
@@ -48,28 +49,7 @@ impl ElboProfile {
             return Err(Error::DuplicateBlock { id: pair[0].id() });
         }
         for block in &blocks {
-            let id = block.id();
-            let wrong = |expected: String, found: String| Error::Block {
-                id,
-                expected,
-                found,
-            };
-            match provenance.block_images(id) {
-                None => {
-                    let last = provenance.total_blocks - 1;
-                    return Err(wrong(
-                        format!("a number within 0..={last}"),
-                        format!("{id}"),
-                    ));
-                }
-                Some(images) if images != block.images() => {
-                    return Err(wrong(
-                        format!("{images} images"),
-                        format!("{}", block.images()),
-                    ));
-                }
-                Some(_) => block.check(&layout)?,
-            }
+            check_block(&provenance, &layout, block)?;
         }
         Ok(Self {
             provenance,
@@ -77,6 +57,25 @@ impl ElboProfile {
             layout,
             blocks,
         })
+    }
+
+    /// Adds a block, or puts it in the place of the one of its number.
+    ///
+    /// # Errors
+    /// [`Error::Block`] for a block that does not fit.
+    pub fn put(&mut self, block: Block) -> Result<()> {
+        check_block(&self.provenance, &self.layout, &block)?;
+        match self.blocks.binary_search_by_key(&block.id(), Block::id) {
+            Ok(place) => self.blocks[place] = block,
+            Err(place) => self.blocks.insert(place, block),
+        }
+        Ok(())
+    }
+
+    /// Takes the block of this number out, to go on with it.
+    pub fn take(&mut self, id: u64) -> Option<Block> {
+        let place = self.blocks.binary_search_by_key(&id, Block::id).ok()?;
+        Some(self.blocks.remove(place))
     }
 
     /// Where the numbers come from.
@@ -99,19 +98,20 @@ impl ElboProfile {
         &self.blocks
     }
 
-    /// The number of images measured so far.
+    /// The number of images in the blocks.
     pub fn images(&self) -> u64 {
         self.blocks.iter().map(Block::images).sum()
     }
 
-    /// Whether every block of the run is present.
+    /// Whether every block of the run is present and finished.
     pub fn is_complete(&self) -> bool {
-        self.blocks.len() as u64 == self.provenance.total_blocks
+        self.missing_blocks().is_empty()
     }
 
-    /// The numbers of the blocks that are still missing, ascending.
+    /// The numbers of the blocks that are missing or unfinished, ascending.
     pub fn missing_blocks(&self) -> Vec<u64> {
-        let present: BTreeSet<u64> = self.blocks.iter().map(Block::id).collect();
+        let finished = self.blocks.iter().filter(|block| block.is_finished());
+        let present: BTreeSet<u64> = finished.map(Block::id).collect();
         (0..self.provenance.total_blocks)
             .filter(|id| !present.contains(id))
             .collect()
@@ -124,7 +124,8 @@ impl ElboProfile {
     ///
     /// # Errors
     /// [`Error::Mismatch`] names the first field of the provenance, schedule or layout that differs;
-    /// [`Error::DuplicateBlock`] names a block present twice; [`Error::Empty`] if there are no parts.
+    /// [`Error::DuplicateBlock`] names a block present twice, [`Error::Unfinished`] one that was left in the middle; [`Error::Empty`]
+    /// if there are no parts.
     pub fn merge(parts: Vec<ElboProfile>) -> Result<Self> {
         let mut parts = parts.into_iter();
         let Some(mut merged) = parts.next() else {
@@ -135,10 +136,15 @@ impl ElboProfile {
             merged.check_same_run(&part)?;
             blocks.extend(part.blocks);
         }
+        blocks.iter().try_for_each(Block::check_finished)?;
         Self::new(merged.provenance, merged.schedule, merged.layout, blocks)
     }
 
-    fn check_same_run(&self, other: &Self) -> Result<()> {
+    /// Checks that both profiles are parts of one run.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] names the first field of the provenance, schedule or layout that differs.
+    pub fn check_same_run(&self, other: &Self) -> Result<()> {
         self.provenance.check_same(&other.provenance)?;
         let differs = |field: String, first: String, second: String| {
             Err(Error::Mismatch {
@@ -182,5 +188,29 @@ impl ElboProfile {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that a block fits the plan of the run and the layout.
+fn check_block(provenance: &Provenance, layout: &ProfileLayout, block: &Block) -> Result<()> {
+    let id = block.id();
+    let wrong = |expected: String, found: String| Error::Block {
+        id,
+        expected,
+        found,
+    };
+    match provenance.block_images(id) {
+        None => {
+            let last = provenance.total_blocks - 1;
+            Err(wrong(
+                format!("a number within 0..={last}"),
+                format!("{id}"),
+            ))
+        }
+        Some(images) if images != block.images() => Err(wrong(
+            format!("{images} images"),
+            format!("{}", block.images()),
+        )),
+        Some(_) => block.check(layout),
     }
 }

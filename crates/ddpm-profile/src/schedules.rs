@@ -12,6 +12,10 @@
 //! `checksum` is the SHA-256 of the compact form of the same document with an empty checksum, so that white space may change and nothing
 //! else.
 //!
+//! # Version 3
+//!
+//! Version 2 whose budgets have one more key, `"stability"`: see [`Stability`]. It is written only where they have it.
+//!
 //! # Version 1
 //!
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
@@ -30,11 +34,15 @@ use crate::{
     cost::CostModel,
     error::{Error, Result},
     provenance::Provenance,
+    stability::Stability,
 };
 
 const FORMAT: &str = "ddpm-schedules";
 const WHAT: &str = "schedules file";
+/// The version of schedules without a stability.
 const VERSION: u64 = 2;
+/// The version of schedules with one; the newest that this library reads.
+const VERSION_STABILITY: u64 = 3;
 
 /// Schedules of several budgets, chosen under one set of conventions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,6 +103,9 @@ pub struct Budget {
     pub path: Vec<usize>,
     /// log sigma^2 per step, decoder first; `None` where it is per pixel or there is none.
     pub log_variance: Vec<Option<f64>>,
+    /// How much the path owes to the images it was chosen on, where that was estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stability: Option<Stability>,
 }
 
 /// Which budgets to report.
@@ -150,7 +161,7 @@ pub fn choose(
         return Err(Error::Steps { max: steps, found });
     }
     check_name(schedule, origin.noise_schedule)?;
-    let optima = Optima::new(model)?;
+    let optima = Optima::new(model, None)?;
     let terminal = optima.terminal(model, start)?;
     let per_unit = match model.objective() {
         Objective::Elbo => LN_2,
@@ -177,6 +188,7 @@ pub fn choose(
             prior_bpd: model.prior(end).map(|prior| prior / LN_2),
             log_variance: model.log_variances(&path),
             path: path.nodes().to_vec(),
+            stability: None,
         })
     };
     let mut schedules = Schedules {
@@ -241,9 +253,14 @@ pub(crate) struct Optima {
 }
 
 impl Optima {
-    pub(crate) fn new(model: &CostModel<'_>) -> Result<Self> {
+    /// Solves for budgets up to `max_steps`, or for all.
+    pub(crate) fn new(model: &CostModel<'_>, max_steps: Option<usize>) -> Result<Self> {
         let table = model.table()?;
-        let solution = solve(&table, &SolveOptions::default())?;
+        let options = SolveOptions {
+            max_steps,
+            ..SolveOptions::default()
+        };
+        let solution = solve(&table, &options)?;
         Ok(Self { table, solution })
     }
 
@@ -296,6 +313,28 @@ impl Optima {
 }
 
 impl Schedules {
+    /// The same schedules with what [`stability`](crate::stability) found, one entry per budget.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for another number of entries.
+    pub fn with_stability(mut self, found: Vec<Stability>) -> Result<Self> {
+        if found.len() != self.budgets.len() {
+            return Err(Error::Length {
+                field: "stability".into(),
+                expected: self.budgets.len(),
+                found: found.len(),
+            });
+        }
+        for (budget, found) in self.budgets.iter_mut().zip(found) {
+            budget.stability = Some(found);
+        }
+        if !self.budgets.is_empty() {
+            self.version = VERSION_STABILITY;
+        }
+        self.checksum = self.sum()?;
+        Ok(self)
+    }
+
     /// The file, indented, with a final newline.
     ///
     /// # Errors
@@ -322,14 +361,14 @@ impl Schedules {
             )));
         }
         match value["version"].as_u64() {
-            Some(found) if found > VERSION => {
+            Some(found) if found > VERSION_STABILITY => {
                 return Err(Error::NewerVersion {
                     what: WHAT,
-                    supported: VERSION,
+                    supported: VERSION_STABILITY,
                     found,
                 });
             }
-            Some(1..=VERSION) => {}
+            Some(1..=VERSION_STABILITY) => {}
             _ => {
                 return Err(Error::NotSchedules(format!(
                     "expected a format version, found {}",
@@ -393,6 +432,14 @@ impl Schedules {
     }
 
     fn check(&self) -> Result<()> {
+        let told = self.budgets.iter().any(|b| b.stability.is_some());
+        if told != (self.version == VERSION_STABILITY) {
+            return Err(field(
+                "stability",
+                "in the budgets of version 3, and there only".into(),
+                format!("version {}", self.version),
+            ));
+        }
         if self.alpha_bar.is_some() {
             return Err(field(
                 "alpha_bar",

@@ -252,7 +252,7 @@ impl Frozen {
     /// The paths of the table, the optimal ones chosen on these curves.
     fn entries(&self, train: &Curves, steps: &[usize], start: StartRule) -> Result<Vec<Entry>> {
         let model = self.model(train)?;
-        let optima = Optima::new(&model)?;
+        let optima = Optima::new(&model, steps.iter().copied().max())?;
         let terminal = optima.terminal(&model, start)?;
         let schedule = train.schedule();
         let mut entries = Vec::new();

@@ -22,6 +22,12 @@ pub struct Estimate {
 
 impl Estimate {
     /// Half the width of the two-sided confidence interval (Student's t with blocks - 1 degrees of freedom); `confidence` in 0..1.
+    ///
+    /// With 32 blocks of two small images, intervals of 95% hold the true value in 93 to 96% of runs on Gaussian data and on a mixture
+    /// (the tests count them). They are too short where few images carry the number, and a sample that lacks such images cannot tell:
+    /// differences of paths whose contributions of single images have a skewness of 3.3, 4.4 and 6.5 are held in 92, 89 and 82% with
+    /// 64 images; the last one in 89% with 256 images and 92% with 1024. The standard error is right there too, on average; it is the
+    /// shape of the distribution that Student's t does not know.
     pub fn half_width(&self, confidence: f64) -> f64 {
         student_t_quantile(0.5 + 0.5 * confidence, self.blocks.saturating_sub(1) as f64)
             * self.standard_error

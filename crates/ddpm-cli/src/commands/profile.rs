@@ -17,6 +17,9 @@ use crate::render::{ProgressLine, chain_of, clip, images_of, plural, shell_words
 
 /// Blocks of images where `--images-per-block` is not given: enough for error bars.
 const BLOCKS: usize = 32;
+/// Timesteps per image that `--evaluations` pays for where the number of images is free. The images limit what a schedule is
+/// worth, not the timesteps: see docs/evaluations.md.
+const TIMESTEPS: u64 = 32;
 /// The fewest timesteps that `--evaluations` spreads over the chain.
 const FEWEST_TIMESTEPS: u64 = 20;
 /// Bytes of images that take seconds to read.
@@ -75,17 +78,24 @@ impl Run {
     fn prepare(args: &Profile, voice: Voice) -> Result<Self> {
         let network = Network::open(&args.checkpoint)?;
         network.check_signal_at(network.denoiser.train_steps())?;
-        let (images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
+        let (mut images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
         let denoiser = &network.denoiser;
         let timesteps = match args.evaluations {
             None => (1..=denoiser.train_steps()).collect(),
             Some(evaluations) => {
-                let count = timestep_count(
-                    evaluations,
-                    images.chosen.len(),
-                    denoiser.train_steps(),
-                    voice,
-                );
+                let of = Sharing {
+                    images: images.chosen.len(),
+                    images_asked_for: args.images.limit.is_some(),
+                    train_steps: denoiser.train_steps(),
+                };
+                let (count, paid) = of.share(evaluations)?;
+                if paid < images.chosen.len() && args.images.limit.is_some() {
+                    voice.warn(format_args!(
+                        "{evaluations} evaluations are fewer than {count} timesteps of {} images; taking {paid} images",
+                        images.chosen.len()
+                    ));
+                }
+                images.chosen.truncate(paid);
                 timesteps_for(denoiser.noise_schedule(), count)
             }
         };
@@ -250,17 +260,38 @@ impl Run {
     }
 }
 
-/// How many timesteps a number of evaluations pays for.
-fn timestep_count(evaluations: u64, images: usize, train_steps: usize, voice: Voice) -> usize {
-    let paid = evaluations / images as u64;
-    if paid < FEWEST_TIMESTEPS {
-        voice.warn(format_args!(
-            "{evaluations} evaluations are fewer than {FEWEST_TIMESTEPS} timesteps of {images} images; evaluating {FEWEST_TIMESTEPS} timesteps"
-        ));
+/// How evaluations are shared out between images and timesteps.
+struct Sharing {
+    /// Images that may take part.
+    images: usize,
+    /// Whether that number was asked for, so that as many as possible are to take part.
+    images_asked_for: bool,
+    train_steps: usize,
+}
+
+impl Sharing {
+    /// The number of timesteps and of images that `evaluations` pay for; never more.
+    fn share(&self, evaluations: u64) -> Result<(usize, usize)> {
+        let steps = self.train_steps as u64;
+        let most = evaluations / self.images as u64;
+        let least = if self.images_asked_for {
+            FEWEST_TIMESTEPS
+        } else {
+            TIMESTEPS
+        };
+        let timesteps = most.max(least).min(steps);
+        let images = (evaluations / timesteps).min(self.images as u64);
+        if images == 0 {
+            return Err(Error::flag(
+                "--evaluations",
+                format!(
+                    "expected at least {timesteps}, the timesteps of one image, found {evaluations}"
+                ),
+            ));
+        }
+        // Both fit: one is at most T, the other at most the number of images.
+        Ok((timesteps as usize, images as usize))
     }
-    usize::try_from(paid.max(FEWEST_TIMESTEPS))
-        .unwrap_or(usize::MAX)
-        .min(train_steps)
 }
 
 /// `i/n`.
@@ -314,11 +345,22 @@ mod tests {
     }
 
     #[test]
-    fn evaluations_are_shared_between_images() {
-        let voice = Voice::new(true);
-        assert_eq!(timestep_count(4096, 64, 4000, voice), 64);
-        assert_eq!(timestep_count(100, 64, 4000, voice), 20);
-        assert_eq!(timestep_count(1 << 40, 64, 4000, voice), 4000);
-        assert_eq!(timestep_count(100, 64, 10, voice), 10);
+    fn evaluations_are_shared_between_images_and_never_exceeded() {
+        let share = |evaluations, images, images_asked_for, train_steps| {
+            let sharing = Sharing {
+                images,
+                images_asked_for,
+                train_steps,
+            };
+            sharing.share(evaluations)
+        };
+        assert_eq!(share(4096, 64, true, 4000).unwrap(), (64, 64));
+        assert_eq!(share(100, 64, true, 4000).unwrap(), (20, 5));
+        assert_eq!(share(1 << 40, 64, true, 4000).unwrap(), (4000, 64));
+        assert_eq!(share(100, 64, true, 10).unwrap(), (10, 10));
+        assert_eq!(share(8192, 50_000, false, 4000).unwrap(), (32, 256));
+        assert_eq!(share(8192, 128, false, 4000).unwrap(), (64, 128));
+        let refused = share(19, 64, true, 4000).unwrap_err().to_string();
+        assert!(refused.contains("at least 20"), "{refused}");
     }
 }

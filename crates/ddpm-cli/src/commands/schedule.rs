@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use ddpm_core::{Path, VarianceKind};
 use ddpm_profile::{
-    CostModel, Curves, Decoder, DecoderKind, ElboProfile, Objective, Origin, Schedules, StartRule,
-    StepVariances, choose, jackknife,
+    Choice, CostModel, Curves, Decoder, DecoderKind, ElboProfile, Objective, Origin, Schedules,
+    StartRule, StepVariances, choose, jackknife, stability,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,7 @@ struct Request {
     gaussian: GaussianDecoder,
     objective: Objective,
     start: StartRule,
+    folds: usize,
 }
 
 impl Request {
@@ -96,6 +97,7 @@ impl Request {
             gaussian: gaussian.check(decoder)?,
             objective: args.objective.into(),
             start: args.start.into(),
+            folds: args.folds,
         })
     }
 
@@ -104,7 +106,28 @@ impl Request {
             .frozen()
             .and_then(|frozen| frozen.price(&self.curves))
             .in_file(&self.source)?;
-        choose(&model, self.budgets.for_profile(), self.start, &self.origin).in_file(&self.source)
+        let schedules = choose(&model, self.budgets.for_profile(), self.start, &self.origin)
+            .in_file(&self.source)?;
+        let (Some(profile), Budgets::List(list)) = (&self.profile, &self.budgets) else {
+            return Ok(schedules);
+        };
+        if self.folds < 2 || profile.blocks().len() < 2 {
+            return Ok(schedules);
+        }
+        let conventions = |curves: &Curves| {
+            Ok((
+                step_variances(self.variance, curves),
+                input::decoder(self.decoder, curves, self.gaussian)?,
+            ))
+        };
+        let choice = Choice {
+            conventions: &conventions,
+            objective: self.objective,
+            start: self.start,
+        };
+        stability(profile, &choice, list, self.folds)
+            .and_then(|found| schedules.with_stability(found))
+            .in_file(&self.source)
     }
 
     /// The conventions with everything that is estimated fixed on the choosing set.
@@ -162,6 +185,8 @@ impl Request {
             ("steps", Align::Right),
             (cost.as_str(), Align::Right),
             ("with prior", Align::Right),
+            ("lost by choosing", Align::Right),
+            ("paths vary by", Align::Right),
             ("path", Align::Left),
         ])
         .title(format!(
@@ -185,11 +210,24 @@ impl Request {
                         || "-".to_owned(),
                         |prior| format!("{:.4}", budget.cost + prior),
                     ),
+                budget.stability.map_or_else(
+                    || "-".to_owned(),
+                    |s| with_error(s.loss, Some(s.loss_standard_error)),
+                ),
+                budget
+                    .stability
+                    .map_or_else(|| "-".to_owned(), |s| format!("{:.4}", s.largest_excess)),
                 shorten(&indices.show_path(&budget.path)),
             ]);
         }
         if errors.is_some() {
             text.note("± one standard error over blocks of images, the path fixed.");
+        }
+        if let Some(found) = schedules.budgets.iter().find_map(|b| b.stability) {
+            text.note(&format!(
+                "Chosen again without each of {} folds of the images. Lost by choosing: the expected excess over the best path, on unseen images, because these images are a sample (± one standard error over folds). Paths vary by: the largest excess of such a path on all images.",
+                found.folds
+            ));
         }
         text.note("Costs of optimised paths on the images they were chosen on are biased low: see `ddpm table`.");
         if schedules

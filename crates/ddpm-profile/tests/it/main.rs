@@ -5,15 +5,19 @@
 
 mod closed_form;
 mod cost;
+mod coverage;
 mod decoder;
+mod evaluations;
 mod fixture;
 mod format;
 mod interior;
+mod laws;
 mod monge;
 mod oracle;
 mod over_time;
 mod resolution;
 mod schedules;
 mod size;
+mod stability;
 mod support;
 mod table;

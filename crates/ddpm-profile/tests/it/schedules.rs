@@ -106,7 +106,7 @@ fn damaged_and_newer_files_are_refused() {
         Schedules::from_json(&text.replacen(from, to, 1)).err()
     };
     assert!(matches!(
-        read("\"version\": 2", "\"version\": 3"),
+        read("\"version\": 2", "\"version\": 4"),
         Some(Error::NewerVersion { found: 3, .. })
     ));
     assert!(matches!(

@@ -166,28 +166,9 @@ impl Run {
     }
 
     pub(crate) fn provenance(&self, per_block: usize) -> Provenance {
-        let total_images = self.images.len() as u64;
-        Provenance {
-            checkpoint_sha256: "c".repeat(64),
-            data_sha256: "d".repeat(64),
-            data_name: "gaussian".into(),
-            split: "train".into(),
-            stand_in: true,
-            seed: 7,
-            clip_denoised: self.clip,
-            noise_schedule: "custom".into(),
-            train_steps: self.schedule.train_steps(),
-            image_shape: self.model.image_shape(),
-            parameterization: "epsilon".into(),
-            rescale_timesteps: false,
-            precision: "f32".into(),
-            total_images,
-            images_per_block: per_block as u64,
-            total_blocks: total_images.div_ceil(per_block as u64),
-            library_version: "0.1.0".into(),
-            image_order: "as sampled".into(),
-            extra: std::collections::BTreeMap::from([("note".to_owned(), "test".to_owned())]),
-        }
+        let steps = self.schedule.train_steps();
+        let shape = self.model.image_shape();
+        provenance(steps, shape, self.clip, self.images.len(), per_block)
     }
 
     /// The term of an edge evaluated pixel by pixel, mean over images, nats per dimension. `log_variance`: `None` for learned;
@@ -219,6 +200,38 @@ impl Run {
             })
             .sum();
         sum / self.images.len() as f64
+    }
+}
+
+/// The origin of a run of the closed-form denoiser.
+pub(crate) fn provenance(
+    train_steps: usize,
+    image_shape: [usize; 3],
+    clip: bool,
+    images: usize,
+    per_block: usize,
+) -> Provenance {
+    let total_images = images as u64;
+    Provenance {
+        checkpoint_sha256: "c".repeat(64),
+        data_sha256: "d".repeat(64),
+        data_name: "gaussian".into(),
+        split: "train".into(),
+        stand_in: true,
+        seed: 7,
+        clip_denoised: clip,
+        noise_schedule: "custom".into(),
+        train_steps,
+        image_shape,
+        parameterization: "epsilon".into(),
+        rescale_timesteps: false,
+        precision: "f32".into(),
+        total_images,
+        images_per_block: per_block as u64,
+        total_blocks: total_images.div_ceil(per_block as u64),
+        library_version: "0.1.0".into(),
+        image_order: "as sampled".into(),
+        extra: std::collections::BTreeMap::from([("note".to_owned(), "test".to_owned())]),
     }
 }
 

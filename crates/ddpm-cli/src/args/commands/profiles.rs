@@ -13,8 +13,8 @@ use crate::args::{
 ///
 /// While the run lasts, finished blocks of images are saved in OUT.partial: every 20 seconds (see
 /// `--save-every`), at the end, on an error and on Ctrl-C, which stops at the next batch. A process
-/// that is killed (or stopped by a second Ctrl-C) loses the blocks finished since the last save and
-/// the one in work, no more. `--resume` continues. OUT.lock keeps a second run with the same output
+/// that is killed (or stopped by a second Ctrl-C) loses the evaluations made since the last save, no
+/// more. `--resume` continues. OUT.lock keeps a second run with the same output
 /// out. The result does not depend on threads, batch size, shards or interruptions.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -29,8 +29,8 @@ pub(crate) struct Profile {
     /// The profile to write
     #[arg(long, value_name = "P.safetensors")]
     pub(crate) out: PathBuf,
-    /// Network evaluations of the whole run: M over the images is the number of timesteps, at
-    /// least 20 [default: every timestep]
+    /// Network evaluations of the whole run, never exceeded: 32 timesteps of as many images as that
+    /// pays for; with --limit N, more timesteps of N images, or 20 of fewer [default: every timestep]
     #[arg(long, value_name = "M")]
     pub(crate) evaluations: Option<u64>,
     /// Seed of the image order and of all noise
@@ -112,6 +112,10 @@ pub(crate) struct Schedule {
     /// What to minimise
     #[arg(long, value_name = "OBJ", default_value = "elbo")]
     pub(crate) objective: ObjectiveArg,
+    /// Choose again without each of N folds of the images, to say how stable the listed paths are and
+    /// how much is lost by choosing on this many; 0 for not
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) folds: usize,
     /// The schedules file to write
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,

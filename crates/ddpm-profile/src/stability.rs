@@ -1,0 +1,144 @@
+//! How much a chosen path owes to the images it was chosen on: optimal paths of the same profile without some of its images.
+//!
+//! The blocks are dealt out to F folds. For every fold the choice is made again without it. Let p be the path chosen on everything and
+//! p_f the one chosen without fold f.
+//! - c_all(p_f) - c_all(p), never negative, says how the cost varies between paths that could as well have been chosen.
+//! - c_f(p_f) - c_f(p), on the images of fold f alone, is the gap that cross-validation sees. To second order in the noise of the
+//!   estimated costs, with R the expected excess of p over the true optimum, its mean is R (2 + 1/(F - 1)): p was fitted to fold f, p_f was
+//!   not. So R is estimated by the mean gap over that number, with a standard error from the spread over folds.
+//!
+//! Neither sees what interpolation between evaluated timesteps does to all folds alike.
+
+use std::f64::consts::LN_2;
+
+use ddpm_core::Path;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    conventions::{Decoder, Objective, StartRule, StepVariances},
+    cost::CostModel,
+    curves::Curves,
+    error::{Error, Result},
+    profile::ElboProfile,
+    schedules::Optima,
+};
+
+/// What a path owes to the images it was chosen on, in the unit of its cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stability {
+    /// F, the number of folds.
+    pub folds: usize,
+    /// How much the path is expected to cost more than the true optimum, on unseen images; an estimate, which noise can make
+    /// negative.
+    pub loss: f64,
+    /// Its standard error over folds.
+    pub loss_standard_error: f64,
+    /// The largest excess, on all images, of a path that was chosen without one of the folds.
+    pub largest_excess: f64,
+}
+
+/// How paths are chosen.
+pub struct Choice<'a> {
+    /// The variances and the decoder, with everything that is estimated taken from these curves.
+    pub conventions: &'a (dyn Fn(&Curves) -> Result<(StepVariances, Decoder)> + Sync),
+    /// What is minimised.
+    pub objective: Objective,
+    /// Where paths end.
+    pub start: StartRule,
+}
+
+impl Choice<'_> {
+    /// Prices `curves` under the conventions estimated on `chosen_on`.
+    fn model<'c>(&self, curves: &'c Curves, chosen_on: &Curves) -> Result<CostModel<'c>> {
+        let (variances, decoder) = (self.conventions)(chosen_on)?;
+        CostModel::new(curves, variances, decoder, self.objective)
+    }
+
+    fn paths(&self, curves: &Curves, budgets: &[usize]) -> Result<Vec<Path>> {
+        let model = self.model(curves, curves)?;
+        let optima = Optima::new(&model, budgets.iter().copied().max())?;
+        let terminal = optima.terminal(&model, self.start)?;
+        let path = |&steps: &usize| {
+            let end = optima
+                .end(steps, terminal.as_deref())
+                .ok_or(Error::Unreachable {
+                    steps,
+                    end: curves.train_steps(),
+                })?;
+            optima.path(steps, end)
+        };
+        budgets.iter().map(path).collect()
+    }
+
+    /// What each path costs, prior included.
+    fn costs(&self, model: &CostModel<'_>, paths: &[Path]) -> Vec<f64> {
+        let unit = match self.objective {
+            Objective::Elbo => LN_2,
+            Objective::Mse => 1.0,
+        };
+        let cost =
+            |path: &Path| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
+        paths.iter().map(cost).collect()
+    }
+}
+
+/// Estimates the stability of the optimal path of each budget, with at most `folds` folds (as many as there are blocks, if that is
+/// less).
+///
+/// # Errors
+/// [`Error::Folds`] for fewer than two folds or blocks, [`Error::Steps`] for a budget outside 1..=T, and everything that stands in the way
+/// of choosing.
+pub fn stability(
+    profile: &ElboProfile,
+    choice: &Choice<'_>,
+    budgets: &[usize],
+    folds: usize,
+) -> Result<Vec<Stability>> {
+    let blocks = profile.blocks().len();
+    let folds = folds.min(blocks);
+    if folds < 2 {
+        return Err(Error::Folds {
+            found: folds,
+            blocks,
+        });
+    }
+    let max = profile.schedule().train_steps();
+    if let Some(&found) = budgets.iter().find(|&&k| k == 0 || k > max) {
+        return Err(Error::Steps { max, found });
+    }
+    let whole = Curves::from_profile(profile)?;
+    let paths = choice.paths(&whole, budgets)?;
+    let on_all = choice.model(&whole, &whole)?;
+    let costs = choice.costs(&on_all, &paths);
+    let mut gaps = vec![Vec::with_capacity(folds); budgets.len()];
+    let mut excess = vec![0.0f64; budgets.len()];
+    for fold in 0..folds {
+        let rest = Curves::of_blocks(profile, (0..blocks).filter(|i| i % folds != fold))?;
+        let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
+        let others = choice.paths(&rest, budgets)?;
+        let on_own = choice.model(&own, &rest)?;
+        let (theirs, ours) = (
+            choice.costs(&on_own, &others),
+            choice.costs(&on_own, &paths),
+        );
+        let on_all = choice.costs(&on_all, &others);
+        for i in 0..budgets.len() {
+            gaps[i].push(theirs[i] - ours[i]);
+            excess[i] = excess[i].max(on_all[i] - costs[i]);
+        }
+    }
+    let n = folds as f64;
+    let divisor = 2.0 + 1.0 / (n - 1.0);
+    let stability = |(gaps, largest_excess): (Vec<f64>, f64)| {
+        let mean = gaps.iter().sum::<f64>() / n;
+        let squares = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>();
+        Stability {
+            folds,
+            loss: mean / divisor,
+            loss_standard_error: (squares / (n - 1.0) / n).sqrt() / divisor,
+            largest_excess,
+        }
+    };
+    Ok(gaps.into_iter().zip(excess).map(stability).collect())
+}

@@ -1,0 +1,119 @@
+//! Schedules chosen on few evaluations against the exhaustive reference of the small CIFAR-10 network.
+//!
+//! `cargo xtask evaluations` measures; these tests hold what it found.
+
+use std::path::PathBuf;
+
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
+use ddpm_profile::{Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Origin};
+use ddpm_profile::{StartRule, StepVariances, choose};
+
+mod loss;
+mod reference;
+
+use loss::{BUDGETS, Halves};
+use reference::Reference;
+
+/// What a schedule may lose, in bits/dim, beyond two paired standard errors.
+const TOLERANCE: f64 = 0.005;
+
+fn file(name: &str) -> Vec<u8> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let path = root.join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn reference() -> Reference {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).expect("valid");
+    let bytes = file("../../datasets/cifar10-small.reference.safetensors");
+    Reference::from_bytes(schedule, &bytes)
+}
+
+/// The schedule chosen with 8,192 evaluations costs at most 0.005 bits/dim more than the exhaustive optimum, for at least 19 of 20
+/// seeds (1 to 20, fixed before the first of them was measured).
+#[test]
+fn eight_thousand_evaluations_are_enough() {
+    let reference = reference();
+    assert_eq!(reference.blocks(), 16, "of eight images");
+    let halves = Halves::new(&reference);
+    let text = String::from_utf8(file("tests/fixtures/evaluations-8192.json")).expect("text");
+    let chosen: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let seeds = chosen["seeds"].as_object().expect("seeds");
+    assert!(seeds.keys().map(String::as_str).eq([
+        "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
+        "17", "18", "19", "20"
+    ]));
+    let mut good = 0;
+    for (seed, paths) in seeds {
+        let paths: Vec<Path> = BUDGETS
+            .iter()
+            .map(|k| {
+                let nodes: Vec<usize> =
+                    serde_json::from_value(paths[k.to_string()].clone()).expect("nodes");
+                assert_eq!(nodes.len(), k + 1);
+                Path::new(nodes, 4000).expect("a path")
+            })
+            .collect();
+        let losses = halves.losses(&paths);
+        let holds = |l: &loss::Loss| l.value <= TOLERANCE + 2.0 * l.standard_error;
+        let all = losses.iter().all(holds);
+        let shown: Vec<String> = losses
+            .iter()
+            .map(|l| format!("{:+.4} ± {:.4}", l.value, l.standard_error))
+            .collect();
+        eprintln!("seed {seed:>2}: {}", shown.join("  "));
+        good += usize::from(all);
+    }
+    eprintln!("{good} of 20 seeds within {TOLERANCE} bits/dim at every budget");
+    assert!(good >= 19, "{good} of 20");
+
+    // The measure tells bad schedules from good ones: strides lose more.
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).expect("valid");
+    let strides: Vec<Path> = BUDGETS
+        .iter()
+        .map(|&k| {
+            ddpm_core::Stride::Quadratic(k)
+                .path(&schedule)
+                .expect("a path")
+        })
+        .collect();
+    for loss in halves.losses(&strides) {
+        assert!(
+            loss.value > TOLERANCE + 2.0 * loss.standard_error,
+            "{loss:?}"
+        );
+    }
+}
+
+/// The reference's own arithmetic against the library's, on the shipped profile's timesteps: same network, other images.
+#[test]
+fn the_reference_agrees_with_the_shipped_profile() {
+    let reference = reference();
+    let costs = reference.costs(0..reference.blocks());
+    let profile = ElboProfile::from_bytes(&file(
+        "../../datasets/cifar10-small.train.profile.safetensors",
+    ))
+    .expect("readable");
+    let curves = Curves::from_profile(&profile).expect("curves");
+    let model = CostModel::new(
+        &curves,
+        StepVariances::Learned,
+        Decoder::Respaced,
+        Objective::Elbo,
+    )
+    .expect("priced");
+    let schedules = choose(
+        &model,
+        Budgets::Only(&BUDGETS),
+        StartRule::Full,
+        &Origin::default(),
+    )
+    .expect("chosen");
+    for budget in &schedules.budgets {
+        let path = Path::new(budget.path.clone(), 4000).expect("a path");
+        let found = costs.path_cost(&path);
+        eprintln!("K = {}: {:.4} and {found:.4}", budget.steps, budget.cost);
+        // 128 other images: their standard error is 0.05.
+        assert!((found - budget.cost).abs() < 0.2);
+    }
+}

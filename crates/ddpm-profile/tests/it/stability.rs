@@ -1,0 +1,128 @@
+//! What is said of a schedule's stability.
+
+use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+use ddpm_profile::{
+    Budgets, Choice, CostModel, Curves, Decoder, ElboProfile, Error, Objective, Origin,
+    ProfileLayout, Schedules, StartRule, StepVariances, choose, stability,
+};
+
+use crate::support::{Setup, spread};
+
+const BUDGETS: [usize; 3] = [2, 5, 9];
+
+/// `images` images in blocks of one, T = 60.
+fn profile(images: usize, seed: u64) -> ElboProfile {
+    Setup {
+        schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, 60).expect("valid"),
+        shape: [1, 4, 4],
+        v: Some(spread),
+        timesteps: (1..=60).collect(),
+        clip: true,
+        images,
+        first_image: 0,
+        eight_bit: true,
+        seed,
+    }
+    .run()
+    .profile(ProfileLayout::DEFAULT_NODES, 1)
+}
+
+const CHOICE: Choice<'_> = Choice {
+    conventions: &|_| Ok((StepVariances::Learned, Decoder::Respaced)),
+    objective: Objective::Elbo,
+    start: StartRule::Full,
+};
+
+fn chosen(profile: &ElboProfile) -> Schedules {
+    let curves = Curves::from_profile(profile).expect("blocks");
+    let model = CostModel::new(
+        &curves,
+        StepVariances::Learned,
+        Decoder::Respaced,
+        Objective::Elbo,
+    )
+    .expect("valid");
+    let origin = Origin::from(profile.provenance());
+    choose(&model, Budgets::Only(&BUDGETS), StartRule::Full, &origin).expect("possible")
+}
+
+/// Without anything to choose, nothing is lost: one path has as many steps as there are timesteps.
+#[test]
+fn where_there_is_no_choice_nothing_is_lost() {
+    for found in stability(&profile(6, 3), &CHOICE, &[60], 3).expect("possible") {
+        assert_eq!(found.folds, 3);
+        assert_eq!((found.loss, found.largest_excess), (0.0, 0.0));
+    }
+}
+
+#[test]
+fn different_images_choose_different_paths_and_lose_something() {
+    let profile = profile(12, 5);
+    let found = stability(&profile, &CHOICE, &BUDGETS, 6).expect("possible");
+    for found in &found {
+        assert!(found.largest_excess >= 0.0);
+        assert!(found.loss_standard_error >= 0.0 && found.loss.is_finite());
+    }
+    assert!(found.iter().any(|f| f.largest_excess > 0.0), "{found:?}");
+    assert!(found.iter().any(|f| f.loss > 0.0), "{found:?}");
+
+    // In the file, as version 3.
+    let schedules = chosen(&profile)
+        .with_stability(found.clone())
+        .expect("fits");
+    let text = schedules.to_json().expect("numbers");
+    assert!(text.contains("\"version\": 3"));
+    let read = Schedules::from_json(&text).expect("readable");
+    assert_eq!(read, schedules);
+    assert_eq!(read.budgets[1].stability, Some(found[1]));
+    let broken = text.replace("\"version\": 3", "\"version\": 2");
+    assert!(Schedules::from_json(&broken).is_err());
+    assert!(chosen(&profile).with_stability(Vec::new()).is_err());
+}
+
+/// The loss of a path chosen on few images, estimated from these images alone, against what it loses on thousands: equal on average.
+#[test]
+fn the_loss_is_what_is_lost_on_other_images() {
+    const SEEDS: u64 = 40;
+    let population = profile(2000, 1_000);
+    let curves = Curves::from_profile(&population).expect("blocks");
+    let model = CostModel::new(
+        &curves,
+        StepVariances::Learned,
+        Decoder::Respaced,
+        Objective::Elbo,
+    )
+    .expect("valid");
+    let best: f64 = chosen(&population).budgets.iter().map(|b| b.cost).sum();
+    let (mut estimated, mut lost) = (0.0, 0.0);
+    for seed in 0..SEEDS {
+        let sample = profile(8, seed);
+        let found = stability(&sample, &CHOICE, &BUDGETS, 8).expect("possible");
+        estimated += found.iter().map(|f| f.loss).sum::<f64>() / SEEDS as f64;
+        let paths = chosen(&sample).budgets.into_iter();
+        let costs = paths.map(|b| {
+            let path = ddpm_core::Path::new(b.path, 60).expect("a path");
+            model.path_cost(&path) / std::f64::consts::LN_2
+        });
+        lost += (costs.sum::<f64>() - best) / SEEDS as f64;
+    }
+    eprintln!("expected loss {estimated:.5} bits/dim, lost {lost:.5}");
+    assert!(lost > 0.0);
+    assert!((0.4..2.5).contains(&(estimated / lost)));
+}
+
+#[test]
+fn too_few_folds_are_refused() {
+    let profile = profile(3, 1);
+    let refused = |folds| stability(&profile, &CHOICE, &BUDGETS, folds);
+    assert!(matches!(
+        refused(1),
+        Err(Error::Folds {
+            found: 1,
+            blocks: 3
+        })
+    ));
+    assert_eq!(refused(8).expect("three folds")[0].folds, 3);
+    let beyond = stability(&profile, &CHOICE, &[61], 2);
+    assert!(matches!(beyond, Err(Error::Steps { found: 61, .. })));
+}

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use ddpm_eval::{Images, write_png_folder};
-use ndarray::Array4;
+use ddpm_eval::Images;
+use ndarray::{Array4, Axis};
 use ndarray_npy::NpzWriter;
 
 use crate::support::{Ddpm, scratch, small_checkpoint};
@@ -19,9 +19,9 @@ fn profile(data: &Path, side: usize, timesteps: usize) -> Ddpm {
     Ddpm::new("profile")
         .arg(small_checkpoint())
         .words("--num-heads 2 --noise-schedule cosine --rescale-timesteps true")
-        // Batches of one size, since a larger one takes more memory, and blocks that fill them.
+        // Batches of one size, since a larger one takes more memory.
         .words(&format!(
-            "--image-size {side} --train-steps {timesteps} --batch 16 --images-per-block 312"
+            "--image-size {side} --train-steps {timesteps} --batch 16"
         ))
         .file("--data", data)
         .file("--out", &out)
@@ -50,8 +50,13 @@ fn npz(folder: &Path, count: usize, side: usize, compressed: bool) -> PathBuf {
 
 fn pngs(folder: &Path, count: usize, side: usize) -> PathBuf {
     let path = folder.join(format!("{count}"));
+    std::fs::create_dir(&path).unwrap();
     let planes = noisy(count, side).permuted_axes([0, 3, 1, 2]);
-    write_png_folder(&path, &Images::from_bytes(planes).unwrap(), 0).unwrap();
+    for (i, image) in planes.axis_chunks_iter(Axis(0), 1).enumerate() {
+        // A grid of one image is that image.
+        let png = Images::from_bytes(image.to_owned()).unwrap().to_png_grid();
+        std::fs::write(path.join(format!("{i:06}.png")), png).unwrap();
+    }
     path
 }
 

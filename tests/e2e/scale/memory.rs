@@ -63,14 +63,18 @@ fn takes_no_more(what: &str, few: Ddpm, many: Ddpm) {
     );
 }
 
-// Two timesteps on images that would show if they were held (7.7 MB), and many timesteps on tiny ones, whose statistics
-// would show: both at once would take minutes.
+// Two timesteps on images that would show if they were held (7.7 MB), and ten on tiny ones, whose statistics would show:
+// both at once would take minutes.
 
 #[test]
 fn the_images_of_an_archive_are_not_held() {
     for compressed in [false, true] {
         let folder = scratch();
-        let run = |count| profile(&npz(folder.path(), count, 16, compressed), 16, 2);
+        // Blocks of as many images as fill a batch.
+        let run = |count| {
+            profile(&npz(folder.path(), count, 16, compressed), 16, 2)
+                .words("--images-per-block 100")
+        };
         let what = format!(".npz, compressed: {compressed}");
         takes_no_more(&what, run(FEW), run(MANY));
     }
@@ -79,6 +83,6 @@ fn the_images_of_an_archive_are_not_held() {
 #[test]
 fn the_images_of_a_folder_and_their_statistics_are_not_held() {
     let folder = scratch();
-    let run = |count| profile(&pngs(folder.path(), count, 4), 4, 20);
-    takes_no_more("folder of PNG, 20 timesteps", run(FEW), run(MANY));
+    let run = |count| profile(&pngs(folder.path(), count, 4), 4, 10);
+    takes_no_more("folder of PNG", run(FEW), run(MANY));
 }

@@ -15,6 +15,7 @@ mod findings;
 mod precision;
 mod reproduce;
 mod rescoring;
+mod slurm;
 mod stage;
 #[cfg(test)]
 mod tidy;
@@ -28,6 +29,7 @@ cargo xtask <command>
 commands:
   reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
   bench             the criterion benches; with --peers also the programs they are compared with
+  test-slurm        the job files of deploy/slurm on a real Slurm of one node
   ci                fmt, clippy, tests, docs, cargo-deny
 
 `cargo xtask <command> --help` tells more.";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("reproduce-cifar") => reproduce::run(rest),
         Some("bench") => bench::run(rest),
+        Some("test-slurm") => slurm::run(rest),
         Some("ci") => ci::run(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

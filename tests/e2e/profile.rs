@@ -335,7 +335,7 @@ fn a_full_disk_in_the_middle_leaves_the_blocks_saved_before() {
     let blocks = evaluations_in(&partial) / 20;
     assert!((4..=13).contains(&blocks), "{blocks} blocks");
     // What is in the middle of a block is not merged, and the refusal says what to do.
-    if evaluations_in(&partial) % 20 != 0 {
+    if !evaluations_in(&partial).is_multiple_of(20) {
         Ddpm::new("merge")
             .arg(&partial)
             .file("--out", &folder.path().join("read"))

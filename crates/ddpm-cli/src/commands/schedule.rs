@@ -224,7 +224,7 @@ impl Request {
             text.note("± one standard error over blocks of images, the path fixed.");
         }
         if let Some(found) = schedules.budgets.iter().find_map(|b| b.stability) {
-            text.note(&format!(
+            text.note(format!(
                 "Chosen again without each of {} folds of the images. Lost by choosing: the expected excess over the best path, on unseen images, because these images are a sample (± one standard error over folds). Paths vary by: the largest excess of such a path on all images.",
                 found.folds
             ));

@@ -11,7 +11,7 @@ const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 62.0;
 const TOP: f64 = 48.0;
 /// The ordinates, in thousandths of a bit/dim.
-const LOWEST: f64 = -5.0;
+const LOWEST: f64 = -10.0;
 const HIGHEST: f64 = 20.0;
 /// The tolerance that 8,192 evaluations are held to.
 const TOLERANCE: f64 = 5.0;
@@ -50,7 +50,7 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"Loss of schedules against network evaluations\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"20\" font-size=\"14\" font-weight=\"bold\">What a schedule loses when it is chosen on few network evaluations</text>\n<text x=\"{LEFT}\" y=\"37\" fill=\"#444\">CIFAR-10, T = 4000: cost over the exhaustive optimum of other images; mean and range over seeds</text>\n"
     );
-    for tick in [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0] {
+    for tick in [-10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0] {
         let (at, right) = (y(tick), LEFT + WIDTH);
         let _ = write!(
             svg,

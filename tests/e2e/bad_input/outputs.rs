@@ -48,7 +48,7 @@ fn writers(folder: &Path) -> Vec<Writer> {
                 c.arg(&other)
                     .words(network)
                     .file("--data", &data)
-                    .words("--evaluations 20")
+                    .words("--limit 1 --evaluations 20")
             }),
             "--out",
         ),
@@ -184,7 +184,7 @@ fn a_finished_run_that_cannot_be_written_is_kept() {
     let out = folder.path().join("p");
     let command = Ddpm::with_file_limit(4, "profile")
         .arg(golden("unet-hybrid-16px.pt"))
-        .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --evaluations 20")
+        .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --limit 1 --evaluations 20")
         .file("--data", &data)
         .file("--out", &out);
     command.fails(5, &["p.partial"]);

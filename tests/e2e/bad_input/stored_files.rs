@@ -42,7 +42,7 @@ fn profiles_that_are_damaged_or_newer() {
     let newer = altered(&profile, r#"\"version\":1,"#, r#"\"version\":9,"#);
     schedule(
         &newer,
-        &["p.altered", "version 1", "found version 9", "newer ddpm"],
+        &["p.altered", "version 2", "found version 9", "newer ddpm"],
     );
     let edited = altered(&profile, r#"\"seed\":0"#, r#"\"seed\":1"#);
     schedule(&edited, &["p.altered", "checksum"]);
@@ -144,23 +144,24 @@ fn profiles_that_cannot_be_merged() {
         save_safetensors(&checkpoint, Precision::F32).unwrap(),
     )
     .unwrap();
-    let shard = |checkpoint: &Path, i: usize, seed: usize| {
-        let out = folder.path().join(format!(
-            "{}-{i}-{seed}",
-            checkpoint.file_stem().unwrap().display()
-        ));
-        Ddpm::new("profile")
+    let shard =
+        |checkpoint: &Path, i: usize, seed: usize| {
+            let out = folder.path().join(format!(
+                "{}-{i}-{seed}",
+                checkpoint.file_stem().unwrap().display()
+            ));
+            Ddpm::new("profile")
             .arg(checkpoint)
             .words(
                 "--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true",
             )
-            .words(&format!("--evaluations 40 --shard {i}/2 --seed {seed}"))
+            .words(&format!("--limit 2 --evaluations 40 --shard {i}/2 --seed {seed}"))
             .file("--data", &data)
             .file("--out", &out)
             .run()
             .succeeds();
-        out
-    };
+            out
+        };
     let first = shard(&small_checkpoint(), 0, 0);
     let second = shard(&small_checkpoint(), 1, 0);
     let other_network = shard(&copy, 1, 0);
@@ -181,7 +182,7 @@ fn profiles_that_cannot_be_merged() {
         let out = folder.path().join(name);
         Ddpm::new("profile")
             .arg(checkpoint)
-            .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --evaluations 40")
+            .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --limit 2 --evaluations 40")
             .file("--data", &data)
             .file("--out", &out)
             .run()
@@ -209,7 +210,7 @@ fn shards_that_cannot_be() {
         small("profile")
             .file("--data", &data)
             .file("--out", &folder.path().join("p"))
-            .words("--evaluations 40 --shard")
+            .words("--limit 2 --evaluations 40 --shard")
             .arg(shard)
             .fails(3, &[named]);
     }

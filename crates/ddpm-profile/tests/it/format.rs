@@ -144,7 +144,7 @@ fn rewritten(edit: impl Fn(String) -> String, drop: Option<&str>) -> Vec<u8> {
 #[test]
 fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
     let newer = ElboProfile::from_bytes(&rewritten(
-        |t| t.replace("\"version\":1", "\"version\":2"),
+        |t| t.replace("\"version\":1", "\"version\":3"),
         None,
     ))
     .err();
@@ -152,8 +152,8 @@ fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
         matches!(
             newer,
             Some(Error::NewerVersion {
-                supported: 1,
-                found: 2,
+                supported: 2,
+                found: 3,
                 ..
             })
         ),
@@ -251,8 +251,13 @@ fn blocks_that_do_not_fit_are_refused() {
     assert!(message(empty).contains("block 2: expected 2 images, found 0"));
     let mut partial = Block::new(layout, 5);
     partial.add_image(0.3);
-    let partial = with(&PROFILE, provenance(), vec![partial]);
-    assert!(message(partial).contains("statistics of 1 images at t = 1"));
+    // Begun and not finished: a profile that can be kept, as version 2, and no more.
+    let partial = with(&PROFILE, provenance(), vec![partial]).expect("valid");
+    assert_eq!(partial.missing_blocks(), [0, 1, 2, 3, 4, 5]);
+    let bytes = partial.to_bytes();
+    assert_eq!(ElboProfile::from_bytes(&bytes).expect("readable"), partial);
+    let merged = ElboProfile::merge(vec![partial]);
+    assert!(message(merged).contains("block 5 is not finished (0 of 5 evaluations)"));
     let mut plan = provenance();
     plan.total_blocks = 7;
     assert!(message(with(&PROFILE, plan, Vec::new())).contains("total_blocks: expected 6"));

@@ -107,7 +107,7 @@ fn damaged_and_newer_files_are_refused() {
     };
     assert!(matches!(
         read("\"version\": 2", "\"version\": 4"),
-        Some(Error::NewerVersion { found: 3, .. })
+        Some(Error::NewerVersion { found: 4, .. })
     ));
     assert!(matches!(
         read("\"T\": 60", "\"T\": 61"),

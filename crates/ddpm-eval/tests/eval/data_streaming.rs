@@ -248,7 +248,7 @@ fn damaged_compressed_data_are_found_while_they_are_unpacked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let images = Array4::from_shape_fn((4, 16, 16, 3), |(n, y, x, c)| {
-        (n * 77 ^ y * 131 ^ x * 29 ^ c * 53) as u8
+        ((n * 77) ^ (y * 131) ^ (x * 29) ^ (c * 53)) as u8
     });
     save_npz(&path, true, "arr_0", images.view());
     let whole = fs::read(&path).unwrap();

@@ -1,4 +1,5 @@
 //! The curve of losses against the number of evaluations, as SVG.
+#![allow(clippy::write_with_newline, reason = "some strings hold several lines")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

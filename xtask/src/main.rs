@@ -16,6 +16,7 @@ mod findings;
 mod precision;
 mod reproduce;
 mod rescoring;
+mod slurm;
 mod stage;
 #[cfg(test)]
 mod tidy;
@@ -30,6 +31,7 @@ commands:
   reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
   bench             the criterion benches; with --peers also the programs they are compared with
   evaluations       what schedules lose that are chosen on few network evaluations
+  test-slurm        the job files of deploy/slurm on a real Slurm of one node
   ci                fmt, clippy, tests, docs, cargo-deny
 
 `cargo xtask <command> --help` tells more.";
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Some("reproduce-cifar") => reproduce::run(rest),
         Some("bench") => bench::run(rest),
         Some("evaluations") => evaluations::run(rest),
+        Some("test-slurm") => slurm::run(rest),
         Some("ci") => ci::run(rest),
         None | Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -105,7 +105,7 @@ impl<'a> ForwardProcess<'a> {
         f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
     ) -> Result<Vec<R>> {
         let mut done = Vec::with_capacity(points.len());
-        self.each(points, progress, f, &mut |_, batch| {
+        self.each(points, progress, f, |_, batch| {
             done.extend(batch);
             Ok(true)
         })?;
@@ -121,7 +121,7 @@ impl<'a> ForwardProcess<'a> {
         points: &[Point],
         progress: &dyn Progress,
         f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
-        sink: &mut dyn FnMut(&[Point], Vec<R>) -> Result<bool>,
+        mut sink: impl FnMut(&[Point], Vec<R>) -> Result<bool>,
     ) -> Result<()> {
         let mut rest = points;
         while !rest.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::ImageSet;
+use super::checksum::Checksum;
 use super::npy::{NpyHeader, read_npy_header};
 use super::pixels::{Element, Pixels};
 use super::positioned::PositionedFile;
@@ -20,6 +21,7 @@ pub(crate) struct ArrayFile {
     /// First byte of the first element.
     start: u64,
     shape: Vec<usize>,
+    checksum: Option<Checksum>,
 }
 
 impl ArrayFile {
@@ -43,9 +45,23 @@ impl ArrayFile {
                 file,
                 start: 0,
                 shape,
+                checksum: None,
             });
         }
-        Ok(Self { file, start, shape })
+        Ok(Self {
+            file,
+            start,
+            shape,
+            checksum: None,
+        })
+    }
+
+    /// The same, of an array that is part of something with a checksum. (That a turned copy no longer is.)
+    pub(crate) fn with_checksum(mut self, checksum: Checksum) -> Self {
+        if self.start > 0 {
+            self.checksum = Some(checksum);
+        }
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -74,17 +90,15 @@ impl ArrayFile {
             1 => Order::Planes,
             channels => Order::Interleaved { channels },
         };
-        Ok((
-            [c, h, w],
-            Records::new(self.file, self.start, h * w * c, n, order),
-        ))
+        let records = Records::new(self.file, self.start, h * w * c, n, order);
+        Ok(([c, h, w], records.with_checksum(self.checksum)))
     }
 
     /// The rows `[N, values]` as images whose planes follow one another.
     pub(crate) fn planes(self) -> Records {
         let count = self.shape.first().copied().unwrap_or(1);
         let size = self.shape.iter().skip(1).product();
-        Records::new(self.file, self.start, size, count, Order::Planes)
+        Records::new(self.file, self.start, size, count, Order::Planes).with_checksum(self.checksum)
     }
 }
 

@@ -8,9 +8,6 @@ use sha2::{Digest, Sha256};
 use super::pixels::{Element, Pixels, floats};
 use crate::error::{Error, Result, shape as show};
 
-/// Raw bytes read at a time to be hashed.
-const PIECE: usize = 1 << 20;
-
 /// Images of one size, in the canonical order of their source.
 ///
 /// A set is a handle: pixels stay where they are until an image is read, so that a set takes as much memory for a
@@ -254,10 +251,11 @@ impl ImageSet {
     /// SHA-256 in hexadecimal over the number and shape of the images and their raw values in canonical order:
     /// the same images give the same hash whichever layout they were read from. Names and labels are left out.
     ///
-    /// The first call reads every image once, in order; the set and its clones remember the result.
+    /// The first call reads every image once, in order, and compares the checksums of archives; the set and its clones
+    /// remember the result.
     ///
     /// # Errors
-    /// [`Error::Image`] when an image cannot be read.
+    /// [`Error::Image`] when an image cannot be read, [`Error::Field`] when an archive is damaged.
     pub fn sha256(&self) -> Result<String> {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());
@@ -282,17 +280,10 @@ impl ImageSet {
         for extent in self.shape {
             hash.update((extent as u64).to_le_bytes());
         }
-        let size = self.raw_size();
-        let at_once = (PIECE / size).clamp(1, self.len().max(1));
-        let mut raw = vec![0; at_once * size];
-        for first in (0..self.len()).step_by(at_once) {
-            let count = at_once.min(self.len() - first);
-            let raw = &mut raw[..count * size];
-            match &self.chosen {
-                None => self.pixels.read(first, raw)?,
-                Some(chosen) => self.pixels.read_some(&chosen[first..first + count], raw)?,
-            }
-            hash.update(&*raw);
+        let see = |raw: &[u8]| hash.update(raw);
+        match &self.chosen {
+            None => self.pixels.scan(see)?,
+            Some(chosen) => self.pixels.scan_some(chosen.len(), |i| chosen[i], see)?,
         }
         Ok(hexadecimal(&hash.finalize()))
     }

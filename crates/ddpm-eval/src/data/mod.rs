@@ -22,6 +22,7 @@
 //! statistics of an image never depend on which others were chosen beside it.
 
 mod array;
+mod checksum;
 mod cifar_binary;
 mod cifar_pickle;
 mod file_names;

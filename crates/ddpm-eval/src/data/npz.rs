@@ -14,6 +14,7 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::array::{ArrayFile, IMAGES, check_bytes};
+use super::checksum::Checksum;
 use super::npy::{NpyHeader, read_npy_header};
 use super::pixels::{Element, Pixels};
 use super::positioned::PositionedFile;
@@ -65,8 +66,8 @@ pub(crate) struct Archive<'a> {
 struct Entry {
     index: usize,
     header: NpyHeader,
-    /// Position of its first element in the archive, if it is stored as it is.
-    start: Option<u64>,
+    /// Where it lies in the archive, if it is stored as it is.
+    stored: Option<Checksum>,
     /// Bytes of its elements.
     elements: u64,
 }
@@ -100,15 +101,17 @@ impl<'a> Archive<'a> {
         let Entry {
             index,
             header,
-            start,
+            stored,
             elements,
         } = self.entry(key, expected)?;
         // Before gigabytes are unpacked.
         check_bytes(self.path, &header, key, expected)?;
-        if let Some(start) = start {
+        if let Some(member) = stored {
             let file = PositionedFile::open(self.path)?;
-            if start.saturating_add(elements) <= file.length() {
-                return ArrayFile::new(file, start, header, key, expected);
+            if member.end <= file.length() {
+                let start = member.begin + header.length;
+                let array = ArrayFile::new(file, start, header, key, expected)?;
+                return Ok(array.with_checksum(member));
             }
             let found = "a file that ends too early".to_owned();
             return Err(Error::field(self.path, key, expected, found));
@@ -190,10 +193,15 @@ impl<'a> Archive<'a> {
             Err(e) => return refuse(e.to_string()),
         };
         let stored = entry.compression() == CompressionMethod::Stored && !entry.encrypted();
+        let member = Checksum {
+            begin: entry.data_start(),
+            end: entry.data_start().saturating_add(unpacked),
+            crc32: entry.crc32(),
+        };
         let elements = header.shape.iter().map(|&extent| extent as u64).product();
         Ok(Entry {
             index,
-            start: stored.then(|| entry.data_start() + header.length),
+            stored: stored.then_some(member),
             elements,
             header,
         })

@@ -6,6 +6,8 @@ use super::png_folder::PngFolder;
 use super::records::Records;
 use crate::error::{Error, Result};
 
+/// Raw bytes read at a time where all are read.
+const PIECE: usize = 1 << 20;
 /// Rounding slack of pixels that were computed in f32.
 const BEYOND: f32 = 1e-6;
 
@@ -110,66 +112,91 @@ impl Pixels {
         self.count
     }
 
-    /// Fills `dst`, a whole number of raw images, with consecutive images from `first` on.
+    /// Fills `dst` with raw image `index`, which exists.
     ///
     /// # Errors
-    /// [`Error::Image`] with the index of the image, or of the first of the images, that cannot be read.
-    pub(crate) fn read(&self, first: usize, dst: &mut [u8]) -> Result<()> {
-        match &self.store {
+    /// [`Error::Image`].
+    pub(crate) fn read(&self, index: usize, dst: &mut [u8]) -> Result<()> {
+        let read = match &self.store {
             Store::Memory(values) => {
-                let start = first * self.size;
-                dst.copy_from_slice(&values[start..start + dst.len()]);
+                dst.copy_from_slice(&values[index * self.size..][..self.size]);
+                return Ok(());
+            }
+            Store::Files(files) => {
+                let at = files.partition_point(|(begin, _)| *begin <= index);
+                let (begin, records) = &files[at - 1];
+                records
+                    .read(index - begin, dst)
+                    .and_then(|()| self.check(records, dst))
+            }
+            Store::Pngs(folder) => folder.read(index, dst),
+        };
+        read.map_err(|e| Error::image(index, e))
+    }
+
+    /// Gives all raw images to `see`, in order and each once; what files have to be as a whole is checked too.
+    ///
+    /// # Errors
+    /// [`Error::Image`], or a file whose checksum is another.
+    pub(crate) fn scan(&self, mut see: impl FnMut(&[u8])) -> Result<()> {
+        let Store::Files(files) = &self.store else {
+            return self.scan_some(self.count, |i| i, see);
+        };
+        let mut room = self.room(self.count);
+        for (begin, records) in files {
+            records.scan(*begin, &mut room, |first, raw| {
+                for (i, image) in raw.chunks_exact(self.size).enumerate() {
+                    self.check(records, image)
+                        .map_err(|e| Error::image(first + i, e))?;
+                }
+                see(raw);
                 Ok(())
-            }
-            Store::Files(files) => self.read_files(files, first, dst),
-            Store::Pngs(folder) => each_image(dst, self.size, |i, dst| {
-                folder
-                    .read(first + i, dst)
-                    .map_err(|e| Error::image(first + i, e))
-            }),
-        }
-    }
-
-    /// The images at `indices`, by the threads together.
-    pub(crate) fn read_some(&self, indices: &[usize], dst: &mut [u8]) -> Result<()> {
-        each_image(dst, self.size, |i, dst| self.read(indices[i], dst))
-    }
-
-    fn read_files(
-        &self,
-        files: &[(usize, Records)],
-        mut first: usize,
-        mut dst: &mut [u8],
-    ) -> Result<()> {
-        while !dst.is_empty() {
-            let at = files.partition_point(|(begin, _)| *begin <= first);
-            let (begin, records) = &files[at - 1];
-            let left = begin + records.count() - first;
-            let (now, rest) = dst.split_at_mut(dst.len().min(left * self.size));
-            records
-                .read(first - begin, now)
-                .map_err(|e| Error::image(first, e))?;
-            if self.element == Element::F32 {
-                self.check_range(records, first, now)?;
-            }
-            first += now.len() / self.size;
-            dst = rest;
+            })?;
         }
         Ok(())
     }
 
-    fn check_range(&self, records: &Records, first: usize, raw: &[u8]) -> Result<()> {
-        let bad = floats(raw).position(|x| x.is_nan() || x.abs() > 1.0 + BEYOND);
-        match bad.and_then(|at| Some((at, floats(raw).nth(at)?))) {
+    /// Gives `count` raw images to `see`, in order: the `i`-th is `index(i)`.
+    ///
+    /// # Errors
+    /// [`Error::Image`] of the first that cannot be read.
+    pub(crate) fn scan_some(
+        &self,
+        count: usize,
+        index: impl Fn(usize) -> usize + Sync,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut room = self.room(count);
+        let at_once = room.len() / self.size;
+        for first in (0..count).step_by(at_once) {
+            let raw = &mut room[..at_once.min(count - first) * self.size];
+            let images = raw.par_chunks_exact_mut(self.size).enumerate();
+            let done: Vec<Result<()>> = images
+                .map(|(i, dst)| self.read(index(first + i), dst))
+                .collect();
+            done.into_iter().collect::<Result<()>>()?;
+            see(raw);
+        }
+        Ok(())
+    }
+
+    /// Room for some of `count` images, at least one.
+    fn room(&self, count: usize) -> Vec<u8> {
+        vec![0; (PIECE / self.size).clamp(1, count.max(1)) * self.size]
+    }
+
+    /// Floats are in [-1, 1].
+    fn check(&self, records: &Records, raw: &[u8]) -> Result<()> {
+        if self.element == Element::U8 {
+            return Ok(());
+        }
+        match floats(raw).find(|x| x.is_nan() || x.abs() > 1.0 + BEYOND) {
             None => Ok(()),
-            Some((at, x)) => Err(Error::image(
-                first + at * Element::F32.size() / self.size,
-                Error::field(
-                    records.file().path(),
-                    "x_start",
-                    "pixels in [-1, 1]",
-                    x.to_string(),
-                ),
+            Some(x) => Err(Error::field(
+                records.file().path(),
+                "x_start",
+                "pixels in [-1, 1]",
+                x.to_string(),
             )),
         }
     }
@@ -178,18 +205,4 @@ impl Pixels {
 /// The floats of raw values.
 pub(crate) fn floats(raw: &[u8]) -> impl Iterator<Item = f32> {
     raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))
-}
-
-/// Reads images by the threads together; of several that fail, the first is named.
-fn each_image(
-    dst: &mut [u8],
-    size: usize,
-    read: impl Fn(usize, &mut [u8]) -> Result<()> + Sync,
-) -> Result<()> {
-    if dst.len() == size {
-        return read(0, dst);
-    }
-    let images = dst.par_chunks_exact_mut(size).enumerate();
-    let done: Vec<Result<()>> = images.map(|(i, dst)| read(i, dst)).collect();
-    done.into_iter().collect()
 }

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::checksum::Checksum;
 use super::positioned::PositionedFile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// In which order the values of an image are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub(crate) struct Records {
     stride: usize,
     order: Order,
     count: usize,
+    checksum: Option<Checksum>,
 }
 
 impl Records {
@@ -47,6 +49,7 @@ impl Records {
             stride: size,
             order,
             count,
+            checksum: None,
         }
     }
 
@@ -54,6 +57,12 @@ impl Records {
     pub(crate) fn with_stride(mut self, stride: usize) -> Self {
         debug_assert!(stride >= self.size);
         self.stride = stride;
+        self
+    }
+
+    /// The same, of images without gaps that are part of something with a checksum.
+    pub(crate) fn with_checksum(mut self, checksum: Option<Checksum>) -> Self {
+        self.checksum = checksum;
         self
     }
 
@@ -67,31 +76,74 @@ impl Records {
 
     /// Fills `dst`, a whole number of images, with consecutive images from `first` on, in the canonical order.
     pub(crate) fn read(&self, first: usize, dst: &mut [u8]) -> Result<()> {
+        self.load(first, dst)?;
+        self.arrange(dst);
+        Ok(())
+    }
+
+    /// Gives all images to `see`, in the canonical order, as many at a time as fit into `room` (at least one), each time with
+    /// the index of the first; indices begin with `begin`. At the end the checksum is compared, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Image`] when images cannot be read, another checksum, and those of `see`.
+    pub(crate) fn scan(
+        &self,
+        begin: usize,
+        room: &mut [u8],
+        mut see: impl FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let at_once = room.len() / self.size;
+        let mut running = match self.checksum {
+            Some(checksum) => Some(checksum.start(&self.file, self.start)?),
+            None => None,
+        };
+        for first in (0..self.count).step_by(at_once) {
+            let images = &mut room[..at_once.min(self.count - first) * self.size];
+            let index = begin + first;
+            self.load(first, images)
+                .map_err(|e| Error::image(index, e))?;
+            if let Some(running) = &mut running {
+                running.update(images);
+            }
+            self.arrange(images);
+            see(index, images)?;
+        }
+        match running {
+            Some(running) => running.finish(&self.file),
+            None => Ok(()),
+        }
+    }
+
+    /// The images as they are stored, without what lies between them.
+    fn load(&self, first: usize, dst: &mut [u8]) -> Result<()> {
         let offset = self.start + first as u64 * self.stride as u64;
         let count = dst.len() / self.size;
-        if self.stride == self.size {
-            self.file.read_exact_at(offset, dst)?;
-        } else if count > 0 {
-            // What follows the last image may not be there.
-            let mut records = vec![0; (count - 1) * self.stride + self.size];
-            self.file.read_exact_at(offset, &mut records)?;
-            let images = records.chunks(self.stride);
-            for (dst, record) in dst.chunks_exact_mut(self.size).zip(images) {
-                dst.copy_from_slice(&record[..self.size]);
-            }
+        if self.stride == self.size || count == 0 {
+            return self.file.read_exact_at(offset, dst);
         }
+        // What follows the last image may not be there.
+        let mut records = vec![0; (count - 1) * self.stride + self.size];
+        self.file.read_exact_at(offset, &mut records)?;
+        let images = records.chunks(self.stride);
+        for (dst, record) in dst.chunks_exact_mut(self.size).zip(images) {
+            dst.copy_from_slice(&record[..self.size]);
+        }
+        Ok(())
+    }
+
+    /// From the stored order to the canonical one.
+    fn arrange(&self, images: &mut [u8]) {
         let Order::Interleaved { channels } = self.order else {
-            return Ok(());
+            return;
         };
-        let sort = |image: &mut [u8]| {
+        let arrange = |image: &mut [u8]| {
             let interleaved = image.to_vec();
             to_planes(&interleaved, channels, image);
         };
-        match count {
-            1 => sort(dst),
-            _ => dst.par_chunks_exact_mut(self.size).for_each(sort),
+        match images.len() == self.size {
+            true => arrange(images),
+            false => images.par_chunks_exact_mut(self.size).for_each(arrange),
         }
-        Ok(())
     }
 }
 

@@ -183,14 +183,16 @@ fn sets_larger_than_a_read_hash_the_same() {
     assert_eq!(set.sha256().unwrap(), reference.sha256().unwrap());
 }
 
-/// Reading image `index` fails and names it, the file and all of `wanted`; so does hashing.
+/// Reading image `index` fails and names it, the file and all of `wanted`; hashing fails and names the file and `wanted`.
 fn fails(set: &ImageSet, index: usize, wanted: &[&str]) {
     let error = set.image(index).unwrap_err();
     assert!(
         matches!(error, Error::Image { index: found, .. } if found == index),
         "{error}"
     );
-    for text in [error.to_string(), set.sha256().unwrap_err().to_string()] {
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("image {index}: ")), "{text}");
+    for text in [text, set.sha256().unwrap_err().to_string()] {
         for part in wanted {
             assert!(text.contains(part), "expected {part:?} in {text:?}");
         }
@@ -220,7 +222,7 @@ fn files_that_change_after_they_were_opened() {
         file.set_len(cut).unwrap();
         let text = format!("one of {cut} bytes");
         let stays = format!("a file of {length} bytes that stays");
-        fails(&set, 1, &["image ", name, &stays, &text]);
+        fails(&set, 1, &[name, &stays, &text]);
         // Cut off before it is opened, it does not open.
         open(&path(name), Split::Train, None).unwrap_err();
     }
@@ -243,21 +245,31 @@ fn a_compressed_archive_may_go_after_it_was_opened() {
     assert_eq!(set.sha256().unwrap(), HASH);
 }
 
+/// Compressed data are compared with their checksum while they are unpacked, stored ones when all are read.
 #[test]
-fn damaged_compressed_data_are_found_while_they_are_unpacked() {
+fn damaged_archives_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.npz");
     let images = Array4::from_shape_fn((4, 16, 16, 3), |(n, y, x, c)| {
         ((n * 77) ^ (y * 131) ^ (x * 29) ^ (c * 53)) as u8
     });
-    save_npz(&path, true, "arr_0", images.view());
-    let whole = fs::read(&path).unwrap();
-    let mut damaged = whole.clone();
-    let at = whole.len() / 2;
-    damaged[at] ^= 0x55;
-    fs::write(&path, damaged).unwrap();
-    let text = open(&path, Split::Train, None).unwrap_err().to_string();
+    let damaged = |compressed| {
+        save_npz(&path, compressed, "arr_0", images.view());
+        open(&path, Split::Train, None).unwrap().sha256().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 0x55;
+        fs::write(&path, bytes).unwrap();
+        open(&path, Split::Train, None)
+    };
+    let text = damaged(true).unwrap_err().to_string();
     assert!(text.contains("a.npz") && text.contains("arr_0"), "{text}");
+    let set = damaged(false).unwrap();
+    set.image(0).unwrap();
+    let text = set.sha256().unwrap_err().to_string();
+    for part in ["a.npz", "as the archive declares", "the file is damaged"] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 #[test]

@@ -15,7 +15,6 @@ use super::processes::processes_in;
 /// What was submitted.
 pub(crate) struct Jobs {
     client: Client,
-    ddpm: PathBuf,
     out: PathBuf,
     array: String,
     merge: String,
@@ -44,7 +43,6 @@ impl Jobs {
         };
         Ok(Self {
             client: client.clone(),
-            ddpm: ddpm.to_owned(),
             out: out.to_owned(),
             array: number("profile")?,
             merge: number("merge")?,
@@ -108,18 +106,10 @@ impl Jobs {
         if !partial.exists() {
             return Ok(0);
         }
-        // A merge of one is the way to look into a profile.
-        let mut merge = self.client.command(&self.ddpm);
-        merge
-            .args(["merge", "--quiet", "--json"])
-            .arg(partial)
-            .arg("--out")
-            .arg(self.client.folder().join("look.safetensors"));
-        let printed = captured(&mut merge)?;
-        let found: serde_json::Value = serde_json::from_str(&printed)?;
-        found["blocks"].as_u64().with_context(|| {
-            format!("ddpm merge --json: expected a number 'blocks', found {found}")
-        })
+        let bytes =
+            fs::read(&partial).with_context(|| format!("failed to read {}", partial.display()))?;
+        finished_blocks(&bytes)
+            .with_context(|| format!("{}: expected a profile", partial.display()))
     }
 
     /// Size of the file in which a task keeps its finished blocks.
@@ -221,6 +211,15 @@ impl Jobs {
     }
 }
 
+/// The number of finished blocks of a profile's file: those it holds without the one in work, which a file with `counts` has.
+fn finished_blocks(bytes: &[u8]) -> Option<u64> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: serde_json::Value = serde_json::from_slice(rest.get(..length)?).ok()?;
+    let blocks = header["block_id"]["shape"][0].as_u64()?;
+    blocks.checked_sub(u64::from(header.get("counts").is_some()))
+}
+
 /// The numbers of bytes in the lines of `profile.sbatch` on its starts.
 fn starts_in(log: &str) -> Vec<u64> {
     log.lines()
@@ -254,6 +253,19 @@ mod tests {
         assert_eq!(number_of(printed, "profile").as_deref(), Some("6"));
         assert_eq!(number_of(printed, "merge").as_deref(), Some("7"));
         assert_eq!(number_of(printed, "other"), None);
+    }
+
+    #[test]
+    fn finished_blocks_are_those_without_the_one_in_work() {
+        let file = |header: &str| {
+            let length = header.len() as u64;
+            [&length.to_le_bytes(), header.as_bytes()].concat()
+        };
+        let whole = file(r#"{"block_id":{"shape":[3]}}"#);
+        let in_work = file(r#"{"block_id":{"shape":[3]},"counts":{"shape":[3,32]}}"#);
+        assert_eq!(finished_blocks(&whole), Some(3));
+        assert_eq!(finished_blocks(&in_work), Some(2));
+        assert_eq!(finished_blocks(&whole[..20]), None);
     }
 
     #[test]

@@ -94,27 +94,23 @@ pub fn profile(
     progress.start(run.evaluations_left(&profile, &missing));
     let mut saved = Instant::now();
     let due = |saved: Instant| saved.elapsed() >= plan.save_every;
-    for (i, &id) in missing.iter().enumerate() {
+    let mut missing = missing.into_iter().peekable();
+    while let Some(&id) = missing.peek() {
         let mut block = match profile.take(id) {
             Some(begun) => begun,
             None => run.begin(id)?,
         };
-        loop {
-            let ended = run.go_on(&mut block, &|| due(saved), progress);
-            let more = matches!(ended, Ok(false));
-            let last = i + 1 == missing.len() && !more;
-            // The block goes in and comes out again: it is minutes of work, and copying it takes milliseconds.
-            profile.put(block.clone())?;
-            if ended.is_err() || last || due(saved) {
-                // Before what ended the work: what cannot be saved is lost, and whoever waits for it must know.
-                save(&profile)?;
-                saved = Instant::now();
-            }
-            ended?;
-            if !more {
-                break;
-            }
+        let ended = run.go_on(&mut block, &|| due(saved), progress);
+        profile.put(block)?;
+        if matches!(ended, Ok(true)) {
+            missing.next();
         }
+        if ended.is_err() || missing.peek().is_none() || due(saved) {
+            // Before what ended the work: what cannot be saved is lost, and whoever waits for it must know.
+            save(&profile)?;
+            saved = Instant::now();
+        }
+        ended?;
     }
     progress.finish();
     Ok(profile)

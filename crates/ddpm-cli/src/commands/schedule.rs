@@ -114,14 +114,8 @@ impl Request {
         if self.folds < 2 || profile.blocks().len() < 2 {
             return Ok(schedules);
         }
-        let conventions = |curves: &Curves| {
-            Ok((
-                step_variances(self.variance, curves),
-                input::decoder(self.decoder, curves, self.gaussian)?,
-            ))
-        };
         let choice = Choice {
-            conventions: &conventions,
+            conventions: &|curves| self.conventions(curves),
             objective: self.objective,
             start: self.start,
         };
@@ -130,11 +124,20 @@ impl Request {
             .in_file(&self.source)
     }
 
+    /// The conventions with everything that is estimated taken from `curves`.
+    fn conventions(&self, curves: &Curves) -> ProfileResult<(StepVariances, Decoder)> {
+        Ok((
+            step_variances(self.variance, curves),
+            input::decoder(self.decoder, curves, self.gaussian)?,
+        ))
+    }
+
     /// The conventions with everything that is estimated fixed on the choosing set.
     fn frozen(&self) -> ProfileResult<Frozen> {
+        let (variances, decoder) = self.conventions(&self.curves)?;
         Ok(Frozen {
-            variances: step_variances(self.variance, &self.curves),
-            decoder: input::decoder(self.decoder, &self.curves, self.gaussian)?,
+            variances,
+            decoder,
             objective: self.objective,
         })
     }

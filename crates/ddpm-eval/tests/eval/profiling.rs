@@ -177,16 +177,19 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
     }
 }
 
-#[test]
-fn nothing_is_computed_from_unfinished_blocks() {
-    let (schedule, model, data, mut plan) = small();
-    plan.batch = 4;
+/// What a run has saved that is stopped in its fourth block.
+fn interrupted(
+    model: &GaussianDenoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &ProfilePlan,
+) -> ElboProfile {
     let mut saved = None;
     let stopped = profile(
-        &model,
-        &schedule,
-        &data,
-        &plan,
+        model,
+        schedule,
+        data,
+        plan,
         &origin(),
         None,
         &Counter::stopping_after(3 * 60 + 7),
@@ -196,7 +199,14 @@ fn nothing_is_computed_from_unfinished_blocks() {
         },
     );
     assert!(matches!(stopped, Err(Error::Interrupted)));
-    let partial = saved.unwrap();
+    saved.unwrap()
+}
+
+#[test]
+fn nothing_is_computed_from_unfinished_blocks() {
+    let (schedule, model, data, mut plan) = small();
+    plan.batch = 4;
+    let partial = interrupted(&model, &schedule, &data, &plan);
     assert!(!partial.is_complete());
     assert_eq!(partial.missing_blocks(), [3, 4, 5, 6]);
     let refused = Curves::from_profile(&partial).unwrap_err().to_string();
@@ -294,24 +304,7 @@ fn an_interrupted_run_has_saved_what_it_measured() {
     let bytes = run(&model, &schedule, &data, &plan, &Silent)
         .unwrap()
         .to_bytes();
-    let stop = Counter::stopping_after(3 * 60 + 7);
-    let saved = RefCell::new(None);
-    let mut save = |p: &ElboProfile| {
-        *saved.borrow_mut() = Some(p.clone());
-        Ok(())
-    };
-    let stopped = profile(
-        &model,
-        &schedule,
-        &data,
-        &plan,
-        &origin(),
-        None,
-        &stop,
-        &mut save,
-    );
-    assert!(matches!(stopped, Err(Error::Interrupted)));
-    let partial = saved.into_inner().unwrap();
+    let partial = interrupted(&model, &schedule, &data, &plan);
     assert_eq!(partial.blocks().len(), 4);
     let resumed = profile(
         &model,

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
 use ddpm_profile::{
-    Budgets, CostModel, Curves, Decoder, ElboProfile, Error, Objective, Origin, ProfileLayout,
-    Schedules, StartRule, StepVariances, choose,
+    Budgets, Curves, ElboProfile, Error, Origin, ProfileLayout, Schedules, StartRule, choose,
 };
 
-use crate::support::{Setup, spread};
+use crate::support::{Setup, learned_respaced, spread};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
@@ -18,13 +17,7 @@ fn path(name: &str) -> PathBuf {
 
 fn schedules(profile: &ElboProfile) -> Schedules {
     let curves = Curves::from_profile(profile).expect("blocks");
-    let model = CostModel::new(
-        &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = learned_respaced(&curves);
     choose(
         &model,
         Budgets::Only(&[3]),

@@ -6,7 +6,7 @@ use ddpm_profile::{
     Schedules, StartRule, StepVariances, choose,
 };
 
-use crate::support::{Setup, spread};
+use crate::support::{Setup, learned_respaced, spread};
 
 fn profile() -> ElboProfile {
     let mut profile = Setup {
@@ -37,13 +37,7 @@ fn profile() -> ElboProfile {
 fn schedules(budgets: Budgets<'_>, start: StartRule) -> Schedules {
     let profile = profile();
     let curves = Curves::from_profile(&profile).expect("blocks");
-    let model = CostModel::new(
-        &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = learned_respaced(&curves);
     choose(&model, budgets, start, &Origin::from(profile.provenance())).expect("possible")
 }
 

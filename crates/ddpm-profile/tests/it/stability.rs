@@ -2,11 +2,11 @@
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
 use ddpm_profile::{
-    Budgets, Choice, CostModel, Curves, Decoder, ElboProfile, Error, Objective, Origin,
-    ProfileLayout, Schedules, StartRule, StepVariances, choose, stability,
+    Budgets, Choice, Curves, Decoder, ElboProfile, Error, Objective, Origin, ProfileLayout,
+    Schedules, StartRule, StepVariances, choose, stability,
 };
 
-use crate::support::{Setup, spread};
+use crate::support::{Setup, learned_respaced, spread};
 
 const BUDGETS: [usize; 3] = [2, 5, 9];
 
@@ -35,13 +35,7 @@ const CHOICE: Choice<'_> = Choice {
 
 fn chosen(profile: &ElboProfile) -> Schedules {
     let curves = Curves::from_profile(profile).expect("blocks");
-    let model = CostModel::new(
-        &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = learned_respaced(&curves);
     let origin = Origin::from(profile.provenance());
     choose(&model, Budgets::Only(&BUDGETS), StartRule::Full, &origin).expect("possible")
 }
@@ -86,13 +80,7 @@ fn the_loss_is_what_is_lost_on_other_images() {
     const SEEDS: u64 = 40;
     let population = profile(2000, 1_000);
     let curves = Curves::from_profile(&population).expect("blocks");
-    let model = CostModel::new(
-        &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = learned_respaced(&curves);
     let best: f64 = chosen(&population).budgets.iter().map(|b| b.cost).sum();
     let (mut estimated, mut lost) = (0.0, 0.0);
     for seed in 0..SEEDS {

@@ -4,7 +4,10 @@ use ddpm_core::{
     Denoiser, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization,
     StepVariance, diffuse, edge_nll, predict_x0, standard_normal,
 };
-use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
+use ddpm_profile::{
+    Block, CostModel, Curves, Decoder, ElboProfile, Objective, ProfileLayout, Provenance,
+    StepVariances,
+};
 use ndarray::Array3;
 
 /// What the network made of one image at one timestep.
@@ -260,4 +263,15 @@ pub(crate) fn normal(i: usize) -> f64 {
     };
     standard_normal(key, &mut block);
     f64::from(block[0])
+}
+
+/// The costs under the learned variance and the respaced decoder.
+pub(crate) fn learned_respaced(curves: &Curves) -> CostModel<'_> {
+    CostModel::new(
+        curves,
+        StepVariances::Learned,
+        Decoder::Respaced,
+        Objective::Elbo,
+    )
+    .expect("learned columns that are resolved")
 }

@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
-use ddpm_profile::{Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Origin};
-use ddpm_profile::{StartRule, StepVariances, choose};
+use ddpm_profile::{Budgets, Curves, ElboProfile, Origin, StartRule, choose};
+
+use crate::support::learned_respaced;
 
 mod loss;
 mod reference;
@@ -95,13 +96,7 @@ fn the_reference_agrees_with_the_shipped_profile() {
     ))
     .expect("readable");
     let curves = Curves::from_profile(&profile).expect("curves");
-    let model = CostModel::new(
-        &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("priced");
+    let model = learned_respaced(&curves);
     let schedules = choose(
         &model,
         Budgets::Only(&BUDGETS),

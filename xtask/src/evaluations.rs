@@ -17,8 +17,10 @@ Measures the shipped checkpoint on CIFAR-10 with 8,192 evaluations for each of t
 evaluations), and scores them on the exhaustive reference datasets/cifar10-small.reference.safetensors.
 Takes half an hour on two cores and goes on where it was stopped (runs/evaluations).
 
-Writes crates/ddpm-profile/tests/fixtures/evaluations-8192.json, docs/evaluations.json and
-docs/evaluations.svg.
+Then it spreads the same evaluations in other ways over images and timesteps, with and without a smoother.
+
+Writes crates/ddpm-profile/tests/fixtures/evaluations-8192.json, docs/evaluations.json,
+docs/evaluations.svg and docs/evaluations-layouts.md.
 
   --data DIR     where CIFAR-10 is
   --reference    measure the reference anew first: 128 train images at all 4000 timesteps, an hour more";
@@ -70,7 +72,14 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
             .args(&profiles),
     )?;
     let picture = root().join("docs/evaluations.svg");
-    check(example().arg("picture").args([&losses, &picture]))
+    check(example().arg("picture").args([&losses, &picture]))?;
+    let layouts = root().join("docs/evaluations-layouts.md");
+    check(
+        example()
+            .arg("layouts")
+            .args([&reference, &layouts])
+            .args(&profiles),
+    )
 }
 
 /// The program that computes.

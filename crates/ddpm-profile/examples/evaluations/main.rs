@@ -3,9 +3,12 @@
 //! `reduce OUT.safetensors PROFILE..`: profiles of every timestep (shards of one run, blocks of equal size), learned variance, to a
 //! reference of sixteen blocks.
 //! `picture LOSSES.json OUT.svg`: draws them.
+//! `layouts REFERENCE.safetensors OUT.md PROFILE..`: compares ways to spread the same number of evaluations over images and timesteps.
 //! `curve REFERENCE.safetensors CHOSEN.json LOSSES.json PROFILE..`: chooses on the first blocks of each profile and scores on the reference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
+#[path = "layouts.rs"]
+mod layouts;
 #[path = "../../tests/it/evaluations/loss.rs"]
 mod loss;
 #[path = "picture.rs"]
@@ -39,6 +42,9 @@ fn main() -> Result<()> {
         ["curve", reference, chosen, losses, profiles @ ..] if !profiles.is_empty() => {
             curve(reference, chosen, losses, profiles)
         }
+        ["layouts", reference, out, profiles @ ..] if !profiles.is_empty() => {
+            layouts::compare(reference, out, profiles)
+        }
         ["picture", losses, out] => write(
             out,
             picture::draw(&serde_json::from_slice(&fs::read(losses)?)?)
@@ -46,7 +52,8 @@ fn main() -> Result<()> {
                 .as_bytes(),
         ),
         _ => Err(
-            "expected: reduce OUT PROFILE.. | curve REFERENCE CHOSEN.json LOSSES.json PROFILE.."
+            "expected: reduce OUT PROFILE.. | curve REFERENCE CHOSEN.json LOSSES.json PROFILE.. | \
+             layouts REFERENCE OUT.md PROFILE.. | picture LOSSES.json OUT.svg"
                 .into(),
         ),
     }

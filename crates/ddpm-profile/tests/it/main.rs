@@ -18,6 +18,7 @@ mod over_time;
 mod resolution;
 mod schedules;
 mod size;
+mod some_evaluations;
 mod stability;
 mod support;
 mod table;

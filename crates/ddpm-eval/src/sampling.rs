@@ -217,7 +217,7 @@ impl Sampler<'_> {
         });
         let mut x_s = vec![0.0f64; dims];
         let choice = choice.with_v(v.as_deref());
-        ancestral_step(transition, choice, x_t, &xhat0, &noise, &mut x_s);
+        ancestral_step(transition, choice, None, x_t, &xhat0, &noise, &mut x_s);
         x_t.copy_from_slice(&x_s);
         Ok(())
     }

@@ -5,6 +5,7 @@ mod golden_constants;
 mod golden_likelihood;
 mod golden_respacing;
 mod likelihood;
+mod linear_steps;
 mod names;
 mod noise;
 mod paths;

@@ -1,7 +1,7 @@
 //! Ancestral sampling: the right distribution, and the same image whatever its company.
 
 use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, Stride, analytic_variance};
-use ddpm_eval::{Error, PathVariance, SamplingPlan, Silent, sample};
+use ddpm_eval::{Error, PathVariance, Sampler, SamplingPlan, Silent, sample};
 use ndarray::{Array4, Axis, s};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
@@ -10,9 +10,9 @@ use crate::support::watchers::Counter;
 fn plan(path: Path, count: usize) -> SamplingPlan {
     SamplingPlan {
         path,
-        variance: PathVariance::FixedSmall,
-        first: 0,
-        count,
+        sampler: Sampler::Ancestral(PathVariance::FixedSmall),
+        clip_last_noise: None,
+        images: (0..count).collect(),
         seed: 3,
         labels: None,
         clip_denoised: false,
@@ -50,7 +50,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
             &equal,
             &schedule,
             &SamplingPlan {
-                variance: analytic,
+                sampler: Sampler::Ancestral(analytic),
                 ..plan(short, n)
             },
         );
@@ -96,7 +96,7 @@ fn an_image_depends_on_its_index_and_seed_alone() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let base = SamplingPlan {
-        variance: PathVariance::Learned,
+        sampler: Sampler::Ancestral(PathVariance::Learned),
         ..plan(Path::new([1, 10, 30, 50], 50).unwrap(), 9)
     };
     let whole = draw(&model, &schedule, &base);
@@ -119,8 +119,7 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         .unwrap();
     assert_eq!(one_thread.install(|| draw(&model, &schedule, &base)), whole);
     let later = SamplingPlan {
-        first: 4,
-        count: 5,
+        images: (4..9).collect(),
         ..base.clone()
     };
     assert_eq!(
@@ -133,13 +132,18 @@ fn an_image_depends_on_its_index_and_seed_alone() {
     };
     assert_ne!(draw(&model, &schedule, &seed), whole);
     let fixed = SamplingPlan {
-        variance: PathVariance::FixedLarge,
+        sampler: Sampler::Ancestral(PathVariance::FixedLarge),
         ..base.clone()
     };
     assert_ne!(draw(&model, &schedule, &fixed), whole);
     // `None` is the network's own variance, and the decoder's entry plays no part.
     let explicit = SamplingPlan {
-        variance: PathVariance::LogVariances(vec![Some(3.0), None, None, None]),
+        sampler: Sampler::Ancestral(PathVariance::LogVariances(vec![
+            Some(3.0),
+            None,
+            None,
+            None,
+        ])),
         ..base
     };
     assert_eq!(draw(&model, &schedule, &explicit), whole);
@@ -179,7 +183,7 @@ fn labels_choose_the_class() {
     let path = Path::new([1, 10, 30, 50], 50).unwrap();
     let labelled = SamplingPlan {
         labels: Some(vec![1, 0, 0, 1, 0]),
-        first: 7,
+        images: vec![7, 3, 9, 1, 2],
         batch: 2,
         ..plan(path.clone(), 5)
     };
@@ -222,20 +226,20 @@ fn counts_stops_and_names_what_does_not_fit() {
     };
     assert!(
         error(&SamplingPlan {
-            count: 0,
+            images: Vec::new(),
             ..base.clone()
         })
         .contains("at least one image")
     );
     assert!(
         error(&SamplingPlan {
-            first: 1 << 56,
+            images: vec![1 << 56],
             ..base.clone()
         })
         .contains("2^56")
     );
     let learned = SamplingPlan {
-        variance: PathVariance::Learned,
+        sampler: Sampler::Ancestral(PathVariance::Learned),
         ..base.clone()
     };
     assert!(error(&learned).contains("no variance output"));

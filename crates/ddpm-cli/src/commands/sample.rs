@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, clip, plural, shell_words};
+use crate::render::{ProgressLine, clip, command_that_resumes, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
@@ -90,6 +90,10 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
 
 /// Flags that say nothing together.
 fn check_flags(args: &Sample) -> Result<()> {
+    // clap leaves this to us: --path stands against the flag that --steps needs.
+    if args.steps.is_some() && args.schedule.is_none() {
+        return Err(Error::usage("--steps goes with --schedule"));
+    }
     if args.sampler != SamplerArg::Ddim && args.eta.is_some() {
         return Err(Error::usage("--eta goes with --sampler ddim"));
     }
@@ -291,15 +295,4 @@ fn with_ending(out: &Path, ending: &str) -> PathBuf {
     name.push(".");
     name.push(ending);
     name.into()
-}
-
-/// This command line with `--resume`.
-fn command_that_resumes() -> String {
-    let mut words: Vec<String> = std::env::args_os()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
-    if !words.iter().any(|word| word == "--resume") {
-        words.push("--resume".to_owned());
-    }
-    shell_words(&words)
 }

@@ -385,8 +385,8 @@ fn flags_that_do_not_go_together() {
             "--clip-last-noise",
         ),
         (
-            "--path even:4 --count 1 --clip-last-noise -1",
-            2,
+            "--path even:4 --count 1 --clip-last-noise=-1",
+            3,
             "--clip-last-noise",
         ),
         (

@@ -10,6 +10,7 @@ mod bits_per_dim;
 mod computing;
 mod predict;
 mod profile;
+mod sample;
 mod scale;
 mod schedule;
 mod solve;

@@ -26,7 +26,7 @@ pub(crate) enum Error {
     /// The user stopped a run whose finished part is kept.
     #[error("interrupted; {}", kept(partial.as_deref()))]
     Interrupted {
-        /// The file with the finished blocks, if there are any yet.
+        /// The file or folder with what is finished, if there is anything yet.
         partial: Option<PathBuf>,
         /// The command that continues.
         resume: String,
@@ -166,11 +166,8 @@ impl From<ddpm_eval::Error> for Error {
 /// What is left of an interrupted run.
 fn kept(partial: Option<&Path>) -> String {
     match partial {
-        Some(file) => format!(
-            "the finished blocks of images are kept in {}",
-            file.display()
-        ),
-        None => "no block of images was finished yet".to_owned(),
+        Some(file) => format!("what is finished is kept in {}", file.display()),
+        None => "nothing was finished yet".to_owned(),
     }
 }
 

@@ -10,7 +10,8 @@
 //! 2. A [`Path`], often made by a [`Stride`], selects the timesteps a short chain visits.
 //! 3. Each edge of the path is a [`Transition`]: every constant of the Gaussians involved.
 //! 4. A [`Denoiser`] predicts; [`predict_x0`] turns its output into an estimate of the clean data.
-//! 5. [`edge_nll`] scores an edge in nats per dimension, [`ancestral_step`] samples along it.
+//! 5. [`edge_nll`] scores an edge in nats per dimension; [`ancestral_step`] or a [`LinearStep`] (DDIM, DPM-Solver++)
+//!    samples along it.
 //!
 //! Noise comes from [`standard_normal`], a pure function of a [`NoiseKey`], so that results depend
 //! neither on batches nor on threads. [`GaussianDenoiser`] is a model whose every term is known in
@@ -84,7 +85,7 @@ pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path::Path;
 pub use path_spec::PathSpec;
 pub use respacing::space_timesteps;
-pub use sampler::ancestral_step;
+pub use sampler::{LinearStep, ancestral_step, clipped_noise_limit};
 pub use stride::Stride;
 pub use transition::{RespacedChain, Transition};
 pub use variance::{

@@ -7,7 +7,7 @@
 //!    at all of them) and sums the statistics into a [`ddpm_profile::ElboProfile`], from which schedules are chosen.
 //! 3. [`bits_per_dim`] scores one path directly, term by term. It does not know of profiles, so that what was found
 //!    through one can be checked.
-//! 4. [`sample`] draws images along a path; [`Images`] writes them.
+//! 4. [`sample`] draws images along a path, ancestrally, by DDIM or by DPM-Solver++; [`Images`] writes them.
 //!
 //! # What results depend on
 //!
@@ -88,5 +88,5 @@ pub use path_variance::PathVariance;
 pub use profile_plan::{ProfileOrigin, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
-pub use sampling::{SamplingPlan, sample};
+pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;

@@ -1,14 +1,16 @@
-//! Ancestral sampling along any path.
+//! Sampling along any path.
 //!
-//! `x_{t_K} ~ N(0, I)`, then one [`ddpm_core::ancestral_step`] per edge down to clean data. Every number an image is
-//! made of comes from the noise streams of its index, so that image `i` of a seed is the same whichever others are
-//! sampled beside it, in whatever batches.
+//! `x_{t_K} ~ N(0, I)`, then one step of the sampler per edge down to clean data, whose last step shows the mean. Every
+//! number an image is made of comes from the noise streams of its index: `x_{t_K}` from one that knows no timestep, the
+//! noise of the step that leaves `t` from one of `t`. Image `i` of a seed is therefore the same whichever others are sampled
+//! beside it, in whatever batches; under another path or sampler it starts from the same noise, and meets the same
+//! noise at the timesteps that both paths share.
 
 use ddpm_core::{
-    Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, Transition, ancestral_step, predict_x0,
-    standard_normal,
+    Denoiser, LinearStep, NoiseDomain, NoiseKey, NoiseSchedule, Path, Transition, ancestral_step,
+    clipped_noise_limit, predict_x0, standard_normal,
 };
-use ndarray::{Array4, ArrayView3, Axis};
+use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -16,17 +18,33 @@ use crate::network::{batch_size, check_labels, check_schedule, predict, read_v};
 use crate::path_variance::{PathVariance, StepChoice};
 use crate::progress::Progress;
 
+/// How a step is taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sampler {
+    /// The reverse chain that the bound scores, with the variance of its steps; that of the last one, to clean data, plays
+    /// no part.
+    Ancestral(PathVariance),
+    /// DDIM ([`LinearStep::ddim`]).
+    Ddim {
+        /// Noise of a step in [0, 1]: 0 is deterministic, 1 is ancestral with variance fixed-small.
+        eta: f64,
+    },
+    /// DPM-Solver++(2M) ([`LinearStep::dpm_solver_2m`]): deterministic, of second order between the first step and the last.
+    DpmSolver,
+}
+
 /// What to sample.
 #[derive(Clone, Debug)]
 pub struct SamplingPlan {
     /// The path; its length is the number of network evaluations per image.
     pub path: Path,
-    /// Variance of the steps; that of the last one, to clean data, plays no part, for its mean is the sample.
-    pub variance: PathVariance,
-    /// Index of the first image.
-    pub first: usize,
-    /// Number of images.
-    pub count: usize,
+    /// How its steps are taken.
+    pub sampler: Sampler,
+    /// Clips the noise of the second-to-last step, the last that is added, to so many of an image's 256 levels on average
+    /// ([`clipped_noise_limit`]).
+    pub clip_last_noise: Option<f64>,
+    /// Indices of the images, below `2^56`.
+    pub images: Vec<usize>,
     /// Seed of every noise stream.
     pub seed: u64,
     /// A class label per image, for a class-conditional network.
@@ -37,52 +55,61 @@ pub struct SamplingPlan {
     pub batch: usize,
 }
 
-/// Samples images `first..first + count`, `[count, C, H, W]`. Nearly all values lie in [-1, 1], all of them if estimates are
-/// clipped.
+/// Samples the images of a plan, `[images, C, H, W]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
 ///
 /// # Errors
-/// When the schedule, the labels or the variances do not fit the network and the path; when the network fails; when
-/// `progress` asks to stop.
+/// As [`sample_in_batches`].
 pub fn sample(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
     plan: &SamplingPlan,
     progress: &dyn Progress,
 ) -> Result<Array4<f32>> {
+    let [c, h, w] = denoiser.image_shape();
+    let mut all = Array4::zeros((plan.images.len(), c, h, w));
+    sample_in_batches(denoiser, schedule, plan, progress, &mut |at, samples| {
+        all.slice_mut(ndarray::s![at..at + samples.dim().0, .., .., ..])
+            .assign(&samples);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Samples the images of a plan in order, a batch at a time: `keep(at, samples)` gets the samples `[B, C, H, W]` of
+/// `plan.images[at..at + B]` as soon as they are done, so that an interrupted run loses no more than the batch in work.
+///
+/// # Errors
+/// When the schedule, the labels, the variances or eta do not fit the network and the path; when the network fails; when
+/// `progress` asks to stop; what `keep` returns.
+pub fn sample_in_batches(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &SamplingPlan,
+    progress: &dyn Progress,
+    keep: &mut dyn FnMut(usize, ArrayView4<'_, f32>) -> Result<()>,
+) -> Result<()> {
     let labels = check(denoiser, schedule, plan)?;
     let [c, h, w] = denoiser.image_shape();
-    let steps: Vec<(Transition, StepChoice)> = plan
-        .path
-        .edges()
-        .enumerate()
-        .map(|(k, (t, s))| {
-            let transition = schedule.transition(t, s);
-            let choice = match s {
-                // The mean alone is used; any variance will do.
-                0 => StepChoice::LogVariance(0.0),
-                _ => plan.variance.interior(k, &transition),
-            };
-            (transition, choice)
-        })
-        .collect();
-    let sampler = Sampler {
+    let run = Run {
         denoiser,
         schedule,
-        steps,
-        labels,
+        steps: steps(schedule, plan)?,
         plan,
     };
-    progress.start((plan.count * plan.path.steps()) as u64);
-    let indices: Vec<usize> = (plan.first..plan.first + plan.count).collect();
+    progress.start((plan.images.len() * plan.path.steps()) as u64);
+    let size = batch_size(plan.batch, denoiser);
     // One after the other: the network spreads a batch over the threads itself.
-    let batches: Vec<Vec<f64>> = indices
-        .chunks(batch_size(plan.batch, denoiser))
-        .map(|batch| sampler.run(batch, progress))
-        .collect::<Result<_>>()?;
+    for (i, batch) in plan.images.chunks(size).enumerate() {
+        let at = i * size;
+        let labels = labels.map(|labels| &labels[at..at + batch.len()]);
+        let samples = run.batch(batch, labels, progress)?;
+        let samples = samples.into_iter().map(|x| x as f32).collect();
+        let samples = Array4::from_shape_vec((batch.len(), c, h, w), samples)
+            .map_err(|e| Error::request("images", e.to_string()))?;
+        keep(at, samples.view())?;
+    }
     progress.finish();
-    let pixels = batches.into_iter().flatten().map(|x| x as f32).collect();
-    Array4::from_shape_vec((plan.count, c, h, w), pixels)
-        .map_err(|e| Error::request("count", e.to_string()))
+    Ok(())
 }
 
 /// The labels to feed.
@@ -102,17 +129,26 @@ fn check<'a>(
             ),
         ));
     }
-    if plan.count == 0 {
-        return Err(Error::request("count", "expected at least one image"));
+    if plan.images.is_empty() {
+        return Err(Error::request("images", "expected at least one image"));
     }
-    if (plan.first as u64)
-        .checked_add(plan.count as u64)
-        .is_none_or(|end| end > 1 << 56)
+    if plan.images.iter().any(|&image| image as u64 >= 1 << 56) {
+        return Err(Error::request(
+            "images",
+            "expected image indices below 2^56",
+        ));
+    }
+    if let Some(levels) = plan.clip_last_noise
+        && !(levels >= 0.0 && levels.is_finite())
     {
-        return Err(Error::request("first", "expected image indices below 2^56"));
+        return Err(Error::request(
+            "clip of the last noise",
+            format!("expected a number of levels of at least 0, found {levels}"),
+        ));
     }
-    plan.variance
-        .check(&plan.path, denoiser.learns_variance())?;
+    if let Sampler::Ancestral(variance) = &plan.sampler {
+        variance.check(&plan.path, denoiser.learns_variance())?;
+    }
     let Some(classes) = denoiser.num_classes() else {
         return Ok(None);
     };
@@ -121,11 +157,11 @@ fn check<'a>(
             "labels",
             format!("expected one per image: the model is conditional on {classes} classes"),
         )),
-        Some(labels) if labels.len() != plan.count => Err(Error::request(
+        Some(labels) if labels.len() != plan.images.len() => Err(Error::request(
             "labels",
             format!(
                 "expected {} (one per image), found {}",
-                plan.count,
+                plan.images.len(),
                 labels.len()
             ),
         )),
@@ -133,18 +169,80 @@ fn check<'a>(
     }
 }
 
-struct Sampler<'a> {
+/// One step of the path, with everything that is the same for all images.
+struct Step {
+    transition: Transition,
+    kind: Kind,
+}
+
+enum Kind {
+    /// The variance, and the largest sigma.
+    Ancestral(StepChoice, Option<f64>),
+    Linear(LinearStep),
+}
+
+impl Step {
+    /// Whether noise is added.
+    fn is_noisy(&self) -> bool {
+        match self.kind {
+            Kind::Ancestral(..) => self.transition.s > 0,
+            Kind::Linear(step) => step.noise > 0.0,
+        }
+    }
+}
+
+/// The steps from the noisiest node down.
+fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
+    let nodes = plan.path.nodes();
+    let mut steps = Vec::with_capacity(plan.path.steps());
+    for (k, (t, s)) in plan.path.edges().enumerate() {
+        let transition = schedule.transition(t, s);
+        // The second-to-last step is the one onto the first node.
+        let limit = plan.clip_last_noise.filter(|_| k == 1);
+        let limit = limit.map(clipped_noise_limit);
+        let linear = match &plan.sampler {
+            Sampler::Ancestral(variance) => {
+                let choice = match s {
+                    // The mean alone is used; any variance will do.
+                    0 => StepChoice::LogVariance(0.0),
+                    _ => variance.interior(k, &transition),
+                };
+                steps.push(Step {
+                    transition,
+                    kind: Kind::Ancestral(choice, limit),
+                });
+                continue;
+            }
+            Sampler::Ddim { eta } => LinearStep::ddim(schedule, t, s, *eta)?,
+            Sampler::DpmSolver => {
+                LinearStep::dpm_solver_2m(schedule, nodes.get(k + 2).copied(), t, s)
+            }
+        };
+        let linear = linear.with_noise_at_most(limit.unwrap_or(f64::INFINITY));
+        steps.push(Step {
+            transition,
+            kind: Kind::Linear(linear),
+        });
+    }
+    steps.reverse();
+    Ok(steps)
+}
+
+struct Run<'a> {
     denoiser: &'a dyn Denoiser,
     schedule: &'a NoiseSchedule,
-    /// In ascending t.
-    steps: Vec<(Transition, StepChoice)>,
-    labels: Option<&'a [usize]>,
+    steps: Vec<Step>,
     plan: &'a SamplingPlan,
 }
 
-impl Sampler<'_> {
+impl Run<'_> {
     /// The images of one batch, one after the other.
-    fn run(&self, indices: &[usize], progress: &dyn Progress) -> Result<Vec<f64>> {
+    fn batch(
+        &self,
+        indices: &[usize],
+        labels: Option<&[usize]>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<f64>> {
         let [c, h, w] = self.denoiser.image_shape();
         let dims = c * h * w;
         let mut x = Vec::with_capacity(indices.len() * dims);
@@ -153,49 +251,51 @@ impl Sampler<'_> {
             self.noise(NoiseDomain::Prior, image, 0, &mut noise);
             x.extend(noise.iter().map(|&z| f64::from(z)));
         }
-        let labels: Option<Vec<usize>> = self
-            .labels
-            .map(|l| indices.iter().map(|&i| l[i - self.plan.first]).collect());
+        // The estimates of the step before; the first step uses none.
+        let mut previous = vec![0.0; x.len()];
         let mut input = Array4::zeros((indices.len(), c, h, w));
-        for (transition, choice) in self.steps.iter().rev() {
+        for step in &self.steps {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             for (fed, &x) in input.iter_mut().zip(&x) {
                 *fed = x as f32;
             }
-            let timesteps = vec![transition.t; indices.len()];
-            let prediction = predict(
-                self.denoiser,
-                input.view(),
-                &timesteps,
-                labels.as_deref(),
-                |b| format!("sample {}", indices[b]),
-            )?;
+            let timesteps = vec![step.transition.t; indices.len()];
+            let prediction = predict(self.denoiser, input.view(), &timesteps, labels, |b| {
+                format!("sample {}", indices[b])
+            })?;
             let mean = prediction.mean.as_standard_layout();
             let outputs = mean.as_slice().unwrap_or_default();
-            let images = x.par_chunks_mut(dims).zip(outputs.par_chunks(dims));
-            images.enumerate().try_for_each(|(b, (x_t, output))| {
-                let raw = prediction.variance.as_ref();
-                let raw = raw.map(|raw| raw.index_axis(Axis(0), b));
-                self.step(transition, choice, indices[b], output, raw, x_t)
-            })?;
+            let images = x
+                .par_chunks_mut(dims)
+                .zip(previous.par_chunks_mut(dims))
+                .zip(outputs.par_chunks(dims));
+            images
+                .enumerate()
+                .try_for_each(|(b, ((x_t, previous), output))| {
+                    let raw = prediction.variance.as_ref();
+                    let raw = raw.map(|raw| raw.index_axis(Axis(0), b));
+                    self.step(step, indices[b], output, raw, previous, x_t)
+                })?;
             progress.advance(indices.len() as u64);
         }
         Ok(x)
     }
 
-    /// Takes one image from t to s; `output` and `raw` are what the network predicts for it.
+    /// Takes one image from t to s; `output` and `raw` are what the network predicts for it. `previous` holds the estimate
+    /// of the step before and then that of this one.
     fn step(
         &self,
-        transition: &Transition,
-        choice: &StepChoice,
+        step: &Step,
         image: usize,
         output: &[f32],
         raw: Option<ArrayView3<'_, f32>>,
+        previous: &mut [f64],
         x_t: &mut [f64],
     ) -> Result<()> {
         let dims = x_t.len();
+        let transition = &step.transition;
         let mut xhat0 = vec![0.0f64; dims];
         predict_x0(
             self.denoiser.parameterization(),
@@ -207,18 +307,24 @@ impl Sampler<'_> {
             &mut xhat0,
         )?;
         let mut noise = vec![0.0f32; dims];
-        if transition.s > 0 {
+        if step.is_noisy() {
             self.noise(NoiseDomain::Sampling, image, transition.t, &mut noise);
         }
-        let v = raw.map(|raw| {
-            let mut v = vec![0.0f64; dims];
-            read_v(raw.iter(), &mut v);
-            v
-        });
         let mut x_s = vec![0.0f64; dims];
-        let choice = choice.with_v(v.as_deref());
-        ancestral_step(transition, choice, x_t, &xhat0, &noise, &mut x_s);
+        match step.kind {
+            Kind::Ancestral(choice, limit) => {
+                let v = raw.map(|raw| {
+                    let mut v = vec![0.0f64; dims];
+                    read_v(raw.iter(), &mut v);
+                    v
+                });
+                let variance = choice.with_v(v.as_deref());
+                ancestral_step(transition, variance, limit, x_t, &xhat0, &noise, &mut x_s);
+            }
+            Kind::Linear(linear) => linear.apply(x_t, &xhat0, previous, &noise, &mut x_s),
+        }
         x_t.copy_from_slice(&x_s);
+        previous.copy_from_slice(&xhat0);
         Ok(())
     }
 

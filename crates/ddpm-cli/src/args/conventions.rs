@@ -15,6 +15,18 @@ pub(crate) enum VarianceArg {
     Analytic,
 }
 
+/// Samplers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SamplerArg {
+    /// Ancestral: the reverse chain whose likelihood is measured
+    Ddpm,
+    /// DDIM, with the noise of --eta
+    Ddim,
+    /// DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order
+    #[value(name = "dpm-solver++")]
+    DpmSolver,
+}
+
 /// Variance of the decoder, the step onto the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DecoderArg {

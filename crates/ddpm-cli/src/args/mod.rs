@@ -20,6 +20,6 @@ pub(crate) use commands::{
     Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };
 pub(crate) use conventions::{
-    ClipArgs, DecoderArg, ObjectiveArg, SolverArg, StartArg, StepArgs, VarianceArg,
+    ClipArgs, DecoderArg, ObjectiveArg, SamplerArg, SolverArg, StartArg, StepArgs, VarianceArg,
 };
 pub(crate) use images::{ImageArgs, SplitArg};

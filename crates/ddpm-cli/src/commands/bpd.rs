@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::Bpd;
 use crate::error::{Error, Result};
 use crate::input::{
-    ChainChoice, Network, RunImages, TensorFile, data_path, limit, parse_list, split,
+    ChainChoice, Network, PathFlags, RunImages, TensorFile, data_path, limit, parse_list, split,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -29,7 +29,16 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
             voice,
         )?,
         (Some(_), None) => return Err(Error::usage("--schedule needs --steps K")),
-        (None, _) => ChainChoice::from_flags(args, &network, voice)?,
+        (None, _) => {
+            let flags = PathFlags {
+                path: args.path.as_deref(),
+                zero_based: args.zero_based,
+                conventions: &args.conventions,
+                profile: args.profile.as_deref(),
+                clip_denoised: args.clip.clip_denoised,
+            };
+            ChainChoice::from_flags(&flags, &network, voice)?
+        }
     };
     let only = match &args.terms {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::input::{Network, OutputLock, RunImages, check_writable, read_profile, write_file};
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, chain_of, clip, images_of, plural, shell_words};
+use crate::render::{ProgressLine, chain_of, clip, command_that_resumes, images_of, plural};
 
 /// Blocks of images where `--images-per-block` is not given: enough for error bars.
 const BLOCKS: usize = 32;
@@ -312,17 +312,6 @@ fn partial_of(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".partial");
     name.into()
-}
-
-/// This command line with `--resume`.
-fn command_that_resumes() -> String {
-    let mut words: Vec<String> = std::env::args_os()
-        .map(|w| w.to_string_lossy().into_owned())
-        .collect();
-    if !words.iter().any(|word| word == "--resume") {
-        words.push("--resume".to_owned());
-    }
-    shell_words(&words)
 }
 
 #[cfg(test)]

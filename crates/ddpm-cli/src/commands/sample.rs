@@ -1,148 +1,298 @@
-//! `ddpm sample`: images drawn along a chosen schedule.
+//! `ddpm sample`: images drawn along a chosen schedule, resumable image by image.
 
-use std::path::Path;
+mod record;
+mod store;
+
+use std::path::{Path, PathBuf};
 
 use ddpm_core::Denoiser;
-use ddpm_eval::{Images, SamplingPlan, write_npz, write_png_folder, write_png_grid};
+use ddpm_eval::{PathVariance, Sampler, SamplingPlan, sample_in_batches};
 use serde_json::json;
 
-use crate::args::Sample;
+use self::record::Record;
+use self::store::Store;
+use crate::args::{DecoderArg, Sample, SamplerArg, StepArgs};
 use crate::error::{Error, Result};
-use crate::input::{ChainChoice, Network, check_writable};
+use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
+use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, clip, plural};
+use crate::render::{ProgressLine, clip, command_that_resumes, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
+    check_flags(args)?;
+    let store = Store::of(&args.out)?;
     let network = Network::open(&args.checkpoint)?;
-    let choice = ChainChoice::from_schedules(
-        &args.schedule,
-        args.steps,
-        &network,
-        args.clip.clip_denoised,
-        None,
-        voice,
-    )?;
+    let choice = choose(args, &network, voice)?;
     let network = match choice.image_shape {
         Some(shape) => network.fit_to(shape)?,
         None => network,
     };
-    let target = Target::of(&args.out)?;
-    let count = args.count as usize;
-    let labels = labels(args, &network, count)?;
-    let plan = SamplingPlan {
-        path: choice.path.clone(),
-        variance: choice.variance.clone(),
-        first: 0,
-        count,
-        seed: args.seed,
-        labels: labels.clone(),
-        clip_denoised: choice.clip_denoised,
-        batch: network.batch,
-    };
-    match target {
-        Target::Folder => prepare_folder(&args.out)?,
-        Target::Grid | Target::Npz => check_writable(&args.out)?,
+    let channels = network.denoiser.image_shape()[0];
+    if !matches!(channels, 1 | 3) {
+        return Err(Error::Input(format!(
+            "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
+        )));
     }
-    let samples = ddpm_eval::sample(
-        &network.denoiser,
-        network.denoiser.noise_schedule(),
-        &plan,
-        &ProgressLine::new(voice),
-    )?;
-    let images = Images::from_samples(samples.view())?;
-    match target {
-        Target::Grid => write_png_grid(&args.out, &images)?,
-        Target::Npz => write_npz(&args.out, &images, labels.as_deref())?,
-        Target::Folder => write_png_folder(&args.out, &images, 0)?,
+    let sampler = sampler(args, &choice)?;
+    let record = describe(args, &network, &choice, &sampler)?;
+    let labels = labels(&network, &record)?;
+
+    store.check_place()?;
+    let _lock = OutputLock::take(store.out(), voice)?;
+    if args.resume && store.is_done(&record) {
+        voice.note(format_args!("{} is complete", store.out().display()));
+        return report(args, &store, &record, record.count);
     }
-    if args.json {
-        return output::print_json(&json!({
-            "out": args.out.display().to_string(),
-            "count": count,
-            "steps": choice.path.steps(),
-            "path": choice.path.nodes(),
-            "variance": choice.variance_name,
-            "clip_denoised": choice.clip_denoised,
-            "precision": network.precision(),
-            "seed": args.seed,
-        }));
+    let earlier = store.earlier(&record, args.resume)?;
+    let wanted = record.start_index..record.start_index + record.count;
+    let missing: Vec<usize> = wanted
+        .filter(|index| earlier.binary_search(index).is_err())
+        .collect();
+    record.write(store.out())?;
+    if !missing.is_empty() {
+        let plan = SamplingPlan {
+            path: choice.path.clone(),
+            sampler,
+            clip_last_noise: args.clip_last_noise,
+            labels: labels.as_ref().map(|labels| {
+                let label = |&index: &usize| labels[index - record.start_index];
+                missing.iter().map(label).collect()
+            }),
+            images: missing,
+            seed: record.seed,
+            clip_denoised: choice.clip_denoised,
+            batch: network.batch,
+        };
+        let stop = StopRequest::watch().map_err(|source| Error::System {
+            action: "watch for Ctrl-C".to_owned(),
+            source,
+        })?;
+        let network = &network.denoiser;
+        sample_in_batches(
+            network,
+            network.noise_schedule(),
+            &plan,
+            &ProgressLine::new(voice).stopping_on(stop),
+            &mut |at, samples| store.keep(&plan.images[at..at + samples.dim().0], samples),
+        )
+        .map_err(|error| match error {
+            ddpm_eval::Error::Interrupted => Error::Interrupted {
+                partial: store.kept(),
+                resume: command_that_resumes(),
+            },
+            error => error.into(),
+        })?;
     }
-    output::print_text(&format!(
-        "{}: {} in {}, {} variance, {}, seed {}\n",
-        args.out.display(),
-        plural(count as u64, "sample"),
-        plural(choice.path.steps() as u64, "step"),
-        choice.variance_name,
-        clip(Some(choice.clip_denoised)),
-        args.seed
-    ))
+    store.finish(&record, labels.as_deref())?;
+    report(args, &store, &record, earlier.len())
 }
 
-/// What is written where.
-enum Target {
-    Grid,
-    Npz,
-    Folder,
+/// Flags that say nothing together.
+fn check_flags(args: &Sample) -> Result<()> {
+    // clap leaves this to us: --path stands against the flag that --steps needs.
+    if args.steps.is_some() && args.schedule.is_none() {
+        return Err(Error::usage("--steps goes with --schedule"));
+    }
+    if args.sampler != SamplerArg::Ddim && args.eta.is_some() {
+        return Err(Error::usage("--eta goes with --sampler ddim"));
+    }
+    if args.sampler != SamplerArg::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
+        return Err(Error::usage(
+            "--variance and --profile go with --sampler ddpm: the other samplers have no variance",
+        ));
+    }
+    if let Some(eta) = args.eta
+        && !(0.0..=1.0).contains(&eta)
+    {
+        return Err(Error::flag(
+            "--eta",
+            format!("expected a number in [0, 1], found {eta}"),
+        ));
+    }
+    if let Some(levels) = args.clip_last_noise
+        && !(levels >= 0.0 && levels.is_finite())
+    {
+        return Err(Error::flag(
+            "--clip-last-noise",
+            format!("expected a number of levels of at least 0, found {levels}"),
+        ));
+    }
+    Ok(())
 }
 
-impl Target {
-    /// By the ending of the path; one without an ending is a folder.
-    fn of(out: &Path) -> Result<Self> {
-        match out.extension().and_then(|e| e.to_str()) {
-            _ if out.is_dir() => Ok(Self::Folder),
-            Some("png") => Ok(Self::Grid),
-            Some("npz") => Ok(Self::Npz),
-            None => Ok(Self::Folder),
-            Some(_) => Err(Error::flag(
-                "--out",
-                format!("{}: expected FILE.png, FILE.npz or a folder", out.display()),
-            )),
+/// The path, from a schedules file or from flags.
+fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice> {
+    match (&args.schedule, args.steps) {
+        (Some(file), Some(steps)) => {
+            ChainChoice::from_schedules(file, steps, network, args.clip.clip_denoised, None, voice)
+        }
+        (Some(_), None) => Err(Error::usage("--schedule needs --steps K")),
+        (None, _) => {
+            // Nothing is scored.
+            let conventions = StepArgs {
+                variance: args.variance,
+                decoder: Some(DecoderArg::None),
+                decoder_bin_width: None,
+            };
+            let flags = PathFlags {
+                path: args.path.as_deref(),
+                zero_based: args.zero_based,
+                conventions: &conventions,
+                profile: args.profile.as_deref(),
+                clip_denoised: args.clip.clip_denoised,
+            };
+            ChainChoice::from_flags(&flags, network, voice)
         }
     }
 }
 
-/// Makes sure, before any time is spent, that the folder takes files and that all the samples in it will be of this run.
-///
-/// # Errors
-/// A folder that cannot be written, or that holds PNG files already: those that are not overwritten would pass for samples
-/// of this run.
-fn prepare_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
-    let entries = std::fs::read_dir(folder).map_err(|source| Error::read(folder, source))?;
-    let mut pngs = 0;
-    for entry in entries {
-        let path = entry.map_err(|source| Error::read(folder, source))?.path();
-        pngs += u64::from(
-            path.extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("png")),
-        );
+fn sampler(args: &Sample, choice: &ChainChoice) -> Result<Sampler> {
+    match args.sampler {
+        SamplerArg::Ddpm => Ok(Sampler::Ancestral(choice.variance.clone())),
+        SamplerArg::Ddim => Ok(Sampler::Ddim {
+            eta: args.eta.unwrap_or(0.0),
+        }),
+        SamplerArg::DpmSolver if args.clip_last_noise.is_some() => Err(Error::usage(
+            "--clip-last-noise goes with --sampler ddpm or ddim: dpm-solver++ adds no noise",
+        )),
+        SamplerArg::DpmSolver => Ok(Sampler::DpmSolver),
     }
-    if pngs > 0 {
+}
+
+/// Everything that decides the pixels, the noise of an earlier run included.
+fn describe(
+    args: &Sample,
+    network: &Network,
+    choice: &ChainChoice,
+    sampler: &Sampler,
+) -> Result<Record> {
+    let (format, version) = Record::format();
+    let denoiser = &network.denoiser;
+    let image_shape = denoiser.image_shape();
+    let mut record = Record {
+        format,
+        version,
+        seed: args.seed,
+        start_index: args.start_index as usize,
+        count: args.count.unwrap_or_default() as usize,
+        class: args.class,
+        image_shape,
+        sampler: match args.sampler {
+            SamplerArg::Ddpm => "ddpm",
+            SamplerArg::Ddim => "ddim",
+            SamplerArg::DpmSolver => "dpm-solver++",
+        }
+        .to_owned(),
+        eta: match sampler {
+            Sampler::Ddim { eta } => Some(*eta),
+            _ => None,
+        },
+        variance: match sampler {
+            Sampler::Ancestral(_) => Some(choice.variance_name.clone()),
+            _ => None,
+        },
+        log_variance: match sampler {
+            Sampler::Ancestral(PathVariance::LogVariances(steps)) => Some(steps.clone()),
+            _ => None,
+        },
+        clip_last_noise: args.clip_last_noise,
+        clip_denoised: choice.clip_denoised,
+        path: choice.path.nodes().to_vec(),
+        train_steps: denoiser.train_steps(),
+        noise_schedule: network.noise_schedule_name(),
+        checkpoint_sha256: network.sha256.clone(),
+        rescale_timesteps: network.rescales_timesteps(),
+        precision: network.precision().to_owned(),
+        network: network.told_beside_weights(),
+    };
+    let Some(from) = &args.noise_from else {
+        return Ok(record);
+    };
+    let earlier = Record::read(from)?;
+    if earlier.image_shape != image_shape {
         return Err(Error::file(
-            folder,
+            from,
             format!(
-                "expected a new folder or one without images, found {}; remove them or name another --out",
-                plural(pngs, "PNG file")
+                "image_shape: expected {image_shape:?} (the network's), found {:?}: noise of another size is other noise",
+                earlier.image_shape
             ),
         ));
     }
-    check_writable(&folder.join("000000.png"))
+    record.seed = earlier.seed;
+    record.start_index = earlier.start_index;
+    record.class = args.class.or(earlier.class);
+    if args.count.is_none() {
+        record.count = earlier.count;
+    }
+    Ok(record)
 }
 
-/// One class per image for a class-conditional network: the one asked for, or all in turn.
-fn labels(args: &Sample, network: &Network, count: usize) -> Result<Option<Vec<usize>>> {
-    match (network.denoiser.num_classes(), args.class) {
+/// One class per image for a class-conditional network: the one asked for, or all in turn by index.
+fn labels(network: &Network, record: &Record) -> Result<Option<Vec<usize>>> {
+    match (network.denoiser.num_classes(), record.class) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Error::flag(
             "--class",
             "the network is not class-conditional",
         )),
-        (Some(classes), None) => Ok(Some((0..count).map(|i| i % classes).collect())),
-        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; count])),
+        (Some(classes), None) => {
+            let indices = record.start_index..record.start_index + record.count;
+            Ok(Some(indices.map(|i| i % classes).collect()))
+        }
+        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; record.count])),
         (Some(classes), Some(class)) => Err(Error::flag(
             "--class",
             format!("expected a class below {classes}, found {class}"),
         )),
     }
+}
+
+fn report(args: &Sample, store: &Store, record: &Record, resumed: usize) -> Result<()> {
+    let steps = record.path.len() - 1;
+    if args.json {
+        return output::print_json(&json!({
+            "out": store.out().display().to_string(),
+            "count": record.count,
+            "resumed": resumed,
+            "start_index": record.start_index,
+            "steps": steps,
+            "path": record.path,
+            "sampler": record.sampler,
+            "eta": record.eta,
+            "variance": record.variance,
+            "clip_last_noise": record.clip_last_noise,
+            "clip_denoised": record.clip_denoised,
+            "precision": record.precision,
+            "class": record.class,
+            "seed": record.seed,
+        }));
+    }
+    let how = match (&record.variance, record.eta) {
+        (Some(variance), _) => format!(" ({variance} variance)"),
+        (None, Some(eta)) => format!(" (eta {eta})"),
+        (None, None) => String::new(),
+    };
+    let earlier = match resumed {
+        0 => String::new(),
+        n => format!(", {n} of them from an earlier run"),
+    };
+    output::print_text(&format!(
+        "{}: {} from index {} in {} of {}{how}, {}, seed {}{earlier}\n",
+        store.out().display(),
+        plural(record.count as u64, "sample"),
+        record.start_index,
+        plural(steps as u64, "step"),
+        record.sampler,
+        clip(Some(record.clip_denoised)),
+        record.seed
+    ))
+}
+
+/// `out` with another ending after its own.
+fn with_ending(out: &Path, ending: &str) -> PathBuf {
+    let mut name = out.components().collect::<PathBuf>().into_os_string();
+    name.push(".");
+    name.push(ending);
+    name.into()
 }

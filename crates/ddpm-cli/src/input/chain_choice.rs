@@ -12,7 +12,7 @@ use super::conventions::{
     GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
 };
 use super::profile::{find_budget, read_profile_to_use, read_schedules};
-use crate::args::Bpd;
+use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
 use crate::output::Voice;
 
@@ -30,6 +30,19 @@ pub(crate) struct ChainChoice {
     pub(crate) decoder_name: String,
     /// The decoder that a path of so many steps is scored with.
     pub(crate) scored_decoder: String,
+}
+
+/// The flags that choose a path without a schedules file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathFlags<'a> {
+    /// `--path`.
+    pub(crate) path: Option<&'a str>,
+    /// Whether its timesteps are 0-based.
+    pub(crate) zero_based: bool,
+    pub(crate) conventions: &'a StepArgs,
+    /// `--profile`.
+    pub(crate) profile: Option<&'a FilePath>,
+    pub(crate) clip_denoised: Option<bool>,
 }
 
 impl ChainChoice {
@@ -89,9 +102,13 @@ impl ChainChoice {
     ///
     /// # Errors
     /// A path that is none, a convention that needs a profile without one, or one that the network cannot serve.
-    pub(crate) fn from_flags(args: &Bpd, network: &Network, voice: Voice) -> Result<Self> {
+    pub(crate) fn from_flags(
+        args: &PathFlags<'_>,
+        network: &Network,
+        voice: Voice,
+    ) -> Result<Self> {
         let schedule = network.denoiser.noise_schedule();
-        let text = args.path.as_deref().ok_or_else(|| {
+        let text = args.path.ok_or_else(|| {
             Error::usage("expected --path PATH, or --schedule S.json with --steps K")
         })?;
         let path = parse_path(text, schedule, args.zero_based)?;
@@ -116,8 +133,8 @@ impl ChainChoice {
             first_bits: None,
         }
         .check(kind)?;
-        let clip = args.clip.clip_denoised.unwrap_or(true);
-        let (variance_of_path, decoder_of_path) = match &args.profile {
+        let clip = args.clip_denoised.unwrap_or(true);
+        let (variance_of_path, decoder_of_path) = match args.profile {
             Some(file) => {
                 let log_variances =
                     measured(file, variance, kind, gaussian, &path, network, clip, voice)?;

@@ -15,7 +15,7 @@ mod tensors;
 
 pub(crate) use budgets::{Budgets, parse_list};
 pub(crate) use chain::{Chain, parse_path};
-pub(crate) use chain_choice::ChainChoice;
+pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use conventions::{
     GaussianDecoder, decoder, default_decoder, default_variance, step_variances,

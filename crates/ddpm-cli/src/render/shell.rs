@@ -1,7 +1,7 @@
 //! Command lines that can be pasted into a shell.
 
 /// The words of a command line, quoted where a shell needs it.
-pub(crate) fn shell_words(words: &[String]) -> String {
+fn shell_words(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     quoted.join(" ")
 }
@@ -13,6 +13,17 @@ fn quote(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// This command line with `--resume`.
+pub(crate) fn command_that_resumes() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    if !words.iter().any(|word| word == "--resume") {
+        words.push("--resume".to_owned());
+    }
+    shell_words(&words)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Ancestral sampling, the reverse chain whose likelihood the bound scores.
 
-use crate::{StepVariance, Transition, learned_log_variance};
+use crate::{LinearStep, StepVariance, Transition, learned_log_variance};
 
 /// One ancestral step of one image: `x_s = c xhat_0 + d x_t + sigma noise` into `dst`.
 ///
-/// `variance` is the `sigma^2` of the step, the same as in [`edge_nll`](crate::edge_nll). At `s = 0` the result is the
-/// mean, which is `xhat0`: no noise is added, and neither `variance` nor `noise` matters.
+/// `variance` is the `sigma^2` of the step, the same as in [`edge_nll`](crate::edge_nll), and `limit` the largest `sigma`
+/// of an element, if there is to be one ([`clipped_noise_limit`]). At `s = 0` the result is the mean, which is `xhat0`: no
+/// noise is added, and neither `variance` nor `noise` matters.
 ///
 /// ```
 /// use ddpm_core::{NoiseSchedule, NoiseScheduleName, StepVariance, ancestral_step};
@@ -14,7 +15,7 @@ use crate::{StepVariance, Transition, learned_log_variance};
 /// let edge = schedule.transition(500, 250);
 /// let variance = StepVariance::LogVariance(edge.log_posterior_variance);
 /// let mut x_s = [0.0];
-/// ancestral_step(&edge, variance, &[0.3], &[0.1], &[0.0], &mut x_s);
+/// ancestral_step(&edge, variance, None, &[0.3], &[0.1], &[0.0], &mut x_s);
 /// assert_eq!(x_s[0], edge.coef_x0 * 0.1 + edge.coef_xt * 0.3);
 /// # Ok::<(), ddpm_core::Error>(())
 /// ```
@@ -25,36 +26,41 @@ use crate::{StepVariance, Transition, learned_log_variance};
 pub fn ancestral_step(
     transition: &Transition,
     variance: StepVariance<'_>,
+    limit: Option<f64>,
     x_t: &[f64],
     xhat0: &[f64],
     noise: &[f32],
     dst: &mut [f64],
 ) {
-    assert_eq!(x_t.len(), dst.len(), "x_t and x_s differ in length");
-    assert_eq!(xhat0.len(), dst.len(), "estimate and x_s differ in length");
+    let limit = limit.unwrap_or(f64::INFINITY);
+    let scalar = match variance {
+        StepVariance::LogVariance(log_variance) => log_variance,
+        // Its noise is added below, element by element.
+        StepVariance::Learned(_) => f64::NEG_INFINITY,
+    };
+    LinearStep::ancestral(transition, scalar)
+        .with_noise_at_most(limit)
+        .apply(x_t, xhat0, &[], noise, dst);
+    let StepVariance::Learned(v) = variance else {
+        return;
+    };
     if transition.s == 0 {
-        dst.copy_from_slice(xhat0);
         return;
     }
     assert_eq!(noise.len(), dst.len(), "noise and x_s differ in length");
-    let mean = |i: usize| transition.coef_x0 * xhat0[i] + transition.coef_xt * x_t[i];
-    match variance {
-        StepVariance::LogVariance(log_variance) => {
-            let sigma = libm::exp(0.5 * log_variance);
-            for i in 0..dst.len() {
-                dst[i] = mean(i) + sigma * f64::from(noise[i]);
-            }
-        }
-        StepVariance::Learned(v) => {
-            assert_eq!(v.len(), dst.len(), "variances and x_s differ in length");
-            for i in 0..dst.len() {
-                let log_variance = learned_log_variance(
-                    v[i],
-                    transition.log_beta,
-                    transition.log_posterior_variance,
-                );
-                dst[i] = mean(i) + libm::exp(0.5 * log_variance) * f64::from(noise[i]);
-            }
-        }
+    assert_eq!(v.len(), dst.len(), "variances and x_s differ in length");
+    for ((dst, &v), &noise) in dst.iter_mut().zip(v).zip(noise) {
+        let log_variance =
+            learned_log_variance(v, transition.log_beta, transition.log_posterior_variance);
+        *dst += libm::exp(0.5 * log_variance).min(limit) * f64::from(noise);
     }
+}
+
+/// The largest `sigma` of the second-to-last step, onto the path's first node, so that its noise moves a channel by no more
+/// than `levels` of its 256 levels on average: `E|sigma z| <= levels 2/255`, hence `sigma <= levels (2/255) sqrt(pi/2)`.
+///
+/// Analytic-DPM (Bao et al. 2022, appendix) clips so, with 1 or 2 levels: the noise of that step is all noise that is left
+/// in a sample, because the last step shows its mean.
+pub fn clipped_noise_limit(levels: f64) -> f64 {
+    levels * (2.0 / 255.0) * std::f64::consts::FRAC_PI_2.sqrt()
 }

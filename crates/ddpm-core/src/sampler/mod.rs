@@ -1,5 +1,7 @@
 //! Steps of the samplers.
 
 mod ancestral;
+mod linear;
 
-pub use ancestral::ancestral_step;
+pub use ancestral::{ancestral_step, clipped_noise_limit};
+pub use linear::LinearStep;

@@ -6,24 +6,10 @@ use ddpm_core::{
 };
 use safetensors::SafeTensors;
 
-use crate::support::{deviation, golden, golden_chain, golden_json, numbers};
+use crate::support::{deviation, golden, golden_chain, golden_json, images, numbers};
 
 /// The reference is f32; in f64 the formulas differ from it by 1.1e-6 at most.
 const TOLERANCE: f64 = 5e-6;
-
-/// Images of a tensor `[B, ...]`, flattened.
-fn images(tensors: &SafeTensors<'_>, name: &str) -> Vec<Vec<f32>> {
-    let tensor = tensors.tensor(name).unwrap();
-    let values: Vec<f32> = tensor
-        .data()
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|&bytes| f32::from_le_bytes(bytes))
-        .collect();
-    let per_image = values.len() / tensor.shape()[0];
-    values.chunks(per_image).map(<[f32]>::to_vec).collect()
-}
 
 #[test]
 fn terms_equal_improved_diffusion() {

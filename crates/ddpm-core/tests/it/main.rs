@@ -1,10 +1,13 @@
 //! The mathematics against other implementations' numbers, closed forms and invariants.
 
 mod gaussian;
+mod gaussian_samplers;
 mod golden_constants;
 mod golden_likelihood;
 mod golden_respacing;
+mod golden_samplers;
 mod likelihood;
+mod linear_steps;
 mod names;
 mod noise;
 mod paths;

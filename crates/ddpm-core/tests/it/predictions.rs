@@ -102,6 +102,7 @@ fn the_last_ancestral_step_is_the_estimate() {
     ancestral_step(
         &step,
         StepVariance::LogVariance(0.0),
+        None,
         &[5.0, 6.0],
         &[0.1, -0.2],
         &[],
@@ -115,18 +116,30 @@ fn learned_ancestral_steps_meet_both_ends() {
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 50).unwrap();
     let step = schedule.transition(30, 20);
     let (x_t, estimate, noise) = ([0.4, -1.2], [0.3, 0.2], [1.5, -0.5]);
-    let run = |variance: StepVariance<'_>| {
+    let run = |variance: StepVariance<'_>, limit: Option<f64>| {
         let mut x_s = [0.0; 2];
-        ancestral_step(&step, variance, &x_t, &estimate, &noise, &mut x_s);
+        ancestral_step(&step, variance, limit, &x_t, &estimate, &noise, &mut x_s);
         x_s
     };
-    let small = run(StepVariance::LogVariance(step.log_posterior_variance));
-    let large = run(StepVariance::LogVariance(step.log_beta));
-    assert_eq!(
-        run(StepVariance::Learned(&[0.0, 1.0])),
-        [small[0], large[1]]
-    );
+    let small = run(StepVariance::LogVariance(step.log_posterior_variance), None);
+    let large = run(StepVariance::LogVariance(step.log_beta), None);
+    let mixed = StepVariance::Learned(&[0.0, 1.0]);
+    assert_eq!(run(mixed, None), [small[0], large[1]]);
     assert_ne!(small, large);
+    // The limit is one of each element: here between the two.
+    let middle = 0.25 * (step.log_posterior_variance + step.log_beta);
+    let clipped = run(mixed, Some(middle.exp()));
+    assert_eq!(clipped[0], small[0]);
+    let scalar = run(StepVariance::LogVariance(2.0 * middle), None);
+    assert!((clipped[1] - scalar[1]).abs() < 1e-15);
+    assert_ne!(clipped[1], large[1]);
+    for variance in [mixed, StepVariance::LogVariance(step.log_beta)] {
+        let mean = run(variance, Some(0.0));
+        assert_eq!(
+            mean,
+            run(StepVariance::LogVariance(f64::NEG_INFINITY), None)
+        );
+    }
 }
 
 #[test]
@@ -160,7 +173,7 @@ fn ancestral_steps_with_the_data_itself_keep_the_marginals() {
         let variance = StepVariance::LogVariance(step.log_posterior_variance);
         let mut next = vec![0.0; count];
         let noise = normals(key(NoiseDomain::Sampling, t as u32));
-        ancestral_step(&step, variance, &x, &estimate, &noise, &mut next);
+        ancestral_step(&step, variance, None, &x, &estimate, &noise, &mut next);
         x = next;
         let mean = x.iter().sum::<f64>() / count as f64;
         let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count as f64;

@@ -2,6 +2,7 @@
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
 use proptest::prelude::*;
+use safetensors::SafeTensors;
 
 pub(crate) fn golden(name: &str) -> Vec<u8> {
     let path = format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -37,6 +38,20 @@ pub(crate) fn numbers(value: &serde_json::Value) -> Vec<f64> {
         .iter()
         .map(|number| number.as_f64().expect("a number"))
         .collect()
+}
+
+/// Images of a tensor `[B, ...]`, flattened.
+pub(crate) fn images(tensors: &SafeTensors<'_>, name: &str) -> Vec<Vec<f32>> {
+    let tensor = tensors.tensor(name).unwrap();
+    let values: Vec<f32> = tensor
+        .data()
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&bytes| f32::from_le_bytes(bytes))
+        .collect();
+    let per_image = values.len() / tensor.shape()[0];
+    values.chunks(per_image).map(<[f32]>::to_vec).collect()
 }
 
 /// Absolute below 1, relative above.

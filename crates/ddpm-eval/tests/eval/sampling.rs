@@ -1,18 +1,18 @@
-//! Ancestral sampling: the right distribution, and the same image whatever its company.
+//! Sampling: the right distribution, and the same image whatever its company.
 
 use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, Stride, analytic_variance};
-use ddpm_eval::{Error, PathVariance, SamplingPlan, Silent, sample};
+use ddpm_eval::{Error, PathVariance, Sampler, SamplingPlan, Silent, sample};
 use ndarray::{Array4, Axis, s};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
-use crate::support::watchers::Counter;
+use crate::support::watchers::{Counter, Seen};
 
 fn plan(path: Path, count: usize) -> SamplingPlan {
     SamplingPlan {
         path,
-        variance: PathVariance::FixedSmall,
-        first: 0,
-        count,
+        sampler: Sampler::Ancestral(PathVariance::FixedSmall),
+        clip_last_noise: None,
+        images: (0..count).collect(),
         seed: 3,
         labels: None,
         clip_denoised: false,
@@ -50,7 +50,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
             &equal,
             &schedule,
             &SamplingPlan {
-                variance: analytic,
+                sampler: Sampler::Ancestral(analytic),
                 ..plan(short, n)
             },
         );
@@ -96,7 +96,7 @@ fn an_image_depends_on_its_index_and_seed_alone() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let base = SamplingPlan {
-        variance: PathVariance::Learned,
+        sampler: Sampler::Ancestral(PathVariance::Learned),
         ..plan(Path::new([1, 10, 30, 50], 50).unwrap(), 9)
     };
     let whole = draw(&model, &schedule, &base);
@@ -119,8 +119,7 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         .unwrap();
     assert_eq!(one_thread.install(|| draw(&model, &schedule, &base)), whole);
     let later = SamplingPlan {
-        first: 4,
-        count: 5,
+        images: (4..9).collect(),
         ..base.clone()
     };
     assert_eq!(
@@ -133,13 +132,18 @@ fn an_image_depends_on_its_index_and_seed_alone() {
     };
     assert_ne!(draw(&model, &schedule, &seed), whole);
     let fixed = SamplingPlan {
-        variance: PathVariance::FixedLarge,
+        sampler: Sampler::Ancestral(PathVariance::FixedLarge),
         ..base.clone()
     };
     assert_ne!(draw(&model, &schedule, &fixed), whole);
     // `None` is the network's own variance, and the decoder's entry plays no part.
     let explicit = SamplingPlan {
-        variance: PathVariance::LogVariances(vec![Some(3.0), None, None, None]),
+        sampler: Sampler::Ancestral(PathVariance::LogVariances(vec![
+            Some(3.0),
+            None,
+            None,
+            None,
+        ])),
         ..base
     };
     assert_eq!(draw(&model, &schedule, &explicit), whole);
@@ -179,7 +183,7 @@ fn labels_choose_the_class() {
     let path = Path::new([1, 10, 30, 50], 50).unwrap();
     let labelled = SamplingPlan {
         labels: Some(vec![1, 0, 0, 1, 0]),
-        first: 7,
+        images: vec![7, 3, 9, 1, 2],
         batch: 2,
         ..plan(path.clone(), 5)
     };
@@ -222,20 +226,20 @@ fn counts_stops_and_names_what_does_not_fit() {
     };
     assert!(
         error(&SamplingPlan {
-            count: 0,
+            images: Vec::new(),
             ..base.clone()
         })
         .contains("at least one image")
     );
     assert!(
         error(&SamplingPlan {
-            first: 1 << 56,
+            images: vec![1 << 56],
             ..base.clone()
         })
         .contains("2^56")
     );
     let learned = SamplingPlan {
-        variance: PathVariance::Learned,
+        sampler: Sampler::Ancestral(PathVariance::Learned),
         ..base.clone()
     };
     assert!(error(&learned).contains("no variance output"));
@@ -259,4 +263,188 @@ fn counts_stops_and_names_what_does_not_fit() {
         text.contains("sample 0") && text.contains("timestep 50"),
         "{text}"
     );
+}
+
+/// What a path, run on data N(mu, v) that are known, makes of N(0, 1): variance of the samples from the printed formulas.
+fn expected_variance(
+    sampler: &Sampler,
+    nodes: &[usize],
+    schedule: &NoiseSchedule,
+    data: f64,
+) -> f64 {
+    // Second moments of x and the estimate of the step before, about their means.
+    let (mut of_x, mut of_previous, mut between) = (1.0, 0.0, 0.0);
+    let mut before: Option<usize> = None;
+    for pair in nodes.windows(2).rev() {
+        let (s, t) = (pair[0], pair[1]);
+        let (a, b) = (schedule.alpha_bar(t), schedule.alpha_bar(s));
+        let gain = a.sqrt() * data / (a * data + 1.0 - a);
+        let lambda = |t: usize| 0.5 * (schedule.alpha_bar(t) / (1.0 - schedule.alpha_bar(t))).ln();
+        let (k, p, sigma) = match sampler {
+            _ if s == 0 => (gain, 0.0, 0.0),
+            Sampler::Ancestral(variance) => {
+                let beta = 1.0 - a / b;
+                let from_x0 = b.sqrt() * beta / (1.0 - a);
+                let sigma2 = match variance {
+                    PathVariance::FixedLarge => beta,
+                    _ => beta * (1.0 - b) / (1.0 - a),
+                };
+                let from_x = (a / b).sqrt() * (1.0 - b) / (1.0 - a);
+                (from_x + from_x0 * gain, 0.0, sigma2.sqrt())
+            }
+            Sampler::Ddim { eta } => {
+                let sigma = eta * ((1.0 - b) / (1.0 - a) * (1.0 - a / b)).sqrt();
+                let kept = ((1.0 - b - sigma * sigma) / (1.0 - a)).sqrt();
+                (b.sqrt() * gain + kept * (1.0 - a.sqrt() * gain), 0.0, sigma)
+            }
+            Sampler::DpmSolver => {
+                let h = lambda(s) - lambda(t);
+                let slope = before.map_or(0.0, |p| 0.5 * h / (lambda(t) - lambda(p)));
+                let from_data = b.sqrt() * (1.0 - (-h).exp());
+                let kept = ((1.0 - b) / (1.0 - a)).sqrt();
+                (
+                    kept + from_data * (1.0 + slope) * gain,
+                    -from_data * slope,
+                    0.0,
+                )
+            }
+        };
+        let variance = k * k * of_x + p * p * of_previous + 2.0 * k * p * between + sigma * sigma;
+        between = gain * (k * of_x + p * between);
+        of_previous = gain * gain * of_x;
+        of_x = variance;
+        before = Some(t);
+    }
+    of_x
+}
+
+/// The whole way through `sample`: right node, right noise, right history at every step.
+#[test]
+fn samples_have_the_variance_of_their_sampler() {
+    let schedule = models::cosine(200);
+    let data = 3.0;
+    let mu = ndarray::Array3::zeros((3, 16, 16));
+    let variance = ndarray::Array3::from_elem((3, 16, 16), data);
+    let model =
+        ddpm_core::GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::Epsilon)
+            .unwrap();
+    let nodes = [0, 30, 60, 80, 130, 160];
+    let count = 800;
+    for sampler in [
+        Sampler::Ancestral(PathVariance::FixedSmall),
+        Sampler::Ancestral(PathVariance::FixedLarge),
+        Sampler::Ddim { eta: 0.0 },
+        Sampler::Ddim { eta: 0.5 },
+        Sampler::DpmSolver,
+    ] {
+        let plan = SamplingPlan {
+            sampler: sampler.clone(),
+            batch: 50,
+            ..plan(Path::new(nodes, 200).unwrap(), count)
+        };
+        let samples = draw(&model, &schedule, &plan);
+        let scalars = samples.len() as f64;
+        assert!(scalars >= 5e5);
+        let (mean, found) = moments(samples.iter());
+        let expected = expected_variance(&sampler, &nodes, &schedule, data);
+        let off = (found / expected - 1.0) / (2.0 / scalars).sqrt();
+        assert!(
+            off.abs() < 4.0,
+            "{sampler:?}: {found} but {expected}, {off} standard errors"
+        );
+        assert!(
+            mean.abs() < 4.0 * (expected / scalars).sqrt(),
+            "{sampler:?}: {mean}"
+        );
+    }
+}
+
+#[test]
+fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
+    let schedule = models::cosine(50);
+    // A network that knows nothing: x_s is the noise that went into it.
+    let mu = ndarray::Array3::zeros(models::SHAPE);
+    let model =
+        ddpm_core::GaussianDenoiser::new(schedule.clone(), mu.clone(), mu, Parameterization::X0)
+            .unwrap();
+    // The means of single steps: DDIM keeps the start, whichever node it begins at.
+    let start = |t: usize| {
+        let seen = Seen::new(&model);
+        let plan = SamplingPlan {
+            sampler: Sampler::Ddim { eta: 0.0 },
+            ..plan(Path::new([t], 50).unwrap(), 3)
+        };
+        draw(&seen, &schedule, &plan);
+        seen.inputs()
+    };
+    assert_eq!(start(50), start(31));
+    // What is left of x_40 after one more node on the way: the noise of the step that leaves 40 is the same.
+    let noise = |nodes: Vec<usize>| {
+        let seen = Seen::new(&model);
+        let path = Path::new(nodes, 50).unwrap();
+        let plan = SamplingPlan {
+            sampler: Sampler::Ancestral(PathVariance::FixedSmall),
+            ..plan(path.clone(), 2)
+        };
+        draw(&seen, &schedule, &plan);
+        let inputs = seen.inputs();
+        let edges: Vec<_> = path.edges().collect();
+        let k = edges.iter().position(|&(t, _)| t == 40).unwrap();
+        let edge = schedule.transition(40, edges[k].1);
+        let at = edges.len() - 1 - k;
+        let step = &inputs[at + 1] - &(&inputs[at] * edge.coef_xt as f32);
+        step / edge.posterior_variance.sqrt() as f32
+    };
+    let a = noise(vec![5, 20, 40, 50]);
+    let b = noise(vec![11, 40, 45]);
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert!(a.iter().all(|z| z.abs() < 7.0) && a.iter().any(|z| z.abs() > 0.5));
+}
+
+/// The noise of the step onto the first node alone is bounded, for every kind of variance.
+#[test]
+fn the_last_noise_is_clipped() {
+    let schedule = models::cosine(50);
+    let model = models::learned(&schedule, Parameterization::X0);
+    let path = Path::new([5, 20, 50], 50).unwrap();
+    for sampler in [
+        Sampler::Ancestral(PathVariance::Learned),
+        Sampler::Ancestral(PathVariance::FixedLarge),
+        Sampler::Ddim { eta: 1.0 },
+    ] {
+        let inputs = |levels: Option<f64>| {
+            let seen = Seen::new(&model);
+            let plan = SamplingPlan {
+                sampler: sampler.clone(),
+                clip_last_noise: levels,
+                ..plan(path.clone(), 100)
+            };
+            draw(&seen, &schedule, &plan);
+            seen.inputs()
+        };
+        let (free, none, two) = (inputs(None), inputs(Some(0.0)), inputs(Some(2.0)));
+        // Up to there nothing changes.
+        assert_eq!(free[..2], two[..2]);
+        let moved = |with: &Array4<f32>| {
+            let by = with - &none[2];
+            by.iter().map(|x| f64::from(x.abs())).sum::<f64>() / by.len() as f64
+        };
+        let levels = moved(&two[2]) / (2.0 / 255.0);
+        assert!((levels - 2.0).abs() < 0.1, "{sampler:?}: {levels}");
+        assert!(moved(&free[2]) > 2.0 * moved(&two[2]), "{sampler:?}");
+    }
+    for levels in [-1.0, f64::NAN, f64::INFINITY] {
+        let plan = SamplingPlan {
+            clip_last_noise: Some(levels),
+            ..plan(path.clone(), 1)
+        };
+        let error = sample(&model, &schedule, &plan, &Silent).unwrap_err();
+        assert!(error.to_string().contains("at least 0"), "{error}");
+    }
+    let plan = SamplingPlan {
+        sampler: Sampler::Ddim { eta: 1.1 },
+        ..plan(path, 1)
+    };
+    let error = sample(&model, &schedule, &plan, &Silent).unwrap_err();
+    assert!(error.to_string().contains("eta"), "{error}");
 }

@@ -1,8 +1,11 @@
-//! Progress that counts, and progress that stops a run.
+//! Progress that counts, progress that stops a run, and a network that remembers.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ddpm_core::{Denoiser, DenoiserError, Parameterization, Prediction};
 use ddpm_eval::Progress;
+use ndarray::{Array4, ArrayView4};
 
 /// Counts what it is told, and asks to stop once `limit` evaluations are done.
 #[derive(Default)]
@@ -44,5 +47,52 @@ impl Progress for Counter {
     fn interrupted(&self) -> bool {
         self.limit
             .is_some_and(|limit| self.done.load(Ordering::SeqCst) >= limit)
+    }
+}
+
+/// A network that remembers what it was fed, call by call.
+pub(crate) struct Seen<'a> {
+    model: &'a dyn Denoiser,
+    inputs: Mutex<Vec<Array4<f32>>>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn new(model: &'a dyn Denoiser) -> Self {
+        Self {
+            model,
+            inputs: Mutex::default(),
+        }
+    }
+
+    /// One batch per step, if all images fit into one.
+    pub(crate) fn inputs(&self) -> Vec<Array4<f32>> {
+        self.inputs.lock().unwrap().clone()
+    }
+}
+
+impl Denoiser for Seen<'_> {
+    fn image_shape(&self) -> [usize; 3] {
+        self.model.image_shape()
+    }
+    fn train_steps(&self) -> usize {
+        self.model.train_steps()
+    }
+    fn parameterization(&self) -> Parameterization {
+        self.model.parameterization()
+    }
+    fn learns_variance(&self) -> bool {
+        self.model.learns_variance()
+    }
+    fn preferred_batch(&self) -> usize {
+        1000
+    }
+    fn predict(
+        &self,
+        x: ArrayView4<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.inputs.lock().unwrap().push(x.to_owned());
+        self.model.predict(x, t, labels)
     }
 }

@@ -1,0 +1,221 @@
+//! Where samples go: one by one into a folder, from which a grid or an archive is put together.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ddpm_eval::data::{self, Split};
+use ddpm_eval::{Images, write_npz, write_png_folder, write_png_grid};
+use ndarray::{Array4, ArrayView4, Axis};
+
+use super::record::Record;
+use super::with_ending;
+use crate::error::{Error, Result};
+use crate::input::check_writable;
+use crate::render::plural;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Grid,
+    Npz,
+    Folder,
+}
+
+/// An output and the images of it that are there.
+#[derive(Debug)]
+pub(super) struct Store {
+    target: Target,
+    out: PathBuf,
+    /// The PNG files, one per image: the output itself, or OUT.partial while the run lasts.
+    folder: PathBuf,
+}
+
+impl Store {
+    /// By the ending of the path; one without an ending is a folder.
+    ///
+    /// # Errors
+    /// Another ending.
+    pub(super) fn of(out: &Path) -> Result<Self> {
+        // Without a slash at the end, so that endings can be appended.
+        let out: PathBuf = out.components().collect();
+        let target = match out.extension().and_then(|e| e.to_str()) {
+            _ if out.is_dir() => Target::Folder,
+            Some("png") => Target::Grid,
+            Some("npz") => Target::Npz,
+            None => Target::Folder,
+            Some(_) => {
+                return Err(Error::flag(
+                    "--out",
+                    format!("{}: expected FILE.png, FILE.npz or a folder", out.display()),
+                ));
+            }
+        };
+        let folder = match target {
+            Target::Folder => out.clone(),
+            Target::Grid | Target::Npz => with_ending(&out, "partial"),
+        };
+        Ok(Self {
+            target,
+            out,
+            folder,
+        })
+    }
+
+    pub(super) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// Where the images of an interrupted run are, if there are any.
+    pub(super) fn kept(&self) -> Option<PathBuf> {
+        let kept = self.present().is_ok_and(|present| !present.is_empty());
+        kept.then(|| self.folder.clone())
+    }
+
+    /// Makes sure that the output can be written, before any time is spent. A folder is created.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub(super) fn check_place(&self) -> Result<()> {
+        match self.target {
+            Target::Folder => {
+                std::fs::create_dir_all(&self.out)
+                    .map_err(|source| Error::write(&self.out, source))?;
+                check_writable(&self.out.join("000000.png"))
+            }
+            Target::Grid | Target::Npz => check_writable(&self.out),
+        }
+    }
+
+    /// The images of `record` that an earlier run has left, by index; none unless this run goes on with it.
+    ///
+    /// # Errors
+    /// Images in the way: those that are not of this run would pass for samples of it. A run that cannot be gone on with.
+    pub(super) fn earlier(&self, record: &Record, resume: bool) -> Result<Vec<usize>> {
+        let present = self.present()?;
+        if present.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = plural(present.len() as u64, "PNG file");
+        if !resume {
+            let what = match self.target {
+                Target::Folder => format!(
+                    "expected a new folder or one without images, found {found}; remove them, name another --out, or go on with that run by --resume"
+                ),
+                Target::Grid | Target::Npz => format!(
+                    "holds {found} of an interrupted run; expected --resume to continue it, or remove the folder"
+                ),
+            };
+            return Err(Error::file(&self.folder, what));
+        }
+        record.check_same_run(&Record::read(&self.out)?, &self.out)?;
+        let wanted = record.start_index..record.start_index + record.count;
+        let mut indices = Vec::with_capacity(present.len());
+        for (name, index) in &present {
+            match index {
+                Some(index) if wanted.contains(index) => indices.push(*index),
+                // Left over beside a file, it is in nobody's way.
+                Some(_) if self.target != Target::Folder => {}
+                _ => {
+                    return Err(Error::file(
+                        &self.folder,
+                        format!(
+                            "cannot resume: expected images {} to {} alone, found {name}",
+                            wanted.start,
+                            wanted.end - 1
+                        ),
+                    ));
+                }
+            }
+        }
+        indices.sort_unstable();
+        Ok(indices)
+    }
+
+    /// Whether the very output of `record` is there, complete.
+    pub(super) fn is_done(&self, record: &Record) -> bool {
+        self.target != Target::Folder
+            && self.out.is_file()
+            && !self.folder.exists()
+            && Record::read(&self.out).is_ok_and(|earlier| earlier == *record)
+    }
+
+    /// Keeps the samples of `indices`.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub(super) fn keep(
+        &self,
+        indices: &[usize],
+        samples: ArrayView4<'_, f32>,
+    ) -> ddpm_eval::Result<()> {
+        for (i, &index) in indices.iter().enumerate() {
+            let one = samples.slice_axis(Axis(0), (i..i + 1).into());
+            write_png_folder(&self.folder, &Images::from_samples(one)?, index)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file together from its images; nothing is to be done for a folder.
+    ///
+    /// # Errors
+    /// When an image cannot be read back or the file cannot be written.
+    pub(super) fn finish(&self, record: &Record, labels: Option<&[usize]>) -> Result<()> {
+        if self.target == Target::Folder {
+            return Ok(());
+        }
+        let set = data::open(&self.folder, Split::Test, Some(record.image_shape))?;
+        // The set is in the order of the names.
+        let places: BTreeMap<usize, usize> = self
+            .present()?
+            .into_values()
+            .enumerate()
+            .filter_map(|(place, index)| Some((index?, place)))
+            .collect();
+        let [c, h, w] = record.image_shape;
+        let mut pixels = Array4::zeros((record.count, c, h, w));
+        for (i, mut image) in pixels.outer_iter_mut().enumerate() {
+            let place = places.get(&(record.start_index + i));
+            let bytes = match place {
+                Some(&place) => set.bytes(place)?,
+                None => None,
+            };
+            let bytes = bytes.ok_or_else(|| {
+                Error::file(
+                    &self.folder,
+                    format!("image {} is gone", record.start_index + i),
+                )
+            })?;
+            image.assign(&bytes);
+        }
+        let images = Images::from_bytes(pixels)?;
+        match self.target {
+            Target::Npz => write_npz(&self.out, &images, labels)?,
+            _ => write_png_grid(&self.out, &images)?,
+        }
+        std::fs::remove_dir_all(&self.folder).map_err(|source| Error::write(&self.folder, source))
+    }
+
+    /// The PNG files of the folder in the order of their names, with the index that a name tells.
+    fn present(&self) -> Result<BTreeMap<String, Option<usize>>> {
+        let mut found = BTreeMap::new();
+        if !self.folder.is_dir() {
+            return Ok(found);
+        }
+        let entries =
+            std::fs::read_dir(&self.folder).map_err(|source| Error::read(&self.folder, source))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|source| Error::read(&self.folder, source))?
+                .path();
+            let is_png = path
+                .extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("png"));
+            if let Some(name) = path.file_name().filter(|_| is_png) {
+                let name = name.to_string_lossy().into_owned();
+                let index = name.strip_suffix(".png").and_then(|stem| stem.parse().ok());
+                found.insert(name, index);
+            }
+        }
+        Ok(found)
+    }
+}

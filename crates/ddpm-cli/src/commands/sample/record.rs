@@ -97,7 +97,7 @@ impl Record {
     /// # Errors
     /// Names the first field that differs.
     pub(super) fn check_same_run(&self, earlier: &Self, out: &Path) -> Result<()> {
-        let [new, old] = [self, earlier].map(|record| serde_json::to_value(record));
+        let [new, old] = [self, earlier].map(serde_json::to_value);
         let (Ok(Value::Object(new)), Ok(Value::Object(old))) = (new, old) else {
             return Err(Error::Internal("a record is an object".to_owned()));
         };

@@ -13,6 +13,7 @@ use clap::Parser;
 mod args;
 mod commands;
 mod error;
+mod export;
 mod input;
 mod interrupt;
 mod output;

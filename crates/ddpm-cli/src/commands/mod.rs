@@ -3,6 +3,7 @@
 mod bench;
 mod bpd;
 mod dispatch;
+mod export;
 mod inspect;
 mod merge;
 mod predict;

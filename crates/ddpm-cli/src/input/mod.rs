@@ -24,5 +24,5 @@ pub(crate) use csv::read_column;
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
 pub(crate) use lock::OutputLock;
-pub(crate) use profile::{read_profile, read_profile_to_use};
+pub(crate) use profile::{find_budget, read_profile, read_profile_to_use, read_schedules};
 pub(crate) use tensors::TensorFile;

@@ -2,10 +2,12 @@
 
 mod chain;
 mod evaluation;
+mod export;
 mod network;
 mod profiles;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use evaluation::{Bpd, Sample};
+pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};

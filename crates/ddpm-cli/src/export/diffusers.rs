@@ -11,10 +11,20 @@ use super::{Exported, Listing};
 use crate::error::Result;
 use crate::input::Chain;
 
+/// Kept in float32, as diffusers does, the table loses 1 - alpha_bar where that is small, and a long step of DDIMScheduler under
+/// a cosine schedule becomes NaN.
+const IN_DOUBLE: &str = r#"
+
+def in_double(scheduler):
+    # float32 has few digits of 1 - alpha_bar where alpha_bar is near 1 or 0. Products with x stay float32.
+    scheduler.alphas_cumprod = (1 - scheduler.betas.double()).cumprod(0)
+    return scheduler
+"#;
+
 const DDPM: &str = r#"
 
 def ddpm_scheduler(timesteps, **config):
-    scheduler = DDPMScheduler(**{**NOISE, **DDPM, **config})
+    scheduler = in_double(DDPMScheduler(**{**NOISE, **DDPM, **config}))
     scheduler.set_timesteps(timesteps=list(timesteps))
     return scheduler
 "#;
@@ -26,20 +36,14 @@ class ListedDDPMScheduler(DDPMScheduler):
     """DDPMScheduler without noise on the step onto the data, which need not start at timestep 0."""
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
-        if int(self.previous_timestep(timestep)) >= 0:
-            return super().step(model_output, timestep, sample, generator, return_dict)
-        channels = sample.shape[1]
-        if model_output.shape[1] == 2 * channels:
-            model_output = model_output[:, :channels]
-        kept, self.variance_type = self.variance_type, "fixed_small"
-        try:
-            return super().step(model_output, timestep, sample, generator, return_dict)
-        finally:
-            self.variance_type = kept
+        out = super().step(model_output, timestep, sample, generator)
+        if int(self.previous_timestep(timestep)) < 0:
+            out.prev_sample = out.pred_original_sample
+        return out if return_dict else tuple(out.values())
 
 
 def ddpm_scheduler(timesteps, **config):
-    scheduler = ListedDDPMScheduler(**{**NOISE, **DDPM, **config})
+    scheduler = in_double(ListedDDPMScheduler(**{**NOISE, **DDPM, **config}))
     scheduler.set_timesteps(timesteps=list(timesteps))
     return scheduler
 "#;
@@ -57,7 +61,7 @@ class ListedDDPMScheduler(DDPMScheduler):
 
 
 def ddpm_scheduler(timesteps, variances, **config):
-    scheduler = ListedDDPMScheduler(**{**NOISE, **DDPM, **config})
+    scheduler = in_double(ListedDDPMScheduler(**{**NOISE, **DDPM, **config}))
     scheduler.set_timesteps(timesteps=list(timesteps))
     scheduler.variances = [*variances[:-1], 0.0]
     return scheduler
@@ -69,6 +73,7 @@ class ListedDDIMScheduler(DDIMScheduler):
     """DDIMScheduler that follows a list; it would go from t to t - T // n."""
 
     def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None):
+        # A number of steps, as pipelines give it, does not change the list.
         if timesteps is not None:
             self.listed = [int(t) for t in timesteps]
         self.timesteps = torch.tensor(self.listed, device=device)
@@ -89,7 +94,7 @@ class ListedDDIMScheduler(DDIMScheduler):
 
 def ddim_scheduler(timesteps, **config):
     # Give step() eta=1, use_clipped_model_output=True for the ancestral steps; eta=0 is DDIM.
-    scheduler = ListedDDIMScheduler(**{**NOISE, **CLIP, **config})
+    scheduler = in_double(ListedDDIMScheduler(**{**NOISE, **CLIP, **config}))
     scheduler.set_timesteps(timesteps=timesteps)
     return scheduler
 "#;
@@ -99,7 +104,7 @@ const DPM_SOLVER: &str = r#"
 def dpm_solver_scheduler(timesteps, **config):
     # Ancestral steps; algorithm_type="dpmsolver++" is DDIM. It does not clip.
     order = dict(solver_order=1, algorithm_type="sde-dpmsolver++")
-    scheduler = DPMSolverMultistepScheduler(**{**NOISE, **order, **config})
+    scheduler = in_double(DPMSolverMultistepScheduler(**{**NOISE, **order, **config}))
     scheduler.set_timesteps(timesteps=list(timesteps))
     return scheduler
 "#;
@@ -150,6 +155,7 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     }
     text.push('\n');
     text += &noise(listing, chain);
+    text += IN_DOUBLE;
     text += match (analytic, needs_quiet_last_step(listing)) {
         (true, _) => DDPM_ANALYTIC,
         (false, true) => DDPM_LISTED,

@@ -81,13 +81,11 @@ fn known_by_name(chain: &Chain) -> bool {
 fn losses(listing: &Listing) -> Vec<String> {
     let mut losses = Vec::new();
     if listing.variance == Some(VarianceKind::Analytic) {
-        losses.push(
-            "the analytic variances: the diffusion below has fixed-small ones (FIXED_SMALL)"
-                .to_owned(),
-        );
+        losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
     }
     if listing.parameterization.as_deref() == Some("v") {
-        losses.push("v-prediction: ModelMeanType knows EPSILON, START_X and PREVIOUS_X".to_owned());
+        losses
+            .push("v-prediction (ModelMeanType knows EPSILON, START_X and PREVIOUS_X)".to_owned());
     }
     losses
 }

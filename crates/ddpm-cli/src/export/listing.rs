@@ -159,6 +159,6 @@ impl Listed {
 pub(super) fn variance_loss(listing: &Listing, why: &str) -> Vec<String> {
     match listing.variance {
         None | Some(VarianceKind::FixedSmall) => Vec::new(),
-        Some(variance) => vec![format!("the {variance} variances: {why}")],
+        Some(variance) => vec![format!("the {variance} variances ({why})")],
     }
 }

@@ -13,7 +13,7 @@ pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
     );
     if listing.clip_denoised == Some(true) {
         losses.push(
-            "clipping of the predicted image: the wrappers of k_diffusion.external do not clip"
+            "clipping of the predicted image (the wrappers of k_diffusion.external do not clip)"
                 .to_owned(),
         );
     }
@@ -66,7 +66,7 @@ pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
         "ComfyUI's ddpm and euler_ancestral samplers add fixed-small noise",
     );
     if listing.clip_denoised == Some(true) {
-        losses.push("clipping of the predicted image: ComfyUI's samplers do not clip".to_owned());
+        losses.push("clipping of the predicted image (ComfyUI's samplers do not clip)".to_owned());
     }
     Ok(Exported {
         bytes: text.into_bytes(),

@@ -218,7 +218,7 @@ impl Curves {
             let column = |(knots, point)| Column::new(knots, of(point));
             knots.zip(points).map(column).collect::<Vec<_>>()
         };
-        let decoder = DecoderCurves {
+        let decoder = layout.has_decoder().then(|| DecoderCurves {
             log_beta,
             learned: if layout.learned() {
                 columns(|p| p.learned_decoder, points.clone())
@@ -226,7 +226,7 @@ impl Curves {
                 Vec::new()
             },
             scalar: columns(|p| p.scalar_decoder, points),
-        };
+        });
         Self {
             schedule: schedule.clone(),
             evaluated,
@@ -235,7 +235,7 @@ impl Curves {
             knots,
             places,
             learned,
-            decoder: Some(decoder),
+            decoder,
         }
     }
 

@@ -3,7 +3,7 @@
 mod bench;
 mod bpd;
 mod dispatch;
-mod export;
+pub(crate) mod export;
 mod inspect;
 mod merge;
 mod predict;

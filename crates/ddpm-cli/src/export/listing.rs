@@ -6,7 +6,7 @@ use ddpm_core::VarianceKind;
 use ddpm_profile::Schedules;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{Budgets, Chain, find_budget};
+use crate::input::{Budgets, Chain, UNKNOWN, find_budget};
 
 /// Schedules on their way out.
 #[derive(Clone, Debug)]
@@ -69,8 +69,15 @@ impl Listing {
             variance: Some(schedules.variance.parse().in_file(file)?),
             decoder: schedules.decoder.clone(),
             clip_denoised: schedules.clip_denoised,
-            parameterization: schedules.parameterization.clone(),
-            rescale_timesteps: schedules.provenance.as_ref().map(|p| p.rescale_timesteps),
+            parameterization: schedules
+                .parameterization
+                .clone()
+                .filter(|name| name != UNKNOWN),
+            rescale_timesteps: schedules
+                .provenance
+                .as_ref()
+                .filter(|p| p.parameterization != UNKNOWN)
+                .map(|p| p.rescale_timesteps),
             schedules: wanted
                 .into_iter()
                 .map(|budget| Listed {
@@ -82,6 +89,31 @@ impl Listing {
         })
     }
 
+    /// Bare paths of so many steps through a cost table.
+    pub(crate) fn of_paths(
+        train_steps: usize,
+        chain: Option<Chain>,
+        paths: impl IntoIterator<Item = (usize, Vec<usize>)>,
+    ) -> Self {
+        Self {
+            train_steps,
+            chain,
+            variance: None,
+            decoder: String::new(),
+            clip_denoised: None,
+            parameterization: None,
+            rescale_timesteps: None,
+            schedules: paths
+                .into_iter()
+                .map(|(steps, path)| Listed {
+                    steps,
+                    path,
+                    log_variance: Vec::new(),
+                })
+                .collect(),
+        }
+    }
+
     /// The noise schedule, for a format that needs it.
     ///
     /// # Errors
@@ -89,7 +121,7 @@ impl Listing {
     pub(crate) fn chain(&self, format: &str) -> Result<&Chain> {
         self.chain.as_ref().ok_or_else(|| {
             Error::usage(format!(
-                "{format} needs the noise schedule, which a cost table does not tell: expected --noise-schedule NAME or --alpha-bar A.csv"
+                "{format} needs the noise schedule, which a cost table does not tell: expected --noise-schedule NAME or --alpha-bar A.csv (csv and npy do without)"
             ))
         })
     }

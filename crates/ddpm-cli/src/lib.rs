@@ -17,6 +17,7 @@ mod export;
 mod input;
 mod interrupt;
 mod output;
+mod plot;
 mod render;
 
 use error::Error;

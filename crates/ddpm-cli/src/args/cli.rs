@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Export, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table,
+    Bench, Bpd, Export, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
     Transitions,
 };
 
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Bpd(Box<Bpd>),
     Sample(Box<Sample>),
     Export(Export),
+    Plot(Plot),
     Bench(Bench),
 }
 

@@ -17,8 +17,8 @@ pub(crate) use chain::ChainArgs;
 pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
-    Bench, Bpd, Export, ExportFormat, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve,
-    Table, Transitions,
+    Bench, Bpd, Export, ExportFormat, Figure, Inspect, Merge, Plot, Predict, Profile, Sample,
+    Schedule, Solve, Table, Transitions,
 };
 pub(crate) use conventions::{
     ClipArgs, DecoderArg, ObjectiveArg, SolverArg, StartArg, StepArgs, VarianceArg,

@@ -7,7 +7,7 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, export, inspect, merge, predict, profile, sample, schedule, solve, table,
+    bench, bpd, export, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
     transitions,
 };
 
@@ -41,6 +41,7 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Sample(args) => sample::run(&args, voice),
         Command::Profile(args) => profile::run(&args, voice),
         Command::Export(args) => export::run(&args, voice),
+        Command::Plot(args) => plot::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
     }

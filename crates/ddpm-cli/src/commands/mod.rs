@@ -6,6 +6,7 @@ mod dispatch;
 pub(crate) mod export;
 mod inspect;
 mod merge;
+mod plot;
 mod predict;
 mod profile;
 mod sample;

@@ -32,7 +32,10 @@ fn assert_golden(name: &str, text: &str) {
         std::fs::write(&file, text).unwrap();
     }
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(text == expected, "{name} is no longer:\n{expected}\nbut:\n{text}");
+    assert!(
+        text == expected,
+        "{name} is no longer:\n{expected}\nbut:\n{text}"
+    );
 }
 
 #[test]
@@ -40,12 +43,27 @@ fn the_text_of_every_format_is_the_one_that_was_checked() {
     let folder = scratch();
     for (variance, format, steps, name) in [
         ("fixed-small", "diffusers", "3", "diffusers-fixed-small.py"),
-        ("fixed-large", "diffusers", "all", "diffusers-fixed-large.py"),
+        (
+            "fixed-large",
+            "diffusers",
+            "all",
+            "diffusers-fixed-large.py",
+        ),
         ("analytic", "diffusers", "8", "diffusers-analytic.py"),
         ("analytic", "k-diffusion", "3", "k-diffusion.py"),
-        ("fixed-small", "k-diffusion", "3,8", "k-diffusion-several.py"),
+        (
+            "fixed-small",
+            "k-diffusion",
+            "3,8",
+            "k-diffusion-several.py",
+        ),
         ("fixed-small", "comfyui", "all", "comfyui.txt"),
-        ("fixed-large", "improved-diffusion", "8", "improved-diffusion.py"),
+        (
+            "fixed-large",
+            "improved-diffusion",
+            "8",
+            "improved-diffusion.py",
+        ),
         ("analytic", "csv", "all", "schedules.csv"),
     ] {
         let file = schedules(folder.path(), &format!("--variance {variance}"));
@@ -137,19 +155,31 @@ fn arrays_hold_timesteps_from_zero() {
 fn what_a_tool_cannot_take_over_is_said() {
     let folder = scratch();
     let file = schedules(folder.path(), "--variance analytic");
-    for format in ["diffusers", "k-diffusion", "comfyui", "improved-diffusion", "npy"] {
+    for format in [
+        "diffusers",
+        "k-diffusion",
+        "comfyui",
+        "improved-diffusion",
+        "npy",
+    ] {
         let out = folder.path().join("out");
         let run = export(&file, &format!("--format {format}"))
             .file("--out", &out)
             .run()
             .succeeds();
         assert!(
-            run.stderr().contains("does not take over the analytic variances"),
+            run.stderr()
+                .contains("does not take over the analytic variances"),
             "{format}: {}",
             run.stderr()
         );
         let found = export(&file, &format!("--format {format}")).json();
-        assert!(found["not_taken_over"][0].as_str().unwrap().contains("analytic"));
+        assert!(
+            found["not_taken_over"][0]
+                .as_str()
+                .unwrap()
+                .contains("analytic")
+        );
         let text = String::from_utf8_lossy(&std::fs::read(&out).unwrap()).into_owned();
         assert_eq!(
             text.contains("# Not taken over: the analytic variances"),
@@ -160,7 +190,9 @@ fn what_a_tool_cannot_take_over_is_said() {
     let quiet = export(&file, "--format comfyui --quiet").run().succeeds();
     assert_eq!(quiet.stderr(), "");
     let plain = schedules(folder.path(), "--variance fixed-small");
-    let run = export(&plain, "--format improved-diffusion").run().succeeds();
+    let run = export(&plain, "--format improved-diffusion")
+        .run()
+        .succeeds();
     assert_eq!(run.stderr(), "");
 }
 

@@ -41,19 +41,31 @@ impl Arrays {
             }
         };
         put("t", &mut |z, n| z.add_array(n, &self.t).unwrap());
-        put("sum_squared_error", &mut |z, n| z.add_array(n, &self.sums).unwrap());
+        put("sum_squared_error", &mut |z, n| {
+            z.add_array(n, &self.sums).unwrap()
+        });
         put("count", &mut |z, n| z.add_array(n, &self.counts).unwrap());
-        put("x0_mean_square", &mut |z, n| z.add_array(n, &self.squares).unwrap());
-        put("image_shape", &mut |z, n| z.add_array(n, &self.shape).unwrap());
-        put("clip_denoised", &mut |z, n| z.add_array(n, &arr0(true)).unwrap());
-        put("alpha_bar", &mut |z, n| z.add_array(n, &self.alpha_bar).unwrap());
+        put("x0_mean_square", &mut |z, n| {
+            z.add_array(n, &self.squares).unwrap()
+        });
+        put("image_shape", &mut |z, n| {
+            z.add_array(n, &self.shape).unwrap()
+        });
+        put("clip_denoised", &mut |z, n| {
+            z.add_array(n, &arr0(true)).unwrap()
+        });
+        put("alpha_bar", &mut |z, n| {
+            z.add_array(n, &self.alpha_bar).unwrap()
+        });
         npz.finish().unwrap();
         path
     }
 }
 
 fn import(file: &Path, out: &Path) -> Ddpm {
-    Ddpm::new("profile").file("--import", file).file("--out", out)
+    Ddpm::new("profile")
+        .file("--import", file)
+        .file("--out", out)
 }
 
 #[test]
@@ -71,14 +83,21 @@ fn what_the_hook_measured_in_diffusers_gives_schedules_with_error_bars() {
     let fixture = std::fs::read(crate::support::repository(fixture)).unwrap();
     let unsplit = folder.path().join("q");
     import(&file, &unsplit).run().succeeds();
-    assert!(std::fs::read(&unsplit).unwrap() == fixture, "profile-v3.safetensors");
+    assert!(
+        std::fs::read(&unsplit).unwrap() == fixture,
+        "profile-v3.safetensors"
+    );
 
     for flags in [
         "--variance fixed-small",
         "--variance analytic --start free",
         "--variance fixed-large --decoder none",
     ] {
-        let of_profile = Ddpm::new("schedule").arg(&unsplit).words(flags).words("--steps 3,8").json();
+        let of_profile = Ddpm::new("schedule")
+            .arg(&unsplit)
+            .words(flags)
+            .words("--steps 3,8")
+            .json();
         let of_arrays = Ddpm::new("schedule")
             .file("--mse", &file)
             .words(flags)
@@ -89,11 +108,20 @@ fn what_the_hook_measured_in_diffusers_gives_schedules_with_error_bars() {
         assert_eq!(of_profile["clip_denoised"], true);
         assert_eq!(of_profile["budgets"][0]["stability"]["folds"], 8);
     }
-    let text = Ddpm::new("schedule").arg(&out).words("--steps 3").run().succeeds().stdout();
+    let text = Ddpm::new("schedule")
+        .arg(&out)
+        .words("--steps 3")
+        .run()
+        .succeeds()
+        .stdout();
     for word in ["±", "gaussian decoder", "32 images", "fixed-small variance"] {
         assert!(text.contains(word), "{word:?} is not in:\n{text}");
     }
-    let table = Ddpm::new("table").arg(&out).arg(&unsplit).words("--steps 3 --decoder gaussian").json();
+    let table = Ddpm::new("table")
+        .arg(&out)
+        .arg(&unsplit)
+        .words("--steps 3 --decoder gaussian")
+        .json();
     assert!(table["rows"][0]["stderr"].as_f64().unwrap() > 0.0);
     // Without decoder columns the discretised decoder is refused, with what to do.
     Ddpm::new("schedule")
@@ -138,7 +166,12 @@ fn blocks_of_unequal_counts_weigh_the_same() {
     let path = numbers(&found["budgets"][0]["path"]);
     let snr = |t: usize| arrays.alpha_bar[t - 1] / (1.0 - arrays.alpha_bar[t - 1]);
     let expected = 0.5 * (snr(path[1] as usize) - snr(4)) * m / std::f64::consts::LN_2;
-    assert_close("cost", &[found["budgets"][0]["cost"].as_f64().unwrap()], &[expected], 1e-12);
+    assert_close(
+        "cost",
+        &[found["budgets"][0]["cost"].as_f64().unwrap()],
+        &[expected],
+        1e-12,
+    );
 }
 
 #[test]
@@ -151,18 +184,28 @@ fn a_named_schedule_is_recognised_and_a_contradiction_refused() {
         .json();
     // As single precision has it.
     arrays.alpha_bar = Array::from_iter(
-        numbers(&constants["alphas_cumprod"]).iter().map(|&a| f64::from(a as f32)),
+        numbers(&constants["alphas_cumprod"])
+            .iter()
+            .map(|&a| f64::from(a as f32)),
     );
     assert_eq!(arrays.alpha_bar.len(), steps);
     let file = arrays.write(folder.path());
-    let schedule = |flags: &str| Ddpm::new("schedule").file("--mse", &file).words(flags).words("--steps 2");
+    let schedule = |flags: &str| {
+        Ddpm::new("schedule")
+            .file("--mse", &file)
+            .words(flags)
+            .words("--steps 2")
+    };
     assert_eq!(schedule("").json()["noise_schedule"], "sigmoid");
     schedule("--noise-schedule cosine").fails(3, &["errors.npz", "alpha_bar", "cosine with T=4"]);
     schedule("--noise-schedule sigmoid --train-steps 5").fails(3, &["alpha_bar", "T=5"]);
     arrays.without = "alpha_bar";
     arrays.write(folder.path());
     schedule("").fails(2, &["errors.npz", "alpha_bar", "--noise-schedule"]);
-    assert_eq!(schedule("--noise-schedule cosine --train-steps 4").json()["noise_schedule"], "cosine");
+    assert_eq!(
+        schedule("--noise-schedule cosine --train-steps 4").json()["noise_schedule"],
+        "cosine"
+    );
     import(&file, &folder.path().join("p")).fails(3, &["errors.npz", "alpha_bar", "no such array"]);
 }
 
@@ -177,21 +220,52 @@ fn arrays_that_are_not_as_described() {
         import(&file, &out).fails(3, &[&["errors.npz"], named].concat());
         assert!(!out.exists(), "half a profile");
     };
-    for key in ["t", "sum_squared_error", "count", "x0_mean_square", "image_shape", "clip_denoised"] {
+    for key in [
+        "t",
+        "sum_squared_error",
+        "count",
+        "x0_mean_square",
+        "image_shape",
+        "clip_denoised",
+    ] {
         let key: &'static str = key;
         refused(&|a| a.without = key, &[key, "expected", "no such array"]);
     }
     refused(&|a| a.t = arr1(&[0, 2, 3]), &["t: ", "timestep 0", "add 1"]);
     refused(&|a| a.t = arr1(&[1, 3, 5]), &["timesteps", "1..=4", "5"]);
-    refused(&|a| a.t = arr1(&[1, 3, 3]), &["timesteps", "3 followed by 3"]);
+    refused(
+        &|a| a.t = arr1(&[1, 3, 3]),
+        &["timesteps", "3 followed by 3"],
+    );
     refused(&|a| a.t = arr1(&[1, -3, 3]), &["t: ", "-3"]);
-    refused(&|a| a.t = arr1(&[1, 3]), &["sum_squared_error", "[2, 3]", "2 timesteps"]);
-    refused(&|a| a.counts = arr2(&[[2, 2, 2]]), &["count", "1 blocks", "2 of sum_squared_error"]);
-    refused(&|a| a.squares = arr1(&[0.3]), &["x0_mean_square", "1 blocks"]);
-    refused(&|a| a.counts[[1, 2]] = 0, &["count of block 1 at t = 4", "at least one image"]);
-    refused(&|a| a.sums[[0, 1]] = -1.0, &["sum of block 0 at t = 3", "-1"]);
-    refused(&|a| a.sums[[0, 1]] = f64::NAN, &["sum of block 0 at t = 3", "NaN"]);
-    refused(&|a| a.squares[1] = f64::INFINITY, &["x0_mean_square of block 1", "inf"]);
+    refused(
+        &|a| a.t = arr1(&[1, 3]),
+        &["sum_squared_error", "[2, 3]", "2 timesteps"],
+    );
+    refused(
+        &|a| a.counts = arr2(&[[2, 2, 2]]),
+        &["count", "1 blocks", "2 of sum_squared_error"],
+    );
+    refused(
+        &|a| a.squares = arr1(&[0.3]),
+        &["x0_mean_square", "1 blocks"],
+    );
+    refused(
+        &|a| a.counts[[1, 2]] = 0,
+        &["count of block 1 at t = 4", "at least one image"],
+    );
+    refused(
+        &|a| a.sums[[0, 1]] = -1.0,
+        &["sum of block 0 at t = 3", "-1"],
+    );
+    refused(
+        &|a| a.sums[[0, 1]] = f64::NAN,
+        &["sum of block 0 at t = 3", "NaN"],
+    );
+    refused(
+        &|a| a.squares[1] = f64::INFINITY,
+        &["x0_mean_square of block 1", "inf"],
+    );
     refused(&|a| a.shape = arr1(&[8, 8]), &["image_shape", "[8, 8]"]);
     refused(&|a| a.alpha_bar[2] = 0.95, &["alpha_bar"]);
 
@@ -199,6 +273,10 @@ fn arrays_that_are_not_as_described() {
     std::fs::write(&text, "t,mse").unwrap();
     import(&text, &out).fails(3, &["errors.npz", "a readable .npz archive"]);
     import(&folder.path().join("absent.npz"), &out).fails(3, &["absent.npz", "no such file"]);
-    Ddpm::new("profile").arg("x.pt").file("--import", &text).file("--out", &out).fails(2, &["--import"]);
+    Ddpm::new("profile")
+        .arg("x.pt")
+        .file("--import", &text)
+        .file("--out", &out)
+        .fails(2, &["--import"]);
     Ddpm::new("profile").file("--out", &out).fails(2, &["CKPT"]);
 }

@@ -31,7 +31,7 @@ impl Chart {
             self.shown().map(|p| p.x),
             LEFT,
             LEFT + WIDTH,
-            9,
+            12,
         );
         let ends = |p: &Point| {
             // A bar that reaches below zero has no place on a logarithmic axis; its point has.

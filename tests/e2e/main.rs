@@ -8,6 +8,9 @@
 mod bad_input;
 mod bits_per_dim;
 mod computing;
+mod export;
+mod import;
+mod plot;
 mod predict;
 mod profile;
 mod sample;

@@ -15,7 +15,7 @@ fn small_table(folder: &std::path::Path) -> std::path::PathBuf {
     file
 }
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "inspect",
     "predict",
     "transitions",
@@ -26,6 +26,8 @@ const COMMANDS: [&str; 10] = [
     "table",
     "bpd",
     "sample",
+    "export",
+    "plot",
 ];
 
 #[test]

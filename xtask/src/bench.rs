@@ -104,7 +104,7 @@ fn network_peers(scratch: &Path) -> anyhow::Result<()> {
 }
 
 /// Makes a Python environment, once, installs these packages (pip's words) and returns its interpreter.
-fn venv(at: &Path, packages: &[&str]) -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn venv(at: &Path, packages: &[&str]) -> anyhow::Result<std::path::PathBuf> {
     let python = at.join("bin/python3");
     if !python.exists() {
         check(Command::new("python3").args(["-m", "venv"]).arg(at))?;

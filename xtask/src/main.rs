@@ -12,6 +12,7 @@ mod ci;
 mod cifar;
 mod digest;
 mod evaluations;
+mod exports;
 mod findings;
 mod precision;
 mod reproduce;
@@ -31,6 +32,7 @@ commands:
   reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
   bench             the criterion benches; with --peers also the programs they are compared with
   evaluations       what schedules lose that are chosen on few network evaluations
+  check-exports     what `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion
   test-slurm        the job files of deploy/slurm on a real Slurm of one node
   ci                fmt, clippy, tests, docs, cargo-deny
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Some("reproduce-cifar") => reproduce::run(rest),
         Some("bench") => bench::run(rest),
         Some("evaluations") => evaluations::run(rest),
+        Some("check-exports") => exports::run(rest),
         Some("test-slurm") => slurm::run(rest),
         Some("ci") => ci::run(rest),
         None | Some("help" | "--help" | "-h") => {

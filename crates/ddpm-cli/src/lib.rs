@@ -13,9 +13,11 @@ use clap::Parser;
 mod args;
 mod commands;
 mod error;
+mod export;
 mod input;
 mod interrupt;
 mod output;
+mod plot;
 mod render;
 
 use error::Error;

@@ -299,7 +299,7 @@ impl Curves {
                 Some(smoother) => smoothed(layout, &columns, smoother),
             }
         };
-        let decoder = DecoderCurves {
+        let decoder = layout.has_decoder().then(|| DecoderCurves {
             log_beta,
             learned: if layout.learned() {
                 columns(|p| p.learned_decoder, points.clone())
@@ -307,7 +307,7 @@ impl Curves {
                 Vec::new()
             },
             scalar: columns(|p| p.scalar_decoder, points),
-        };
+        });
         Self {
             schedule: schedule.clone(),
             evaluated,
@@ -316,7 +316,7 @@ impl Curves {
             knots,
             places,
             learned,
-            decoder: Some(decoder),
+            decoder,
         }
     }
 

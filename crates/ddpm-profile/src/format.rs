@@ -30,6 +30,11 @@
 //! version is what an interrupted run leaves; it is written only where a block is unfinished, so that a finished profile is a
 //! file of version 1 whatever happened on the way.
 //!
+//! # Version 3
+//!
+//! Version 1 without any decoder knot: `decoder_knots` and `decoder_scalar` have no entries. It is what squared errors measured by
+//! another program become.
+//!
 //! A file is accepted only if writing it again gives the same bytes, so no byte of it can change unnoticed.
 
 use std::collections::{BTreeMap, HashMap};
@@ -55,8 +60,10 @@ const WHAT: &str = "profile";
 const METADATA_KEY: &str = "ddpm";
 /// The format version of profiles whose blocks are finished.
 const VERSION: u64 = 1;
-/// The format version of profiles with unfinished blocks; the newest that this library reads.
+/// The format version of profiles with unfinished blocks.
 const VERSION_UNFINISHED: u64 = 2;
+/// The format version of profiles without decoder columns; the newest that this library reads.
+const VERSION_WITHOUT_DECODER: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,10 +142,11 @@ impl ElboProfile {
 }
 
 fn version_of(profile: &ElboProfile) -> u64 {
-    if profile.blocks().iter().all(Block::is_finished) {
-        VERSION
-    } else {
-        VERSION_UNFINISHED
+    let finished = profile.blocks().iter().all(Block::is_finished);
+    match (finished, profile.layout().has_decoder()) {
+        (true, true) => VERSION,
+        (true, false) => VERSION_WITHOUT_DECODER,
+        (false, _) => VERSION_UNFINISHED,
     }
 }
 
@@ -171,12 +179,12 @@ fn read_header(text: &str) -> Result<Header> {
         )));
     }
     match value["version"].as_u64() {
-        Some(found) if found > VERSION_UNFINISHED => Err(Error::NewerVersion {
+        Some(found) if found > VERSION_WITHOUT_DECODER => Err(Error::NewerVersion {
             what: WHAT,
-            supported: VERSION_UNFINISHED,
+            supported: VERSION_WITHOUT_DECODER,
             found,
         }),
-        Some(version @ (VERSION | VERSION_UNFINISHED)) => serde_json::from_str(text)
+        Some(version @ VERSION..=VERSION_WITHOUT_DECODER) => serde_json::from_str(text)
             .map_err(|e| not(format!("its metadata does not fit version {version} ({e})"))),
         _ => Err(not(format!(
             "expected a format version, found {}",
@@ -318,7 +326,8 @@ fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
     let mut knots = Vec::with_capacity(m);
     for (count, t) in counts.into_iter().zip(&timesteps) {
         let (mine, rest) = all.split_at(count);
-        if !column::usable(mine) {
+        let absent = header.version == VERSION_WITHOUT_DECODER && count == 0;
+        if !absent && !column::usable(mine) {
             return Err(field(
                 &format!("decoder_knots at t = {t}"),
                 "at least 4 strictly increasing log-variances",

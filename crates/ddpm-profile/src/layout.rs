@@ -70,6 +70,17 @@ impl ProfileLayout {
         Self::with_knots(schedule, timesteps, learned, nodes, knots)
     }
 
+    /// As [`ProfileLayout::new`] for squared errors alone: no columns of the learned variance and none of the decoder.
+    pub(crate) fn without_decoder(schedule: &NoiseSchedule, timesteps: Vec<usize>) -> Result<Self> {
+        let knots = vec![Vec::new(); timesteps.len()];
+        Self::with_knots(schedule, timesteps, false, Self::DEFAULT_NODES, knots)
+    }
+
+    /// Whether there are decoder columns.
+    pub(crate) fn has_decoder(&self) -> bool {
+        self.points.iter().all(|point| !point.knots.is_empty())
+    }
+
     /// As [`ProfileLayout::new`] with the decoder knots that a file states, which therefore need not be derived again to
     /// the last bit by another version.
     pub(crate) fn with_knots(

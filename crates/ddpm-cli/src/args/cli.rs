@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+    Bench, Bpd, Export, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
+    Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     Table(Table),
     Bpd(Box<Bpd>),
     Sample(Box<Sample>),
+    Export(Export),
+    Plot(Plot),
     Bench(Bench),
 }
 

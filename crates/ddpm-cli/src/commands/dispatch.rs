@@ -7,7 +7,8 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions,
+    bench, bpd, export, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
+    transitions,
 };
 
 /// Runs one command line.
@@ -39,6 +40,8 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Bpd(args) => bpd::run(&args, voice),
         Command::Sample(args) => sample::run(&args, voice),
         Command::Profile(args) => profile::run(&args, voice),
+        Command::Export(args) => export::run(&args, voice),
+        Command::Plot(args) => plot::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
     }

@@ -3,8 +3,10 @@
 mod bench;
 mod bpd;
 mod dispatch;
+pub(crate) mod export;
 mod inspect;
 mod merge;
+mod plot;
 mod predict;
 mod profile;
 mod sample;

@@ -10,7 +10,10 @@ use serde_json::json;
 
 use crate::args::Profile;
 use crate::error::{Error, Result};
-use crate::input::{Network, OutputLock, RunImages, check_writable, read_profile, write_file};
+use crate::input::{
+    Network, OutputLock, RunImages, check_writable, read_profile, read_squared_errors, split,
+    write_file,
+};
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, command_that_resumes, images_of, plural};
@@ -27,6 +30,9 @@ const LARGE: u64 = 1 << 30;
 
 /// Runs the command.
 pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
+    if let Some(file) = &args.import {
+        return import(args, file, voice);
+    }
     let run = Run::prepare(args, voice)?;
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&run.out, voice)?;
@@ -60,7 +66,15 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
             run.partial.display()
         ));
     }
-    run.report(&profile, args.json)
+    report(&run.out, &profile, args.json)
+}
+
+/// Squared errors of another program.
+fn import(args: &Profile, file: &Path, voice: Voice) -> Result<()> {
+    let split = args.images.split.map(|_| split(&args.images));
+    let profile = read_squared_errors(file, None, split, voice)?;
+    write_file(&args.out, &profile.to_bytes())?;
+    report(&args.out, &profile, args.json)
 }
 
 /// A run before its first evaluation.
@@ -76,7 +90,11 @@ struct Run {
 
 impl Run {
     fn prepare(args: &Profile, voice: Voice) -> Result<Self> {
-        let network = Network::open(&args.checkpoint)?;
+        let checkpoint = args
+            .checkpoint
+            .as_ref()
+            .ok_or_else(|| Error::usage("expected a checkpoint CKPT, or --import F.npz"))?;
+        let network = Network::open(checkpoint)?;
         network.check_signal_at(network.denoiser.train_steps())?;
         let (mut images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
         let denoiser = &network.denoiser;
@@ -214,50 +232,51 @@ impl Run {
             self.evaluations()
         )
     }
+}
 
-    fn report(&self, profile: &ElboProfile, as_json: bool) -> Result<()> {
-        let p = profile.provenance();
-        let timesteps = profile.layout().timesteps();
-        if as_json {
-            return output::print_json(&json!({
-                "out": self.out.display().to_string(),
-                "data_name": p.data_name,
-                "split": p.split,
-                "stand_in": p.stand_in,
-                "images": profile.images(),
-                "total_images": p.total_images,
-                "timesteps": timesteps.len(),
-                "evaluations": profile.images() * timesteps.len() as u64,
-                "blocks": profile.blocks().len(),
-                "total_blocks": p.total_blocks,
-                "missing_blocks": profile.missing_blocks(),
-                "clip_denoised": p.clip_denoised,
-                "precision": p.precision,
-                "seed": p.seed,
-            }));
-        }
-        let shard = if profile.is_complete() {
-            String::new()
-        } else {
-            format!(
-                " (a shard: {} of {} blocks)",
-                profile.blocks().len(),
-                p.total_blocks
-            )
-        };
-        output::print_text(&format!(
-            "{}: {}, {} of {} timesteps, {} evaluations in {}{shard}\n{}, {}, seed {}\n",
-            self.out.display(),
-            images_of(profile),
-            timesteps.len(),
-            p.train_steps,
-            profile.images() * timesteps.len() as u64,
-            plural(profile.blocks().len() as u64, "block"),
-            chain_of(p),
-            clip(Some(p.clip_denoised)),
-            p.seed
-        ))
+/// Says what a profile holds.
+fn report(out: &Path, profile: &ElboProfile, as_json: bool) -> Result<()> {
+    let p = profile.provenance();
+    let timesteps = profile.layout().timesteps();
+    if as_json {
+        return output::print_json(&json!({
+            "out": out.display().to_string(),
+            "data_name": p.data_name,
+            "split": p.split,
+            "stand_in": p.stand_in,
+            "images": profile.images(),
+            "total_images": p.total_images,
+            "timesteps": timesteps.len(),
+            "evaluations": profile.images() * timesteps.len() as u64,
+            "blocks": profile.blocks().len(),
+            "total_blocks": p.total_blocks,
+            "missing_blocks": profile.missing_blocks(),
+            "clip_denoised": p.clip_denoised,
+            "precision": p.precision,
+            "seed": p.seed,
+        }));
     }
+    let shard = if profile.is_complete() {
+        String::new()
+    } else {
+        format!(
+            " (a shard: {} of {} blocks)",
+            profile.blocks().len(),
+            p.total_blocks
+        )
+    };
+    output::print_text(&format!(
+        "{}: {}, {} of {} timesteps, {} evaluations in {}{shard}\n{}, {}, seed {}\n",
+        out.display(),
+        images_of(profile),
+        timesteps.len(),
+        p.train_steps,
+        profile.images() * timesteps.len() as u64,
+        plural(profile.blocks().len() as u64, "block"),
+        chain_of(p),
+        clip(Some(p.clip_denoised)),
+        p.seed
+    ))
 }
 
 /// How evaluations are shared out between images and timesteps.

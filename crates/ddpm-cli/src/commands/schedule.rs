@@ -10,10 +10,12 @@ use ddpm_profile::{
 use serde_json::{Value, json};
 
 use crate::args::Schedule;
+use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
+use crate::export::{Listing, export};
 use crate::input::{
-    self, Budgets, Chain, GaussianDecoder, default_decoder, default_variance, read_column,
-    read_profile_to_use, step_variances, write_file,
+    self, Budgets, Chain, GaussianDecoder, default_decoder, default_variance, is_array_file,
+    read_column, read_profile_to_use, read_squared_errors, step_variances, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -27,6 +29,12 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     let schedules = request.choose()?;
     if let Some(out) = &args.out {
         write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+    }
+    if let Some(format) = args.export {
+        let listing = Listing::of_schedules(&schedules, &Budgets::All, &request.source)?;
+        let exported = export(&listing, format)?;
+        warn_of_losses(&exported, format, voice);
+        return print_export(&exported);
     }
     let indices = Indices::from_flag(args.zero_based);
     if args.json {
@@ -59,6 +67,7 @@ impl Request {
     fn new(args: &Schedule, voice: Voice) -> Result<Self> {
         let (source, profile, curves, origin) = match (&args.profile, &args.mse) {
             (Some(path), _) => from_profile(args, path.clone(), voice)?,
+            (None, Some(path)) if is_array_file(path) => from_arrays(args, path.clone(), voice)?,
             (None, Some(path)) => from_curve(args, path.clone())?,
             (None, None) => {
                 return Err(Error::usage(
@@ -71,10 +80,10 @@ impl Request {
             .variance
             .map_or_else(|| default_variance(curves.learned()), VarianceKind::from);
         let decoder = args.conventions.decoder.map_or_else(
-            || match profile {
-                Some(_) => default_decoder(variance),
-                // A curve of squared errors knows nothing of discretised pixels.
-                None => DecoderKind::Gaussian,
+            || match curves.has_decoder() {
+                true => default_decoder(variance),
+                // Squared errors know nothing of discretised pixels.
+                false => DecoderKind::Gaussian,
             },
             DecoderKind::from,
         );
@@ -275,6 +284,13 @@ fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> 
         ));
     }
     let profile = read_profile_to_use(&path, voice)?;
+    let curves = Curves::from_profile(&profile).in_file(&path)?;
+    let origin = Origin::from(profile.provenance());
+    Ok((path, Some(profile), curves, origin))
+}
+
+fn from_arrays(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
+    let profile = read_squared_errors(&path, Some(&args.chain), None, voice)?;
     let curves = Curves::from_profile(&profile).in_file(&path)?;
     let origin = Origin::from(profile.provenance());
     Ok((path, Some(profile), curves, origin))

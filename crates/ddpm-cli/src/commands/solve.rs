@@ -12,8 +12,10 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Solve, SolverArg};
+use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
-use crate::input::Budgets;
+use crate::export::{Listing, export};
+use crate::input::{Budgets, Chain};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, shorten};
 
@@ -37,6 +39,11 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     };
     let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
     let chosen = choose(&table, &solution, &budgets, &args.table)?;
+    if let Some(format) = args.export {
+        let exported = export(&listing(args, train_steps, chosen)?, format)?;
+        warn_of_losses(&exported, format, voice);
+        return print_export(&exported);
+    }
     if args.json {
         let costs: Vec<Option<f64>> = (1..=train_steps)
             .map(|k| Some(solution.cost(k, train_steps)).filter(|c| c.is_finite()))
@@ -70,6 +77,31 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         }
         output::print_text(&text.to_string())
     }
+}
+
+/// The paths on their way to another tool.
+fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<Listing> {
+    let given = args.chain.noise_schedule.is_some() || args.chain.alpha_bar.is_some();
+    let chain = match given {
+        true => Some(Chain::from_args(&args.chain, Some(train_steps))?),
+        false => None,
+    };
+    if let Some(chain) = &chain
+        && chain.schedule.train_steps() != train_steps
+    {
+        return Err(Error::file(
+            &args.table,
+            format!(
+                "expected T={}, as the noise schedule has, found T={train_steps}",
+                chain.schedule.train_steps()
+            ),
+        ));
+    }
+    Ok(Listing::of_paths(
+        train_steps,
+        chain,
+        chosen.into_iter().map(|b| (b.steps, b.path)),
+    ))
 }
 
 /// A budget with its optimum.

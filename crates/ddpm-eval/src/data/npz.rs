@@ -207,8 +207,13 @@ impl<'a> Archive<'a> {
         })
     }
 
+    /// Refuses an array that [`array`](Self::array) must not be asked for.
+    pub(crate) fn check(&mut self, key: &'static str, expected: &str) -> Result<()> {
+        self.entry(key, expected).map(drop)
+    }
+
     /// An array that has been checked.
-    fn array<A: ReadableElement, D: Dimension>(
+    pub(crate) fn array<A: ReadableElement, D: Dimension>(
         &mut self,
         key: &str,
     ) -> std::result::Result<Array<A, D>, ReadNpyError> {

@@ -70,6 +70,13 @@ fn fixtures_of_every_version_are_readable() {
     assert_eq!(profile.to_bytes(), bytes);
     assert_eq!((profile.images(), profile.blocks().len()), (3, 2));
     assert_eq!(profile.layout().timesteps(), [1, 2, 5, 11, 12]);
+    // Made by `ddpm profile --import tests/golden/squared-errors.npz`.
+    let bytes = std::fs::read(path("profile-v3.safetensors")).expect("kept in the repository");
+    let imported = ElboProfile::from_bytes(&bytes).expect("readable");
+    assert_eq!(imported.to_bytes(), bytes);
+    assert_eq!((imported.images(), imported.blocks().len()), (32, 8));
+    let curves = Curves::from_profile(&imported).expect("blocks");
+    assert!(!curves.has_decoder() && !curves.learned());
     for name in ["schedules-v2.json", "schedules-v2-custom.json"] {
         assert_eq!(read(name).to_json().expect("numbers"), text(name));
     }

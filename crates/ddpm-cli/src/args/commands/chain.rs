@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::{ChainArgs, SolverArg};
+use crate::args::{ChainArgs, ExportFormat, SolverArg};
 
 /// How PATH is spelled, for the long help.
 pub(super) const PATH_HELP: &str = "\
@@ -44,7 +44,8 @@ pub(crate) struct Transitions {
 #[command(after_help = "\
 Example:
   ddpm solve cost.npy --budgets 8,16,32
-  ddpm solve cost.npy --json > paths.json")]
+  ddpm solve cost.npy --json > paths.json
+  ddpm solve cost.npy --budgets 10 --noise-schedule linear --export diffusers > schedule_10.py")]
 pub(crate) struct Solve {
     /// The table
     #[arg(value_name = "COST.npy")]
@@ -55,6 +56,12 @@ pub(crate) struct Solve {
     /// How to solve; the answer is the same
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub(crate) method: SolverArg,
+    /// Print the paths as `ddpm export` writes schedules, instead of the table
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "zero_based"])]
+    pub(crate) export: Option<ExportFormat>,
+    /// The chain of the table's timesteps, which most formats of --export need
+    #[command(flatten)]
+    pub(crate) chain: ChainArgs,
     /// Print 0-based timesteps (the clean node 0 is left out, T becomes T-1)
     #[arg(long)]
     pub(crate) zero_based: bool,

@@ -2,10 +2,14 @@
 
 mod chain;
 mod evaluation;
+mod export;
 mod network;
+mod plot;
 mod profiles;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use evaluation::{Bpd, Sample};
+pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};
+pub(crate) use plot::{Figure, Plot};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};

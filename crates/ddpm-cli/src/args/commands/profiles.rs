@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::args::{
-    ChainArgs, CheckpointArgs, ClipArgs, DecoderArg, ImageArgs, ObjectiveArg, StartArg, StepArgs,
-    VarianceArg,
+    ChainArgs, CheckpointArgs, ClipArgs, DecoderArg, ExportFormat, ImageArgs, ObjectiveArg,
+    StartArg, StepArgs, VarianceArg,
 };
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
@@ -20,10 +20,25 @@ use crate::args::{
 #[command(after_help = "\
 Example:
   ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.p
-  ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.p")]
+  ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.p
+  ddpm profile --import errors.npz --out other_network.p
+
+Networks that ddpm cannot run: --import takes an .npz of sums that any loop can make
+(examples/python/ddpm_hook.py), M timesteps and B blocks of images:
+  t                  int [M]       timesteps from 1 to T, ascending (others count from 0: add 1)
+  sum_squared_error  float [B, M]  sum over images of the mean over dimensions of (x0 - xhat0)^2
+  count              int [B, M]    images summed
+  x0_mean_square     float [B]     mean over images and dimensions of x0^2
+  image_shape        int [3]       channels, height, width
+  clip_denoised      bool          whether xhat0 was clipped to [-1, 1]
+  alpha_bar          float [T]     of t = 1..T (`ddpm schedule --mse` takes --noise-schedule too)",
+    mut_arg("checkpoint", |arg| arg.required(false).required_unless_present("import").conflicts_with("import")))]
 pub(crate) struct Profile {
     #[command(flatten)]
-    pub(crate) checkpoint: CheckpointArgs,
+    pub(crate) checkpoint: Option<CheckpointArgs>,
+    /// Make the profile of squared errors that another program has summed up (see below)
+    #[arg(long, value_name = "F.npz", conflicts_with_all = ["data", "limit", "evaluations", "shard", "resume"])]
+    pub(crate) import: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
     /// The profile to write
@@ -87,13 +102,15 @@ pub(crate) struct Merge {
 Example:
   ddpm schedule train.p --steps 8,16,32 --variance learned --out schedules.json
   ddpm schedule train.p --steps 8 --variance analytic --start free
-  ddpm schedule --mse m.csv --noise-schedule linear --steps 10 --decoder-bin-width 0.00784")]
+  ddpm schedule --mse m.csv --noise-schedule linear --steps 10 --decoder-bin-width 0.00784
+  ddpm schedule --mse errors.npz --steps 10 --variance analytic --export diffusers > schedule_10.py")]
 pub(crate) struct Schedule {
     /// The profile to choose on
     #[arg(value_name = "P", conflicts_with = "mse")]
     pub(crate) profile: Option<PathBuf>,
-    /// CSV with columns t and mse for t = 1..T, instead of a profile
-    #[arg(long, value_name = "M.csv")]
+    /// CSV with columns t and mse for t = 1..T, or an .npz of summed squared errors (see `ddpm profile
+    /// --import`), instead of a profile
+    #[arg(long, value_name = "M.csv|M.npz")]
     pub(crate) mse: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
@@ -119,6 +136,9 @@ pub(crate) struct Schedule {
     /// The schedules file to write
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,
+    /// Print the schedules as `ddpm export` writes them, instead of the table
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "zero_based"])]
+    pub(crate) export: Option<ExportFormat>,
     /// Print 0-based timesteps (files always count from 1)
     #[arg(long)]
     pub(crate) zero_based: bool,

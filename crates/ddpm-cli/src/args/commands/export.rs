@@ -1,0 +1,65 @@
+//! The command that hands schedules to other tools.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Write schedules down for other tools
+///
+/// Every tool counts timesteps from 0 and takes them noisiest first: our t is its timestep t - 1. What
+/// a tool cannot take over of a schedule (the analytic variances, say) is written in the export and on
+/// stderr.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm export schedules.json --format diffusers --steps 32 --out schedule_32.py
+  ddpm export schedules.json --format comfyui --steps 16
+  ddpm export schedules.json --format csv > schedules.csv")]
+pub(crate) struct Export {
+    /// Schedules file
+    #[arg(value_name = "S.json")]
+    pub(crate) schedules: PathBuf,
+    /// For what
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: ExportFormat,
+    /// Budgets of the schedules file: a comma list or `all` [default: all]
+    #[arg(long, value_name = "K,..")]
+    pub(crate) steps: Option<String>,
+    /// The file to write [default: standard output]
+    #[arg(long, value_name = "F")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the schedules as JSON instead
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What an export is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Python: timesteps and the schedulers that follow them
+    Diffusers,
+    /// Python: sigmas, ending with 0
+    KDiffusion,
+    /// One line of sigmas per schedule, as its nodes take them
+    Comfyui,
+    /// Python: use_timesteps of SpacedDiffusion
+    ImprovedDiffusion,
+    /// One row per step, with alpha_bar, sigma and log-variance
+    Csv,
+    /// Timesteps as int64; several schedules are rows filled up with -1
+    Npy,
+}
+
+impl ExportFormat {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Diffusers => "diffusers",
+            Self::KDiffusion => "k-diffusion",
+            Self::Comfyui => "comfyui",
+            Self::ImprovedDiffusion => "improved-diffusion",
+            Self::Csv => "csv",
+            Self::Npy => "npy",
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The command that draws figures.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::args::{DecoderArg, StartArg, VarianceArg};
+
+/// Draw a figure as SVG or PNG
+///
+/// The figures are legible in black and white; axes have their units. With `--json` the numbers
+/// that are drawn are printed too.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm plot bits-per-dim train.p test.p --out bits.svg       bits/dim against K, every stride
+  ddpm plot timesteps schedules.json --out timesteps.png     the timesteps of every K (the paper's Fig. 6)
+  ddpm plot errors train.p --out errors.svg                  m(t), the mean squared error of the network
+  ddpm plot terms schedules.json train.p --steps 8,32 --out terms.svg     the cost of each step of a path")]
+pub(crate) struct Plot {
+    /// What to draw
+    #[arg(value_name = "FIGURE")]
+    pub(crate) figure: Figure,
+    /// The files that it is drawn from, see below
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The figure to write, .svg or .png
+    #[arg(long, value_name = "F")]
+    pub(crate) out: PathBuf,
+    /// Numbers of steps: a comma list [default: the paper's, or all of a schedules file]
+    #[arg(long, value_name = "K,..")]
+    pub(crate) steps: Option<String>,
+    /// For bits-per-dim: the variance [default: learned where the network has it, else fixed-small]
+    #[arg(long, value_name = "V")]
+    pub(crate) variance: Option<VarianceArg>,
+    /// For bits-per-dim: the decoder [default: respaced; optimal for analytic]
+    #[arg(long, value_name = "D")]
+    pub(crate) decoder: Option<DecoderArg>,
+    /// For bits-per-dim: with `free` the paths that may end early, too
+    #[arg(long, value_name = "START", default_value = "full")]
+    pub(crate) start: StartArg,
+    /// Print what is drawn as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What can be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figure {
+    /// Bits/dim against K for all strides, with error bars: P_train P_test
+    BitsPerDim,
+    /// The timesteps of every schedule: S.json
+    Timesteps,
+    /// The mean squared error m(t): P, or several
+    Errors,
+    /// The cost of every step of a schedule: S.json P
+    Terms,
+}

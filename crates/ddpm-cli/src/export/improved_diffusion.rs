@@ -1,0 +1,91 @@
+//! improved-diffusion and guided-diffusion: `SpacedDiffusion(use_timesteps=..)`.
+
+use std::fmt::Write;
+
+use ddpm_core::VarianceKind;
+
+use super::python::{assignment, comment, float, list};
+use super::{Exported, Listing};
+use crate::error::Result;
+use crate::input::Chain;
+
+pub(super) fn export(listing: &Listing) -> Result<Exported> {
+    let chain = listing.chain("improved-diffusion")?;
+    let losses = losses(listing);
+    let mut text = comment(&format!(
+        "Timesteps for improved-diffusion and guided-diffusion: {}.",
+        listing.conventions()
+    ));
+    text += &comment(
+        "They count from 0. No --timestep_respacing string can express them, so build the diffusion as below.",
+    );
+    for loss in &losses {
+        text += &comment(&format!("Not taken over: {loss}."));
+    }
+    text += "from improved_diffusion import gaussian_diffusion as gd\nfrom improved_diffusion.respace import SpacedDiffusion\n\n";
+    if !known_by_name(chain) {
+        text += "import numpy as np\n\n";
+    }
+    let lists: Vec<(usize, Vec<String>)> = listing
+        .schedules
+        .iter()
+        .map(|s| {
+            let ascending = s.timesteps().into_iter().rev();
+            (s.steps, ascending.map(|t| t.to_string()).collect())
+        })
+        .collect();
+    text += &assignment("use_timesteps", &lists, ('{', '}'));
+    let mean = match listing.parameterization.as_deref() {
+        Some("x0") => "START_X",
+        _ => "EPSILON",
+    };
+    let variance = match listing.variance {
+        Some(VarianceKind::Learned) => "LEARNED_RANGE",
+        Some(VarianceKind::FixedLarge) => "FIXED_LARGE",
+        _ => "FIXED_SMALL",
+    };
+    let rescale = match listing.rescale_timesteps {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "False,  # as your network was trained",
+    };
+    let betas = match known_by_name(chain) {
+        true => format!(
+            "gd.get_named_beta_schedule(\"{}\", {})",
+            chain.name, listing.train_steps
+        ),
+        false => {
+            let betas =
+                (1..=listing.train_steps).map(|t| float(chain.schedule.transition(t, t - 1).beta));
+            format!("np.array({})", list('[', betas, ']', 4))
+        }
+    };
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "\n\ndef diffusion(use_timesteps):\n    return SpacedDiffusion(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}{}\n    )\n",
+        if rescale.contains('#') { "" } else { "," }
+    );
+    Ok(Exported {
+        bytes: text.into_bytes(),
+        text: true,
+        losses,
+    })
+}
+
+/// Whether `get_named_beta_schedule` has this noise schedule.
+fn known_by_name(chain: &Chain) -> bool {
+    matches!(&chain.name[..], "linear" | "cosine")
+}
+
+fn losses(listing: &Listing) -> Vec<String> {
+    let mut losses = Vec::new();
+    if listing.variance == Some(VarianceKind::Analytic) {
+        losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
+    }
+    if listing.parameterization.as_deref() == Some("v") {
+        losses
+            .push("v-prediction (ModelMeanType knows EPSILON, START_X and PREVIOUS_X)".to_owned());
+    }
+    losses
+}

@@ -1,0 +1,258 @@
+//! Squared errors that another program summed up, as an `.npz` archive. The arrays are described in `ddpm profile --help`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+use ddpm_eval::data::{NumberArchive, Split};
+use ddpm_profile::{ElboProfile, Provenance, SquaredErrors};
+use ndarray::{ArrayD, Axis, Ix1, Ix2};
+use sha2::{Digest, Sha256};
+
+use super::chain::Chain;
+use super::file::read_bytes;
+use crate::args::ChainArgs;
+use crate::error::{Error, Located, Result};
+use crate::output::Voice;
+
+/// What stands in a profile for what the other program did not tell.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// How far single precision may have moved an alpha_bar from that of a named noise schedule.
+const SAME_SCHEDULE: f64 = 2e-5;
+
+/// Whether a path is read as arrays and not as a CSV file.
+pub(crate) fn is_array_file(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+}
+
+/// Reads sums and makes a profile of them. The noise schedule is that of `chain`, where its flags are given, else the
+/// file's own `alpha_bar`, taken for a named schedule where it is one in single precision.
+///
+/// # Errors
+/// An array that is missing or not as described, or a noise schedule that is not known or contradicts the file.
+pub(crate) fn read_squared_errors(
+    path: &Path,
+    chain: Option<&ChainArgs>,
+    split: Option<Split>,
+    voice: Voice,
+) -> Result<ElboProfile> {
+    let bytes = read_bytes(path)?;
+    let sha256: String = Sha256::digest(&bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut archive = NumberArchive::open(path)?;
+    let chain = chain_of(&mut archive, path, chain, voice)?;
+    let errors = sums(&mut archive)?;
+    let image_shape = image_shape(&mut archive)?;
+    let clip_denoised = flag(&mut archive, "clip_denoised")?;
+    let provenance = Provenance {
+        checkpoint_sha256: UNKNOWN.to_owned(),
+        data_sha256: sha256,
+        data_name: path
+            .file_name()
+            .map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string_lossy().into_owned()),
+        split: match split {
+            Some(Split::Train) => "train".to_owned(),
+            Some(Split::Test) => "test".to_owned(),
+            None => UNKNOWN.to_owned(),
+        },
+        stand_in: false,
+        seed: 0,
+        clip_denoised,
+        noise_schedule: chain.name.clone(),
+        train_steps: chain.schedule.train_steps(),
+        image_shape,
+        parameterization: UNKNOWN.to_owned(),
+        rescale_timesteps: false,
+        precision: UNKNOWN.to_owned(),
+        // The three numbers are replaced by those of the arrays.
+        total_images: 1,
+        images_per_block: 1,
+        total_blocks: 1,
+        library_version: env!("CARGO_PKG_VERSION").to_owned(),
+        image_order: UNKNOWN.to_owned(),
+        extra: BTreeMap::from([(
+            "imported".to_owned(),
+            "squared errors of another program".to_owned(),
+        )]),
+    };
+    errors
+        .into_profile(&chain.schedule, provenance)
+        .in_file(path)
+}
+
+fn chain_of(
+    archive: &mut NumberArchive<'_>,
+    path: &Path,
+    flags: Option<&ChainArgs>,
+    voice: Voice,
+) -> Result<Chain> {
+    const EXPECTED: &str = "float [T], alpha_bar of t = 1..T";
+    let stored = match archive.contains("alpha_bar") {
+        true => Some(vector(archive, "alpha_bar", EXPECTED)?),
+        false => None,
+    };
+    let given = flags.filter(|f| f.noise_schedule.is_some() || f.alpha_bar.is_some());
+    let Some(flags) = given else {
+        let Some(stored) = stored else {
+            return Err(match flags {
+                Some(_) => Error::usage(format!(
+                    "{}: no array alpha_bar; expected one, or --noise-schedule NAME with --train-steps T",
+                    path.display()
+                )),
+                None => archive.wrong("alpha_bar", EXPECTED, "no such array").into(),
+            });
+        };
+        return recognise(&stored, path, voice);
+    };
+    let chain = Chain::from_args(flags, stored.as_ref().map(Vec::len))?;
+    if let Some(stored) = stored {
+        let steps = chain.schedule.train_steps();
+        let far = |t: usize| (chain.schedule.alpha_bar(t) - stored[t - 1]).abs() > 1e-3;
+        if stored.len() != steps || (1..=steps).any(far) {
+            return Err(archive
+                .wrong(
+                    "alpha_bar",
+                    &format!(
+                        "that of the noise schedule on the command line, {} with T={steps}",
+                        chain.name
+                    ),
+                    "another",
+                )
+                .into());
+        }
+    }
+    Ok(chain)
+}
+
+/// A stored alpha_bar by its name, if it has one.
+fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<Chain> {
+    let steps = stored.len();
+    use NoiseScheduleName as Name;
+    for name in [
+        Name::Linear,
+        Name::LinearUnscaled,
+        Name::ScaledLinear,
+        Name::Cosine,
+        Name::Sigmoid,
+    ] {
+        let Ok(schedule) = NoiseSchedule::named(name, steps) else {
+            continue;
+        };
+        if (1..=steps).all(|t| (schedule.alpha_bar(t) - stored[t - 1]).abs() <= SAME_SCHEDULE) {
+            voice.note(format_args!(
+                "{}: its alpha_bar is the {name} noise schedule, which is used in full precision",
+                path.display()
+            ));
+            return Ok(Chain {
+                schedule,
+                name: name.to_string(),
+            });
+        }
+    }
+    Ok(Chain {
+        schedule: NoiseSchedule::from_alpha_bar(stored).in_file(path)?,
+        name: "custom".to_owned(),
+    })
+}
+
+fn sums(archive: &mut NumberArchive<'_>) -> Result<SquaredErrors> {
+    const T: &str = "int [M], timesteps from 1 to T in ascending order";
+    const SUMS: &str = "float [B, M], per block of images and timestep";
+    const COUNTS: &str = "int [B, M], images summed per block and timestep";
+    const SQUARES: &str = "float [B], the mean of x0^2 per block";
+    let t = archive.integers("t", T)?;
+    let timesteps: Vec<usize> = match t.ndim() {
+        1 => t
+            .iter()
+            .map(|&t| usize::try_from(t).unwrap_or(usize::MAX))
+            .collect(),
+        n => return Err(archive.wrong("t", T, format_args!("{n} dimensions")).into()),
+    };
+    if timesteps.contains(&0) {
+        let found = "a timestep 0: add 1 to timesteps that count from 0";
+        return Err(archive.wrong("t", T, found).into());
+    }
+    let found = archive.floats("sum_squared_error", SUMS)?;
+    let sums = rows(archive, "sum_squared_error", SUMS, found, timesteps.len())?;
+    let found = archive.integers("count", COUNTS)?;
+    let counts = rows(archive, "count", COUNTS, found, timesteps.len())?;
+    let x0_mean_square = vector(archive, "x0_mean_square", SQUARES)?;
+    for (key, expected, found) in [
+        ("count", COUNTS, counts.len()),
+        ("x0_mean_square", SQUARES, x0_mean_square.len()),
+    ] {
+        if found != sums.len() {
+            let found = format!("{found} blocks, but {} of sum_squared_error", sums.len());
+            return Err(archive.wrong(key, expected, found).into());
+        }
+    }
+    Ok(SquaredErrors {
+        timesteps,
+        sums,
+        counts,
+        x0_mean_square,
+    })
+}
+
+/// The rows of an array with one column per timestep.
+fn rows<A: Copy>(
+    archive: &NumberArchive<'_>,
+    key: &'static str,
+    expected: &str,
+    array: ArrayD<A>,
+    columns: usize,
+) -> Result<Vec<Vec<A>>> {
+    let shape = array.shape().to_vec();
+    match array.into_dimensionality::<Ix2>() {
+        Ok(array) if array.ncols() == columns => {
+            Ok(array.axis_iter(Axis(0)).map(|row| row.to_vec()).collect())
+        }
+        _ => {
+            let found = format!("shape {shape:?}, with {columns} timesteps in t");
+            Err(archive.wrong(key, expected, found).into())
+        }
+    }
+}
+
+fn vector(archive: &mut NumberArchive<'_>, key: &'static str, expected: &str) -> Result<Vec<f64>> {
+    let array = archive.floats(key, expected)?;
+    let shape = array.shape().to_vec();
+    match array.into_dimensionality::<Ix1>() {
+        Ok(array) => Ok(array.to_vec()),
+        Err(_) => Err(archive
+            .wrong(key, expected, format_args!("shape {shape:?}"))
+            .into()),
+    }
+}
+
+fn image_shape(archive: &mut NumberArchive<'_>) -> Result<[usize; 3]> {
+    const EXPECTED: &str = "int [3]: channels, height and width, at least 1 each";
+    let array = archive.integers("image_shape", EXPECTED)?;
+    let found: Vec<usize> = array
+        .iter()
+        .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
+        .collect();
+    match found[..] {
+        [c, h, w] if c > 0 && h > 0 && w > 0 => Ok([c, h, w]),
+        _ => Err(archive
+            .wrong("image_shape", EXPECTED, format_args!("{found:?}"))
+            .into()),
+    }
+}
+
+fn flag(archive: &mut NumberArchive<'_>, key: &'static str) -> Result<bool> {
+    const EXPECTED: &str = "one boolean";
+    let array = archive.integers(key, EXPECTED)?;
+    let found: Vec<u64> = array.iter().copied().collect();
+    match found[..] {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(archive
+            .wrong(key, EXPECTED, format_args!("{found:?}"))
+            .into()),
+    }
+}

@@ -1,0 +1,190 @@
+//! Where a number lies on an axis, and which numbers are written beside it.
+
+/// How numbers are spread over an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// Ticks at powers of two.
+    Log2,
+    /// Ticks at powers of ten, with 2 and 5 between them where they are few.
+    Log10,
+}
+
+impl Scale {
+    /// Whether the axis has a place for this number.
+    pub(super) fn shows(self, value: f64) -> bool {
+        value.is_finite() && (self == Self::Linear || value > 0.0)
+    }
+
+    fn map(self, value: f64) -> f64 {
+        match self {
+            Self::Linear => value,
+            Self::Log2 => value.log2(),
+            Self::Log10 => value.log10(),
+        }
+    }
+}
+
+/// An axis from one end to the other.
+#[derive(Clone, Debug)]
+pub(super) struct Axis {
+    scale: Scale,
+    low: f64,
+    high: f64,
+    /// Places of the ends, in pixels.
+    from: f64,
+    to: f64,
+    ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis that shows all of these numbers, with ticks at its ends or within.
+    pub(super) fn new(
+        scale: Scale,
+        values: impl Iterator<Item = f64>,
+        from: f64,
+        to: f64,
+        room_for_ticks: usize,
+    ) -> Self {
+        let (mut low, mut high) = values
+            .filter(|&v| scale.shows(v))
+            .map(|v| scale.map(v))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
+                (a.min(v), b.max(v))
+            });
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        if high - low < 1e-9 * low.abs().max(1e-3) {
+            (low, high) = (low - 0.5, high + 0.5);
+        }
+        let room = 0.03 * (high - low);
+        let (low, high) = (low - room, high + room);
+        Self {
+            scale,
+            low,
+            high,
+            from,
+            to,
+            ticks: ticks(scale, low, high, room_for_ticks),
+        }
+    }
+
+    /// The place of a number, in pixels.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let part = (self.scale.map(value) - self.low) / (self.high - self.low);
+        self.from + (self.to - self.from) * part.clamp(0.0, 1.0)
+    }
+
+    /// The numbers to write, ascending.
+    pub(super) fn ticks(&self) -> &[f64] {
+        &self.ticks
+    }
+}
+
+/// Round numbers between two ends, which are logarithms on a logarithmic scale.
+fn ticks(scale: Scale, low: f64, high: f64, room: usize) -> Vec<f64> {
+    let whole = |low: f64, high: f64| (low.ceil() as i64)..=(high.floor() as i64);
+    match scale {
+        Scale::Log2 => {
+            let all: Vec<f64> = whole(low, high).map(|i| (i as f64).exp2()).collect();
+            thin(all, room)
+        }
+        Scale::Log10 => {
+            let decades = whole(low, high).count();
+            let multiples: &[f64] = match decades {
+                0..=3 => &[1.0, 2.0, 5.0],
+                _ => &[1.0],
+            };
+            let all: Vec<f64> = whole(low - 1.0, high)
+                .flat_map(|i| multiples.iter().map(move |m| m * 10f64.powi(i as i32)))
+                .filter(|t| (low..=high).contains(&t.log10()))
+                .collect();
+            thin(all, room)
+        }
+        Scale::Linear => {
+            let rough = (high - low) / room as f64;
+            let decade = 10f64.powf(rough.log10().floor());
+            let step = [1.0, 2.0, 5.0, 10.0]
+                .map(|m| m * decade)
+                .into_iter()
+                .find(|step| *step >= rough)
+                .unwrap_or(10.0 * decade);
+            whole(low / step, high / step)
+                .map(|i| i as f64 * step)
+                .collect()
+        }
+    }
+}
+
+/// Every n-th, so that they have room.
+fn thin(ticks: Vec<f64>, room: usize) -> Vec<f64> {
+    let every = ticks.len().div_ceil(room.max(1)).max(1);
+    ticks.into_iter().step_by(every).collect()
+}
+
+/// A tick in few characters.
+pub(super) fn label(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if !(1e-3..1e6).contains(&size) {
+        format!("{value:.0e}")
+    } else {
+        // Twelve digits hide that 0.3 is 0.30000000000000004.
+        let rounded = format!("{value:.9}");
+        rounded
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_numbers_within_the_ends() {
+        assert_eq!(
+            ticks(Scale::Linear, -0.2, 4.1, 5),
+            [0.0, 1.0, 2.0, 3.0, 4.0]
+        );
+        assert_eq!(
+            ticks(Scale::Log2, 2.9, 8.1, 9),
+            [8.0, 16.0, 32.0, 64.0, 128.0, 256.0]
+        );
+        let decades = ticks(Scale::Log10, -4.2, 0.1, 9);
+        assert_eq!(decades.len(), 5);
+        assert!((decades[0] - 1e-4).abs() < 1e-16);
+        assert_eq!(ticks(Scale::Log10, 0.0, 1.0, 9), [1.0, 2.0, 5.0, 10.0]);
+        assert!(ticks(Scale::Log2, 0.0, 12.0, 7).len() <= 7);
+    }
+
+    #[test]
+    fn places_run_from_end_to_end() {
+        let axis = Axis::new(Scale::Log10, [1.0, 100.0, -3.0].into_iter(), 0.0, 106.0, 9);
+        assert!((axis.place(10.0) - 53.0).abs() < 1e-9);
+        assert!((axis.place(1.0) - 3.0).abs() < 0.01);
+        let one = Axis::new(Scale::Linear, [5.0].into_iter(), 0.0, 10.0, 5);
+        assert!((one.place(5.0) - 5.0).abs() < 1e-9);
+        assert!(
+            !Axis::new(Scale::Linear, std::iter::empty(), 0.0, 10.0, 5)
+                .ticks()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn labels_are_short() {
+        for (value, text) in [
+            (0.1 + 0.2, "0.3"),
+            (1e-5, "1e-5"),
+            (4000.0, "4000"),
+            (0.0, "0"),
+            (-2.5, "-2.5"),
+        ] {
+            assert_eq!(label(value), text);
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Figures: charts of points and lines as SVG, and as PNG.
+//!
+//! Series differ by mark and dash, never by shade alone, so that black and white will do.
+
+mod axis;
+mod chart;
+mod png;
+mod svg;
+
+pub(crate) use axis::Scale;
+pub(crate) use chart::{Chart, Point, Series, Shape};
+pub(crate) use png::png;

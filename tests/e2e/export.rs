@@ -1,0 +1,261 @@
+//! `ddpm export`: schedules in the words of other programs. That these programs understand them is checked by
+//! `cargo xtask check-exports`; here the text must stay what was checked there.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Ddpm, assert_close, golden, numbers, scratch, write_npy};
+
+/// Schedules of 3 and 8 steps of the squared errors that the example hook measured.
+fn schedules(folder: &Path, flags: &str) -> PathBuf {
+    let out = folder.join("s.json");
+    Ddpm::new("schedule")
+        .file("--mse", &golden("squared-errors.npz"))
+        .words("--steps 3,8")
+        .words(flags)
+        .file("--out", &out)
+        .run()
+        .succeeds();
+    out
+}
+
+fn export(schedules: &Path, flags: &str) -> Ddpm {
+    Ddpm::new("export").arg(schedules).words(flags)
+}
+
+/// Compares with a file of tests/golden/exports; DDPM_WRITE_GOLDEN=1 writes it anew.
+fn assert_golden(name: &str, text: &str) {
+    let file = golden("exports").join(name);
+    if std::env::var_os("DDPM_WRITE_GOLDEN").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{name} is no longer:\n{expected}\nbut:\n{text}"
+    );
+}
+
+#[test]
+fn the_text_of_every_format_is_the_one_that_was_checked() {
+    let folder = scratch();
+    for (variance, format, steps, name) in [
+        ("fixed-small", "diffusers", "3", "diffusers-fixed-small.py"),
+        (
+            "fixed-large",
+            "diffusers",
+            "all",
+            "diffusers-fixed-large.py",
+        ),
+        ("analytic", "diffusers", "8", "diffusers-analytic.py"),
+        ("analytic", "k-diffusion", "3", "k-diffusion.py"),
+        (
+            "fixed-small",
+            "k-diffusion",
+            "3,8",
+            "k-diffusion-several.py",
+        ),
+        ("fixed-small", "comfyui", "all", "comfyui.txt"),
+        (
+            "fixed-large",
+            "improved-diffusion",
+            "8",
+            "improved-diffusion.py",
+        ),
+        ("analytic", "csv", "all", "schedules.csv"),
+    ] {
+        let file = schedules(folder.path(), &format!("--variance {variance}"));
+        let text = export(&file, &format!("--format {format} --steps {steps}"))
+            .run()
+            .succeeds()
+            .stdout();
+        assert_golden(name, &text);
+        // What is written to a file is the same.
+        let out = folder.path().join("out");
+        export(&file, &format!("--format {format} --steps {steps}"))
+            .file("--out", &out)
+            .run()
+            .succeeds();
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), text);
+    }
+}
+
+#[test]
+fn lists_are_the_paths_and_sigmas_those_of_the_chain() {
+    let folder = scratch();
+    let file = schedules(folder.path(), "--variance fixed-small");
+    let chosen: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let found = export(&file, "--format diffusers").json();
+    for (budget, listed) in chosen["budgets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(found["schedules"].as_array().unwrap())
+    {
+        let path = numbers(&budget["path"]);
+        let descending: Vec<f64> = path[1..].iter().rev().map(|t| t - 1.0).collect();
+        assert_eq!(numbers(&listed["timesteps"]), descending);
+        assert_eq!(listed["steps"], budget["steps"]);
+        let words: Vec<String> = path.iter().map(f64::to_string).collect();
+        let constants = Ddpm::new("transitions")
+            .words("--noise-schedule cosine --train-steps 60 --path")
+            .arg(words.join(","))
+            .json();
+        let mut sigmas: Vec<f64> = numbers(&constants["alphas_cumprod"])
+            .iter()
+            .rev()
+            .map(|a| ((1.0 - a) / a).sqrt())
+            .collect();
+        sigmas.push(0.0);
+        assert_close("sigmas", &numbers(&listed["sigmas"]), &sigmas, 1e-9);
+    }
+    let line = export(&file, "--format comfyui --steps 8").run().succeeds();
+    let read: Vec<f64> = line
+        .stdout()
+        .trim()
+        .split(", ")
+        .map(|word| word.parse().unwrap())
+        .collect();
+    assert_eq!(read, numbers(&found["schedules"][1]["sigmas"]));
+    assert!(!line.stdout().contains('e'), "{}", line.stdout());
+}
+
+#[test]
+fn arrays_hold_timesteps_from_zero() {
+    let folder = scratch();
+    let file = schedules(folder.path(), "--variance fixed-small");
+    let found = export(&file, "--format npy").json();
+    let lists: Vec<Vec<f64>> = found["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| numbers(&s["timesteps"]))
+        .collect();
+    let out = folder.path().join("t.npy");
+    let write = |steps: &str| {
+        export(&file, &format!("--format npy --steps {steps}"))
+            .file("--out", &out)
+            .run()
+            .succeeds();
+    };
+    write("8");
+    let one: ndarray::Array1<i64> = ndarray_npy::read_npy(&out).unwrap();
+    assert_eq!(one.mapv(|t| t as f64).to_vec(), lists[1]);
+    write("all");
+    let all: ndarray::Array2<i64> = ndarray_npy::read_npy(&out).unwrap();
+    assert_eq!(all.dim(), (2, 8));
+    assert_eq!(all.row(1).mapv(|t| t as f64).to_vec(), lists[1]);
+    assert_eq!(all.row(0).mapv(|t| t as f64).to_vec()[..3], lists[0][..]);
+    assert!(all.row(0).iter().skip(3).all(|&t| t == -1));
+}
+
+#[test]
+fn what_a_tool_cannot_take_over_is_said() {
+    let folder = scratch();
+    let file = schedules(folder.path(), "--variance analytic");
+    for format in [
+        "diffusers",
+        "k-diffusion",
+        "comfyui",
+        "improved-diffusion",
+        "npy",
+    ] {
+        let out = folder.path().join("out");
+        let run = export(&file, &format!("--format {format}"))
+            .file("--out", &out)
+            .run()
+            .succeeds();
+        assert!(
+            run.stderr()
+                .contains("does not take over the analytic variances"),
+            "{format}: {}",
+            run.stderr()
+        );
+        let found = export(&file, &format!("--format {format}")).json();
+        assert!(
+            found["not_taken_over"][0]
+                .as_str()
+                .unwrap()
+                .contains("analytic")
+        );
+        let text = String::from_utf8_lossy(&std::fs::read(&out).unwrap()).into_owned();
+        assert_eq!(
+            text.contains("# Not taken over: the analytic variances"),
+            !matches!(format, "comfyui" | "npy"),
+            "{format}"
+        );
+    }
+    let quiet = export(&file, "--format comfyui --quiet").run().succeeds();
+    assert_eq!(quiet.stderr(), "");
+    let plain = schedules(folder.path(), "--variance fixed-small");
+    let run = export(&plain, "--format improved-diffusion")
+        .run()
+        .succeeds();
+    assert_eq!(run.stderr(), "");
+}
+
+/// Three ways from arrays to an exported schedule, one command each.
+#[test]
+fn from_arrays_to_an_exported_schedule_in_one_command() {
+    let folder = scratch();
+    // (t - s)^2: even paths.
+    let table = folder.path().join("cost.npy");
+    let costs: Vec<f64> = (0..=20)
+        .flat_map(|t: i32| (0..=20).map(move |s| f64::from((t - s).pow(2))))
+        .collect();
+    write_npy(&table, &[21, 21], &costs);
+    let solve = |flags: &str| Ddpm::new("solve").arg(&table).words(flags);
+    let text = solve("--budgets 4 --noise-schedule linear --export diffusers")
+        .run()
+        .succeeds()
+        .stdout();
+    assert!(text.contains("\ntimesteps = [19, 14, 9, 4]\n"), "{text}");
+    assert!(text.contains("beta_start=0.005"), "{text}");
+    // A bare table knows no noise levels.
+    let text = solve("--budgets 4 --export csv").run().succeeds().stdout();
+    assert!(text.contains("\n4,1,20,15,19,,,\n"), "{text}");
+    solve("--budgets 4 --export k-diffusion").fails(2, &["--noise-schedule", "--alpha-bar"]);
+    let text = Ddpm::new("schedule")
+        .file("--mse", &golden("squared-errors.npz"))
+        .words("--variance fixed-small --steps 3 --export diffusers")
+        .run()
+        .succeeds()
+        .stdout();
+    assert_golden("diffusers-fixed-small.py", &text);
+    let text = Ddpm::new("schedule")
+        .file("--mse", &golden("oracles/cifar10_ls_virtual_mse.csv"))
+        .words("--noise-schedule linear --steps 4 --export improved-diffusion")
+        .run()
+        .succeeds()
+        .stdout();
+    assert!(text.contains("use_timesteps = {"), "{text}");
+}
+
+#[test]
+fn schedules_that_cannot_be_exported() {
+    let folder = scratch();
+    let file = schedules(folder.path(), "--variance fixed-small");
+    export(&file, "--format csv --steps 5").fails(3, &["s.json", "no schedule of 5 steps", "3, 8"]);
+    export(&file, "--format csv --steps x").fails(3, &["--steps", "\"x\""]);
+    export(&file, "--format webui").fails(2, &["--format", "webui", "diffusers"]);
+    export(&file, "").fails(2, &["--format"]);
+    export(&folder.path().join("absent.json"), "--format csv")
+        .fails(3, &["absent.json", "no such file"]);
+    // A chain without signal at T has no sigma there, but timesteps.
+    let zero = folder.path().join("zero.json");
+    Ddpm::new("schedule")
+        .file("--mse", &golden("oracles/cifar10_ls_virtual_mse.csv"))
+        .words("--noise-schedule linear --zero-terminal-snr --steps 4")
+        .file("--out", &zero)
+        .run()
+        .succeeds();
+    for format in ["k-diffusion", "comfyui"] {
+        export(&zero, &format!("--format {format}"))
+            .fails(3, &["K=4", "t=1000", "no signal", "--start free"]);
+    }
+    let found = export(&zero, "--format diffusers").json();
+    assert_eq!(found["schedules"][0]["sigmas"], Value::Null);
+    assert_eq!(found["schedules"][0]["timesteps"][0], 999);
+}

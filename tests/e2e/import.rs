@@ -1,0 +1,282 @@
+//! `ddpm profile --import` and `ddpm schedule --mse F.npz`: squared errors that another program summed up.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
+use ndarray_npy::NpzWriter;
+
+use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
+
+/// The arrays of a good file: T = 4, three timesteps, two blocks.
+struct Arrays {
+    t: Array1<i64>,
+    sums: Array2<f64>,
+    counts: Array2<i64>,
+    squares: Array1<f64>,
+    shape: Array1<i64>,
+    alpha_bar: Array1<f64>,
+    without: &'static str,
+}
+
+impl Arrays {
+    fn good() -> Self {
+        Self {
+            t: arr1(&[1, 3, 4]),
+            sums: arr2(&[[0.02, 0.4, 1.0], [0.02, 0.5, 1.2]]),
+            counts: arr2(&[[2, 2, 2], [2, 2, 2]]),
+            squares: arr1(&[0.3, 0.4]),
+            shape: arr1(&[3, 8, 8]),
+            alpha_bar: arr1(&[0.9, 0.6, 0.3, 0.05]),
+            without: "",
+        }
+    }
+
+    fn write(&self, folder: &Path) -> PathBuf {
+        let path = folder.join("errors.npz");
+        let mut npz = NpzWriter::new_compressed(File::create(&path).unwrap());
+        let mut put = |name: &str, write: &mut dyn FnMut(&mut NpzWriter<File>, &str)| {
+            if name != self.without {
+                write(&mut npz, name);
+            }
+        };
+        put("t", &mut |z, n| z.add_array(n, &self.t).unwrap());
+        put("sum_squared_error", &mut |z, n| {
+            z.add_array(n, &self.sums).unwrap()
+        });
+        put("count", &mut |z, n| z.add_array(n, &self.counts).unwrap());
+        put("x0_mean_square", &mut |z, n| {
+            z.add_array(n, &self.squares).unwrap()
+        });
+        put("image_shape", &mut |z, n| {
+            z.add_array(n, &self.shape).unwrap()
+        });
+        put("clip_denoised", &mut |z, n| {
+            z.add_array(n, &arr0(true)).unwrap()
+        });
+        put("alpha_bar", &mut |z, n| {
+            z.add_array(n, &self.alpha_bar).unwrap()
+        });
+        npz.finish().unwrap();
+        path
+    }
+}
+
+fn import(file: &Path, out: &Path) -> Ddpm {
+    Ddpm::new("profile")
+        .file("--import", file)
+        .file("--out", out)
+}
+
+#[test]
+fn what_the_hook_measured_in_diffusers_gives_schedules_with_error_bars() {
+    let folder = scratch();
+    let file = golden("squared-errors.npz");
+    let out = folder.path().join("p");
+    let found = import(&file, &out).words("--split train").json();
+    for (key, value) in [("images", 32), ("blocks", 8), ("timesteps", 60)] {
+        assert_eq!(found[key], value, "{key}");
+    }
+    assert_eq!(found["split"], "train");
+    // The format has a version of its own, which is kept.
+    let fixture = "crates/ddpm-profile/tests/fixtures/profile-v3.safetensors";
+    let fixture = std::fs::read(crate::support::repository(fixture)).unwrap();
+    let unsplit = folder.path().join("q");
+    import(&file, &unsplit).run().succeeds();
+    assert!(
+        std::fs::read(&unsplit).unwrap() == fixture,
+        "profile-v3.safetensors"
+    );
+
+    for flags in [
+        "--variance fixed-small",
+        "--variance analytic --start free",
+        "--variance fixed-large --decoder none",
+    ] {
+        let of_profile = Ddpm::new("schedule")
+            .arg(&unsplit)
+            .words(flags)
+            .words("--steps 3,8")
+            .json();
+        let of_arrays = Ddpm::new("schedule")
+            .file("--mse", &file)
+            .words(flags)
+            .words("--steps 3,8")
+            .json();
+        assert_eq!(of_profile, of_arrays);
+        assert_eq!(of_profile["noise_schedule"], "cosine");
+        assert_eq!(of_profile["clip_denoised"], true);
+        assert_eq!(of_profile["budgets"][0]["stability"]["folds"], 8);
+    }
+    let text = Ddpm::new("schedule")
+        .arg(&out)
+        .words("--steps 3")
+        .run()
+        .succeeds()
+        .stdout();
+    for word in ["±", "gaussian decoder", "32 images", "fixed-small variance"] {
+        assert!(text.contains(word), "{word:?} is not in:\n{text}");
+    }
+    let table = Ddpm::new("table")
+        .arg(&out)
+        .arg(&unsplit)
+        .words("--steps 3 --decoder gaussian")
+        .json();
+    assert!(table["rows"][0]["stderr"].as_f64().unwrap() > 0.0);
+    // Without decoder columns the discretised decoder is refused, with what to do.
+    Ddpm::new("schedule")
+        .arg(&out)
+        .words("--decoder respaced")
+        .fails(3, &["decoder respaced", "gaussian or none"]);
+}
+
+/// 1/2 (SNR_s - SNR_t) m(t) by hand.
+#[test]
+fn costs_are_those_of_the_mean_errors() {
+    let folder = scratch();
+    let arrays = Arrays::good();
+    let file = arrays.write(folder.path());
+    let found = Ddpm::new("schedule")
+        .file("--mse", &file)
+        .words("--steps 2 --variance fixed-small --decoder none")
+        .json();
+    assert_eq!(found["noise_schedule"], "custom");
+    let snr = |t: usize| arrays.alpha_bar[t - 1] / (1.0 - arrays.alpha_bar[t - 1]);
+    let path = numbers(&found["budgets"][0]["path"]);
+    assert_eq!((path[0], path[2]), (0.0, 4.0));
+    let expected = 0.5 * (snr(path[1] as usize) - snr(4)) * (2.2 / 4.0) / std::f64::consts::LN_2;
+    let cost = found["budgets"][0]["cost"].as_f64().unwrap();
+    assert_close("cost", &[cost], &[expected], 1e-12);
+}
+
+#[test]
+fn blocks_of_unequal_counts_weigh_the_same() {
+    let folder = scratch();
+    let mut arrays = Arrays::good();
+    arrays.counts = arr2(&[[2, 2, 2], [3, 5, 4]]);
+    arrays.sums = arr2(&[[0.02, 0.4, 1.0], [0.03, 1.0, 2.0]]);
+    let file = arrays.write(folder.path());
+    let found = import(&file, &folder.path().join("p")).json();
+    assert_eq!(found["images"], 4);
+    let m = 0.5 * (1.0 / 2.0 + 2.0 / 4.0);
+    let found = Ddpm::new("schedule")
+        .file("--mse", &file)
+        .words("--steps 2 --variance fixed-small --decoder none")
+        .json();
+    let path = numbers(&found["budgets"][0]["path"]);
+    let snr = |t: usize| arrays.alpha_bar[t - 1] / (1.0 - arrays.alpha_bar[t - 1]);
+    let expected = 0.5 * (snr(path[1] as usize) - snr(4)) * m / std::f64::consts::LN_2;
+    assert_close(
+        "cost",
+        &[found["budgets"][0]["cost"].as_f64().unwrap()],
+        &[expected],
+        1e-12,
+    );
+}
+
+#[test]
+fn a_named_schedule_is_recognised_and_a_contradiction_refused() {
+    let folder = scratch();
+    let steps = 4;
+    let mut arrays = Arrays::good();
+    let constants = Ddpm::new("transitions")
+        .words("--noise-schedule sigmoid --train-steps 4")
+        .json();
+    // As single precision has it.
+    arrays.alpha_bar = Array::from_iter(
+        numbers(&constants["alphas_cumprod"])
+            .iter()
+            .map(|&a| f64::from(a as f32)),
+    );
+    assert_eq!(arrays.alpha_bar.len(), steps);
+    let file = arrays.write(folder.path());
+    let schedule = |flags: &str| {
+        Ddpm::new("schedule")
+            .file("--mse", &file)
+            .words(flags)
+            .words("--steps 2")
+    };
+    assert_eq!(schedule("").json()["noise_schedule"], "sigmoid");
+    schedule("--noise-schedule cosine").fails(3, &["errors.npz", "alpha_bar", "cosine with T=4"]);
+    schedule("--noise-schedule sigmoid --train-steps 5").fails(3, &["alpha_bar", "T=5"]);
+    arrays.without = "alpha_bar";
+    arrays.write(folder.path());
+    schedule("").fails(2, &["errors.npz", "alpha_bar", "--noise-schedule"]);
+    assert_eq!(
+        schedule("--noise-schedule cosine --train-steps 4").json()["noise_schedule"],
+        "cosine"
+    );
+    import(&file, &folder.path().join("p")).fails(3, &["errors.npz", "alpha_bar", "no such array"]);
+}
+
+#[test]
+fn arrays_that_are_not_as_described() {
+    let folder = scratch();
+    let out = folder.path().join("p");
+    let refused = |change: &dyn Fn(&mut Arrays), named: &[&str]| {
+        let mut arrays = Arrays::good();
+        change(&mut arrays);
+        let file = arrays.write(folder.path());
+        import(&file, &out).fails(3, &[&["errors.npz"], named].concat());
+        assert!(!out.exists(), "half a profile");
+    };
+    for key in [
+        "t",
+        "sum_squared_error",
+        "count",
+        "x0_mean_square",
+        "image_shape",
+        "clip_denoised",
+    ] {
+        let key: &'static str = key;
+        refused(&|a| a.without = key, &[key, "expected", "no such array"]);
+    }
+    refused(&|a| a.t = arr1(&[0, 2, 3]), &["t: ", "timestep 0", "add 1"]);
+    refused(&|a| a.t = arr1(&[1, 3, 5]), &["timesteps", "1..=4", "5"]);
+    refused(
+        &|a| a.t = arr1(&[1, 3, 3]),
+        &["timesteps", "3 followed by 3"],
+    );
+    refused(&|a| a.t = arr1(&[1, -3, 3]), &["t: ", "-3"]);
+    refused(
+        &|a| a.t = arr1(&[1, 3]),
+        &["sum_squared_error", "[2, 3]", "2 timesteps"],
+    );
+    refused(
+        &|a| a.counts = arr2(&[[2, 2, 2]]),
+        &["count", "1 blocks", "2 of sum_squared_error"],
+    );
+    refused(
+        &|a| a.squares = arr1(&[0.3]),
+        &["x0_mean_square", "1 blocks"],
+    );
+    refused(
+        &|a| a.counts[[1, 2]] = 0,
+        &["count of block 1 at t = 4", "at least one image"],
+    );
+    refused(
+        &|a| a.sums[[0, 1]] = -1.0,
+        &["sum of block 0 at t = 3", "-1"],
+    );
+    refused(
+        &|a| a.sums[[0, 1]] = f64::NAN,
+        &["sum of block 0 at t = 3", "NaN"],
+    );
+    refused(
+        &|a| a.squares[1] = f64::INFINITY,
+        &["x0_mean_square of block 1", "inf"],
+    );
+    refused(&|a| a.shape = arr1(&[8, 8]), &["image_shape", "[8, 8]"]);
+    refused(&|a| a.alpha_bar[2] = 0.95, &["alpha_bar"]);
+
+    let text = folder.path().join("errors.npz");
+    std::fs::write(&text, "t,mse").unwrap();
+    import(&text, &out).fails(3, &["errors.npz", "a readable .npz archive"]);
+    import(&folder.path().join("absent.npz"), &out).fails(3, &["absent.npz", "no such file"]);
+    Ddpm::new("profile")
+        .arg("x.pt")
+        .file("--import", &text)
+        .file("--out", &out)
+        .fails(2, &["--import"]);
+    Ddpm::new("profile").file("--out", &out).fails(2, &["CKPT"]);
+}

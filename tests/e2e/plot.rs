@@ -1,0 +1,151 @@
+//! `ddpm plot`: figures of profiles and schedules.
+
+use std::path::Path;
+
+use crate::support::{Ddpm, numbers, repository, scratch};
+
+fn profile(split: &str) -> std::path::PathBuf {
+    repository(&format!(
+        "datasets/cifar10-small.{split}.profile.safetensors"
+    ))
+}
+
+fn schedules(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("s.json");
+    Ddpm::new("schedule")
+        .arg(profile("train"))
+        .words("--steps 4,16 --folds 0")
+        .file("--out", &out)
+        .run()
+        .succeeds();
+    out
+}
+
+#[test]
+fn figures_show_the_numbers_that_the_commands_print() {
+    let folder = scratch();
+    let svg = folder.path().join("f.svg");
+    let draw = |figure: &str, files: &[&Path], flags: &str| {
+        let command = files
+            .iter()
+            .fold(Ddpm::new("plot").arg(figure), |c, f| c.arg(f));
+        let found = command.words(flags).file("--out", &svg).json();
+        let text = std::fs::read_to_string(&svg).unwrap();
+        assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"));
+        for label in [&found["x"], &found["y"], &found["title"]] {
+            assert!(text.contains(label.as_str().unwrap()), "{label}");
+        }
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{figure}");
+        (found, text)
+    };
+    let file = schedules(folder.path());
+    let (train, test) = (profile("train"), profile("test"));
+
+    let (found, text) = draw("bits-per-dim", &[&train, &test], "--steps 4,16");
+    let table = Ddpm::new("table")
+        .arg(&train)
+        .arg(&test)
+        .words("--steps 4,16 --variance learned")
+        .json();
+    for row in table["rows"].as_array().unwrap() {
+        let name = match row["stride"].as_str().unwrap() {
+            "dp" => "optimal",
+            "all" => "all timesteps",
+            stride => stride,
+        };
+        let drawn = found["series"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|s| s["name"] == name)
+            .unwrap();
+        let points = drawn["points"].as_array().unwrap();
+        let point = points
+            .iter()
+            .find(|p| p["x"].as_f64() == row["steps"].as_f64())
+            .unwrap();
+        assert_eq!(point["y"], row["bpd"]);
+        assert_eq!(point["stderr"], row["stderr"]);
+        assert!(text.contains(&format!(">{name}</text>")));
+    }
+
+    let (found, text) = draw("timesteps", &[&file], "");
+    let drawn: Vec<f64> = found["series"][0]["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["x"].as_f64().unwrap())
+        .collect();
+    let chosen: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let paths: Vec<f64> = [0, 1]
+        .iter()
+        .flat_map(|&i| numbers(&chosen["budgets"][i]["path"])[1..].to_vec())
+        .collect();
+    assert_eq!(drawn, paths);
+    assert_eq!(text.matches("v8\"").count(), 20);
+
+    let (found, _) = draw("terms", &[&file, &train], "--steps 16");
+    let terms: f64 = found["series"][0]["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["y"].as_f64().unwrap())
+        .sum();
+    let cost = chosen["budgets"][1]["cost"].as_f64().unwrap();
+    assert!((terms - cost).abs() < 1e-9 * cost, "{terms} {cost}");
+
+    let (found, text) = draw("errors", &[&train, &test], "");
+    let series = found["series"].as_array().unwrap();
+    assert_eq!(series.len(), 4);
+    assert_eq!(series[1]["points"].as_array().unwrap().len(), 4000);
+    assert!(text.contains("train, measured"));
+}
+
+#[test]
+fn a_png_is_the_same_figure_in_pixels() {
+    let folder = scratch();
+    let file = schedules(folder.path());
+    let out = folder.path().join("f.png");
+    let run = Ddpm::new("plot")
+        .arg("timesteps")
+        .arg(&file)
+        .file("--out", &out)
+        .run();
+    if run.code() == 3 && run.stderr().contains("font") {
+        println!("skipped: needs a font");
+        return;
+    }
+    run.succeeds();
+    let bytes = std::fs::read(&out).unwrap();
+    assert_eq!(&bytes[..8], b"\x89PNG\r\n\x1a\n");
+    let side = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    // Twice the units of the figure.
+    assert!(
+        side(16) > 1000 && side(20) > 700,
+        "{}x{}",
+        side(16),
+        side(20)
+    );
+}
+
+#[test]
+fn figures_that_cannot_be_drawn() {
+    let folder = scratch();
+    let out = folder.path().join("f.svg");
+    let plot = |words: &str| Ddpm::new("plot").words(words);
+    plot("pie x")
+        .file("--out", &out)
+        .fails(2, &["pie", "timesteps"]);
+    plot("timesteps").file("--out", &out).fails(2, &["FILE"]);
+    plot("bits-per-dim x")
+        .file("--out", &out)
+        .fails(2, &["P_train P_test", "2 files, found 1"]);
+    plot("timesteps x")
+        .file("--out", &folder.path().join("f.pdf"))
+        .fails(2, &["f.pdf", ".svg or .png"]);
+    plot("timesteps absent.json")
+        .file("--out", &out)
+        .fails(3, &["absent.json", "no such file"]);
+    assert!(!out.exists());
+}

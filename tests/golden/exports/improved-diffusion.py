@@ -1,0 +1,19 @@
+# Timesteps for improved-diffusion and guided-diffusion: T=60, cosine noise schedule, fixed-large
+# variance, gaussian decoder, clip on.
+# They count from 0. No --timestep_respacing string can express them, so build the diffusion as
+# below.
+from improved_diffusion import gaussian_diffusion as gd
+from improved_diffusion.respace import SpacedDiffusion
+
+use_timesteps = {0, 1, 3, 6, 11, 19, 38, 59}
+
+
+def diffusion(use_timesteps):
+    return SpacedDiffusion(
+        use_timesteps=use_timesteps,
+        betas=gd.get_named_beta_schedule("cosine", 60),
+        model_mean_type=gd.ModelMeanType.EPSILON,
+        model_var_type=gd.ModelVarType.FIXED_LARGE,
+        loss_type=gd.LossType.MSE,
+        rescale_timesteps=False,  # as your network was trained
+    )

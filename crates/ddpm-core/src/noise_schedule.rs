@@ -4,10 +4,12 @@
 //! logarithms, which keep their digits at both ends: `1 - alpha_bar` is about 1e-5 near clean data and
 //! `alpha_bar` about 1e-9 near pure noise.
 
+mod beta_curve;
 mod named;
 
+pub use beta_curve::BetaCurve;
+pub(crate) use beta_curve::linspace;
 pub use named::NoiseScheduleName;
-pub(crate) use named::linspace;
 
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
 use crate::{Error, Result, Transition};

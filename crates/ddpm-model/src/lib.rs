@@ -25,8 +25,14 @@ mod error;
 mod kernels;
 mod unet;
 
-pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors};
-pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
+pub use checkpoint::{
+    Checkpoint, DiffusersFiles, JsonFile, Precision, StateDictPlace, Tensor, TensorData,
+    save_safetensors,
+};
+pub use config::{
+    Architecture, AttentionOrder, Family, Heads, Known, Level, Middle, ModelConfig, ModelOptions,
+    Norm, Resampling, Sinusoids, Source, TrainingNoise,
+};
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
 pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{entries, golden, two_heads};
-use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet};
+use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, Resampling, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
 use rayon::prelude::*;
 
@@ -120,7 +120,8 @@ fn resampling_without_weights_is_inferred() {
     let checkpoint = common::checkpoint(&entries);
     let outputs = [Backend::default(), Backend::Stock].map(|backend| {
         let unet = UNet::load_on(&checkpoint, &two_heads(), backend).unwrap();
-        assert!(!unet.config().architecture.conv_resample);
+        let levels = &unet.config().architecture.levels;
+        assert_eq!(levels[0].downsample, Resampling::Plain);
         Batch::new(3, None).run(&unet, 2)
     });
     let worst = (&outputs[0] - &outputs[1])

@@ -193,7 +193,11 @@ fn image_size(fields: &Fields<'_>) -> Result<Option<usize>> {
         Value::Array(sides) => match sides.iter().map(whole).collect::<Vec<_>>()[..] {
             [height, width] if height == width => height,
             _ => {
-                return Err(fields.unsupported("sample_size", value, "a number, or two equal ones"));
+                return Err(fields.unsupported(
+                    "sample_size",
+                    value,
+                    "a number, or two equal ones",
+                ));
             }
         },
         value => whole(value),

@@ -40,6 +40,9 @@ pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResul
                 },
             )
             .collect();
+        let holds_tensors = items
+            .iter()
+            .any(|&(_, value)| matches!(pickle.node(value), Node::Tensor(_)));
         let find = |name: &str| inner.iter().find(|(key, _)| *key == name).copied();
         let chosen = match asked.next().map(find) {
             Some(Some(entry)) => {
@@ -47,7 +50,7 @@ pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResul
                 Some(entry)
             }
             // The name of a module, if tensors are here; else an error further down.
-            Some(None) if inner.len() < items.len() => None,
+            Some(None) if holds_tensors => None,
             Some(None) => {
                 let names: Vec<String> = inner.iter().map(|(key, _)| (*key).to_owned()).collect();
                 return Err(asked.absent(&names));

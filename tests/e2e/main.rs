@@ -16,4 +16,5 @@ mod solve;
 mod streams;
 mod support;
 mod table3;
+mod their_models;
 mod transitions;

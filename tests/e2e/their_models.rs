@@ -126,7 +126,7 @@ fn profiles_and_direct_evaluations_agree() {
         let totals = numbers(&scored["total_bpd"]);
         let mean = totals.iter().sum::<f64>() / totals.len() as f64;
         let cost = chosen["budgets"][0]["cost"].as_f64().unwrap();
-        let prior = chosen["prior_bpd"].as_f64().unwrap();
+        let prior = chosen["budgets"][0]["prior_bpd"].as_f64().unwrap();
         assert_close(name, &[cost + prior], &[mean], 1e-5);
         let samples = path("samples.png");
         Ddpm::new("sample")

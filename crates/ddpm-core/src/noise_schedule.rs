@@ -60,6 +60,16 @@ impl NoiseSchedule {
         Self::from_betas(&named::betas(name, train_steps)?)
     }
 
+    /// Betas along `curve` from `start` to `end`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`], [`Error::TooManyTrainSteps`], and those of [`NoiseSchedule::from_betas`] for impossible ends.
+    pub fn from_curve(curve: BetaCurve, start: f64, end: f64, train_steps: usize) -> Result<Self> {
+        check_train_steps(train_steps)?;
+        Self::from_betas(&curve.betas(start, end, train_steps))
+    }
+
     /// From the per-step variances, `betas[i] = beta_{i+1|i}`, the step into node `i + 1`.
     ///
     /// # Errors

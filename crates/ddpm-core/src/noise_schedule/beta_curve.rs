@@ -1,6 +1,7 @@
 //! Betas along a curve from a first to a last value.
 
-/// How the variances of the steps go from the first to the last (diffusers' `beta_schedule` with `beta_start` and `beta_end`).
+/// How the variances of the steps go from the first to the last, for
+/// [`NoiseSchedule::from_curve`](super::NoiseSchedule::from_curve) (diffusers' `beta_schedule` with `beta_start` and `beta_end`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BetaCurve {
     /// Evenly (`linear`).
@@ -12,8 +13,8 @@ pub enum BetaCurve {
 }
 
 impl BetaCurve {
-    /// `beta_{t|t-1}` for t = 1..=`train_steps`, for [`NoiseSchedule::from_betas`](super::NoiseSchedule::from_betas).
-    pub fn betas(self, start: f64, end: f64, train_steps: usize) -> Vec<f64> {
+    /// `beta_{t|t-1}` for t = 1..=`train_steps`.
+    pub(super) fn betas(self, start: f64, end: f64, train_steps: usize) -> Vec<f64> {
         match self {
             Self::Linear => linspace(start, end, train_steps).collect(),
             Self::ScaledLinear => linspace(start.sqrt(), end.sqrt(), train_steps)

@@ -17,7 +17,7 @@ const MOST_LEVELS: usize = 17;
 ///
 /// # Errors
 /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network can have these names and shapes.
-pub(super) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> {
+pub(crate) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> {
     let shapes = Shapes(tensors);
     let model_channels = vote([
         shapes.get("time_embed.0.weight", 1),

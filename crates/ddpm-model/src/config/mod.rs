@@ -21,3 +21,8 @@ pub use architecture::{
 pub use model_config::{Known, ModelConfig, Source};
 pub use options::ModelOptions;
 pub use training_noise::TrainingNoise;
+
+#[cfg(test)]
+pub(crate) use infer::infer;
+#[cfg(test)]
+pub(crate) use open_ai::OpenAi;

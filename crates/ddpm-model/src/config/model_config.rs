@@ -138,6 +138,12 @@ impl ModelConfig {
         })
     }
 
+    /// A network of `architecture` without a file.
+    #[cfg(test)]
+    pub(crate) fn of(architecture: Architecture, options: &ModelOptions) -> Result<Self> {
+        Layers(vec![(Source::Flag, options.clone())]).complete(architecture, None)
+    }
+
     /// This configuration with the values of `options` that are given put over it.
     ///
     /// # Errors

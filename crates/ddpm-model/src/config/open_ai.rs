@@ -7,17 +7,17 @@ const GROUPS: usize = 32;
 
 /// A `UNetModel` of improved-diffusion or guided-diffusion.
 #[derive(Clone, Debug)]
-pub(super) struct OpenAi {
-    pub(super) in_channels: usize,
-    pub(super) out_channels: usize,
-    pub(super) model_channels: usize,
-    pub(super) first_channels: usize,
-    pub(super) num_res_blocks: usize,
+pub(crate) struct OpenAi {
+    pub(crate) in_channels: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) model_channels: usize,
+    pub(crate) first_channels: usize,
+    pub(crate) num_res_blocks: usize,
     /// Channels of each level, and whether it has attention.
-    pub(super) levels: Vec<(usize, bool)>,
-    pub(super) resampling: Resampling,
-    pub(super) num_classes: Option<usize>,
-    pub(super) use_scale_shift_norm: bool,
+    pub(crate) levels: Vec<(usize, bool)>,
+    pub(crate) resampling: Resampling,
+    pub(crate) num_classes: Option<usize>,
+    pub(crate) use_scale_shift_norm: bool,
 }
 
 impl From<OpenAi> for Architecture {

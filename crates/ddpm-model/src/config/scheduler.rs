@@ -168,9 +168,8 @@ fn by_curve(fields: &Fields<'_>, steps: usize) -> Result<TrainingNoise> {
             )));
         }
     }
-    let schedule = NoiseSchedule::from_betas(&curve.betas(start, end, steps)).map_err(|error| {
-        fields.error(format!("fields \"beta_start\" and \"beta_end\": {error}"))
-    })?;
+    let schedule = NoiseSchedule::from_curve(curve, start, end, steps)
+        .map_err(|error| fields.error(format!("the betas of \"beta_schedule\": {error}")))?;
     Ok(TrainingNoise::Custom {
         description: format!("{name} betas from {start} to {end}"),
         schedule,

@@ -22,5 +22,8 @@ mod resample;
 mod stock;
 mod weights;
 
+#[cfg(test)]
+mod round_trip;
+
 pub use backend::Backend;
 pub use model::UNet;

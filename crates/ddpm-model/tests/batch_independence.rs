@@ -3,7 +3,7 @@
 mod common;
 
 use common::{entries, golden, two_heads};
-use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, Resampling, UNet};
+use ddpm_model::{Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Resampling, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
 use rayon::prelude::*;
 
@@ -104,6 +104,18 @@ fn nor_do_they_with_classes() {
     let options = ModelOptions {
         num_heads: Some(4),
         image_size: Some(16),
+        ..ModelOptions::default()
+    };
+    let unet = UNet::load(&checkpoint, &options).unwrap();
+    check(&unet, &Batch::new(3, Some(10)));
+}
+
+#[test]
+fn nor_do_they_where_residual_blocks_change_the_resolution() {
+    let checkpoint = Checkpoint::open(&golden("unet-guided-updown-newattn.pt")).unwrap();
+    let options = ModelOptions {
+        num_head_channels: Some(16),
+        attention_order: Some(AttentionOrder::New),
         ..ModelOptions::default()
     };
     let unet = UNet::load(&checkpoint, &options).unwrap();

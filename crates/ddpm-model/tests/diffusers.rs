@@ -439,6 +439,49 @@ fn what_is_not_supported_is_named_with_its_file_and_field() {
     assert!(copy.error().contains("clip_sample_range"));
 }
 
+/// Every field with values that make no sense: an error or a network, and no panic.
+#[test]
+fn odd_values_never_panic() {
+    let odd = [
+        json!(null),
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(7),
+        json!(0.5),
+        json!(1e300),
+        json!(999_999_999),
+        json!(u64::MAX),
+        json!(""),
+        json!("linear"),
+        json!([]),
+        json!([0]),
+        json!([1, 1e300]),
+        json!([999_999_999, 16]),
+        json!({}),
+        json!(true),
+    ];
+    for file in ["config.json", "scheduler_config.json"] {
+        let bytes = std::fs::read(folder("v-prediction").join(file)).unwrap();
+        let entries: Value = serde_json::from_slice(&bytes).unwrap();
+        for key in entries.as_object().unwrap().keys() {
+            let copy = Copy::of("v-prediction");
+            let mut loaded = 0;
+            for value in &odd {
+                copy.set(file, key, value.clone());
+                loaded += usize::from(copy.load().is_ok());
+            }
+            // Some fields have no influence; none takes whatever it is given and computes with it.
+            let free = ["dropout", "num_train_timesteps", "_diffusers_version"];
+            let process = file == "scheduler_config.json";
+            assert!(
+                process || loaded < odd.len() || free.contains(&key.as_str()),
+                "{key} takes everything"
+            );
+        }
+    }
+}
+
 #[test]
 fn weights_that_differ_from_the_config_are_named() {
     let copy = Copy::of("v-prediction");

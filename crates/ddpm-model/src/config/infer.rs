@@ -227,7 +227,7 @@ impl Shapes<'_> {
         let levels = changes.len() + 1;
         // Both ways have one block more per level than there are residual blocks.
         let per_level = (last + 1) / levels;
-        if per_level < 2 || (last + 1) % levels != 0 || highest != last {
+        if per_level < 2 || !(last + 1).is_multiple_of(levels) || highest != last {
             return Err(contradiction(format!(
                 "{} of output_blocks change the resolution in a residual block; expected as many input_blocks as output_blocks, a multiple of {levels}, found {} and {}",
                 changes.len(),

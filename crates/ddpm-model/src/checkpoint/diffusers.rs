@@ -1,8 +1,10 @@
 //! Folders as diffusers saves them.
 //!
-//!     FOLDER/config.json, diffusion_pytorch_model.safetensors          a UNet2DModel, scheduler_config.json maybe beside it
-//!     FOLDER/unet/..., FOLDER/scheduler/scheduler_config.json          a pipeline
-//!     FOLDER/unet_ema/..., FOLDER/unet/...                             a checkpoint of diffusers' training script
+//! ```text
+//! FOLDER/config.json, diffusion_pytorch_model.safetensors          a UNet2DModel, scheduler_config.json maybe beside it
+//! FOLDER/unet/..., FOLDER/scheduler/scheduler_config.json          a pipeline
+//! FOLDER/unet_ema/..., FOLDER/unet/...                             a checkpoint of diffusers' training script
+//! ```
 
 use std::path::{Path, PathBuf};
 

@@ -20,4 +20,5 @@ mod solve;
 mod streams;
 mod support;
 mod table3;
+mod their_models;
 mod transitions;

@@ -18,7 +18,13 @@ fn floats(bytes: &[u8], key: &str) -> (Vec<usize>, Vec<f64>) {
 
 /// Flags for what the weights of a golden network cannot tell.
 fn heads(unet: &Value) -> String {
-    let mut flags = format!("--num-heads {}", unet["num_heads"]);
+    let mut flags = match unet["num_head_channels"].as_u64() {
+        Some(channels) => format!("--num-head-channels {channels}"),
+        None => format!("--num-heads {}", unet["num_heads"]),
+    };
+    if unet["use_new_attention_order"] == true {
+        flags.push_str(" --attention-order new");
+    }
     if let Some(up) = unet["num_heads_upsample"].as_u64() {
         flags.push_str(&format!(" --num-heads-upsample {up}"));
     }
@@ -28,7 +34,8 @@ fn heads(unet: &Value) -> String {
 #[test]
 fn outputs_equal_those_of_the_original_code() {
     let folder = scratch();
-    for entry in golden_json("unets.json").as_array().unwrap() {
+    let cases = ["unets.json", "unets-guided.json"].map(golden_json);
+    for entry in cases.iter().flat_map(|cases| cases.as_array().unwrap()) {
         let name = entry["name"].as_str().unwrap();
         let input = golden(&format!("unet-{name}.io.safetensors"));
         let (shape, expected) = floats(&std::fs::read(&input).unwrap(), "output");

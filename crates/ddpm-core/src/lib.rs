@@ -80,7 +80,7 @@ pub use likelihood::{
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
-pub use noise_schedule::{NoiseSchedule, NoiseScheduleName};
+pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path::Path;
 pub use path_spec::PathSpec;

@@ -4,10 +4,12 @@
 //! logarithms, which keep their digits at both ends: `1 - alpha_bar` is about 1e-5 near clean data and
 //! `alpha_bar` about 1e-9 near pure noise.
 
+mod beta_curve;
 mod named;
 
+pub use beta_curve::BetaCurve;
+pub(crate) use beta_curve::linspace;
 pub use named::NoiseScheduleName;
-pub(crate) use named::linspace;
 
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
 use crate::{Error, Result, Transition};
@@ -56,6 +58,16 @@ impl NoiseSchedule {
     /// [`Error::NoTrainSteps`] for `train_steps = 0`, [`Error::TooManyTrainSteps`] above a million and [`Error::ScheduleTooShort`] for `linear` below 20.
     pub fn named(name: NoiseScheduleName, train_steps: usize) -> Result<Self> {
         Self::from_betas(&named::betas(name, train_steps)?)
+    }
+
+    /// Betas along `curve` from `start` to `end`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`], [`Error::TooManyTrainSteps`], and those of [`NoiseSchedule::from_betas`] for impossible ends.
+    pub fn from_curve(curve: BetaCurve, start: f64, end: f64, train_steps: usize) -> Result<Self> {
+        check_train_steps(train_steps)?;
+        Self::from_betas(&curve.betas(start, end, train_steps))
     }
 
     /// From the per-step variances, `betas[i] = beta_{i+1|i}`, the step into node `i + 1`.

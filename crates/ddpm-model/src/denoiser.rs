@@ -33,8 +33,8 @@ impl UNetDenoiser {
             "--train-steps T",
             "train_steps",
         )?;
-        let name = require(
-            config.noise_schedule,
+        let noise = require(
+            config.noise_schedule.clone(),
             "the noise schedule",
             "--noise-schedule NAME",
             "noise_schedule",
@@ -51,7 +51,7 @@ impl UNetDenoiser {
         unet.set_config(config);
         Ok(Self {
             unet,
-            noise_schedule: NoiseSchedule::named(name, train_steps)?,
+            noise_schedule: noise.schedule(train_steps)?,
             time_scale: if rescale {
                 (1000.0 / train_steps as f64) as f32
             } else {

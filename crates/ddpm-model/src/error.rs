@@ -19,7 +19,7 @@ pub enum Error {
     },
 
     /// The file is none of the formats that hold weights.
-    #[error("{} is not a checkpoint: found {found}; expected a PyTorch .pt file (zip or legacy stream) or a .safetensors file that holds one plain state dict", path.display())]
+    #[error("{} is not a checkpoint: found {found}; expected a PyTorch .pt file (zip or legacy stream) or a .safetensors file that holds one plain state dict, or a folder of a diffusers UNet2DModel", path.display())]
     NotACheckpoint {
         /// The file asked for.
         path: PathBuf,
@@ -109,8 +109,8 @@ pub enum Error {
         detail: String,
     },
 
-    /// The weights are not those of an improved-diffusion UNet.
-    #[error("cannot infer an improved-diffusion UNet from the weights: {detail}")]
+    /// The weights are not those of a supported UNet.
+    #[error("cannot infer a UNet from the weights: {detail}")]
     Architecture {
         /// The first contradiction met.
         detail: String,
@@ -138,7 +138,7 @@ pub enum Error {
         detail: String,
     },
 
-    /// The `model.json` file cannot be used.
+    /// `model.json`, or a JSON file of diffusers, cannot be used.
     #[error("{}: {detail}", path.display())]
     ModelFile {
         /// The JSON file.
@@ -175,6 +175,36 @@ pub enum Error {
     /// The diffusion process is impossible.
     #[error(transparent)]
     Process(#[from] ddpm_core::Error),
+}
+
+impl Error {
+    /// The same error with the names that the state dict has in its file, where each begins with `prefix`.
+    pub(crate) fn under(self, prefix: &str) -> Self {
+        let full = |key: String| format!("{prefix}{key}");
+        match self {
+            Self::MissingKey { key, expected } => Self::MissingKey {
+                key: full(key),
+                expected,
+            },
+            Self::ExtraKeys { keys } => Self::ExtraKeys {
+                keys: keys.into_iter().map(full).collect(),
+            },
+            Self::WrongShape {
+                key,
+                expected,
+                found,
+            } => Self::WrongShape {
+                key: full(key),
+                expected,
+                found,
+            },
+            Self::WrongType { key, found } => Self::WrongType {
+                key: full(key),
+                found,
+            },
+            other => other,
+        }
+    }
 }
 
 fn quote(keys: &[String]) -> String {

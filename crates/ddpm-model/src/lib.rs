@@ -1,9 +1,10 @@
 //! Diffusion UNets on kernels of their own or on candle, and strict checkpoint readers.
 //!
-//! A file becomes a [`Checkpoint`] (named tensors, untrusted input), a checkpoint becomes a [`UNet`] (architecture
-//! inferred from the weights, every key used, every shape checked), and a UNet becomes a [`UNetDenoiser`], which the
-//! rest of the project uses through `ddpm_core::Denoiser` only. What weights cannot tell comes from [`ModelOptions`],
-//! `model.json` beside the file, or a preset; [`ModelConfig`] remembers which.
+//! A file or a folder of diffusers becomes a [`Checkpoint`] (named tensors, untrusted input), a checkpoint becomes a [`UNet`]
+//! (architecture inferred from the weights or read from `config.json`, every key used, every shape checked), and a UNet
+//! becomes a [`UNetDenoiser`], which the rest of the project uses through `ddpm_core::Denoiser` only. What weights cannot
+//! tell comes from [`ModelOptions`], `model.json` beside the file, diffusers' files, or a preset; [`ModelConfig`] remembers
+//! which.
 //!
 //! ```no_run
 //! use ddpm_model::{Checkpoint, ModelOptions, UNet, UNetDenoiser};
@@ -25,8 +26,14 @@ mod error;
 mod kernels;
 mod unet;
 
-pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors};
-pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
+pub use checkpoint::{
+    Checkpoint, DiffusersFiles, JsonFile, Precision, StateDictPlace, Tensor, TensorData,
+    save_safetensors,
+};
+pub use config::{
+    Architecture, AttentionOrder, Family, Heads, Known, Level, Middle, ModelConfig, ModelOptions,
+    Norm, Resampling, Sinusoids, Source, TrainingNoise,
+};
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
 pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};

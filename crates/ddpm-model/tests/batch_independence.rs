@@ -3,7 +3,7 @@
 mod common;
 
 use common::{entries, golden, two_heads};
-use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet};
+use ddpm_model::{Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Resampling, UNet};
 use ndarray::{Array4, ArrayView3, Axis, concatenate, s};
 use rayon::prelude::*;
 
@@ -110,6 +110,18 @@ fn nor_do_they_with_classes() {
     check(&unet, &Batch::new(3, Some(10)));
 }
 
+#[test]
+fn nor_do_they_where_residual_blocks_change_the_resolution() {
+    let checkpoint = Checkpoint::open(&golden("unet-guided-updown-newattn.pt")).unwrap();
+    let options = ModelOptions {
+        num_head_channels: Some(16),
+        attention_order: Some(AttentionOrder::New),
+        ..ModelOptions::default()
+    };
+    let unet = UNet::load(&checkpoint, &options).unwrap();
+    check(&unet, &Batch::new(3, Some(10)));
+}
+
 /// Average pooling instead of convolutions: no golden network has it, so the two paths check each other.
 #[test]
 fn resampling_without_weights_is_inferred() {
@@ -120,7 +132,8 @@ fn resampling_without_weights_is_inferred() {
     let checkpoint = common::checkpoint(&entries);
     let outputs = [Backend::default(), Backend::Stock].map(|backend| {
         let unet = UNet::load_on(&checkpoint, &two_heads(), backend).unwrap();
-        assert!(!unet.config().architecture.conv_resample);
+        let levels = &unet.config().architecture.levels;
+        assert_eq!(levels[0].downsample, Resampling::Plain);
         Batch::new(3, None).run(&unet, 2)
     });
     let worst = (&outputs[0] - &outputs[1])

@@ -1,25 +1,32 @@
-//! The networks of `tests/golden/unets.json`, computed by OpenAI's code.
+//! The networks of `tests/golden/unets.json` and `unets-guided.json`, computed by OpenAI's code.
 
 mod common;
 
 use candle_core::{Device, Tensor};
 use common::{golden, io};
 use ddpm_core::Denoiser;
-use ddpm_model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+use ddpm_model::{
+    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser,
+};
 use ndarray::Array4;
 use serde_json::Value;
 
-/// The cases of `unets.json` and the options that weights cannot tell.
+/// The cases of `unets.json` and `unets-guided.json`, and the options that weights cannot tell.
 fn cases() -> Vec<(Value, ModelOptions)> {
-    let text = std::fs::read_to_string(golden("unets.json")).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    cases
+    ["unets.json", "unets-guided.json"]
         .into_iter()
+        .flat_map(|file| {
+            let text = std::fs::read_to_string(golden(file)).unwrap();
+            serde_json::from_str::<Vec<Value>>(&text).unwrap()
+        })
         .map(|case| {
             let count = |key: &str| case["unet"][key].as_u64().map(|n| n as usize);
             let options = ModelOptions {
                 num_heads: count("num_heads"),
                 num_heads_upsample: count("num_heads_upsample"),
+                num_head_channels: count("num_head_channels"),
+                attention_order: (case["unet"]["use_new_attention_order"] == true)
+                    .then_some(AttentionOrder::New),
                 image_size: Some(case["image_size"].as_u64().unwrap() as usize),
                 ..ModelOptions::default()
             };
@@ -69,10 +76,21 @@ fn the_architecture_is_inferred() {
         assert_eq!(unet.parameters() as u64, case["params"].as_u64().unwrap());
         let described = unet.config().describe();
         for (key, expected) in case["unet"].as_object().unwrap() {
-            assert_eq!(&described["architecture"][key], expected, "{name}: {key}");
+            let found = match &key[..] {
+                "use_new_attention_order" => {
+                    &(described["architecture"]["attention_order"] == "new").into()
+                }
+                key => &described["architecture"][key],
+            };
+            assert_eq!(found, expected, "{name}: {key}");
         }
         assert_eq!(described["sources"]["channel_mult"], "weights");
-        assert_eq!(described["sources"]["num_heads"], "flag");
+        let heads = if options.num_heads.is_some() {
+            "num_heads"
+        } else {
+            "num_head_channels"
+        };
+        assert_eq!(described["sources"][heads], "flag");
         assert_eq!(described["T"], Value::Null);
     }
 }

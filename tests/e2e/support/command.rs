@@ -29,6 +29,12 @@ impl Ddpm {
         Self(process)
     }
 
+    /// Runs it in another folder.
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
     /// Adds words that hold no spaces.
     pub(crate) fn words(mut self, words: &str) -> Self {
         self.0.args(words.split_whitespace());

@@ -4,15 +4,20 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-/// A checkpoint file with the flags that complete it.
+/// A checkpoint with the flags that complete it.
 ///
 /// Values come from the flags, else from `NAME.model.json` or `model.json` beside the file (its
-/// keys are the flags in snake_case), else from a preset of a released checkpoint.
+/// keys are the flags in snake_case), else from diffusers' config.json and scheduler_config.json,
+/// else from a preset of a released checkpoint.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckpointArgs {
-    /// Checkpoint: .pt (zip or legacy stream) or .safetensors
+    /// Checkpoint: .pt (zip or legacy stream), .safetensors, or a folder of a diffusers UNet2DModel or its pipeline
     #[arg(value_name = "CKPT")]
     pub(crate) checkpoint: PathBuf,
+    /// Which weights to take where CKPT holds several: an entry (ema, model.net), a module or a folder (unet) [default:
+    /// averaged ones before raw ones]
+    #[arg(long, value_name = "NAME", help_heading = MODEL)]
+    pub(crate) state_dict: Option<String>,
     /// JSON file with what the weights cannot tell [default: NAME.model.json or model.json beside CKPT]
     #[arg(long, value_name = "FILE", help_heading = MODEL)]
     pub(crate) model: Option<PathBuf>,

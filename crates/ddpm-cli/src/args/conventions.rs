@@ -61,7 +61,8 @@ pub(crate) struct StepArgs {
 /// Whether predictions are clipped.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClipArgs {
-    /// Clip the predicted image to [-1, 1], as improved-diffusion does [default: true, or as the schedules file says]
+    /// Clip the predicted image to [-1, 1], as improved-diffusion does [default: as the schedules file says,
+    /// else as the checkpoint's scheduler_config.json does, else true]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     pub(crate) clip_denoised: Option<bool>,
 }

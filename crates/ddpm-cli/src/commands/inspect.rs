@@ -15,6 +15,7 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
     let checkpoint = open_checkpoint(&args.checkpoint)?;
     let mut description = Map::new();
     description.insert("sha256".into(), checkpoint.sha256().into());
+    description.insert("state_dict".into(), checkpoint.place().to_string().into());
     let (parameters, config) = describe(&checkpoint, &options)
         .map_err(|error| Error::checkpoint(&args.checkpoint.checkpoint, error))?;
     description.insert("parameters".into(), parameters.into());
@@ -66,7 +67,10 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
         ("value", Align::Left),
         ("known from", Align::Left),
     ])
-    .title(format!("{file}: improved-diffusion UNet"));
+    .title(format!(
+        "{file}: {}",
+        description["family"].as_str().unwrap_or_default()
+    ));
     let null = Value::Null;
     let sources = description.get("sources").unwrap_or(&null);
     let mut row = |key: &str, value: &Value| {
@@ -97,7 +101,7 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
                     row("num_heads", &json!(null));
                 }
             }
-            ("sources", _) | ("preset", Value::Null) => {}
+            ("sources" | "family", _) | ("preset" | "clip_denoised", Value::Null) => {}
             (key, value) => row(key, value),
         }
     }
@@ -112,7 +116,7 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
     .collect();
     if !missing.is_empty() {
         text.note(format!(
-            "Weights cannot tell the values that are not known: give {} or a model.json beside the file.",
+            "Weights cannot tell the values that are not known: give {} or a model.json beside the checkpoint.",
             missing.join(", ")
         ));
     }

@@ -133,7 +133,7 @@ impl ChainChoice {
             first_bits: None,
         }
         .check(kind)?;
-        let clip = args.clip_denoised.unwrap_or(true);
+        let clip = args.clip_denoised.unwrap_or_else(|| network.clips());
         let (variance_of_path, decoder_of_path) = match args.profile {
             Some(file) => {
                 let log_variances =

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ddpm_core::{Denoiser, Parameterization};
 use ddpm_model::{
-    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser,
+    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, StateDictPlace, UNet,
+    UNetDenoiser,
 };
 
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
@@ -66,12 +67,13 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
     }
 }
 
-/// Reads the checkpoint file.
+/// Reads the checkpoint, a file or a folder.
 ///
 /// # Errors
 /// A file that is absent, truncated or no checkpoint.
 pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
-    Checkpoint::open(&args.checkpoint).map_err(|e| Error::checkpoint(&args.checkpoint, e))
+    Checkpoint::open_part(&args.checkpoint, args.state_dict.as_deref())
+        .map_err(|e| Error::checkpoint(&args.checkpoint, e))
 }
 
 /// Builds the bare network, which needs neither T nor a noise schedule.
@@ -87,8 +89,10 @@ pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
 /// A network with its diffusion process.
 pub(crate) struct Network {
     pub(crate) denoiser: UNetDenoiser,
-    /// SHA-256 of the checkpoint file.
+    /// SHA-256 of the checkpoint.
     pub(crate) sha256: String,
+    /// The weights that were taken, where the checkpoint holds several.
+    state_dict: Option<String>,
     /// Images per network call; 0 for the network's own choice.
     pub(crate) batch: usize,
 }
@@ -107,6 +111,7 @@ impl Network {
         Ok(Self {
             denoiser,
             sha256: checkpoint.sha256().to_owned(),
+            state_dict: choice(checkpoint.place()),
             batch: args.batch.map_or(
                 match args.device {
                     // The rounding of a GPU's products may depend on their size, which must not be a matter of
@@ -149,6 +154,9 @@ impl Network {
     /// differ in one of these are of different networks and do not merge.
     pub(crate) fn told_beside_weights(&self) -> BTreeMap<String, String> {
         let mut told = self.heads_and_order();
+        if let Some(place) = &self.state_dict {
+            told.insert("state_dict".to_owned(), place.clone());
+        }
         if let Some(products) = self.denoiser.unet().bf16_products() {
             told.insert("bf16_products".to_owned(), products.to_owned());
         }
@@ -202,6 +210,29 @@ impl Network {
         self.denoiser
             .config()
             .noise_schedule
-            .map_or_else(|| "custom".to_owned(), |known| known.value.to_string())
+            .as_ref()
+            .map_or_else(|| "custom".to_owned(), |known| known.value.name())
     }
+
+    /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes.
+    pub(crate) fn clips(&self) -> bool {
+        self.denoiser
+            .config()
+            .clip_denoised
+            .is_none_or(|known| known.value)
+    }
+}
+
+/// The entry and the module of weights that have others beside them: the checkpoint's hash is that of all.
+fn choice(place: &StateDictPlace) -> Option<String> {
+    (!place.set_aside.is_empty()).then(|| {
+        let module = place.prefix.strip_suffix('.').unwrap_or_default();
+        let names: Vec<&str> = place
+            .entries
+            .iter()
+            .map(String::as_str)
+            .chain((!module.is_empty()).then_some(module))
+            .collect();
+        names.join(".")
+    })
 }

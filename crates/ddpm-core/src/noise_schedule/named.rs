@@ -4,6 +4,7 @@ use std::f64::consts::FRAC_PI_2;
 use std::fmt;
 use std::str::FromStr;
 
+use super::beta_curve::BetaCurve;
 use crate::names::parse_name;
 use crate::{Error, Result};
 
@@ -52,6 +53,18 @@ impl fmt::Display for NoiseScheduleName {
     }
 }
 
+impl NoiseScheduleName {
+    /// The schedule whose betas follow `curve` from `start` to `end`, if it has a name.
+    pub fn of_curve(curve: BetaCurve, start: f64, end: f64) -> Option<Self> {
+        let (name, from, to) = match curve {
+            BetaCurve::Linear => (Self::LinearUnscaled, BETA_START, BETA_END),
+            BetaCurve::ScaledLinear => (Self::ScaledLinear, ROOT_BETA_START, ROOT_BETA_END),
+            BetaCurve::Sigmoid => (Self::Sigmoid, BETA_START, BETA_END),
+        };
+        ((start, end) == (from, to)).then_some(name)
+    }
+}
+
 impl FromStr for NoiseScheduleName {
     type Err = Error;
 
@@ -64,6 +77,8 @@ impl FromStr for NoiseScheduleName {
 const LINEAR_MINIMUM: usize = 20;
 const BETA_START: f64 = 1e-4;
 const BETA_END: f64 = 0.02;
+const ROOT_BETA_START: f64 = 0.00085;
+const ROOT_BETA_END: f64 = 0.012;
 
 /// `beta_{t|t-1}` for t = 1..=T, in the arithmetic of the code each schedule comes from.
 pub(super) fn betas(name: NoiseScheduleName, train_steps: usize) -> Result<Vec<f64>> {
@@ -78,13 +93,13 @@ pub(super) fn betas(name: NoiseScheduleName, train_steps: usize) -> Result<Vec<f
                 });
             }
             let scale = 1000.0 / train_steps as f64;
-            linspace(scale * BETA_START, scale * BETA_END, train_steps).collect()
+            BetaCurve::Linear.betas(scale * BETA_START, scale * BETA_END, train_steps)
         }
-        NoiseScheduleName::LinearUnscaled => linspace(BETA_START, BETA_END, train_steps).collect(),
+        NoiseScheduleName::LinearUnscaled => {
+            BetaCurve::Linear.betas(BETA_START, BETA_END, train_steps)
+        }
         NoiseScheduleName::ScaledLinear => {
-            linspace(0.00085_f64.sqrt(), 0.012_f64.sqrt(), train_steps)
-                .map(|root| root * root)
-                .collect()
+            BetaCurve::ScaledLinear.betas(ROOT_BETA_START, ROOT_BETA_END, train_steps)
         }
         NoiseScheduleName::Cosine => {
             let alpha_bar = |i: usize| {
@@ -96,20 +111,6 @@ pub(super) fn betas(name: NoiseScheduleName, train_steps: usize) -> Result<Vec<f
                 .map(|i| (1.0 - alpha_bar(i + 1) / alpha_bar(i)).min(0.999))
                 .collect()
         }
-        NoiseScheduleName::Sigmoid => linspace(-6.0, 6.0, train_steps)
-            .map(|x| BETA_START + (BETA_END - BETA_START) * crate::numeric::logistic(x))
-            .collect(),
-    })
-}
-
-/// `count` numbers from `start` to `end`, both included (only `start` if `count` is 1).
-pub(crate) fn linspace(start: f64, end: f64, count: usize) -> impl Iterator<Item = f64> {
-    let step = (end - start) / count.saturating_sub(1).max(1) as f64;
-    (0..count).map(move |i| {
-        if i > 0 && i + 1 == count {
-            end
-        } else {
-            start + i as f64 * step
-        }
+        NoiseScheduleName::Sigmoid => BetaCurve::Sigmoid.betas(BETA_START, BETA_END, train_steps),
     })
 }

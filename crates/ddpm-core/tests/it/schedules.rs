@@ -1,6 +1,6 @@
 //! Noise schedules.
 
-use ddpm_core::{Error, NoiseSchedule, NoiseScheduleName, Parameterization, predict_x0};
+use ddpm_core::{BetaCurve, Error, NoiseSchedule, NoiseScheduleName, Parameterization, predict_x0};
 use proptest::prelude::*;
 
 use crate::support::{NAMED, any_schedule, relative};
@@ -212,4 +212,34 @@ proptest! {
         prop_assert_eq!(once.alpha_bar(once.train_steps()), 0.0);
         prop_assert_eq!(&once.zero_terminal_snr(), &once);
     }
+}
+
+#[test]
+fn curves_between_the_usual_ends_have_names() {
+    for (curve, start, end, name) in [
+        (
+            BetaCurve::Linear,
+            1e-4,
+            0.02,
+            NoiseScheduleName::LinearUnscaled,
+        ),
+        (
+            BetaCurve::ScaledLinear,
+            0.00085,
+            0.012,
+            NoiseScheduleName::ScaledLinear,
+        ),
+        (BetaCurve::Sigmoid, 1e-4, 0.02, NoiseScheduleName::Sigmoid),
+    ] {
+        assert_eq!(NoiseScheduleName::of_curve(curve, start, end), Some(name));
+        assert_eq!(NoiseScheduleName::of_curve(curve, start, 0.03), None);
+        assert_eq!(
+            NoiseSchedule::from_curve(curve, start, end, 300).unwrap(),
+            NoiseSchedule::named(name, 300).unwrap()
+        );
+    }
+    let schedule = NoiseSchedule::from_curve(BetaCurve::Linear, 0.1, 0.3, 3).unwrap();
+    assert!((schedule.alpha_bar(3) - 0.9 * 0.8 * 0.7).abs() < 1e-15);
+    assert!(NoiseSchedule::from_curve(BetaCurve::Linear, 0.1, 1.5, 3).is_err());
+    assert!(NoiseSchedule::from_curve(BetaCurve::Linear, 0.1, 0.2, usize::MAX).is_err());
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::diffusers::{self, DiffusersFiles};
+use super::place::{Asked, StateDictPlace, unwrap_modules};
 use super::read_error::{ReadError, ReadResult};
 use super::sniff::{Format, sniff};
 use super::state_dict::StateDict;
@@ -12,57 +14,144 @@ use super::tensor::Tensor;
 use super::{legacy, safetensors_file, torch_zip};
 use crate::{Error, Result};
 
-/// The tensors of one file.
+/// The tensors of one network.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
     sha256: String,
+    place: StateDictPlace,
+    diffusers: Option<DiffusersFiles>,
     tensors: StateDict,
 }
 
 impl Checkpoint {
-    /// Reads a PyTorch `.pt` file (zip or legacy stream) or a safetensors file, whatever its name is.
+    /// Reads a PyTorch `.pt` or `.bin` file (zip or legacy stream), a safetensors file, whatever its name is, or a folder of a
+    /// diffusers network.
+    ///
+    /// Where training code has wrapped the weights, averaged ones (EMA) are taken before raw ones: see
+    /// [`Checkpoint::place`].
     ///
     /// # Errors
     /// [`Error::Read`] from the system, [`Error::NotACheckpoint`] with what was found instead, [`Error::Truncated`],
-    /// [`Error::Damaged`], [`Error::ForbiddenGlobal`].
+    /// [`Error::Damaged`], [`Error::ForbiddenGlobal`], [`Error::ModelFile`] for a JSON file of diffusers.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_part(path, None)
+    }
+
+    /// [`Checkpoint::open`] with a choice among several weights: the entry of the outer dictionary, the module or the inner
+    /// folder that holds them (`ema`, `model`, `unet`; inner ones after a dot).
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`]; [`Error::NotACheckpoint`] if there is no such part.
+    pub fn open_part(path: &Path, part: Option<&str>) -> Result<Self> {
         let read = |source| Error::Read {
             path: path.to_path_buf(),
             source,
         };
         // A device or a pipe may never end.
         let kind = std::fs::metadata(path).map_err(read)?;
-        if !kind.is_file() {
-            let found = match kind.is_dir() {
-                true => "a folder",
-                false => "a device or a pipe",
-            };
-            return Err(ReadError::NotACheckpoint(found.into()).at(path));
+        if kind.is_dir() {
+            let folder = diffusers::locate(path, part)?;
+            let mut checkpoint = Self::open_file(&folder.weights, None)?;
+            checkpoint.path = path.to_path_buf();
+            let place = &mut checkpoint.place;
+            place
+                .entries
+                .splice(0..0, folder.entered.map(str::to_owned));
+            place
+                .set_aside
+                .splice(0..0, folder.set_aside.map(str::to_owned));
+            return Ok(checkpoint);
         }
-        let bytes = std::fs::read(path).map_err(read)?;
-        Self::from_bytes(path, &bytes)
+        if !kind.is_file() {
+            return Err(ReadError::NotACheckpoint("a device or a pipe".into()).at(path));
+        }
+        Self::open_file(path, part)
     }
 
-    /// The same from bytes in memory; `path` appears in messages and tells where to look for `model.json`.
+    fn open_file(path: &Path, part: Option<&str>) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|source| Error::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let mut checkpoint = Self::parse(path, &bytes, part)?;
+        drop(bytes);
+        if checkpoint.is_of_diffusers()
+            && let Some(files) = diffusers::files_of(path)?
+        {
+            checkpoint.sha256 = checkpoint.hash_with(&files)?;
+            checkpoint.diffusers = Some(files);
+        }
+        Ok(checkpoint)
+    }
+
+    /// The same as [`Checkpoint::open`] from bytes of a file in memory; `path` appears in messages and tells where to look for
+    /// `model.json`.
     ///
     /// # Errors
     /// Those of [`Checkpoint::open`] except [`Error::Read`].
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
-        let tensors = read(bytes).map_err(|error| error.at(path))?;
+        Self::parse(path, bytes, None)
+    }
+
+    fn parse(path: &Path, bytes: &[u8], part: Option<&str>) -> Result<Self> {
+        let (tensors, place) = read(bytes, part).map_err(|error| error.at(path))?;
         Ok(Self {
             path: path.to_path_buf(),
             sha256: hex(&Sha256::digest(bytes)),
+            place,
+            diffusers: None,
             tensors,
         })
     }
 
-    /// The file.
+    /// Whether tensors have names that diffusers' networks have and OpenAI's have not.
+    pub(crate) fn is_of_diffusers(&self) -> bool {
+        const MODULES: [&str; 5] = [
+            "conv_in.",
+            "conv_out.",
+            "down_blocks.",
+            "up_blocks.",
+            "mid_block.",
+        ];
+        self.tensors
+            .keys()
+            .any(|key| MODULES.iter().any(|module| key.starts_with(module)))
+    }
+
+    /// The hash of weights and `config.json` together: that of what `sha256sum config.json WEIGHTS` prints.
+    fn hash_with(&self, files: &DiffusersFiles) -> Result<String> {
+        let config = &files.config.path;
+        let bytes = std::fs::read(config).map_err(|source| Error::Read {
+            path: config.clone(),
+            source,
+        })?;
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let lines = format!(
+            "{}  config.json\n{}  {name}\n",
+            hex(&Sha256::digest(&bytes)),
+            self.sha256
+        );
+        Ok(hex(&Sha256::digest(lines)))
+    }
+
+    /// The file or folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// SHA-256 of the whole file in lowercase hexadecimal.
+    /// Where in the file or folder the tensors were.
+    pub fn place(&self) -> &StateDictPlace {
+        &self.place
+    }
+
+    /// The JSON files that describe a network of diffusers.
+    pub fn diffusers(&self) -> Option<&DiffusersFiles> {
+        self.diffusers.as_ref()
+    }
+
+    /// SHA-256 of the whole file in lowercase hexadecimal; of a diffusers network, that of the two lines which `sha256sum
+    /// config.json WEIGHTS` prints.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -78,12 +167,15 @@ impl Checkpoint {
     }
 }
 
-fn read(bytes: &[u8]) -> ReadResult<StateDict> {
-    match sniff(bytes).map_err(ReadError::NotACheckpoint)? {
-        Format::TorchZip => torch_zip::read(bytes),
-        Format::TorchLegacy => legacy::read(bytes),
-        Format::Safetensors => safetensors_file::read(bytes),
-    }
+fn read(bytes: &[u8], part: Option<&str>) -> ReadResult<(StateDict, StateDictPlace)> {
+    let mut asked = Asked::new(part);
+    let (tensors, mut place) = match sniff(bytes).map_err(ReadError::NotACheckpoint)? {
+        Format::TorchZip => torch_zip::read(bytes, &mut asked)?,
+        Format::TorchLegacy => legacy::read(bytes, &mut asked)?,
+        Format::Safetensors => (safetensors_file::read(bytes)?, StateDictPlace::default()),
+    };
+    let tensors = unwrap_modules(tensors, asked, &mut place)?;
+    Ok((tensors, place))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,14 +7,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::pickle::{Cursor, Node, Pickle, read_pickle};
+use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
-use super::state_dict::{self, StateDict};
+use super::state_dict::{self, Located, StateDict};
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL_VERSION: i128 = 1001;
 
 /// Reads a whole legacy file.
-pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
+pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict, StateDictPlace)> {
     let mut cursor = Cursor::new(bytes);
     let magic = read_pickle(&mut cursor)?;
     if !matches!(magic.root(), Node::Int(MAGIC)) {
@@ -67,14 +68,15 @@ pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
             cursor.remaining()
         )));
     }
-    let entries = state_dict::entries(&object)?;
-    state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
+    let Located { entries, place } = state_dict::locate(&object, asked)?;
+    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
         let key = tensor.storage.key.as_str();
         storages
             .get(key)
             .map(|&bytes| Cow::Borrowed(bytes))
             .ok_or_else(|| ReadError::Damaged(format!("storage {key} is used and not stored")))
-    })
+    })?;
+    Ok((tensors, place))
 }
 
 fn check_byte_order(info: &Pickle) -> ReadResult<()> {

@@ -3,37 +3,116 @@
 use std::collections::BTreeMap;
 
 use super::pickle::{Node, Pickle, TensorRef};
+use super::place::{AVERAGED, Asked, RAW, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 use super::tensor::Tensor;
 
 /// Tensors by name.
 pub(super) type StateDict = BTreeMap<String, Tensor>;
 
-/// The entries of a pickled state dict.
+/// A pickled state dict.
+pub(super) struct Located<'a> {
+    pub(super) entries: Vec<(&'a str, &'a TensorRef)>,
+    pub(super) place: StateDictPlace,
+}
+
+/// Finds the state dict: the pickled dictionary itself, or an entry of it that is known to hold weights, or the one that is
+/// `asked` for. What is left of `asked` names modules.
 ///
 /// # Errors
-/// [`ReadError::NotACheckpoint`] if the pickle holds something other than a dictionary from strings to tensors.
-pub(super) fn entries(pickle: &Pickle) -> ReadResult<Vec<(&str, &TensorRef)>> {
-    let Node::Dict(items) = pickle.root() else {
-        return Err(ReadError::NotACheckpoint(format!(
-            "a pickle of {}",
-            pickle.root().describe()
-        )));
+/// [`ReadError::NotACheckpoint`] if there is no dictionary from strings to tensors, or not the one asked for.
+pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResult<Located<'a>> {
+    let mut node = pickle.root();
+    let mut place = StateDictPlace::default();
+    loop {
+        let Node::Dict(items) = node else {
+            return Err(ReadError::NotACheckpoint(format!(
+                "a pickle of {}",
+                node.describe()
+            )));
+        };
+        let inner: Vec<(&str, &Node)> = items
+            .iter()
+            .filter_map(
+                |&(key, value)| match (pickle.node(key), pickle.node(value)) {
+                    (Node::Text(key), value @ Node::Dict(_)) => Some((key.as_str(), value)),
+                    _ => None,
+                },
+            )
+            .collect();
+        let holds_tensors = items
+            .iter()
+            .any(|&(_, value)| matches!(pickle.node(value), Node::Tensor(_)));
+        let find = |name: &str| inner.iter().find(|(key, _)| *key == name).copied();
+        let chosen = match asked.next().map(find) {
+            Some(Some(entry)) => {
+                asked.advance();
+                Some(entry)
+            }
+            // The name of a module, if tensors are here; else an error further down.
+            Some(None) if holds_tensors => None,
+            Some(None) => {
+                let names: Vec<String> = inner.iter().map(|(key, _)| (*key).to_owned()).collect();
+                return Err(asked.absent(&names));
+            }
+            None => AVERAGED.iter().chain(&RAW).find_map(|name| find(name)),
+        };
+        let Some((name, value)) = chosen else {
+            let entries = tensors(pickle, items, &place)?;
+            return Ok(Located { entries, place });
+        };
+        let others = inner
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|key| *key != name && (AVERAGED.contains(key) || RAW.contains(key)));
+        place.set_aside.extend(others.map(str::to_owned));
+        place.entries.push(name.to_owned());
+        // A pickle may refer to itself.
+        if place.entries.len() > 8 {
+            return Err(ReadError::NotACheckpoint(
+                "dictionaries in dictionaries without end".into(),
+            ));
+        }
+        node = value;
+    }
+}
+
+/// The entries of a dictionary of tensors.
+fn tensors<'a>(
+    pickle: &'a Pickle,
+    items: &[(usize, usize)],
+    place: &StateDictPlace,
+) -> ReadResult<Vec<(&'a str, &'a TensorRef)>> {
+    let inside = if place.entries.is_empty() {
+        String::new()
+    } else {
+        format!(" (in its entry `{}`)", place.entries.join("."))
     };
     if items.is_empty() {
-        return Err(ReadError::NotACheckpoint("an empty dictionary".into()));
+        return Err(ReadError::NotACheckpoint(format!(
+            "an empty dictionary{inside}"
+        )));
     }
     items
         .iter()
         .map(
             |&(key, value)| match (pickle.node(key), pickle.node(value)) {
                 (Node::Text(key), Node::Tensor(tensor)) => Ok((key.as_str(), tensor)),
-                (Node::Text(key), other) => Err(ReadError::NotACheckpoint(format!(
-                    "a dictionary whose entry `{key}` is {}",
-                    other.describe()
-                ))),
+                (Node::Text(key), other) => {
+                    let hint = match other {
+                        Node::Dict(_) => "; if the weights are in it, name it with --state-dict",
+                        _ if !place.entries.is_empty() => {
+                            "; other weights of the file can be named with --state-dict"
+                        }
+                        _ => "",
+                    };
+                    Err(ReadError::NotACheckpoint(format!(
+                        "a dictionary whose entry `{key}` is {}{inside}{hint}",
+                        other.describe()
+                    )))
+                }
                 (other, _) => Err(ReadError::NotACheckpoint(format!(
-                    "a dictionary with {} as a key",
+                    "a dictionary with {} as a key{inside}",
                     other.describe()
                 ))),
             },

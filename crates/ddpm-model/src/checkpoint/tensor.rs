@@ -68,6 +68,16 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// Zeros of this shape.
+    #[cfg(test)]
+    pub(crate) fn zeros(shape: &[usize]) -> Self {
+        Self {
+            shape: shape.to_vec(),
+            element: ElementType::F32.name(),
+            data: TensorData::F32(vec![0.0; shape.iter().product()]),
+        }
+    }
+
     /// Number of rows, columns, ... outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape

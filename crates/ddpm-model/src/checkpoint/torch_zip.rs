@@ -11,13 +11,14 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::pickle::{Cursor, read_pickle};
+use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
-use super::state_dict::{self, StateDict};
+use super::state_dict::{self, Located, StateDict};
 
 type Archive<'a> = ZipArchive<IoCursor<&'a [u8]>>;
 
 /// Reads a whole zip file.
-pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
+pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict, StateDictPlace)> {
     let mut archive = ZipArchive::new(IoCursor::new(bytes)).map_err(|error| {
         ReadError::Truncated(format!(
             "it starts as a zip file and the directory at its end cannot be read ({error})"
@@ -37,7 +38,7 @@ pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
     }
     let data = reader.required(&format!("{prefix}data.pkl"))?;
     let object = read_pickle(&mut Cursor::new(&data))?;
-    let entries = state_dict::entries(&object)?;
+    let Located { entries, place } = state_dict::locate(&object, asked)?;
 
     let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
     for (_, tensor) in &entries {
@@ -57,7 +58,7 @@ pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
         }
         storages.insert(&storage.key, contents);
     }
-    state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
+    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
         let storage = &tensor.storage;
         match storages.get(storage.key.as_str()) {
             Some(contents)
@@ -70,7 +71,8 @@ pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
                 storage.key
             ))),
         }
-    })
+    })?;
+    Ok((tensors, place))
 }
 
 /// The folder of the archive, with its slash: whatever stands before `data.pkl`.

@@ -5,18 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Resampling};
+use super::open_ai::OpenAi;
 use crate::checkpoint::Tensor;
 use crate::{Error, Result};
 
 /// No image has more than 2^16 pixels on a side.
 const MOST_LEVELS: usize = 17;
 
-/// Infers the hyperparameters of improved-diffusion's `UNetModel` from its state dict.
+/// Infers the hyperparameters of OpenAI's `UNetModel` (improved-diffusion, guided-diffusion) from its state dict.
 ///
 /// # Errors
 /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network can have these names and shapes.
-pub(super) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> {
+pub(crate) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> {
     let shapes = Shapes(tensors);
     let model_channels = vote([
         shapes.get("time_embed.0.weight", 1),
@@ -25,23 +26,33 @@ pub(super) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> 
         quarter(shapes.get("time_embed.2.weight", 0)),
         quarter(shapes.get("time_embed.2.weight", 1)),
         quarter(shapes.get("time_embed.2.bias", 0)),
-        shapes.get("input_blocks.0.0.weight", 0),
-        shapes.get("input_blocks.0.0.bias", 0),
     ])
     .filter(|&channels| channels > 0)
     .ok_or_else(|| Error::MissingKey {
         key: "time_embed.0.weight".into(),
         expected: "[4 * model_channels, model_channels]".into(),
     })?;
+    // Not always `model_channels`: guided-diffusion's 512x512 model begins with half as many.
+    let first_channels = positive(
+        vote([
+            shapes.get("input_blocks.0.0.weight", 0),
+            shapes.get("input_blocks.0.0.bias", 0),
+            shapes.get("input_blocks.1.0.in_layers.0.weight", 0),
+            shapes.get("input_blocks.1.0.in_layers.0.bias", 0),
+            shapes.get("input_blocks.1.0.in_layers.2.weight", 1),
+        ]),
+        "input_blocks.0.0.weight",
+        || format!("[{model_channels}, in_channels, 3, 3]"),
+    )?;
     let in_channels = positive(
         shapes.get("input_blocks.0.0.weight", 1),
         "input_blocks.0.0.weight",
-        || format!("[{model_channels}, in_channels, 3, 3]"),
+        || format!("[{first_channels}, in_channels, 3, 3]"),
     )?;
     let out_channels = positive(
         vote([shapes.get("out.2.weight", 0), shapes.get("out.2.bias", 0)]),
         "out.2.weight",
-        || format!("[out_channels, {model_channels}, 3, 3]"),
+        || format!("[out_channels, {first_channels}, 3, 3]"),
     )?;
     if out_channels != in_channels && out_channels != 2 * in_channels {
         return Err(contradiction(format!(
@@ -49,29 +60,29 @@ pub(super) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> 
             2 * in_channels
         )));
     }
-    let levels = levels(&shapes, model_channels)?;
-    Ok(Architecture {
+    let levels = levels(&shapes, first_channels)?;
+    Ok(Architecture::from(OpenAi {
         in_channels,
         model_channels,
         out_channels,
+        first_channels,
         num_res_blocks: levels.num_res_blocks,
-        attention_resolutions: levels.attention_resolutions,
-        channel_mult: levels.channel_mult,
-        conv_resample: levels.conv_resample,
+        levels: levels.levels,
+        resampling: levels.resampling,
         num_classes: match shapes.get("label_emb.weight", 0) {
             Some(0) => return Err(contradiction("label_emb.weight has no rows".into())),
             classes => classes,
         },
         use_scale_shift_norm: levels.use_scale_shift_norm,
-    })
+    }))
 }
 
 /// What the blocks on the way down show.
 struct Levels {
     num_res_blocks: usize,
-    attention_resolutions: Vec<usize>,
-    channel_mult: Vec<usize>,
-    conv_resample: bool,
+    /// Channels, and whether there is attention.
+    levels: Vec<(usize, bool)>,
+    resampling: Resampling,
     use_scale_shift_norm: bool,
 }
 
@@ -81,48 +92,45 @@ enum Block {
         channels: usize,
         attention: bool,
     },
-    /// By convolution; else by pooling, which has no weights.
-    Downsample {
-        convolution: bool,
-    },
+    /// By any means.
+    Downsample(Resampling),
 }
 
-fn levels(shapes: &Shapes<'_>, model_channels: usize) -> Result<Levels> {
+fn levels(shapes: &Shapes<'_>, first_channels: usize) -> Result<Levels> {
     let last = shapes.last_input_block().ok_or_else(|| Error::MissingKey {
         key: "input_blocks.1.0.in_layers.2.weight".into(),
-        expected: format!("[channels, {model_channels}, 3, 3]"),
+        expected: format!("[channels, {first_channels}, 3, 3]"),
     })?;
-    let mut channel_mult: Vec<usize> = vec![];
+    let residual_downsamples = shapes.residual_downsamples(last)?;
+    let mut levels: Vec<(usize, bool)> = vec![];
     let mut blocks_per_level = vec![0usize];
-    let mut attention: Vec<Option<bool>> = vec![None];
-    let mut downsamples = BTreeSet::new();
+    let mut resamplings = vec![];
     for index in 1..=last {
+        let block = if residual_downsamples.contains(&index) {
+            Block::Downsample(Resampling::Residual)
+        } else {
+            shapes.input_block(index)?
+        };
         let level = blocks_per_level.len() - 1;
-        match shapes.input_block(index)? {
-            Block::Downsample { convolution } => {
-                downsamples.insert(convolution);
+        match block {
+            Block::Downsample(resampling) => {
+                resamplings.push(resampling);
                 blocks_per_level.push(0);
-                attention.push(None);
             }
             Block::Residual {
                 channels,
-                attention: present,
+                attention,
             } => {
-                let multiple = channels / model_channels;
-                if channels != multiple * model_channels || multiple == 0 {
+                if levels.len() == level {
+                    levels.push((channels, attention));
+                }
+                let expected = levels.get(level).copied();
+                if expected.is_none_or(|(expected, _)| channels != expected) {
                     return Err(contradiction(format!(
-                        "input_blocks.{index} has {channels} channels, not a multiple of model_channels = {model_channels}"
+                        "input_blocks.{index} has {channels} channels, unlike the blocks before it at the same resolution"
                     )));
                 }
-                if channel_mult.len() == level {
-                    channel_mult.push(multiple);
-                }
-                if channel_mult.get(level) != Some(&multiple) {
-                    return Err(contradiction(format!(
-                        "input_blocks.{index} has {channels} channels, unlike the blocks before it at the same resolution (residual blocks that change the resolution, as in guided-diffusion, are not supported)"
-                    )));
-                }
-                if *attention[level].get_or_insert(present) != present {
+                if expected.is_none_or(|(_, expected)| attention != expected) {
                     return Err(contradiction(format!(
                         "input_blocks.{index} and the blocks before it at the same resolution do not all have attention"
                     )));
@@ -143,22 +151,20 @@ fn levels(shapes: &Shapes<'_>, model_channels: usize) -> Result<Levels> {
             blocks_per_level.len()
         )));
     }
-    if downsamples.len() > 1 {
+    // A single level never changes its resolution: OpenAI's default.
+    let resampling = resamplings
+        .first()
+        .copied()
+        .unwrap_or(Resampling::Convolution);
+    if resamplings.iter().any(|&other| other != resampling) {
         return Err(contradiction(
             "some levels are downsampled by convolution and some without weights".into(),
         ));
     }
     Ok(Levels {
         num_res_blocks,
-        attention_resolutions: attention
-            .iter()
-            .enumerate()
-            .filter(|(_, present)| **present == Some(true))
-            .map(|(level, _)| 1 << level)
-            .collect(),
-        channel_mult,
-        // A single level never changes its resolution: improved-diffusion's default.
-        conv_resample: downsamples.first().copied().unwrap_or(true),
+        levels,
+        resampling,
         use_scale_shift_norm: shapes.use_scale_shift_norm(last)?,
     })
 }
@@ -192,13 +198,53 @@ impl Shapes<'_> {
             .filter(|&last| last > 0 && last < self.0.len())
     }
 
+    /// Which of `input_blocks` halve the resolution inside a residual block, whose names are those of any other. On the way
+    /// up such a block is the second or third layer of its place in `output_blocks`, where nothing else has its names.
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] if the two ways cannot belong together.
+    fn residual_downsamples(&self, last: usize) -> Result<BTreeSet<usize>> {
+        let (mut changes, mut highest) = (BTreeSet::new(), 0usize);
+        for key in self.0.keys() {
+            let Some((index, rest)) = key
+                .strip_prefix("output_blocks.")
+                .and_then(|rest| rest.split_once('.'))
+                .and_then(|(index, rest)| Some((index.parse::<usize>().ok()?, rest)))
+            else {
+                continue;
+            };
+            highest = highest.max(index);
+            if ["1.in_layers.", "2.in_layers."]
+                .iter()
+                .any(|layer| rest.starts_with(layer))
+            {
+                changes.insert(index);
+            }
+        }
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let levels = changes.len() + 1;
+        // Both ways have one block more per level than there are residual blocks.
+        let per_level = (last + 1) / levels;
+        if per_level < 2 || !(last + 1).is_multiple_of(levels) || highest != last {
+            return Err(contradiction(format!(
+                "{} of output_blocks change the resolution in a residual block; expected as many input_blocks as output_blocks, a multiple of {levels}, found {} and {}",
+                changes.len(),
+                last + 1,
+                highest.saturating_add(1)
+            )));
+        }
+        Ok((1..levels).map(|level| level * per_level).collect())
+    }
+
     fn input_block(&self, index: usize) -> Result<Block> {
         let block = format!("input_blocks.{index}.");
         if !self.any(&block) {
-            return Ok(Block::Downsample { convolution: false });
+            return Ok(Block::Downsample(Resampling::Plain));
         }
         if self.any(&format!("{block}0.op.")) {
-            return Ok(Block::Downsample { convolution: true });
+            return Ok(Block::Downsample(Resampling::Convolution));
         }
         let channels = self
             .block_channels(&format!("{block}0"))

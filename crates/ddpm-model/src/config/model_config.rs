@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use ddpm_core::{NoiseScheduleName, Parameterization, VarianceKind};
-use serde_json::{Map, Value, json};
+use ddpm_core::{Parameterization, VarianceKind};
+use serde_json::{Map, Value};
 
 use super::architecture::{Architecture, AttentionOrder, Heads};
+use super::layers::Layers;
 use super::options::ModelOptions;
-use super::{infer, model_file, preset};
+use super::training_noise::TrainingNoise;
+use super::{diffusers, infer, model_file, preset, scheduler};
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Result};
 
@@ -21,6 +23,10 @@ pub enum Source {
     Flag,
     /// Read from `model.json`.
     ModelFile,
+    /// Read from diffusers' `config.json`, or its default there.
+    Config,
+    /// Read from diffusers' `scheduler_config.json`, or its default there.
+    Scheduler,
     /// A released checkpoint recognised by name and shapes; unverified.
     Preset,
     /// Nobody said so: the convention of improved-diffusion.
@@ -33,6 +39,8 @@ impl fmt::Display for Source {
             Self::Weights => "weights",
             Self::Flag => "flag",
             Self::ModelFile => "model.json",
+            Self::Config => "config.json",
+            Self::Scheduler => "scheduler_config.json",
             Self::Preset => "preset",
             Self::Default => "default",
         })
@@ -54,7 +62,7 @@ pub struct Known<T> {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelConfig {
-    /// Inferred from the weights.
+    /// Inferred from the weights, or read from diffusers' `config.json`.
     pub architecture: Architecture,
     /// How channels are divided into attention heads.
     pub heads: Known<Heads>,
@@ -65,42 +73,75 @@ pub struct ModelConfig {
     pub image_size: Known<usize>,
     /// Number T of training timesteps.
     pub train_steps: Option<Known<usize>>,
-    /// Name of the noise schedule.
-    pub noise_schedule: Option<Known<NoiseScheduleName>>,
+    /// The noise schedule.
+    pub noise_schedule: Option<Known<TrainingNoise>>,
     /// Whether the network is fed (t - 1) 1000 / T instead of t - 1.
     pub rescale_timesteps: Option<Known<bool>>,
     /// What the network predicts.
     pub parameterization: Known<Parameterization>,
     /// The variance that the checkpoint was made for, if known.
     pub variance: Option<Known<VarianceKind>>,
+    /// Whether predicted images are to be clamped to [-1, 1], if known.
+    pub clip_denoised: Option<Known<bool>>,
     /// The released checkpoint that this is by name and shapes.
     pub preset: Option<&'static str>,
+    /// What was read from diffusers' `config.json`.
+    pub(crate) config_entries: Option<Map<String, Value>>,
 }
 
 impl ModelConfig {
-    /// Infers the architecture from the weights and completes it from `options`, `model.json` and the presets, in this
-    /// order.
+    /// Infers the architecture from the weights, or reads it from diffusers' `config.json`, and completes it from `options`,
+    /// `model.json`, diffusers' files and the presets, in this order.
     ///
     /// # Errors
     /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network has these weights; [`Error::ModelFile`] or
-    /// [`Error::Read`] if the file of options cannot be used; [`Error::MissingOption`] for the number of heads;
+    /// [`Error::Read`] if a JSON file cannot be used; [`Error::MissingOption`] for the number of heads;
     /// [`Error::InvalidOption`] for values that contradict the weights.
     pub fn resolve(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
-        let architecture = infer::infer(checkpoint.tensors())?;
         let file = model_file::find(checkpoint.path(), options.model_file.as_deref())?;
+        let mut layers = vec![(Source::Flag, options.clone())];
+        layers.extend(file.map(|options| (Source::ModelFile, options)));
+        if let Some(files) = checkpoint.diffusers() {
+            let network = diffusers::read(&files.config)?;
+            layers.push((Source::Config, network.options));
+            let process = files.scheduler.as_ref().map(scheduler::read).transpose()?;
+            let (mut noise, mut clip_denoised) = (None, None);
+            if let Some(process) = process {
+                layers.push((Source::Scheduler, process.options));
+                let source = Source::Scheduler;
+                noise = Some(Known {
+                    value: process.noise,
+                    source,
+                });
+                clip_denoised = process.clip_denoised.map(|value| Known { value, source });
+            }
+            let config = Layers(layers).complete(network.architecture, noise)?;
+            return Ok(Self {
+                clip_denoised,
+                config_entries: Some(network.entries),
+                ..config
+            });
+        }
+        if checkpoint.is_of_diffusers() {
+            return Err(Error::Architecture {
+                detail: "they have the names of diffusers' UNet2DModel, whose architecture is in its config.json; expected that file beside the weights".into(),
+            });
+        }
+        let architecture = infer::infer(checkpoint.tensors())?;
         let preset = preset::find(checkpoint.path(), &architecture);
         let name = preset.as_ref().map(|(name, _)| *name);
-        let layers = Layers(
-            [
-                Some((Source::Flag, options.clone())),
-                file.map(|options| (Source::ModelFile, options)),
-                preset.map(|(_, options)| (Source::Preset, options)),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-        );
-        layers.complete(architecture, name)
+        layers.extend(preset.map(|(_, options)| (Source::Preset, options)));
+        let config = Layers(layers).complete(architecture, None)?;
+        Ok(Self {
+            preset: name,
+            ..config
+        })
+    }
+
+    /// A network of `architecture` without a file.
+    #[cfg(test)]
+    pub(crate) fn of(architecture: Architecture, options: &ModelOptions) -> Result<Self> {
+        Layers(vec![(Source::Flag, options.clone())]).complete(architecture, None)
     }
 
     /// This configuration with the values of `options` that are given put over it.
@@ -146,7 +187,7 @@ impl ModelConfig {
         })
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let multiple = self.architecture.size_multiple();
         let size = self.image_size.value;
         if size == 0 || !size.is_multiple_of(multiple) {
@@ -163,6 +204,24 @@ impl ModelConfig {
                 detail: "0 timesteps, expected at least 1".into(),
             });
         }
+        if let (
+            Some(steps),
+            Some(Known {
+                value: TrainingNoise::Custom { schedule, .. },
+                source,
+            }),
+        ) = (self.train_steps, &self.noise_schedule)
+            && steps.value != schedule.train_steps()
+        {
+            return Err(Error::InvalidOption {
+                key: "train_steps",
+                detail: format!(
+                    "{} timesteps, expected the {} of the noise schedule in {source}; give noise_schedule too to replace it",
+                    steps.value,
+                    schedule.train_steps()
+                ),
+            });
+        }
         if let Some(variance) = self.variance
             && (variance.value == VarianceKind::Learned) != self.architecture.learns_variance()
         {
@@ -175,179 +234,5 @@ impl ModelConfig {
             });
         }
         Ok(())
-    }
-
-    /// The configuration as the JSON object of `ddpm inspect --json`.
-    ///
-    /// `architecture` uses the names of improved-diffusion's `UNetModel`; values that are not known are null; `sources`
-    /// tells for each value where it came from (`weights`, `flag`, `model.json`, `preset` or `default`).
-    pub fn describe(&self) -> Value {
-        let a = &self.architecture;
-        let (num_heads, num_heads_upsample, num_head_channels) = match self.heads.value {
-            Heads::Count { down, up } => (Some(down), Some(up), None),
-            Heads::Channels(channels) => (None, None, Some(channels)),
-        };
-        let architecture = json!({
-            "in_channels": a.in_channels,
-            "model_channels": a.model_channels,
-            "out_channels": a.out_channels,
-            "num_res_blocks": a.num_res_blocks,
-            "attention_resolutions": a.attention_resolutions,
-            "channel_mult": a.channel_mult,
-            "conv_resample": a.conv_resample,
-            "num_classes": a.num_classes,
-            "use_scale_shift_norm": a.use_scale_shift_norm,
-            "learn_sigma": a.learns_variance(),
-            "num_heads": num_heads,
-            "num_heads_upsample": num_heads_upsample,
-            "num_head_channels": num_head_channels,
-            "attention_order": self.attention_order.value.to_string(),
-            "image_size": self.image_size.value,
-        });
-        let mut sources = Map::new();
-        let heads_keys: &[&str] = match self.heads.value {
-            Heads::Count { .. } => &["num_heads", "num_heads_upsample"],
-            Heads::Channels(_) => &["num_head_channels"],
-        };
-        for key in [
-            "in_channels",
-            "model_channels",
-            "out_channels",
-            "num_res_blocks",
-            "attention_resolutions",
-            "channel_mult",
-            "conv_resample",
-            "num_classes",
-            "use_scale_shift_norm",
-            "learn_sigma",
-        ] {
-            sources.insert(key.into(), Source::Weights.to_string().into());
-        }
-        for key in heads_keys {
-            sources.insert((*key).into(), self.heads.source.to_string().into());
-        }
-        for (key, source) in [
-            ("attention_order", Some(self.attention_order.source)),
-            ("image_size", Some(self.image_size.source)),
-            ("T", self.train_steps.map(|known| known.source)),
-            (
-                "noise_schedule",
-                self.noise_schedule.map(|known| known.source),
-            ),
-            (
-                "rescale_timesteps",
-                self.rescale_timesteps.map(|known| known.source),
-            ),
-            ("parameterization", Some(self.parameterization.source)),
-            ("variance", self.variance.map(|known| known.source)),
-        ] {
-            if let Some(source) = source {
-                sources.insert(key.into(), source.to_string().into());
-            }
-        }
-        json!({
-            "architecture": architecture,
-            "T": self.train_steps.map(|known| known.value),
-            "noise_schedule": self.noise_schedule.map(|known| known.value.to_string()),
-            "rescale_timesteps": self.rescale_timesteps.map(|known| known.value),
-            "parameterization": self.parameterization.value.to_string(),
-            "variance": self.variance.map(|known| known.value.to_string()),
-            "preset": self.preset.map(|name| format!("{name} (unverified)")),
-            "sources": sources,
-        })
-    }
-}
-
-/// Options by origin, strongest first.
-struct Layers(Vec<(Source, ModelOptions)>);
-
-impl Layers {
-    /// The first layer's value of a field.
-    fn pick<T>(&self, field: impl Fn(&ModelOptions) -> Option<T>) -> Option<Known<T>> {
-        self.0.iter().find_map(|(source, options)| {
-            field(options).map(|value| Known {
-                value,
-                source: *source,
-            })
-        })
-    }
-
-    fn pick_or<T>(&self, field: impl Fn(&ModelOptions) -> Option<T>, default: T) -> Known<T> {
-        self.pick(field).unwrap_or(Known {
-            value: default,
-            source: Source::Default,
-        })
-    }
-
-    fn complete(
-        &self,
-        architecture: Architecture,
-        preset: Option<&'static str>,
-    ) -> Result<ModelConfig> {
-        let variance = if architecture.learns_variance() {
-            self.pick(|o| o.variance).or(Some(Known {
-                value: VarianceKind::Learned,
-                source: Source::Weights,
-            }))
-        } else {
-            self.pick(|o| o.variance)
-        };
-        let config = ModelConfig {
-            heads: self.heads()?,
-            attention_order: self.pick_or(|o| o.attention_order, AttentionOrder::Legacy),
-            image_size: self.pick_or(|o| o.image_size, 8 * architecture.size_multiple()),
-            train_steps: self.pick(|o| o.train_steps),
-            noise_schedule: self.noise_schedule()?,
-            rescale_timesteps: self.pick(|o| o.rescale_timesteps),
-            parameterization: self.pick_or(|o| o.parameterization, Parameterization::Epsilon),
-            variance,
-            preset,
-            architecture,
-        };
-        config.check()?;
-        Ok(config)
-    }
-
-    /// The strongest layer that says anything about heads decides; a number of heads on the way up may come from
-    /// another one.
-    fn heads(&self) -> Result<Known<Heads>> {
-        let conflict = self
-            .0
-            .iter()
-            .any(|(_, o)| o.num_heads.is_some() && o.num_head_channels.is_some());
-        if conflict {
-            return Err(Error::InvalidOption {
-                key: "num_head_channels",
-                detail: "it cannot be given together with num_heads".into(),
-            });
-        }
-        let up = self.pick(|o| o.num_heads_upsample);
-        self.pick(|o| {
-            let count = o.num_heads.map(|down| Heads::Count {
-                down,
-                up: up.map_or(down, |up| up.value),
-            });
-            count.or(o.num_head_channels.map(Heads::Channels))
-        })
-        .ok_or(Error::MissingOption {
-            what: "the number of attention heads",
-            flag: "--num-heads N",
-            key: "num_heads",
-        })
-    }
-
-    fn noise_schedule(&self) -> Result<Option<Known<NoiseScheduleName>>> {
-        self.pick(|o| o.noise_schedule.clone())
-            .map(|known| {
-                let value = known.value.parse().map_err(|error| Error::InvalidOption {
-                    key: "noise_schedule",
-                    detail: format!("{error}"),
-                })?;
-                Ok(Known {
-                    value,
-                    source: known.source,
-                })
-            })
-            .transpose()
     }
 }

@@ -11,7 +11,7 @@ const KEYS: &str = "num_heads, num_head_channels, num_heads_upsample, attention_
                     noise_schedule, rescale_timesteps, parameterization, variance";
 
 /// The options stored for a checkpoint: from `explicit` if given, else from `NAME.model.json` or `model.json` beside
-/// the checkpoint, `NAME` being its file name with or without the extension.
+/// the checkpoint (inside it, if it is a folder), `NAME` being its file name with or without the extension.
 ///
 /// # Errors
 /// [`Error::ModelFile`] if the file cannot be read, is not a JSON object, has an unknown key or a value of the wrong
@@ -38,9 +38,13 @@ fn candidates(checkpoint: &Path) -> Vec<PathBuf> {
             name.push(".model.json");
             checkpoint.with_file_name(name)
         });
-    named
-        .chain([checkpoint.with_file_name("model.json")])
-        .collect()
+    // A folder keeps the file inside.
+    let common = if checkpoint.is_dir() {
+        checkpoint.join("model.json")
+    } else {
+        checkpoint.with_file_name("model.json")
+    };
+    named.chain([common]).collect()
 }
 
 fn read(path: &Path) -> Result<ModelOptions> {

@@ -26,6 +26,8 @@ pub(crate) struct PackedConv2d {
     outputs: usize,
     kernel: usize,
     stride: usize,
+    /// Zeros above and left of the image.
+    lead: usize,
     /// The weights as each [`Method`] reads them, packed when an image first asks for it.
     packed: [OnceLock<Box<dyn Prepared>>; 3],
 }
@@ -75,13 +77,19 @@ impl PackedConv2d {
             outputs: bias.len(),
             kernel,
             stride,
+            lead: kernel / 2,
             packed: Default::default(),
         }
     }
 
+    /// The same convolution with `lead` zeros above and left of the image, the others below and right of it.
+    pub(crate) fn with_lead(self, lead: usize) -> Self {
+        Self { lead, ..self }
+    }
+
     /// Depends on the layer and the size of the image alone: an image's result must not depend on its batch.
     fn method(&self, shape: Shape) -> Method {
-        if self.kernel != 3 || self.stride != 1 {
+        if self.kernel != 3 || self.stride != 1 || self.lead != 1 {
             return Method::Patches;
         }
         // F(4, 3) has 2.25 times the weights of F(2, 3) to stream: it pays from a few tiles per image on.
@@ -169,7 +177,7 @@ impl PackedConv2d {
 
     fn pack(&self, method: Method) -> Box<dyn Prepared> {
         let (isa, weight, inputs, outputs) = (self.isa, &self.weight, self.inputs, self.outputs);
-        let sizes = [inputs, outputs, self.kernel, self.stride];
+        let sizes = [inputs, outputs, self.kernel, self.stride, self.lead];
         match (method, self.arithmetic) {
             (Method::LargeTiles, _) => {
                 Box::new(Winograd::<f32, F4, 6, 4>::new(isa, weight, inputs, outputs))

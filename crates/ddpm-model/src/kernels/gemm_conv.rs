@@ -26,14 +26,17 @@ pub(super) struct GemmConv<E> {
     weights: Vec<Panels<E>>,
     kernel: usize,
     stride: usize,
+    /// Zeros above and left of the image.
+    lead: usize,
 }
 
 impl<E: Element> GemmConv<E> {
-    /// `weight` of shape `[outputs, inputs, kernel, kernel]`; the image is padded by `kernel / 2` zeros.
+    /// `weight` of shape `[outputs, inputs, kernel, kernel]`; `lead` zeros above and left of the image, as many as needed
+    /// below and right of it.
     pub(super) fn new(
         isa: Isa,
         weight: &[f32],
-        [inputs, outputs, kernel, stride]: [usize; 4],
+        [inputs, outputs, kernel, stride, lead]: [usize; 5],
     ) -> Self {
         let (depth, area) = (padded(inputs), kernel * kernel);
         // Lines of a patch: pixel by pixel, channels with their padding inside.
@@ -56,6 +59,7 @@ impl<E: Element> GemmConv<E> {
             weights,
             kernel,
             stride,
+            lead,
         }
     }
 }
@@ -169,7 +173,12 @@ impl<E: Element> Task<'_, E> {
     /// Copies the patch of a pixel of `out` into row `index`.
     #[inline(always)]
     fn copy_patch(&mut self, pixel: usize, index: usize) {
-        let GemmConv { kernel, stride, .. } = *self.conv;
+        let GemmConv {
+            kernel,
+            stride,
+            lead,
+            ..
+        } = *self.conv;
         let [height, width] = self.output;
         let pixel = self.first_pixel + pixel;
         let image = pixel / (height * width);
@@ -178,9 +187,9 @@ impl<E: Element> Task<'_, E> {
         let row = &mut self.rows[index * self.patch..][..self.patch];
         for (tap, entries) in row.chunks_exact_mut(depth).enumerate() {
             let (y, x) = (y + tap / kernel, x + tap % kernel);
-            let inside = |i: usize, size: usize| (kernel / 2..size + kernel / 2).contains(&i);
+            let inside = |i: usize, size: usize| (lead..size + lead).contains(&i);
             if inside(y, self.shape.height) && inside(x, self.shape.width) {
-                let (y, x) = (y - kernel / 2, x - kernel / 2);
+                let (y, x) = (y - lead, x - lead);
                 let begin = ((image * self.shape.height + y) * self.shape.width + x) * depth;
                 E::round_all(&self.x[begin..begin + depth], entries);
             } else {

@@ -83,19 +83,25 @@ fn assert_padding(maps: &Maps) {
     }
 }
 
-/// Batch, inputs, outputs, height, width, kernel, stride.
-type ConvCase = [usize; 7];
+/// Batch, inputs, outputs, height, width, kernel, stride, zeros above and left.
+type ConvCase = [usize; 8];
 
 fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolerance: f32) {
-    let [batch, inputs, outputs, height, width, kernel, stride] = case;
+    let [batch, inputs, outputs, height, width, kernel, stride, lead] = case;
     let sizes = [batch, inputs, height, width];
     let planes = values(sizes.iter().product(), seed, 0.0);
     let weight = values(outputs * inputs * kernel * kernel, seed + 1, 0.0);
     let bias = values(outputs, seed + 2, 0.0);
+    let lead = lead.min(kernel / 2);
+    let trail = kernel - 1 - lead;
     let expected = tensor(&planes, &sizes)
+        .pad_with_zeros(2, lead, trail)
+        .unwrap()
+        .pad_with_zeros(3, lead, trail)
+        .unwrap()
         .conv2d(
             &tensor(&weight, &[outputs, inputs, kernel, kernel]),
-            kernel / 2,
+            0,
             stride,
             1,
             1,
@@ -113,6 +119,7 @@ fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolera
     for isa in isas() {
         let sizes_of = [inputs, kernel, stride];
         let conv = PackedConv2d::new(isa, arithmetic, weight.clone(), &bias, sizes_of);
+        let conv = conv.with_lead(lead);
         let pool = dirty_pool(both.elem_count());
         let x = maps(&pool, &planes, sizes);
         let addend = maps(&pool, &addend, result);
@@ -139,9 +146,10 @@ proptest! {
     fn convolution(
         batch in 1usize..4, inputs in 1usize..40, outputs in 1usize..90,
         height in 1usize..14, width in 1usize..36,
-        kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, seed in 0usize..1000,
+        kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, lead in 0usize..2,
+        seed in 0usize..1000,
     ) {
-        let case = [batch, inputs, outputs, height, width, kernel, stride];
+        let case = [batch, inputs, outputs, height, width, kernel, stride, lead];
         check_convolution(case, Arithmetic::F32, seed, 1e-5);
     }
 
@@ -150,9 +158,10 @@ proptest! {
     fn convolution_in_bf16(
         batch in 1usize..4, inputs in 1usize..40, outputs in 1usize..90,
         height in 1usize..14, width in 1usize..36,
-        kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, seed in 0usize..1000,
+        kernel in prop::sample::select(vec![1usize, 3]), stride in 1usize..3, lead in 0usize..2,
+        seed in 0usize..1000,
     ) {
-        let case = [batch, inputs, outputs, height, width, kernel, stride];
+        let case = [batch, inputs, outputs, height, width, kernel, stride, lead];
         check_convolution(case, Arithmetic::Bf16, seed, 3e-2);
     }
 
@@ -308,13 +317,14 @@ fn inputs_that_do_not_fit_are_refused() {
 #[test]
 fn convolution_at_the_edges_of_blocks() {
     for case in [
-        [1, 3, 13, 4, 8, 3, 1],
-        [2, 64, 65, 8, 8, 3, 1],
-        [1, 17, 64, 9, 33, 3, 1],
-        [3, 16, 16, 12, 48, 3, 1],
-        [1, 64, 48, 9, 9, 3, 2],
-        [2, 57, 33, 5, 7, 3, 2],
-        [1, 16, 80, 7, 7, 1, 1],
+        [1, 3, 13, 4, 8, 3, 1, 1],
+        [2, 64, 65, 8, 8, 3, 1, 1],
+        [1, 17, 64, 9, 33, 3, 1, 1],
+        [3, 16, 16, 12, 48, 3, 1, 1],
+        [1, 64, 48, 9, 9, 3, 2, 1],
+        [2, 57, 33, 5, 7, 3, 2, 1],
+        [1, 16, 80, 7, 7, 1, 1, 0],
+        [2, 33, 48, 8, 6, 3, 2, 0],
     ] {
         check_convolution(case, Arithmetic::F32, 1, 1e-5);
         check_convolution(case, Arithmetic::Bf16, 1, 3e-2);

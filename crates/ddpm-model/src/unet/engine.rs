@@ -3,13 +3,29 @@
 use crate::Result;
 use crate::config::AttentionOrder;
 
-/// Sizes of a convolution with a square kernel and `kernel / 2` zeros around the image.
+/// Sizes of a convolution with a square kernel and so many zeros around the image that the result has its size divided
+/// by `stride`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConvSizes {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
+    /// How many of the zeros are above and left of the image.
+    pub(super) lead: usize,
+}
+
+impl ConvSizes {
+    /// A convolution of stride 1 with as many zeros on every side.
+    pub(super) fn centred(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride: 1,
+            lead: kernel / 2,
+        }
+    }
 }
 
 /// Operations on a batch, and the form that activations and weights have for them.

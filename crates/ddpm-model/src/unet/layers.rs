@@ -2,13 +2,10 @@
 
 use super::engine::{ConvSizes, Engine};
 use super::weights::Scope;
+use crate::config::Norm;
 use crate::{Error, Result};
 
-/// Groups of every normalisation in improved-diffusion.
-const GROUPS: usize = 32;
-const EPSILON: f64 = 1e-5;
-
-/// A 3x3 convolution with padding 1, or a 1x1 convolution without.
+/// A convolution.
 pub(super) fn conv2d<E: Engine>(
     engine: &E,
     scope: &Scope<'_>,
@@ -31,32 +28,20 @@ pub(super) fn conv3x3<E: Engine>(
     inputs: usize,
     outputs: usize,
 ) -> Result<E::Conv2d> {
-    let sizes = ConvSizes {
-        inputs,
-        outputs,
-        kernel: 3,
-        stride: 1,
-    };
-    conv2d(engine, scope, sizes)
+    conv2d(engine, scope, ConvSizes::centred(inputs, outputs, 3))
 }
 
-/// A 1x1 convolution whose weight the file stores as one over a sequence of positions.
+/// A 1x1 convolution from weights that some project stores in another shape.
 ///
 /// Not candle's `conv1d`, which multiplies the wrong buffer for some layouts (its issue 3836).
 pub(super) fn pointwise<E: Engine>(
     engine: &E,
-    scope: &Scope<'_>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
     inputs: usize,
-    outputs: usize,
 ) -> Result<E::Conv2d> {
-    let weight = scope.take("weight", &[outputs, inputs, 1])?;
-    let sizes = ConvSizes {
-        inputs,
-        outputs,
-        kernel: 1,
-        stride: 1,
-    };
-    engine.conv2d(weight, scope.take("bias", &[outputs])?, sizes)
+    let sizes = ConvSizes::centred(inputs, bias.len(), 1);
+    engine.conv2d(weight, bias, sizes)
 }
 
 /// A group normalisation.
@@ -64,17 +49,18 @@ pub(super) fn group_norm<E: Engine>(
     engine: &E,
     scope: &Scope<'_>,
     channels: usize,
+    Norm { groups, epsilon }: Norm,
 ) -> Result<E::GroupNorm> {
-    if !channels.is_multiple_of(GROUPS) {
+    if groups == 0 || !channels.is_multiple_of(groups) {
         return Err(Error::Architecture {
             detail: format!(
-                "a norm has {channels} channels, expected a multiple of its {GROUPS} groups"
+                "a norm has {channels} channels, expected a multiple of its {groups} groups"
             ),
         });
     }
     let weight = scope.take("weight", &[channels])?;
     let bias = scope.take("bias", &[channels])?;
-    engine.group_norm(weight, bias, GROUPS, EPSILON)
+    engine.group_norm(weight, bias, groups, epsilon)
 }
 
 /// A dense layer.

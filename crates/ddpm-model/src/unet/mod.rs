@@ -1,6 +1,6 @@
-//! improved-diffusion's `UNetModel`.
+//! The UNet of OpenAI's and diffusers' image models.
 //!
-//! An image goes down through `input_blocks`, through `middle_block` and up through `output_blocks`, each of which also
+//! An image goes down through levels of halved resolution, through a middle and up again, where every block also
 //! gets the output of its counterpart on the way down. The timestep reaches every residual block as an embedding.
 //!
 //! The layers are written once ([`network`]) over an [`engine`], which computes them: this crate's kernels on the
@@ -14,12 +14,16 @@ mod embedding;
 mod engine;
 mod layers;
 mod model;
+mod names;
 mod network;
 mod packed;
 mod res_block;
 mod resample;
 mod stock;
 mod weights;
+
+#[cfg(test)]
+mod round_trip;
 
 pub use backend::Backend;
 pub use model::UNet;

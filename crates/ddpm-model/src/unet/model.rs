@@ -13,7 +13,7 @@ use crate::config::{ModelConfig, ModelOptions};
 use crate::kernels::{Arithmetic, Isa};
 use crate::{Error, Result};
 
-/// An improved-diffusion UNet with its weights.
+/// A UNet with its weights.
 pub struct UNet {
     config: ModelConfig,
     parameters: usize,
@@ -46,6 +46,11 @@ impl UNet {
         options: &ModelOptions,
         backend: Backend,
     ) -> Result<Self> {
+        Self::build(checkpoint, options, backend)
+            .map_err(|error| error.under(&checkpoint.place().prefix))
+    }
+
+    fn build(checkpoint: &Checkpoint, options: &ModelOptions, backend: Backend) -> Result<Self> {
         let config = ModelConfig::resolve(checkpoint, options)?;
         let weights = Weights::new(checkpoint.tensors());
         let network = match backend.open()? {

@@ -1,23 +1,24 @@
 //! The layers and how they are connected.
 
-use super::attention::AttentionBlock;
+use super::attention::{AttentionBlock, AttentionSizes};
 use super::embedding::Embedding;
 use super::engine::Engine;
 use super::layers;
-use super::res_block::ResBlock;
+use super::names::Names;
+use super::res_block::{ResBlock, Rescale, Widths};
 use super::resample::{Downsample, Upsample};
-use super::weights::{Scope, Weights};
+use super::weights::Weights;
 use crate::Result;
-use crate::config::ModelConfig;
+use crate::config::{Middle, ModelConfig, Norm};
 
 /// All layers, in the order in which they run.
 pub(super) struct Network<E: Engine> {
     engine: E,
+    centre_input: bool,
     embedding: Embedding<E>,
     first: E::Conv2d,
-    /// `input_blocks` from index 1.
     down: Vec<DownBlock<E>>,
-    middle: (ResBlock<E>, AttentionBlock<E>, ResBlock<E>),
+    middle: Option<MiddleBlock<E>>,
     up: Vec<UpBlock<E>>,
     out_norm: E::GroupNorm,
     out_conv: E::Conv2d,
@@ -28,10 +29,63 @@ enum DownBlock<E: Engine> {
     Downsample(Downsample<E>),
 }
 
+struct MiddleBlock<E: Engine> {
+    first: ResBlock<E>,
+    attention: Option<AttentionBlock<E>>,
+    second: ResBlock<E>,
+}
+
 struct UpBlock<E: Engine> {
     residual: ResBlock<E>,
     attention: Option<AttentionBlock<E>>,
     upsample: Option<Upsample<E>>,
+}
+
+/// Where layers are taken from.
+struct Loader<'a, E> {
+    engine: &'a E,
+    weights: &'a Weights<'a>,
+    config: &'a ModelConfig,
+    names: Names,
+}
+
+impl<E: Engine> Loader<'_, E> {
+    fn residual(&self, name: &str, inputs: usize, outputs: usize) -> Result<ResBlock<E>> {
+        let widths = Widths { inputs, outputs };
+        let scope = self.weights.scope(name);
+        let architecture = &self.config.architecture;
+        ResBlock::load(self.engine, &scope, architecture, widths, Rescale::Keep)
+    }
+
+    fn attention(
+        &self,
+        name: &str,
+        channels: usize,
+        up: bool,
+        norm: Option<Norm>,
+    ) -> Result<AttentionBlock<E>> {
+        let sizes = AttentionSizes {
+            channels,
+            heads: self.config.heads_of(channels, up)?,
+            order: self.config.attention_order.value,
+            norm,
+        };
+        let scope = self.weights.scope(name);
+        AttentionBlock::load(self.engine, &scope, self.names.family(), &sizes)
+    }
+
+    fn middle(&self, middle: Middle, channels: usize) -> Result<MiddleBlock<E>> {
+        let epsilon = self.config.architecture.norm.epsilon;
+        let attention = middle.attention.map(|groups| {
+            let norm = groups.map(|groups| Norm { groups, epsilon });
+            self.attention(self.names.middle_attention(), channels, false, norm)
+        });
+        Ok(MiddleBlock {
+            first: self.residual(self.names.middle_residual(false), channels, channels)?,
+            attention: attention.transpose()?,
+            second: self.residual(self.names.middle_residual(true), channels, channels)?,
+        })
+    }
 }
 
 impl<E: Engine> Network<E> {
@@ -39,71 +93,62 @@ impl<E: Engine> Network<E> {
     pub(super) fn load(engine: E, weights: &Weights<'_>, config: &ModelConfig) -> Result<Self> {
         let on = &engine;
         let architecture = &config.architecture;
-        let base = architecture.model_channels;
-        let attention = |scope: &Scope<'_>, channels, up| {
-            let heads = config.heads_of(channels, up)?;
-            AttentionBlock::load(on, scope, channels, heads, config.attention_order.value)
+        let names = Names::new(architecture);
+        let loader = Loader {
+            engine: on,
+            weights,
+            config,
+            names,
         };
-        let attends = |level: usize| architecture.attention_resolutions.contains(&(1 << level));
-        let last_level = architecture.channel_mult.len() - 1;
+        let (levels, blocks) = (&architecture.levels, architecture.num_res_blocks);
+        let norm = Some(architecture.norm);
+        let base = architecture.first_channels;
 
-        let first = weights.scope("input_blocks.0.0");
+        let first = weights.scope(names.first());
         let first = layers::conv3x3(on, &first, architecture.in_channels, base)?;
         let mut down = vec![];
         // Channels of every tensor that waits for its counterpart on the way up.
         let mut waiting = vec![base];
         let mut channels = base;
-        for (level, multiple) in architecture.channel_mult.iter().enumerate() {
-            let outputs = multiple * base;
-            for _ in 0..architecture.num_res_blocks {
-                let scope = weights.scope(&format!("input_blocks.{}", down.len() + 1));
-                let residual =
-                    ResBlock::load(on, &scope.scope("0"), architecture, channels, outputs)?;
-                channels = outputs;
-                let attention = attends(level)
-                    .then(|| attention(&scope.scope("1"), channels, false))
+        for (index, level) in levels.iter().enumerate() {
+            for block in 0..blocks {
+                let name = names.down_residual(index, block);
+                let residual = loader.residual(&name, channels, level.channels)?;
+                channels = level.channels;
+                let name = names.down_attention(index, block);
+                let attention = level
+                    .attention_down
+                    .then(|| loader.attention(&name, channels, false, norm))
                     .transpose()?;
                 down.push(DownBlock::Residual(Box::new(residual), attention));
                 waiting.push(channels);
             }
-            if level < last_level {
-                let scope = weights.scope(&format!("input_blocks.{}.0", down.len() + 1));
-                let downsample =
-                    Downsample::load(on, &scope, channels, architecture.conv_resample)?;
+            if index + 1 < levels.len() {
+                let downsample = Downsample::load(on, weights, architecture, index)?;
                 down.push(DownBlock::Downsample(downsample));
                 waiting.push(channels);
             }
         }
 
-        let scope = weights.scope("middle_block");
-        let middle = (
-            ResBlock::load(on, &scope.scope("0"), architecture, channels, channels)?,
-            attention(&scope.scope("1"), channels, false)?,
-            ResBlock::load(on, &scope.scope("2"), architecture, channels, channels)?,
-        );
+        let middle = architecture
+            .middle
+            .map(|middle| loader.middle(middle, channels))
+            .transpose()?;
 
         let mut up = vec![];
-        for (level, multiple) in architecture.channel_mult.iter().enumerate().rev() {
-            let outputs = multiple * base;
-            for block in 0..=architecture.num_res_blocks {
-                let scope = weights.scope(&format!("output_blocks.{}", up.len()));
+        for (index, level) in levels.iter().enumerate().rev() {
+            for block in 0..=blocks {
                 let inputs = channels + waiting.pop().unwrap_or_default();
-                let residual =
-                    ResBlock::load(on, &scope.scope("0"), architecture, inputs, outputs)?;
-                channels = outputs;
-                let attention = attends(level)
-                    .then(|| attention(&scope.scope("1"), channels, true))
+                let name = names.up_residual(index, block);
+                let residual = loader.residual(&name, inputs, level.channels)?;
+                channels = level.channels;
+                let name = names.up_attention(index, block);
+                let attention = level
+                    .attention_up
+                    .then(|| loader.attention(&name, channels, true, norm))
                     .transpose()?;
-                let upsample = (level > 0 && block == architecture.num_res_blocks)
-                    .then(|| {
-                        let index = if attention.is_some() { "2" } else { "1" };
-                        Upsample::load(
-                            on,
-                            &scope.scope(index),
-                            channels,
-                            architecture.conv_resample,
-                        )
-                    })
+                let upsample = (index > 0 && block == blocks)
+                    .then(|| Upsample::load(on, weights, architecture, index))
                     .transpose()?;
                 up.push(UpBlock {
                     residual,
@@ -113,19 +158,17 @@ impl<E: Engine> Network<E> {
             }
         }
 
+        let out_norm = weights.scope(names.out_norm());
+        let out_conv = weights.scope(names.out_conv());
         Ok(Self {
+            centre_input: architecture.centre_input,
             embedding: Embedding::load(on, weights, architecture)?,
             first,
             down,
             middle,
             up,
-            out_norm: layers::group_norm(on, &weights.scope("out.0"), channels)?,
-            out_conv: layers::conv3x3(
-                on,
-                &weights.scope("out.2"),
-                channels,
-                architecture.out_channels,
-            )?,
+            out_norm: layers::group_norm(on, &out_norm, channels, architecture.norm)?,
+            out_conv: layers::conv3x3(on, &out_conv, channels, architecture.out_channels)?,
             engine,
         })
     }
@@ -133,19 +176,24 @@ impl<E: Engine> Network<E> {
     /// `images` of `[batch, in_channels, H, W]`, each at the network's own `time`, to `[batch, out_channels, H, W]`.
     pub(super) fn forward(
         &self,
-        images: Vec<f32>,
+        mut images: Vec<f32>,
         shape: [usize; 4],
         time: &[f32],
         labels: Option<&[usize]>,
     ) -> Result<Vec<f32>> {
         let on = &self.engine;
         let embedding = self.embedding.forward(on, time, labels)?;
+        if self.centre_input {
+            images
+                .iter_mut()
+                .for_each(|value| *value = 2.0 * *value - 1.0);
+        }
         let x = on.load(images, shape)?;
         let mut h = on.convolve(&self.first, &x, None, None)?;
         let mut waiting = vec![h.clone()];
         for block in &self.down {
             h = match block {
-                DownBlock::Downsample(downsample) => downsample.forward(on, &h)?,
+                DownBlock::Downsample(downsample) => downsample.forward(on, &h, &embedding)?,
                 DownBlock::Residual(residual, attention) => {
                     let h = residual.forward(on, &h, &embedding)?;
                     attend(on, attention.as_ref(), h)?
@@ -153,9 +201,11 @@ impl<E: Engine> Network<E> {
             };
             waiting.push(h.clone());
         }
-        h = self.middle.0.forward(on, &h, &embedding)?;
-        h = self.middle.1.forward(on, &h)?;
-        h = self.middle.2.forward(on, &h, &embedding)?;
+        if let Some(middle) = &self.middle {
+            h = middle.first.forward(on, &h, &embedding)?;
+            h = attend(on, middle.attention.as_ref(), h)?;
+            h = middle.second.forward(on, &h, &embedding)?;
+        }
         for block in &self.up {
             // Construction pairs every block on the way up with one of those that wait.
             let joined = match waiting.pop() {
@@ -165,7 +215,7 @@ impl<E: Engine> Network<E> {
             h = block.residual.forward(on, &joined, &embedding)?;
             h = attend(on, block.attention.as_ref(), h)?;
             if let Some(upsample) = &block.upsample {
-                h = upsample.forward(on, &h)?;
+                h = upsample.forward(on, &h, &embedding)?;
             }
         }
         h = on.normalise(&self.out_norm, &h, None, true)?;

@@ -39,16 +39,11 @@ impl Engine for Packed {
             inputs,
             kernel,
             stride,
+            lead,
             ..
         } = sizes;
         let sizes = [inputs, kernel, stride];
-        Ok(PackedConv2d::new(
-            self.isa,
-            self.arithmetic,
-            weight,
-            &bias,
-            sizes,
-        ))
+        Ok(PackedConv2d::new(self.isa, self.arithmetic, weight, &bias, sizes).with_lead(lead))
     }
 
     fn group_norm(

@@ -2,6 +2,7 @@
 
 use super::engine::{ConvSizes, Engine};
 use super::layers;
+use super::names::Names;
 use super::weights::Scope;
 use crate::Result;
 use crate::config::Architecture;
@@ -9,6 +10,7 @@ use crate::config::Architecture;
 /// Norm, SiLU, convolution, twice, with the timestep in between and a shortcut around all.
 pub(super) struct ResBlock<E: Engine> {
     in_norm: E::GroupNorm,
+    rescale: Rescale,
     in_conv: E::Conv2d,
     timestep: E::Linear,
     scale_shift: bool,
@@ -18,37 +20,73 @@ pub(super) struct ResBlock<E: Engine> {
     shortcut: Option<E::Conv2d>,
 }
 
+/// What happens to the resolution before the first convolution and on the shortcut.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rescale {
+    Keep,
+    Down,
+    Up,
+}
+
+impl Rescale {
+    fn apply<E: Engine>(self, engine: &E, x: E::Maps) -> Result<E::Maps> {
+        match self {
+            Self::Keep => Ok(x),
+            Self::Down => engine.pool_means(&x),
+            Self::Up => engine.upsample(&x),
+        }
+    }
+}
+
+/// Channels before and after a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Widths {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+impl Widths {
+    pub(super) fn same(channels: usize) -> Self {
+        Self {
+            inputs: channels,
+            outputs: channels,
+        }
+    }
+}
+
 impl<E: Engine> ResBlock<E> {
     pub(super) fn load(
         engine: &E,
         scope: &Scope<'_>,
         architecture: &Architecture,
-        inputs: usize,
-        outputs: usize,
+        Widths { inputs, outputs }: Widths,
+        rescale: Rescale,
     ) -> Result<Self> {
+        let names = Names::new(architecture).residual();
         let scale_shift = architecture.use_scale_shift_norm;
         let rows = if scale_shift { 2 * outputs } else { outputs };
-        let embedding = architecture.embedding_channels();
-        let shortcut = ConvSizes {
-            inputs,
-            outputs,
-            kernel: 1,
-            stride: 1,
+        let embedding = architecture.embedding_channels;
+        let norm = |name: &str, channels| {
+            layers::group_norm(engine, &scope.scope(name), channels, architecture.norm)
         };
+        let conv =
+            |name: &str, inputs| layers::conv3x3(engine, &scope.scope(name), inputs, outputs);
+        let shortcut = ConvSizes::centred(inputs, outputs, 1);
         Ok(Self {
-            in_norm: layers::group_norm(engine, &scope.scope("in_layers.0"), inputs)?,
-            in_conv: layers::conv3x3(engine, &scope.scope("in_layers.2"), inputs, outputs)?,
-            timestep: layers::linear(engine, &scope.scope("emb_layers.1"), embedding, rows)?,
+            in_norm: norm(names.in_norm, inputs)?,
+            rescale,
+            in_conv: conv(names.in_conv, inputs)?,
+            timestep: layers::linear(engine, &scope.scope(names.timestep), embedding, rows)?,
             scale_shift,
-            out_norm: layers::group_norm(engine, &scope.scope("out_layers.0"), outputs)?,
-            out_conv: layers::conv3x3(engine, &scope.scope("out_layers.3"), outputs, outputs)?,
+            out_norm: norm(names.out_norm, outputs)?,
+            out_conv: conv(names.out_conv, outputs)?,
             shortcut: (inputs != outputs)
-                .then(|| layers::conv2d(engine, &scope.scope("skip_connection"), shortcut))
+                .then(|| layers::conv2d(engine, &scope.scope(names.shortcut), shortcut))
                 .transpose()?,
         })
     }
 
-    /// `x` of `inputs` channels, `embedding` of `4 model_channels` entries after its SiLU.
+    /// `x` of `inputs` channels, `embedding` after its SiLU.
     pub(super) fn forward(
         &self,
         engine: &E,
@@ -56,6 +94,8 @@ impl<E: Engine> ResBlock<E> {
         embedding: &E::Vectors,
     ) -> Result<E::Maps> {
         let h = engine.normalise(&self.in_norm, x, None, true)?;
+        let h = self.rescale.apply(engine, h)?;
+        let x = self.rescale.apply(engine, x.clone())?;
         let timestep = engine.dense(&self.timestep, embedding, false)?;
         let (shift, scale_shift) = if self.scale_shift {
             (None, Some(&timestep))
@@ -64,12 +104,10 @@ impl<E: Engine> ResBlock<E> {
         };
         let h = engine.convolve(&self.in_conv, &h, shift, None)?;
         let h = engine.normalise(&self.out_norm, &h, scale_shift, true)?;
-        match &self.shortcut {
-            Some(shortcut) => {
-                let x = engine.convolve(shortcut, x, None, None)?;
-                engine.convolve(&self.out_conv, &h, None, Some(&x))
-            }
-            None => engine.convolve(&self.out_conv, &h, None, Some(x)),
-        }
+        let x = match &self.shortcut {
+            Some(shortcut) => engine.convolve(shortcut, &x, None, None)?,
+            None => x,
+        };
+        engine.convolve(&self.out_conv, &h, None, Some(&x))
     }
 }

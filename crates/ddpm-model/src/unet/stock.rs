@@ -126,9 +126,21 @@ impl Engine for Stock {
         shift: Option<&Tensor>,
         addend: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let ConvSizes { kernel, stride, .. } = conv.sizes;
-        let mut y = x
-            .conv2d(&conv.weight, kernel / 2, stride, 1, 1)?
+        let ConvSizes {
+            kernel,
+            stride,
+            lead,
+            ..
+        } = conv.sizes;
+        let trail = kernel - 1 - lead;
+        let (padded, padding) = if lead == trail {
+            (x.clone(), lead)
+        } else {
+            let rows = x.pad_with_zeros(2, lead, trail)?;
+            (rows.pad_with_zeros(3, lead, trail)?, 0)
+        };
+        let mut y = padded
+            .conv2d(&conv.weight, padding, stride, 1, 1)?
             .broadcast_add(&conv.bias)?;
         if let Some(shift) = shift {
             let (batch, channels) = shift.dims2()?;

@@ -69,6 +69,13 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Whether any name here starts with `start`.
+    pub(super) fn holds(&self, start: &str) -> bool {
+        let start = format!("{}{start}", self.prefix);
+        let mut from = self.weights.tensors.range(start.clone()..);
+        from.next().is_some_and(|(key, _)| key.starts_with(&start))
+    }
+
     /// Takes the tensor `name`, row-major.
     ///
     /// # Errors

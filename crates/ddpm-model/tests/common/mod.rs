@@ -27,42 +27,53 @@ pub(crate) fn io(name: &str) -> Io {
     io_at(&golden(&format!("unet-{name}.io.safetensors")))
 }
 
-fn io_at(path: &Path) -> Io {
+/// Reads a file of input and output.
+pub(crate) fn io_at(path: &Path) -> Io {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |key: &str| -> Vec<f64> {
-        let view = file.tensor(key).unwrap();
-        match view.dtype() {
-            safetensors::Dtype::F32 => view
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| f64::from(f32::from_le_bytes(b)))
-                .collect(),
-            safetensors::Dtype::I64 => view
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&b| i64::from_le_bytes(b) as f64)
-                .collect(),
-            other => panic!("{key} is {other:?}"),
-        }
-    };
     let image = |key: &str| {
         let shape = file.tensor(key).unwrap().shape().to_vec();
-        let values = numbers(key).into_iter().map(|v| v as f32).collect();
+        let values = numbers(&file, key).into_iter().map(|v| v as f32).collect();
         Array4::from_shape_vec((shape[0], shape[1], shape[2], shape[3]), values).unwrap()
     };
     Io {
         x: image("x"),
-        timesteps: numbers("timesteps").into_iter().map(|v| v as f32).collect(),
-        y: file
-            .tensor("y")
-            .is_ok()
-            .then(|| numbers("y").into_iter().map(|v| v as usize).collect()),
+        timesteps: numbers(&file, "timesteps")
+            .into_iter()
+            .map(|v| v as f32)
+            .collect(),
+        y: file.tensor("y").is_ok().then(|| {
+            let labels = numbers(&file, "y");
+            labels.into_iter().map(|v| v as usize).collect()
+        }),
         output: image("output"),
+    }
+}
+
+/// One tensor of a file.
+pub(crate) fn numbers_at(path: &Path, key: &str) -> Vec<f64> {
+    let bytes = std::fs::read(path).unwrap();
+    numbers(&SafeTensors::deserialize(&bytes).unwrap(), key)
+}
+
+fn numbers(file: &SafeTensors<'_>, key: &str) -> Vec<f64> {
+    let view = file.tensor(key).unwrap();
+    match view.dtype() {
+        safetensors::Dtype::F32 => view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f64::from(f32::from_le_bytes(b)))
+            .collect(),
+        safetensors::Dtype::I64 => view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| i64::from_le_bytes(b) as f64)
+            .collect(),
+        other => panic!("{key} is {other:?}"),
     }
 }
 

@@ -14,7 +14,9 @@ use crate::args::CheckpointArgs;
 #[command(after_help = "\
 Example:
   ddpm inspect model.pt
-  ddpm inspect model.pt --num-heads 4 --json")]
+  ddpm inspect model.pt --num-heads 4 --json
+  ddpm inspect ddpm-cifar10-32/               (a folder of diffusers)
+  ddpm inspect training.pt --state-dict model (raw weights instead of averaged ones)")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,

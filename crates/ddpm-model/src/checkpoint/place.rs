@@ -1,0 +1,205 @@
+//! Where in a file the weights are: training code wraps them in dictionaries and in modules.
+//!
+//! Averaged weights (EMA) win over raw ones, because they are what such a model is used with; what was chosen and what was set
+//! aside is kept and shown. A caller may name another choice.
+
+use std::fmt;
+
+use super::read_error::{ReadError, ReadResult};
+use super::state_dict::StateDict;
+
+/// Entries that hold averaged weights, and entries that hold weights; the first one present is taken.
+pub(super) const AVERAGED: [&str; 8] = [
+    "ema",
+    "ema_state_dict",
+    "ema_model",
+    "model_ema",
+    "ema_params",
+    "params_ema",
+    "ema_weights",
+    "unet_ema",
+];
+pub(super) const RAW: [&str; 9] = [
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "module",
+    "net",
+    "network",
+    "unet",
+    "params",
+    "weights",
+];
+
+/// Names of modules that wrap a network, averaged and not.
+const AVERAGED_MODULES: [&str; 3] = ["ema_model", "model_ema", "ema"];
+const MODULES: [&str; 9] = [
+    "module",
+    "model",
+    "online_model",
+    "_orig_mod",
+    "unet",
+    "net",
+    "network",
+    "diffusion_model",
+    "denoise_fn",
+];
+
+/// Counters that stand beside averaged weights.
+const COUNTERS: [&str; 3] = ["initted", "step", "num_updates"];
+
+/// Deepest nesting that is followed.
+const DEEPEST: usize = 8;
+
+/// Where in its file a state dict was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateDictPlace {
+    /// Entries of the outer dictionaries, or the folder, that were entered.
+    pub entries: Vec<String>,
+    /// What stood before every name and was taken off, such as `module.`.
+    pub prefix: String,
+    /// Other weights of the file that were not taken.
+    pub set_aside: Vec<String>,
+}
+
+impl StateDictPlace {
+    /// Whether the file holds nothing but the state dict, under its own names.
+    pub fn is_plain(&self) -> bool {
+        self.entries.is_empty() && self.prefix.is_empty()
+    }
+}
+
+impl fmt::Display for StateDictPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_plain() {
+            return f.write_str("the whole file");
+        }
+        f.write_str(&self.entries.join("."))?;
+        if !self.prefix.is_empty() {
+            let gap = if self.entries.is_empty() { "" } else { ", " };
+            write!(f, "{gap}names under {}", self.prefix)?;
+        }
+        if !self.set_aside.is_empty() {
+            write!(f, " (set aside: {})", self.set_aside.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// The part that a caller asks for: names separated by dots, taken one by one.
+pub(super) struct Asked<'a>(Vec<&'a str>);
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(part: Option<&'a str>) -> Self {
+        Self(part.map_or_else(Vec::new, |part| part.rsplit('.').collect()))
+    }
+
+    /// The next name.
+    pub(super) fn next(&self) -> Option<&'a str> {
+        self.0.last().copied()
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.0.pop();
+    }
+
+    /// The error that the next name is not there.
+    pub(super) fn absent(&self, among: &[String]) -> ReadError {
+        ReadError::NotACheckpoint(format!(
+            "nothing under the name `{}` that --state-dict asks for (it has {})",
+            self.next().unwrap_or_default(),
+            shorten(among)
+        ))
+    }
+}
+
+/// The first names of many.
+pub(super) fn shorten(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let mut text: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if names.len() > SHOWN {
+        text.push("...".into());
+    }
+    text.join(", ")
+}
+
+/// Takes the modules around the network off the names.
+///
+/// # Errors
+/// [`ReadError::NotACheckpoint`] if a module that was asked for is absent, or if other tensors stand beside averaged ones.
+pub(super) fn unwrap_modules(
+    mut tensors: StateDict,
+    mut asked: Asked<'_>,
+    place: &mut StateDictPlace,
+) -> ReadResult<StateDict> {
+    for _ in 0..DEEPEST {
+        let all = |name: &str| tensors.keys().all(|key| under(key, name));
+        let any = |name: &str| tensors.keys().any(|key| under(key, name));
+        let module = if let Some(name) = asked.next() {
+            if !any(name) {
+                let mut heads: Vec<String> =
+                    tensors.keys().map(|key| head(key).to_owned()).collect();
+                heads.dedup();
+                return Err(asked.absent(&heads));
+            }
+            asked.advance();
+            name
+        } else {
+            let mut modules = AVERAGED_MODULES.iter().chain(&MODULES);
+            let whole = modules.find(|name| all(name));
+            match whole.or_else(|| AVERAGED_MODULES.iter().find(|name| any(name))) {
+                Some(name) => {
+                    check_neighbours(&tensors, name)?;
+                    name
+                }
+                None => return Ok(tensors),
+            }
+        };
+        let prefix = format!("{module}.");
+        let (inside, outside): (StateDict, StateDict) = tensors
+            .into_iter()
+            .partition(|(key, _)| key.starts_with(&prefix));
+        let mut heads: Vec<String> = outside
+            .keys()
+            .map(|key| format!("{}{}", place.prefix, head(key)))
+            .collect();
+        heads.dedup();
+        place.set_aside.extend(heads);
+        place.prefix.push_str(&prefix);
+        tensors = inside
+            .into_iter()
+            .map(|(key, tensor)| (key[prefix.len()..].to_owned(), tensor))
+            .collect();
+    }
+    Ok(tensors)
+}
+
+/// Checks that only other copies of the network, and counters, stand beside the tensors of `module`.
+fn check_neighbours(tensors: &StateDict, module: &str) -> ReadResult<()> {
+    let known = |key: &str| {
+        let head = head(key);
+        head == module
+            || COUNTERS.contains(&key)
+            || (MODULES.contains(&head) || AVERAGED_MODULES.contains(&head)) && head != key
+    };
+    match tensors.keys().find(|key| !known(key)) {
+        None => Ok(()),
+        Some(key) => Err(ReadError::NotACheckpoint(format!(
+            "a state dict in which `{key}` stands beside averaged weights under `{module}.`"
+        ))),
+    }
+}
+
+fn under(key: &str, module: &str) -> bool {
+    key.strip_prefix(module)
+        .is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The outermost part of a name.
+fn head(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
+}

@@ -1,0 +1,166 @@
+//! The entries of a JSON file of diffusers, each with the kind of value that it must have.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::checkpoint::JsonFile;
+use crate::{Error, Result};
+
+/// A file whose entries are read by name; null is the same as an absent entry.
+pub(super) struct Fields<'a> {
+    file: &'a JsonFile,
+    read: RefCell<BTreeSet<&'static str>>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(file: &'a JsonFile) -> Self {
+        Self {
+            file,
+            read: RefCell::default(),
+        }
+    }
+
+    /// An error about this file.
+    pub(super) fn error(&self, detail: String) -> Error {
+        Error::ModelFile {
+            path: self.file.path.clone(),
+            detail,
+        }
+    }
+
+    /// A value that is well-formed and not supported.
+    pub(super) fn unsupported(
+        &self,
+        key: &str,
+        found: &dyn std::fmt::Display,
+        supported: &str,
+    ) -> Error {
+        self.error(format!(
+            "field \"{key}\" is {found}, which is not supported; supported: {supported}"
+        ))
+    }
+
+    pub(super) fn get(&self, key: &'static str) -> Option<&'a Value> {
+        self.read.borrow_mut().insert(key);
+        self.file.entries.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether the entry is there, null or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.file.entries.contains_key(key)
+    }
+
+    fn wrong(&self, key: &str, found: &Value, expected: &str) -> Error {
+        self.error(format!("field \"{key}\" is {found}, expected {expected}"))
+    }
+
+    /// A positive whole number.
+    pub(super) fn count(&self, key: &'static str) -> Result<Option<usize>> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        whole(value)
+            .filter(|&count| count > 0)
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, value, "a positive whole number"))
+    }
+
+    /// A finite number.
+    pub(super) fn number(&self, key: &'static str) -> Result<Option<f64>> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_f64()
+            .filter(|number| number.is_finite())
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, value, "a number"))
+    }
+
+    pub(super) fn switch(&self, key: &'static str) -> Result<Option<bool>> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_bool()
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, value, "true or false"))
+    }
+
+    pub(super) fn word(&self, key: &'static str) -> Result<Option<&'a str>> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_str()
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, value, "a string"))
+    }
+
+    /// A list, each entry read by `item`.
+    pub(super) fn list<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        item: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_array()
+            .and_then(|items| items.iter().map(item).collect())
+            .map(Some)
+            .ok_or_else(|| self.wrong(key, value, expected))
+    }
+
+    /// The entries that were asked for and are there.
+    pub(super) fn present(&self) -> Map<String, Value> {
+        let read = self.read.borrow();
+        let entries = read.iter().filter_map(|&key| {
+            let value = self.file.entries.get(key)?;
+            Some((key.to_owned(), value.clone()))
+        });
+        entries.collect()
+    }
+
+    /// Checks that nothing is left but comments (names with a leading underscore) and nulls.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] naming the first entry that nobody has asked for.
+    pub(super) fn finish(&self) -> Result<()> {
+        let read = self.read.borrow();
+        let unknown = self.file.entries.iter().find(|(key, value)| {
+            !key.starts_with('_') && !value.is_null() && !read.contains(key.as_str())
+        });
+        match unknown {
+            None => Ok(()),
+            Some((key, value)) => {
+                let known: Vec<&str> = read
+                    .iter()
+                    .copied()
+                    .filter(|key| !key.starts_with('_'))
+                    .collect();
+                Err(self.error(format!(
+                    "field \"{key}\" ({value}) is not supported; supported fields: {}",
+                    known.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+/// A whole number, written as such or with a zero fraction.
+pub(super) fn whole(value: &Value) -> Option<usize> {
+    let number = value.as_u64().or_else(|| {
+        value
+            .as_f64()
+            .filter(|x| x.fract() == 0.0 && (0.0..1e9).contains(x))
+            .map(|x| x as u64)
+    })?;
+    usize::try_from(number)
+        .ok()
+        .filter(|&count| count < 1 << 30)
+}

@@ -1,0 +1,320 @@
+//! Checkpoints of other projects through the whole program: diffusers' folders, OpenAI's files, wrapped weights.
+
+use std::path::{Path, PathBuf};
+
+use ddpm::eval::{Images, write_png_folder};
+use ndarray::Array4;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+
+use crate::support::{Ddpm, assert_close, golden, images_of_shape, numbers, repository, scratch};
+
+/// A network of `tests/golden/diffusers`.
+fn network(name: &str) -> PathBuf {
+    golden("diffusers").join(name)
+}
+
+fn output(path: &Path) -> Vec<f64> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (values, _) = file.tensor("output").unwrap().data().as_chunks::<4>();
+    values
+        .iter()
+        .map(|&b| f64::from(f32::from_le_bytes(b)))
+        .collect()
+}
+
+#[test]
+fn outputs_equal_those_of_diffusers() {
+    let folder = scratch();
+    for (name, checkpoint) in [
+        ("ddpm-pipeline", network("ddpm-pipeline")),
+        ("v-prediction", network("v-prediction")),
+        ("learned-range", network("learned-range")),
+        ("without-attention", network("without-attention")),
+        ("ddpm-pipeline", network("training").join("checkpoint.pt")),
+    ] {
+        let input = network(name).join("io.safetensors");
+        for batch in [1, 2] {
+            let out = folder.path().join("out.safetensors");
+            Ddpm::new("predict")
+                .arg(&checkpoint)
+                .words(&format!("--batch {batch}"))
+                .file("--input", &input)
+                .file("--output", &out)
+                .run()
+                .succeeds();
+            assert_close(name, &output(&out), &output(&input), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn inspect_tells_what_the_files_say() {
+    let found = Ddpm::new("inspect").arg(network("learned-range")).json();
+    assert_eq!(found["family"], "diffusers UNet2DModel");
+    assert_eq!(found["T"], 400);
+    assert_eq!(found["noise_schedule"], "cosine");
+    assert_eq!(found["variance"], "learned");
+    assert_eq!(found["architecture"]["num_classes"], 10);
+    assert_eq!(found["architecture"]["downsample_type"], "resnet");
+    assert_eq!(found["sources"]["T"], "scheduler_config.json");
+    assert_eq!(found["sources"]["downsample_type"], "config.json");
+
+    let found = Ddpm::new("inspect").arg(network("v-prediction")).json();
+    assert_eq!(found["parameterization"], "v");
+    assert_eq!(
+        found["noise_schedule"],
+        "custom (cosine, rescaled to zero terminal SNR)"
+    );
+
+    let training = network("training").join("checkpoint.pt");
+    let inspect = || Ddpm::new("inspect").arg(&training);
+    assert_eq!(
+        inspect().json()["state_dict"],
+        "ema, names under module. (set aside: model)"
+    );
+    assert_eq!(
+        inspect().words("--state-dict model").json()["state_dict"],
+        "model, names under module. (set aside: ema)"
+    );
+    inspect()
+        .words("--state-dict optimizer")
+        .fails(3, &["checkpoint.pt", "optimizer"]);
+    let text = inspect().run().succeeds().stdout();
+    assert!(text.contains("set aside: model"), "{text}");
+}
+
+/// Every prediction type and variance: what the profile says about the schedule that it chose is what a direct evaluation
+/// finds, and the schedule can be sampled.
+#[test]
+fn profiles_and_direct_evaluations_agree() {
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    for (name, channels, class, variance) in [
+        ("ddpm-pipeline", 3, "", "fixed-large"),
+        ("v-prediction", 3, "", "fixed-small"),
+        ("without-attention", 1, "", "fixed-small"),
+        ("learned-range", 3, "--class 3", "learned"),
+    ] {
+        let (data, profile, schedules) = (path("x.safetensors"), path("p"), path("s.json"));
+        images_of_shape(&data, [4, channels, 16, 16], 0.0);
+        let told = Ddpm::new("profile")
+            .arg(network(name))
+            .words(class)
+            .words("--images-per-block 1")
+            .file("--data", &data)
+            .file("--out", &profile)
+            .json();
+        assert_eq!(
+            told["clip_denoised"], false,
+            "{name}: as its scheduler says"
+        );
+        let chosen = Ddpm::new("schedule")
+            .arg(&profile)
+            .words("--steps 6 --variance")
+            .words(variance)
+            .file("--out", &schedules)
+            .json();
+        let scored = Ddpm::new("bpd")
+            .arg(network(name))
+            .words(class)
+            .words("--steps 6")
+            .file("--data", &data)
+            .file("--schedule", &schedules)
+            .json();
+        let totals = numbers(&scored["total_bpd"]);
+        let mean = totals.iter().sum::<f64>() / totals.len() as f64;
+        let cost = chosen["budgets"][0]["cost"].as_f64().unwrap();
+        let prior = chosen["budgets"][0]["prior_bpd"].as_f64().unwrap();
+        assert_close(name, &[cost + prior], &[mean], 1e-5);
+        let samples = path("samples.png");
+        Ddpm::new("sample")
+            .arg(network(name))
+            .words(class)
+            .words("--steps 6 --count 2")
+            .file("--schedule", &schedules)
+            .file("--out", &samples)
+            .run()
+            .succeeds();
+        assert!(samples.exists());
+        std::fs::remove_file(samples).unwrap();
+    }
+}
+
+/// Both weights of a file have its hash; their profiles are of different networks all the same.
+#[test]
+fn profiles_of_raw_and_averaged_weights_do_not_merge() {
+    let folder = scratch();
+    let data = folder.path().join("x.safetensors");
+    images_of_shape(&data, [2, 3, 16, 16], 0.0);
+    let profile = |name: &str, flags: &str| {
+        let out = folder.path().join(name);
+        Ddpm::new("profile")
+            .arg(network("training").join("checkpoint.pt"))
+            .words("--evaluations 64")
+            .words(flags)
+            .file("--data", &data)
+            .file("--out", &out)
+            .run()
+            .succeeds();
+        out
+    };
+    let averaged = profile("averaged", "--shard 0/2 --images-per-block 1");
+    let raw = profile("raw", "--shard 1/2 --images-per-block 1 --state-dict model");
+    Ddpm::new("merge")
+        .arg(averaged)
+        .arg(raw)
+        .file("--out", &folder.path().join("both"))
+        .fails(3, &["state_dict"]);
+}
+
+#[test]
+fn folders_that_cannot_be_used_say_why() {
+    let folder = scratch();
+    let copy = |name: &str| {
+        let target = folder.path().join(name);
+        std::fs::create_dir(&target).unwrap();
+        for entry in std::fs::read_dir(network("v-prediction")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, target.join(path.file_name().unwrap())).unwrap();
+        }
+        target
+    };
+    let set = |file: PathBuf, key: &str, value: Value| {
+        let mut entries: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        entries[key] = value;
+        std::fs::write(file, entries.to_string()).unwrap();
+    };
+    let inspect = |path: &Path, named: &[&str]| Ddpm::new("inspect").arg(path).fails(3, named);
+
+    inspect(folder.path(), &["a folder without config.json"]);
+    let bare = copy("bare");
+    std::fs::remove_file(bare.join("diffusion_pytorch_model.safetensors")).unwrap();
+    inspect(
+        &bare,
+        &["without weights", "diffusion_pytorch_model.safetensors"],
+    );
+    let fourier = copy("fourier");
+    set(
+        fourier.join("config.json"),
+        "time_embedding_type",
+        json!("fourier"),
+    );
+    inspect(
+        &fourier,
+        &[
+            "config.json",
+            "time_embedding_type",
+            "fourier",
+            "supported: positional",
+        ],
+    );
+    let laplace = copy("laplace");
+    set(
+        laplace.join("scheduler_config.json"),
+        "beta_schedule",
+        json!("laplace"),
+    );
+    inspect(
+        &laplace,
+        &[
+            "scheduler_config.json",
+            "beta_schedule",
+            "squaredcos_cap_v2",
+        ],
+    );
+    let wide = copy("wide");
+    set(
+        wide.join("config.json"),
+        "block_out_channels",
+        json!([16, 48]),
+    );
+    inspect(
+        &wide,
+        &[
+            "wide",
+            "down_blocks.1.resnets.0.conv1.weight",
+            "[48, 16, 3, 3]",
+        ],
+    );
+    let silent = copy("silent");
+    std::fs::remove_file(silent.join("scheduler_config.json")).unwrap();
+    Ddpm::new("inspect").arg(&silent).run().succeeds();
+    Ddpm::new("bpd")
+        .arg(&silent)
+        .words("--data x --path all")
+        .fails(2, &["silent", "--train-steps"]);
+}
+
+/// The commands of the README's "Your own model", as they are printed there but for the number of evaluations and samples.
+#[test]
+fn the_readme_works_on_their_models() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Your own model").unwrap();
+    let transcript = |start: &str| {
+        let (_, rest) = section.split_once(start).unwrap();
+        let (_, block) = rest.split_once("```sh\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        block.replace("\\\n", " ")
+    };
+    for (start, name, checkpoint, budgets) in [
+        (
+            "**From diffusers**",
+            "ddpm-cifar10-32",
+            network("ddpm-pipeline"),
+            3,
+        ),
+        (
+            "**From OpenAI**",
+            "model.pt",
+            golden("unet-hybrid-16px.pt"),
+            3,
+        ),
+    ] {
+        let folder = scratch();
+        copy_all(&checkpoint, &folder.path().join(name));
+        let pixels = Array4::from_shape_fn((128, 3, 16, 16), |(n, c, y, x)| {
+            (n * 31 + c * 40 + y * 7 + x * 3) as u8
+        });
+        let images = folder.path().join("images");
+        write_png_folder(&images, &Images::from_bytes(pixels).unwrap(), 0).unwrap();
+        let text = transcript(start)
+            .replace("--evaluations 8192", "--evaluations 640")
+            .replace("--count 64", "--count 2");
+        let commands: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        // Two commands to the schedules.
+        assert!(
+            commands[0].starts_with("ddpm profile ") && commands[1].starts_with("ddpm schedule ")
+        );
+        for command in commands {
+            let words = command.strip_prefix("ddpm ").expect(command);
+            let (first, rest) = words.split_once(' ').unwrap();
+            Ddpm::new(first)
+                .within(folder.path())
+                .words(rest)
+                .run()
+                .succeeds();
+        }
+        let schedules = std::fs::read(folder.path().join("schedules.json")).unwrap();
+        let schedules: Value = serde_json::from_slice(&schedules).unwrap();
+        assert_eq!(schedules["budgets"].as_array().unwrap().len(), budgets);
+        assert!(folder.path().join("samples.png").exists());
+    }
+}
+
+/// Copies a file, or a folder with what is in it.
+fn copy_all(from: &Path, to: &Path) {
+    if from.is_file() {
+        std::fs::copy(from, to).unwrap();
+        return;
+    }
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        copy_all(&path, &to.join(path.file_name().unwrap()));
+    }
+}

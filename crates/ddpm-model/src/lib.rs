@@ -5,6 +5,8 @@
 //! rest of the project uses through `ddpm_core::Denoiser` only. What weights cannot tell comes from [`ModelOptions`],
 //! `model.json` beside the file, or a preset; [`ModelConfig`] remembers which.
 //!
+//! [`FeatureNetwork`] is the other kind of network: what distances between sets of images are measured on.
+//!
 //! ```no_run
 //! use ddpm_model::{Checkpoint, ModelOptions, UNet, UNetDenoiser};
 //!
@@ -22,6 +24,7 @@ mod checkpoint;
 mod config;
 mod denoiser;
 mod error;
+mod features;
 mod kernels;
 mod unet;
 
@@ -29,5 +32,6 @@ pub use checkpoint::{Checkpoint, Precision, Tensor, TensorData, save_safetensors
 pub use config::{Architecture, AttentionOrder, Heads, Known, ModelConfig, ModelOptions, Source};
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
+pub use features::{FeatureNetwork, NetworkKind};
 pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};
 pub use unet::{Backend, UNet};

@@ -23,3 +23,4 @@ mod weights;
 
 pub use backend::Backend;
 pub use model::UNet;
+pub(crate) use weights::{Scope, Weights};

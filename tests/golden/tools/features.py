@@ -1,9 +1,9 @@
 """Golden values of feature networks and distances, from the field's own programs.
 
     pip install torch torchvision pytorch-fid==0.3.0 torch-fidelity==0.4.0 prdc==0.2 scipy mpmath safetensors
-    python tests/golden/tools/features.py [inception] [resnet] [distances]     (from the root of the repository)
+    python tests/golden/tools/features.py [inception] [resnet] [distances] [cifar]     (from the root of the repository)
 
-Writes tests/golden/features/{inception.safetensors,resnet8.safetensors,distances.json}; versions are written beside the numbers. Weights,
+Writes tests/golden/features/{inception.safetensors,resnet8.safetensors,distances.json,cifar10.json}; versions are written beside the numbers. Weights,
 images and features are made by `units`, an integer hash that the Rust tests evaluate too, so that none is stored.
 """
 
@@ -135,6 +135,57 @@ def resnet():
     save_file({"small": out}, OUT / "resnet8.safetensors", versions("torch"))
 
 
+def cifar():
+    """FD(resnet56) of CIFAR-10 train against test in NumPy, and the accuracy, from DDPM_DATA and DDPM_FEATURES."""
+    import os
+
+    import torch
+    import torch.nn.functional as F
+    from safetensors.torch import load_file
+    from scipy import linalg
+
+    torch.set_num_threads(2)
+    w = load_file(os.environ["DDPM_FEATURES"])
+
+    def conv_norm(x, conv, norm, stride=1):
+        x = F.conv2d(x, w[f"{conv}.weight"], None, stride, 1)
+        return F.batch_norm(x, *(w[f"{norm}.{k}"] for k in ("running_mean", "running_var", "weight", "bias")))
+
+    def run(x):
+        x = F.relu(conv_norm(x, "conv1", "bn1"))
+        for stage, outputs in ((1, 16), (2, 32), (3, 64)):
+            for block in range(9):
+                name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+                y = F.relu(conv_norm(x, f"{name}.conv1", f"{name}.bn1", stride))
+                y = conv_norm(y, f"{name}.conv2", f"{name}.bn2")
+                if stride == 2:
+                    x = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, outputs // 4, outputs // 4))
+                x = F.relu(y + x)
+        return x.mean(dim=(2, 3))
+
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    found = {}
+    for split, names in {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}.items():
+        data = np.concatenate(
+            [np.fromfile(Path(os.environ["DDPM_DATA"]) / f"{n}.bin", np.uint8).reshape(-1, 3073) for n in names]
+        )
+        rows = []
+        with torch.no_grad():
+            for i in range(0, len(data), 250):
+                x = torch.from_numpy(data[i : i + 250, 1:].reshape(-1, 3, 32, 32)).float() / 255
+                rows.append(run((x - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)))
+        x = torch.cat(rows)
+        right = (F.linear(x, w["linear.weight"], w["linear.bias"]).argmax(1).numpy() == data[:, 0]).sum()
+        x = x.numpy().astype(np.float64)
+        found[split] = x.mean(axis=0), np.cov(x, rowvar=False), int(right)
+    (mu1, s1, _), (mu2, s2, right) = found["train"], found["test"]
+    root = linalg.sqrtm(s1 @ s2).real
+    distance = float(((mu1 - mu2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * np.trace(root))
+    out = {"versions": versions("torch", "numpy", "scipy"), "frechet": distance, "test_correct": right}
+    print(out)
+    (OUT / "cifar10.json").write_text(json.dumps(out) + "\n")
+
+
 def features(name, count, dims, shift=0.0):
     """f32 features of which the columns are correlated and of different size."""
     u = units(name, count * dims).reshape(count, dims)
@@ -238,6 +289,6 @@ def distances():
 
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
-    parts = sys.argv[1:] or ["inception", "resnet", "distances"]
+    parts = sys.argv[1:] or ["inception", "resnet", "distances", "cifar"]
     for part in parts:
-        {"inception": inception, "resnet": resnet, "distances": distances}[part]()
+        {"inception": inception, "resnet": resnet, "distances": distances, "cifar": cifar}[part]()

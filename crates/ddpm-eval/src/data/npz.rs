@@ -207,8 +207,13 @@ impl<'a> Archive<'a> {
         })
     }
 
+    /// Checks that an array is there and no larger than its part of the archive.
+    pub(crate) fn check(&mut self, key: &'static str, expected: &str) -> Result<()> {
+        self.entry(key, expected).map(drop)
+    }
+
     /// An array that has been checked.
-    fn array<A: ReadableElement, D: Dimension>(
+    pub(crate) fn array<A: ReadableElement, D: Dimension>(
         &mut self,
         key: &str,
     ) -> std::result::Result<Array<A, D>, ReadNpyError> {

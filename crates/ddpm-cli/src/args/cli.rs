@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+    Bench, Bpd, Fid, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Table(Table),
     Bpd(Box<Bpd>),
     Sample(Box<Sample>),
+    Fid(Box<Fid>),
     Bench(Bench),
 }
 

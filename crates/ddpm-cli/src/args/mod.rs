@@ -17,7 +17,7 @@ pub(crate) use chain::ChainArgs;
 pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
-    Bench, Bpd, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
+    Bench, Bpd, Fid, Inspect, Merge, Predict, Profile, Sample, Schedule, Solve, Table, Transitions,
 };
 pub(crate) use conventions::{
     ClipArgs, DecoderArg, ObjectiveArg, SolverArg, StartArg, StepArgs, VarianceArg,

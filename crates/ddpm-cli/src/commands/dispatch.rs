@@ -7,7 +7,7 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, inspect, merge, predict, profile, sample, schedule, solve, table, transitions,
+    bench, bpd, fid, inspect, merge, predict, profile, sample, schedule, solve, table, transitions,
 };
 
 /// Runs one command line.
@@ -38,6 +38,7 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Table(args) => table::run(&args, voice),
         Command::Bpd(args) => bpd::run(&args, voice),
         Command::Sample(args) => sample::run(&args, voice),
+        Command::Fid(args) => fid::run(&args, voice),
         Command::Profile(args) => profile::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),

@@ -3,6 +3,7 @@
 mod bench;
 mod bpd;
 mod dispatch;
+mod fid;
 mod inspect;
 mod merge;
 mod predict;

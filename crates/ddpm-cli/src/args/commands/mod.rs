@@ -1,11 +1,13 @@
 //! One file per group of commands; each command's help ends with an example.
 
 mod chain;
+mod distance;
 mod evaluation;
 mod network;
 mod profiles;
 
 pub(crate) use chain::{Solve, Transitions};
+pub(crate) use distance::Fid;
 pub(crate) use evaluation::{Bpd, Sample};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};

@@ -8,6 +8,7 @@
 mod bad_input;
 mod bits_per_dim;
 mod computing;
+mod fid;
 mod predict;
 mod profile;
 mod scale;

@@ -11,6 +11,7 @@ mod computing;
 mod export;
 mod import;
 mod plot;
+mod fid;
 mod predict;
 mod profile;
 mod sample;

@@ -100,6 +100,7 @@ impl Error {
             | E::Truncated { .. }
             | E::Damaged { .. }
             | E::ForbiddenGlobal { .. }
+            | E::UnknownNetwork { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),
             E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
             E::Tensor(_) => Self::Internal(error.to_string()),

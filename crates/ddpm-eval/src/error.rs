@@ -145,6 +145,9 @@ pub enum Error {
     /// The network failed.
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),
+    /// The feature network refused its images.
+    #[error(transparent)]
+    Features(#[from] ddpm_model::Error),
     /// The mathematics refused its input.
     #[error(transparent)]
     Core(#[from] ddpm_core::Error),

@@ -9,6 +9,8 @@
 //!    through one can be checked.
 //! 4. [`sample`] draws images along a path, ancestrally, by DDIM or by DPM-Solver++; [`Images`] writes them.
 //!
+//! 5. [`extract_features`] shows images to a [`ddpm_model::FeatureNetwork`], and [`distance`] compares what it sees.
+//!
 //! # What results depend on
 //!
 //! Everything random comes from counter-based streams that are keyed by the seed, an image's index and the timestep.
@@ -67,7 +69,9 @@
 mod batch;
 mod bits_per_dim;
 pub mod data;
+pub mod distance;
 mod error;
+mod features;
 mod forward;
 mod image_files;
 mod io;
@@ -81,6 +85,7 @@ mod timesteps;
 
 pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, PathDecoder, bits_per_dim};
 pub use error::{Error, Result};
+pub use features::extract_features;
 pub use forward::Noise;
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use io::{check_writable, write_atomic};

@@ -91,6 +91,17 @@ pub enum Error {
         found: &'static str,
     },
 
+    /// Weights and normalisation of a layer give no finite numbers.
+    #[error(
+        "layer `{key}` is not finite in output channel {channel}, expected finite weights and positive variances"
+    )]
+    NotFinite {
+        /// The layer.
+        key: String,
+        /// Output channel.
+        channel: usize,
+    },
+
     /// The instruction set asked for is not to be had.
     #[error("environment variable {variable} is {detail}")]
     Isa {
@@ -113,6 +124,15 @@ pub enum Error {
     #[error("cannot infer a UNet from the weights: {detail}")]
     Architecture {
         /// The first contradiction met.
+        detail: String,
+    },
+
+    /// The weights are those of no network that features are known of.
+    #[error("{} is no feature network that is known: {detail}", path.display())]
+    UnknownNetwork {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What was found and what was expected.
         detail: String,
     },
 

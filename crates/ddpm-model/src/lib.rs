@@ -6,6 +6,8 @@
 //! tell comes from [`ModelOptions`], `model.json` beside the file, diffusers' files, or a preset; [`ModelConfig`] remembers
 //! which.
 //!
+//! [`FeatureNetwork`] is the other kind of network: what distances between sets of images are measured on.
+//!
 //! ```no_run
 //! use ddpm_model::{Checkpoint, ModelOptions, UNet, UNetDenoiser};
 //!
@@ -23,6 +25,7 @@ mod checkpoint;
 mod config;
 mod denoiser;
 mod error;
+mod features;
 mod kernels;
 mod unet;
 
@@ -36,5 +39,6 @@ pub use config::{
 };
 pub use denoiser::UNetDenoiser;
 pub use error::{Error, Result};
+pub use features::{FeatureNetwork, NetworkKind};
 pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};
 pub use unet::{Backend, UNet};

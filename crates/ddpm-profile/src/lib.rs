@@ -94,4 +94,4 @@ pub use squared_errors::SquaredErrors;
 pub use stability::{Choice, Stability, stability};
 pub use statistics::PointStatistics;
 pub use table::{TableRow, table3};
-pub use uncertainty::{Estimate, jackknife, student_t_quantile};
+pub use uncertainty::{Estimate, delete_block_estimate, jackknife, student_t_quantile};

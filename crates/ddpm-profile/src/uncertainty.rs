@@ -69,26 +69,46 @@ pub fn jackknife(
             found: part.len(),
         });
     }
-    let images: f64 = blocks.iter().map(|b| b.images() as f64).sum();
+    let images: Vec<u64> = blocks.iter().map(Block::images).collect();
     let estimate = |(i, &value): (usize, &f64)| {
-        // With h = images / images of the block: pseudo-values h value - (h - 1) part, relative to the value.
-        let pseudo = |(block, part): (&Block, &Vec<f64>)| {
-            let h = images / block.images() as f64;
-            (h, (h - 1.0) * (value - part[i]))
-        };
-        let pseudo: Vec<(f64, f64)> = blocks.iter().zip(&parts).map(pseudo).collect();
-        let mean: f64 = pseudo.iter().map(|(h, p)| p / h).sum();
-        let sum: f64 = pseudo
-            .iter()
-            .map(|(h, p)| (p - mean).powi(2) / (h - 1.0))
-            .sum();
-        Estimate {
-            value,
-            standard_error: (sum / n as f64).sqrt(),
-            blocks: n,
-        }
+        let parts: Vec<f64> = parts.iter().map(|part| part[i]).collect();
+        delete_block_estimate(value, &images, &parts)
     };
     Ok(whole.iter().enumerate().map(estimate).collect())
+}
+
+/// The delete-m_j jackknife of one number (Busing, Meijer & van der Leeden 1999).
+///
+/// # Arguments
+/// `value`: from all blocks. `images`: of each block, all above 0. `parts`: from all blocks but one, in the same order.
+///
+/// # Panics
+/// If `images` and `parts` differ in length.
+pub fn delete_block_estimate(value: f64, images: &[u64], parts: &[f64]) -> Estimate {
+    assert_eq!(images.len(), parts.len(), "one estimate without each block");
+    let n = parts.len();
+    let total: f64 = images.iter().map(|&images| images as f64).sum();
+    // With h = images / images of the block: pseudo-values h value - (h - 1) part, relative to the value.
+    let pseudo = |(&images, part): (&u64, &f64)| {
+        let h = total / images as f64;
+        (h, (h - 1.0) * (value - part))
+    };
+    let pseudo: Vec<(f64, f64)> = images.iter().zip(parts).map(pseudo).collect();
+    let mean: f64 = pseudo.iter().map(|(h, p)| p / h).sum();
+    let sum: f64 = pseudo
+        .iter()
+        .map(|(h, p)| (p - mean).powi(2) / (h - 1.0))
+        .sum();
+    let standard_error = if n < 2 {
+        f64::NAN
+    } else {
+        (sum / n as f64).sqrt()
+    };
+    Estimate {
+        value,
+        standard_error,
+        blocks: n,
+    }
 }
 
 /// The quantile of Student's t distribution: the t below which a share `probability` (in 0..1) of it lies, with `freedom` > 0

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Export, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
+    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
     Transitions,
 };
 
@@ -62,6 +62,7 @@ pub(crate) enum Command {
     Sample(Box<Sample>),
     Export(Export),
     Plot(Plot),
+    Fid(Box<Fid>),
     Bench(Bench),
 }
 

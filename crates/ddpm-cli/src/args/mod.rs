@@ -17,7 +17,7 @@ pub(crate) use chain::ChainArgs;
 pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
-    Bench, Bpd, Export, ExportFormat, Figure, Inspect, Merge, Plot, Predict, Profile, Sample,
+    Bench, Bpd, Export, ExportFormat, Fid, Figure, Inspect, Merge, Plot, Predict, Profile, Sample,
     Schedule, Solve, Table, Transitions,
 };
 pub(crate) use conventions::{

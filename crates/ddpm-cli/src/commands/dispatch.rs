@@ -7,7 +7,7 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, export, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
+    bench, bpd, export, fid, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
     transitions,
 };
 
@@ -39,6 +39,7 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Table(args) => table::run(&args, voice),
         Command::Bpd(args) => bpd::run(&args, voice),
         Command::Sample(args) => sample::run(&args, voice),
+        Command::Fid(args) => fid::run(&args, voice),
         Command::Profile(args) => profile::run(&args, voice),
         Command::Export(args) => export::run(&args, voice),
         Command::Plot(args) => plot::run(&args, voice),

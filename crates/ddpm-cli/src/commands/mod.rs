@@ -4,6 +4,7 @@ mod bench;
 mod bpd;
 mod dispatch;
 pub(crate) mod export;
+mod fid;
 mod inspect;
 mod merge;
 mod plot;

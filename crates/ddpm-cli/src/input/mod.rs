@@ -7,6 +7,7 @@ mod chain_choice;
 mod checkpoint;
 mod conventions;
 mod csv;
+mod features;
 mod file;
 mod images;
 mod lock;
@@ -22,6 +23,7 @@ pub(crate) use conventions::{
     GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
 };
 pub(crate) use csv::read_column;
+pub(crate) use features::Features;
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
 pub(crate) use lock::OutputLock;

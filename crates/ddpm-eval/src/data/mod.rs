@@ -48,5 +48,6 @@ pub use image_set::ImageSet;
 pub(crate) use image_set::{check_indices, check_shape, hexadecimal};
 pub use npy::{NpyHeaderError, check_npy_header};
 pub use numbers::NumberArchive;
+pub(crate) use npz::Archive;
 pub use selection::selection;
 pub use source::{Split, open};

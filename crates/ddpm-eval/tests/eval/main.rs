@@ -4,6 +4,8 @@ mod bits_per_dim;
 mod data_errors;
 mod data_round_trips;
 mod data_streaming;
+mod distance;
+mod features;
 mod pickles;
 mod profile_against_direct;
 mod profiling;

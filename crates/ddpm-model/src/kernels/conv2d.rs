@@ -14,20 +14,57 @@ use super::winograd::{F2, F4, Winograd};
 use super::{Arithmetic, Vectors};
 use crate::{Error, Result};
 
-/// A convolution with a square kernel, zeros around the image and a bias.
+/// The pixels of the image that a pixel of the result sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Height and width.
+    pub(crate) kernel: [usize; 2],
+    /// Rows of zeros above the image, and columns left of it.
+    pub(crate) padding: [usize; 2],
+    /// Rows of zeros below the image, and columns right of it.
+    pub(crate) trailing: [usize; 2],
+    /// Pixels from one window to the next, down and across.
+    pub(crate) stride: usize,
+}
+
+impl Window {
+    /// A square of odd size, around its pixel where the stride is 1.
+    pub(crate) fn centred(kernel: usize, stride: usize) -> Self {
+        Self {
+            kernel: [kernel; 2],
+            padding: [kernel / 2; 2],
+            trailing: [kernel / 2; 2],
+            stride,
+        }
+    }
+
+    /// Number of pixels.
+    pub(super) fn area(self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Height and width of the result on an image of this size; `None` if no window fits.
+    pub(super) fn result(self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let one = |axis: usize| {
+            let room = size[axis] + self.padding[axis] + self.trailing[axis];
+            Some(room.checked_sub(self.kernel[axis])? / self.stride + 1)
+        };
+        Some([one(0)?, one(1)?])
+    }
+}
+
+/// A convolution with zeros around the image and a bias.
 pub(crate) struct PackedConv2d {
     isa: Isa,
     arithmetic: Arithmetic,
-    /// `[outputs, inputs, kernel, kernel]`
+    /// `[outputs, inputs, kernel height, kernel width]`
     weight: Vec<f32>,
     /// Padded.
     bias: Vec<f32>,
     inputs: usize,
     outputs: usize,
-    kernel: usize,
-    stride: usize,
-    /// Zeros above and left of the image.
-    lead: usize,
+    window: Window,
+    relu: bool,
     /// The weights as each [`Method`] reads them, packed when an image first asks for it.
     packed: [OnceLock<Box<dyn Prepared>>; 3],
 }
@@ -66,6 +103,19 @@ impl PackedConv2d {
         bias: &[f32],
         [inputs, kernel, stride]: [usize; 3],
     ) -> Self {
+        let window = Window::centred(kernel, stride);
+        Self::with_window(isa, arithmetic, weight, bias, inputs, window)
+    }
+
+    /// `weight` of shape `[outputs, inputs, kernel height, kernel width]`, `bias` of shape `[outputs]`.
+    pub(crate) fn with_window(
+        isa: Isa,
+        arithmetic: Arithmetic,
+        weight: Vec<f32>,
+        bias: &[f32],
+        inputs: usize,
+        window: Window,
+    ) -> Self {
         let mut padded_bias = bias.to_vec();
         padded_bias.resize(padded(bias.len()), 0.0);
         Self {
@@ -75,21 +125,29 @@ impl PackedConv2d {
             bias: padded_bias,
             inputs,
             outputs: bias.len(),
-            kernel,
-            stride,
-            lead: kernel / 2,
+            window,
+            relu: false,
             packed: Default::default(),
         }
     }
 
     /// The same convolution with `lead` zeros above and left of the image, the others below and right of it.
-    pub(crate) fn with_lead(self, lead: usize) -> Self {
-        Self { lead, ..self }
+    pub(crate) fn with_lead(mut self, lead: usize) -> Self {
+        let Window { kernel, .. } = self.window;
+        self.window.padding = [lead; 2];
+        self.window.trailing = kernel.map(|kernel| kernel - 1 - lead);
+        self
+    }
+
+    /// The same with negative results replaced by zero, after everything that is added.
+    pub(crate) fn then_relu(mut self) -> Self {
+        self.relu = true;
+        self
     }
 
     /// Depends on the layer and the size of the image alone: an image's result must not depend on its batch.
     fn method(&self, shape: Shape) -> Method {
-        if self.kernel != 3 || self.stride != 1 || self.lead != 1 {
+        if self.window != Window::centred(3, 1) {
             return Method::Patches;
         }
         // F(4, 3) has 2.25 times the weights of F(2, 3) to stream: it pays from a few tiles per image on.
@@ -116,9 +174,15 @@ impl PackedConv2d {
         addend: Option<&Maps>,
     ) -> Result<Maps> {
         let shape = x.shape();
+        let Some([height, width]) = self.window.result([shape.height, shape.width]) else {
+            return Err(Error::Input(format!(
+                "conv2d: an image of {}x{} pixels is smaller than {:?}",
+                shape.height, shape.width, self.window
+            )));
+        };
         let result = Shape {
-            height: shape.height.div_ceil(self.stride),
-            width: shape.width.div_ceil(self.stride),
+            height,
+            width,
             channels: self.outputs,
             ..shape
         };
@@ -142,6 +206,7 @@ impl PackedConv2d {
             bias: &self.bias,
             shift: shift.as_deref(),
             addend: addend.map(Maps::values),
+            relu: self.relu,
         };
         let method = self.method(shape);
         // Packing is not part of the operation's time.
@@ -152,9 +217,9 @@ impl PackedConv2d {
                 Method::LargeTiles => "F(4,3)",
                 Method::Patches => "product",
             };
-            let k = self.kernel;
+            let [down, across] = self.window.kernel;
             format!(
-                "conv {k}x{k} {}->{} {}x{} {method}",
+                "conv {down}x{across} {}->{} {}x{} {method}",
                 self.inputs, self.outputs, result.height, result.width
             )
         });
@@ -177,7 +242,6 @@ impl PackedConv2d {
 
     fn pack(&self, method: Method) -> Box<dyn Prepared> {
         let (isa, weight, inputs, outputs) = (self.isa, &self.weight, self.inputs, self.outputs);
-        let sizes = [inputs, outputs, self.kernel, self.stride, self.lead];
         match (method, self.arithmetic) {
             (Method::LargeTiles, _) => {
                 Box::new(Winograd::<f32, F4, 6, 4>::new(isa, weight, inputs, outputs))
@@ -188,12 +252,20 @@ impl PackedConv2d {
             (Method::SmallTiles, Arithmetic::Bf16) => Box::new(Winograd::<bf16, F2, 4, 2>::new(
                 isa, weight, inputs, outputs,
             )),
-            (Method::Patches, Arithmetic::F32) => {
-                Box::new(GemmConv::<f32>::new(isa, weight, sizes))
-            }
-            (Method::Patches, Arithmetic::Bf16) => {
-                Box::new(GemmConv::<bf16>::new(isa, weight, sizes))
-            }
+            (Method::Patches, Arithmetic::F32) => Box::new(GemmConv::<f32>::new(
+                isa,
+                weight,
+                inputs,
+                outputs,
+                self.window,
+            )),
+            (Method::Patches, Arithmetic::Bf16) => Box::new(GemmConv::<bf16>::new(
+                isa,
+                weight,
+                inputs,
+                outputs,
+                self.window,
+            )),
         }
     }
 }

@@ -4,7 +4,7 @@ use pulp::Simd;
 
 use super::vector::{load, store};
 
-/// Added to every pixel of the result.
+/// Added to every pixel of the result, and what follows.
 #[derive(Clone, Copy)]
 pub(super) struct Epilogue<'a> {
     /// One per channel, padded.
@@ -13,10 +13,12 @@ pub(super) struct Epilogue<'a> {
     pub(super) shift: Option<&'a [f32]>,
     /// One per pixel and channel, as the result.
     pub(super) addend: Option<&'a [f32]>,
+    /// Whether negative sums become zero at the end.
+    pub(super) relu: bool,
 }
 
 impl Epilogue<'_> {
-    /// Adds to `sum` what belongs to channels `channel..` of pixel `pixel` (counted over the whole batch) of `image`.
+    /// Adds to `sum`, and rectifies it if so asked, what belongs to channels `channel..` of pixel `pixel` (counted over the whole batch) of `image`.
     #[inline(always)]
     pub(super) fn apply<S: Simd>(
         &self,
@@ -33,6 +35,9 @@ impl Epilogue<'_> {
         }
         if let Some(addend) = self.addend {
             sum = simd.add_f32s(sum, load::<S>(addend, pixel * stride + channel));
+        }
+        if self.relu {
+            sum = simd.max_f32s(sum, simd.splat_f32s(0.0));
         }
         sum
     }

@@ -4,7 +4,7 @@ use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
 use super::buffer::with_scratch;
-use super::conv2d::Prepared;
+use super::conv2d::{Prepared, Window};
 use super::element::{Element, Rows};
 use super::epilogue::Epilogue;
 use super::isa::Isa;
@@ -24,21 +24,19 @@ pub(super) struct GemmConv<E> {
     isa: Isa,
     /// One block for every part of a patch, [`DEPTH`] lines or less.
     weights: Vec<Panels<E>>,
-    kernel: usize,
-    stride: usize,
-    /// Zeros above and left of the image.
-    lead: usize,
+    window: Window,
 }
 
 impl<E: Element> GemmConv<E> {
-    /// `weight` of shape `[outputs, inputs, kernel, kernel]`; `lead` zeros above and left of the image, as many as needed
-    /// below and right of it.
+    /// `weight` of shape `[outputs, inputs, kernel height, kernel width]`.
     pub(super) fn new(
         isa: Isa,
         weight: &[f32],
-        [inputs, outputs, kernel, stride, lead]: [usize; 5],
+        inputs: usize,
+        outputs: usize,
+        window: Window,
     ) -> Self {
-        let (depth, area) = (padded(inputs), kernel * kernel);
+        let (depth, area) = (padded(inputs), window.area());
         // Lines of a patch: pixel by pixel, channels with their padding inside.
         let weights = (0..area * depth)
             .step_by(DEPTH)
@@ -57,9 +55,7 @@ impl<E: Element> GemmConv<E> {
         Self {
             isa,
             weights,
-            kernel,
-            stride,
-            lead,
+            window,
         }
     }
 }
@@ -78,7 +74,7 @@ impl<E: Element> Prepared for GemmConv<E> {
         let tasks = pixels.div_ceil(per_task);
         let columns = epilogue.bias.len();
         let lengths = (0..tasks).map(|task| (pixels - task * per_task).min(per_task) * columns);
-        let patch = self.kernel * self.kernel * shape.stride();
+        let patch = self.window.area() * shape.stride();
         for_pieces(out, lengths, |task, out| {
             let rows_floats = (PIXELS * patch * size_of::<E>()).div_ceil(size_of::<f32>());
             let rows_floats = rows_floats.next_multiple_of(CHANNEL_MULTIPLE);
@@ -127,7 +123,7 @@ impl<E: Element> WithSimd for Task<'_, E> {
         let count = self.out.len() / columns;
         let per_image = self.output[0] * self.output[1];
         // The patch of a pixel is the pixel itself: nothing to copy.
-        let pixels = (self.conv.kernel == 1 && self.conv.stride == 1)
+        let pixels = (self.conv.window == Window::centred(1, 1))
             .then(|| E::unrounded(self.x))
             .flatten();
         for begin in (0..count).step_by(PIXELS) {
@@ -173,12 +169,12 @@ impl<E: Element> Task<'_, E> {
     /// Copies the patch of a pixel of `out` into row `index`.
     #[inline(always)]
     fn copy_patch(&mut self, pixel: usize, index: usize) {
-        let GemmConv {
-            kernel,
+        let Window {
+            kernel: [_, across],
+            padding: [above, left],
+            trailing: _,
             stride,
-            lead,
-            ..
-        } = *self.conv;
+        } = self.conv.window;
         let [height, width] = self.output;
         let pixel = self.first_pixel + pixel;
         let image = pixel / (height * width);
@@ -186,10 +182,11 @@ impl<E: Element> Task<'_, E> {
         let depth = self.shape.stride();
         let row = &mut self.rows[index * self.patch..][..self.patch];
         for (tap, entries) in row.chunks_exact_mut(depth).enumerate() {
-            let (y, x) = (y + tap / kernel, x + tap % kernel);
-            let inside = |i: usize, size: usize| (lead..size + lead).contains(&i);
-            if inside(y, self.shape.height) && inside(x, self.shape.width) {
-                let (y, x) = (y - lead, x - lead);
+            let (y, x) = (y + tap / across, x + tap % across);
+            let inside_y = (above..self.shape.height + above).contains(&y);
+            let inside_x = (left..self.shape.width + left).contains(&x);
+            if inside_y && inside_x {
+                let (y, x) = (y - above, x - left);
                 let begin = ((image * self.shape.height + y) * self.shape.width + x) * depth;
                 E::round_all(&self.x[begin..begin + depth], entries);
             } else {

@@ -28,6 +28,7 @@ mod isa;
 mod linear;
 mod maps;
 mod panels;
+mod pooling;
 mod product;
 mod product_bf16;
 mod resample;
@@ -42,13 +43,14 @@ mod tests;
 
 pub(crate) use attention::{HeadLayout, attend};
 pub(crate) use buffer::Pool;
-pub(crate) use conv2d::PackedConv2d;
+pub(crate) use conv2d::{PackedConv2d, Window};
 pub(crate) use exp::silu;
 pub(crate) use group_norm::PackedGroupNorm;
 pub use isa::Isa;
 pub(crate) use linear::PackedLinear;
 pub(crate) use maps::{Maps, Shape};
-pub(crate) use resample::{join, pool_means, upsample};
+pub(crate) use pooling::{Pooling, global_means};
+pub(crate) use resample::{join, join_all, pool_means, subsample, upsample};
 pub use timing::{OperationTime, TIMING_VARIABLE, operation_times};
 pub(crate) use vectors::Vectors;
 

@@ -67,33 +67,78 @@ pub(crate) fn pool_means(pool: &Arc<Pool>, x: &Maps) -> Maps {
 /// # Errors
 /// [`Error::Input`] if the maps differ in batch or size.
 pub(crate) fn join(pool: &Arc<Pool>, x: &Maps, y: &Maps) -> Result<Maps> {
-    let (left, right) = (x.shape(), y.shape());
-    let result = Shape {
-        channels: left.channels + right.channels,
-        ..left
+    join_all(pool, &[x, y])
+}
+
+/// The channels of all of `parts`, one after the other.
+///
+/// # Errors
+/// [`Error::Input`] if there are none, or they differ in batch or size.
+pub(crate) fn join_all(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
+    let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
+    let size = |shape: &Shape| (shape.batch, shape.height, shape.width);
+    let first = match shapes.first() {
+        Some(first) if shapes.iter().all(|shape| size(shape) == size(first)) => *first,
+        _ => {
+            return Err(Error::Input(format!("maps of {shapes:?} cannot be joined")));
+        }
     };
-    if (Shape {
-        channels: right.channels,
-        ..left
-    }) != right
-    {
-        return Err(Error::Input(format!(
-            "maps of {left:?} and {right:?} cannot be joined"
-        )));
-    }
-    let _timer = super::timing::start(|| format!("join {}x{}", left.height, left.width));
+    let result = Shape {
+        channels: shapes.iter().map(|shape| shape.channels).sum(),
+        ..first
+    };
+    let _timer = super::timing::start(|| format!("join {}x{}", first.height, first.width));
     let row = result.width * result.stride();
     Ok(Maps::new(pool, result, |out| {
         let lengths = std::iter::repeat_n(row, result.batch * result.height);
         for_pieces(out, lengths, |task, out| {
-            for (i, out) in out.chunks_exact_mut(result.stride()).enumerate() {
+            for (i, mut out) in out.chunks_exact_mut(result.stride()).enumerate() {
                 let pixel = task * result.width + i;
-                let (first, rest) = out.split_at_mut(left.channels);
-                let (second, padding) = rest.split_at_mut(right.channels);
-                first.copy_from_slice(&x.values()[pixel * left.stride()..][..left.channels]);
-                second.copy_from_slice(&y.values()[pixel * right.stride()..][..right.channels]);
-                padding.fill(0.0);
+                for part in parts {
+                    let Shape { channels, .. } = part.shape();
+                    let values = &part.values()[pixel * part.shape().stride()..][..channels];
+                    let (piece, rest) = out.split_at_mut(channels);
+                    piece.copy_from_slice(values);
+                    out = rest;
+                }
+                out.fill(0.0);
             }
         });
     }))
+}
+
+/// Every `stride`-th pixel of every `stride`-th row, with `before` channels of zeros before its own and as many behind them
+/// as make `channels`: the shortcut without weights of He et al. 2016 (option A).
+pub(crate) fn subsample(
+    pool: &Arc<Pool>,
+    x: &Maps,
+    stride: usize,
+    before: usize,
+    channels: usize,
+) -> Maps {
+    let shape = x.shape();
+    debug_assert!(before + shape.channels <= channels);
+    let _timer = super::timing::start(|| format!("subsample {}x{}", shape.height, shape.width));
+    let result = Shape {
+        height: shape.height.div_ceil(stride),
+        width: shape.width.div_ceil(stride),
+        channels,
+        ..shape
+    };
+    Maps::new(pool, result, |out| {
+        out.fill(0.0);
+        let row = result.width * result.stride();
+        for_pieces(
+            out,
+            std::iter::repeat_n(row, result.batch * result.height),
+            |task, out| {
+                let (image, y) = (task / result.height, task % result.height * stride);
+                for (i, out) in out.chunks_exact_mut(result.stride()).enumerate() {
+                    let pixel = (image * shape.height + y) * shape.width + i * stride;
+                    let values = &x.values()[pixel * shape.stride()..][..shape.channels];
+                    out[before..before + shape.channels].copy_from_slice(values);
+                }
+            },
+        );
+    })
 }

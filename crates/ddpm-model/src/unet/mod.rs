@@ -27,3 +27,4 @@ mod round_trip;
 
 pub use backend::Backend;
 pub use model::UNet;
+pub(crate) use weights::{Scope, Weights};

@@ -7,13 +7,13 @@ use crate::checkpoint::{Tensor, TensorData};
 use crate::{Error, Result};
 
 /// The tensors of a state dict, and which of them some layer has taken.
-pub(super) struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     taken: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
+    pub(crate) fn new(tensors: &'a BTreeMap<String, Tensor>) -> Self {
         Self {
             tensors,
             taken: RefCell::default(),
@@ -21,15 +21,23 @@ impl<'a> Weights<'a> {
     }
 
     /// The part of the state dict under `prefix`.
-    pub(super) fn scope(&'a self, prefix: &str) -> Scope<'a> {
+    pub(crate) fn scope(&'a self, prefix: &str) -> Scope<'a> {
         Scope {
             weights: self,
             prefix: format!("{prefix}."),
         }
     }
 
+    /// The whole state dict.
+    pub(crate) fn root(&'a self) -> Scope<'a> {
+        Scope {
+            weights: self,
+            prefix: String::new(),
+        }
+    }
+
     /// Number of weights taken so far.
-    pub(super) fn parameters(&self) -> usize {
+    pub(crate) fn parameters(&self) -> usize {
         let taken = self.taken.borrow();
         taken.iter().map(|key| self.tensors[key].len()).sum()
     }
@@ -38,7 +46,7 @@ impl<'a> Weights<'a> {
     ///
     /// # Errors
     /// [`Error::ExtraKeys`] naming those that no layer has taken.
-    pub(super) fn finish(&self) -> Result<()> {
+    pub(crate) fn finish(&self) -> Result<()> {
         let taken = self.taken.borrow();
         let keys: Vec<String> = self
             .tensors
@@ -55,14 +63,14 @@ impl<'a> Weights<'a> {
 }
 
 /// The tensors of one layer.
-pub(super) struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     weights: &'a Weights<'a>,
     prefix: String,
 }
 
 impl<'a> Scope<'a> {
     /// The part under `prefix` inside this one.
-    pub(super) fn scope(&self, prefix: &str) -> Self {
+    pub(crate) fn scope(&self, prefix: &str) -> Self {
         Self {
             weights: self.weights,
             prefix: format!("{}{prefix}.", self.prefix),
@@ -76,11 +84,27 @@ impl<'a> Scope<'a> {
         from.next().is_some_and(|(key, _)| key.starts_with(&start))
     }
 
+    /// Allows the tensor `name` to be there without any use.
+    pub(crate) fn ignore(&self, name: &str) {
+        let key = format!("{}{name}", self.prefix);
+        if self.weights.tensors.contains_key(&key) {
+            self.weights.taken.borrow_mut().insert(key);
+        }
+    }
+
+    /// The error for weights of `name` that are no finite numbers.
+    pub(crate) fn not_finite(&self, name: &str, channel: usize) -> Error {
+        Error::NotFinite {
+            key: format!("{}{name}", self.prefix),
+            channel,
+        }
+    }
+
     /// Takes the tensor `name`, row-major.
     ///
     /// # Errors
     /// [`Error::MissingKey`], [`Error::WrongShape`], [`Error::WrongType`].
-    pub(super) fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub(crate) fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let key = format!("{}{name}", self.prefix);
         let tensor = self
             .weights

@@ -1,6 +1,7 @@
 //! One file per group of commands; each command's help ends with an example.
 
 mod chain;
+mod distance;
 mod evaluation;
 mod export;
 mod network;
@@ -8,6 +9,7 @@ mod plot;
 mod profiles;
 
 pub(crate) use chain::{Solve, Transitions};
+pub(crate) use distance::Fid;
 pub(crate) use evaluation::{Bpd, Sample};
 pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};

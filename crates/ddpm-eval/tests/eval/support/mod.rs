@@ -2,6 +2,7 @@
 
 pub(crate) mod archives;
 pub(crate) mod cifar;
+pub(crate) mod formula;
 pub(crate) mod models;
 pub(crate) mod watchers;
 

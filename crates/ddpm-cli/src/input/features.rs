@@ -1,0 +1,119 @@
+//! The feature network: named, from the environment, or downloaded.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};
+
+use crate::error::{Error, Result};
+use crate::output::Voice;
+
+use super::{read_bytes, write_file};
+
+/// pytorch-fid's weights.
+const FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
+const URL: &str = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth";
+const SHA256: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
+/// Another place to download from.
+const URL_VARIABLE: &str = "DDPM_INCEPTION_URL";
+const PATH_VARIABLE: &str = "DDPM_FEATURES";
+
+/// A network and where its weights came from.
+pub(crate) struct Features {
+    pub(crate) network: FeatureNetwork,
+    pub(crate) path: PathBuf,
+}
+
+impl Features {
+    /// Opens the weights of `--features`, of `DDPM_FEATURES`, or those that `--download` has brought or brings now.
+    ///
+    /// # Errors
+    /// No weights named, weights that cannot be read or are those of no feature network, a failed download.
+    pub(crate) fn open(named: Option<&Path>, download: bool, voice: Voice) -> Result<Self> {
+        let from_environment = || {
+            let value = std::env::var_os(PATH_VARIABLE).filter(|v| !v.is_empty());
+            value.map(PathBuf::from).filter(|_| !download)
+        };
+        let path = match named.map(Path::to_owned).or_else(from_environment) {
+            Some(path) => path,
+            None => downloaded(download, voice)?,
+        };
+        let checkpoint = Checkpoint::open(&path).map_err(|e| Error::checkpoint(&path, e))?;
+        let network = FeatureNetwork::load(&checkpoint).map_err(|e| Error::checkpoint(&path, e))?;
+        voice.note(format_args!(
+            "features of {} from {}, SHA-256 {}",
+            network.kind().name(),
+            path.display(),
+            network.sha256()
+        ));
+        if network.kind() == NetworkKind::Inception && network.sha256() != SHA256 {
+            voice.warn(format_args!(
+                "{}: SHA-256 {} is not that of {FILE} ({SHA256}); only with its weights, converted or not, is the distance a FID",
+                path.display(),
+                network.sha256()
+            ));
+        }
+        Ok(Self { network, path })
+    }
+}
+
+/// Where downloaded weights lie.
+fn cached() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|v: &std::ffi::OsString| !v.is_empty());
+    variable("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .map(|cache| cache.join("ddpm").join(FILE))
+}
+
+fn downloaded(download: bool, voice: Voice) -> Result<PathBuf> {
+    let path = cached();
+    if let Some(path) = path.as_ref().filter(|path| path.is_file()) {
+        return Ok(path.clone());
+    }
+    if !download {
+        return Err(Error::usage(format!(
+            "no feature network: expected --features WEIGHTS ({FILE}, or a CIFAR ResNet), {PATH_VARIABLE} in the environment, or --download"
+        )));
+    }
+    let path = path.ok_or_else(|| {
+        Error::usage("--download: expected XDG_CACHE_HOME or HOME in the environment, to keep the file there")
+    })?;
+    let url = std::env::var(URL_VARIABLE).unwrap_or_else(|_| URL.to_owned());
+    voice.note(format_args!("downloading {url}"));
+    let bytes = fetch(&url)?;
+    let found = Checkpoint::from_bytes(&path, &bytes)
+        .map(|checkpoint| checkpoint.sha256().to_owned())
+        .unwrap_or_else(|error| format!("none ({error})"));
+    if found != SHA256 {
+        return Err(Error::Input(format!(
+            "{url}: expected SHA-256 {SHA256}, found {found}"
+        )));
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
+    }
+    write_file(&path, &bytes)?;
+    // What lies on the disk is what is used from now on.
+    read_bytes(&path).map(|_| path)
+}
+
+/// With the system's curl, as `cargo xtask reproduce-cifar` does: no TLS stack of our own.
+fn fetch(url: &str) -> Result<Vec<u8>> {
+    let refused = |source| Error::System {
+        action: format!("download {url}"),
+        source,
+    };
+    let output = Command::new("curl")
+        .args(["--fail", "--location", "--silent", "--show-error"])
+        .args(["--connect-timeout", "15", "--", url])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(refused)?;
+    match output.status.success() {
+        true => Ok(output.stdout),
+        false => Err(refused(std::io::Error::other(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))),
+    }
+}

@@ -1,0 +1,148 @@
+//! The little linear algebra that distances need, on faer.
+//!
+//! faer's results depend on how work is split over threads. Products are therefore cut into tiles of fixed size, each computed by one
+//! thread, and decompositions always run with the same split.
+
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::linalg::matmul::matmul;
+use faer::linalg::svd::{self, ComputeSvdVectors};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use ndarray::{ArrayView2, Axis, s};
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// Columns of a tile.
+const TILE: usize = 256;
+/// Rows that are widened to f64 at once.
+const ROWS: usize = 512;
+
+/// How decompositions are split: a part of what they compute, so it is never the number of threads there are.
+fn split() -> Par {
+    Par::Seq
+}
+
+/// `lhs * rhs`.
+pub(super) fn product(lhs: MatRef<'_, f64>, rhs: MatRef<'_, f64>) -> Mat<f64> {
+    let mut out = Mat::zeros(lhs.nrows(), rhs.ncols());
+    // Columns of a matrix of faer lie one after the other, apart by its column stride.
+    out.par_col_chunks_mut(TILE.min(rhs.ncols().max(1)))
+        .enumerate()
+        .for_each(|(tile, out)| {
+            let rhs = rhs.subcols(tile * TILE, out.ncols());
+            matmul(out, Accum::Replace, lhs, rhs, 1.0, Par::Seq);
+        });
+    out
+}
+
+/// Rows of f32 as a matrix of f64, minus `shift` (one per column).
+pub(super) fn widen(rows: ArrayView2<'_, f32>, shift: Option<&[f64]>) -> Mat<f64> {
+    Mat::from_fn(rows.nrows(), rows.ncols(), |i, j| {
+        f64::from(rows[[i, j]]) - shift.map_or(0.0, |shift| shift[j])
+    })
+}
+
+/// The sum over rows of `(x - shift)(x - shift)^T`.
+pub(super) fn second_moments(rows: ArrayView2<'_, f32>, shift: &[f64]) -> Mat<f64> {
+    let dims = rows.ncols();
+    let tiles: Vec<(usize, usize)> = (0..dims)
+        .step_by(TILE)
+        .flat_map(|i| (i..dims).step_by(TILE).map(move |j| (i, j)))
+        .collect();
+    let parts: Vec<Mat<f64>> = tiles
+        .par_iter()
+        .map(|&(i, j)| {
+            let (i_end, j_end) = ((i + TILE).min(dims), (j + TILE).min(dims));
+            let mut sum = Mat::zeros(i_end - i, j_end - j);
+            for chunk in rows.axis_chunks_iter(Axis(0), ROWS) {
+                let left = widen(chunk.slice(s![.., i..i_end]), Some(&shift[i..i_end]));
+                if i == j {
+                    let left = left.as_ref();
+                    matmul(&mut sum, Accum::Add, left.transpose(), left, 1.0, Par::Seq);
+                } else {
+                    let right = widen(chunk.slice(s![.., j..j_end]), Some(&shift[j..j_end]));
+                    let left = left.transpose();
+                    matmul(&mut sum, Accum::Add, left, &right, 1.0, Par::Seq);
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut out = Mat::zeros(dims, dims);
+    for (&(i, j), part) in tiles.iter().zip(&parts) {
+        for column in 0..part.ncols() {
+            for row in 0..part.nrows() {
+                out[(i + row, j + column)] = part[(row, column)];
+                out[(j + column, i + row)] = part[(row, column)];
+            }
+        }
+    }
+    out
+}
+
+/// Eigenvalues of a symmetric matrix in ascending order.
+pub(super) fn symmetric_eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    decompose(matrix, None)
+}
+
+/// Eigenvalues of a symmetric matrix in ascending order, and its eigenvectors as columns.
+pub(super) fn symmetric_eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
+    let mut vectors = Mat::zeros(matrix.nrows(), matrix.nrows());
+    let values = decompose(matrix, Some(vectors.as_mut()))?;
+    Ok((values, vectors))
+}
+
+fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {
+    let n = matrix.nrows();
+    let compute = match vectors {
+        Some(_) => ComputeEigenvectors::Yes,
+        None => ComputeEigenvectors::No,
+    };
+    let mut values = Diag::zeros(n);
+    let scratch = evd::self_adjoint_evd_scratch::<f64>(n, compute, split(), Default::default());
+    evd::self_adjoint_evd(
+        matrix,
+        values.as_mut(),
+        vectors,
+        split(),
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| no_convergence())?;
+    Ok(values.column_vector().iter().copied().collect())
+}
+
+/// The sum of the singular values.
+pub(super) fn nuclear_norm(matrix: MatRef<'_, f64>) -> Result<f64> {
+    let size = matrix.nrows().min(matrix.ncols());
+    let mut values = Diag::zeros(size);
+    let none = ComputeSvdVectors::No;
+    let scratch = svd::svd_scratch::<f64>(
+        matrix.nrows(),
+        matrix.ncols(),
+        none,
+        none,
+        split(),
+        Default::default(),
+    );
+    svd::svd(
+        matrix,
+        values.as_mut(),
+        None,
+        None,
+        split(),
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| no_convergence())?;
+    Ok(values.column_vector().iter().sum())
+}
+
+fn no_convergence() -> Error {
+    Error::request(
+        "covariance",
+        "expected a matrix whose eigenvalues can be computed; they did not converge",
+    )
+}

@@ -1,0 +1,67 @@
+//! Images through a feature network.
+
+use ddpm_model::FeatureNetwork;
+use ndarray::{Array2, Array4, s};
+use rayon::prelude::*;
+
+use crate::data::{ImageSet, check_indices};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// The features of the images at `indices`, one row each, in that order.
+///
+/// # Arguments
+/// `batch`: images at once, above 0; the features do not depend on it.
+///
+/// # Errors
+/// [`Error::Request`] for no batch, no images or an index beyond the set; [`Error::Image`] for an image that cannot be read;
+/// [`Error::Features`] for images that the network cannot take or that give features that are not finite;
+/// [`Error::Interrupted`].
+pub fn extract_features(
+    network: &FeatureNetwork,
+    images: &ImageSet,
+    indices: &[usize],
+    batch: usize,
+    progress: &dyn Progress,
+) -> Result<Array2<f32>> {
+    if batch == 0 || indices.is_empty() {
+        return Err(Error::request(
+            "features",
+            "expected at least one image, and one in a batch",
+        ));
+    }
+    check_indices("indices", indices, images.len())?;
+    let [channels, height, width] = images.shape();
+    let dims = images.dims();
+    let mut features = Array2::zeros((indices.len(), network.kind().dims()));
+    progress.start(indices.len() as u64);
+    for (number, chosen) in indices.chunks(batch).enumerate() {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let mut pixels = vec![0f32; chosen.len() * dims];
+        chosen
+            .par_iter()
+            .zip(pixels.par_chunks_exact_mut(dims))
+            .try_for_each(|(&index, pixels)| images.read_image(index, pixels))?;
+        let x = Array4::from_shape_vec((chosen.len(), channels, height, width), pixels)
+            .map_err(|e| Error::request("images", e.to_string()))?;
+        let found = network.features(x.view())?;
+        if let Some(image) = found
+            .outer_iter()
+            .position(|row| row.iter().any(|x| !x.is_finite()))
+        {
+            return Err(Error::image(
+                chosen[image],
+                Error::request("features", "expected finite numbers, found others"),
+            ));
+        }
+        let first = number * batch;
+        features
+            .slice_mut(s![first..first + chosen.len(), ..])
+            .assign(&found);
+        progress.advance(chosen.len() as u64);
+    }
+    progress.finish();
+    Ok(features)
+}

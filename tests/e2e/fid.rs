@@ -1,0 +1,290 @@
+//! `ddpm fid`: sets of images and statistics of them, and every way to get it wrong.
+
+use std::path::{Path, PathBuf};
+
+use ddpm_eval::distance::{FeatureStatistics, write_statistics};
+use ndarray::{Array1, Array2};
+use safetensors::tensor::Dtype;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Ddpm, images_of_shape, little_endian, safetensors, scratch};
+
+/// A CIFAR ResNet of 8 layers with weights by a formula.
+fn network(folder: &Path) -> PathBuf {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut put = |name: String, shape: &[usize], scale: f64, offset: f64| {
+        let count: usize = shape.iter().product();
+        let seed = tensors.len() as f64;
+        let values: Vec<f32> = (0..count)
+            .map(|i| (i as f64 * 0.618_033_988_749_895 + seed * 0.37).fract() * 2.0 - 1.0)
+            .map(|u| (offset + scale * u) as f32)
+            .collect();
+        tensors.push((name, shape.to_vec(), little_endian(&values)));
+    };
+    let mut layer = |scope: &str, index: usize, outputs: usize, inputs: usize| {
+        let scale = (6.0 / (9 * inputs) as f64).sqrt();
+        put(
+            format!("{scope}conv{index}.weight"),
+            &[outputs, inputs, 3, 3],
+            scale,
+            0.0,
+        );
+        for (kind, scale, offset) in [
+            ("weight", 0.2, 1.0),
+            ("bias", 0.1, 0.0),
+            ("running_mean", 0.1, 0.0),
+            ("running_var", 0.3, 1.0),
+        ] {
+            put(
+                format!("{scope}bn{index}.{kind}"),
+                &[outputs],
+                scale,
+                offset,
+            );
+        }
+    };
+    layer("", 1, 16, 3);
+    let mut inputs = 16;
+    for (stage, outputs) in [(1, 16), (2, 32), (3, 64)] {
+        let scope = format!("layer{stage}.0.");
+        layer(&scope, 1, outputs, inputs);
+        layer(&scope, 2, outputs, outputs);
+        inputs = outputs;
+    }
+    put("linear.weight".into(), &[10, 64], 0.1, 0.0);
+    put("linear.bias".into(), &[10], 0.1, 0.0);
+    let path = folder.join("resnet8.safetensors");
+    let views: Vec<_> = tensors
+        .iter()
+        .map(|(name, shape, data)| (name.as_str(), Dtype::F32, shape.as_slice(), data.clone()))
+        .collect();
+    safetensors(&path, &views);
+    path
+}
+
+/// Two sets of smooth images, and the network.
+struct Sets {
+    folder: TempDir,
+    a: PathBuf,
+    b: PathBuf,
+    network: PathBuf,
+}
+
+fn sets() -> Sets {
+    let folder = scratch();
+    let [a, b] = ["a", "b"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    images_of_shape(&a, [96, 3, 32, 32], 0.0);
+    images_of_shape(&b, [80, 3, 32, 32], 0.35);
+    let network = network(folder.path());
+    Sets {
+        folder,
+        a,
+        b,
+        network,
+    }
+}
+
+/// `ddpm fid` without the surrounding run's network or cache.
+fn fid(sets: &Sets) -> Ddpm {
+    let cache = sets.folder.path().join("cache");
+    Ddpm::new("fid")
+        .env("DDPM_FEATURES", "")
+        .env("XDG_CACHE_HOME", &cache.display().to_string())
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value}"))
+}
+
+#[test]
+fn two_sets_of_images_get_every_measure() {
+    let sets = sets();
+    let run = |threads: &str| {
+        fid(&sets)
+            .arg(&sets.a)
+            .arg(&sets.b)
+            .file("--features", &sets.network)
+            .words("--allow-few --threads")
+            .arg(threads)
+            .words(if threads == "1" { "--batch 7" } else { "" })
+            .json()
+    };
+    let found = run("1");
+    assert_eq!(found, run("3"), "threads and batches change nothing");
+    assert_eq!(found["metric"], "FD(resnet8)");
+    assert_eq!(found["features"]["network"], "resnet8");
+    assert_eq!(found["a"]["images"], 96);
+    assert_eq!(found["b"]["images"], 80);
+    assert!(number(&found["frechet"]["value"]) > 0.0);
+    assert!(number(&found["frechet"]["stderr"]) > 0.0);
+    assert_eq!(found["frechet"]["blocks"], 32);
+    assert!(number(&found["kid"]["stderr"]) > 0.0);
+    assert_eq!(found["kid"]["subset_size"], 10);
+    for measure in ["precision", "recall", "coverage"] {
+        assert!((0.0..=1.0).contains(&number(&found["neighbours"][measure])));
+    }
+    let text = fid(&sets)
+        .arg(&sets.a)
+        .arg(&sets.b)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .run()
+        .succeeds()
+        .stdout();
+    let sha256 = found["features"]["sha256"].as_str().unwrap();
+    for words in [
+        "FD(resnet8)",
+        "96 images",
+        "80 images",
+        "biased upwards",
+        sha256,
+    ] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+    assert!(!text.contains("FID"), "{text}");
+}
+
+#[test]
+fn a_set_does_not_differ_from_itself_and_statistics_stand_for_their_images() {
+    let sets = sets();
+    let statistics = sets.folder.path().join("b.npz");
+    let saved = fid(&sets)
+        .arg(&sets.b)
+        .file("--save-statistics", &statistics)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .json();
+    assert_eq!(saved["a"]["images"], 80);
+    let against = |b: &Path| {
+        fid(&sets)
+            .arg(&sets.a)
+            .arg(b)
+            .env("DDPM_FEATURES", &sets.network.display().to_string())
+            .words("--allow-few")
+            .json()
+    };
+    let (images, stored) = (against(&sets.b), against(&statistics));
+    assert_eq!(images["frechet"], stored["frechet"]);
+    assert_eq!(stored["b"]["kind"], "statistics");
+    assert!(stored["kid"].is_null() && stored["neighbours"].is_null());
+    // Two files of statistics need no network.
+    let same = fid(&sets)
+        .arg(&statistics)
+        .arg(&statistics)
+        .words("--allow-few")
+        .json();
+    assert_eq!(same["metric"], "FD(resnet8)");
+    assert!(number(&same["frechet"]["value"]) < 1e-9);
+    let other = images["frechet"]["value"].as_f64().unwrap();
+    assert!(other > 1e-3, "{other}");
+}
+
+#[test]
+fn statistics_of_other_programs_are_read_and_named_with_care() {
+    let sets = sets();
+    let write = |name: &str, dims: usize, mean: f64| {
+        let path = sets.folder.path().join(name);
+        let statistics =
+            FeatureStatistics::from_moments(Array1::from_elem(dims, mean), Array2::eye(dims));
+        write_statistics(&path, &statistics.unwrap()).unwrap();
+        path
+    };
+    let (a, b, c) = (
+        write("s.npz", 3, 0.0),
+        write("t.npz", 3, 2.0),
+        write("u.npz", 4, 0.0),
+    );
+    let found = fid(&sets).arg(&a).arg(&b).json();
+    assert_eq!(found["metric"], "FD(3 features)");
+    assert!((number(&found["frechet"]["value"]) - 12.0).abs() < 1e-12);
+    assert!(found["a"]["images"].is_null());
+    let run = |a: &Path, b: &Path| fid(&sets).arg(a).arg(b).words("--allow-few");
+    run(&a, &c).fails(3, &["s.npz", "3 features", "u.npz", "4 features"]);
+    run(&sets.a, &a).file("--features", &sets.network).fails(
+        3,
+        &["64 features of resnet8", "3 features of an unnamed network"],
+    );
+    std::fs::write(sets.folder.path().join("broken.npz"), b"PK\x03\x04").unwrap();
+    run(&sets.folder.path().join("broken.npz"), &a).fails(3, &["broken.npz", ".npz archive"]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused() {
+    let sets = sets();
+    let with = |words: &str| {
+        fid(&sets)
+            .arg(&sets.a)
+            .arg(&sets.b)
+            .file("--features", &sets.network)
+            .words(words)
+    };
+    with("").fails(3, &["a.safetensors", "96 images", "2048", "--allow-few"]);
+    with("--allow-few --limit 97").fails(3, &["--limit", "96", "97"]);
+    with("--allow-few --jackknife 49").fails(3, &["--jackknife", "49"]);
+    with("--allow-few --nearest 80").fails(3, &["--nearest"]);
+    with("--allow-few --kid-subset-size 81").fails(3, &["--kid-subset-size", "80"]);
+    with("--download").fails(2, &["--download"]);
+    fid(&sets).arg(&sets.a).fails(2, &["<B>"]);
+    // No network named anywhere.
+    let few = |ddpm: Ddpm| ddpm.arg(&sets.a).arg(&sets.b).words("--allow-few");
+    few(fid(&sets)).fails(2, &["--features", "DDPM_FEATURES", "--download"]);
+    let weights = sets.folder.path().join("weights.safetensors");
+    safetensors(&weights, &[("x", Dtype::F32, &[1], little_endian(&[1.0]))]);
+    few(fid(&sets))
+        .file("--features", &weights)
+        .fails(3, &["weights.safetensors", "Inception"]);
+    let small = sets.folder.path().join("small.safetensors");
+    images_of_shape(&small, [10, 3, 16, 16], 0.0);
+    fid(&sets)
+        .arg(&small)
+        .arg(&sets.b)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .fails(3, &["small.safetensors", "16x16", "32x32"]);
+    // A folder with two splits has to be told which.
+    let split = sets.folder.path().join("split");
+    std::fs::create_dir(&split).unwrap();
+    for name in ["train", "test"] {
+        images_of_shape(
+            &split.join(format!("{name}.safetensors")),
+            [40, 3, 32, 32],
+            0.0,
+        );
+    }
+    let two = |words: &str| {
+        fid(&sets)
+            .arg(&sets.a)
+            .arg(&split)
+            .file("--features", &sets.network)
+            .words("--allow-few")
+            .words(words)
+    };
+    two("").fails(2, &["--split-b train", "--split-b test"]);
+    let found = two("--split-b train").json();
+    assert_eq!(found["b"]["split"], "train");
+}
+
+/// A download that is not the file it should be is not kept.
+#[test]
+fn a_wrong_download_is_refused() {
+    let sets = sets();
+    let run = |url: &str| {
+        fid(&sets)
+            .env("DDPM_INCEPTION_URL", url)
+            .arg(&sets.a)
+            .arg(&sets.b)
+            .words("--allow-few --download")
+            .run()
+    };
+    let url = format!("file://{}", sets.network.display());
+    let outcome = run(&url);
+    if outcome.stderr().contains("No such file") {
+        println!("skipped: needs curl");
+        return;
+    }
+    outcome.fails(3, &["SHA-256", "6726825d0af5f729"]);
+    let absent = format!("file://{}", sets.folder.path().join("absent").display());
+    run(&absent).fails(5, &["download", "absent"]);
+    assert!(!sets.folder.path().join("cache").exists());
+}

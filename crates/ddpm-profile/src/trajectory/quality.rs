@@ -168,7 +168,7 @@ impl QualityModel {
         let Some(&most) = steps.iter().max() else {
             return Ok(Vec::new());
         };
-        let mut optima = self.solve(solver, weighting, most)?;
+        let optima = self.solve(solver, weighting, most)?;
         steps
             .iter()
             .map(|&k| {

@@ -34,22 +34,32 @@ impl Gits {
                 x.iter().map(|&x| f64::from(x) / scale).collect()
             };
             // Index m in the order of sampling is node index n - m.
-            let states: Vec<Vec<f64>> = (0..=n).map(|m| scaled(teacher.state(image, n - m), timesteps[m])).collect();
+            let states: Vec<Vec<f64>> = (0..=n)
+                .map(|m| scaled(teacher.state(image, n - m), timesteps[m]))
+                .collect();
             let slopes: Vec<Vec<f64>> = (0..n)
                 .map(|m| {
                     let estimate = teacher.estimate(image, n - m);
                     let pairs = states[m].iter().zip(estimate);
-                    pairs.map(|(y, &d)| (y - f64::from(d)) / sigma(timesteps[m])).collect()
+                    pairs
+                        .map(|(y, &d)| (y - f64::from(d)) / sigma(timesteps[m]))
+                        .collect()
                 })
                 .collect();
             let (first, last) = (&states[0], &states[n]);
-            let teacher_deviation: Vec<f64> = states.iter().map(|x| deviation(x, first, last)).collect();
+            let teacher_deviation: Vec<f64> =
+                states.iter().map(|x| deviation(x, first, last)).collect();
             for i in 0..n {
                 for j in i + 1..=n {
                     let step = sigma(timesteps[j]) - sigma(timesteps[i]);
-                    let next: Vec<f64> = states[i].iter().zip(&slopes[i]).map(|(x, d)| x + step * d).collect();
+                    let next: Vec<f64> = states[i]
+                        .iter()
+                        .zip(&slopes[i])
+                        .map(|(x, d)| x + step * d)
+                        .collect();
                     let of_teacher = if j == n { 0.0 } else { teacher_deviation[j] };
-                    costs[i][j] += (deviation(&next, first, last) - of_teacher) / teacher.images() as f64;
+                    costs[i][j] +=
+                        (deviation(&next, first, last) - of_teacher) / teacher.images() as f64;
                 }
             }
         }
@@ -98,5 +108,9 @@ fn deviation(x: &[f64], first: &[f64], last: &[f64]) -> f64 {
         bc2 += bc * bc;
         acbc += ac * bc;
     }
-    if bc2 == 0.0 { 0.0 } else { (ac2 - acbc * acbc / bc2).max(0.0).sqrt() }
+    if bc2 == 0.0 {
+        0.0
+    } else {
+        (ac2 - acbc * acbc / bc2).max(0.0).sqrt()
+    }
 }

@@ -93,5 +93,5 @@ pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;
 pub use trajectory::{
     FlowPlan, GrowthPlan, end_points, forward_trajectories, measure_growth, reference_trajectories,
-    squared_distances,
+    run_trials, squared_distances,
 };

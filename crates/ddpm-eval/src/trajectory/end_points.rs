@@ -1,6 +1,8 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal};
+use ddpm_core::{
+    Denoiser, FlowSolver, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal,
+};
 
 use super::flow::{Batch, Flow, check_batch_labels};
 use crate::error::{Error, Result};
@@ -29,7 +31,10 @@ impl FlowPlan {
         if self.count == 0 {
             return Err(Error::request("count", "expected at least one image"));
         }
-        if (self.first as u64).checked_add(self.count as u64).is_none_or(|end| end > 1 << 56) {
+        if (self.first as u64)
+            .checked_add(self.count as u64)
+            .is_none_or(|end| end > 1 << 56)
+        {
             return Err(Error::request("first", "expected image indices below 2^56"));
         }
         check_batch_labels(denoiser, self.labels.as_deref(), self.count)
@@ -38,7 +43,10 @@ impl FlowPlan {
     /// The samples in batches: positions in 0..count.
     pub(super) fn batches(&self, denoiser: &dyn Denoiser) -> Vec<std::ops::Range<usize>> {
         let size = batch_size(self.batch, denoiser);
-        (0..self.count).step_by(size).map(|begin| begin..(begin + size).min(self.count)).collect()
+        (0..self.count)
+            .step_by(size)
+            .map(|begin| begin..(begin + size).min(self.count))
+            .collect()
     }
 
     /// Pure noise for the samples at these positions.
@@ -84,7 +92,11 @@ pub fn end_points(
     if path.end() > schedule.train_steps() {
         return Err(Error::request(
             "path",
-            format!("expected timesteps up to {}, found {}", schedule.train_steps(), path.end()),
+            format!(
+                "expected timesteps up to {}, found {}",
+                schedule.train_steps(),
+                path.end()
+            ),
         ));
     }
     let names = plan.names();

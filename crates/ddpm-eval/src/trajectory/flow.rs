@@ -57,14 +57,22 @@ impl<'a> Flow<'a> {
         let dims = self.dims();
         let count = batch.names.len();
         let fed = batch.x.iter().map(|&x| x as f32).collect();
-        let input = Array4::from_shape_vec((count, c, h, w), fed).map_err(|e| Error::request("states", e.to_string()))?;
-        let prediction = predict(self.denoiser, input.view(), &vec![t; count], batch.labels, |b| {
-            format!("sample {}", batch.names[b])
-        })?;
+        let input = Array4::from_shape_vec((count, c, h, w), fed)
+            .map_err(|e| Error::request("states", e.to_string()))?;
+        let prediction = predict(
+            self.denoiser,
+            input.view(),
+            &vec![t; count],
+            batch.labels,
+            |b| format!("sample {}", batch.names[b]),
+        )?;
         let mean = prediction.mean.as_standard_layout();
         let outputs = mean.as_slice().unwrap_or_default();
         let mut xhat0 = vec![0.0; batch.x.len()];
-        let images = xhat0.par_chunks_mut(dims).zip(batch.x.par_chunks(dims)).zip(outputs.par_chunks(dims));
+        let images = xhat0
+            .par_chunks_mut(dims)
+            .zip(batch.x.par_chunks(dims))
+            .zip(outputs.par_chunks(dims));
         images.try_for_each(|((xhat0, x), out)| {
             let p = self.denoiser.parameterization();
             predict_x0(p, self.schedule, t, x, out, self.clip_denoised, xhat0)
@@ -86,7 +94,12 @@ impl<'a> Flow<'a> {
         for k in (1..nodes.len()).rev() {
             let estimate = self.estimate(batch, nodes[k])?;
             see(k, &batch.x, &estimate);
-            let step = solver.step(self.schedule, nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]);
+            let step = solver.step(
+                self.schedule,
+                nodes.get(k + 1).copied(),
+                nodes[k],
+                nodes[k - 1],
+            );
             let mut next = vec![0.0; batch.x.len()];
             step.apply(&batch.x, &estimate, &before, &[], &mut next);
             batch.x = next;
@@ -97,14 +110,23 @@ impl<'a> Flow<'a> {
 }
 
 /// Labels for `count` images, or none, as the network needs them.
-pub(super) fn check_batch_labels(denoiser: &dyn Denoiser, labels: Option<&[usize]>, count: usize) -> Result<()> {
+pub(super) fn check_batch_labels(
+    denoiser: &dyn Denoiser,
+    labels: Option<&[usize]>,
+    count: usize,
+) -> Result<()> {
     match (denoiser.num_classes(), labels) {
         (None, None) => Ok(()),
         (Some(classes), Some(labels)) if labels.len() == count => check_labels(labels, classes),
         (Some(classes), _) => Err(Error::request(
             "labels",
-            format!("expected {count}, one per image: the model is conditional on {classes} classes"),
+            format!(
+                "expected {count}, one per image: the model is conditional on {classes} classes"
+            ),
         )),
-        (None, Some(_)) => Err(Error::request("labels", "expected none: the model is not class-conditional")),
+        (None, Some(_)) => Err(Error::request(
+            "labels",
+            "expected none: the model is not class-conditional",
+        )),
     }
 }

@@ -43,8 +43,13 @@ pub fn forward_trajectories(
         Split::Test => NoiseDomain::ForwardTest,
     };
     progress.start((images.len() * nodes) as u64);
-    for (begin, chunk) in images.chunks(batch_size(batch, denoiser)).enumerate().map(|(i, c)| (i * batch_size(batch, denoiser), c)) {
-        let chosen: Option<Vec<usize>> = labels.map(|labels| chunk.iter().map(|&i| labels[i]).collect());
+    for (begin, chunk) in images
+        .chunks(batch_size(batch, denoiser))
+        .enumerate()
+        .map(|(i, c)| (i * batch_size(batch, denoiser), c))
+    {
+        let chosen: Option<Vec<usize>> =
+            labels.map(|labels| chunk.iter().map(|&i| labels[i]).collect());
         let mut x0 = vec![0.0f32; dims];
         let mut noise = vec![0.0f32; dims];
         let mut x = Vec::with_capacity(chunk.len() * dims);
@@ -90,5 +95,11 @@ pub fn forward_trajectories(
         evaluations: (images.len() * nodes) as u64,
         ..blank_origin(denoiser, clip_denoised, origin)
     };
-    Ok(Trajectories::new(origin, schedule.clone(), grid.nodes()[1..].to_vec(), states, estimates)?)
+    Ok(Trajectories::new(
+        origin,
+        schedule.clone(),
+        grid.nodes()[1..].to_vec(),
+        states,
+        estimates,
+    )?)
 }

@@ -15,7 +15,7 @@ pub struct GrowthPlan {
     pub solvers: Vec<FlowSolver>,
     /// At how many nodes, spread evenly over the grid.
     pub points: usize,
-    /// The number of nodes of the whole grid that the perturbed states are followed along.
+    /// The perturbed states are followed along every so many nodes of the grid.
     pub stride: usize,
     /// The error is that of a step over this fraction of the grid.
     pub reach: f64,
@@ -25,8 +25,8 @@ impl Default for GrowthPlan {
     fn default() -> Self {
         Self {
             solvers: FlowSolver::ALL.to_vec(),
-            points: 10,
-            stride: 4,
+            points: 8,
+            stride: 10,
             reach: 0.08,
         }
     }
@@ -45,7 +45,10 @@ impl GrowthPlan {
     fn path(&self, nodes: &[usize], i: usize) -> Vec<usize> {
         // At least 6 steps, and from node 1 on every node where there are no more.
         let stride = self.stride.clamp(1, (i / 6).max(1));
-        let mut path: Vec<usize> = (0..i).step_by(stride).map(|back| nodes[i - back - 1]).collect();
+        let mut path: Vec<usize> = (0..i)
+            .step_by(stride)
+            .map(|back| nodes[i - back - 1])
+            .collect();
         path.push(0);
         path.reverse();
         path
@@ -75,7 +78,10 @@ pub fn measure_growth(
     let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     plan.check(denoiser)?;
     if plan.count != reference.images() || flow.dims() != reference.dims() {
-        return Err(Error::request("growth", "expected the plan that the trajectories were made with"));
+        return Err(Error::request(
+            "growth",
+            "expected the plan that the trajectories were made with",
+        ));
     }
     let nodes = reference.nodes();
     let names = plan.names();
@@ -86,24 +92,48 @@ pub fn measure_growth(
             let path = Path::new(growth.path(nodes, i), schedule.train_steps())?;
             let mut factors = Vec::with_capacity(plan.count);
             for positions in plan.batches(denoiser) {
-                let errors = local_errors(schedule, reference, solver, i, growth.reach, positions.clone());
+                let errors = local_errors(
+                    schedule,
+                    reference,
+                    solver,
+                    i,
+                    growth.reach,
+                    positions.clone(),
+                );
                 let follow = |sign: f64| -> Result<Vec<f64>> {
-                    let states = positions.clone().flat_map(|image| reference.state(image, i));
+                    let states = positions
+                        .clone()
+                        .flat_map(|image| reference.state(image, i));
                     let mut batch = Batch {
-                        x: states.zip(&errors).map(|(&x, e)| f64::from(x) + sign * e).collect(),
+                        x: states
+                            .zip(&errors)
+                            .map(|(&x, e)| f64::from(x) + sign * e)
+                            .collect(),
                         names: &names[positions.clone()],
                         labels: plan.labels_at(positions.clone()),
                     };
-                    flow.solve(&mut batch, path.nodes(), FlowSolver::DpmSolver2M, |_, _, _| {})?;
+                    flow.solve(
+                        &mut batch,
+                        path.nodes(),
+                        FlowSolver::DpmSolver2M,
+                        |_, _, _| {},
+                    )?;
                     Ok(batch.x)
                 };
                 let (up, down) = (follow(1.0)?, follow(-1.0)?);
-                let images = up.chunks(flow.dims()).zip(down.chunks(flow.dims())).zip(errors.chunks(flow.dims()));
+                let images = up
+                    .chunks(flow.dims())
+                    .zip(down.chunks(flow.dims()))
+                    .zip(errors.chunks(flow.dims()));
                 factors.extend(images.map(|((up, down), error)| {
                     let apart: f64 = up.iter().zip(down).map(|(a, b)| (a - b).powi(2)).sum();
                     let began: f64 = error.iter().map(|e| e * e).sum();
                     // Where the step makes no error nothing can be said; 1 leaves its cost at zero.
-                    if began > 0.0 { (apart / began).sqrt() / 2.0 } else { 1.0 }
+                    if began > 0.0 {
+                        (apart / began).sqrt() / 2.0
+                    } else {
+                        1.0
+                    }
                 }));
             }
             points.push(GrowthPoint {
@@ -132,7 +162,10 @@ fn local_errors(
     let before = (from + length).min(nodes.len());
     if from == i {
         // The end of the grid: no step leads there, and its growth is that of any direction.
-        return positions.flat_map(|image| reference.state(image, i)).map(|&x| 0.01 * f64::from(x)).collect();
+        return positions
+            .flat_map(|image| reference.state(image, i))
+            .map(|&x| 0.01 * f64::from(x))
+            .collect();
     }
     let previous = (before > from).then(|| nodes[before - 1]);
     let step = solver.step(schedule, previous, nodes[from - 1], nodes[i - 1]);

@@ -5,8 +5,10 @@ mod flow;
 mod forward;
 mod growth;
 mod reference;
+mod trials;
 
 pub use end_points::{FlowPlan, end_points, squared_distances};
 pub use forward::forward_trajectories;
 pub use growth::{GrowthPlan, measure_growth};
 pub use reference::reference_trajectories;
+pub use trials::run_trials;

@@ -60,15 +60,28 @@ pub fn reference_trajectories(
         solver: Some(solver.to_string()),
         seed: plan.seed,
         images: names.iter().map(|&i| i as u64).collect(),
-        labels: plan.labels.as_ref().map(|l| l.iter().map(|&l| l as u64).collect()),
+        labels: plan
+            .labels
+            .as_ref()
+            .map(|l| l.iter().map(|&l| l as u64).collect()),
         evaluations: (plan.count * nodes) as u64,
         ..blank_origin(denoiser, plan.clip_denoised, origin)
     };
-    Ok(Trajectories::new(origin, schedule.clone(), grid.nodes()[1..].to_vec(), states, estimates)?)
+    Ok(Trajectories::new(
+        origin,
+        schedule.clone(),
+        grid.nodes()[1..].to_vec(),
+        states,
+        estimates,
+    )?)
 }
 
 /// What every kind of trajectory says of the network.
-pub(super) fn blank_origin(denoiser: &dyn Denoiser, clip_denoised: bool, origin: &ProfileOrigin) -> TrajectoryOrigin {
+pub(super) fn blank_origin(
+    denoiser: &dyn Denoiser,
+    clip_denoised: bool,
+    origin: &ProfileOrigin,
+) -> TrajectoryOrigin {
     TrajectoryOrigin {
         checkpoint_sha256: origin.checkpoint_sha256.clone(),
         process: Process::Flow,

@@ -51,7 +51,10 @@ impl Trajectories {
         let Ok((_, metadata)) = SafeTensors::read_metadata(bytes) else {
             return false;
         };
-        let text = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
+        let text = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|map| map.get(METADATA_KEY));
         text.is_some_and(|text| text.contains(&format!("\"format\":\"{FORMAT}\"")))
     }
 
@@ -61,13 +64,21 @@ impl Trajectories {
         let shape = vec![self.images(), self.nodes.len(), c, h, w];
         let f32s = |values: &[f32]| bytes_of(values.iter().map(|x| x.to_le_bytes()));
         let tensors: BTreeMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::from([
-            ("estimates", (Dtype::F32, shape.clone(), f32s(&self.estimates))),
+            (
+                "estimates",
+                (Dtype::F32, shape.clone(), f32s(&self.estimates)),
+            ),
             (
                 "log_alpha_bar",
                 (
                     Dtype::F64,
                     vec![self.schedule.train_steps() + 1],
-                    bytes_of(self.schedule.log_alpha_bars().iter().map(|x| x.to_le_bytes())),
+                    bytes_of(
+                        self.schedule
+                            .log_alpha_bars()
+                            .iter()
+                            .map(|x| x.to_le_bytes()),
+                    ),
                 ),
             ),
             ("states", (Dtype::F32, shape, f32s(&self.states))),
@@ -88,11 +99,16 @@ impl Trajectories {
             trials: self.trials.clone(),
             checksum: String::new(),
         };
-        let parts = tensors.iter().map(|(name, (dtype, shape, data))| (*name, *dtype, &shape[..], &data[..]));
+        let parts = tensors
+            .iter()
+            .map(|(name, (dtype, shape, data))| (*name, *dtype, &shape[..], &data[..]));
         header.checksum = checksum(&header, parts);
         let views = tensors.iter().map(|(name, (dtype, shape, data))| {
             let view = TensorView::new(*dtype, shape.clone(), data);
-            (*name, view.expect("a tensor's bytes are made from its shape"))
+            (
+                *name,
+                view.expect("a tensor's bytes are made from its shape"),
+            )
         });
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), json(&header))]);
         safetensors::serialize(views, Some(metadata)).expect("the header of trajectories is small")
@@ -105,11 +121,18 @@ impl Trajectories {
     /// [`Error::Field`] for a tensor that is missing, unknown or of another shape; and everything that [`Trajectories::new`] refuses.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let broken = |e: safetensors::SafeTensorError| {
-            Error::NotTrajectories(format!("the safetensors container is damaged or cut short ({e})"))
+            Error::NotTrajectories(format!(
+                "the safetensors container is damaged or cut short ({e})"
+            ))
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let text = metadata.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
-        let text = text.ok_or_else(|| Error::NotTrajectories(format!("expected the metadata key \"{METADATA_KEY}\"")))?;
+        let text = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|map| map.get(METADATA_KEY));
+        let text = text.ok_or_else(|| {
+            Error::NotTrajectories(format!("expected the metadata key \"{METADATA_KEY}\""))
+        })?;
         let header = read_header(text)?;
         let file = SafeTensors::deserialize(bytes).map_err(broken)?;
         let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
@@ -117,7 +140,9 @@ impl Trajectories {
             checksum: String::new(),
             ..header.clone()
         };
-        let parts = sorted.iter().map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
+        let parts = sorted
+            .iter()
+            .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
         let found = checksum(&blank, parts);
         if found != header.checksum {
             return Err(Error::Checksum {
@@ -136,7 +161,10 @@ impl Trajectories {
             .collect();
         let schedule = NoiseSchedule::from_log_alpha_bar(&logs)?;
         let n = reader.length("timesteps")?;
-        let nodes = reader.words("timesteps", Dtype::U64, &[n])?.map(index).collect();
+        let nodes = reader
+            .words("timesteps", Dtype::U64, &[n])?
+            .map(index)
+            .collect();
         let [c, h, w] = header.origin.image_shape;
         let shape = [header.origin.images.len(), n, c, h, w];
         let states = reader.singles("states", &shape)?;
@@ -148,10 +176,14 @@ impl Trajectories {
 }
 
 fn json(header: &Header) -> String {
-    serde_json::to_string(header).expect("strings, finite numbers and maps of strings have a JSON form")
+    serde_json::to_string(header)
+        .expect("strings, finite numbers and maps of strings have a JSON form")
 }
 
-fn checksum<'a>(header: &Header, tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>) -> String {
+fn checksum<'a>(
+    header: &Header,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
     let mut sum = Checksum::default();
     sum.part(json(header).as_bytes());
     for (name, dtype, shape, data) in tensors {
@@ -164,9 +196,13 @@ fn checksum<'a>(header: &Header, tensors: impl Iterator<Item = (&'a str, Dtype, 
 
 fn read_header(text: &str) -> Result<Header> {
     let not = Error::NotTrajectories;
-    let value: serde_json::Value = serde_json::from_str(text).map_err(|e| not(format!("its metadata is not JSON ({e})")))?;
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|e| not(format!("its metadata is not JSON ({e})")))?;
     if value["format"] != FORMAT {
-        return Err(not(format!("expected format \"{FORMAT}\", found {}", value["format"])));
+        return Err(not(format!(
+            "expected format \"{FORMAT}\", found {}",
+            value["format"]
+        )));
     }
     match value["version"].as_u64() {
         Some(found) if found > VERSION => Err(Error::NewerVersion {
@@ -174,9 +210,11 @@ fn read_header(text: &str) -> Result<Header> {
             supported: VERSION,
             found,
         }),
-        Some(VERSION) => {
-            serde_json::from_str(text).map_err(|e| not(format!("its metadata does not fit version {VERSION} ({e})")))
-        }
-        _ => Err(not(format!("expected a format version, found {}", value["version"]))),
+        Some(VERSION) => serde_json::from_str(text)
+            .map_err(|e| not(format!("its metadata does not fit version {VERSION} ({e})"))),
+        _ => Err(not(format!(
+            "expected a format version, found {}",
+            value["version"]
+        ))),
     }
 }

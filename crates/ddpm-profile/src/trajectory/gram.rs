@@ -17,7 +17,9 @@ pub struct Gram {
 impl Gram {
     /// `states` and `estimates` are `[images, nodes, dims]`.
     pub(crate) fn new(nodes: usize, dims: usize, states: &[f32], estimates: &[f32]) -> Self {
-        let images = states.par_chunks(nodes * dims).zip(estimates.par_chunks(nodes * dims));
+        let images = states
+            .par_chunks(nodes * dims)
+            .zip(estimates.par_chunks(nodes * dims));
         let products = images.map(|(x, d)| products(nodes, dims, x, d)).collect();
         Self { nodes, products }
     }
@@ -38,16 +40,28 @@ impl Gram {
     ///
     /// # Panics
     /// If an index is above N, or `t` is 0.
-    pub fn squared_errors(&self, step: &LinearStep, previous: usize, t: usize, s: usize) -> Vec<f64> {
+    pub fn squared_errors(
+        &self,
+        step: &LinearStep,
+        previous: usize,
+        t: usize,
+        s: usize,
+    ) -> Vec<f64> {
         let n = self.nodes;
-        assert!(t >= 1 && t <= n && s < t && previous <= n, "node indices out of range");
+        assert!(
+            t >= 1 && t <= n && s < t && previous <= n,
+            "node indices out of range"
+        );
         let terms = [
             (t - 1, step.from_x_t),
             (n + t - 1, step.from_xhat0),
             (n + previous.max(1) - 1, step.from_previous),
             (if s == 0 { n } else { s - 1 }, -1.0),
         ];
-        self.products.iter().map(|p| quadratic_form(p, 2 * n, &terms)).collect()
+        self.products
+            .iter()
+            .map(|p| quadratic_form(p, 2 * n, &terms))
+            .collect()
     }
 
     /// Per image, the mean square over the dimensions of the difference of the estimates at two node indices.
@@ -56,9 +70,15 @@ impl Gram {
     /// Unless both are in 1..=N.
     pub fn squared_changes(&self, t: usize, s: usize) -> Vec<f64> {
         let n = self.nodes;
-        assert!((1..=n).contains(&t) && (1..=n).contains(&s), "node indices out of range");
+        assert!(
+            (1..=n).contains(&t) && (1..=n).contains(&s),
+            "node indices out of range"
+        );
         let terms = [(n + t - 1, 1.0), (n + s - 1, -1.0)];
-        self.products.iter().map(|p| quadratic_form(p, 2 * n, &terms)).collect()
+        self.products
+            .iter()
+            .map(|p| quadratic_form(p, 2 * n, &terms))
+            .collect()
     }
 }
 

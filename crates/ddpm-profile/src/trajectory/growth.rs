@@ -26,7 +26,11 @@ pub(crate) struct GrowthCurve {
 
 impl GrowthCurve {
     /// The curve of `sampler`; growth 1 everywhere if none was measured.
-    pub(crate) fn new(points: &[GrowthPoint], sampler: FlowSolver, schedule: &NoiseSchedule) -> Self {
+    pub(crate) fn new(
+        points: &[GrowthPoint],
+        sampler: FlowSolver,
+        schedule: &NoiseSchedule,
+    ) -> Self {
         let name = sampler.to_string();
         let mut points: Vec<(f64, f64)> = points
             .iter()
@@ -49,7 +53,10 @@ impl GrowthCurve {
         }
         let at = schedule.log_snr(t);
         let above = self.points.partition_point(|&(log_snr, _)| log_snr > at);
-        match (above.checked_sub(1).map(|i| self.points[i]), self.points.get(above)) {
+        match (
+            above.checked_sub(1).map(|i| self.points[i]),
+            self.points.get(above),
+        ) {
             (None, Some(&(_, log))) | (Some((_, log)), None) => log,
             (Some((x0, y0)), Some(&(x1, y1))) => y0 + (y1 - y0) * (at - x0) / (x1 - x0),
             (None, None) => 0.0,

@@ -82,7 +82,10 @@ fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<Path>
     let mut nodes: Vec<usize> = (1..=steps)
         .map(|k| {
             let target = cumulative[last] * k as f64 / steps as f64;
-            let above = cumulative[1..].partition_point(|&x| x < target).min(last - 1) + 1;
+            let above = cumulative[1..]
+                .partition_point(|&x| x < target)
+                .min(last - 1)
+                + 1;
             match above {
                 1 => 1,
                 t if target - cumulative[t - 1] <= cumulative[t] - target => t - 1,

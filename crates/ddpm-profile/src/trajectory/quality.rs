@@ -23,11 +23,38 @@ pub struct Weighting {
 }
 
 impl Default for Weighting {
+    /// The weighting that ranked first on the shipped checkpoint where nothing is run (docs/quality.md).
     fn default() -> Self {
         Self {
             growth: true,
             power: 2.0,
-            extrapolation: 1.0,
+            extrapolation: 0.0,
+        }
+    }
+}
+
+impl Weighting {
+    /// The weightings whose best paths are worth running, the default first: which of them predicts best depends on the number of
+    /// steps, on whether errors add up coherently and on how far linearisation holds.
+    pub fn candidates(solver: FlowSolver) -> [Self; 4] {
+        let of = |power, growth, extrapolation| Self {
+            growth,
+            power,
+            extrapolation,
+        };
+        match solver {
+            FlowSolver::Ddim => [
+                of(2.0, true, 0.0),
+                of(1.0, true, 0.0),
+                of(2.0, false, 0.0),
+                of(1.0, false, 0.0),
+            ],
+            _ => [
+                of(2.0, true, 0.0),
+                of(1.0, true, 0.0),
+                of(2.0, true, 1.0),
+                of(1.0, true, 1.0),
+            ],
         }
     }
 }
@@ -62,7 +89,9 @@ impl QualityModel {
             ));
         }
         let schedule = trajectories.schedule().clone();
-        let nodes: Vec<usize> = std::iter::once(0).chain(trajectories.nodes().iter().copied()).collect();
+        let nodes: Vec<usize> = std::iter::once(0)
+            .chain(trajectories.nodes().iter().copied())
+            .collect();
         let log_growth = FlowSolver::ALL
             .iter()
             .map(|&solver| {
@@ -91,8 +120,19 @@ impl QualityModel {
 
     /// The cost of the step between node indices, as [`ddpm_dp::second_order::TripleCost`] asks for it; `previous` does not matter to
     /// DDIM. `+inf` for an extrapolation beyond what is sensible (r below 1/4).
-    pub fn cost(&self, solver: FlowSolver, weighting: Weighting, previous: Option<usize>, t: usize, s: usize) -> f64 {
-        let (before, from, to) = (previous.map(|p| self.nodes[p]), self.nodes[t], self.nodes[s]);
+    pub fn cost(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        previous: Option<usize>,
+        t: usize,
+        s: usize,
+    ) -> f64 {
+        let (before, from, to) = (
+            previous.map(|p| self.nodes[p]),
+            self.nodes[t],
+            self.nodes[s],
+        );
         let step = solver.step(&self.schedule, before, from, to);
         let errors = self.gram.squared_errors(&step, previous.unwrap_or(0), t, s);
         let mut square = errors.iter().sum::<f64>() / errors.len() as f64;
@@ -113,13 +153,22 @@ impl QualityModel {
 
     /// The cost of a path, or `None` if it visits nodes that are not of the grid.
     pub fn path_cost(&self, solver: FlowSolver, weighting: Weighting, path: &Path) -> Option<f64> {
-        let indices: Option<Vec<usize>> = path.nodes().iter().map(|t| self.nodes.binary_search(t).ok()).collect();
+        let indices: Option<Vec<usize>> = path
+            .nodes()
+            .iter()
+            .map(|t| self.nodes.binary_search(t).ok())
+            .collect();
         let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
         indices.map(|nodes| second_order::path_cost(&cost, &nodes))
     }
 
     /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`.
-    pub(super) fn solve(&self, solver: FlowSolver, weighting: Weighting, max_steps: usize) -> Result<GridOptima> {
+    pub(super) fn solve(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        max_steps: usize,
+    ) -> Result<GridOptima> {
         let last = self.nodes.len() - 1;
         let max_steps = max_steps.min(last);
         let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
@@ -139,7 +188,8 @@ impl QualityModel {
                 budgets
                     .map(|k| {
                         let path = solution.path(&table, k, last);
-                        path.map(|path| of_indices(solution.cost(k, last), path)).transpose()
+                        path.map(|path| of_indices(solution.cost(k, last), path))
+                            .transpose()
                     })
                     .collect()
             }
@@ -147,7 +197,12 @@ impl QualityModel {
                 let solution = second_order::solve(last, Some(max_steps), &cost)?;
                 let budgets = 1..=max_steps;
                 budgets
-                    .map(|k| solution.path(k, last).map(|path| of_indices(solution.cost(k, last), path)).transpose())
+                    .map(|k| {
+                        solution
+                            .path(k, last)
+                            .map(|path| of_indices(solution.cost(k, last), path))
+                            .transpose()
+                    })
                     .collect()
             }
         };
@@ -160,7 +215,12 @@ impl QualityModel {
     ///
     /// # Errors
     /// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
-    pub fn best_paths(&self, solver: FlowSolver, weighting: Weighting, steps: &[usize]) -> Result<Vec<(f64, Path)>> {
+    pub fn best_paths(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        steps: &[usize],
+    ) -> Result<Vec<(f64, Path)>> {
         let max = self.nodes.len() - 1;
         if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
             return Err(Error::Steps { max, found });
@@ -178,5 +238,22 @@ impl QualityModel {
                 })
             })
             .collect()
+    }
+
+    /// For each number of steps the best paths under the weightings of [`Weighting::candidates`], without repetitions.
+    ///
+    /// # Errors
+    /// As [`QualityModel::best_paths`].
+    pub fn candidates(&self, solver: FlowSolver, steps: &[usize]) -> Result<Vec<Vec<Path>>> {
+        let mut found = vec![Vec::new(); steps.len()];
+        for weighting in Weighting::candidates(solver) {
+            let best = self.best_paths(solver, weighting, steps)?;
+            for (found, (_, path)) in found.iter_mut().zip(best) {
+                if !found.contains(&path) {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
     }
 }

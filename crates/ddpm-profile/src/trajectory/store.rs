@@ -181,7 +181,10 @@ impl Trajectories {
         for trial in &trials {
             trial.sampler.parse::<FlowSolver>()?;
             ddpm_core::Path::new(trial.path.clone(), self.schedule.train_steps())?;
-            self.check_images("squared distances of a trial", trial.squared_distances.len())?;
+            self.check_images(
+                "squared distances of a trial",
+                trial.squared_distances.len(),
+            )?;
         }
         self.trials = trials;
         Ok(self)
@@ -248,7 +251,10 @@ impl Trajectories {
     }
 
     fn at(&self, image: usize, i: usize) -> std::ops::Range<usize> {
-        assert!((1..=self.nodes.len()).contains(&i), "node index {i} is out of range");
+        assert!(
+            (1..=self.nodes.len()).contains(&i),
+            "node index {i} is out of range"
+        );
         let begin = (image * self.nodes.len() + i - 1) * self.dims();
         begin..begin + self.dims()
     }

@@ -16,6 +16,7 @@ mod grid;
 mod growth;
 mod klub;
 mod quality;
+mod schedules;
 mod store;
 
 pub use gram::Gram;
@@ -23,4 +24,5 @@ pub use grid::reference_grid;
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
 pub use quality::{QualityModel, Weighting};
+pub use schedules::{choose_klub, choose_quality};
 pub use store::{Process, Trajectories, TrajectoryOrigin, Trial};

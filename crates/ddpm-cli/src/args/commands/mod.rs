@@ -6,6 +6,7 @@ mod export;
 mod network;
 mod plot;
 mod profiles;
+mod trajectory;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use evaluation::{Bpd, Sample};
@@ -13,3 +14,4 @@ pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};
+pub(crate) use trajectory::Trajectory;

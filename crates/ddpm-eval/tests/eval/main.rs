@@ -9,3 +9,4 @@ mod profile_against_direct;
 mod profiling;
 mod sampling;
 mod support;
+mod trajectory;

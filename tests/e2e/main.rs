@@ -14,6 +14,7 @@ mod plot;
 mod predict;
 mod profile;
 mod sample;
+mod quality;
 mod scale;
 mod schedule;
 mod solve;

@@ -433,3 +433,44 @@ fn entropic_paths_have_equal_increments() {
         Err(Error::Steps { .. })
     ));
 }
+
+/// Small trajectories with everything that a file can hold.
+fn kept() -> Trajectories {
+    let trial = Trial {
+        sampler: "dpm-solver-2m".into(),
+        path: vec![0, 60, 200],
+        squared_distances: vec![0.25, 0.5],
+    };
+    with_growth(exact(2, &[1, 60, 200]), |t| t as f64)
+        .with_trials(vec![trial])
+        .expect("of these images")
+}
+
+/// `DDPM_WRITE_FIXTURES=1` writes them anew; only a new format version should need it.
+#[test]
+fn fixtures_of_every_version_are_readable() {
+    let path = |name: &str| {
+        std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
+    };
+    let chosen = |made: &Trajectories| {
+        choose_quality(made, FlowSolver::DpmSolver2M, Budgets::Only(&[2, 3])).expect("possible")
+    };
+    if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
+        let made = kept();
+        std::fs::write(path("trajectories-v1.safetensors"), made.to_bytes()).expect("writable");
+        let text = chosen(&made).to_json().expect("numbers");
+        std::fs::write(path("schedules-v4.json"), text).expect("writable");
+    }
+    let bytes = std::fs::read(path("trajectories-v1.safetensors")).expect("kept in the repository");
+    let read = Trajectories::from_bytes(&bytes).expect("readable");
+    assert_eq!(read.to_bytes(), bytes);
+    assert_eq!((read.images(), read.nodes()), (2, &[1, 60, 200][..]));
+    let text = std::fs::read_to_string(path("schedules-v4.json")).expect("kept in the repository");
+    let schedules = Schedules::from_json(&text).expect("readable");
+    assert_eq!(schedules.to_json().expect("numbers"), text);
+    // And they still mean what they meant.
+    let again = chosen(&read);
+    assert_eq!(again.budgets[0].path, schedules.budgets[0].path);
+    assert_eq!(again.budgets[1].path, schedules.budgets[1].path);
+    assert_eq!(schedules.budgets[0].distance, Some(0.375f64.sqrt()));
+}

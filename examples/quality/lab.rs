@@ -152,6 +152,11 @@ impl Lab {
         })
     }
 
+    /// Whether the images of [`Lab::forward`] stand in for real ones.
+    pub(crate) fn stand_in(&self) -> Outcome<bool> {
+        Ok(open(&self.data, Split::Train, None)?.stand_in())
+    }
+
     /// The trajectory of another grid from the choosing starts, for GITS.
     pub(crate) fn teacher(&self, grid: &Path) -> Outcome<Trajectories> {
         let plan = self.plan(CHOOSING_SEED, CHOOSING_STARTS);

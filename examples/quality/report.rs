@@ -16,6 +16,9 @@ pub(crate) struct Report {
     starts: usize,
     steps: Vec<usize>,
     reference_error: f64,
+    stand_in: bool,
+    /// Network evaluations behind "quality".
+    evaluations: u64,
     rows: Vec<Value>,
     /// Squared distances of "quality", by solver and number of steps, for paired differences.
     quality: Vec<(FlowSolver, usize, Vec<f64>)>,
@@ -30,6 +33,8 @@ impl Report {
             starts: options.starts,
             steps: options.steps.clone(),
             reference_error: rms(&squares),
+            stand_in: lab.stand_in()?,
+            evaluations: lab.choosing(&options.steps)?.origin().evaluations,
             rows: Vec::new(),
             quality: Vec::new(),
         })
@@ -73,6 +78,8 @@ impl Report {
             "steps": self.steps,
             "reference_nodes": JUDGING_NODES,
             "reference_rms_to_twice_as_many_nodes": self.reference_error,
+            "evaluations_to_choose": self.evaluations,
+            "klub_on_stand_in_images": self.stand_in,
             "rows": self.rows,
         });
         write_atomic(

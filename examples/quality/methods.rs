@@ -80,12 +80,11 @@ impl Methods {
         // The candidate that did best on the choosing starts.
         let candidates = model.candidates(solver, &[steps])?.remove(0);
         let of_path = |path: &Path| {
-            let name = solver.to_string();
             let trial = self
                 .choosing
                 .trials()
                 .iter()
-                .find(|t| t.sampler == name && t.path == path.nodes());
+                .find(|t| solver.is_named(&t.sampler) && t.path == path.nodes());
             trial.map_or(f64::INFINITY, ddpm::profile::trajectory::Trial::rms)
         };
         let winner = candidates

@@ -18,7 +18,7 @@ fn a_checkpoint_gives_quality_schedules_in_two_commands() {
     );
     assert_eq!(made["nodes"].as_array().unwrap().len(), 16);
     let trials = made["trials"].as_array().unwrap();
-    for sampler in ["ddim", "dpm-solver-2m"] {
+    for sampler in ["ddim", "dpm-solver++"] {
         let schedules = Ddpm::new("schedule")
             .arg(&file)
             .words("--objective quality --steps 3,5,7 --sampler")

@@ -8,7 +8,7 @@ use crate::{Error, LinearStep, NoiseSchedule, Result};
 
 /// A deterministic sampler, seen as a solver of the probability-flow ODE (Song et al. 2021, eq. 13).
 ///
-/// Parsed from and printed as `ddim` and `dpm-solver-2m` (also `dpmpp-2m`).
+/// Parsed from and printed as `ddim` and `dpm-solver++` (`dpm-solver-2m` and `dpmpp-2m` are understood too).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FlowSolver {
@@ -18,13 +18,19 @@ pub enum FlowSolver {
     DpmSolver2M,
 }
 
-const NAMES: [(&str, FlowSolver); 3] = [
+const NAMES: [(&str, FlowSolver); 4] = [
     ("ddim", FlowSolver::Ddim),
+    ("dpm-solver++", FlowSolver::DpmSolver2M),
     ("dpm-solver-2m", FlowSolver::DpmSolver2M),
     ("dpmpp-2m", FlowSolver::DpmSolver2M),
 ];
 
 impl FlowSolver {
+    /// Whether `name` is one of this solver's.
+    pub fn is_named(self, name: &str) -> bool {
+        name.parse() == Ok(self)
+    }
+
     /// Every solver.
     pub const ALL: [Self; 2] = [Self::Ddim, Self::DpmSolver2M];
 
@@ -52,7 +58,7 @@ impl fmt::Display for FlowSolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ddim => "ddim",
-            Self::DpmSolver2M => "dpm-solver-2m",
+            Self::DpmSolver2M => "dpm-solver++",
         })
     }
 }

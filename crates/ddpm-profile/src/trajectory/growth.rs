@@ -31,10 +31,9 @@ impl GrowthCurve {
         sampler: FlowSolver,
         schedule: &NoiseSchedule,
     ) -> Self {
-        let name = sampler.to_string();
         let mut points: Vec<(f64, f64)> = points
             .iter()
-            .filter(|point| point.sampler == name)
+            .filter(|point| sampler.is_named(&point.sampler))
             .filter_map(|point| {
                 let logs = point.factors.iter().filter(|&&f| f > 0.0 && f.is_finite());
                 let logs: Vec<f64> = logs.map(|&f| libm::log(f)).collect();

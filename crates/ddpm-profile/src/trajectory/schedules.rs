@@ -127,10 +127,9 @@ fn wanted(budgets: Budgets<'_>, most: usize) -> Result<Vec<usize>> {
 
 /// The path of so many steps whose samples came closest.
 fn best_trial(trials: &[Trial], sampler: FlowSolver, steps: usize) -> Option<&Trial> {
-    let name = sampler.to_string();
     trials
         .iter()
-        .filter(|trial| trial.sampler == name && trial.steps() == steps)
+        .filter(|trial| sampler.is_named(&trial.sampler) && trial.steps() == steps)
         .min_by(|a, b| a.rms().total_cmp(&b.rms()))
 }
 

@@ -42,7 +42,7 @@ fn origin(images: usize, process: Process) -> TrajectoryOrigin {
     TrajectoryOrigin {
         checkpoint_sha256: "ab".repeat(32),
         process,
-        solver: Some("dpm-solver-2m".into()),
+        solver: Some("dpm-solver++".into()),
         seed: 7,
         images: (0..images as u64).collect(),
         labels: None,
@@ -437,7 +437,7 @@ fn entropic_paths_have_equal_increments() {
 /// Small trajectories with everything that a file can hold.
 fn kept() -> Trajectories {
     let trial = Trial {
-        sampler: "dpm-solver-2m".into(),
+        sampler: "dpm-solver++".into(),
         path: vec![0, 60, 200],
         squared_distances: vec![0.25, 0.5],
     };

@@ -130,7 +130,7 @@ pub(crate) struct Schedule {
     /// What to minimise
     #[arg(long, value_name = "OBJ", default_value = "elbo")]
     pub(crate) objective: ObjectiveArg,
-    /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver-2m [default: dpm-solver-2m]
+    /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and

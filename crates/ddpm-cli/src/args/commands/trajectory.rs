@@ -36,7 +36,7 @@ pub(crate) struct Trajectory {
     /// [default: 5,8,10,16,20]
     #[arg(long, value_name = "K,..", conflicts_with = "forward")]
     pub(crate) steps: Option<String>,
-    /// Samplers to measure for: a comma list of ddim and dpm-solver-2m [default: both]
+    /// Samplers to measure for: a comma list of ddim and dpm-solver++ [default: both]
     #[arg(
         long,
         value_name = "NAME,..",

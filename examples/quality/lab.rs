@@ -226,6 +226,13 @@ impl Lab {
         Ok(ends)
     }
 
+    /// Whether [`Lab::distances`] is known already.
+    pub(crate) fn knows(&self, solver: FlowSolver, path: &Path) -> bool {
+        self.distances
+            .borrow()
+            .contains_key(&format!("{solver} {path}"))
+    }
+
     /// Per judging start, the mean square distance between the path's end point and `target`.
     pub(crate) fn distances(
         &self,

@@ -1,7 +1,7 @@
 //! Ranks schedules by how far samples end from where the probability-flow ODE takes the same starts.
 //!
 //! ```text
-//! cargo run --release --example quality -- CKPT --profile P --data DIR --work DIR --out docs/quality.json [--starts 64] [--steps 5,8,..]
+//! cargo run --release --example quality -- CKPT --profile P --data DIR --work DIR --out docs/quality.json [--starts 64] [--steps 5,8,..] [--only ROW,..]
 //! ```
 //!
 //! Goes on where it was stopped: every reference, trajectory and distance is kept in the work folder. `cargo xtask quality` runs it on
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) out: PathBuf,
     pub(crate) starts: usize,
     pub(crate) steps: Vec<usize>,
+    /// The rows to judge; all if empty.
+    pub(crate) only: Vec<String>,
 }
 
 impl Options {
@@ -61,6 +63,9 @@ impl Options {
                 .split(',')
                 .map(str::parse)
                 .collect::<Result<_, _>>()?,
+            only: value("--only").map_or_else(Vec::new, |rows| {
+                rows.split(',').map(str::to_owned).collect()
+            }),
         })
     }
 }
@@ -75,6 +80,10 @@ fn main() -> Outcome<()> {
     for &steps in &options.steps {
         for solver in FlowSolver::ALL {
             for (name, path) in methods.paths(solver, steps)? {
+                let wanted = options.only.is_empty() || options.only.contains(&name);
+                if !wanted && !lab.knows(solver, &path) {
+                    continue;
+                }
                 let squares = lab.distances(solver, &path, &target)?;
                 found.add(solver, &name, &path, squares);
             }

@@ -1,5 +1,5 @@
-//! All budgets of the dynamic programme: general (blocked) and Monge solver, T = 1000 and T = 4000, and the recovery
-//! of every path.
+//! All budgets of the dynamic programme: general (blocked) and Monge solver, T = 1000 and T = 4000, the recovery
+//! of every path, and the second-order solver on the grids that two-step samplers are priced on.
 //!
 //! `cargo bench --bench dp` measures with criterion. `cargo bench --bench dp -- --once 4000` solves once and prints
 //! `NAME SECONDS` lines, for `benches/peers/dp_interleaved.py`, which runs it in turn with the programs it is compared
@@ -14,7 +14,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
-use ddpm::dp::{CostTable, Method, Solution, SolveOptions, solve};
+use ddpm::dp::{CostTable, Method, Solution, SolveOptions, second_order, solve};
 
 /// (T, checksum of the costs of the first 16 budgets, of all budgets); the same constants stand in the peers.
 const EXPECTED: [(usize, u64, u64); 2] = [
@@ -108,6 +108,26 @@ fn measure(criterion: &mut Criterion) {
         });
     }
     group.finish();
+    let mut group = criterion.benchmark_group("dp_second_order");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(5));
+    for last in [80, 160, 250] {
+        group.bench_function(BenchmarkId::new("all_budgets", last), |b| {
+            b.iter(|| second_order::solve(last, None, black_box(&triple_cost)));
+        });
+        group.bench_function(BenchmarkId::new("32_budgets", last), |b| {
+            b.iter(|| second_order::solve(last, Some(32), black_box(&triple_cost)));
+        });
+    }
+    group.finish();
+}
+
+/// A cost of two steps that is quick to compute: the solver is measured, not the cost.
+fn triple_cost(previous: Option<usize>, t: usize, s: usize) -> f64 {
+    let step = (t - s) as f64;
+    let change = previous.map_or(0.0, |p| (p - t) as f64 - step);
+    step * step / t as f64 + 0.1 * change * change
 }
 
 /// One solve by each solver, timed.

@@ -15,6 +15,7 @@ mod fid;
 mod predict;
 mod profile;
 mod sample;
+mod quality;
 mod scale;
 mod schedule;
 mod solve;

@@ -15,6 +15,7 @@ mod evaluations;
 mod exports;
 mod findings;
 mod precision;
+mod quality;
 mod reproduce;
 mod rescoring;
 mod slurm;
@@ -33,6 +34,7 @@ commands:
   bench             the criterion benches; with --peers also the programs they are compared with
   evaluations       what schedules lose that are chosen on few network evaluations
   check-exports     what `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion
+  quality           how far samples end from the probability flow, for every way of choosing schedules
   test-slurm        the job files of deploy/slurm on a real Slurm of one node
   ci                fmt, clippy, tests, docs, cargo-deny
 
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(rest),
         Some("evaluations") => evaluations::run(rest),
         Some("check-exports") => exports::run(rest),
+        Some("quality") => quality::run(rest),
         Some("test-slurm") => slurm::run(rest),
         Some("ci") => ci::run(rest),
         None | Some("help" | "--help" | "-h") => {

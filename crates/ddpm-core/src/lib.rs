@@ -85,7 +85,7 @@ pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path::Path;
 pub use path_spec::PathSpec;
 pub use respacing::space_timesteps;
-pub use sampler::{LinearStep, ancestral_step, clipped_noise_limit};
+pub use sampler::{FlowSolver, LinearStep, ancestral_step, clipped_noise_limit};
 pub use stride::Stride;
 pub use transition::{RespacedChain, Transition};
 pub use variance::{

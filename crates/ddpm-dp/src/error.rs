@@ -71,6 +71,31 @@ pub enum Error {
         /// The first node found.
         found: usize,
     },
+    /// The number of nodes of a second-order problem is 0 or too large.
+    #[error("last node N: expected 1..={max}, found {found}")]
+    Nodes {
+        /// The N that was asked for.
+        found: usize,
+        /// The largest N.
+        max: usize,
+    },
+    /// The cost of a step given the one before is NaN, -inf or too large to be summed.
+    #[error(
+        "cost of step (previous={}, t={t}, s={s}): expected a number of magnitude at most {limit:e}, or +inf for no \
+         step, found {found}",
+        previous.map_or_else(|| "none".to_owned(), |p| p.to_string()),
+        limit = crate::CostTable::MAX_COST
+    )]
+    TripleCost {
+        /// The node before t; `None` for the first step of a path.
+        previous: Option<usize>,
+        /// Where the step begins.
+        t: usize,
+        /// Where it ends.
+        s: usize,
+        /// The cost found there.
+        found: f64,
+    },
     /// `max_steps` is 0 or larger than T.
     #[error("max_steps: expected 1..={train_steps} (at most T), found {found}")]
     MaxSteps {

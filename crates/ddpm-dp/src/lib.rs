@@ -15,6 +15,8 @@
 //! - *blocked*: the recurrence as blocked min-plus matrix products, for any table;
 //! - *Monge*: divide and conquer over monotone argmins, for tables that are proved to allow it.
 //!
+//! Costs that depend on the step before as well, as those of two-step solvers do, are the subject of [`second_order`].
+//!
 //! Paths are recovered from the costs, with the smallest node on ties. [`textbook`] and [`brute_force`] are the oracles
 //! that the solvers are held against. Everything is deterministic, whatever the number of threads.
 //!
@@ -45,6 +47,7 @@ mod cost_table;
 mod error;
 mod monge;
 mod monge_check;
+pub mod second_order;
 mod solution;
 mod solve;
 pub mod textbook;

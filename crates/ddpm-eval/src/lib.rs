@@ -82,6 +82,7 @@ mod profiling;
 mod progress;
 mod sampling;
 mod timesteps;
+mod trajectory;
 
 pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, PathDecoder, bits_per_dim};
 pub use error::{Error, Result};
@@ -95,3 +96,7 @@ pub use profiling::profile;
 pub use progress::{Progress, Silent};
 pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;
+pub use trajectory::{
+    FlowPlan, GrowthPlan, end_points, forward_trajectories, measure_growth, reference_trajectories,
+    run_trials, squared_distances,
+};

@@ -77,6 +77,9 @@ pub enum Error {
     /// The bytes are not a profile at all.
     #[error("not an elbo profile: {0}")]
     NotAProfile(String),
+    /// The bytes are not a trajectories file.
+    #[error("not a trajectories file: {0}")]
+    NotTrajectories(String),
     /// The text is not a schedules file.
     #[error("not a schedules file: {0}")]
     NotSchedules(String),

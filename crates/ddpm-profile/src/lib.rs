@@ -78,6 +78,7 @@ mod stability;
 mod statistics;
 mod table;
 mod tensors;
+pub mod trajectory;
 mod uncertainty;
 mod vecmath;
 

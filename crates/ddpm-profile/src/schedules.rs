@@ -16,6 +16,12 @@
 //!
 //! Version 2 whose budgets have one more key, `"stability"`: see [`Stability`]. It is written only where they have it.
 //!
+//! # Version 4
+//!
+//! Version 2 with the key `"trajectories"`, the [`TrajectoryOrigin`] of what the schedules were chosen on (`provenance` is null), and
+//! where they are for one sampler its name in `"sampler"`. Budgets may have `"distance"`. Variances are fixed-small, for those
+//! who sample with noise.
+//!
 //! # Version 1
 //!
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
@@ -23,7 +29,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
+use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -35,14 +41,19 @@ use crate::{
     error::{Error, Result},
     provenance::Provenance,
     stability::Stability,
+    trajectory::TrajectoryOrigin,
 };
 
 const FORMAT: &str = "ddpm-schedules";
 const WHAT: &str = "schedules file";
 /// The version of schedules without a stability.
 const VERSION: u64 = 2;
-/// The version of schedules with one; the newest that this library reads.
+/// The version of schedules with one.
 const VERSION_STABILITY: u64 = 3;
+/// The version of schedules chosen on trajectories.
+const VERSION_TRAJECTORIES: u64 = 4;
+/// The newest version that this library reads.
+const NEWEST: u64 = VERSION_TRAJECTORIES;
 
 /// Schedules of several budgets, chosen under one set of conventions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,15 +76,18 @@ pub struct Schedules {
     pub variance: String,
     /// Name of the decoder ([`crate::DecoderKind`]).
     pub decoder: String,
-    /// Name of the objective ([`Objective`]).
+    /// Name of the objective ([`Objective`], or one of those over trajectories: `quality`, `klub`).
     pub objective: String,
+    /// Name of the sampler that the schedules are for ([`ddpm_core::FlowSolver`]), where they are for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
     /// Name of the start rule ([`StartRule`]).
     pub start: String,
     /// Whether xhat0 is clipped; `None` where the curve did not say.
     pub clip_denoised: Option<bool>,
     /// What the network predicts; `None` where the curve did not say.
     pub parameterization: Option<String>,
-    /// Unit of the costs: `bits/dim`, or `weighted mse` under that objective.
+    /// Unit of the costs: `bits/dim`; `weighted mse`, `weighted squared error` (quality) or `nats/dim` (klub) under other objectives.
     pub unit: String,
     /// The smallest cost of K = 1..=T steps, `None` where no path exists.
     pub costs: Vec<Option<f64>>,
@@ -81,6 +95,9 @@ pub struct Schedules {
     pub budgets: Vec<Budget>,
     /// Where the statistics come from.
     pub provenance: Option<Provenance>,
+    /// Where the trajectories come from that the schedules were chosen on, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trajectories: Option<TrajectoryOrigin>,
     checksum: String,
 }
 
@@ -106,6 +123,10 @@ pub struct Budget {
     /// How much the path owes to the images it was chosen on, where that was estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stability: Option<Stability>,
+    /// The root mean square distance, per dimension, of samples from the end points of the reference trajectories, where the path
+    /// was run from their starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<f64>,
 }
 
 /// Which budgets to report.
@@ -189,6 +210,7 @@ pub fn choose(
             log_variance: model.log_variances(&path),
             path: path.nodes().to_vec(),
             stability: None,
+            distance: None,
         })
     };
     let mut schedules = Schedules {
@@ -206,6 +228,7 @@ pub fn choose(
         variance: model.variances().kind().to_string(),
         decoder: model.decoder_convention().kind().to_string(),
         objective: model.objective().to_string(),
+        sampler: None,
         start: start.to_string(),
         clip_denoised: origin.clip_denoised,
         parameterization: origin.parameterization.clone(),
@@ -216,6 +239,7 @@ pub fn choose(
         costs,
         budgets: wanted.par_iter().map(budget).collect::<Result<_>>()?,
         provenance: origin.provenance.clone(),
+        trajectories: None,
         checksum: String::new(),
     };
     schedules.checksum = schedules.sum()?;
@@ -312,7 +336,62 @@ impl Optima {
     }
 }
 
+/// What [`Schedules::on_trajectories`] is made of.
+pub(crate) struct OnTrajectories<'a> {
+    pub(crate) origin: &'a TrajectoryOrigin,
+    pub(crate) schedule: &'a NoiseSchedule,
+    pub(crate) objective: &'a str,
+    pub(crate) unit: &'a str,
+    pub(crate) sampler: Option<FlowSolver>,
+    pub(crate) costs: Vec<Option<f64>>,
+    /// Cost, path, and distance if it was measured.
+    pub(crate) budgets: Vec<(f64, Path, Option<f64>)>,
+}
+
 impl Schedules {
+    /// Schedules that were chosen on trajectories, with the fixed-small variances of their paths.
+    pub(crate) fn on_trajectories(parts: OnTrajectories<'_>) -> Result<Self> {
+        let (origin, schedule) = (parts.origin, parts.schedule);
+        let name: Option<NoiseScheduleName> = origin.noise_schedule.parse().ok();
+        check_name(schedule, name)?;
+        let budget = |(cost, path, distance): (f64, Path, Option<f64>)| Budget {
+            steps: path.steps(),
+            cost,
+            scored_decoder: DecoderKind::None.to_string(),
+            prior_bpd: None,
+            log_variance: path
+                .edges()
+                .map(|(t, s)| (s > 0).then(|| schedule.transition(t, s).log_posterior_variance))
+                .collect(),
+            path: path.nodes().to_vec(),
+            stability: None,
+            distance,
+        };
+        let mut schedules = Self {
+            format: FORMAT.into(),
+            version: VERSION_TRAJECTORIES,
+            train_steps: schedule.train_steps(),
+            noise_schedule: name.map_or("custom".into(), |name| name.to_string()),
+            alpha_bar: None,
+            log_alpha_bar: name.is_none().then(|| stored_logs(schedule)),
+            variance: VarianceKind::FixedSmall.to_string(),
+            decoder: DecoderKind::None.to_string(),
+            objective: parts.objective.into(),
+            sampler: parts.sampler.map(|sampler| sampler.to_string()),
+            start: StartRule::Full.to_string(),
+            clip_denoised: Some(origin.clip_denoised),
+            parameterization: Some(origin.parameterization.clone()),
+            unit: parts.unit.into(),
+            costs: parts.costs,
+            budgets: parts.budgets.into_iter().map(budget).collect(),
+            provenance: None,
+            trajectories: Some(origin.clone()),
+            checksum: String::new(),
+        };
+        schedules.checksum = schedules.sum()?;
+        Ok(schedules)
+    }
+
     /// The same schedules with what [`stability`](crate::stability) found, one entry per budget.
     ///
     /// # Errors
@@ -361,14 +440,14 @@ impl Schedules {
             )));
         }
         match value["version"].as_u64() {
-            Some(found) if found > VERSION_STABILITY => {
+            Some(found) if found > NEWEST => {
                 return Err(Error::NewerVersion {
                     what: WHAT,
-                    supported: VERSION_STABILITY,
+                    supported: NEWEST,
                     found,
                 });
             }
-            Some(1..=VERSION_STABILITY) => {}
+            Some(1..=NEWEST) => {}
             _ => {
                 return Err(Error::NotSchedules(format!(
                     "expected a format version, found {}",
@@ -439,6 +518,20 @@ impl Schedules {
                 "in the budgets of version 3, and there only".into(),
                 format!("version {}", self.version),
             ));
+        }
+        let from_trajectories = self.trajectories.is_some();
+        let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
+        if from_trajectories != (self.version == VERSION_TRAJECTORIES)
+            || (extras && !from_trajectories)
+        {
+            return Err(field(
+                "trajectories, sampler and distance",
+                "in version 4, and there only".into(),
+                format!("version {}", self.version),
+            ));
+        }
+        if let Some(name) = &self.sampler {
+            name.parse::<FlowSolver>()?;
         }
         if self.alpha_bar.is_some() {
             return Err(field(

@@ -85,6 +85,20 @@ impl<'a> Reader<'a> {
         Ok(tensor.data().as_chunks::<8>().0.iter().copied())
     }
 
+    /// The numbers of an F32 tensor of this shape.
+    pub(crate) fn singles(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
+            return Err(field(
+                &format!("tensor \"{name}\""),
+                format!("F32 of shape {shape:?}"),
+                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
+            ));
+        }
+        let words = tensor.data().as_chunks::<4>().0.iter();
+        Ok(words.map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
     /// The numbers of a tensor that is there only if `present`.
     pub(crate) fn optional(
         &self,

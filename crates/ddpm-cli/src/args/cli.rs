@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
     Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
-    Transitions,
+    Trajectory, Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
@@ -23,6 +23,10 @@ The main job, end to end:
   ddpm schedule train.p --steps 8,16,32 --out schedules.json
   ddpm table train.p test.p
   ddpm sample model.pt --schedule schedules.json --steps 32 --count 64 --out samples.png
+
+Schedules for the quality of samples instead:
+  ddpm trajectory model.pt --out trajectories.safetensors
+  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20
 
 Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 interrupted but resumable, 5 the
 system refused. Data goes to stdout, everything else to stderr."
@@ -56,6 +60,7 @@ pub(crate) enum Command {
     Solve(Solve),
     Profile(Box<Profile>),
     Merge(Merge),
+    Trajectory(Box<Trajectory>),
     Schedule(Box<Schedule>),
     Table(Table),
     Bpd(Box<Bpd>),

@@ -83,6 +83,10 @@ pub(crate) enum ObjectiveArg {
     Elbo,
     /// The paper's reweighted squared error, (t-s)/T m(t)
     Mse,
+    /// How far samples end from where many small steps lead; on trajectories of `ddpm trajectory`
+    Quality,
+    /// The bound of Align Your Steps; on trajectories of `ddpm trajectory --forward`
+    Klub,
 }
 
 /// How the dynamic program is solved.

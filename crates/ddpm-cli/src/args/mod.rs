@@ -18,7 +18,7 @@ pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, Precis
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
     Bench, Bpd, Export, ExportFormat, Fid, Figure, Inspect, Merge, Plot, Predict, Profile, Sample,
-    Schedule, Solve, Table, Transitions,
+    Schedule, Solve, Table, Trajectory, Transitions,
 };
 pub(crate) use conventions::{
     ClipArgs, DecoderArg, ObjectiveArg, SamplerArg, SolverArg, StartArg, StepArgs, VarianceArg,

@@ -8,7 +8,7 @@ use crate::render::timing;
 
 use super::{
     bench, bpd, export, fid, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
-    transitions,
+    trajectory, transitions,
 };
 
 /// Runs one command line.
@@ -34,6 +34,7 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Predict(args) => predict::run(&args, voice),
         Command::Transitions(args) => transitions::run(&args),
+        Command::Trajectory(args) => trajectory::run(&args, voice),
         Command::Merge(args) => merge::run(&args, voice),
         Command::Schedule(args) => schedule::run(&args, voice),
         Command::Table(args) => table::run(&args, voice),

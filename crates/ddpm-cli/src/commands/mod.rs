@@ -12,8 +12,10 @@ mod predict;
 mod profile;
 mod sample;
 mod schedule;
+mod schedule_on_trajectories;
 mod solve;
 mod table;
+mod trajectory;
 mod transitions;
 
 pub(crate) use dispatch::run;

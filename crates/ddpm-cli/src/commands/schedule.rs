@@ -9,13 +9,14 @@ use ddpm_profile::{
 };
 use serde_json::{Value, json};
 
+use super::schedule_on_trajectories;
 use crate::args::Schedule;
 use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
 use crate::input::{
     self, Budgets, Chain, GaussianDecoder, default_decoder, default_variance, is_array_file,
-    read_column, read_profile_to_use, read_squared_errors, step_variances, write_file,
+    objective, read_column, read_profile_to_use, read_squared_errors, step_variances, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -25,6 +26,12 @@ use crate::render::{
 
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
+    if schedule_on_trajectories::serves(args.objective) {
+        return schedule_on_trajectories::run(args);
+    }
+    if args.sampler.is_some() {
+        return Err(Error::usage("--sampler goes with --objective quality"));
+    }
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
     if let Some(out) = &args.out {
@@ -104,7 +111,7 @@ impl Request {
             variance,
             decoder,
             gaussian: gaussian.check(decoder)?,
-            objective: args.objective.into(),
+            objective: objective(args.objective)?,
             start: args.start.into(),
             folds: args.folds,
         })
@@ -308,7 +315,7 @@ fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
 }
 
 /// The schedules with other tools' timesteps. No longer a schedules file, so it does not pose as one.
-fn zero_based(schedules: &Schedules) -> Result<Value> {
+pub(super) fn zero_based(schedules: &Schedules) -> Result<Value> {
     let mut value = serde_json::to_value(schedules).or_internal()?;
     if let Some(object) = value.as_object_mut() {
         for key in ["format", "version", "checksum"] {

@@ -66,6 +66,9 @@ impl ChainChoice {
         if let Some(p) = &schedules.provenance {
             warn_of_another_checkpoint(file, &p.checkpoint_sha256, network, voice);
         }
+        if let Some(origin) = &schedules.trajectories {
+            warn_of_another_checkpoint(file, &origin.checkpoint_sha256, network, voice);
+        }
         let clip = clip_denoised.or(schedules.clip_denoised).unwrap_or(true);
         warn_of_another_clip(file, schedules.clip_denoised, clip, voice);
         let kind: DecoderKind = schedules.decoder.parse().in_file(file)?;
@@ -91,7 +94,16 @@ impl ChainChoice {
             variance: PathVariance::LogVariances(without_gap(log_variance, kind)),
             decoder: path_decoder(kind, bin_width),
             clip_denoised: clip,
-            image_shape: schedules.provenance.as_ref().map(|p| p.image_shape),
+            image_shape: schedules
+                .provenance
+                .as_ref()
+                .map(|p| p.image_shape)
+                .or_else(|| {
+                    schedules
+                        .trajectories
+                        .as_ref()
+                        .map(|origin| origin.image_shape)
+                }),
             variance_name: schedules.variance.clone(),
             decoder_name: schedules.decoder.clone(),
             scored_decoder: budget.scored_decoder.clone(),

@@ -40,12 +40,17 @@ impl From<StartArg> for StartRule {
     }
 }
 
-impl From<ObjectiveArg> for Objective {
-    fn from(arg: ObjectiveArg) -> Self {
-        match arg {
-            ObjectiveArg::Elbo => Self::Elbo,
-            ObjectiveArg::Mse => Self::Mse,
-        }
+/// The objective of a profile or a curve.
+///
+/// # Errors
+/// One of the objectives over trajectories.
+pub(crate) fn objective(arg: ObjectiveArg) -> Result<Objective> {
+    match arg {
+        ObjectiveArg::Elbo => Ok(Objective::Elbo),
+        ObjectiveArg::Mse => Ok(Objective::Mse),
+        ObjectiveArg::Quality | ObjectiveArg::Klub => Err(Error::usage(
+            "--objective: expected elbo or mse with a profile or a curve",
+        )),
     }
 }
 

@@ -3,5 +3,6 @@
 mod cifar10_oracle;
 mod exactness;
 mod monge;
+mod second_order;
 mod support;
 mod validation;

@@ -11,3 +11,4 @@ mod profile_against_direct;
 mod profiling;
 mod sampling;
 mod support;
+mod trajectory;

@@ -22,3 +22,4 @@ mod some_evaluations;
 mod stability;
 mod support;
 mod table;
+mod trajectory;

@@ -100,8 +100,8 @@ fn damaged_and_newer_files_are_refused() {
         Schedules::from_json(&text.replacen(from, to, 1)).err()
     };
     assert!(matches!(
-        read("\"version\": 2", "\"version\": 4"),
-        Some(Error::NewerVersion { found: 4, .. })
+        read("\"version\": 2", "\"version\": 5"),
+        Some(Error::NewerVersion { found: 5, .. })
     ));
     assert!(matches!(
         read("\"T\": 60", "\"T\": 61"),

@@ -7,6 +7,7 @@ mod export;
 mod network;
 mod plot;
 mod profiles;
+mod trajectory;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use distance::Fid;
@@ -15,3 +16,4 @@ pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};
+pub(crate) use trajectory::Trajectory;

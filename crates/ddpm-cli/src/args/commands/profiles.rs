@@ -102,10 +102,11 @@ pub(crate) struct Merge {
 Example:
   ddpm schedule train.p --steps 8,16,32 --variance learned --out schedules.json
   ddpm schedule train.p --steps 8 --variance analytic --start free
+  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20
   ddpm schedule --mse m.csv --noise-schedule linear --steps 10 --decoder-bin-width 0.00784
   ddpm schedule --mse errors.npz --steps 10 --variance analytic --export diffusers > schedule_10.py")]
 pub(crate) struct Schedule {
-    /// The profile to choose on
+    /// The profile to choose on; for the objectives quality and klub the trajectories
     #[arg(value_name = "P", conflicts_with = "mse")]
     pub(crate) profile: Option<PathBuf>,
     /// CSV with columns t and mse for t = 1..T, or an .npz of summed squared errors (see `ddpm profile
@@ -114,7 +115,7 @@ pub(crate) struct Schedule {
     pub(crate) mse: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) chain: ChainArgs,
-    /// Numbers of steps: a comma list or `all` [default: 8,16,32,64,128,256]
+    /// Numbers of steps: a comma list or `all` [default: 8,16,32,64,128,256; on trajectories 5,8,10,16,20,32]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
     #[command(flatten)]
@@ -129,6 +130,9 @@ pub(crate) struct Schedule {
     /// What to minimise
     #[arg(long, value_name = "OBJ", default_value = "elbo")]
     pub(crate) objective: ObjectiveArg,
+    /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sampler: Option<String>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and
     /// how much is lost by choosing on this many; 0 for not
     #[arg(long, value_name = "N", default_value_t = 8)]

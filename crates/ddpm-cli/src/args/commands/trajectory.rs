@@ -1,0 +1,63 @@
+//! The command that follows trajectories of a network.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::args::{CheckpointArgs, ClipArgs, ImageArgs};
+
+/// Follow a network's trajectories: what schedules for sample quality are chosen on
+///
+/// Takes a few samples down the probability-flow ODE in many small steps, measures how much errors
+/// grow on the way, and tries the best schedules of the usual numbers of steps. No images are
+/// needed. `ddpm schedule --objective quality` chooses from the file, without the network.
+///
+/// With --forward the states are those of images under growing noise instead, for
+/// `ddpm schedule --objective klub`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  ddpm trajectory model.pt --out trajectories.safetensors
+  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20 --out schedules.json
+  ddpm trajectory model.pt --forward --data cifar10 --split train --out forward.safetensors")]
+pub(crate) struct Trajectory {
+    #[command(flatten)]
+    pub(crate) checkpoint: CheckpointArgs,
+    /// The trajectories to write
+    #[arg(long, value_name = "R.safetensors")]
+    pub(crate) out: PathBuf,
+    /// Number of samples, or of images with --forward
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Timesteps of the reference, among which schedules are sought [default: 160, at most T]
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<usize>,
+    /// Numbers of steps whose best schedules are run and compared: a comma list, or `none`
+    /// [default: 5,8,10,16,20]
+    #[arg(long, value_name = "K,..", conflicts_with = "forward")]
+    pub(crate) steps: Option<String>,
+    /// Samplers to measure for: a comma list of ddim and dpm-solver++ [default: both]
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        conflicts_with = "forward"
+    )]
+    pub(crate) sampler: Vec<String>,
+    /// Follow images through the forward process instead
+    #[arg(long)]
+    pub(crate) forward: bool,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    #[command(flatten)]
+    pub(crate) clip: ClipArgs,
+    /// Class of every sample, for class-conditional networks [default: classes in turn]
+    #[arg(long, value_name = "N")]
+    pub(crate) class: Option<usize>,
+    /// Seed of all noise, and of the choice of images
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

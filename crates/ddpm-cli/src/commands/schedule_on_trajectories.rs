@@ -1,0 +1,163 @@
+//! `ddpm schedule --objective quality|klub`: schedules from trajectories.
+
+use ddpm_core::FlowSolver;
+use ddpm_profile::Schedules;
+use ddpm_profile::trajectory::{Trajectories, choose_klub, choose_quality};
+
+use crate::args::{ObjectiveArg, Schedule, StartArg};
+use crate::error::{Error, Located, Result};
+use crate::input::{Budgets, read_bytes, write_file};
+use crate::output;
+use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
+
+use super::schedule::zero_based;
+
+/// Numbers of steps where `--steps` is not given.
+const STEPS: [usize; 6] = [5, 8, 10, 16, 20, 32];
+
+/// Whether the objective is one over trajectories.
+pub(super) fn serves(objective: ObjectiveArg) -> bool {
+    matches!(objective, ObjectiveArg::Quality | ObjectiveArg::Klub)
+}
+
+/// Runs the command for one of its objectives.
+pub(super) fn run(args: &Schedule) -> Result<()> {
+    refuse_what_does_not_apply(args)?;
+    let Some(file) = &args.profile else {
+        return Err(Error::usage(
+            "nothing to choose from: expected the trajectories R that `ddpm trajectory CKPT --out R` writes",
+        ));
+    };
+    let trajectories = Trajectories::from_bytes(&read_bytes(file)?).map_err(|error| {
+        let hint = match error {
+            ddpm_profile::Error::NotTrajectories(_) => {
+                "; expected the file that `ddpm trajectory CKPT --out R` writes"
+            }
+            _ => "",
+        };
+        Error::file(file, format!("{error}{hint}"))
+    })?;
+    let train_steps = trajectories.schedule().train_steps();
+    let budgets = match &args.steps {
+        Some(text) => Budgets::parse("--steps", text, train_steps)?,
+        None => {
+            let possible = STEPS
+                .into_iter()
+                .filter(|&k| k <= trajectories.nodes().len());
+            Budgets::List(possible.collect())
+        }
+    };
+    if let Budgets::List(list) = &budgets
+        && let Some(k) = list.iter().find(|&&k| k > trajectories.nodes().len())
+    {
+        return Err(Error::flag(
+            "--steps",
+            format!(
+                "K={k}: expected at most {}, the number of timesteps in {}",
+                trajectories.nodes().len(),
+                file.display()
+            ),
+        ));
+    }
+    let schedules = match args.objective {
+        ObjectiveArg::Klub => choose_klub(&trajectories, budgets.for_profile()),
+        _ => choose_quality(&trajectories, sampler(args)?, budgets.for_profile()),
+    }
+    .in_file(file)?;
+    if let Some(out) = &args.out {
+        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+    }
+    let indices = Indices::from_flag(args.zero_based);
+    if args.json {
+        return match indices {
+            Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
+            Indices::ZeroBased => output::print_json(&zero_based(&schedules)?),
+        };
+    }
+    output::print_text(&table(&trajectories, &schedules, indices))
+}
+
+fn sampler(args: &Schedule) -> Result<FlowSolver> {
+    match &args.sampler {
+        Some(name) => name.parse().in_flag("--sampler"),
+        None => Ok(FlowSolver::DpmSolver2M),
+    }
+}
+
+/// Flags of the other objectives are not silently ignored.
+fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
+    let chain = &args.chain;
+    let given = [
+        (args.mse.is_some(), "--mse"),
+        (args.conventions.variance.is_some(), "--variance"),
+        (args.conventions.decoder.is_some(), "--decoder"),
+        (
+            args.conventions.decoder_bin_width.is_some(),
+            "--decoder-bin-width",
+        ),
+        (args.decoder_first_bits.is_some(), "--decoder-first-bits"),
+        (args.start != StartArg::Full, "--start free"),
+        (chain.noise_schedule.is_some(), "--noise-schedule"),
+        (chain.alpha_bar.is_some(), "--alpha-bar"),
+        (chain.train_steps.is_some(), "--train-steps"),
+        (chain.zero_terminal_snr, "--zero-terminal-snr"),
+        (
+            args.objective == ObjectiveArg::Klub && args.sampler.is_some(),
+            "--sampler",
+        ),
+    ];
+    match given.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, flag)) => Err(Error::usage(format!(
+            "{flag} does not go with --objective {}, which is chosen on trajectories",
+            if args.objective == ObjectiveArg::Klub {
+                "klub"
+            } else {
+                "quality"
+            }
+        ))),
+    }
+}
+
+fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -> String {
+    let cost = format!("cost [{}]", schedules.unit);
+    let for_sampler = schedules
+        .sampler
+        .as_ref()
+        .map_or_else(String::new, |name| format!(" for {name}"));
+    let mut text = TextTable::new([
+        ("steps", Align::Right),
+        (cost.as_str(), Align::Right),
+        ("distance", Align::Right),
+        ("path", Align::Left),
+    ])
+    .title(format!(
+        "Optimal schedules{for_sampler}: objective {}, {}",
+        schedules.objective,
+        clip(schedules.clip_denoised)
+    ))
+    .title(format!(
+        "Chosen on trajectories of {} at {} timesteps (T={} {})",
+        plural(trajectories.images() as u64, "image"),
+        trajectories.nodes().len(),
+        schedules.train_steps,
+        schedules.noise_schedule
+    ));
+    for budget in &schedules.budgets {
+        text.row([
+            budget.steps.to_string(),
+            format!("{:.3e}", budget.cost),
+            budget
+                .distance
+                .map_or_else(|| "-".to_owned(), |d| format!("{d:.4}")),
+            shorten(&indices.show_path(&budget.path)),
+        ]);
+    }
+    if schedules.budgets.iter().any(|b| b.distance.is_some()) {
+        text.note(
+            "Distance: root mean square, per dimension of an image in [-1, 1], from the end of the reference at the same starts; \
+             these are the starts that the schedule was chosen on. Costs rank schedules of one number of steps.",
+        );
+    }
+    text.to_string()
+}

@@ -1,0 +1,128 @@
+//! Where a deterministic sampler ends, from counter-based starts.
+
+use ddpm_core::{
+    Denoiser, FlowSolver, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal,
+};
+
+use super::flow::{Batch, Flow, check_batch_labels};
+use crate::error::{Error, Result};
+use crate::network::batch_size;
+use crate::progress::Progress;
+
+/// From which starts the flow is solved.
+#[derive(Clone, Debug)]
+pub struct FlowPlan {
+    /// Index of the first sample: sample i of a seed starts from the same noise everywhere, in [`crate::sample`] too.
+    pub first: usize,
+    /// Number of samples.
+    pub count: usize,
+    /// Seed of the starts.
+    pub seed: u64,
+    /// A class per sample, for a class-conditional network.
+    pub labels: Option<Vec<usize>>,
+    /// Whether estimates of x0 are clamped to \[-1, 1\].
+    pub clip_denoised: bool,
+    /// Images per network call; 0 for what the network likes. Changes no result.
+    pub batch: usize,
+}
+
+impl FlowPlan {
+    pub(super) fn check(&self, denoiser: &dyn Denoiser) -> Result<()> {
+        if self.count == 0 {
+            return Err(Error::request("count", "expected at least one image"));
+        }
+        if (self.first as u64)
+            .checked_add(self.count as u64)
+            .is_none_or(|end| end > 1 << 56)
+        {
+            return Err(Error::request("first", "expected image indices below 2^56"));
+        }
+        check_batch_labels(denoiser, self.labels.as_deref(), self.count)
+    }
+
+    /// The samples in batches: positions in 0..count.
+    pub(super) fn batches(&self, denoiser: &dyn Denoiser) -> Vec<std::ops::Range<usize>> {
+        let size = batch_size(self.batch, denoiser);
+        (0..self.count)
+            .step_by(size)
+            .map(|begin| begin..(begin + size).min(self.count))
+            .collect()
+    }
+
+    /// Pure noise for the samples at these positions.
+    pub(super) fn starts(&self, positions: std::ops::Range<usize>, dims: usize) -> Vec<f64> {
+        let mut noise = vec![0.0f32; dims];
+        let mut x = Vec::with_capacity(positions.len() * dims);
+        for i in positions {
+            let key = NoiseKey {
+                seed: self.seed,
+                domain: NoiseDomain::Prior,
+                stream: (self.first + i) as u64,
+                step: 0,
+            };
+            standard_normal(key, &mut noise);
+            x.extend(noise.iter().map(|&z| f64::from(z)));
+        }
+        x
+    }
+
+    pub(super) fn labels_at(&self, positions: std::ops::Range<usize>) -> Option<&[usize]> {
+        self.labels.as_deref().map(|labels| &labels[positions])
+    }
+
+    pub(super) fn names(&self) -> Vec<usize> {
+        (self.first..self.first + self.count).collect()
+    }
+}
+
+/// The end points of `path` under `solver`, `[count, dims]`; path.steps() evaluations per sample.
+///
+/// # Errors
+/// When the schedule, the path or the labels do not fit the network; when the network fails; when `progress` asks to stop.
+pub fn end_points(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &FlowPlan,
+    path: &Path,
+    solver: FlowSolver,
+    progress: &dyn Progress,
+) -> Result<Vec<f32>> {
+    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    plan.check(denoiser)?;
+    if path.end() > schedule.train_steps() {
+        return Err(Error::request(
+            "path",
+            format!(
+                "expected timesteps up to {}, found {}",
+                schedule.train_steps(),
+                path.end()
+            ),
+        ));
+    }
+    let names = plan.names();
+    let mut ends = Vec::with_capacity(plan.count * flow.dims());
+    for positions in plan.batches(denoiser) {
+        let mut batch = Batch {
+            x: plan.starts(positions.clone(), flow.dims()),
+            names: &names[positions.clone()],
+            labels: plan.labels_at(positions),
+        };
+        flow.solve(&mut batch, path.nodes(), solver, |_, _, _| {})?;
+        ends.extend(batch.x.iter().map(|&x| x as f32));
+    }
+    Ok(ends)
+}
+
+/// Per image of `dims` numbers, the mean square of the difference of two sets of images.
+///
+/// # Panics
+/// If the sets differ in length or are not whole images.
+pub fn squared_distances(a: &[f32], b: &[f32], dims: usize) -> Vec<f64> {
+    assert_eq!(a.len(), b.len(), "two sets of as many images");
+    assert_eq!(a.len() % dims, 0, "whole images");
+    let square = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
+    a.chunks(dims)
+        .zip(b.chunks(dims))
+        .map(|(a, b)| a.iter().zip(b).map(square).sum::<f64>() / dims as f64)
+        .collect()
+}

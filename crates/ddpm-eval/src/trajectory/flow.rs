@@ -1,0 +1,132 @@
+//! The probability-flow ODE, solved along a path, batch by batch.
+
+use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, predict_x0};
+use ndarray::Array4;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::network::{check_labels, check_schedule, predict};
+use crate::progress::Progress;
+
+/// A network with what is needed to follow its flow.
+pub(super) struct Flow<'a> {
+    pub(super) denoiser: &'a dyn Denoiser,
+    pub(super) schedule: &'a NoiseSchedule,
+    pub(super) clip_denoised: bool,
+    pub(super) progress: &'a dyn Progress,
+}
+
+/// Images that are taken down a path together.
+pub(super) struct Batch<'a> {
+    /// Their states, one after another.
+    pub(super) x: Vec<f64>,
+    /// Their names in messages.
+    pub(super) names: &'a [usize],
+    /// Their classes, for a class-conditional network.
+    pub(super) labels: Option<&'a [usize]>,
+}
+
+impl<'a> Flow<'a> {
+    /// Checks that the parts fit.
+    pub(super) fn new(
+        denoiser: &'a dyn Denoiser,
+        schedule: &'a NoiseSchedule,
+        clip_denoised: bool,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        check_schedule(denoiser, schedule)?;
+        Ok(Self {
+            denoiser,
+            schedule,
+            clip_denoised,
+            progress,
+        })
+    }
+
+    /// Dimensions of an image.
+    pub(super) fn dims(&self) -> usize {
+        self.denoiser.image_shape().iter().product()
+    }
+
+    /// The network's estimates of x_0 at timestep `t`, clipped if the flow clips.
+    pub(super) fn estimate(&self, batch: &Batch<'_>, t: usize) -> Result<Vec<f64>> {
+        if self.progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let [c, h, w] = self.denoiser.image_shape();
+        let dims = self.dims();
+        let count = batch.names.len();
+        let fed = batch.x.iter().map(|&x| x as f32).collect();
+        let input = Array4::from_shape_vec((count, c, h, w), fed)
+            .map_err(|e| Error::request("states", e.to_string()))?;
+        let prediction = predict(
+            self.denoiser,
+            input.view(),
+            &vec![t; count],
+            batch.labels,
+            |b| format!("sample {}", batch.names[b]),
+        )?;
+        let mean = prediction.mean.as_standard_layout();
+        let outputs = mean.as_slice().unwrap_or_default();
+        let mut xhat0 = vec![0.0; batch.x.len()];
+        let images = xhat0
+            .par_chunks_mut(dims)
+            .zip(batch.x.par_chunks(dims))
+            .zip(outputs.par_chunks(dims));
+        images.try_for_each(|((xhat0, x), out)| {
+            let p = self.denoiser.parameterization();
+            predict_x0(p, self.schedule, t, x, out, self.clip_denoised, xhat0)
+        })?;
+        self.progress.advance(count as u64);
+        Ok(xhat0)
+    }
+
+    /// Takes a batch from the last of `nodes` (ascending) to the first; `see(k, x, xhat0)` sees the states and the estimates at `nodes[k]`,
+    /// k >= 1. No node is evaluated twice, and `nodes[0]` not at all.
+    pub(super) fn solve(
+        &self,
+        batch: &mut Batch<'_>,
+        nodes: &[usize],
+        solver: FlowSolver,
+        mut see: impl FnMut(usize, &[f64], &[f64]),
+    ) -> Result<()> {
+        let mut before: Vec<f64> = Vec::new();
+        for k in (1..nodes.len()).rev() {
+            let estimate = self.estimate(batch, nodes[k])?;
+            see(k, &batch.x, &estimate);
+            let step = solver.step(
+                self.schedule,
+                nodes.get(k + 1).copied(),
+                nodes[k],
+                nodes[k - 1],
+            );
+            let mut next = vec![0.0; batch.x.len()];
+            step.apply(&batch.x, &estimate, &before, &[], &mut next);
+            batch.x = next;
+            before = estimate;
+        }
+        Ok(())
+    }
+}
+
+/// Labels for `count` images, or none, as the network needs them.
+pub(super) fn check_batch_labels(
+    denoiser: &dyn Denoiser,
+    labels: Option<&[usize]>,
+    count: usize,
+) -> Result<()> {
+    match (denoiser.num_classes(), labels) {
+        (None, None) => Ok(()),
+        (Some(classes), Some(labels)) if labels.len() == count => check_labels(labels, classes),
+        (Some(classes), _) => Err(Error::request(
+            "labels",
+            format!(
+                "expected {count}, one per image: the model is conditional on {classes} classes"
+            ),
+        )),
+        (None, Some(_)) => Err(Error::request(
+            "labels",
+            "expected none: the model is not class-conditional",
+        )),
+    }
+}

@@ -1,0 +1,189 @@
+//! How much the error of a step grows until time 0, by perturbing the reference.
+
+use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_profile::trajectory::{GrowthPoint, Trajectories};
+
+use super::end_points::FlowPlan;
+use super::flow::{Batch, Flow};
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// Where and how growth is measured.
+#[derive(Clone, Debug)]
+pub struct GrowthPlan {
+    /// Solvers whose errors give the directions.
+    pub solvers: Vec<FlowSolver>,
+    /// At how many nodes, spread evenly over the grid.
+    pub points: usize,
+    /// The perturbed states are followed along every so many nodes of the grid.
+    pub stride: usize,
+    /// The error is that of a step over this fraction of the grid.
+    pub reach: f64,
+}
+
+impl Default for GrowthPlan {
+    fn default() -> Self {
+        Self {
+            solvers: FlowSolver::ALL.to_vec(),
+            points: 8,
+            stride: 10,
+            reach: 0.08,
+        }
+    }
+}
+
+impl GrowthPlan {
+    /// Node indices (1-based) of the measurement, ascending, out of `nodes`.
+    fn indices(&self, nodes: usize) -> Vec<usize> {
+        let n = self.points.min(nodes);
+        let mut indices: Vec<usize> = (0..n).map(|k| 1 + k * (nodes - 1) / n).collect();
+        indices.dedup();
+        indices
+    }
+
+    /// The path along which a state at node index `i` is followed.
+    fn path(&self, nodes: &[usize], i: usize) -> Vec<usize> {
+        // At least 6 steps, and from node 1 on every node where there are no more.
+        let stride = self.stride.clamp(1, (i / 6).max(1));
+        let mut path: Vec<usize> = (0..i)
+            .step_by(stride)
+            .map(|back| nodes[i - back - 1])
+            .collect();
+        path.push(0);
+        path.reverse();
+        path
+    }
+
+    /// Network evaluations per image.
+    pub fn evaluations(&self, nodes: &[usize]) -> usize {
+        let of = |&i: &usize| 2 * (self.path(nodes, i).len() - 1);
+        self.solvers.len() * self.indices(nodes.len()).iter().map(of).sum::<usize>()
+    }
+}
+
+/// Measures growth on `reference`, which was made with `plan`: at some nodes s the state is moved by plus and minus the error that a
+/// step of the solver makes there, and both are followed to time 0; the growth is the distance of their ends over that of their
+/// beginnings.
+///
+/// # Errors
+/// As [`super::end_points`]; a plan that does not fit the trajectories.
+pub fn measure_growth(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &FlowPlan,
+    reference: &Trajectories,
+    growth: &GrowthPlan,
+    progress: &dyn Progress,
+) -> Result<Vec<GrowthPoint>> {
+    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    plan.check(denoiser)?;
+    if plan.count != reference.images() || flow.dims() != reference.dims() {
+        return Err(Error::request(
+            "growth",
+            "expected the plan that the trajectories were made with",
+        ));
+    }
+    let nodes = reference.nodes();
+    let names = plan.names();
+    progress.start((growth.evaluations(nodes) * plan.count) as u64);
+    let mut points = Vec::new();
+    for &solver in &growth.solvers {
+        for i in growth.indices(nodes.len()) {
+            let path = Path::new(growth.path(nodes, i), schedule.train_steps())?;
+            let mut factors = Vec::with_capacity(plan.count);
+            for positions in plan.batches(denoiser) {
+                let errors = local_errors(
+                    schedule,
+                    reference,
+                    solver,
+                    i,
+                    growth.reach,
+                    positions.clone(),
+                );
+                let follow = |sign: f64| -> Result<Vec<f64>> {
+                    let states = positions
+                        .clone()
+                        .flat_map(|image| reference.state(image, i));
+                    let mut batch = Batch {
+                        x: states
+                            .zip(&errors)
+                            .map(|(&x, e)| f64::from(x) + sign * e)
+                            .collect(),
+                        names: &names[positions.clone()],
+                        labels: plan.labels_at(positions.clone()),
+                    };
+                    flow.solve(
+                        &mut batch,
+                        path.nodes(),
+                        FlowSolver::DpmSolver2M,
+                        |_, _, _| {},
+                    )?;
+                    Ok(batch.x)
+                };
+                let (up, down) = (follow(1.0)?, follow(-1.0)?);
+                let images = up
+                    .chunks(flow.dims())
+                    .zip(down.chunks(flow.dims()))
+                    .zip(errors.chunks(flow.dims()));
+                factors.extend(images.map(|((up, down), error)| {
+                    let apart: f64 = up.iter().zip(down).map(|(a, b)| (a - b).powi(2)).sum();
+                    let began: f64 = error.iter().map(|e| e * e).sum();
+                    // Where the step makes no error nothing can be said; 1 leaves its cost at zero.
+                    if began > 0.0 {
+                        (apart / began).sqrt() / 2.0
+                    } else {
+                        1.0
+                    }
+                }));
+            }
+            points.push(GrowthPoint {
+                sampler: solver.to_string(),
+                t: nodes[i - 1],
+                factors,
+            });
+        }
+    }
+    progress.finish();
+    Ok(points)
+}
+
+/// What a step of the solver into node index `i` is off by, for the images at `positions`, one after another.
+fn local_errors(
+    schedule: &NoiseSchedule,
+    reference: &Trajectories,
+    solver: FlowSolver,
+    i: usize,
+    reach: f64,
+    positions: std::ops::Range<usize>,
+) -> Vec<f64> {
+    let nodes = reference.nodes();
+    let length = ((reach * nodes.len() as f64) as usize).max(1);
+    let from = (i + length).min(nodes.len());
+    let before = (from + length).min(nodes.len());
+    if from == i {
+        // The end of the grid: no step leads there, and its growth is that of any direction.
+        return positions
+            .flat_map(|image| reference.state(image, i))
+            .map(|&x| 0.01 * f64::from(x))
+            .collect();
+    }
+    let previous = (before > from).then(|| nodes[before - 1]);
+    let step = solver.step(schedule, previous, nodes[from - 1], nodes[i - 1]);
+    let as_f64 = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
+    positions
+        .flat_map(|image| {
+            let mut end = vec![0.0; reference.dims()];
+            step.apply(
+                &as_f64(reference.state(image, from)),
+                &as_f64(reference.estimate(image, from)),
+                &as_f64(reference.estimate(image, before)),
+                &[],
+                &mut end,
+            );
+            for (end, &x) in end.iter_mut().zip(reference.state(image, i)) {
+                *end -= f64::from(x);
+            }
+            end
+        })
+        .collect()
+}

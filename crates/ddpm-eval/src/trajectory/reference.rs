@@ -1,0 +1,104 @@
+//! Reference trajectories of the probability-flow ODE.
+
+use std::collections::BTreeMap;
+
+use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
+
+use super::end_points::FlowPlan;
+use super::flow::{Batch, Flow};
+use crate::error::{Error, Result};
+use crate::profile_plan::ProfileOrigin;
+use crate::progress::Progress;
+
+/// Follows the flow from `plan.count` starts through every node of `grid`, by DPM-Solver++(2M), and stores states and estimates:
+/// grid.steps() evaluations per start.
+///
+/// # Errors
+/// When the schedule, the grid or the labels do not fit the network; when the network fails; when `progress` asks to stop.
+pub fn reference_trajectories(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &FlowPlan,
+    grid: &Path,
+    origin: &ProfileOrigin,
+    progress: &dyn Progress,
+) -> Result<Trajectories> {
+    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    plan.check(denoiser)?;
+    if grid.end() > schedule.train_steps() {
+        return Err(Error::request("grid", "expected timesteps up to T"));
+    }
+    let (nodes, dims) = (grid.steps(), flow.dims());
+    let solver = FlowSolver::DpmSolver2M;
+    let names = plan.names();
+    let mut states = vec![0.0f32; plan.count * nodes * dims];
+    let mut estimates = states.clone();
+    progress.start((plan.count * nodes) as u64);
+    for positions in plan.batches(denoiser) {
+        let mut batch = Batch {
+            x: plan.starts(positions.clone(), dims),
+            names: &names[positions.clone()],
+            labels: plan.labels_at(positions.clone()),
+        };
+        flow.solve(&mut batch, grid.nodes(), solver, |k, x, xhat0| {
+            for (b, image) in positions.clone().enumerate() {
+                let at = (image * nodes + k - 1) * dims;
+                let copy = |dst: &mut [f32], src: &[f64]| {
+                    for (dst, &src) in dst[at..at + dims].iter_mut().zip(&src[b * dims..]) {
+                        *dst = src as f32;
+                    }
+                };
+                copy(&mut states, x);
+                copy(&mut estimates, xhat0);
+            }
+        })?;
+    }
+    progress.finish();
+    let origin = TrajectoryOrigin {
+        process: Process::Flow,
+        solver: Some(solver.to_string()),
+        seed: plan.seed,
+        images: names.iter().map(|&i| i as u64).collect(),
+        labels: plan
+            .labels
+            .as_ref()
+            .map(|l| l.iter().map(|&l| l as u64).collect()),
+        evaluations: (plan.count * nodes) as u64,
+        ..blank_origin(denoiser, plan.clip_denoised, origin)
+    };
+    Ok(Trajectories::new(
+        origin,
+        schedule.clone(),
+        grid.nodes()[1..].to_vec(),
+        states,
+        estimates,
+    )?)
+}
+
+/// What every kind of trajectory says of the network.
+pub(super) fn blank_origin(
+    denoiser: &dyn Denoiser,
+    clip_denoised: bool,
+    origin: &ProfileOrigin,
+) -> TrajectoryOrigin {
+    TrajectoryOrigin {
+        checkpoint_sha256: origin.checkpoint_sha256.clone(),
+        process: Process::Flow,
+        solver: None,
+        seed: 0,
+        images: Vec::new(),
+        labels: None,
+        data_sha256: None,
+        clip_denoised,
+        noise_schedule: origin.noise_schedule.clone(),
+        train_steps: denoiser.train_steps(),
+        image_shape: denoiser.image_shape(),
+        parameterization: denoiser.parameterization().to_string(),
+        rescale_timesteps: origin.rescale_timesteps,
+        precision: origin.precision.clone(),
+        evaluations: 0,
+        library_version: env!("CARGO_PKG_VERSION").to_owned(),
+        extra: origin.extra.clone().into_iter().collect::<BTreeMap<_, _>>(),
+    }
+}

@@ -1,0 +1,394 @@
+//! Trajectories of the closed-form Gaussian denoiser: its flow is linear, so states, ends and growth are known.
+
+use std::collections::BTreeMap;
+
+use ddpm_core::{
+    FlowSolver, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization, Path,
+    VarianceKind, standard_normal,
+};
+use ddpm_dp::{SolveOptions, solve};
+use ddpm_eval::data::{ImageSet, Split};
+use ddpm_eval::{
+    FlowPlan, GrowthPlan, ProfileOrigin, Silent, end_points, forward_trajectories, measure_growth,
+    reference_trajectories, run_trials, squared_distances,
+};
+use ddpm_profile::trajectory::{Process, klub, reference_grid};
+use ndarray::{Array3, Axis};
+
+use crate::support::models::{Conditional, cosine, fixed};
+
+const SHAPE: (usize, usize, usize) = (1, 4, 4);
+const DIMS: usize = 16;
+const VARIANCE: f64 = 0.2;
+
+/// Every pixel N(0.3, 0.2).
+fn plain(schedule: &NoiseSchedule) -> GaussianDenoiser {
+    let mu = Array3::from_elem(SHAPE, 0.3);
+    let variance = Array3::from_elem(SHAPE, VARIANCE);
+    GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::Epsilon).unwrap()
+}
+
+fn plan(count: usize) -> FlowPlan {
+    FlowPlan {
+        first: 0,
+        count,
+        seed: 5,
+        labels: None,
+        clip_denoised: false,
+        batch: 3,
+    }
+}
+
+fn origin() -> ProfileOrigin {
+    ProfileOrigin {
+        checkpoint_sha256: String::new(),
+        split: Split::Train,
+        noise_schedule: "cosine".to_owned(),
+        rescale_timesteps: false,
+        precision: "f64".to_owned(),
+        extra: BTreeMap::new(),
+    }
+}
+
+fn start(image: usize) -> Vec<f64> {
+    let mut noise = vec![0.0f32; DIMS];
+    let key = NoiseKey {
+        seed: 5,
+        domain: NoiseDomain::Prior,
+        stream: image as u64,
+        step: 0,
+    };
+    standard_normal(key, &mut noise);
+    noise.into_iter().map(f64::from).collect()
+}
+
+fn spread(schedule: &NoiseSchedule, t: usize) -> f64 {
+    (schedule.alpha_bar(t) * VARIANCE + schedule.one_minus_alpha_bar(t)).sqrt()
+}
+
+/// The estimate's distance from the mean per distance of x_t from its mean.
+fn gain(schedule: &NoiseSchedule, t: usize) -> f64 {
+    schedule.alpha_bar(t).sqrt() * VARIANCE / spread(schedule, t).powi(2)
+}
+
+#[test]
+fn the_reference_follows_the_exact_flow() {
+    let schedule = cosine(1000);
+    let model = plain(&schedule);
+    let grid = reference_grid(&schedule, 200).unwrap();
+    let found =
+        reference_trajectories(&model, &schedule, &plan(5), &grid, &origin(), &Silent).unwrap();
+    assert_eq!(found.origin().process, Process::Flow);
+    assert_eq!(found.origin().evaluations, 1000);
+    for image in [0, 4] {
+        // abar_T is 1e-9 or so: the start is N(sqrt(abar) mu, s_T^2) but for that.
+        let first = start(image);
+        for i in [1, 20, 100, 180, 200] {
+            let t = found.nodes()[i - 1];
+            let factor = spread(&schedule, t) / spread(&schedule, 1000);
+            let mean = schedule.alpha_bar(t).sqrt() * 0.3;
+            for (x, z) in found.state(image, i).iter().zip(&first) {
+                let expected = mean + factor * (z - schedule.alpha_bar(1000).sqrt() * 0.3);
+                assert!(
+                    (f64::from(*x) - expected).abs() < 1e-3,
+                    "t={t}: {x} {expected}"
+                );
+            }
+            for (d, x) in found.estimate(image, i).iter().zip(found.state(image, i)) {
+                let expected = 0.3 + gain(&schedule, t) * (f64::from(*x) - mean);
+                // The network is fed f32 and gives f32; where little signal is left epsilon is a poor way to say x0.
+                assert!(
+                    (f64::from(*d) - expected).abs() < 1e-6 / schedule.alpha_bar(t).sqrt(),
+                    "t={t}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ends_of_short_paths_are_products_of_known_factors() {
+    let schedule = cosine(1000);
+    let model = plain(&schedule);
+    let path = Path::new([40, 300, 620, 900], 1000).unwrap();
+    for solver in FlowSolver::ALL {
+        let ends = end_points(&model, &schedule, &plan(4), &path, solver, &Silent).unwrap();
+        for image in 0..4 {
+            for (end, z) in ends[image * DIMS..].iter().zip(start(image)) {
+                // Distances from the mean; the mean itself is kept by every step.
+                let nodes = path.nodes();
+                let mut away = z - schedule.alpha_bar(900).sqrt() * 0.3;
+                let mut before = 0.0;
+                for k in (1..=4).rev() {
+                    let step =
+                        solver.step(&schedule, nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]);
+                    let estimate = gain(&schedule, nodes[k]) * away;
+                    away = step.from_x_t * away
+                        + step.from_xhat0 * estimate
+                        + step.from_previous * before;
+                    before = estimate;
+                }
+                assert!(
+                    (f64::from(*end) - 0.3 - away).abs() < 1e-5,
+                    "{solver}: {end} {}",
+                    0.3 + away
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn growth_is_that_of_the_linear_flow() {
+    let schedule = cosine(1000);
+    let model = plain(&schedule);
+    let plan = plan(4);
+    let grid = reference_grid(&schedule, 160).unwrap();
+    let reference =
+        reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent).unwrap();
+    let growth = GrowthPlan {
+        stride: 2,
+        ..GrowthPlan::default()
+    };
+    let found = measure_growth(&model, &schedule, &plan, &reference, &growth, &Silent).unwrap();
+    assert_eq!(found.len(), 16);
+    for point in found {
+        // Down to t = 1, and what the estimate there makes of it.
+        let flow = gain(&schedule, 1) * spread(&schedule, 1) / spread(&schedule, point.t);
+        for factor in point.factors {
+            assert!(
+                (factor / flow - 1.0).abs() < 0.01,
+                "{} t={}: {factor} {flow}",
+                point.sampler,
+                point.t
+            );
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_batches_threads_or_neighbours() {
+    let schedule = cosine(200);
+    let model = fixed(&schedule, Parameterization::V);
+    let grid = reference_grid(&schedule, 20).unwrap();
+    let run = |batch: usize, first: usize, count: usize, threads: usize| {
+        let plan = FlowPlan {
+            batch,
+            first,
+            clip_denoised: true,
+            ..plan(count)
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let made = reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent)
+                .unwrap();
+            let growth = measure_growth(
+                &model,
+                &schedule,
+                &plan,
+                &made,
+                &GrowthPlan::default(),
+                &Silent,
+            )
+            .unwrap();
+            made.with_growth(growth).unwrap()
+        })
+    };
+    let expected = run(0, 0, 5, 1);
+    assert_eq!(run(1, 0, 5, 2).to_bytes(), expected.to_bytes());
+    assert_eq!(run(4, 0, 5, 3).to_bytes(), expected.to_bytes());
+    let later = run(2, 3, 2, 2);
+    assert_eq!(later.state(0, 7), expected.state(3, 7));
+    assert_eq!(
+        later.growth()[4].factors[1],
+        expected.growth()[4].factors[4]
+    );
+    let clipped = (1..=20)
+        .flat_map(|i| expected.estimate(2, i))
+        .all(|x| x.abs() <= 1.0);
+    assert!(clipped);
+}
+
+#[test]
+fn trials_compare_with_the_end_of_the_reference() {
+    let schedule = cosine(200);
+    let model = plain(&schedule);
+    let plan = plan(4);
+    let grid = reference_grid(&schedule, 60).unwrap();
+    let reference =
+        reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent).unwrap();
+    let same = (FlowSolver::DpmSolver2M, grid.clone());
+    let few = (FlowSolver::Ddim, Path::new([10, 100, 200], 200).unwrap());
+    let found = run_trials(
+        &model,
+        &schedule,
+        &plan,
+        &reference,
+        &[same, few.clone()],
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(found[0].rms(), 0.0);
+    let ends = end_points(&model, &schedule, &plan, &few.1, few.0, &Silent).unwrap();
+    let target: Vec<f32> = (0..4)
+        .flat_map(|i| reference.state(i, 0).to_vec())
+        .collect();
+    assert_eq!(
+        found[1].squared_distances,
+        squared_distances(&ends, &target, DIMS)
+    );
+    assert!(found[1].rms() > 1e-3);
+    assert_eq!((found[1].steps(), found[1].sampler.as_str()), (3, "ddim"));
+}
+
+/// For an ideal denoiser E|D_u - D_t|^2 = m(t) - m(u): the bound is the fixed-small interior ELBO but for a part that telescopes.
+#[test]
+fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
+    let schedule = cosine(60);
+    let shape = (1, 16, 16);
+    let model = GaussianDenoiser::new(
+        schedule.clone(),
+        Array3::from_elem(shape, -0.1),
+        Array3::from_elem(shape, VARIANCE),
+        Parameterization::X0,
+    )
+    .unwrap();
+    let images: Vec<Array3<f32>> = (0..200).map(|i| model.sample(11, i)).collect();
+    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
+    let data =
+        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let chosen: Vec<usize> = (0..200).collect();
+    let all = Path::all(60);
+    let made = forward_trajectories(
+        &model,
+        &schedule,
+        &data,
+        &chosen,
+        &all,
+        3,
+        false,
+        16,
+        &origin(),
+        &Silent,
+    )
+    .unwrap();
+    let table = klub(&made.gram(), &schedule, made.nodes()).unwrap();
+    // m dSNR between neighbours, by the rule that the bound is integrated by.
+    let mut integral = vec![0.0; 61];
+    for t in 2..=60 {
+        integral[t] = integral[t - 1]
+            + 0.5 * (schedule.snr(t - 1) - schedule.snr(t)) * (model.mse(t) + model.mse(t - 1));
+    }
+    for (t, s) in [(60, 1), (60, 30), (40, 10), (20, 19), (12, 3), (5, 1)] {
+        let elbo = model.term((t, s), VarianceKind::FixedSmall).unwrap();
+        let expected = elbo - 0.5 * (integral[t] - integral[s]);
+        let found = table.edge(t, s);
+        // 51,200 pixels: the Monte-Carlo error of a mean square is below 1%.
+        assert!(
+            (found / expected - 1.0).abs() < 0.03,
+            "({t}, {s}): {found} {expected}"
+        );
+    }
+    // And so its best paths are as good as the best by the ELBO from node 1 up.
+    let elbo = ddpm_dp::CostTable::from_fn(60, |t, s| match s {
+        0 if t == 1 => 0.0,
+        0 => model.term((t, 1), VarianceKind::FixedSmall).unwrap(),
+        s => model.term((t, s), VarianceKind::FixedSmall).unwrap(),
+    })
+    .unwrap();
+    let (by_klub, by_elbo) = (
+        solve(&table, &SolveOptions::default()).unwrap(),
+        solve(&elbo, &SolveOptions::default()).unwrap(),
+    );
+    for k in [3, 6, 12] {
+        let path = by_klub.path(&table, k, 60).unwrap();
+        let excess = elbo.path_cost(&path) / by_elbo.cost(k, 60) - 1.0;
+        assert!(excess < 0.01, "{k}: {excess}");
+    }
+}
+
+#[test]
+fn the_forward_process_has_the_joint_law_of_the_sde() {
+    let schedule = cosine(50);
+    let model = plain(&schedule);
+    let images: Vec<Array3<f32>> = (0..400).map(|i| model.sample(1, i)).collect();
+    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
+    let data =
+        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let chosen: Vec<usize> = (0..400).collect();
+    let grid = Path::new([3, 20, 40], 50).unwrap();
+    let made = forward_trajectories(
+        &model,
+        &schedule,
+        &data,
+        &chosen,
+        &grid,
+        9,
+        true,
+        7,
+        &origin(),
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(made.origin().process, Process::Forward);
+    // Cov(x_t, x_s) = sqrt(alpha_{t|s}) s_s^2: independent noise per timestep would give sqrt(abar_t abar_s) v.
+    let (n, mut product) = (400.0 * DIMS as f64, 0.0);
+    for i in 0..400 {
+        for (a, b) in made.state(i, 3).iter().zip(made.state(i, 2)) {
+            let centred = |x: f32, t: usize| f64::from(x) - schedule.alpha_bar(t).sqrt() * 0.3;
+            product += centred(*a, 40) * centred(*b, 20) / n;
+        }
+    }
+    let expected = schedule.transition(40, 20).alpha.sqrt() * spread(&schedule, 20).powi(2);
+    // Standard error about 1 / sqrt(6400).
+    assert!((product - expected).abs() < 0.05, "{product} {expected}");
+    let independent = (schedule.alpha_bar(40) * schedule.alpha_bar(20)).sqrt() * VARIANCE;
+    assert!(
+        (product - independent).abs() > 0.1,
+        "{product} {independent}"
+    );
+}
+
+#[test]
+fn requests_that_do_not_fit_are_named() {
+    let schedule = cosine(50);
+    let model = plain(&schedule);
+    let path = Path::new([10, 50], 50).unwrap();
+    let ends =
+        |plan: &FlowPlan| end_points(&model, &schedule, plan, &path, FlowSolver::Ddim, &Silent);
+    let message = |plan: &FlowPlan| ends(plan).unwrap_err().to_string();
+    assert!(message(&plan(0)).contains("count: expected at least one image"));
+    let labelled = FlowPlan {
+        labels: Some(vec![0, 1]),
+        ..plan(2)
+    };
+    assert!(message(&labelled).contains("labels: expected none"));
+    let other = cosine(60);
+    let long = end_points(&model, &other, &plan(1), &path, FlowSolver::Ddim, &Silent).unwrap_err();
+    assert!(long.to_string().contains("noise schedule"));
+    let classes = Conditional(vec![plain(&schedule), plain(&schedule)]);
+    let missing = end_points(
+        &classes,
+        &schedule,
+        &plan(2),
+        &path,
+        FlowSolver::Ddim,
+        &Silent,
+    )
+    .unwrap_err();
+    assert!(missing.to_string().contains("conditional on 2 classes"));
+    assert!(
+        end_points(
+            &classes,
+            &schedule,
+            &labelled,
+            &path,
+            FlowSolver::Ddim,
+            &Silent
+        )
+        .is_ok()
+    );
+}

@@ -1,0 +1,127 @@
+//! Inner products of what is stored, from which the error of every step follows.
+
+use ddpm_core::LinearStep;
+use rayon::prelude::*;
+
+/// Per image, the inner products of the states x and the estimates D at all N nodes, divided by the number of dimensions.
+///
+/// Node index 0 is clean data, index i >= 1 the i-th node of the grid. The state at index 0 is the estimate at index 1, with which every
+/// path ends.
+#[derive(Clone, Debug)]
+pub struct Gram {
+    nodes: usize,
+    /// Per image (2N)^2 products over x_1 .. x_N, D_1 .. D_N, row after row.
+    products: Vec<Vec<f64>>,
+}
+
+impl Gram {
+    /// `states` and `estimates` are `[images, nodes, dims]`.
+    pub(crate) fn new(nodes: usize, dims: usize, states: &[f32], estimates: &[f32]) -> Self {
+        let images = states
+            .par_chunks(nodes * dims)
+            .zip(estimates.par_chunks(nodes * dims));
+        let products = images.map(|(x, d)| products(nodes, dims, x, d)).collect();
+        Self { nodes, products }
+    }
+
+    /// N, the number of nodes but 0.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// The number of images.
+    pub fn images(&self) -> usize {
+        self.products.len()
+    }
+
+    /// Per image, the mean square over the dimensions of the error of one `step` on the reference: it begins at the reference's state
+    /// at node index `t`, and what it makes of it is compared with the reference's state at index `s` < `t`. `previous` is the index
+    /// of the node whose estimate a multistep method uses (any if it uses none).
+    ///
+    /// # Panics
+    /// If an index is above N, or `t` is 0.
+    pub fn squared_errors(
+        &self,
+        step: &LinearStep,
+        previous: usize,
+        t: usize,
+        s: usize,
+    ) -> Vec<f64> {
+        let n = self.nodes;
+        assert!(
+            t >= 1 && t <= n && s < t && previous <= n,
+            "node indices out of range"
+        );
+        let terms = [
+            (t - 1, step.from_x_t),
+            (n + t - 1, step.from_xhat0),
+            (n + previous.max(1) - 1, step.from_previous),
+            (if s == 0 { n } else { s - 1 }, -1.0),
+        ];
+        self.products
+            .iter()
+            .map(|p| quadratic_form(p, 2 * n, &terms))
+            .collect()
+    }
+
+    /// Per image, the mean square over the dimensions of the difference of the estimates at two node indices.
+    ///
+    /// # Panics
+    /// Unless both are in 1..=N.
+    pub fn squared_changes(&self, t: usize, s: usize) -> Vec<f64> {
+        let n = self.nodes;
+        assert!(
+            (1..=n).contains(&t) && (1..=n).contains(&s),
+            "node indices out of range"
+        );
+        let terms = [(n + t - 1, 1.0), (n + s - 1, -1.0)];
+        self.products
+            .iter()
+            .map(|p| quadratic_form(p, 2 * n, &terms))
+            .collect()
+    }
+}
+
+/// The square of the sum of weighted vectors, from their products; what rounding makes negative is 0.
+fn quadratic_form(products: &[f64], side: usize, terms: &[(usize, f64)]) -> f64 {
+    let mut sum = 0.0;
+    for (n, &(i, a)) in terms.iter().enumerate() {
+        sum += a * a * products[i * side + i];
+        for &(j, b) in &terms[n + 1..] {
+            sum += 2.0 * a * b * products[i * side + j];
+        }
+    }
+    sum.max(0.0)
+}
+
+fn products(nodes: usize, dims: usize, x: &[f32], d: &[f32]) -> Vec<f64> {
+    let side = 2 * nodes;
+    let vectors: Vec<Vec<f64>> = x
+        .chunks(dims)
+        .chain(d.chunks(dims))
+        .map(|v| v.iter().map(|&x| f64::from(x)).collect())
+        .collect();
+    let mut products = vec![0.0; side * side];
+    for i in 0..side {
+        for j in 0..=i {
+            let product = dot(&vectors[i], &vectors[j]) / dims as f64;
+            products[i * side + j] = product;
+            products[j * side + i] = product;
+        }
+    }
+    products
+}
+
+/// In eight chains, which keeps the order fixed and the processor busy.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a8, rest_a) = a.as_chunks::<8>();
+    let (b8, rest_b) = b.as_chunks::<8>();
+    for (a, b) in a8.iter().zip(b8) {
+        for k in 0..8 {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    let rest: f64 = rest_a.iter().zip(rest_b).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}

@@ -1,0 +1,259 @@
+//! What a step costs the quality of samples, and the paths that cost least.
+
+use ddpm_core::{FlowSolver, NoiseSchedule, Path};
+use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
+use rayon::prelude::*;
+
+use super::gram::Gram;
+use super::growth::GrowthCurve;
+use super::store::Trajectories;
+use crate::error::{Error, Result};
+
+/// How local errors are turned into costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weighting {
+    /// Whether errors are weighted with how much they grow until time 0.
+    pub growth: bool,
+    /// Costs are this power of the weighted errors: 2 adds squares, as if errors were independent; 1 adds norms, as if all had one
+    /// direction.
+    pub power: f64,
+    /// For two-step solvers: the error is also weighted with this power of 1 + 1/(2r), the factor with which the step multiplies what
+    /// is wrong with the estimate at its node, r being the ratio of the previous step to this one in log-SNR.
+    pub extrapolation: f64,
+}
+
+impl Default for Weighting {
+    /// The weighting that ranked first on the shipped checkpoint where nothing is run (docs/quality.md).
+    fn default() -> Self {
+        Self {
+            growth: true,
+            power: 2.0,
+            extrapolation: 0.0,
+        }
+    }
+}
+
+impl Weighting {
+    /// The weightings whose best paths are worth running, the default first: which of them predicts best depends on the number of
+    /// steps, on whether errors add up coherently and on how far linearisation holds.
+    pub fn candidates(solver: FlowSolver) -> [Self; 4] {
+        let of = |power, growth, extrapolation| Self {
+            growth,
+            power,
+            extrapolation,
+        };
+        match solver {
+            FlowSolver::Ddim => [
+                of(2.0, true, 0.0),
+                of(1.0, true, 0.0),
+                of(2.0, false, 0.0),
+                of(1.0, false, 0.0),
+            ],
+            _ => [
+                of(2.0, true, 0.0),
+                of(1.0, true, 0.0),
+                of(2.0, true, 1.0),
+                of(1.0, true, 1.0),
+            ],
+        }
+    }
+}
+
+/// Local errors on a reference trajectory and their growth.
+#[derive(Clone, Debug)]
+pub struct QualityModel {
+    schedule: NoiseSchedule,
+    /// With node 0: index i is the i-th node.
+    nodes: Vec<usize>,
+    gram: Gram,
+    /// Per solver of [`FlowSolver::ALL`], log of the growth from each node on.
+    log_growth: Vec<Vec<f64>>,
+}
+
+/// The paths of smallest cost between grid nodes, of every budget.
+#[derive(Clone, Debug)]
+pub(super) struct GridOptima {
+    /// Entry K - 1, K = 1..: the cost and the path in timesteps, `None` where there is none.
+    pub(super) best: Vec<Option<(f64, Path)>>,
+}
+
+impl QualityModel {
+    /// A model of these trajectories.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for trajectories of another process than the flow.
+    pub fn new(trajectories: &Trajectories) -> Result<Self> {
+        if trajectories.origin().process != super::Process::Flow {
+            return Err(Error::Unsupported(
+                "objective quality: expected trajectories of the probability flow, found those of the forward process".into(),
+            ));
+        }
+        let schedule = trajectories.schedule().clone();
+        let nodes: Vec<usize> = std::iter::once(0)
+            .chain(trajectories.nodes().iter().copied())
+            .collect();
+        let log_growth = FlowSolver::ALL
+            .iter()
+            .map(|&solver| {
+                let curve = GrowthCurve::new(trajectories.growth(), solver, &schedule);
+                nodes.iter().map(|&t| curve.log(&schedule, t)).collect()
+            })
+            .collect();
+        Ok(Self {
+            gram: trajectories.gram(),
+            schedule,
+            nodes,
+            log_growth,
+        })
+    }
+
+    /// Timesteps of the nodes that paths may visit, with 0.
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
+
+    /// The growth of an error at node index `i` until time 0.
+    pub fn growth(&self, solver: FlowSolver, i: usize) -> f64 {
+        let at = FlowSolver::ALL.iter().position(|&s| s == solver);
+        at.map_or(1.0, |at| libm::exp(self.log_growth[at][i]))
+    }
+
+    /// The cost of the step between node indices, as [`ddpm_dp::second_order::TripleCost`] asks for it; `previous` does not matter to
+    /// DDIM. `+inf` for an extrapolation beyond what is sensible (r below 1/4).
+    pub fn cost(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        previous: Option<usize>,
+        t: usize,
+        s: usize,
+    ) -> f64 {
+        let (before, from, to) = (
+            previous.map(|p| self.nodes[p]),
+            self.nodes[t],
+            self.nodes[s],
+        );
+        let step = solver.step(&self.schedule, before, from, to);
+        let errors = self.gram.squared_errors(&step, previous.unwrap_or(0), t, s);
+        let mut square = errors.iter().sum::<f64>() / errors.len() as f64;
+        if weighting.growth {
+            let growth = self.growth(solver, s);
+            square *= growth * growth;
+        }
+        if step.from_previous != 0.0 {
+            // 1 + 1/(2r) and 1/(2r) are the weights of the two estimates.
+            let weight = step.from_xhat0 / (step.from_xhat0 + step.from_previous);
+            if weight > 3.0 {
+                return f64::INFINITY;
+            }
+            square *= libm::pow(weight * weight, weighting.extrapolation);
+        }
+        libm::pow(square, 0.5 * weighting.power)
+    }
+
+    /// The cost of a path, or `None` if it visits nodes that are not of the grid.
+    pub fn path_cost(&self, solver: FlowSolver, weighting: Weighting, path: &Path) -> Option<f64> {
+        let indices: Option<Vec<usize>> = path
+            .nodes()
+            .iter()
+            .map(|t| self.nodes.binary_search(t).ok())
+            .collect();
+        let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
+        indices.map(|nodes| second_order::path_cost(&cost, &nodes))
+    }
+
+    /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`.
+    pub(super) fn solve(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        max_steps: usize,
+    ) -> Result<GridOptima> {
+        let last = self.nodes.len() - 1;
+        let max_steps = max_steps.min(last);
+        let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
+        let of_indices = |cost: f64, nodes: Vec<usize>| -> Result<(f64, Path)> {
+            let timesteps: Vec<usize> = nodes.iter().map(|&i| self.nodes[i]).collect();
+            Ok((cost, Path::new(timesteps, self.schedule.train_steps())?))
+        };
+        let best: Vec<Result<Option<(f64, Path)>>> = match solver {
+            FlowSolver::Ddim => {
+                let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
+                let options = SolveOptions {
+                    max_steps: Some(max_steps),
+                    ..SolveOptions::default()
+                };
+                let solution = solve(&table, &options)?;
+                let budgets = (1..=max_steps).into_par_iter();
+                budgets
+                    .map(|k| {
+                        let path = solution.path(&table, k, last);
+                        path.map(|path| of_indices(solution.cost(k, last), path))
+                            .transpose()
+                    })
+                    .collect()
+            }
+            _ => {
+                let solution = second_order::solve(last, Some(max_steps), &cost)?;
+                let budgets = 1..=max_steps;
+                budgets
+                    .map(|k| {
+                        solution
+                            .path(k, last)
+                            .map(|path| of_indices(solution.cost(k, last), path))
+                            .transpose()
+                    })
+                    .collect()
+            }
+        };
+        Ok(GridOptima {
+            best: best.into_iter().collect::<Result<_>>()?,
+        })
+    }
+
+    /// The cheapest path of `steps` steps and its cost.
+    ///
+    /// # Errors
+    /// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+    pub fn best_paths(
+        &self,
+        solver: FlowSolver,
+        weighting: Weighting,
+        steps: &[usize],
+    ) -> Result<Vec<(f64, Path)>> {
+        let max = self.nodes.len() - 1;
+        if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
+            return Err(Error::Steps { max, found });
+        }
+        let Some(&most) = steps.iter().max() else {
+            return Ok(Vec::new());
+        };
+        let optima = self.solve(solver, weighting, most)?;
+        steps
+            .iter()
+            .map(|&k| {
+                optima.best[k - 1].clone().ok_or(Error::Unreachable {
+                    steps: k,
+                    end: self.schedule.train_steps(),
+                })
+            })
+            .collect()
+    }
+
+    /// For each number of steps the best paths under the weightings of [`Weighting::candidates`], without repetitions.
+    ///
+    /// # Errors
+    /// As [`QualityModel::best_paths`].
+    pub fn candidates(&self, solver: FlowSolver, steps: &[usize]) -> Result<Vec<Vec<Path>>> {
+        let mut found = vec![Vec::new(); steps.len()];
+        for weighting in Weighting::candidates(solver) {
+            let best = self.best_paths(solver, weighting, steps)?;
+            for (found, (_, path)) in found.iter_mut().zip(best) {
+                if !found.contains(&path) {
+                    found.push(path);
+                }
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,276 @@
+//! Stored trajectories and where they come from.
+
+use std::collections::BTreeMap;
+
+use ddpm_core::{FlowSolver, NoiseSchedule};
+use serde::{Deserialize, Serialize};
+
+use super::gram::Gram;
+use super::growth::GrowthPoint;
+use crate::error::{Error, Result};
+
+/// What the states follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Process {
+    /// The probability-flow ODE from pure noise down to data.
+    Flow,
+    /// The forward process from an image up to noise, with the joint law of its states: one path of the SDE per image.
+    Forward,
+}
+
+/// The origin and the conventions of stored trajectories. No timestamps and no paths: the same run gives the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrajectoryOrigin {
+    /// SHA-256 of the checkpoint file.
+    pub checkpoint_sha256: String,
+    /// What the states follow.
+    pub process: Process,
+    /// Name of the solver of the flow ([`FlowSolver`]); `None` for the forward process.
+    pub solver: Option<String>,
+    /// Seed of all noise.
+    pub seed: u64,
+    /// Indices of the images: of samples under the flow, of the data set under the forward process.
+    pub images: Vec<u64>,
+    /// Classes of the images, for a class-conditional network.
+    pub labels: Option<Vec<u64>>,
+    /// SHA-256 of the image set; `None` under the flow.
+    pub data_sha256: Option<String>,
+    /// Whether estimates of x0 were clipped to \[-1, 1\].
+    pub clip_denoised: bool,
+    /// Name of the noise schedule, or `custom`.
+    pub noise_schedule: String,
+    /// T.
+    pub train_steps: usize,
+    /// Channels, height, width.
+    pub image_shape: [usize; 3],
+    /// What the network predicts.
+    pub parameterization: String,
+    /// Whether the network is fed t * 1000 / T.
+    pub rescale_timesteps: bool,
+    /// Arithmetic of the network.
+    pub precision: String,
+    /// Network evaluations of one image that everything in the file took.
+    pub evaluations: u64,
+    /// Version of this library.
+    pub library_version: String,
+    /// Anything else that decides the network's output.
+    pub extra: BTreeMap<String, String>,
+}
+
+/// A path that was run from the same starts as the reference, and how far from it it ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Name of the sampler.
+    pub sampler: String,
+    /// 0 = t_0 < t_1 < ... < t_K.
+    pub path: Vec<usize>,
+    /// Per image, the mean square over the dimensions of the difference from the reference's end point.
+    pub squared_distances: Vec<f64>,
+}
+
+impl Trial {
+    /// K.
+    pub fn steps(&self) -> usize {
+        self.path.len() - 1
+    }
+
+    /// The root of the mean square over images and dimensions.
+    pub fn rms(&self) -> f64 {
+        let n = self.squared_distances.len() as f64;
+        (self.squared_distances.iter().sum::<f64>() / n).sqrt()
+    }
+}
+
+/// States and estimates of a few images at the nodes of a grid.
+#[derive(Clone, Debug)]
+pub struct Trajectories {
+    pub(super) origin: TrajectoryOrigin,
+    pub(super) schedule: NoiseSchedule,
+    pub(super) nodes: Vec<usize>,
+    pub(super) states: Vec<f32>,
+    pub(super) estimates: Vec<f32>,
+    pub(super) growth: Vec<GrowthPoint>,
+    pub(super) trials: Vec<Trial>,
+}
+
+impl Trajectories {
+    /// `nodes` ascend in 1..=T; `states` and `estimates` are `[images, nodes, dims]`, the estimates clipped if the origin says so.
+    ///
+    /// # Errors
+    /// [`Error::Timesteps`], [`Error::Length`] or [`Error::Value`] for what does not fit.
+    pub fn new(
+        origin: TrajectoryOrigin,
+        schedule: NoiseSchedule,
+        nodes: Vec<usize>,
+        states: Vec<f32>,
+        estimates: Vec<f32>,
+    ) -> Result<Self> {
+        let train_steps = schedule.train_steps();
+        let ascending = nodes.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = |t: &usize| (1..=train_steps).contains(t);
+        if nodes.is_empty() || !ascending || !nodes.iter().all(inside) {
+            return Err(Error::Timesteps {
+                train_steps,
+                found: format!("{nodes:?}"),
+            });
+        }
+        if origin.train_steps != train_steps {
+            return Err(Error::Field {
+                field: "train_steps".into(),
+                expected: format!("{train_steps}, as the noise schedule has"),
+                found: origin.train_steps.to_string(),
+            });
+        }
+        let images = origin.images.len();
+        let expected = images * nodes.len() * origin.image_shape.iter().product::<usize>();
+        for (name, values) in [("states", &states), ("estimates", &estimates)] {
+            if values.len() != expected || expected == 0 {
+                return Err(Error::Length {
+                    field: name.into(),
+                    expected: expected.max(1),
+                    found: values.len(),
+                });
+            }
+            if let Some(&found) = values.iter().find(|x| !x.is_finite()) {
+                return Err(Error::Value {
+                    field: name.into(),
+                    expected: "finite numbers",
+                    found: f64::from(found),
+                });
+            }
+        }
+        Ok(Self {
+            origin,
+            schedule,
+            nodes,
+            states,
+            estimates,
+            growth: Vec::new(),
+            trials: Vec::new(),
+        })
+    }
+
+    /// The same trajectories with measured growth.
+    ///
+    /// # Errors
+    /// [`Error::Length`] or [`Error::Field`] for a point that does not belong to them.
+    pub fn with_growth(mut self, growth: Vec<GrowthPoint>) -> Result<Self> {
+        for point in &growth {
+            point.sampler.parse::<FlowSolver>()?;
+            self.check_images("growth factors", point.factors.len())?;
+            if !self.nodes.contains(&point.t) {
+                return Err(Error::Field {
+                    field: "t of a growth point".into(),
+                    expected: "a node of the grid".into(),
+                    found: point.t.to_string(),
+                });
+            }
+        }
+        self.growth = growth;
+        Ok(self)
+    }
+
+    /// The same trajectories with paths that were run.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a trial of other images; errors of [`ddpm_core::Path::new`].
+    pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
+        for trial in &trials {
+            trial.sampler.parse::<FlowSolver>()?;
+            ddpm_core::Path::new(trial.path.clone(), self.schedule.train_steps())?;
+            self.check_images(
+                "squared distances of a trial",
+                trial.squared_distances.len(),
+            )?;
+        }
+        self.trials = trials;
+        Ok(self)
+    }
+
+    fn check_images(&self, field: &str, found: usize) -> Result<()> {
+        match self.images() {
+            expected if expected == found => Ok(()),
+            expected => Err(Error::Length {
+                field: field.into(),
+                expected,
+                found,
+            }),
+        }
+    }
+
+    /// Where the numbers come from.
+    pub fn origin(&self) -> &TrajectoryOrigin {
+        &self.origin
+    }
+
+    /// How many network evaluations all of it took, as the origin will say.
+    pub fn set_evaluations(&mut self, evaluations: u64) {
+        self.origin.evaluations = evaluations;
+    }
+
+    /// The noise schedule.
+    pub fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    /// The timesteps of the grid, ascending, without 0.
+    pub fn nodes(&self) -> &[usize] {
+        &self.nodes
+    }
+
+    /// The number of images.
+    pub fn images(&self) -> usize {
+        self.origin.images.len()
+    }
+
+    /// The number of dimensions of an image.
+    pub fn dims(&self) -> usize {
+        self.origin.image_shape.iter().product()
+    }
+
+    /// The state of image `image` at node index `i` in 1..=N; at index 0 the end point, which is the estimate at index 1.
+    ///
+    /// # Panics
+    /// If there is no such image or node.
+    pub fn state(&self, image: usize, i: usize) -> &[f32] {
+        match i {
+            0 => self.estimate(image, 1),
+            i => &self.states[self.at(image, i)],
+        }
+    }
+
+    /// The network's estimate of x0 for image `image` at node index `i` in 1..=N.
+    ///
+    /// # Panics
+    /// If there is no such image or node.
+    pub fn estimate(&self, image: usize, i: usize) -> &[f32] {
+        &self.estimates[self.at(image, i)]
+    }
+
+    fn at(&self, image: usize, i: usize) -> std::ops::Range<usize> {
+        assert!(
+            (1..=self.nodes.len()).contains(&i),
+            "node index {i} is out of range"
+        );
+        let begin = (image * self.nodes.len() + i - 1) * self.dims();
+        begin..begin + self.dims()
+    }
+
+    /// Growth as measured.
+    pub fn growth(&self) -> &[GrowthPoint] {
+        &self.growth
+    }
+
+    /// Paths that were run.
+    pub fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// The inner products of states and estimates: 32 N^2 bytes per image.
+    pub fn gram(&self) -> Gram {
+        Gram::new(self.nodes.len(), self.dims(), &self.states, &self.estimates)
+    }
+}

@@ -1,0 +1,476 @@
+//! Trajectories of the closed-form Gaussian denoiser, whose flow is linear: states, local errors, costs and optima are known.
+//!
+//! Per pixel of variance v the flow keeps z in `x_t = sqrt(abar_t) mu + s_t z`, `s_t^2 = abar_t v + 1 - abar_t`, and the estimate is
+//! `mu + g_t s_t z`, `g_t = sqrt(abar_t) v / s_t^2`.
+
+use std::collections::BTreeMap;
+
+use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, Path};
+use ddpm_profile::trajectory::{
+    GrowthPoint, Process, QualityModel, Trajectories, TrajectoryOrigin, Trial, Weighting,
+    choose_klub, choose_quality, entropic_path, reference_grid,
+};
+use ddpm_profile::{Budgets, Error, Schedules};
+
+const T: usize = 200;
+const SHAPE: [usize; 3] = [1, 4, 4];
+const DIMS: usize = 16;
+
+fn schedule() -> NoiseSchedule {
+    NoiseSchedule::named(NoiseScheduleName::Cosine, T).expect("valid")
+}
+
+fn variance(pixel: usize) -> f64 {
+    0.02 + 0.05 * pixel as f64
+}
+
+/// s_t of one pixel.
+fn spread(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
+    (schedule.alpha_bar(t) * v + schedule.one_minus_alpha_bar(t)).sqrt()
+}
+
+fn gain(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
+    schedule.alpha_bar(t).sqrt() * v / spread(schedule, t, v).powi(2)
+}
+
+/// A number for every image and pixel, in -2..2, whose mean square is not special.
+fn z(image: usize, pixel: usize) -> f64 {
+    4.0 * ((image * DIMS + pixel + 1) as f64 * 0.618).fract() - 2.0
+}
+
+fn origin(images: usize, process: Process) -> TrajectoryOrigin {
+    TrajectoryOrigin {
+        checkpoint_sha256: "ab".repeat(32),
+        process,
+        solver: Some("dpm-solver++".into()),
+        seed: 7,
+        images: (0..images as u64).collect(),
+        labels: None,
+        data_sha256: None,
+        clip_denoised: false,
+        noise_schedule: "cosine".into(),
+        train_steps: T,
+        image_shape: SHAPE,
+        parameterization: "epsilon".into(),
+        rescale_timesteps: true,
+        precision: "f32".into(),
+        evaluations: 0,
+        library_version: "0".into(),
+        extra: BTreeMap::new(),
+    }
+}
+
+/// The exact flow at `nodes`.
+fn exact(images: usize, nodes: &[usize]) -> Trajectories {
+    let schedule = schedule();
+    let mu = 0.1;
+    let (mut states, mut estimates) = (Vec::new(), Vec::new());
+    for image in 0..images {
+        for &t in nodes {
+            for pixel in 0..DIMS {
+                let (v, z) = (variance(pixel), z(image, pixel));
+                let away = spread(&schedule, t, v) * z;
+                states.push((schedule.alpha_bar(t).sqrt() * mu + away) as f32);
+                estimates.push((mu + gain(&schedule, t, v) * away) as f32);
+            }
+        }
+    }
+    Trajectories::new(
+        origin(images, Process::Flow),
+        schedule,
+        nodes.to_vec(),
+        states,
+        estimates,
+    )
+    .expect("consistent")
+}
+
+/// Mean over pixels of the squared error of a step, in closed form; s = 0 ends at the estimate at `first`.
+fn expected_error(
+    image: usize,
+    solver: FlowSolver,
+    previous: Option<usize>,
+    t: usize,
+    s: usize,
+    first: usize,
+) -> f64 {
+    let schedule = schedule();
+    let step = solver.step(&schedule, previous, t, s);
+    let of_pixel = |pixel: usize| {
+        let v = variance(pixel);
+        let spread = |t: usize| spread(&schedule, t, v);
+        let estimate = |t: usize| gain(&schedule, t, v) * spread(t);
+        let before = previous.map_or(0.0, estimate);
+        let end = if s == 0 { estimate(first) } else { spread(s) };
+        let factor =
+            step.from_x_t * spread(t) + step.from_xhat0 * estimate(t) + step.from_previous * before
+                - end;
+        (factor * z(image, pixel)).powi(2)
+    };
+    (0..DIMS).map(of_pixel).sum::<f64>() / DIMS as f64
+}
+
+const NODES: [usize; 8] = [1, 5, 20, 60, 110, 150, 185, 200];
+
+#[test]
+fn local_errors_have_their_closed_form() {
+    let trajectories = exact(3, &NODES);
+    let gram = trajectories.gram();
+    let schedule = schedule();
+    for solver in FlowSolver::ALL {
+        for t in 1..=8 {
+            for s in 0..t {
+                for p in t + 1..=9 {
+                    let previous = (p <= 8).then(|| NODES[p - 1]);
+                    let to = if s == 0 { 0 } else { NODES[s - 1] };
+                    let step = solver.step(&schedule, previous, NODES[t - 1], to);
+                    let found = gram.squared_errors(&step, if p <= 8 { p } else { 0 }, t, s);
+                    for (image, found) in found.into_iter().enumerate() {
+                        let expected =
+                            expected_error(image, solver, previous, NODES[t - 1], to, NODES[0]);
+                        // States are stored in f32.
+                        let difference = (found.sqrt() - expected.sqrt()).abs();
+                        assert!(
+                            difference < 3e-7,
+                            "{solver} {p} {t} {s}: {found} {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn with_growth(trajectories: Trajectories, factor: impl Fn(usize) -> f64) -> Trajectories {
+    let points = trajectories.nodes().iter().flat_map(|&t| {
+        FlowSolver::ALL.map(|solver| GrowthPoint {
+            sampler: solver.to_string(),
+            t,
+            // Of two images: their geometric mean is the factor.
+            factors: vec![factor(t) * 4.0, factor(t) / 4.0],
+        })
+    });
+    let points = points.collect();
+    trajectories.with_growth(points).expect("of its nodes")
+}
+
+#[test]
+fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
+    let growth = |t: usize| 0.5 + t as f64 / 100.0;
+    let model = QualityModel::new(&with_growth(exact(2, &NODES), growth)).expect("flow");
+    for (t, s) in [(8, 3), (5, 4), (4, 0)] {
+        let to = model.nodes()[s];
+        let mean = |f: &dyn Fn(usize) -> f64| (f(0) + f(1)) / 2.0;
+        let error =
+            mean(&|image| expected_error(image, FlowSolver::Ddim, None, model.nodes()[t], to, 1));
+        let factor = if s == 0 { 1.0 } else { growth(to) };
+        let found = model.cost(FlowSolver::Ddim, Weighting::default(), None, t, s);
+        assert!(
+            (found / (error * factor * factor) - 1.0).abs() < 1e-5,
+            "({t}, {s})"
+        );
+        let norms = Weighting {
+            power: 1.0,
+            ..Weighting::default()
+        };
+        let found = model.cost(FlowSolver::Ddim, norms, None, t, s);
+        assert!((found / (error.sqrt() * factor) - 1.0).abs() < 1e-5);
+        let plain = Weighting {
+            growth: false,
+            ..Weighting::default()
+        };
+        assert!((model.cost(FlowSolver::Ddim, plain, None, t, s) / error - 1.0).abs() < 1e-5);
+    }
+    // The weight of the extrapolation is 1 + 1/(2r).
+    let schedule = schedule();
+    let half = |t: usize| 0.5 * schedule.log_snr(t);
+    let r = (half(150) - half(185)) / (half(110) - half(150));
+    let of = |extrapolation| {
+        let weighting = Weighting {
+            extrapolation,
+            ..Weighting::default()
+        };
+        model.cost(FlowSolver::DpmSolver2M, weighting, Some(7), 6, 5)
+    };
+    assert!((of(1.0) / of(0.0) / (1.0 + 0.5 / r).powi(2) - 1.0).abs() < 1e-9);
+    // A short step before a long one is no extrapolation at all.
+    assert_eq!(
+        model.cost(FlowSolver::DpmSolver2M, Weighting::default(), Some(6), 5, 1),
+        f64::INFINITY
+    );
+}
+
+/// Every path of `steps` steps over the nodes, cheapest first.
+fn cheapest(model: &QualityModel, solver: FlowSolver, steps: usize) -> (f64, Path) {
+    let last = model.nodes().len() - 1;
+    let mut best: Option<(f64, Path)> = None;
+    for set in 0u32..1 << (last - 1) {
+        if set.count_ones() as usize == steps - 1 {
+            let inner = (1..last).filter(|i| set >> (i - 1) & 1 == 1).chain([last]);
+            let path = Path::new(inner.map(|i| model.nodes()[i]).collect::<Vec<_>>(), T)
+                .expect("ascending");
+            let cost = model
+                .path_cost(solver, Weighting::default(), &path)
+                .expect("grid nodes");
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, path));
+            }
+        }
+    }
+    best.expect("a path")
+}
+
+#[test]
+fn the_best_paths_are_the_best_of_all() {
+    let growth = |t: usize| 1.0 + (t as f64 / 40.0).sin();
+    let nodes = [1, 3, 9, 20, 45, 70, 110, 140, 165, 185, 200];
+    let model = QualityModel::new(&with_growth(exact(2, &nodes), growth)).expect("flow");
+    for solver in FlowSolver::ALL {
+        let steps: Vec<usize> = (2..=9).collect();
+        let found = model
+            .best_paths(solver, Weighting::default(), &steps)
+            .expect("possible");
+        for (&k, (cost, path)) in steps.iter().zip(&found) {
+            let (least, best) = cheapest(&model, solver, k);
+            assert_eq!(path, &best, "{solver} {k}");
+            assert!((cost - least).abs() <= 1e-12 * least);
+        }
+    }
+    assert!(matches!(
+        model.best_paths(FlowSolver::Ddim, Weighting::default(), &[12]),
+        Err(Error::Steps { max: 11, found: 12 })
+    ));
+}
+
+#[test]
+fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
+    let trajectories = with_growth(exact(2, &NODES), |_| 1.0);
+    let trial = |path: &[usize], square: f64| Trial {
+        sampler: "ddim".into(),
+        path: path.to_vec(),
+        squared_distances: vec![square, 3.0 * square],
+    };
+    let tried = trajectories
+        .with_trials(vec![
+            trial(&[0, 20, 110, 200], 0.5),
+            trial(&[0, 5, 150, 200], 0.02),
+            trial(&[0, 200], 0.001),
+        ])
+        .expect("of these images");
+    let chosen =
+        choose_quality(&tried, FlowSolver::Ddim, Budgets::Only(&[3, 4])).expect("possible");
+    assert_eq!(chosen.budgets[0].path, [0, 5, 150, 200]);
+    assert!((chosen.budgets[0].distance.expect("tried") - 0.2).abs() < 1e-12);
+    assert_eq!(
+        (chosen.budgets[1].distance, chosen.budgets[1].path.len()),
+        (None, 5)
+    );
+    assert_eq!(
+        (chosen.objective.as_str(), chosen.sampler.as_deref()),
+        ("quality", Some("ddim"))
+    );
+    assert_eq!(chosen.budgets[0].log_variance[0], None);
+    assert_eq!(
+        chosen.budgets[0].log_variance[1],
+        Some(schedule().transition(150, 5).log_posterior_variance)
+    );
+    let text = chosen.to_json().expect("numbers");
+    assert_eq!(Schedules::from_json(&text).expect("readable"), chosen);
+    // The other sampler was not tried.
+    let other = choose_quality(&tried, FlowSolver::DpmSolver2M, Budgets::All).expect("possible");
+    assert!(other.budgets.iter().all(|b| b.distance.is_none()));
+    assert_eq!(other.costs.len(), T);
+    assert!(matches!(
+        choose_klub(&tried, Budgets::All),
+        Err(Error::Unsupported(_))
+    ));
+    assert!(matches!(
+        choose_quality(&tried, FlowSolver::Ddim, Budgets::Only(&[9])),
+        Err(Error::Steps { max: 8, found: 9 })
+    ));
+}
+
+#[test]
+fn the_file_round_trips_and_refuses_damage() {
+    let trajectories = with_growth(exact(2, &NODES), |t| t as f64);
+    let bytes = trajectories.to_bytes();
+    assert!(Trajectories::is_file_of(&bytes));
+    let read = Trajectories::from_bytes(&bytes).expect("whole");
+    assert_eq!(read.to_bytes(), bytes);
+    assert_eq!(read.state(1, 3), trajectories.state(1, 3));
+    assert_eq!(read.state(1, 0), trajectories.estimate(1, 1));
+    assert_eq!(read.growth(), trajectories.growth());
+    for at in [bytes.len() - 1, bytes.len() / 2, 200] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        assert!(Trajectories::from_bytes(&damaged).is_err(), "byte {at}");
+    }
+    for short in [0, 7, 100, bytes.len() - 4] {
+        assert!(
+            matches!(
+                Trajectories::from_bytes(&bytes[..short]),
+                Err(Error::NotTrajectories(_))
+            ),
+            "{short} bytes"
+        );
+    }
+    let newer = String::from_utf8_lossy(&bytes[..4000])
+        .find("version\\\":1")
+        .expect("in the metadata");
+    let mut changed = bytes.clone();
+    changed[newer + "version\\\":".len()] = b'2';
+    assert!(matches!(
+        Trajectories::from_bytes(&changed),
+        Err(Error::NewerVersion { found: 2, .. })
+    ));
+}
+
+#[test]
+fn what_does_not_fit_is_named() {
+    let good = exact(2, &NODES);
+    let point = |t: usize, n: usize| GrowthPoint {
+        sampler: "ddim".into(),
+        t,
+        factors: vec![1.0; n],
+    };
+    let refused = |point: GrowthPoint| {
+        good.clone()
+            .with_growth(vec![point])
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(point(6, 2)).contains("a node of the grid, found 6"));
+    assert!(refused(point(5, 3)).contains("growth factors: expected 2 values, found 3"));
+    let states = |n: usize, x: f32| vec![x; n];
+    let make = |nodes: &[usize], n: usize, x: f32| {
+        Trajectories::new(
+            origin(2, Process::Flow),
+            schedule(),
+            nodes.to_vec(),
+            states(n, x),
+            states(n, 0.0),
+        )
+    };
+    assert!(matches!(
+        make(&[3, 2], 64, 0.0),
+        Err(Error::Timesteps { .. })
+    ));
+    assert!(matches!(
+        make(&[2, 201], 64, 0.0),
+        Err(Error::Timesteps { .. })
+    ));
+    assert!(matches!(
+        make(&[2, 3], 63, 0.0),
+        Err(Error::Length {
+            expected: 64,
+            found: 63,
+            ..
+        })
+    ));
+    assert!(matches!(
+        make(&[2, 3], 64, f32::NAN),
+        Err(Error::Value { .. })
+    ));
+}
+
+#[test]
+fn grids_end_at_both_ends_and_hold_every_stride_apart() {
+    for name in [NoiseScheduleName::Cosine, NoiseScheduleName::Linear] {
+        let schedule = NoiseSchedule::named(name, 1000).expect("valid");
+        for nodes in [2, 10, 128, 999, 1000] {
+            let grid = reference_grid(&schedule, nodes).expect("possible");
+            assert_eq!(
+                (grid.steps(), grid.nodes()[1], grid.end()),
+                (nodes, 1, 1000)
+            );
+        }
+        assert!(reference_grid(&schedule, 1).is_err() && reference_grid(&schedule, 1001).is_err());
+        // At least half of the nodes are even in log-SNR: no gap is much wider than twice the mean.
+        let grid = reference_grid(&schedule, 100).expect("possible");
+        let clipped = |t: usize| schedule.log_snr(t).max(-8.8);
+        let range = clipped(1) - clipped(1000);
+        for pair in grid.nodes()[1..]
+            .windows(2)
+            .filter(|pair| pair[1] > pair[0] + 1)
+        {
+            let gap = clipped(pair[0]) - clipped(pair[1]);
+            assert!(gap < 2.2 * range / 99.0, "{name} {pair:?}: {gap}");
+        }
+    }
+}
+
+#[test]
+fn entropic_paths_have_equal_increments() {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 2000).expect("valid");
+    let v = 0.3;
+    // Twice the entropy is log(1 + SNR v) up to a constant; its increments are known.
+    let mse: Vec<f64> = (0..=2000)
+        .map(|t| {
+            if t == 0 {
+                0.0
+            } else {
+                v / (1.0 + schedule.snr(t) * v)
+            }
+        })
+        .collect();
+    let path = entropic_path(&schedule, &mse, 8).expect("possible");
+    let entropy = |t: usize| -(1.0 + schedule.snr(t) * v).ln();
+    let total = entropy(2000) - entropy(1);
+    for (k, &t) in path.nodes().iter().enumerate().skip(1) {
+        let fraction = |t: usize| (entropy(t) - entropy(1)) / total;
+        // The nearest timestep, up to the error of the trapezoidal rule.
+        let gap = fraction((t + 1).min(2000)) - fraction(t.max(2) - 1);
+        let off = fraction(t) - k as f64 / 8.0;
+        assert!(off.abs() < 0.5 * gap + 0.005, "{k}: {t} is off by {off}");
+    }
+    assert_eq!(path.end(), 2000);
+    assert!(matches!(
+        entropic_path(&schedule, &mse[1..], 8),
+        Err(Error::Length { .. })
+    ));
+    assert!(matches!(
+        entropic_path(&schedule, &mse, 2001),
+        Err(Error::Steps { .. })
+    ));
+}
+
+/// Small trajectories with everything that a file can hold.
+fn kept() -> Trajectories {
+    let trial = Trial {
+        sampler: "dpm-solver++".into(),
+        path: vec![0, 60, 200],
+        squared_distances: vec![0.25, 0.5],
+    };
+    with_growth(exact(2, &[1, 60, 200]), |t| t as f64)
+        .with_trials(vec![trial])
+        .expect("of these images")
+}
+
+/// `DDPM_WRITE_FIXTURES=1` writes them anew; only a new format version should need it.
+#[test]
+fn fixtures_of_every_version_are_readable() {
+    let path = |name: &str| {
+        std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
+    };
+    let chosen = |made: &Trajectories| {
+        choose_quality(made, FlowSolver::DpmSolver2M, Budgets::Only(&[2, 3])).expect("possible")
+    };
+    if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
+        let made = kept();
+        std::fs::write(path("trajectories-v1.safetensors"), made.to_bytes()).expect("writable");
+        let text = chosen(&made).to_json().expect("numbers");
+        std::fs::write(path("schedules-v4.json"), text).expect("writable");
+    }
+    let bytes = std::fs::read(path("trajectories-v1.safetensors")).expect("kept in the repository");
+    let read = Trajectories::from_bytes(&bytes).expect("readable");
+    assert_eq!(read.to_bytes(), bytes);
+    assert_eq!((read.images(), read.nodes()), (2, &[1, 60, 200][..]));
+    let text = std::fs::read_to_string(path("schedules-v4.json")).expect("kept in the repository");
+    let schedules = Schedules::from_json(&text).expect("readable");
+    assert_eq!(schedules.to_json().expect("numbers"), text);
+    // And they still mean what they meant.
+    let again = chosen(&read);
+    assert_eq!(again.budgets[0].path, schedules.budgets[0].path);
+    assert_eq!(again.budgets[1].path, schedules.budgets[1].path);
+    assert_eq!(schedules.budgets[0].distance, Some(0.375f64.sqrt()));
+}

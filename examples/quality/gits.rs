@@ -1,0 +1,116 @@
+//! GITS (Chen et al. 2024, *On the trajectory regularity of ODE-based diffusion sampling*), to compare with.
+//!
+//! As the authors' `gits_utils.py` (metric "dev", coefficient 1.15): in the coordinates x / sqrt(alpha_bar) against
+//! sigma, the cost of going from teacher node i to j is how far the Euler step's end deviates from the chord of the whole
+//! trajectory, minus how far the teacher does; V[j][k] = min over i of cost[j][i] + 1.15 V[i][k-1], from the noisy end.
+//! Differences: here the best choices are stored where the original compares sums of floats for equality, and the last
+//! node is sigma = 0, with which paths end here.
+
+use ddpm::core::{NoiseSchedule, Path};
+use ddpm::profile::trajectory::Trajectories;
+
+/// The factor per step that the authors recommend.
+pub(crate) const COEFFICIENT: f64 = 1.15;
+
+/// costs[i][j] between teacher nodes in the order of sampling: 0 is the noisy end, the last is clean data.
+pub(crate) struct Gits {
+    costs: Vec<Vec<f64>>,
+    /// Timesteps in that order, with 0.
+    timesteps: Vec<usize>,
+}
+
+impl Gits {
+    pub(crate) fn new(teacher: &Trajectories, schedule: &NoiseSchedule) -> Self {
+        let n = teacher.nodes().len();
+        let timesteps: Vec<usize> = teacher.nodes().iter().rev().copied().chain([0]).collect();
+        let mut costs = vec![vec![0.0; n + 1]; n + 1];
+        let sigma = |t: usize| match t {
+            0 => 0.0,
+            t => (-0.5 * schedule.log_snr(t)).exp(),
+        };
+        for image in 0..teacher.images() {
+            let scaled = |x: &[f32], t: usize| -> Vec<f64> {
+                let scale = schedule.alpha_bar(t).sqrt();
+                x.iter().map(|&x| f64::from(x) / scale).collect()
+            };
+            // Index m in the order of sampling is node index n - m.
+            let states: Vec<Vec<f64>> = (0..=n)
+                .map(|m| scaled(teacher.state(image, n - m), timesteps[m]))
+                .collect();
+            let slopes: Vec<Vec<f64>> = (0..n)
+                .map(|m| {
+                    let estimate = teacher.estimate(image, n - m);
+                    let pairs = states[m].iter().zip(estimate);
+                    pairs
+                        .map(|(y, &d)| (y - f64::from(d)) / sigma(timesteps[m]))
+                        .collect()
+                })
+                .collect();
+            let (first, last) = (&states[0], &states[n]);
+            let teacher_deviation: Vec<f64> =
+                states.iter().map(|x| deviation(x, first, last)).collect();
+            for i in 0..n {
+                for j in i + 1..=n {
+                    let step = sigma(timesteps[j]) - sigma(timesteps[i]);
+                    let next: Vec<f64> = states[i]
+                        .iter()
+                        .zip(&slopes[i])
+                        .map(|(x, d)| x + step * d)
+                        .collect();
+                    let of_teacher = if j == n { 0.0 } else { teacher_deviation[j] };
+                    costs[i][j] +=
+                        (deviation(&next, first, last) - of_teacher) / teacher.images() as f64;
+                }
+            }
+        }
+        Self { costs, timesteps }
+    }
+
+    /// The path of `steps` steps.
+    pub(crate) fn path(&self, steps: usize, coefficient: f64) -> Path {
+        let last = self.timesteps.len() - 1;
+        // V[k][j]: from j to the last node in k steps, and the node that the first of them goes to.
+        let mut value: Vec<f64> = self.costs.iter().map(|row| row[last]).collect();
+        let mut choices = Vec::new();
+        for _ in 2..=steps {
+            let mut next = vec![f64::INFINITY; last];
+            let mut choice = vec![last; last];
+            for j in 0..last {
+                for i in j + 1..last {
+                    let total = self.costs[j][i] + coefficient * value[i];
+                    if total < next[j] {
+                        (next[j], choice[j]) = (total, i);
+                    }
+                }
+            }
+            choices.push(choice);
+            value = next;
+        }
+        let mut node = 0;
+        let mut nodes = vec![self.timesteps[0]];
+        for choice in choices.iter().rev() {
+            node = choice[node];
+            nodes.push(self.timesteps[node]);
+        }
+        nodes.push(0);
+        nodes.reverse();
+        Path::new(nodes, self.timesteps[0]).expect("a path of the teacher's timesteps")
+    }
+}
+
+/// The distance of `x` from the line through `last` in the direction of `last - x`, seen from `first`: the authors'
+/// `cal_deviation`, which projects last - first onto last - x.
+fn deviation(x: &[f64], first: &[f64], last: &[f64]) -> f64 {
+    let (mut ac2, mut bc2, mut acbc) = (0.0, 0.0, 0.0);
+    for ((x, a), c) in x.iter().zip(first).zip(last) {
+        let (ac, bc) = (c - a, c - x);
+        ac2 += ac * ac;
+        bc2 += bc * bc;
+        acbc += ac * bc;
+    }
+    if bc2 == 0.0 {
+        0.0
+    } else {
+        (ac2 - acbc * acbc / bc2).max(0.0).sqrt()
+    }
+}

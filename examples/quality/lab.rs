@@ -1,0 +1,262 @@
+//! The network and everything that is measured with it, kept on disk.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ddpm::core::{FlowSolver, NoiseSchedule, Path};
+use ddpm::eval::data::{Split, open, selection};
+use ddpm::eval::{
+    FlowPlan, GrowthPlan, ProfileOrigin, Silent, end_points, forward_trajectories, measure_growth,
+    reference_trajectories, run_trials, squared_distances, write_atomic,
+};
+use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+use ddpm::profile::trajectory::{QualityModel, Trajectories, reference_grid};
+
+use crate::{Options, Outcome};
+
+/// Starts that schedules are chosen on, and those that they are judged on: other seeds.
+const CHOOSING_SEED: u64 = 1;
+const JUDGING_SEED: u64 = 2;
+const CHOOSING_STARTS: usize = 24;
+const CHOOSING_NODES: usize = 160;
+/// Nodes of the reference that is judged against.
+pub(crate) const JUDGING_NODES: usize = 256;
+
+pub(crate) struct Lab {
+    denoiser: UNetDenoiser,
+    origin: ProfileOrigin,
+    work: PathBuf,
+    data: PathBuf,
+    starts: usize,
+    distances: RefCell<BTreeMap<String, Vec<f64>>>,
+}
+
+impl Lab {
+    pub(crate) fn new(options: &Options) -> Outcome<Self> {
+        let model = ModelOptions::default();
+        let file = Checkpoint::open(&options.checkpoint)?;
+        let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
+        let denoiser = UNetDenoiser::new(unet, &model)?;
+        let config = denoiser.config();
+        let origin = ProfileOrigin {
+            checkpoint_sha256: file.sha256().to_owned(),
+            split: Split::Train,
+            noise_schedule: config
+                .noise_schedule
+                .map_or_else(|| "custom".to_owned(), |k| k.value.to_string()),
+            rescale_timesteps: config.rescale_timesteps.is_some_and(|k| k.value),
+            precision: "f32".into(),
+            extra: BTreeMap::new(),
+        };
+        std::fs::create_dir_all(&options.work)?;
+        let mut lab = Self {
+            denoiser,
+            origin,
+            work: options.work.clone(),
+            data: options.data.clone(),
+            starts: options.starts,
+            distances: RefCell::default(),
+        };
+        if let Ok(text) = std::fs::read_to_string(lab.distances_file()) {
+            lab.distances = RefCell::new(serde_json::from_str(&text)?);
+        }
+        Ok(lab)
+    }
+
+    pub(crate) fn schedule(&self) -> &NoiseSchedule {
+        self.denoiser.noise_schedule()
+    }
+
+    pub(crate) fn dims(&self) -> usize {
+        ddpm::core::Denoiser::image_shape(&self.denoiser)
+            .iter()
+            .product()
+    }
+
+    fn plan(&self, seed: u64, count: usize) -> FlowPlan {
+        FlowPlan {
+            first: 0,
+            count,
+            seed,
+            labels: None,
+            clip_denoised: true,
+            batch: 0,
+        }
+    }
+
+    fn distances_file(&self) -> PathBuf {
+        self.work.join(format!("distances-{}.json", self.starts))
+    }
+
+    fn kept(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Outcome<Trajectories>,
+    ) -> Outcome<Trajectories> {
+        let file = self.work.join(format!("{name}.safetensors"));
+        if file.exists() {
+            return Ok(Trajectories::from_bytes(&std::fs::read(file)?)?);
+        }
+        let begin = std::time::Instant::now();
+        let made = make()?;
+        write_atomic(&file, &made.to_bytes())?;
+        eprintln!(
+            "{name}: {} evaluations, {:.0} s",
+            made.origin().evaluations,
+            begin.elapsed().as_secs_f64()
+        );
+        Ok(made)
+    }
+
+    /// What schedules are chosen on: the reference with growth, and every candidate of these budgets run.
+    pub(crate) fn choosing(&self, steps: &[usize]) -> Outcome<Trajectories> {
+        let (schedule, plan) = (self.schedule(), self.plan(CHOOSING_SEED, CHOOSING_STARTS));
+        let reference = self.kept("reference", || {
+            let grid = reference_grid(schedule, CHOOSING_NODES)?;
+            let mut made = reference_trajectories(
+                &self.denoiser,
+                schedule,
+                &plan,
+                &grid,
+                &self.origin,
+                &Silent,
+            )?;
+            let growth = GrowthPlan::default();
+            let evaluations =
+                made.origin().evaluations + (growth.evaluations(made.nodes()) * plan.count) as u64;
+            made.set_evaluations(evaluations);
+            let growth = measure_growth(&self.denoiser, schedule, &plan, &made, &growth, &Silent)?;
+            Ok(made.with_growth(growth)?)
+        })?;
+        let list: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        self.kept(&format!("choosing-{}", list.join("-")), || {
+            let model = QualityModel::new(&reference)?;
+            let mut candidates = Vec::new();
+            for solver in FlowSolver::ALL {
+                let paths = model.candidates(solver, steps)?.into_iter().flatten();
+                candidates.extend(paths.map(|path| (solver, path)));
+            }
+            let run: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
+            let trials = run_trials(
+                &self.denoiser,
+                schedule,
+                &plan,
+                &reference,
+                &candidates,
+                &Silent,
+            )?;
+            let mut made = reference.clone();
+            made.set_evaluations(reference.origin().evaluations + (run * plan.count) as u64);
+            Ok(made.with_trials(trials)?)
+        })
+    }
+
+    /// Whether the images of [`Lab::forward`] stand in for real ones.
+    pub(crate) fn stand_in(&self) -> Outcome<bool> {
+        Ok(open(&self.data, Split::Train, None)?.stand_in())
+    }
+
+    /// The trajectory of another grid from the choosing starts, for GITS.
+    pub(crate) fn teacher(&self, grid: &Path) -> Outcome<Trajectories> {
+        let plan = self.plan(CHOOSING_SEED, CHOOSING_STARTS);
+        self.kept("teacher", || {
+            Ok(reference_trajectories(
+                &self.denoiser,
+                self.schedule(),
+                &plan,
+                grid,
+                &self.origin,
+                &Silent,
+            )?)
+        })
+    }
+
+    /// Paths of the forward SDE on train images.
+    pub(crate) fn forward(&self) -> Outcome<Trajectories> {
+        self.kept("forward", || {
+            let shape = ddpm::core::Denoiser::image_shape(&self.denoiser);
+            let data = open(&self.data, Split::Train, Some(shape))?;
+            let images = selection(CHOOSING_SEED, data.len(), CHOOSING_STARTS);
+            let grid = reference_grid(self.schedule(), CHOOSING_NODES)?;
+            let s = self.schedule();
+            Ok(forward_trajectories(
+                &self.denoiser,
+                s,
+                &data,
+                &images,
+                &grid,
+                CHOOSING_SEED,
+                true,
+                0,
+                &self.origin,
+                &Silent,
+            )?)
+        })
+    }
+
+    /// The end points of the reference that is judged against.
+    pub(crate) fn end_reference(&self) -> Outcome<Vec<f32>> {
+        self.reference_ends(JUDGING_NODES, self.starts)
+    }
+
+    /// End points of `count` judging starts by DPM-Solver++(2M) over so many nodes.
+    pub(crate) fn reference_ends(&self, nodes: usize, count: usize) -> Outcome<Vec<f32>> {
+        let file = self.work.join(format!("ends-{nodes}-{count}.f32"));
+        if let Ok(bytes) = std::fs::read(&file) {
+            return Ok(bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|&b| f32::from_le_bytes(b))
+                .collect());
+        }
+        let grid = reference_grid(self.schedule(), nodes)?;
+        let plan = self.plan(JUDGING_SEED, count);
+        let ends = end_points(
+            &self.denoiser,
+            self.schedule(),
+            &plan,
+            &grid,
+            FlowSolver::DpmSolver2M,
+            &Silent,
+        )?;
+        let bytes: Vec<u8> = ends.iter().flat_map(|x| x.to_le_bytes()).collect();
+        write_atomic(&file, &bytes)?;
+        Ok(ends)
+    }
+
+    /// Whether [`Lab::distances`] is known already.
+    pub(crate) fn knows(&self, solver: FlowSolver, path: &Path) -> bool {
+        self.distances
+            .borrow()
+            .contains_key(&format!("{solver} {path}"))
+    }
+
+    /// Per judging start, the mean square distance between the path's end point and `target`.
+    pub(crate) fn distances(
+        &self,
+        solver: FlowSolver,
+        path: &Path,
+        target: &[f32],
+    ) -> Outcome<Vec<f64>> {
+        let key = format!("{solver} {path}");
+        if let Some(known) = self.distances.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let plan = self.plan(JUDGING_SEED, self.starts);
+        let ends = end_points(
+            &self.denoiser,
+            self.schedule(),
+            &plan,
+            path,
+            solver,
+            &Silent,
+        )?;
+        let squares = squared_distances(&ends, target, self.dims());
+        self.distances.borrow_mut().insert(key, squares.clone());
+        let text = serde_json::to_string(&*self.distances.borrow())?;
+        write_atomic(&self.distances_file(), text.as_bytes())?;
+        Ok(squares)
+    }
+}

@@ -1,0 +1,95 @@
+//! What was found, as JSON.
+
+use std::path::Path as FilePath;
+
+use ddpm::core::{FlowSolver, Path};
+use ddpm::eval::{squared_distances, write_atomic};
+use serde_json::{Value, json};
+
+use crate::lab::{JUDGING_NODES, Lab};
+use crate::{Options, Outcome};
+
+/// Starts on which the reference is compared with a finer one.
+const CHECKED: usize = 8;
+
+pub(crate) struct Report {
+    starts: usize,
+    steps: Vec<usize>,
+    reference_error: f64,
+    stand_in: bool,
+    /// Network evaluations behind "quality".
+    evaluations: u64,
+    rows: Vec<Value>,
+    /// Squared distances of "quality", by solver and number of steps, for paired differences.
+    quality: Vec<(FlowSolver, usize, Vec<f64>)>,
+}
+
+impl Report {
+    pub(crate) fn new(lab: &Lab, options: &Options, target: &[f32]) -> Outcome<Self> {
+        let checked = CHECKED.min(options.starts);
+        let finer = lab.reference_ends(2 * JUDGING_NODES, checked)?;
+        let squares = squared_distances(&finer, &target[..checked * lab.dims()], lab.dims());
+        Ok(Self {
+            starts: options.starts,
+            steps: options.steps.clone(),
+            reference_error: rms(&squares),
+            stand_in: lab.stand_in()?,
+            evaluations: lab.choosing(&options.steps)?.origin().evaluations,
+            rows: Vec::new(),
+            quality: Vec::new(),
+        })
+    }
+
+    pub(crate) fn add(&mut self, solver: FlowSolver, name: &str, path: &Path, squares: Vec<f64>) {
+        let steps = path.steps();
+        if name == "quality" {
+            self.quality.push((solver, steps, squares.clone()));
+        }
+        let best = self
+            .quality
+            .iter()
+            .find(|(s, k, _)| *s == solver && *k == steps);
+        // The standard error of the difference of the two root mean squares, over the starts.
+        let difference = best.filter(|_| name != "quality").map(|(_, _, ours)| {
+            let (a, b) = (rms(&squares), rms(ours));
+            let influence: Vec<f64> = squares
+                .iter()
+                .zip(ours)
+                .map(|(x, y)| x / (2.0 * a) - y / (2.0 * b))
+                .collect();
+            let mean = influence.iter().sum::<f64>() / influence.len() as f64;
+            let variance = influence.iter().map(|x| (x - mean).powi(2)).sum::<f64>()
+                / (influence.len() - 1).max(1) as f64;
+            json!({"rms": a - b, "stderr": (variance / influence.len() as f64).sqrt()})
+        });
+        self.rows.push(json!({
+            "sampler": solver.to_string(),
+            "schedule": name,
+            "steps": steps,
+            "rms": rms(&squares),
+            "more_than_quality": difference,
+            "path": path.nodes(),
+        }));
+    }
+
+    pub(crate) fn write(&self, out: &FilePath) -> Outcome<()> {
+        let value = json!({
+            "starts": self.starts,
+            "steps": self.steps,
+            "reference_nodes": JUDGING_NODES,
+            "reference_rms_to_twice_as_many_nodes": self.reference_error,
+            "evaluations_to_choose": self.evaluations,
+            "klub_on_stand_in_images": self.stand_in,
+            "rows": self.rows,
+        });
+        write_atomic(
+            out,
+            (serde_json::to_string_pretty(&value)? + "\n").as_bytes(),
+        )?;
+        Ok(())
+    }
+}
+
+fn rms(squares: &[f64]) -> f64 {
+    (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
+}

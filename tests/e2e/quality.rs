@@ -1,0 +1,178 @@
+//! `ddpm trajectory` and `ddpm schedule --objective quality|klub`: from a checkpoint to schedules for sample quality.
+
+use serde_json::Value;
+
+use crate::support::{Ddpm, numbers, scratch, small, small_images};
+
+#[test]
+fn a_checkpoint_gives_quality_schedules_in_two_commands() {
+    let folder = scratch();
+    let file = folder.path().join("trajectories.safetensors");
+    let made = small("trajectory")
+        .words("--count 3 --nodes 16 --steps 3,5")
+        .file("--out", &file)
+        .json();
+    assert_eq!(
+        (made["count"].as_u64(), made["process"].as_str()),
+        (Some(3), Some("flow"))
+    );
+    assert_eq!(made["nodes"].as_array().unwrap().len(), 16);
+    let trials = made["trials"].as_array().unwrap();
+    for sampler in ["ddim", "dpm-solver++"] {
+        let schedules = Ddpm::new("schedule")
+            .arg(&file)
+            .words("--objective quality --steps 3,5,7 --sampler")
+            .arg(sampler)
+            .json();
+        assert_eq!(schedules["objective"], "quality");
+        assert_eq!(schedules["sampler"], sampler);
+        assert_eq!(numbers_or_null(&schedules["costs"]), (40, 16));
+        for budget in schedules["budgets"].as_array().unwrap() {
+            let path = budget["path"].as_array().unwrap();
+            assert_eq!(path.len() as u64, budget["steps"].as_u64().unwrap() + 1);
+            assert_eq!(
+                (path[0].as_u64(), path.last().unwrap().as_u64()),
+                (Some(0), Some(40))
+            );
+            // The closest of those that were run, where any was.
+            let tried = trials
+                .iter()
+                .filter(|t| t["sampler"] == sampler && t["steps"] == budget["steps"]);
+            let closest = tried.min_by(|a, b| {
+                a["distance"]
+                    .as_f64()
+                    .unwrap()
+                    .total_cmp(&b["distance"].as_f64().unwrap())
+            });
+            match closest {
+                Some(trial) => {
+                    assert_eq!(budget["path"], trial["path"]);
+                    assert_eq!(budget["distance"], trial["distance"]);
+                }
+                None => assert!(budget["distance"].is_null() && budget["steps"] == 7),
+            }
+        }
+    }
+    // The file is the same whatever the batch and the number of threads.
+    let again = folder.path().join("again.safetensors");
+    small("trajectory")
+        .words("--count 3 --nodes 16 --steps 3,5 --batch 2 --threads 1")
+        .file("--out", &again)
+        .run()
+        .succeeds();
+    assert_eq!(
+        std::fs::read(&file).unwrap(),
+        std::fs::read(&again).unwrap()
+    );
+}
+
+/// How many entries there are, and how many are numbers.
+fn numbers_or_null(costs: &Value) -> (usize, usize) {
+    let costs = costs.as_array().unwrap();
+    (costs.len(), costs.iter().filter(|c| c.is_f64()).count())
+}
+
+#[test]
+fn samples_follow_a_quality_schedule() {
+    let folder = scratch();
+    let [file, schedules, samples] =
+        ["t.safetensors", "s.json", "samples"].map(|name| folder.path().join(name));
+    small("trajectory")
+        .words("--count 2 --nodes 8 --steps none --sampler ddim")
+        .file("--out", &file)
+        .run()
+        .succeeds();
+    let text = Ddpm::new("schedule")
+        .arg(&file)
+        .words("--objective quality --sampler ddim --steps 4")
+        .file("--out", &schedules)
+        .run()
+        .succeeds()
+        .stdout();
+    assert!(
+        text.contains("for ddim") && text.contains("objective quality"),
+        "{text}"
+    );
+    small("sample")
+        .file("--schedule", &schedules)
+        .words("--steps 4 --count 2")
+        .file("--out", &samples)
+        .run()
+        .succeeds();
+    assert_eq!(std::fs::read_dir(&samples).unwrap().count(), 2);
+}
+
+#[test]
+fn the_bound_of_align_your_steps_is_chosen_on_the_forward_process() {
+    let folder = scratch();
+    let [data, file] =
+        ["images.safetensors", "forward.safetensors"].map(|name| folder.path().join(name));
+    small_images(&data, 4, 0.0);
+    let made = small("trajectory")
+        .words("--forward --count 4 --nodes 20")
+        .file("--data", &data)
+        .file("--out", &file)
+        .json();
+    assert_eq!(
+        (made["process"].as_str(), made["evaluations"].as_u64()),
+        (Some("forward"), Some(80))
+    );
+    let found = Ddpm::new("schedule")
+        .arg(&file)
+        .words("--objective klub --steps all")
+        .json();
+    assert_eq!(
+        (found["objective"].as_str(), found["unit"].as_str()),
+        (Some("klub"), Some("nats/dim"))
+    );
+    let costs = numbers(&Value::from(
+        found["costs"].as_array().unwrap()[..20].to_vec(),
+    ));
+    assert!(
+        costs.windows(2).all(|pair| pair[1] <= pair[0]),
+        "more steps are a tighter bound: {costs:?}"
+    );
+    Ddpm::new("schedule")
+        .arg(&file)
+        .words("--objective quality")
+        .fails(
+            3,
+            &[
+                "expected trajectories of the probability flow",
+                "forward.safetensors",
+            ],
+        );
+}
+
+#[test]
+fn wrong_requests_are_named() {
+    let folder = scratch();
+    let file = folder.path().join("t.safetensors");
+    let trajectory = |words: &str| small("trajectory").words(words).file("--out", &file);
+    trajectory("--nodes 41").fails(3, &["--nodes", "2..=40", "41"]);
+    trajectory("--nodes 10 --steps 11").fails(3, &["--steps", "K=11", "1..=10"]);
+    trajectory("--steps all").fails(3, &["--steps", "none"]);
+    trajectory("--sampler euler").fails(3, &["--sampler", "euler", "ddim"]);
+    trajectory("--class 1").fails(3, &["--class", "not class-conditional"]);
+    trajectory("--limit 3").fails(2, &["--forward"]);
+    trajectory("--forward").fails(2, &["--data"]);
+    trajectory("--forward --steps 3").fails(2, &["--steps"]);
+    assert!(!file.exists());
+    trajectory("--count 1 --nodes 6 --steps none --sampler ddim")
+        .run()
+        .succeeds();
+    let schedule = |words: &str| Ddpm::new("schedule").arg(&file).words(words);
+    schedule("--objective quality --steps 7").fails(3, &["--steps", "K=7", "at most 6"]);
+    schedule("--objective quality --variance learned").fails(2, &["--variance", "quality"]);
+    schedule("--objective quality --start free").fails(2, &["--start"]);
+    schedule("--objective klub --sampler ddim").fails(2, &["--sampler"]);
+    schedule("--sampler ddim").fails(2, &["--sampler", "quality"]);
+    schedule("").fails(3, &["t.safetensors", "not an elbo profile"]);
+    Ddpm::new("schedule")
+        .words("--objective quality")
+        .fails(2, &["ddpm trajectory"]);
+    // A cut file.
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    schedule("--objective quality").fails(3, &["t.safetensors", "cut short", "ddpm trajectory"]);
+}

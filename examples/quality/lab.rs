@@ -44,6 +44,7 @@ impl Lab {
             split: Split::Train,
             noise_schedule: config
                 .noise_schedule
+                .as_ref()
                 .map_or_else(|| "custom".to_owned(), |k| k.value.to_string()),
             rescale_timesteps: config.rescale_timesteps.is_some_and(|k| k.value),
             precision: "f32".into(),

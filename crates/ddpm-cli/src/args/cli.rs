@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve, Table,
-    Trajectory, Transitions,
+    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve,
+    Table, Trajectory, Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at

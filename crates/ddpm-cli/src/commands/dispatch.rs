@@ -7,8 +7,8 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, export, fid, inspect, merge, plot, predict, profile, sample, schedule, solve, table,
-    trajectory, transitions,
+    bench, bpd, export, fid, inspect, merge, plot, predict, profile, sample, schedule, solve,
+    table, trajectory, transitions,
 };
 
 /// Runs one command line.

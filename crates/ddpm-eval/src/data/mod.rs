@@ -47,7 +47,7 @@ pub use fixed::{open_fixed_images, read_noise};
 pub use image_set::ImageSet;
 pub(crate) use image_set::{check_indices, check_shape, hexadecimal};
 pub use npy::{NpyHeaderError, check_npy_header};
-pub use numbers::NumberArchive;
 pub(crate) use npz::Archive;
+pub use numbers::NumberArchive;
 pub use selection::selection;
 pub use source::{Split, open};

@@ -111,9 +111,12 @@ fn built(
     }
 }
 
+/// A coefficient of a step.
+type Field = fn(&mut LinearStep) -> &mut f64;
+
 /// Every coefficient that matters, off by one percent in either direction.
 fn mutants(step: LinearStep) -> Vec<(String, LinearStep)> {
-    let fields: [(&str, fn(&mut LinearStep) -> &mut f64); 4] = [
+    let fields: [(&str, Field); 4] = [
         ("from_x_t", |step| &mut step.from_x_t),
         ("from_xhat0", |step| &mut step.from_xhat0),
         ("from_previous", |step| &mut step.from_previous),
@@ -250,10 +253,10 @@ fn run(sampler: Sampler, nodes: &[usize]) -> f64 {
     least
 }
 
-/// Prints by how much the mutants of a sampler were found out.
+/// Even the mutant that is nearest to the truth stands well clear of chance.
 fn check(sampler: Sampler, nodes: &[usize]) {
     let least = run(sampler, nodes);
-    println!("{sampler:?}: one percent of a coefficient is {least:.1} standard errors or more");
+    assert!(least > 1.3 * MOST, "{sampler:?}: {least} standard errors");
 }
 
 // The nodes are where x_t, the estimates and the noise all matter: of a coefficient that hardly does, one percent is nothing.

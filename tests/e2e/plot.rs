@@ -98,7 +98,7 @@ fn figures_show_the_numbers_that_the_commands_print() {
     let (found, text) = draw("errors", &[&train, &test], "");
     let series = found["series"].as_array().unwrap();
     assert_eq!(series.len(), 4);
-    assert_eq!(series[1]["points"].as_array().unwrap().len(), 4000);
+    assert_eq!(series[0]["points"].as_array().unwrap().len(), 4000);
     assert!(text.contains("train, measured"));
 }
 

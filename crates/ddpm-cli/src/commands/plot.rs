@@ -234,6 +234,11 @@ fn errors(args: &Plot, voice: Voice) -> Result<Chart> {
             clip(Some(p.clip_denoised))
         ));
         let name = p.split.clone();
+        series.push(Series {
+            name: name.clone(),
+            shape: Shape::Line,
+            points: points(false),
+        });
         // So many marks would hide the line.
         if measured.len() <= 200 {
             series.push(Series {
@@ -242,11 +247,6 @@ fn errors(args: &Plot, voice: Voice) -> Result<Chart> {
                 points: measured,
             });
         }
-        series.push(Series {
-            name,
-            shape: Shape::Line,
-            points: points(false),
-        });
     }
     Ok(Chart {
         title: "Mean squared error of the predicted image".to_owned(),

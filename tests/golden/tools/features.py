@@ -69,34 +69,43 @@ def versions(*names):
     return {name: version(name) for name in names}
 
 
-def inception():
+def seeded_inception():
+    """pytorch-fid's network with our weights, and its state dict."""
     import torch
     from pytorch_fid import inception as port
+
+    # pytorch-fid downloads its weights when it builds the network: hand it ours instead. The first call, with a state that
+    # does not fit, tells the names and shapes.
+    class Found(Exception):
+        pass
+
+    def shapes(self, state, *_, **__):
+        raise Found(self.state_dict())
+
+    with (
+        mock.patch.object(port, "load_state_dict_from_url", lambda *_, **__: {}),
+        mock.patch.object(torch.nn.Module, "load_state_dict", shapes),
+    ):
+        try:
+            port.fid_inception_v3()
+        except Found as found:
+            (state,) = found.args
+    state = {
+        key: value
+        if key.endswith("num_batches_tracked")
+        else torch.from_numpy(weights(key, tuple(value.shape)))
+        for key, value in state.items()
+    }
+    with mock.patch.object(port, "load_state_dict_from_url", lambda *_, **__: state):
+        return port.InceptionV3().eval(), state
+
+
+def inception():
+    import torch
     from safetensors.numpy import save_file
 
-    # pytorch-fid downloads its weights in the constructor: hand it ours instead.
-    def seeded(*_, **__):
-        net = port._inception_v3(num_classes=1008, aux_logits=False, weights=None)
-        net.Mixed_5b = port.FIDInceptionA(192, pool_features=32)
-        net.Mixed_5c = port.FIDInceptionA(256, pool_features=64)
-        net.Mixed_5d = port.FIDInceptionA(288, pool_features=64)
-        net.Mixed_6b = port.FIDInceptionC(768, channels_7x7=128)
-        net.Mixed_6c = port.FIDInceptionC(768, channels_7x7=160)
-        net.Mixed_6d = port.FIDInceptionC(768, channels_7x7=160)
-        net.Mixed_6e = port.FIDInceptionC(768, channels_7x7=192)
-        net.Mixed_7b = port.FIDInceptionE_1(1280)
-        net.Mixed_7c = port.FIDInceptionE_2(2048)
-        state = net.state_dict()
-        return {
-            key: value
-            if key.endswith("num_batches_tracked")
-            else torch.from_numpy(weights(key, tuple(value.shape)))
-            for key, value in state.items()
-        }
-
     torch.set_num_threads(2)
-    with mock.patch.object(port, "load_state_dict_from_url", seeded):
-        net = port.InceptionV3().eval()
+    net, _ = seeded_inception()
     out = {}
     for name, shape in {"small": (2, 3, 32, 32), "tall": (1, 3, 320, 40)}.items():
         x = torch.from_numpy(images(name, shape)).float() / 255

@@ -189,7 +189,7 @@ fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
         3 => format!("M{x:.1} {:.1}l4.4 4.4l-4.4 4.4l-4.4 -4.4z", y - 4.4),
         _ => format!("M{x:.1} {:.1}l-4.2 -7.2h8.4z", y + 4.6),
     };
-    let fill = if i % 2 == 0 { colour } else { "#fff" };
+    let fill = if i.is_multiple_of(2) { colour } else { "#fff" };
     let _ = write!(
         svg,
         "<path d=\"{path}\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"1.3\"/>\n"

@@ -27,7 +27,7 @@ use crate::render::{
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     if schedule_on_trajectories::serves(args.objective) {
-        return schedule_on_trajectories::run(args);
+        return schedule_on_trajectories::run(args, voice);
     }
     if args.sampler.is_some() {
         return Err(Error::usage("--sampler goes with --objective quality"));

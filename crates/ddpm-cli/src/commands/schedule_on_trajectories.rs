@@ -5,9 +5,11 @@ use ddpm_profile::Schedules;
 use ddpm_profile::trajectory::{Trajectories, choose_klub, choose_quality};
 
 use crate::args::{ObjectiveArg, Schedule, StartArg};
+use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
+use crate::export::{Listing, export};
 use crate::input::{Budgets, read_bytes, write_file};
-use crate::output;
+use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
 
 use super::schedule::zero_based;
@@ -21,7 +23,7 @@ pub(super) fn serves(objective: ObjectiveArg) -> bool {
 }
 
 /// Runs the command for one of its objectives.
-pub(super) fn run(args: &Schedule) -> Result<()> {
+pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     refuse_what_does_not_apply(args)?;
     let Some(file) = &args.profile else {
         return Err(Error::usage(
@@ -66,6 +68,12 @@ pub(super) fn run(args: &Schedule) -> Result<()> {
     .in_file(file)?;
     if let Some(out) = &args.out {
         write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+    }
+    if let Some(format) = args.export {
+        let listing = Listing::of_schedules(&schedules, &Budgets::All, file)?;
+        let exported = export(&listing, format)?;
+        warn_of_losses(&exported, format, voice);
+        return print_export(&exported);
     }
     let indices = Indices::from_flag(args.zero_based);
     if args.json {

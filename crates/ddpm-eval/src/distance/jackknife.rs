@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// their number is.
 ///
 /// # Errors
-/// [`Error::Request`] for less than two blocks, fewer images than blocks + 1, features that are not finite or of another number than the
+/// [`Error::Request`] for less than two blocks, less than two images in each, features that are not finite or of another number than the
 /// reference has.
 pub fn frechet_jackknife(
     features: ArrayView2<'_, f32>,

@@ -144,7 +144,7 @@ fn rewritten(edit: impl Fn(String) -> String, drop: Option<&str>) -> Vec<u8> {
 #[test]
 fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
     let newer = ElboProfile::from_bytes(&rewritten(
-        |t| t.replace("\"version\":1", "\"version\":3"),
+        |t| t.replace("\"version\":1", "\"version\":4"),
         None,
     ))
     .err();
@@ -152,8 +152,8 @@ fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
         matches!(
             newer,
             Some(Error::NewerVersion {
-                supported: 2,
-                found: 3,
+                supported: 3,
+                found: 4,
                 ..
             })
         ),

@@ -5,10 +5,10 @@
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::linalg::cholesky::llt_pivoting::factor as llt_pivoting;
 use faer::linalg::matmul::matmul;
 use faer::linalg::svd::{self, ComputeSvdVectors};
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, MatRef, Par};
 use ndarray::{ArrayView2, Axis, s};
 use rayon::prelude::*;
 
@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// Columns of a tile.
 const TILE: usize = 256;
+/// What may be left of a covariance's trace beyond its square root: the rounding of statistics that were stored as f32.
+const LEFT_OVER: f64 = 1e-5;
 /// Rows that are widened to f64 at once.
 const ROWS: usize = 512;
 
@@ -82,41 +84,51 @@ pub(super) fn second_moments(rows: ArrayView2<'_, f32>, shift: &[f64]) -> Mat<f6
     out
 }
 
-/// Eigenvalues of a symmetric matrix in ascending order.
-pub(super) fn symmetric_eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
-    decompose(matrix, None)
-}
-
-/// Eigenvalues of a symmetric matrix in ascending order, and its eigenvectors as columns.
-pub(super) fn symmetric_eigen(matrix: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>)> {
-    let mut vectors = Mat::zeros(matrix.nrows(), matrix.nrows());
-    let values = decompose(matrix, Some(vectors.as_mut()))?;
-    Ok((values, vectors))
-}
-
-fn decompose(matrix: MatRef<'_, f64>, vectors: Option<MatMut<'_, f64>>) -> Result<Vec<f64>> {
+/// R with R R^T = `matrix`, symmetric and positive semidefinite, by Cholesky's method with complete pivoting.
+///
+/// It stops where all that is left is rounding (n epsilon of the largest diagonal entry), so that R has as many columns as the
+/// matrix has rank.
+pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Mat<f64>> {
     let n = matrix.nrows();
-    let compute = match vectors {
-        Some(_) => ComputeEigenvectors::Yes,
-        None => ComputeEigenvectors::No,
+    let mut lower = matrix.to_owned();
+    let (mut order, mut places) = (vec![0usize; n], vec![0usize; n]);
+    let parameters = Default::default();
+    let scratch = llt_pivoting::cholesky_in_place_scratch::<usize, f64>(n, split(), parameters);
+    // A matrix of zeros has no pivot at all.
+    let rank = if (0..n).all(|i| matrix[(i, i)] <= 0.0) {
+        0
+    } else {
+        llt_pivoting::cholesky_in_place(
+            lower.as_mut(),
+            &mut order,
+            &mut places,
+            split(),
+            MemStack::new(&mut MemBuffer::new(scratch)),
+            parameters,
+        )
+        .map_err(|_| no_convergence())?
+        .0
+        .rank
     };
-    let mut values = Diag::zeros(n);
-    let scratch = evd::self_adjoint_evd_scratch::<f64>(n, compute, split(), Default::default());
-    evd::self_adjoint_evd(
-        matrix,
-        values.as_mut(),
-        vectors,
-        split(),
-        MemStack::new(&mut MemBuffer::new(scratch)),
-        Default::default(),
-    )
-    .map_err(|_| no_convergence())?;
-    Ok(values.column_vector().iter().copied().collect())
+    // Row `places[i]` of the triangle belongs to row i of the matrix.
+    let root = Mat::from_fn(n, rank, |i, j| match places[i] {
+        place if j <= place => lower[(place, j)],
+        _ => 0.0,
+    });
+    // A matrix with negative eigenvalues also ends in a pivot that is not positive, with much left over.
+    let trace: f64 = (0..n).map(|i| matrix[(i, i)]).sum();
+    if (trace - root.squared_norm_l2()).abs() > LEFT_OVER * trace {
+        return Err(no_convergence());
+    }
+    Ok(root)
 }
 
 /// The sum of the singular values.
 pub(super) fn nuclear_norm(matrix: MatRef<'_, f64>) -> Result<f64> {
     let size = matrix.nrows().min(matrix.ncols());
+    if size == 0 {
+        return Ok(0.0);
+    }
     let mut values = Diag::zeros(size);
     let none = ComputeSvdVectors::No;
     let scratch = svd::svd_scratch::<f64>(
@@ -143,6 +155,6 @@ pub(super) fn nuclear_norm(matrix: MatRef<'_, f64>) -> Result<f64> {
 fn no_convergence() -> Error {
     Error::request(
         "covariance",
-        "expected a matrix whose eigenvalues can be computed; they did not converge",
+        "expected a positive semidefinite matrix whose singular values can be computed",
     )
 }

@@ -287,6 +287,16 @@ fn moments_that_are_none_are_refused() {
     refused(Array1::zeros(0), Array2::eye(0), "0 x 0");
     refused(zeros.clone(), Array2::eye(2) * f64::NAN, "finite");
     refused(zeros.clone(), -Array2::<f64>::eye(2), "negative");
+    // Equal images have no covariance at all, which is none the less one.
+    let constant =
+        |mean: Array1<f64>| FeatureStatistics::from_moments(mean, Array2::zeros((2, 2))).unwrap();
+    let (here, there) = (constant(zeros.clone()), constant(Array1::ones(2)));
+    assert_eq!(distance(&here, &there), 2.0);
+    // Symmetric, with an eigenvalue of -1.
+    let indefinite = ndarray::array![[1.0, 2.0], [2.0, 1.0]];
+    let indefinite = FeatureStatistics::from_moments(zeros.clone(), indefinite).unwrap();
+    let error = FrechetReference::new(&indefinite).unwrap_err();
+    assert!(error.to_string().contains("semidefinite"), "{error}");
     refused(zeros, ndarray::array![[1.0, 0.5], [0.4, 1.0]], "symmetric");
     let mut bad = features("a", 5, 3, 0.0);
     assert!(FeatureStatistics::from_features(bad.slice(s![..1, ..])).is_err());

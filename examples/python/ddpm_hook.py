@@ -25,7 +25,8 @@ class SquaredErrors:
         self.shape = None
 
     def add(self, block, timesteps, x0, x0_hat):
-        x0, x0_hat = (np.asarray(x.detach().cpu(), dtype=np.float64) for x in (x0, x0_hat))
+        x0, x0_hat = (x.detach().cpu().double().numpy() for x in (x0, x0_hat))
+        timesteps = timesteps.cpu() if hasattr(timesteps, "cpu") else timesteps
         self.shape = x0.shape[1:]
         errors = ((x0 - x0_hat) ** 2).reshape(len(x0), -1).mean(1)
         for t, error, image in zip(np.broadcast_to(np.asarray(timesteps), len(x0)), errors, x0):

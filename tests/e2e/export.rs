@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Ddpm, assert_close, golden, numbers, scratch, write_npy};
+use crate::support::{Ddpm, assert_close, golden, numbers, scratch, small, write_npy};
 
 /// Schedules of 3 and 8 steps of the squared errors that the example hook measured.
 fn schedules(folder: &Path, flags: &str) -> PathBuf {
@@ -258,4 +258,62 @@ fn schedules_that_cannot_be_exported() {
     let found = export(&zero, "--format diffusers").json();
     assert_eq!(found["schedules"][0]["sigmas"], Value::Null);
     assert_eq!(found["schedules"][0]["timesteps"][0], 999);
+}
+
+/// Schedules for deterministic samplers come with these samplers, not with the ancestral one.
+#[test]
+fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
+    let folder = scratch();
+    let trajectories = folder.path().join("t.safetensors");
+    small("trajectory")
+        .words("--count 2 --nodes 8 --steps none")
+        .file("--out", &trajectories)
+        .run()
+        .succeeds();
+    let count = |text: &str, words: &[&str]| words.iter().filter(|w| text.contains(**w)).count();
+    for (sampler, diffusers, k_diffusion, comfyui) in [
+        (
+            "ddim",
+            "use_clipped_model_output=True",
+            "import sample_euler\n",
+            "choose euler",
+        ),
+        (
+            "dpm-solver++",
+            "solver_order=2",
+            "import sample_dpmpp_2m\n",
+            "choose dpmpp_2m",
+        ),
+    ] {
+        let schedules = folder.path().join("s.json");
+        Ddpm::new("schedule")
+            .arg(&trajectories)
+            .words("--objective quality --steps 4 --sampler")
+            .arg(sampler)
+            .file("--out", &schedules)
+            .run()
+            .succeeds();
+        let of = |format: &str| {
+            export(&schedules, &format!("--format {format}"))
+                .run()
+                .succeeds()
+        };
+        let listed = of("diffusers").stdout();
+        assert!(listed.contains(diffusers), "{listed}");
+        assert_eq!(
+            count(&listed, &["def ddpm_scheduler", "solver_order=1"]),
+            0,
+            "{listed}"
+        );
+        let sigmas = of("k-diffusion").stdout();
+        assert_eq!(
+            count(&sigmas, &[k_diffusion, "ancestral", "variances"]),
+            1,
+            "{sigmas}"
+        );
+        let said = of("comfyui").stderr();
+        assert!(said.contains(comfyui), "{said}");
+        let spaced = of("improved-diffusion").stdout();
+        assert!(spaced.contains("Not taken over: the sampler"), "{spaced}");
+    }
 }

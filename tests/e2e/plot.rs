@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Ddpm, numbers, repository, scratch};
+use crate::support::{Ddpm, golden, numbers, repository, scratch};
 
 fn profile(split: &str) -> std::path::PathBuf {
     repository(&format!(
@@ -148,4 +148,34 @@ fn figures_that_cannot_be_drawn() {
         .file("--out", &out)
         .fails(3, &["absent.json", "no such file"]);
     assert!(!out.exists());
+}
+
+/// The density of continuous data can be above 1: a term below 0 needs an axis that has a place for it.
+#[test]
+fn terms_below_zero_are_drawn() {
+    let folder = scratch();
+    let (profile, schedules) = (folder.path().join("p"), folder.path().join("s.json"));
+    Ddpm::new("profile")
+        .file("--import", &golden("squared-errors.npz"))
+        .file("--out", &profile)
+        .run()
+        .succeeds();
+    Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 8 --folds 0")
+        .file("--out", &schedules)
+        .run()
+        .succeeds();
+    let svg = folder.path().join("f.svg");
+    let found = Ddpm::new("plot")
+        .words("terms")
+        .arg(&schedules)
+        .arg(&profile)
+        .file("--out", &svg)
+        .json();
+    let points = found["series"][0]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 8);
+    let lowest = points.iter().map(|p| p["y"].as_f64().unwrap());
+    assert!(lowest.fold(f64::MAX, f64::min) < 0.0, "{points:?}");
+    assert_eq!(found["y"], "cost of the step [bits/dim]");
 }

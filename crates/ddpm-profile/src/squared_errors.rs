@@ -111,6 +111,17 @@ impl SquaredErrors {
                 })
             };
             let usable = |x: f64| x.is_finite() && x >= 0.0;
+            // First: a block without images has no mean of anything.
+            for (i, &t) in self.timesteps.iter().enumerate() {
+                if self.counts[b][i] == 0 {
+                    return value(
+                        "count",
+                        Some(t),
+                        "at least one image in every block at every timestep (use fewer blocks)",
+                        0.0,
+                    );
+                }
+            }
             if !usable(self.x0_mean_square[b]) {
                 return value(
                     "x0_mean_square",
@@ -126,14 +137,6 @@ impl SquaredErrors {
                         Some(t),
                         "a finite number of at least 0",
                         self.sums[b][i],
-                    );
-                }
-                if self.counts[b][i] == 0 {
-                    return value(
-                        "count",
-                        Some(t),
-                        "at least one image in every block at every timestep (use fewer blocks)",
-                        0.0,
                     );
                 }
             }

@@ -317,7 +317,13 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
                 points,
             })
         })
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<Series>>>()?;
+    // The density of continuous data can be above 1, and its term below 0.
+    let positive = series.iter().flat_map(|s| &s.points).all(|p| p.y > 0.0);
+    let (y, y_scale) = match positive {
+        true => ("cost of the step [bits/dim] (log scale)", Scale::Log10),
+        false => ("cost of the step [bits/dim]", Scale::Linear),
+    };
     Ok(Chart {
         title: "Cost of each step along the optimal schedules".to_owned(),
         subtitle: vec![
@@ -334,8 +340,8 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
         ],
         x: "timestep t that the step starts from (log scale)".to_owned(),
         x_scale: Scale::Log10,
-        y: "cost of the step [bits/dim] (log scale)".to_owned(),
-        y_scale: Scale::Log10,
+        y: y.to_owned(),
+        y_scale,
         series,
     })
 }

@@ -4,7 +4,7 @@
 //! `set_timesteps` takes one; DDIMScheduler with eta = 1, once it no longer steps by T // n; and DPMSolverMultistepScheduler of
 //! order 1 with `sde-dpmsolver++`. `cargo xtask check-exports` runs all three and prints what the other schedulers do.
 
-use ddpm_core::VarianceKind;
+use ddpm_core::{FlowSolver, VarianceKind};
 
 use super::python::{assignment, comment, float, list};
 use super::{Exported, Listing};
@@ -109,6 +109,16 @@ def dpm_solver_scheduler(timesteps, **config):
     return scheduler
 "#;
 
+const DPM_SOLVER_2M: &str = r#"
+
+def dpm_solver_scheduler(timesteps, **config):
+    # The last step, onto the data, is of first order. It does not clip.
+    order = dict(solver_order=2, algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero")
+    scheduler = in_double(DPMSolverMultistepScheduler(**{**NOISE, **order, **config}))
+    scheduler.set_timesteps(timesteps=list(timesteps))
+    return scheduler
+"#;
+
 const SAMPLE: &str = r#"
 
 def sample(unet, scheduler, shape, generator=None, **step):
@@ -129,9 +139,20 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
         listing.conventions()
     ));
     text += &comment("They count from 0 and are in the order of sampling, noisiest first.");
-    text += &comment(
-        "ddpm_scheduler takes the ancestral steps that the schedule was chosen for. ddim_scheduler (with eta=1) and dpm_solver_scheduler take them with fixed-small variances. Pipelines call set_timesteps with a number of steps and forget a list, unless they take timesteps= themselves: use sample() below.",
-    );
+    let takes = match listing.sampler {
+        None => {
+            "ddpm_scheduler takes the ancestral steps that the schedule was chosen for. ddim_scheduler (with eta=1) and dpm_solver_scheduler take them with fixed-small variances."
+        }
+        Some(FlowSolver::Ddim) => {
+            "The schedule was chosen for DDIM: ddim_scheduler takes its steps; give step() eta=0, use_clipped_model_output=True, as sample() passes them on."
+        }
+        Some(FlowSolver::DpmSolver2M) => {
+            "The schedule was chosen for DPM-Solver++(2M): dpm_solver_scheduler takes its steps."
+        }
+    };
+    text += &comment(&format!(
+        "{takes} Pipelines call set_timesteps with a number of steps and forget a list, unless they take timesteps= themselves: use sample() below."
+    ));
     if listing.ends_early() {
         text += &comment(
             "A schedule that begins below T - 1 starts from the same pure noise; no noise is to be added to it.",
@@ -140,7 +161,17 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    text += "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler\n\n";
+    text += match listing.sampler {
+        None => {
+            "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler\n\n"
+        }
+        Some(FlowSolver::Ddim) => {
+            "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler\n\n"
+        }
+        Some(FlowSolver::DpmSolver2M) => {
+            "import torch\nfrom diffusers import DPMSolverMultistepScheduler\n\n"
+        }
+    };
     let lists: Vec<(usize, Vec<String>)> = listing
         .schedules
         .iter()
@@ -156,13 +187,19 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     text.push('\n');
     text += &noise(listing, chain);
     text += IN_DOUBLE;
-    text += match (analytic, needs_quiet_last_step(listing)) {
-        (true, _) => DDPM_ANALYTIC,
-        (false, true) => DDPM_LISTED,
-        (false, false) => DDPM,
-    };
-    text += DDIM;
-    text += DPM_SOLVER;
+    match listing.sampler {
+        None => {
+            text += match (analytic, needs_quiet_last_step(listing)) {
+                (true, _) => DDPM_ANALYTIC,
+                (false, true) => DDPM_LISTED,
+                (false, false) => DDPM,
+            };
+            text += DDIM;
+            text += DPM_SOLVER;
+        }
+        Some(FlowSolver::Ddim) => text += DDIM,
+        Some(FlowSolver::DpmSolver2M) => text += DPM_SOLVER_2M,
+    }
     text += SAMPLE;
     Ok(Exported {
         bytes: text.into_bytes(),
@@ -237,6 +274,7 @@ fn noise(listing: &Listing, chain: &Chain) -> String {
 
 fn losses(listing: &Listing) -> Vec<String> {
     let mut losses = match listing.variance {
+        _ if listing.sampler.is_some() => Vec::new(),
         Some(VarianceKind::Learned) => vec![
             "the learned variances, by ddim_scheduler and dpm_solver_scheduler; cut the network's output to its first half for them".to_owned(),
         ],
@@ -245,8 +283,14 @@ fn losses(listing: &Listing) -> Vec<String> {
         )],
         _ => Vec::new(),
     };
-    if listing.clip_denoised == Some(true) {
+    if listing.clip_denoised == Some(true) && listing.sampler != Some(FlowSolver::Ddim) {
         losses.push("clipping of the predicted image, by dpm_solver_scheduler".to_owned());
+    }
+    if listing.scales_timesteps() {
+        losses.push(format!(
+            "the scaling of timesteps: this network is fed i * 1000 / {}, and sample() feeds it i",
+            listing.train_steps
+        ));
     }
     losses
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ddpm_core::VarianceKind;
+use ddpm_core::{FlowSolver, VarianceKind};
 
 use super::python::{assignment, comment, float, list};
 use super::{Exported, Listing};
@@ -80,6 +80,16 @@ fn known_by_name(chain: &Chain) -> bool {
 
 fn losses(listing: &Listing) -> Vec<String> {
     let mut losses = Vec::new();
+    match listing.sampler {
+        None => {}
+        Some(FlowSolver::Ddim) => losses.push(
+            "the sampler: call ddim_sample_loop with eta=0, whose steps the schedule was chosen for"
+                .to_owned(),
+        ),
+        Some(FlowSolver::DpmSolver2M) => losses.push(
+            "the sampler: DPM-Solver++(2M), which the schedule was chosen for, is not there".to_owned(),
+        ),
+    }
     if listing.variance == Some(VarianceKind::Analytic) {
         losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
     }

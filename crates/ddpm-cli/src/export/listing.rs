@@ -2,7 +2,7 @@
 
 use std::path::Path as FilePath;
 
-use ddpm_core::VarianceKind;
+use ddpm_core::{FlowSolver, VarianceKind};
 use ddpm_profile::Schedules;
 
 use crate::error::{Error, Located, Result};
@@ -23,6 +23,8 @@ pub(crate) struct Listing {
     pub(crate) parameterization: Option<String>,
     /// Whether the network is fed t * 1000 / T.
     pub(crate) rescale_timesteps: Option<bool>,
+    /// The deterministic sampler that the schedules are for; `None` for those of the ancestral one.
+    pub(crate) sampler: Option<FlowSolver>,
     pub(crate) schedules: Vec<Listed>,
 }
 
@@ -78,6 +80,10 @@ impl Listing {
                 .as_ref()
                 .filter(|p| p.parameterization != UNKNOWN)
                 .map(|p| p.rescale_timesteps),
+            sampler: match &schedules.sampler {
+                Some(name) => Some(name.parse().in_file(file)?),
+                None => None,
+            },
             schedules: wanted
                 .into_iter()
                 .map(|budget| Listed {
@@ -103,6 +109,7 @@ impl Listing {
             clip_denoised: None,
             parameterization: None,
             rescale_timesteps: None,
+            sampler: None,
             schedules: paths
                 .into_iter()
                 .map(|(steps, path)| Listed {
@@ -132,12 +139,20 @@ impl Listing {
         if let Some(chain) = &self.chain {
             words.push(format!("{} noise schedule", chain.name));
         }
-        if let Some(variance) = self.variance {
+        if let Some(sampler) = self.sampler {
+            words.push(format!("for the sampler {sampler}"));
+            words.push(crate::render::clip(self.clip_denoised).to_owned());
+        } else if let Some(variance) = self.variance {
             words.push(format!("{variance} variance"));
             words.push(format!("{} decoder", self.decoder));
             words.push(crate::render::clip(self.clip_denoised).to_owned());
         }
         words.join(", ")
+    }
+
+    /// Whether the network is fed other numbers than the timesteps.
+    pub(crate) fn scales_timesteps(&self) -> bool {
+        self.rescale_timesteps == Some(true) && self.train_steps != 1000
     }
 
     /// Whether some path does not end at T.
@@ -190,6 +205,8 @@ impl Listed {
 /// The loss of variances that only numbers or the network can tell, where the tool has no place for them.
 pub(super) fn variance_loss(listing: &Listing, why: &str) -> Vec<String> {
     match listing.variance {
+        // A deterministic sampler adds no noise.
+        _ if listing.sampler.is_some() => Vec::new(),
         None | Some(VarianceKind::FixedSmall) => Vec::new(),
         Some(variance) => vec![format!("the {variance} variances ({why})")],
     }

@@ -1,5 +1,7 @@
 //! Noise levels sigma = sqrt((1 - alpha_bar)/alpha_bar) for k-diffusion and ComfyUI, ending with 0.
 
+use ddpm_core::FlowSolver;
+
 use super::listing::variance_loss;
 use super::python::{assignment, comment, float};
 use super::{Exported, Listing};
@@ -17,13 +19,28 @@ pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
                 .to_owned(),
         );
     }
+    losses.extend(scaling_loss(listing));
     let mut text = comment(&format!(
         "Sigmas for k-diffusion: {}.",
         listing.conventions()
     ));
-    text += &comment(
-        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. With eta = 1 (its default) sample_euler_ancestral takes exactly the steps of the ancestral sampler with fixed-small variances. Wrap the network with quantize=True, so that it is fed whole timesteps.",
-    );
+    let (sampler, takes) = match listing.sampler {
+        None => (
+            "sample_euler_ancestral",
+            "With eta = 1 (its default) sample_euler_ancestral takes exactly the steps of the ancestral sampler with fixed-small variances.",
+        ),
+        Some(FlowSolver::Ddim) => (
+            "sample_euler",
+            "sample_euler takes exactly the steps of DDIM with eta = 0, which the schedule was chosen for.",
+        ),
+        Some(FlowSolver::DpmSolver2M) => (
+            "sample_dpmpp_2m",
+            "sample_dpmpp_2m takes the steps of DPM-Solver++(2M), which the schedule was chosen for.",
+        ),
+    };
+    text += &comment(&format!(
+        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes} Wrap the network with quantize=True, so that it is fed whole timesteps."
+    ));
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
@@ -36,7 +53,9 @@ pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
         })
         .collect::<Result<Vec<(usize, Vec<String>)>>>()?;
     text += &assignment("sigmas", &lists, ('[', ']'));
-    text += "\n\ndef sample(denoiser, shape, sigmas, device=\"cpu\"):\n    import torch\n    from k_diffusion.sampling import sample_euler_ancestral\n\n    sigmas = torch.tensor(sigmas, device=device)\n    # The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, device=device) * (1 + sigmas[0] ** 2).sqrt()\n    return sample_euler_ancestral(denoiser, x, sigmas)\n";
+    text += &format!(
+        "\n\ndef sample(denoiser, shape, sigmas, device=\"cpu\"):\n    import torch\n    from k_diffusion.sampling import {sampler}\n\n    sigmas = torch.tensor(sigmas, device=device)\n    # The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, device=device) * (1 + sigmas[0] ** 2).sqrt()\n    return {sampler}(denoiser, x, sigmas)\n"
+    );
     Ok(Exported {
         bytes: text.into_bytes(),
         text: true,
@@ -68,9 +87,29 @@ pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
     if listing.clip_denoised == Some(true) {
         losses.push("clipping of the predicted image (ComfyUI's samplers do not clip)".to_owned());
     }
+    losses.extend(scaling_loss(listing));
+    if let Some(sampler) = listing.sampler {
+        let theirs = match sampler {
+            FlowSolver::Ddim => "euler",
+            FlowSolver::DpmSolver2M => "dpmpp_2m",
+        };
+        losses.push(format!(
+            "the sampler {sampler}: choose {theirs}, whose steps the schedule was chosen for"
+        ));
+    }
     Ok(Exported {
         bytes: text.into_bytes(),
         text: true,
         losses,
+    })
+}
+
+/// Both feed the network a timestep.
+fn scaling_loss(listing: &Listing) -> Option<String> {
+    listing.scales_timesteps().then(|| {
+        format!(
+            "the scaling of timesteps: this network is fed i * 1000 / {}; wrap it so that it is",
+            listing.train_steps
+        )
     })
 }

@@ -10,7 +10,6 @@ use crate::{Error, LinearStep, NoiseSchedule, Result};
 ///
 /// Parsed from and printed as `ddim` and `dpm-solver++` (`dpm-solver-2m` and `dpmpp-2m` are understood too).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum FlowSolver {
     /// DDIM with eta = 0, which is Euler's method in sigma = `SNR^(-1/2)`: first order.
     Ddim,

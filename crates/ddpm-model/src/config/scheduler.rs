@@ -104,6 +104,10 @@ fn variance(fields: &Fields<'_>) -> Result<Option<VarianceKind>> {
 }
 
 fn clip(fields: &Fields<'_>) -> Result<Option<bool>> {
+    // Another rule for predicted images, by the quantiles of each.
+    if fields.switch("thresholding")? == Some(true) {
+        return Err(fields.unsupported("thresholding", &true, "false"));
+    }
     let clip = fields.switch("clip_sample")?;
     match (clip, fields.number("clip_sample_range")?) {
         (Some(true), Some(range)) if range != 1.0 => {

@@ -37,7 +37,7 @@ pub(crate) struct Profile {
     #[command(flatten)]
     pub(crate) checkpoint: Option<CheckpointArgs>,
     /// Make the profile of squared errors that another program has summed up (see below)
-    #[arg(long, value_name = "F.npz", conflicts_with_all = ["data", "limit", "evaluations", "shard", "resume"])]
+    #[arg(long, value_name = "F.npz", conflicts_with_all = ["data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "class", "save_every", "resume"])]
     pub(crate) import: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) images: ImageArgs,

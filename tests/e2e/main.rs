@@ -15,6 +15,7 @@ mod plot;
 mod predict;
 mod profile;
 mod quality;
+mod report;
 mod sample;
 mod scale;
 mod schedule;

@@ -20,7 +20,7 @@ cargo xtask reproduce-cifar [options]
 Runs the whole job on CIFAR-10: finds the data, looks at the checkpoint, profiles it on train and
 on test images, solves for the optimal schedules of every step budget, prints the paper's Table 3
 (even / quadratic / DP, for every variance, with standard errors) and scores every schedule in it
-once more without the profiles, by running the network along each path.
+once more without the profiles, by running the network along each path. report.html shows it all.
 A second run starts where the first stopped.
 
 options:
@@ -160,6 +160,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
         },
     };
     job.rescore(&rescored)?;
+    job.report()?;
 
     println!("\nData: {what}\n");
     print!("{}", fs::read_to_string(plan.out.join("table.txt"))?);
@@ -410,6 +411,28 @@ impl Job<'_> {
             outputs: vec![],
             command,
             stdout: Some(rescoring.file(variance, stride, steps)),
+        }
+        .run(self.stamps, &self.hashes)
+    }
+
+    /// One page of everything that lies in the folder by now.
+    fn report(&self) -> anyhow::Result<()> {
+        let out = self.out("report.html");
+        let mut inputs = fs::read_dir(&self.plan.out)
+            .with_context(|| format!("failed to read {}", self.plan.out.display()))?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<Vec<_>, _>>()?;
+        inputs.retain(|path| path.is_file() && *path != out);
+        inputs.push(self.ddpm.to_owned());
+        inputs.sort();
+        let mut command = self.command("report");
+        command.arg(&self.plan.out);
+        Stage {
+            name: "report",
+            inputs,
+            outputs: vec![out],
+            command,
+            stdout: None,
         }
         .run(self.stamps, &self.hashes)
     }

@@ -19,6 +19,7 @@ mod interrupt;
 mod output;
 mod plot;
 mod render;
+mod report;
 
 use error::Error;
 

@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Sample, Schedule, Solve,
-    Table, Trajectory, Transitions,
+    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Report, Sample, Schedule,
+    Solve, Table, Trajectory, Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
@@ -67,6 +67,7 @@ pub(crate) enum Command {
     Sample(Box<Sample>),
     Export(Export),
     Plot(Plot),
+    Report(Report),
     Fid(Box<Fid>),
     Bench(Bench),
 }

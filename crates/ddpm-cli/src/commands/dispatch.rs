@@ -7,8 +7,8 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, export, fid, inspect, merge, plot, predict, profile, sample, schedule, solve,
-    table, trajectory, transitions,
+    bench, bpd, export, fid, inspect, merge, plot, predict, profile, report, sample, schedule,
+    solve, table, trajectory, transitions,
 };
 
 /// Runs one command line.
@@ -44,6 +44,7 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Profile(args) => profile::run(&args, voice),
         Command::Export(args) => export::run(&args, voice),
         Command::Plot(args) => plot::run(&args, voice),
+        Command::Report(args) => report::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
     }

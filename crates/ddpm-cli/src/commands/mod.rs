@@ -10,11 +10,12 @@ mod merge;
 mod plot;
 mod predict;
 mod profile;
+mod report;
 mod sample;
 mod schedule;
 mod schedule_on_trajectories;
 mod solve;
-mod table;
+pub(crate) mod table;
 mod trajectory;
 mod transitions;
 

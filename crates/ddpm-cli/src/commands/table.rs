@@ -28,7 +28,10 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         None => Budgets::of_the_paper(train_steps),
     }
     .wanted(train_steps);
-    let variances = variances(args, &train, &test);
+    let variances = match args.variance.is_empty() {
+        true => variances(&train, &test),
+        false => args.variance.iter().map(|&v| v.into()).collect(),
+    };
     let rows = table3(
         &train,
         &test,
@@ -48,15 +51,13 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&to_json(&train, &test, &rows, indices))
     } else {
-        output::print_text(&to_text(&train, &test, &rows, &steps, &variances))
+        let [text, differences] = tables(&train, &test, &rows, &steps, &variances);
+        output::print_text(&format!("{text}{differences}"))
     }
 }
 
-/// The variances asked for, or all that both profiles can serve.
-fn variances(args: &Table, train: &ElboProfile, test: &ElboProfile) -> Vec<VarianceKind> {
-    if !args.variance.is_empty() {
-        return args.variance.iter().map(|&v| v.into()).collect();
-    }
+/// All variances that both profiles can serve.
+pub(crate) fn variances(train: &ElboProfile, test: &ElboProfile) -> Vec<VarianceKind> {
     let learned = train.layout().learned() && test.layout().learned();
     [
         VarianceKind::Learned,
@@ -106,13 +107,14 @@ fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: 
     })
 }
 
-fn to_text(
+/// The table, and the differences to the optimal schedules.
+pub(crate) fn tables(
     train: &ElboProfile,
     test: &ElboProfile,
     rows: &[TableRow],
     steps: &[usize],
     variances: &[VarianceKind],
-) -> String {
+) -> [TextTable; 2] {
     let p = test.provenance();
     let heads: Vec<String> = steps.iter().map(|k| format!("K={k}")).collect();
     let all = format!("all T={}", p.train_steps);
@@ -190,5 +192,5 @@ fn to_text(
         text.note(NOTE_ON_ONE_STEP);
     }
     text.note("");
-    format!("{text}{differences}")
+    [text, differences]
 }

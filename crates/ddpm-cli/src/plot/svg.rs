@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::axis::{Axis, label};
 use super::chart::{Chart, Point, Series, Shape};
+use crate::render::escape;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 350.0;
@@ -12,7 +13,8 @@ const LEFT: f64 = 70.0;
 const LINE: f64 = 16.0;
 /// Room at the right for the keys.
 const KEYS: f64 = 170.0;
-const COLOURS: [&str; 6] = [
+/// The report's style sheet has another set of them for dark screens.
+pub(crate) const COLOURS: [&str; 6] = [
     "#0b5cad", "#c4441c", "#2c7a4b", "#7a3b96", "#8a6d00", "#333333",
 ];
 const DASHES: [&str; 6] = ["", "7 3", "2 3", "9 3 2 3", "12 4", "1 4"];
@@ -194,13 +196,6 @@ fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
         svg,
         "<path d=\"{path}\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"1.3\"/>\n"
     );
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

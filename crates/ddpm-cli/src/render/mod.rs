@@ -1,6 +1,7 @@
 //! How results look to a person: aligned tables with titles and units, and progress.
 
 mod decoder;
+mod escape;
 mod number;
 mod origin;
 mod path;
@@ -10,6 +11,7 @@ mod table;
 pub(crate) mod timing;
 
 pub(crate) use decoder::{NOTE_ON_ONE_STEP, mark_of_decoder};
+pub(crate) use escape::escape;
 pub(crate) use number::{plural, scientific, with_error};
 pub(crate) use origin::{chain_of, clip, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use super::escape;
+
 /// Which side of a column its cells keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -49,6 +51,48 @@ impl TextTable {
     /// Adds a line below the table.
     pub(crate) fn note(&mut self, line: impl Into<String>) {
         self.notes.push(line.into());
+    }
+
+    /// The same table as HTML: groups of rows are table bodies, titles and notes paragraphs.
+    pub(crate) fn html(&self) -> String {
+        let paragraphs = |lines: &[String], class: &str| -> String {
+            lines
+                .iter()
+                .filter(|line| !line.is_empty())
+                .map(|line| format!("<p class=\"{class}\">{}</p>\n", escape(line)))
+                .collect()
+        };
+        let class = |i: usize| match self.heads.get(i) {
+            Some((_, Align::Right)) => " class=\"n\"",
+            _ => "",
+        };
+        let heads: String = self
+            .heads
+            .iter()
+            .enumerate()
+            .map(|(i, (head, _))| format!("<th scope=\"col\"{}>{}</th>", class(i), escape(head)))
+            .collect();
+        let body = |rows: &[Option<Vec<String>>]| -> String {
+            let rows: String = rows
+                .iter()
+                .flatten()
+                .map(|row| {
+                    let cells: String = row
+                        .iter()
+                        .enumerate()
+                        .map(|(i, cell)| format!("<td{}>{}</td>", class(i), escape(cell)))
+                        .collect();
+                    format!("<tr>{cells}</tr>\n")
+                })
+                .collect();
+            format!("<tbody>\n{rows}</tbody>\n")
+        };
+        let bodies: String = self.rows.split(Option::is_none).map(body).collect();
+        format!(
+            "{}<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>{heads}</tr></thead>\n{bodies}</table></div>\n{}",
+            paragraphs(&self.title, "about"),
+            paragraphs(&self.notes, "note")
+        )
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -121,5 +165,17 @@ mod tests {
              quadratic           5.2\n\n\
              ± one standard error\n"
         );
+    }
+
+    #[test]
+    fn html_keeps_groups_and_escapes_cells() {
+        let mut table = TextTable::new([("a", Align::Left), ("b", Align::Right)]).title("x < y");
+        table.row(["<i>".into(), "1".into()]);
+        table.gap();
+        table.row(["2".into()]);
+        let html = table.html();
+        assert!(html.contains("<td>&lt;i&gt;</td><td class=\"n\">1</td>"));
+        assert!(html.contains("x &lt; y") && !html.contains("<i>"));
+        assert_eq!(html.matches("<tbody>").count(), 2);
     }
 }

@@ -7,6 +7,7 @@ mod export;
 mod network;
 mod plot;
 mod profiles;
+mod report;
 mod trajectory;
 
 pub(crate) use chain::{Solve, Transitions};
@@ -16,4 +17,5 @@ pub(crate) use export::{Export, ExportFormat};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};
+pub(crate) use report::Report;
 pub(crate) use trajectory::Trajectory;

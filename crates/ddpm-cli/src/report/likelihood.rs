@@ -1,0 +1,151 @@
+//! Table 3 and bits/dim against K.
+
+use ddpm_profile::{Curves, DecoderKind, StartRule, TableRow, table3};
+
+use super::found::Found;
+use super::pair::Pair;
+use super::parts::{Section, details, figure, paragraph};
+use crate::commands::table::{tables, variances};
+use crate::error::Located;
+use crate::input::{Budgets, default_variance};
+use crate::output::Voice;
+use crate::plot::figures;
+use crate::render::{Align, TextTable, with_error};
+
+/// The table, the figure, and what keeps a pair of profiles from having them.
+pub(super) struct Likelihood {
+    pub(super) table: Option<Section>,
+    pub(super) figure: Option<Section>,
+    pub(super) problems: Vec<String>,
+}
+
+pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
+    let (mut table, mut charts, mut problems) = (String::new(), String::new(), Vec::new());
+    for pair in pairs {
+        let names = format!("{} + {}", pair.train.name, pair.test.name);
+        match one(pair) {
+            Ok((tables, figures)) => {
+                if pair.train.value.provenance().data_sha256
+                    == pair.test.value.provenance().data_sha256
+                {
+                    voice.warn(format_args!(
+                        "{names}: both profiles are of the same images: numbers of optimised paths are biased low"
+                    ));
+                    table.push_str("<p class=\"warning\">Both profiles are of the same images: numbers of optimised paths are biased low.</p>\n");
+                }
+                if pairs.len() > 1 {
+                    table.push_str(&paragraph(&names));
+                    charts.push_str(&paragraph(&names));
+                }
+                table.push_str(&tables);
+                charts.push_str(&figures);
+            }
+            Err(error) => {
+                voice.warn(format_args!("{names}: {error}"));
+                problems.push(format!("Table 3 of {names}: {error}"));
+            }
+        }
+    }
+    let section =
+        |id, title, body: String| (!body.is_empty()).then_some(Section { id, title, body });
+    Likelihood {
+        table: section("table", "Bits/dim of every stride (Table 3)", table),
+        figure: section(
+            "bits-per-dim",
+            "Bits/dim against the number of steps",
+            charts,
+        ),
+        problems,
+    }
+}
+
+fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
+    let (train, test) = (&pair.train.value, &pair.test.value);
+    let train_steps = train.schedule().train_steps();
+    let steps = Budgets::of_the_paper(train_steps).wanted(train_steps);
+    let kinds = variances(train, test);
+    let curves = Curves::from_profile(train).in_file(&pair.train.path)?;
+    // Squared errors know nothing of discretised pixels.
+    let decoder = (!curves.has_decoder()).then_some(DecoderKind::Gaussian);
+    let rows: Vec<TableRow> =
+        table3(train, test, &steps, &kinds, decoder, StartRule::Free).in_file(&pair.test.path)?;
+    let html: String = tables(train, test, &rows, &steps, &kinds)
+        .iter()
+        .map(TextTable::html)
+        .collect();
+    let first = default_variance(curves.learned());
+    let charts = kinds
+        .iter()
+        .map(|&variance| {
+            let chart = figures::bits_per_dim(train, test, &rows, variance);
+            details(
+                &format!("{variance} variance"),
+                variance == first,
+                &figure(&chart),
+            )
+        })
+        .collect();
+    Ok((html, charts))
+}
+
+/// Schedules scored by running the network along them.
+pub(super) fn evaluations(found: &Found) -> Option<Section> {
+    if found.evaluations.is_empty() {
+        return None;
+    }
+    let mut table = TextTable::new([
+        ("file", Align::Left),
+        ("variance", Align::Left),
+        ("decoder", Align::Left),
+        ("K", Align::Right),
+        ("images", Align::Right),
+        ("bits/dim with prior", Align::Right),
+    ]);
+    for item in &found.evaluations {
+        let value = &item.value;
+        let word = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
+        let totals: Vec<f64> = value["total_bpd"]
+            .as_array()
+            .map(|list| list.iter().filter_map(serde_json::Value::as_f64).collect())
+            .unwrap_or_default();
+        let (count, steps) = (
+            totals.len() as f64,
+            value["path"].as_array().map_or(0, Vec::len),
+        );
+        let mean = totals.iter().sum::<f64>() / count;
+        let spread = totals.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+        let error = (count > 1.0).then(|| (spread / (count - 1.0) / count).sqrt());
+        table.row([
+            item.name.clone(),
+            word("variance"),
+            word("scored_decoder"),
+            steps.saturating_sub(1).to_string(),
+            totals.len().to_string(),
+            match totals.is_empty() {
+                true => "-".to_owned(),
+                false => with_error(mean, error),
+            },
+        ]);
+    }
+    table.note("± one standard error over images, where there are several.");
+    let stand_in = match found
+        .evaluations
+        .iter()
+        .any(|e| e.value["stand_in"] == true)
+    {
+        true => "<p class=\"warning\">Some of these images STAND IN for real data.</p>\n",
+        false => "",
+    };
+    Some(Section {
+        id: "evaluations",
+        title: "The same without the profiles",
+        body: paragraph(
+            "Paths scored directly: the network was run along each of them (ddpm bpd).",
+        ) + stand_in
+            + &details(
+                &format!("{} evaluations", found.evaluations.len()),
+                found.evaluations.len() <= 24,
+                &table.html(),
+            ),
+    })
+}

@@ -1,0 +1,74 @@
+//! What was measured, and on what.
+
+use super::found::Found;
+use super::parts::{Section, paragraph};
+use crate::render::{Align, TextTable, clip, describe_images};
+
+pub(super) fn section(found: &Found) -> Option<Section> {
+    if found.profiles.is_empty() {
+        return None;
+    }
+    let mut table = TextTable::new([
+        ("profile", Align::Left),
+        ("network", Align::Left),
+        ("chain", Align::Left),
+        ("images", Align::Left),
+        ("timesteps evaluated", Align::Right),
+        ("network evaluations", Align::Right),
+        ("seed", Align::Right),
+    ]);
+    for item in &found.profiles {
+        let (profile, p) = (&item.value, item.value.provenance());
+        let timesteps = profile.layout().timesteps().len() as u64;
+        let shape = p.image_shape.map(|side| side.to_string()).join("x");
+        let missing = match profile.is_complete() {
+            true => "",
+            false => "; NOT ALL BLOCKS of its run",
+        };
+        table.row([
+            format!("{}{missing}", item.name),
+            format!(
+                "{}, {}-prediction, {}",
+                p.checkpoint_sha256
+                    .get(..12)
+                    .unwrap_or(&p.checkpoint_sha256),
+                p.parameterization,
+                p.precision
+            ),
+            format!(
+                "T={} {}, {}",
+                p.train_steps,
+                p.noise_schedule,
+                clip(Some(p.clip_denoised))
+            ),
+            format!(
+                "{}, {shape}",
+                describe_images(
+                    &format!("{} ({})", p.data_name, p.split),
+                    profile.images(),
+                    p.stand_in
+                )
+            ),
+            timesteps.to_string(),
+            (timesteps * profile.images()).to_string(),
+            p.seed.to_string(),
+        ]);
+    }
+    let mut body = String::new();
+    if found
+        .profiles
+        .iter()
+        .any(|item| item.value.provenance().stand_in)
+    {
+        body.push_str("<p class=\"warning\">Some of these images STAND IN for a data set that could not be had: compare strides with each other, not with papers.</p>\n");
+    }
+    body.push_str(&paragraph(
+        "The network was run once over these images. From the squared errors and the sums beside them the cost of every step of every path follows without running it again.",
+    ));
+    body.push_str(&table.html());
+    Some(Section {
+        id: "measured",
+        title: "What was measured",
+        body,
+    })
+}

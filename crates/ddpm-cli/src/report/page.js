@@ -1,0 +1,50 @@
+"use strict";
+(function () {
+  document.documentElement.classList.add("js");
+  var said = document.getElementById("said");
+
+  function select(element) {
+    var range = document.createRange();
+    range.selectNodeContents(element);
+    var selection = window.getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+  }
+
+  function tell(button, text) {
+    button.textContent = text;
+    said.textContent = text;
+    window.setTimeout(function () { button.textContent = "Copy"; }, 2000);
+  }
+
+  function copy(button) {
+    var nodes = document.getElementById("count-nodes").checked;
+    var code = button.closest(".list").querySelector(nodes ? "code.nodes" : "code.zero");
+    // Where pages may not write to the clipboard, the list is left selected.
+    function byHand() {
+      select(code);
+      tell(button, document.execCommand("copy") ? "Copied" : "Selected");
+    }
+    if (navigator.clipboard) {
+      navigator.clipboard.writeText(code.textContent).then(function () { tell(button, "Copied"); }, byHand);
+    } else {
+      byHand();
+    }
+  }
+
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("button.copy");
+    if (button) { copy(button); }
+  });
+
+  // On paper nothing can be opened.
+  var opened = [];
+  window.addEventListener("beforeprint", function () {
+    opened = Array.from(document.querySelectorAll("details:not([open])"));
+    opened.forEach(function (details) { details.open = true; });
+  });
+  window.addEventListener("afterprint", function () {
+    opened.forEach(function (details) { details.open = false; });
+    opened = [];
+  });
+})();

@@ -1,0 +1,45 @@
+//! Pieces of a page.
+
+use crate::plot::Chart;
+use crate::render::escape;
+
+/// A part of the page with a heading.
+pub(super) struct Section {
+    /// Its anchor.
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    /// HTML.
+    pub(super) body: String,
+}
+
+/// A paragraph of plain text.
+pub(super) fn paragraph(text: &str) -> String {
+    format!("<p>{}</p>\n", escape(text))
+}
+
+/// A chart of its own, which on a small screen is moved sideways and not shrunk beyond reading.
+pub(super) fn figure(chart: &Chart) -> String {
+    // Inside HTML the name space is understood.
+    let svg = chart
+        .svg()
+        .replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    format!("<figure class=\"chart\"><div class=\"wide\" tabindex=\"0\">{svg}</div></figure>\n")
+}
+
+/// Something that opens.
+pub(super) fn details(summary: &str, open: bool, body: &str) -> String {
+    let open = if open { " open=\"\"" } else { "" };
+    format!(
+        "<details{open}><summary>{}</summary>\n{body}</details>\n",
+        escape(summary)
+    )
+}
+
+/// A list of names and values.
+pub(super) fn pairs_of_words<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(&value)))
+        .collect();
+    format!("<dl>\n{rows}</dl>\n")
+}

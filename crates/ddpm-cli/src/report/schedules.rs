@@ -1,0 +1,206 @@
+//! The discovered timesteps and what each step costs.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use ddpm_core::VarianceKind;
+use ddpm_profile::{
+    Budget, CostModel, Curves, DecoderKind, ElboProfile, Objective, Origin, Schedules, StartRule,
+    choose,
+};
+
+use super::found::{Found, Item};
+use super::pair::Pair;
+use super::parts::{Section, details, figure, paragraph};
+use crate::error::{Located, Result};
+use crate::input::{
+    Budgets, GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
+};
+use crate::plot::figures;
+use crate::render::clip;
+
+/// Beyond so many budgets, powers of two stand for all.
+const BUDGETS: usize = 24;
+/// Curves that still can be told apart.
+const CURVES: usize = 6;
+
+/// Schedules of one file, or chosen for the report.
+pub(super) struct Sheet<'a> {
+    /// The file, or what was done instead.
+    pub(super) name: String,
+    path: &'a Path,
+    pub(super) schedules: Cow<'a, Schedules>,
+    /// A profile of the network that the schedules are for.
+    profile: Option<&'a Item<ElboProfile>>,
+}
+
+/// The schedules of the folder; where there are none, those that follow from its profiles.
+///
+/// # Errors
+/// A profile that nothing can be chosen from.
+pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<Sheet<'a>>> {
+    let mut sheets: Vec<Sheet<'a>> = found
+        .schedules
+        .iter()
+        .map(|item| Sheet {
+            name: item.name.clone(),
+            path: &item.path,
+            schedules: Cow::Borrowed(&item.value),
+            profile: profile_of(found, &item.value),
+        })
+        .collect();
+    if sheets.is_empty() {
+        let of_pairs: Vec<_> = pairs.iter().map(|pair| pair.train).collect();
+        let sources = match of_pairs.is_empty() {
+            true => found.profiles.iter().take(1).collect(),
+            false => of_pairs,
+        };
+        for item in sources {
+            sheets.push(Sheet {
+                name: format!("chosen for this page on {}", item.name),
+                path: &item.path,
+                schedules: Cow::Owned(chosen(item)?),
+                profile: Some(item),
+            });
+        }
+    }
+    sheets.sort_by_key(|sheet| {
+        let s = &sheet.schedules;
+        let variances = ["learned", "fixed-small", "fixed-large", "analytic"];
+        let rank = variances.iter().position(|v| *v == s.variance);
+        (rank, s.start != "full", sheet.name.clone())
+    });
+    Ok(sheets)
+}
+
+/// The profile that schedules were chosen on, or else another of its network.
+fn profile_of<'a>(found: &'a Found, schedules: &Schedules) -> Option<&'a Item<ElboProfile>> {
+    let wanted = schedules.provenance.as_ref()?;
+    let same = |item: &&Item<ElboProfile>| item.value.provenance() == wanted;
+    let network = |item: &&Item<ElboProfile>| {
+        let p = item.value.provenance();
+        p.checkpoint_sha256 == wanted.checkpoint_sha256
+            && p.clip_denoised == wanted.clip_denoised
+            && item.value.schedule().train_steps() == schedules.train_steps
+    };
+    let mut profiles = found.profiles.iter();
+    profiles
+        .clone()
+        .find(same)
+        .or_else(|| profiles.find(network))
+}
+
+fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
+    let curves = Curves::from_profile(&item.value).in_file(&item.path)?;
+    let variance = default_variance(curves.learned());
+    let kind = match curves.has_decoder() {
+        true => default_decoder(variance),
+        false => DecoderKind::Gaussian,
+    };
+    let steps = curves.train_steps();
+    let budgets = Budgets::of_the_paper(steps).wanted(steps);
+    decoder(kind, &curves, GaussianDecoder::default())
+        .and_then(|decoder| {
+            CostModel::new(
+                &curves,
+                step_variances(variance, &curves),
+                decoder,
+                Objective::Elbo,
+            )
+        })
+        .and_then(|model| {
+            choose(
+                &model,
+                ddpm_profile::Budgets::Only(&budgets),
+                StartRule::Full,
+                &Origin::from(item.value.provenance()),
+            )
+        })
+        .in_file(&item.path)
+}
+
+impl Sheet<'_> {
+    /// What the schedules are for, on one line.
+    pub(super) fn title(&self) -> String {
+        let s = &self.schedules;
+        let sampler = s
+            .sampler
+            .as_ref()
+            .map_or(String::new(), |name| format!(" for {name}"));
+        format!(
+            "{}{sampler}: {} variance, {} decoder, start {}, {} ({})",
+            s.objective,
+            s.variance,
+            s.decoder,
+            s.start,
+            clip(s.clip_denoised),
+            self.name
+        )
+    }
+
+    /// Budgets to show, and how many are not shown.
+    pub(super) fn shown(&self) -> (Vec<&Budget>, usize) {
+        let all = &self.schedules.budgets;
+        let shown: Vec<&Budget> = all
+            .iter()
+            .filter(|b| all.len() <= BUDGETS || b.steps.is_power_of_two())
+            .collect();
+        let hidden = all.len() - shown.len();
+        (shown, hidden)
+    }
+}
+
+/// The paper's Fig. 6.
+pub(super) fn timesteps(sheets: &[Sheet<'_>]) -> Option<Section> {
+    if sheets.is_empty() {
+        return None;
+    }
+    let body: String = sheets
+        .iter()
+        .enumerate()
+        .map(|(i, sheet)| {
+            let chart = figures::timesteps(&sheet.schedules, &sheet.shown().0);
+            details(&sheet.title(), i == 0, &figure(&chart))
+        })
+        .collect();
+    Some(Section {
+        id: "timesteps",
+        title: "The discovered timesteps",
+        body: paragraph(
+            "Where the best schedule of each length spends its steps: one row per K, one stroke per call of the network (the paper's Fig. 6).",
+        ) + &body,
+    })
+}
+
+/// The cost of each step.
+///
+/// # Errors
+/// Files that contradict each other.
+pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
+    let mut body = String::new();
+    for sheet in sheets {
+        let known = sheet.schedules.objective == "elbo"
+            && sheet.schedules.variance.parse::<VarianceKind>().is_ok();
+        let (Some(item), true) = (sheet.profile, known) else {
+            continue;
+        };
+        let (budgets, _) = sheet.shown();
+        let few: Vec<&Budget> = budgets.iter().copied().take(CURVES).collect();
+        let chart = figures::terms(
+            (sheet.path, &sheet.schedules),
+            &few,
+            (&item.path, &item.value),
+        )?;
+        body.push_str(&details(
+            &format!("{}, on {}", sheet.title(), item.name),
+            body.is_empty(),
+            &figure(&chart),
+        ));
+    }
+    Ok((!body.is_empty()).then(|| Section {
+        id: "terms",
+        title: "What each step costs",
+        body: paragraph("The terms of the bound along the optimal schedules: with more steps each of them costs less, and the step onto the data most.")
+            + &body,
+    }))
+}

@@ -1,0 +1,239 @@
+//! `ddpm report`: one page of a folder of results.
+
+use std::fs;
+use std::path::Path;
+
+use roxmltree::{Document, ParsingOptions};
+
+use crate::support::{Ddpm, repository, scratch};
+
+fn copy_profile(split: &str, to: &Path) {
+    let name = format!("datasets/cifar10-small.{split}.profile.safetensors");
+    fs::copy(repository(&name), to).unwrap();
+}
+
+/// A picture of one pixel row in three colours.
+fn png(path: &Path) {
+    let file = fs::File::create(path).unwrap();
+    let mut encoder = png::Encoder::new(file, 2, 1);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[255, 0, 0, 0, 0, 255]).unwrap();
+}
+
+#[test]
+fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    copy_profile("train", &at("a.safetensors"));
+    copy_profile("test", &at("<b>&\"c\".safetensors"));
+    let made = Ddpm::new("schedule")
+        .arg(at("a.safetensors"))
+        .words("--steps 4,16 --folds 0")
+        .file("--out", &at("s.json"))
+        .run();
+    made.succeeds();
+    fs::copy(at("s.json"), at("t.json")).unwrap();
+    png(&at("grid.png"));
+    fs::write(
+        at("grid.png.run.json"),
+        r#"{"format": "ddpm-samples", "path": [0, 1, 2], "sampler": "<ddim>", "seed": 3}"#,
+    )
+    .unwrap();
+    fs::write(
+        at("table5.json"),
+        r#"[{"stride": "<dp>", "K": 8, "FID": {"value": 12.5, "stderr": 0.25}}]"#,
+    )
+    .unwrap();
+    fs::write(
+        at("fid.json"),
+        r#"{"metric": "FID", "a": {"source": "x", "images": 4}, "b": {"source": "y", "images": 5}, "frechet": {"value": 3.25, "stderr": null}}"#,
+    )
+    .unwrap();
+    fs::write(
+        at("p.bpd.json"),
+        r#"{"path": [0, 1, 4000], "variance": "learned", "scored_decoder": "respaced", "terms": [], "total_bpd": [4.0, 5.0]}"#,
+    )
+    .unwrap();
+    fs::write(
+        at("stamp.json"),
+        r#"{"stage": "x", "command": "ddpm table '<script>alert(1)</script>'", "inputs": {"f": "12ab"}}"#,
+    )
+    .unwrap();
+    fs::write(at("notes.txt"), "not ours").unwrap();
+
+    let found = Ddpm::new("report").arg(folder.path()).json();
+    let sections: Vec<&str> = found["sections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        sections,
+        [
+            "measured",
+            "table",
+            "bits-per-dim",
+            "evaluations",
+            "timesteps",
+            "errors",
+            "terms",
+            "samples",
+            "distances",
+            "schedules",
+            "provenance"
+        ]
+    );
+    assert!(found["missing"].as_array().unwrap().is_empty());
+    assert_eq!(found["profiles"].as_array().unwrap().len(), 2);
+    assert_eq!(found["schedules"].as_array().unwrap().len(), 1);
+    let left_out = found["left_out"].to_string();
+    assert!(left_out.contains("notes.txt") && left_out.contains("the same schedules as s.json"));
+
+    let html = fs::read_to_string(at("report.html")).unwrap();
+    let options = ParsingOptions {
+        allow_dtd: true,
+        ..ParsingOptions::default()
+    };
+    let page = Document::parse_with_options(&html, options).unwrap();
+    let ids: Vec<&str> = page
+        .descendants()
+        .filter_map(|node| node.attribute("id"))
+        .collect();
+    for section in sections {
+        assert!(ids.contains(&section), "{section}");
+    }
+    // Links lead to places of the page, pictures and the icon lie in it.
+    for node in page.descendants() {
+        for name in ["src", "href"] {
+            if let Some(link) = node.attribute(name) {
+                assert!(
+                    link.starts_with("data:")
+                        || link.strip_prefix('#').is_some_and(|id| ids.contains(&id)),
+                    "{link}"
+                );
+            }
+        }
+    }
+    assert!(!html.contains("://") && !html.contains("url(") && !html.contains("@import"));
+    // Names and texts of files are text.
+    let text: String = page
+        .descendants()
+        .filter(|node| node.is_text())
+        .filter_map(|node| node.text())
+        .collect();
+    for word in [
+        "<b>&\"c\".safetensors",
+        "sampler <ddim>",
+        "<dp>",
+        "12.500 ± 0.250",
+        "'<script>alert(1)</script>'",
+        "4.500 ± 0.500",
+    ] {
+        assert!(text.contains(word), "{word}");
+    }
+    let count = |name: &str| page.descendants().filter(|n| n.has_tag_name(name)).count();
+    assert_eq!(count("script"), 1);
+    // Bits/dim of four variances, timesteps, m(t), terms.
+    assert_eq!(count("svg"), 7);
+
+    // The lists are those of the schedules file, counted in both ways.
+    let file: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(at("s.json")).unwrap()).unwrap();
+    let path: Vec<u64> = file["budgets"][0]["path"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t.as_u64().unwrap())
+        .collect();
+    let nodes: Vec<String> = path.iter().map(u64::to_string).collect();
+    let zero: Vec<String> = path[1..]
+        .iter()
+        .rev()
+        .map(|t| (t - 1).to_string())
+        .collect();
+    assert!(html.contains(&format!("<code class=\"nodes\">{}</code>", nodes.join(","))));
+    assert!(html.contains(&format!(
+        "<code class=\"zero\">[{}]</code>",
+        zero.join(", ")
+    )));
+
+    // The table is the one of `ddpm table`.
+    let table = Ddpm::new("table")
+        .arg(at("a.safetensors"))
+        .arg(at("<b>&\"c\".safetensors"))
+        .words("--variance learned --steps 8")
+        .json();
+    let dp = table["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["stride"] == "dp")
+        .unwrap();
+    let shown = format!(
+        "{:.3} ± {:.3}",
+        dp["bpd"].as_f64().unwrap(),
+        dp["stderr"].as_f64().unwrap()
+    );
+    assert!(text.contains(&shown), "{shown}");
+
+    // The page is no input of itself, and the same folder gives the same page.
+    Ddpm::new("report").arg(folder.path()).run().succeeds();
+    assert_eq!(fs::read_to_string(at("report.html")).unwrap(), html);
+}
+
+#[test]
+fn a_part_of_a_run_gives_a_part_of_a_page() {
+    let folder = scratch();
+    let out = folder.path().join("elsewhere.html");
+    let results = folder.path().join("results");
+    fs::create_dir(&results).unwrap();
+    copy_profile("train", &results.join("train.safetensors"));
+    let found = Ddpm::new("report").arg(&results).file("--out", &out).json();
+    let missing = found["missing"].to_string();
+    assert!(missing.contains("--split test") && missing.contains("ddpm sample"));
+    // Schedules follow from the profile where no file holds them.
+    let html = fs::read_to_string(&out).unwrap();
+    assert!(html.contains("chosen for this page on train.safetensors"));
+    assert!(html.contains("id=\"schedules\"") && !html.contains("id=\"table\""));
+    assert!(!results.join("report.html").exists());
+}
+
+#[test]
+fn folders_that_cannot_be_reported() {
+    let folder = scratch();
+    let report = |path: &Path| Ddpm::new("report").arg(path);
+    let at = |name: &str| folder.path().join(name);
+    report(&at("absent")).fails(3, &["absent", "no such file or folder"]);
+    fs::write(at("notes.txt"), "not ours").unwrap();
+    report(folder.path()).fails(
+        3,
+        &[
+            "nothing to report",
+            "ddpm profile",
+            "ddpm schedule",
+            "found 1 file",
+        ],
+    );
+    report(&at("notes.txt")).fails(3, &["notes.txt", "expected the folder"]);
+    report(folder.path())
+        .file("--out", folder.path())
+        .fails(2, &["is a folder"]);
+    fs::write(
+        at("s.json"),
+        r#"{"format": "ddpm-schedules", "version": 2}"#,
+    )
+    .unwrap();
+    report(folder.path()).fails(3, &["s.json"]);
+    fs::remove_file(at("s.json")).unwrap();
+    let mut damaged = fs::read(repository(
+        "datasets/cifar10-small.train.profile.safetensors",
+    ))
+    .unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    fs::write(at("p.safetensors"), damaged).unwrap();
+    report(folder.path()).fails(3, &["p.safetensors"]);
+    assert!(!at("report.html").exists());
+}

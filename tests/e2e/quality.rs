@@ -100,6 +100,21 @@ fn samples_follow_a_quality_schedule() {
         .run()
         .succeeds();
     assert_eq!(std::fs::read_dir(&samples).unwrap().count(), 2);
+    // The schedule says which sampler it is for; another one is taken with a warning.
+    let record = |name: &str| -> Value {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(record("samples.run.json")["sampler"], "ddim");
+    let warned = small("sample")
+        .file("--schedule", &schedules)
+        .words("--steps 4 --count 2 --sampler ddpm")
+        .file("--out", &folder.path().join("others"))
+        .run()
+        .succeeds()
+        .stderr();
+    assert!(warned.contains("chosen for the sampler ddim"), "{warned}");
+    assert_eq!(record("others.run.json")["sampler"], "ddpm");
 }
 
 #[test]

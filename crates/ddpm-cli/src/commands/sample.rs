@@ -5,7 +5,7 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use ddpm_core::Denoiser;
+use ddpm_core::{Denoiser, FlowSolver};
 use ddpm_eval::{PathVariance, Sampler, SamplingPlan, sample_in_batches};
 use serde_json::json;
 
@@ -34,7 +34,9 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
         )));
     }
-    let sampler = sampler(args, &choice)?;
+    let kind = sampler_of(args, &choice, voice);
+    check_sampler(args, kind)?;
+    let sampler = sampler(args, kind, &choice);
     let record = describe(args, &network, &choice, &sampler)?;
     let labels = labels(&network, &record)?;
 
@@ -94,14 +96,6 @@ fn check_flags(args: &Sample) -> Result<()> {
     if args.steps.is_some() && args.schedule.is_none() {
         return Err(Error::usage("--steps goes with --schedule"));
     }
-    if args.sampler != SamplerArg::Ddim && args.eta.is_some() {
-        return Err(Error::usage("--eta goes with --sampler ddim"));
-    }
-    if args.sampler != SamplerArg::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
-        return Err(Error::usage(
-            "--variance and --profile go with --sampler ddpm: the other samplers have no variance",
-        ));
-    }
     if let Some(eta) = args.eta
         && !(0.0..=1.0).contains(&eta)
     {
@@ -147,16 +141,46 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
     }
 }
 
-fn sampler(args: &Sample, choice: &ChainChoice) -> Result<Sampler> {
-    match args.sampler {
-        SamplerArg::Ddpm => Ok(Sampler::Ancestral(choice.variance.clone())),
-        SamplerArg::Ddim => Ok(Sampler::Ddim {
-            eta: args.eta.unwrap_or(0.0),
-        }),
-        SamplerArg::DpmSolver if args.clip_last_noise.is_some() => Err(Error::usage(
-            "--clip-last-noise goes with --sampler ddpm or ddim: dpm-solver++ adds no noise",
+/// The sampler asked for, or that the schedule was chosen for.
+fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> SamplerArg {
+    let chosen_for = choice.sampler.map(|sampler| match sampler {
+        FlowSolver::Ddim => SamplerArg::Ddim,
+        FlowSolver::DpmSolver2M => SamplerArg::DpmSolver,
+    });
+    match (args.sampler, choice.sampler) {
+        (Some(asked), Some(sampler)) if chosen_for != Some(asked) => voice.warn(format_args!(
+            "the schedule was chosen for the sampler {sampler}; --sampler takes another"
         )),
-        SamplerArg::DpmSolver => Ok(Sampler::DpmSolver),
+        _ => {}
+    }
+    args.sampler.or(chosen_for).unwrap_or(SamplerArg::Ddpm)
+}
+
+/// Flags that say nothing with this sampler.
+fn check_sampler(args: &Sample, sampler: SamplerArg) -> Result<()> {
+    if sampler != SamplerArg::Ddim && args.eta.is_some() {
+        return Err(Error::usage("--eta goes with --sampler ddim"));
+    }
+    if sampler != SamplerArg::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
+        return Err(Error::usage(
+            "--variance and --profile go with --sampler ddpm: the other samplers have no variance",
+        ));
+    }
+    if sampler == SamplerArg::DpmSolver && args.clip_last_noise.is_some() {
+        return Err(Error::usage(
+            "--clip-last-noise goes with --sampler ddpm or ddim: dpm-solver++ adds no noise",
+        ));
+    }
+    Ok(())
+}
+
+fn sampler(args: &Sample, kind: SamplerArg, choice: &ChainChoice) -> Sampler {
+    match kind {
+        SamplerArg::Ddpm => Sampler::Ancestral(choice.variance.clone()),
+        SamplerArg::Ddim => Sampler::Ddim {
+            eta: args.eta.unwrap_or(0.0),
+        },
+        SamplerArg::DpmSolver => Sampler::DpmSolver,
     }
 }
 
@@ -178,10 +202,10 @@ fn describe(
         count: args.count.unwrap_or_default() as usize,
         class: args.class,
         image_shape,
-        sampler: match args.sampler {
-            SamplerArg::Ddpm => "ddpm",
-            SamplerArg::Ddim => "ddim",
-            SamplerArg::DpmSolver => "dpm-solver++",
+        sampler: match sampler {
+            Sampler::Ancestral(_) => "ddpm",
+            Sampler::Ddim { .. } => "ddim",
+            Sampler::DpmSolver => "dpm-solver++",
         }
         .to_owned(),
         eta: match sampler {

@@ -2,7 +2,7 @@
 
 use std::path::Path as FilePath;
 
-use ddpm_core::{Denoiser, NoiseSchedule, Path, VarianceKind};
+use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path, VarianceKind};
 use ddpm_eval::{PathDecoder, PathVariance};
 use ddpm_profile::{CostModel, Curves, DecoderKind, Objective, Schedules};
 
@@ -30,6 +30,8 @@ pub(crate) struct ChainChoice {
     pub(crate) decoder_name: String,
     /// The decoder that a path of so many steps is scored with.
     pub(crate) scored_decoder: String,
+    /// The deterministic sampler that the schedule was chosen for; `None` for the ancestral one, and where no file says so.
+    pub(crate) sampler: Option<FlowSolver>,
 }
 
 /// The flags that choose a path without a schedules file.
@@ -107,6 +109,10 @@ impl ChainChoice {
             variance_name: schedules.variance.clone(),
             decoder_name: schedules.decoder.clone(),
             scored_decoder: budget.scored_decoder.clone(),
+            sampler: match &schedules.sampler {
+                Some(name) => Some(name.parse().in_file(file)?),
+                None => None,
+            },
         })
     }
 
@@ -177,6 +183,7 @@ impl ChainChoice {
             image_shape: None,
             variance_name: variance.to_string(),
             decoder_name: kind.to_string(),
+            sampler: None,
         })
     }
 }

@@ -90,9 +90,9 @@ pub(crate) struct Sample {
     /// Read 0-based timesteps in --path
     #[arg(long, requires = "path")]
     pub(crate) zero_based: bool,
-    /// How a step is taken
-    #[arg(long, value_name = "SAMPLER", default_value = "ddpm")]
-    pub(crate) sampler: SamplerArg,
+    /// How a step is taken [default: what the schedule was chosen for, else ddpm]
+    #[arg(long, value_name = "SAMPLER")]
+    pub(crate) sampler: Option<SamplerArg>,
     /// Noise of a DDIM step in [0, 1]: 0 is deterministic, 1 is ddpm with variance fixed-small [default: 0]
     #[arg(long, value_name = "ETA")]
     pub(crate) eta: Option<f64>,

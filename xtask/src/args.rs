@@ -6,6 +6,12 @@ use std::fmt;
 #[derive(Debug)]
 pub(crate) struct UsageError(String);
 
+impl UsageError {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -18,6 +18,8 @@ mod precision;
 mod quality;
 mod reproduce;
 mod rescoring;
+mod samples;
+mod samples_table;
 mod slurm;
 mod stage;
 #[cfg(test)]
@@ -30,7 +32,7 @@ const HELP: &str = "\
 cargo xtask <command>
 
 commands:
-  reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, table
+  reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, tables
   bench             the criterion benches; with --peers also the programs they are compared with
   evaluations       what schedules lose that are chosen on few network evaluations
   check-exports     what `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion

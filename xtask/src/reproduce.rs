@@ -25,8 +25,8 @@ on test images, solves for the optimal schedules of every step budget, prints th
 once more without the profiles, by running the network along each path. Then it draws samples with
 the schedules and prints the paper's Table 5 (even / quadratic / DP for the ELBO and for the
 reweighted error, DDPM and DDIM, Frechet distances with jackknife standard errors) and pictures of
-the same noise along every schedule. report.html shows
-it all. A second run starts where the first stopped.
+the same noise along every schedule. report.html shows it all. A second run starts where the first
+stopped.
 
 Table 5 needs a feature network: the weights of --features, of DDPM_FEATURES, or
 ../shared/features/cifar-resnet56.safetensors beside the repository; without one it is left out.
@@ -222,7 +222,13 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     };
     job.rescore(&rescored)?;
     let samples = match samples(job.profile_path("train")) {
-        Some(samples) => Some(samples.run()?),
+        Some(samples) => {
+            let table = samples.run()?;
+            // Where the report looks for them.
+            let names = table.publish(&samples.folder, &plan.out)?;
+            println!("   {names} pictures and table5.json for the report");
+            Some(table)
+        }
         None if no_samples => None,
         None => {
             println!("== samples: skipped: {NO_FEATURES}");

@@ -1,6 +1,7 @@
 //! The paper's Table 5 of a run, and what it shows.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -103,6 +104,24 @@ impl SamplesTable {
         let text = format!("{}\n{}", self.markdown(), self.findings());
         write_beside(&folder.join("table.md"), text.as_bytes())?;
         write_beside(&folder.join("grids.md"), self.grids().as_bytes())
+    }
+
+    /// Copies what the report shows into its folder: the table, and the pictures of every schedule. Returns their number.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub(crate) fn publish(&self, folder: &Path, report: &Path) -> anyhow::Result<usize> {
+        let copy = |from: &Path, name: &str| -> anyhow::Result<()> {
+            let bytes =
+                fs::read(from).with_context(|| format!("failed to read {}", from.display()))?;
+            write_beside(&report.join(name), &bytes)
+        };
+        copy(&folder.join("table.json"), "table5.json")?;
+        for row in &self.rows {
+            let name = format!("{}.{}.{}.png", row.sampler, row.stride, row.steps);
+            copy(&folder.join(&name), &format!("samples.{name}"))?;
+        }
+        Ok(self.rows.len())
     }
 
     fn title(&self) -> String {

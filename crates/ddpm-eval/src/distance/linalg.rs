@@ -6,6 +6,7 @@
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt_pivoting::factor as llt_pivoting;
+use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::matmul::matmul;
 use faer::linalg::svd::{self, ComputeSvdVectors};
 use faer::{Accum, Mat, MatRef, Par};
@@ -123,6 +124,27 @@ pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Mat<f64>> {
     Ok(root)
 }
 
+/// Eigenvalues of a symmetric matrix, of which the lower triangle is read.
+pub(super) fn symmetric_eigenvalues(matrix: MatRef<'_, f64>) -> Result<Vec<f64>> {
+    let n = matrix.nrows();
+    if n == 0 {
+        return Ok(vec![]);
+    }
+    let mut values = Diag::zeros(n);
+    let no = ComputeEigenvectors::No;
+    let scratch = evd::self_adjoint_evd_scratch::<f64>(n, no, split(), Default::default());
+    evd::self_adjoint_evd(
+        matrix,
+        values.as_mut(),
+        None,
+        split(),
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        Default::default(),
+    )
+    .map_err(|_| no_convergence())?;
+    Ok(values.column_vector().iter().copied().collect())
+}
+
 /// The sum of the singular values.
 pub(super) fn nuclear_norm(matrix: MatRef<'_, f64>) -> Result<f64> {
     let size = matrix.nrows().min(matrix.ncols());
@@ -155,6 +177,6 @@ pub(super) fn nuclear_norm(matrix: MatRef<'_, f64>) -> Result<f64> {
 fn no_convergence() -> Error {
     Error::request(
         "covariance",
-        "expected a positive semidefinite matrix whose singular values can be computed",
+        "expected a positive semidefinite matrix whose eigenvalues can be computed",
     )
 }

@@ -224,9 +224,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let samples = match samples(job.profile_path("train")) {
         Some(samples) => {
             let table = samples.run()?;
-            // Where the report looks for them.
-            let names = table.publish(&samples.folder, &plan.out)?;
-            println!("   {names} pictures and table5.json for the report");
+            table.publish(&plan.out, samples.seed)?;
             Some(table)
         }
         None if no_samples => None,

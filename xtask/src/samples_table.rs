@@ -1,7 +1,6 @@
 //! The paper's Table 5 of a run, and what it shows.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -106,22 +105,13 @@ impl SamplesTable {
         write_beside(&folder.join("grids.md"), self.grids().as_bytes())
     }
 
-    /// Copies what the report shows into its folder: the table, and the pictures of every schedule. Returns their number.
+    /// Writes the table where the report looks for it; the pictures it finds by itself.
     ///
     /// # Errors
-    /// A file that cannot be read or written.
-    pub(crate) fn publish(&self, folder: &Path, report: &Path) -> anyhow::Result<usize> {
-        let copy = |from: &Path, name: &str| -> anyhow::Result<()> {
-            let bytes =
-                fs::read(from).with_context(|| format!("failed to read {}", from.display()))?;
-            write_beside(&report.join(name), &bytes)
-        };
-        copy(&folder.join("table.json"), "table5.json")?;
-        for row in &self.rows {
-            let name = format!("{}.{}.{}.png", row.sampler, row.stride, row.steps);
-            copy(&folder.join(&name), &format!("samples.{name}"))?;
-        }
-        Ok(self.rows.len())
+    /// A file that cannot be written.
+    pub(crate) fn publish(&self, report: &Path, seed: u64) -> anyhow::Result<()> {
+        let json = serde_json::to_string_pretty(&self.json(seed))? + "\n";
+        write_beside(&report.join("table5.json"), json.as_bytes())
     }
 
     fn title(&self) -> String {

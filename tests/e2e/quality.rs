@@ -100,6 +100,14 @@ fn samples_follow_a_quality_schedule() {
         .run()
         .succeeds();
     assert_eq!(std::fs::read_dir(&samples).unwrap().count(), 2);
+    // Growth was measured for the sampler asked for alone.
+    Ddpm::new("schedule")
+        .arg(&file)
+        .words("--objective quality --sampler dpm-solver++ --steps 4")
+        .fails(
+            3,
+            &["t.safetensors", "growth of errors", "measured for ddim"],
+        );
     // The schedule says which sampler it is for; another one is taken with a warning.
     let record = |name: &str| -> Value {
         let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -115,6 +123,25 @@ fn samples_follow_a_quality_schedule() {
         .stderr();
     assert!(warned.contains("chosen for the sampler ddim"), "{warned}");
     assert_eq!(record("others.run.json")["sampler"], "ddpm");
+    // A record that was edited into nonsense is no noise to start from.
+    let file = folder.path().join("others.run.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (kept, nonsense) in [
+        ("\"count\": 2", "\"count\": 0"),
+        ("\"count\": 2", "\"count\": 18446744073709551615"),
+        (
+            "\"start_index\": 0",
+            "\"start_index\": 18446744073709551614",
+        ),
+    ] {
+        assert!(text.contains(kept), "{text}");
+        std::fs::write(&file, text.replace(kept, nonsense)).unwrap();
+        small("sample")
+            .words("--path even:4")
+            .file("--noise-from", &folder.path().join("others"))
+            .file("--out", &folder.path().join("more"))
+            .fails(3, &["others.run.json", "found"]);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `ddpm trajectory`: reference trajectories of the probability flow, or paths of the forward process.
 
 use ddpm_core::{Denoiser, FlowSolver, Path};
+use ddpm_dp::second_order;
 use ddpm_eval::data::Split;
 use ddpm_eval::{
     FlowPlan, GrowthPlan, ProfileOrigin, forward_trajectories, measure_growth,
@@ -50,6 +51,16 @@ fn grid(args: &Trajectory, network: &Network) -> Result<Path> {
     let nodes = args
         .nodes
         .unwrap_or_else(|| NODES.min(schedule.train_steps()));
+    // Before anything is evaluated: what the exact choice for two-step samplers can take.
+    if nodes > second_order::MAX_NODES {
+        return Err(Error::flag(
+            "--nodes",
+            format!(
+                "expected at most {}, found {nodes}",
+                second_order::MAX_NODES
+            ),
+        ));
+    }
     reference_grid(schedule, nodes).in_flag("--nodes")
 }
 
@@ -67,7 +78,7 @@ fn flow(args: &Trajectory, network: &Network, voice: Voice) -> Result<Trajectori
         count: args.count as usize,
         seed: args.seed,
         labels: labels(args, network)?,
-        clip_denoised: args.clip.clip_denoised.unwrap_or(true),
+        clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
         batch: network.batch,
     };
     let (denoiser, schedule) = (&network.denoiser, network.denoiser.noise_schedule());
@@ -133,7 +144,7 @@ fn forward(args: &Trajectory, network: Network, voice: Voice) -> Result<Trajecto
         chosen,
         &grid,
         args.seed,
-        args.clip.clip_denoised.unwrap_or(true),
+        args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
         network.batch,
         &origin(&network, split(&args.images)),
         &ProgressLine::new(voice),

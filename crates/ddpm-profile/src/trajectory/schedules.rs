@@ -23,6 +23,16 @@ pub fn choose_quality(
     sampler: FlowSolver,
     budgets: Budgets<'_>,
 ) -> Result<Schedules> {
+    let growth = trajectories.growth();
+    if !growth.is_empty() && !growth.iter().any(|point| sampler.is_named(&point.sampler)) {
+        let mut names: Vec<&str> = growth.iter().map(|point| &point.sampler[..]).collect();
+        names.dedup();
+        return Err(Error::Field {
+            field: "growth of errors".into(),
+            expected: format!("measured for {sampler}"),
+            found: format!("measured for {}", names.join(", ")),
+        });
+    }
     let model = QualityModel::new(trajectories)?;
     let most = trajectories.nodes().len();
     let wanted = wanted(budgets, most)?;

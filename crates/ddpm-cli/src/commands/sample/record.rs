@@ -78,7 +78,22 @@ impl Record {
                 value["format"], value["version"]
             )));
         }
-        serde_json::from_value(value).map_err(|e| wrong(e.to_string()))
+        let record: Self = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
+        // The limits of the flags.
+        if record.count == 0 || u32::try_from(record.count).is_err() {
+            return Err(wrong(format!(
+                "count of 1 to {}, found {}",
+                u32::MAX,
+                record.count
+            )));
+        }
+        if record.start_index >= 1 << 55 {
+            return Err(wrong(format!(
+                "start_index below 2^55, found {}",
+                record.start_index
+            )));
+        }
+        Ok(record)
     }
 
     /// Writes the record of `out`.

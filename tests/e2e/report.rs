@@ -42,7 +42,7 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     .unwrap();
     fs::write(
         at("table5.json"),
-        r#"[{"stride": "<dp>", "K": 8, "FID": {"value": 12.5, "stderr": 0.25}}]"#,
+        r#"{"rows": [{"stride": "<dp>", "K": 8, "FID": {"value": 12.5, "stderr": 0.25}}]}"#,
     )
     .unwrap();
     fs::write(

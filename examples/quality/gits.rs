@@ -98,12 +98,11 @@ impl Gits {
     }
 }
 
-/// The distance of `x` from the line through `last` in the direction of `last - x`, seen from `first`: the authors'
-/// `cal_deviation`, which projects last - first onto last - x.
+/// The distance of `x` from the line through `first` and `last`, the ends of the trajectory: the authors' `cal_deviation`.
 fn deviation(x: &[f64], first: &[f64], last: &[f64]) -> f64 {
     let (mut ac2, mut bc2, mut acbc) = (0.0, 0.0, 0.0);
-    for ((x, a), c) in x.iter().zip(first).zip(last) {
-        let (ac, bc) = (c - a, c - x);
+    for ((x, first), last) in x.iter().zip(first).zip(last) {
+        let (ac, bc) = (last - x, last - first);
         ac2 += ac * ac;
         bc2 += bc * bc;
         acbc += ac * bc;
@@ -112,5 +111,18 @@ fn deviation(x: &[f64], first: &[f64], last: &[f64]) -> f64 {
         0.0
     } else {
         (ac2 - acbc * acbc / bc2).max(0.0).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::deviation;
+
+    #[test]
+    fn a_point_is_as_far_as_its_foot_on_the_line_of_the_ends() {
+        // From (0, 0) to (4, 0): (1, 3) is 3 away, whatever lies before and after its foot; on the line 0.
+        assert_eq!(deviation(&[1.0, 3.0], &[0.0, 0.0], &[4.0, 0.0]), 3.0);
+        assert_eq!(deviation(&[3.0, 0.0], &[0.0, 0.0], &[4.0, 0.0]), 0.0);
+        assert_eq!(deviation(&[1.0, 3.0], &[2.0, 2.0], &[2.0, 2.0]), 0.0);
     }
 }

@@ -197,8 +197,11 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     };
     if let Some(profile) = only_samples {
         if let Some(samples) = samples(profile.into()) {
-            print_samples(&samples.run()?);
+            let table = samples.run()?;
+            table.publish(&plan.out, samples.seed)?;
+            print_samples(&table);
         }
+        job.report()?;
         finish(&plan.out, begun);
         return Ok(());
     }

@@ -6,8 +6,8 @@ use candle_core::{D, DType, Device, Tensor};
 use proptest::prelude::*;
 
 use super::{
-    Arithmetic, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear, Pool, Shape,
-    Vectors, attend, join, pool_means, upsample,
+    Arithmetic, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear, Pool, Pooling,
+    Shape, Vectors, Window, attend, global_means, join, pool_means, subsample, upsample,
 };
 
 /// Reproducible values around zero, with mean `offset`.
@@ -151,6 +151,113 @@ proptest! {
     ) {
         let case = [batch, inputs, outputs, height, width, kernel, stride, lead];
         check_convolution(case, Arithmetic::F32, seed, 1e-5);
+    }
+
+    #[test]
+    fn rectangular_windows_with_any_padding_rectified(
+        batch in 1usize..4, inputs in 1usize..20, outputs in 1usize..70,
+        height in 7usize..14, width in 7usize..20,
+        down in 1usize..8, across in 1usize..8, above in 0usize..4, left in 0usize..4,
+        stride in 1usize..3, seed in 0usize..1000,
+    ) {
+        let window = Window {
+            kernel: [down, across],
+            padding: [above.min(down - 1), left.min(across - 1)],
+            trailing: [above.min(down - 1), left.min(across - 1)],
+            stride,
+        };
+        let sizes = [batch, inputs, height, width];
+        let planes = values(sizes.iter().product(), seed, 0.0);
+        let weight = values(outputs * inputs * down * across, seed + 1, 0.0);
+        let bias = values(outputs, seed + 2, 0.0);
+        let [above, left] = window.padding;
+        let expected = tensor(&planes, &sizes)
+            .pad_with_zeros(2, above, above).unwrap()
+            .pad_with_zeros(3, left, left).unwrap()
+            .conv2d(&tensor(&weight, &[outputs, inputs, down, across]), 0, stride, 1, 1).unwrap()
+            .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap();
+        let addend = values(expected.elem_count(), seed + 3, 0.0);
+        let result: [usize; 4] = expected.dims().try_into().unwrap();
+        let expected = (expected + tensor(&addend, &result)).unwrap().relu().unwrap();
+        for isa in isas() {
+            let conv =
+                PackedConv2d::with_window(isa, Arithmetic::F32, weight.clone(), &bias, inputs, window)
+                    .then_relu();
+            let pool = dirty_pool(expected.elem_count());
+            let x = maps(&pool, &planes, sizes);
+            let addend = maps(&pool, &addend, result);
+            let found = conv.forward(&pool, &x, None, Some(&addend)).unwrap();
+            prop_assert_eq!(found.shape(), shape(result));
+            let difference = difference(&found.to_planes(), &expected);
+            prop_assert!(difference < 1e-5, "{}: {difference:e}", isa.name());
+            assert_padding(&found);
+        }
+    }
+
+    /// Against plain loops: candle's pools know no padding.
+    #[test]
+    fn pools_leave_the_padding_out(
+        batch in 1usize..3, channels in 1usize..40, height in 3usize..10, width in 3usize..10,
+        kernel in 1usize..4, padding in 0usize..2, stride in 1usize..3, seed in 0usize..1000,
+    ) {
+        let window = Window {
+            kernel: [kernel; 2],
+            padding: [padding.min(kernel - 1); 2],
+            trailing: [padding.min(kernel - 1); 2],
+            stride,
+        };
+        let sizes = [batch, channels, height, width];
+        // Below zero, so that zeros of the padding would be the largest.
+        let planes = values(sizes.iter().product(), seed, -2.0);
+        let pool = dirty_pool(4 * planes.len() + 4096);
+        let x = maps(&pool, &planes, sizes);
+        let [rows, columns] = window.result([height, width]).unwrap();
+        for pooling in [Pooling::Largest, Pooling::Mean] {
+            let found = pooling.forward(&pool, &x, window).unwrap();
+            assert_padding(&found);
+            let mut found = found.to_planes().into_iter();
+            for plane in planes.chunks_exact(height * width) {
+                for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+                    let inside = |begin: usize, size: usize| {
+                        (0..kernel).filter_map(move |k| {
+                            (begin * stride + k).checked_sub(padding.min(kernel - 1)).filter(|&at| at < size)
+                        })
+                    };
+                    let seen: Vec<f32> = inside(i, height)
+                        .flat_map(|y| inside(j, width).map(move |x| plane[y * width + x]))
+                        .collect();
+                    let expected = match pooling {
+                        Pooling::Largest => seen.iter().copied().fold(f32::MIN, f32::max),
+                        Pooling::Mean => seen.iter().sum::<f32>() / seen.len() as f32,
+                    };
+                    let found = found.next().unwrap();
+                    prop_assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+                }
+            }
+        }
+        let means = tensor(&planes, &sizes).mean((2, 3)).unwrap();
+        prop_assert!(difference(&global_means(&x), &means) < 1e-6);
+    }
+
+    #[test]
+    fn shortcuts_without_weights(
+        batch in 1usize..3, channels in 1usize..40, height in 1usize..9, width in 1usize..9,
+        stride in 1usize..3, before in 0usize..20, behind in 0usize..20,
+    ) {
+        let sizes = [batch, channels, height, width];
+        let planes = values(sizes.iter().product(), 0, 0.0);
+        let pool = dirty_pool(4 * planes.len() + 4096);
+        let found = subsample(&pool, &maps(&pool, &planes, sizes), stride, before, before + channels + behind);
+        assert_padding(&found);
+        let index = |size: usize| -> Tensor {
+            let places: Vec<u32> = (0..size as u32).step_by(stride).collect();
+            Tensor::new(places, &Device::Cpu).unwrap()
+        };
+        let expected = tensor(&planes, &sizes)
+            .index_select(&index(height), 2).unwrap()
+            .index_select(&index(width), 3).unwrap()
+            .pad_with_zeros(1, before, behind).unwrap();
+        prop_assert_eq!(difference(&found.to_planes(), &expected), 0.0);
     }
 
     /// Against f32: rounding operands to 8 bits changes a sum by a few thousandths of its largest.

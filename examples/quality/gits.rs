@@ -98,17 +98,18 @@ impl Gits {
     }
 }
 
-/// The distance of `x` from the line through `first` and `last`, the ends of the trajectory: the authors' `cal_deviation`.
+/// The distance of `x` from the chord, the line through `first` and `last`: the authors' `cal_deviation`, the length of
+/// the component of last - x that is perpendicular to last - first.
 fn deviation(x: &[f64], first: &[f64], last: &[f64]) -> f64 {
     let (mut ac2, mut bc2, mut acbc) = (0.0, 0.0, 0.0);
-    for ((x, first), last) in x.iter().zip(first).zip(last) {
-        let (ac, bc) = (last - x, last - first);
+    for ((a, b), c) in x.iter().zip(first).zip(last) {
+        let (ac, bc) = (c - a, c - b);
         ac2 += ac * ac;
         bc2 += bc * bc;
         acbc += ac * bc;
     }
     if bc2 == 0.0 {
-        0.0
+        ac2.sqrt()
     } else {
         (ac2 - acbc * acbc / bc2).max(0.0).sqrt()
     }
@@ -119,10 +120,14 @@ mod tests {
     use super::deviation;
 
     #[test]
-    fn a_point_is_as_far_as_its_foot_on_the_line_of_the_ends() {
-        // From (0, 0) to (4, 0): (1, 3) is 3 away, whatever lies before and after its foot; on the line 0.
-        assert_eq!(deviation(&[1.0, 3.0], &[0.0, 0.0], &[4.0, 0.0]), 3.0);
-        assert_eq!(deviation(&[3.0, 0.0], &[0.0, 0.0], &[4.0, 0.0]), 0.0);
-        assert_eq!(deviation(&[1.0, 3.0], &[2.0, 2.0], &[2.0, 2.0]), 0.0);
+    fn deviation_is_the_distance_from_the_chord() {
+        let (first, last) = ([10.0, 0.0, 0.0], [0.0, 0.0, 0.0]);
+        // (2, 3, 4) is sqrt(3^2 + 4^2) from the first axis; the chord's end is 10 * 5 / sqrt(29) from the line to x.
+        assert!((deviation(&[2.0, 3.0, 4.0], &first, &last) - 5.0).abs() < 1e-12);
+        // Off the origin: the chord from (4, 1, 1) to (1, 1, 1), and a point 2 beside it.
+        let x = [2.0, 1.0, 3.0];
+        assert!((deviation(&x, &[4.0, 1.0, 1.0], &[1.0, 1.0, 1.0]) - 2.0).abs() < 1e-12);
+        assert_eq!(deviation(&last, &first, &last), 0.0);
+        assert_eq!(deviation(&first, &first, &last), 0.0);
     }
 }

@@ -23,6 +23,9 @@ const CHOOSING_NODES: usize = 160;
 /// Nodes of the reference that is judged against.
 pub(crate) const JUDGING_NODES: usize = 256;
 
+/// To be raised when the solvers, the clipping, the reference's grid, growth or the candidates change.
+const CACHE_VERSION: u32 = 2;
+
 pub(crate) struct Lab {
     denoiser: UNetDenoiser,
     origin: ProfileOrigin,
@@ -50,11 +53,17 @@ impl Lab {
             precision: "f32".into(),
             extra: BTreeMap::new(),
         };
-        std::fs::create_dir_all(&options.work)?;
+        // Whatever is kept lies under its checkpoint and under the settings below: another network, seed or setting
+        // finds nothing of this one's.
+        let work = options.work.join(format!(
+            "{}-seeds{CHOOSING_SEED},{JUDGING_SEED}-starts{CHOOSING_STARTS}-nodes{CHOOSING_NODES},{JUDGING_NODES}-v{CACHE_VERSION}",
+            &file.sha256()[..16]
+        ));
+        std::fs::create_dir_all(&work)?;
         let mut lab = Self {
             denoiser,
             origin,
-            work: options.work.clone(),
+            work,
             data: options.data.clone(),
             starts: options.starts,
             distances: RefCell::default(),
@@ -161,7 +170,9 @@ impl Lab {
     /// The trajectory of another grid from the choosing starts, for GITS.
     pub(crate) fn teacher(&self, grid: &Path) -> Outcome<Trajectories> {
         let plan = self.plan(CHOOSING_SEED, CHOOSING_STARTS);
-        self.kept("teacher", || {
+        // Under the grid itself: teachers of another range or number of nodes are others.
+        let nodes: Vec<String> = grid.nodes().iter().map(ToString::to_string).collect();
+        self.kept(&format!("teacher-{:016x}", fnv(&nodes.join(","))), || {
             Ok(reference_trajectories(
                 &self.denoiser,
                 self.schedule(),
@@ -175,9 +186,10 @@ impl Lab {
 
     /// Paths of the forward SDE on train images.
     pub(crate) fn forward(&self) -> Outcome<Trajectories> {
-        self.kept("forward", || {
-            let shape = ddpm::core::Denoiser::image_shape(&self.denoiser);
-            let data = open(&self.data, Split::Train, Some(shape))?;
+        let shape = ddpm::core::Denoiser::image_shape(&self.denoiser);
+        let data = open(&self.data, Split::Train, Some(shape))?;
+        let kind = if data.stand_in() { "stand-in" } else { "real" };
+        self.kept(&format!("forward-{kind}-{}", data.len()), || {
             let images = selection(CHOOSING_SEED, data.len(), CHOOSING_STARTS);
             let grid = reference_grid(self.schedule(), CHOOSING_NODES)?;
             let s = self.schedule();
@@ -231,7 +243,7 @@ impl Lab {
     pub(crate) fn knows(&self, solver: FlowSolver, path: &Path) -> bool {
         self.distances
             .borrow()
-            .contains_key(&format!("{solver} {path}"))
+            .contains_key(&distance_key(solver, path))
     }
 
     /// Per judging start, the mean square distance between the path's end point and `target`.
@@ -241,7 +253,7 @@ impl Lab {
         path: &Path,
         target: &[f32],
     ) -> Outcome<Vec<f64>> {
-        let key = format!("{solver} {path}");
+        let key = distance_key(solver, path);
         if let Some(known) = self.distances.borrow().get(&key) {
             return Ok(known.clone());
         }
@@ -260,4 +272,15 @@ impl Lab {
         write_atomic(&self.distances_file(), text.as_bytes())?;
         Ok(squares)
     }
+}
+
+fn distance_key(solver: FlowSolver, path: &Path) -> String {
+    format!("{solver} {path}")
+}
+
+/// FNV-1a, for names of files.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

@@ -8,9 +8,7 @@ use serde_json::json;
 
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Result};
-use crate::input::{
-    Budgets, default_variance, find_budget, read_profile_to_use, read_schedules, write_file,
-};
+use crate::input::{Budgets, default_variance, read_profile_to_use, read_schedules, write_file};
 use crate::output::{self, Voice};
 use crate::plot::{Chart, figures, png};
 
@@ -112,13 +110,7 @@ fn timesteps(args: &Plot) -> Result<Chart> {
         Some(text) => Budgets::parse("--steps", text, schedules.train_steps)?,
         None => Budgets::All,
     };
-    let wanted: Vec<_> = match &budgets {
-        Budgets::All => schedules.budgets.iter().collect(),
-        Budgets::List(list) => list
-            .iter()
-            .map(|&k| find_budget(&schedules, k, file))
-            .collect::<Result<_>>()?,
-    };
+    let wanted = budgets.of(&schedules, file)?;
     Ok(figures::timesteps(&schedules, &wanted))
 }
 
@@ -145,13 +137,7 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
         Some(text) => Budgets::parse("--steps", text, schedules.train_steps)?,
         None => Budgets::All,
     };
-    let wanted: Vec<_> = match &steps {
-        Budgets::All => schedules.budgets.iter().collect(),
-        Budgets::List(list) => list
-            .iter()
-            .map(|&k| find_budget(&schedules, k, schedules_file))
-            .collect::<Result<_>>()?,
-    };
+    let wanted = steps.of(&schedules, schedules_file)?;
     figures::terms(
         (schedules_file, &schedules),
         &wanted,

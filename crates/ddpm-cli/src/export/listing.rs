@@ -6,7 +6,7 @@ use ddpm_core::{FlowSolver, VarianceKind};
 use ddpm_profile::Schedules;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{Budgets, Chain, UNKNOWN, find_budget};
+use crate::input::{Budgets, Chain, UNKNOWN};
 
 /// Schedules on their way out.
 #[derive(Clone, Debug)]
@@ -49,13 +49,7 @@ impl Listing {
         budgets: &Budgets,
         file: &FilePath,
     ) -> Result<Self> {
-        let wanted = match budgets {
-            Budgets::All => schedules.budgets.iter().collect(),
-            Budgets::List(list) => list
-                .iter()
-                .map(|&steps| find_budget(schedules, steps, file))
-                .collect::<Result<Vec<_>>>()?,
-        };
+        let wanted = budgets.of(schedules, file)?;
         if wanted.is_empty() {
             return Err(Error::file(
                 file,

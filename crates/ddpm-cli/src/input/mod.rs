@@ -27,6 +27,6 @@ pub(crate) use features::Features;
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
 pub(crate) use lock::OutputLock;
-pub(crate) use profile::{find_budget, read_profile, read_profile_to_use, read_schedules};
+pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};
 pub(crate) use squared_errors::{UNKNOWN, is_array_file, read_squared_errors};
 pub(crate) use tensors::TensorFile;

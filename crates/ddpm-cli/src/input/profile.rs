@@ -75,6 +75,20 @@ pub(crate) fn find_budget<'a>(
 }
 
 impl Budgets {
+    /// These budgets of a schedules file, in the order asked for.
+    ///
+    /// # Errors
+    /// A budget that the file does not hold.
+    pub(crate) fn of<'a>(&self, schedules: &'a Schedules, file: &Path) -> Result<Vec<&'a Budget>> {
+        match self {
+            Self::All => Ok(schedules.budgets.iter().collect()),
+            Self::List(list) => list
+                .iter()
+                .map(|&steps| find_budget(schedules, steps, file))
+                .collect(),
+        }
+    }
+
     /// As the profile crate takes them.
     pub(crate) fn for_profile(&self) -> ProfileBudgets<'_> {
         match self {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ddpm::core::{FlowSolver, NoiseSchedule, Path};
+use ddpm::core::{FlowSolver, NoiseSchedule, Path, Stride};
 use ddpm::eval::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, GrowthPlan, ProfileOrigin, Silent, end_points, forward_trajectories, measure_growth,
@@ -215,7 +215,28 @@ impl Lab {
 
     /// End points of `count` judging starts by DPM-Solver++(2M) over so many nodes.
     pub(crate) fn reference_ends(&self, nodes: usize, count: usize) -> Outcome<Vec<f32>> {
-        let file = self.work.join(format!("ends-{nodes}-{count}.f32"));
+        let grid = reference_grid(self.schedule(), nodes)?;
+        self.ends(
+            &format!("ends-{nodes}-{count}"),
+            &grid,
+            FlowSolver::DpmSolver2M,
+            count,
+        )
+    }
+
+    /// End points of `count` judging starts by DDIM through every timestep: another solver than the reference's, and no grid.
+    pub(crate) fn ddim_ends(&self, count: usize) -> Outcome<Vec<f32>> {
+        let every = Stride::Even(self.schedule().train_steps()).path(self.schedule())?;
+        self.ends(
+            &format!("ends-ddim-{count}"),
+            &every,
+            FlowSolver::Ddim,
+            count,
+        )
+    }
+
+    fn ends(&self, name: &str, path: &Path, solver: FlowSolver, count: usize) -> Outcome<Vec<f32>> {
+        let file = self.work.join(format!("{name}.f32"));
         if let Ok(bytes) = std::fs::read(&file) {
             return Ok(bytes
                 .as_chunks::<4>()
@@ -224,14 +245,13 @@ impl Lab {
                 .map(|&b| f32::from_le_bytes(b))
                 .collect());
         }
-        let grid = reference_grid(self.schedule(), nodes)?;
         let plan = self.plan(JUDGING_SEED, count);
         let ends = end_points(
             &self.denoiser,
             self.schedule(),
             &plan,
-            &grid,
-            FlowSolver::DpmSolver2M,
+            path,
+            solver,
             &Silent,
         )?;
         let bytes: Vec<u8> = ends.iter().flat_map(|x| x.to_le_bytes()).collect();

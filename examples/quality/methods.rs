@@ -2,8 +2,10 @@
 
 use ddpm::core::{FlowSolver, Path, Stride};
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
-use ddpm::profile::trajectory::{QualityModel, Trajectories, Weighting, entropic_path, klub};
-use ddpm::profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
+use ddpm::profile::trajectory::{QualityModel, Weighting, choose_quality, entropic_path, klub};
+use ddpm::profile::{
+    Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Schedules, StepVariances,
+};
 
 use crate::gits::{COEFFICIENT, Gits};
 use crate::lab::Lab;
@@ -23,8 +25,9 @@ enum Spacing {
 
 pub(crate) struct Methods {
     schedule: ddpm::core::NoiseSchedule,
-    choosing: Trajectories,
     quality: QualityModel,
+    /// What `ddpm schedule --objective quality` chooses.
+    chosen: Vec<(FlowSolver, Schedules)>,
     gits: [(&'static str, Gits); 2],
     /// Name, timesteps of the nodes, table, solution.
     tables: Vec<(&'static str, Vec<usize>, CostTable, Solution)>,
@@ -66,8 +69,13 @@ impl Methods {
             let solution = solve(&table, &options)?;
             Ok((name, nodes, table, solution))
         });
+        let chosen = FlowSolver::ALL.into_iter().map(|solver| {
+            let budgets = Budgets::Only(&options.steps);
+            Ok((solver, choose_quality(&choosing, solver, budgets)?))
+        });
         Ok(Self {
             quality: QualityModel::new(&choosing)?,
+            chosen: chosen.collect::<Outcome<_>>()?,
             gits: [
                 ("GITS", Gits::new(&teacher, &schedule)),
                 ("GITS on our grid", Gits::new(&choosing, &schedule)),
@@ -75,7 +83,6 @@ impl Methods {
             tables: solved.collect::<Outcome<_>>()?,
             mse: curves.mse().to_vec(),
             schedule,
-            choosing,
         })
     }
 
@@ -86,21 +93,14 @@ impl Methods {
         let best = |weighting| -> Outcome<Path> {
             Ok(model.best_paths(solver, weighting, &[steps])?.remove(0).1)
         };
-        // The candidate that did best on the choosing starts.
-        let candidates = model.candidates(solver, &[steps])?.remove(0);
-        let of_path = |path: &Path| {
-            let trial = self
-                .choosing
-                .trials()
-                .iter()
-                .find(|t| solver.is_named(&t.sampler) && t.path == path.nodes());
-            trial.map_or(f64::INFINITY, ddpm::profile::trajectory::Trial::rms)
-        };
-        let winner = candidates
+        let chosen = self
+            .chosen
             .iter()
-            .min_by(|a, b| of_path(a).total_cmp(&of_path(b)))
-            .ok_or("no candidate")?;
-        found.push(("quality".to_owned(), winner.clone()));
+            .find(|(of, _)| *of == solver)
+            .and_then(|(_, chosen)| chosen.budgets.iter().find(|b| b.steps == steps))
+            .ok_or("no schedule was chosen")?;
+        let winner = Path::new(chosen.path.clone(), self.schedule.train_steps())?;
+        found.push(("quality".to_owned(), winner));
         found.push((
             "trajectory, nothing run".to_owned(),
             best(Weighting::default())?,

@@ -16,6 +16,7 @@ pub(crate) struct Report {
     starts: usize,
     steps: Vec<usize>,
     reference_error: f64,
+    ddim_error: f64,
     stand_in: bool,
     /// Network evaluations behind "quality".
     evaluations: u64,
@@ -28,11 +29,15 @@ impl Report {
     pub(crate) fn new(lab: &Lab, options: &Options, target: &[f32]) -> Outcome<Self> {
         let checked = CHECKED.min(options.starts);
         let finer = lab.reference_ends(2 * JUDGING_NODES, checked)?;
-        let squares = squared_distances(&finer, &target[..checked * lab.dims()], lab.dims());
+        let from = |ends: &[f32]| {
+            let target = &target[..checked * lab.dims()];
+            rms(&squared_distances(ends, target, lab.dims()))
+        };
         Ok(Self {
             starts: options.starts,
             steps: options.steps.clone(),
-            reference_error: rms(&squares),
+            reference_error: from(&finer),
+            ddim_error: from(&lab.ddim_ends(checked)?),
             stand_in: lab.stand_in()?,
             evaluations: lab.choosing(&options.steps)?.origin().evaluations,
             rows: Vec::new(),
@@ -78,6 +83,7 @@ impl Report {
             "steps": self.steps,
             "reference_nodes": JUDGING_NODES,
             "reference_rms_to_twice_as_many_nodes": self.reference_error,
+            "reference_rms_to_ddim_through_all_timesteps": self.ddim_error,
             "evaluations_to_choose": self.evaluations,
             "klub_on_stand_in_images": self.stand_in,
             "rows": self.rows,

@@ -19,7 +19,7 @@ use crate::render::{ProgressLine, clip, plural};
 /// Nodes of the reference where `--nodes` is not given.
 const NODES: usize = 160;
 /// Numbers of steps that are tried where `--steps` is not given.
-const TRIED: [usize; 5] = [5, 8, 10, 16, 20];
+const TRIED: [usize; 6] = [5, 8, 10, 16, 20, 32];
 
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {

@@ -94,17 +94,28 @@ fn quadratic_form(products: &[f64], side: usize, terms: &[(usize, f64)]) -> f64 
     sum.max(0.0)
 }
 
+/// Dimensions that are widened to f64 at a time: large images would otherwise take eight bytes for every number stored.
+const WIDENED: usize = 1 << 14;
+
 fn products(nodes: usize, dims: usize, x: &[f32], d: &[f32]) -> Vec<f64> {
     let side = 2 * nodes;
-    let vectors: Vec<Vec<f64>> = x
-        .chunks(dims)
-        .chain(d.chunks(dims))
-        .map(|v| v.iter().map(|&x| f64::from(x)).collect())
-        .collect();
     let mut products = vec![0.0; side * side];
+    for begin in (0..dims).step_by(WIDENED) {
+        let part = begin..(begin + WIDENED).min(dims);
+        let vectors: Vec<Vec<f64>> = x
+            .chunks(dims)
+            .chain(d.chunks(dims))
+            .map(|v| v[part.clone()].iter().map(|&x| f64::from(x)).collect())
+            .collect();
+        for i in 0..side {
+            for j in 0..=i {
+                products[i * side + j] += dot(&vectors[i], &vectors[j]);
+            }
+        }
+    }
     for i in 0..side {
         for j in 0..=i {
-            let product = dot(&vectors[i], &vectors[j]) / dims as f64;
+            let product = products[i * side + j] / dims as f64;
             products[i * side + j] = product;
             products[j * side + i] = product;
         }

@@ -23,7 +23,7 @@ pub struct Weighting {
 }
 
 impl Default for Weighting {
-    /// The weighting that ranked first on the shipped checkpoint where nothing is run (docs/quality.md).
+    /// Mean squares with growth: what linearised, independent errors add up to.
     fn default() -> Self {
         Self {
             growth: true,

@@ -49,7 +49,8 @@ pub fn choose_quality(
                     .filter(|cost| cost.is_finite())
                     .ok_or_else(|| Error::Field {
                         field: format!("trial of {k} steps with {sampler}"),
-                        expected: "a path over nodes of the grid".into(),
+                        expected: "a path over nodes of the grid whose steps extrapolate at most threefold"
+                            .into(),
                         found: path.to_string(),
                     })?;
                 (cost, path, Some(trial.rms()))

@@ -156,11 +156,11 @@ impl Trajectories {
     /// The same trajectories with measured growth.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::Field`] for a point that does not belong to them.
+    /// [`Error::Length`], [`Error::Field`] or [`Error::Value`] for a point that does not belong to them.
     pub fn with_growth(mut self, growth: Vec<GrowthPoint>) -> Result<Self> {
         for point in &growth {
             point.sampler.parse::<FlowSolver>()?;
-            self.check_images("growth factors", point.factors.len())?;
+            self.check_per_image("growth factors", &point.factors)?;
             if !self.nodes.contains(&point.t) {
                 return Err(Error::Field {
                     field: "t of a growth point".into(),
@@ -176,26 +176,31 @@ impl Trajectories {
     /// The same trajectories with paths that were run.
     ///
     /// # Errors
-    /// [`Error::Length`] for a trial of other images; errors of [`ddpm_core::Path::new`].
+    /// [`Error::Length`] or [`Error::Value`] for a trial of other images; errors of [`ddpm_core::Path::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
             trial.sampler.parse::<FlowSolver>()?;
             ddpm_core::Path::new(trial.path.clone(), self.schedule.train_steps())?;
-            self.check_images(
-                "squared distances of a trial",
-                trial.squared_distances.len(),
-            )?;
+            self.check_per_image("squared distances of a trial", &trial.squared_distances)?;
         }
         self.trials = trials;
         Ok(self)
     }
 
-    fn check_images(&self, field: &str, found: usize) -> Result<()> {
-        match self.images() {
-            expected if expected == found => Ok(()),
-            expected => Err(Error::Length {
+    /// One finite number of at least 0 per image.
+    fn check_per_image(&self, field: &str, values: &[f64]) -> Result<()> {
+        if values.len() != self.images() {
+            return Err(Error::Length {
                 field: field.into(),
-                expected,
+                expected: self.images(),
+                found: values.len(),
+            });
+        }
+        match values.iter().find(|x| !(x.is_finite() && **x >= 0.0)) {
+            None => Ok(()),
+            Some(&found) => Err(Error::Value {
+                field: field.into(),
+                expected: "finite numbers of at least 0",
                 found,
             }),
         }

@@ -33,7 +33,7 @@ pub(crate) struct Trajectory {
     #[arg(long, value_name = "N")]
     pub(crate) nodes: Option<usize>,
     /// Numbers of steps whose best schedules are run and compared: a comma list, or `none`
-    /// [default: 5,8,10,16,20]
+    /// [default: 5,8,10,16,20,32]
     #[arg(long, value_name = "K,..", conflicts_with = "forward")]
     pub(crate) steps: Option<String>,
     /// Samplers to measure for: a comma list of ddim and dpm-solver++ [default: both]

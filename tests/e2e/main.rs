@@ -11,6 +11,7 @@ mod computing;
 mod export;
 mod fid;
 mod import;
+mod install;
 mod plot;
 mod predict;
 mod profile;

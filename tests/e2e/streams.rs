@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::support::{Ddpm, scratch, write_npy};
+use crate::support::{Ddpm, commands, scratch, write_npy};
 
 fn small_table(folder: &std::path::Path) -> std::path::PathBuf {
     let file = folder.join("table.npy");
@@ -15,24 +15,9 @@ fn small_table(folder: &std::path::Path) -> std::path::PathBuf {
     file
 }
 
-const COMMANDS: [&str; 12] = [
-    "inspect",
-    "predict",
-    "transitions",
-    "solve",
-    "profile",
-    "merge",
-    "schedule",
-    "table",
-    "bpd",
-    "sample",
-    "export",
-    "plot",
-];
-
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in COMMANDS {
+    for command in &commands() {
         let help = Ddpm::new(command).words("--help").run().succeeds();
         assert!(
             help.stdout().contains(&format!("ddpm {command}")),
@@ -40,10 +25,6 @@ fn every_command_has_help_with_an_example() {
         );
         assert!(help.stdout().contains("Example"), "{command}");
         assert_eq!(help.stderr(), "");
-    }
-    let top = Ddpm::new("--help").run().succeeds().stdout();
-    for command in COMMANDS {
-        assert!(top.contains(command), "{command} is not in the overview");
     }
 }
 

@@ -6,6 +6,22 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+/// The names of all commands, as `ddpm --help` lists them.
+pub(crate) fn commands() -> Vec<String> {
+    let help = Ddpm::new("--help").run().succeeds().stdout();
+    let (_, list) = help.split_once("Commands:\n").expect("a list of commands");
+    let names: Vec<String> = list
+        .lines()
+        .take_while(|line| !line.is_empty())
+        // A name is indented by two, what a long line goes on with by more.
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    assert!(names.len() >= 18, "{names:?}");
+    names
+}
+
 /// A command line of `ddpm` under construction.
 #[derive(Debug)]
 pub(crate) struct Ddpm(Command);

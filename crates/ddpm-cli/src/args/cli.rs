@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    Bench, Bpd, Export, Fid, Inspect, Merge, Plot, Predict, Profile, Report, Sample, Schedule,
-    Solve, Table, Trajectory, Transitions,
+    Bench, Bpd, Completions, Export, Fid, Inspect, Man, Merge, Plot, Predict, Profile, Report,
+    Sample, Schedule, Solve, Table, Trajectory, Transitions,
 };
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Report(Report),
     Fid(Box<Fid>),
     Bench(Bench),
+    Completions(Completions),
+    Man(Man),
 }
 
 #[cfg(test)]
@@ -83,16 +85,60 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The command lines that a help text shows: lines that begin with `ddpm` below a variable or two. A comment stands two
+    /// spaces apart; a pipe or a redirection ends the command.
+    fn command_lines(help: &str) -> Vec<Vec<String>> {
+        help.lines()
+            .filter_map(|line| {
+                let line = line.trim_start().split("  ").next()?;
+                let words: Vec<&str> = line
+                    .split_whitespace()
+                    .skip_while(|word| word.contains('=') && !word.starts_with('-'))
+                    .take_while(|word| !["|", ">", ">>"].contains(word))
+                    .collect();
+                (words.first() == Some(&"ddpm"))
+                    .then(|| words.into_iter().map(str::to_owned).collect())
+            })
+            .collect()
+    }
+
     #[test]
-    fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string);
+    fn every_command_shows_examples_and_they_parse() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut of_cli = command_lines(&cli.render_long_help().to_string());
+        assert!(of_cli.len() >= 7, "{of_cli:?}");
+        for command in cli.get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            let shown = command_lines(&help);
             assert!(
-                help.is_some_and(|text| text.contains("Example")
-                    && text.contains(&format!("ddpm {}", command.get_name()))),
-                "{} has no example",
-                command.get_name()
+                help.contains("Example") && shown.iter().any(|words| words[1] == name),
+                "{name} has no example"
             );
+            of_cli.extend(command_lines(
+                &command.get_after_help().unwrap().to_string(),
+            ));
         }
+        for words in of_cli {
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{}: {error}", words.join(" "));
+            }
+        }
+    }
+
+    #[test]
+    fn examples_that_do_not_parse_are_found() {
+        let found = command_lines(
+            "Example:\n  A=1 ddpm solve x.npy --json > a.json\n  ddpm man   a comment\nuse ddpm so\n",
+        );
+        assert_eq!(
+            found,
+            [
+                vec!["ddpm", "solve", "x.npy", "--json"],
+                vec!["ddpm", "man"]
+            ]
+        );
+        assert!(Cli::try_parse_from(["ddpm", "solve", "x.npy", "--jsonn"]).is_err());
     }
 }

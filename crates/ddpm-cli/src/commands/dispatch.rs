@@ -7,8 +7,8 @@ use crate::output::Voice;
 use crate::render::timing;
 
 use super::{
-    bench, bpd, export, fid, inspect, merge, plot, predict, profile, report, sample, schedule,
-    solve, table, trajectory, transitions,
+    bench, bpd, completions, export, fid, inspect, man, merge, plot, predict, profile, report,
+    sample, schedule, solve, table, trajectory, transitions,
 };
 
 /// Runs one command line.
@@ -46,6 +46,8 @@ fn run_command(command: Command, voice: Voice) -> Result<()> {
         Command::Plot(args) => plot::run(&args, voice),
         Command::Report(args) => report::run(&args, voice),
         Command::Bench(args) => bench::run(&args, voice),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args, voice),
         Command::Solve(args) => solve::run(&args, voice),
     }
 }

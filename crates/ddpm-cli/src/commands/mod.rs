@@ -2,10 +2,12 @@
 
 mod bench;
 mod bpd;
+mod completions;
 mod dispatch;
 pub(crate) mod export;
 mod fid;
 mod inspect;
+mod man;
 mod merge;
 mod plot;
 mod predict;

@@ -2,6 +2,8 @@
 
 mod decoder;
 mod escape;
+mod eta;
+pub(crate) mod manual;
 mod number;
 mod origin;
 mod path;

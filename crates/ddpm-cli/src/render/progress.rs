@@ -2,39 +2,61 @@
 //! watches.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ddpm_eval::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::eta::{Eta, RealClock, in_words};
 use crate::interrupt::StopRequest;
 use crate::output::Voice;
 
-/// A progress line, hidden when stderr is not a terminal or `--quiet` was given.
+type Shared = Arc<Mutex<Eta<RealClock>>>;
+
+/// A progress line, hidden when stderr is not a terminal that can rewrite a line or `--quiet` was given.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     bar: ProgressBar,
+    eta: Shared,
     stop: Option<StopRequest>,
 }
 
 impl ProgressLine {
     /// A line that counts network evaluations.
     pub(crate) fn new(voice: Voice) -> Self {
+        // indicatif hides the line under TERM=dumb.
         let target = if voice.is_watched() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
+        let eta: Shared = Arc::new(Mutex::new(Eta::new(RealClock::new())));
         // No colour: nothing to switch off under NO_COLOR.
-        let template = "{wide_bar} {pos}/{len} evaluations, {rate}, {eta} left";
-        let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-            // A line that cannot be drawn is no reason to fail.
-            let _ = write!(out, "{:.1}/s", state.per_sec());
+        let template = "{wide_bar} {pos}/{len} evaluations, {rate}{left}";
+        // A line that cannot be drawn is no reason to fail.
+        let rate = {
+            let eta = Arc::clone(&eta);
+            move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                if let Some(rate) = locked(&eta).rate() {
+                    let _ = write!(out, "{rate:.1}/s, ");
+                }
+            }
+        };
+        let left = {
+            let eta = Arc::clone(&eta);
+            move |_: &ProgressState, out: &mut dyn fmt::Write| {
+                let _ = out.write_str(&in_words(locked(&eta).left()));
+            }
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.with_key("rate", rate));
+            bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
-        Self { bar, stop: None }
+        Self {
+            bar,
+            eta,
+            stop: None,
+        }
     }
 
     /// Also tells the run to stop when the user asks.
@@ -44,13 +66,20 @@ impl ProgressLine {
     }
 }
 
+/// The estimate; a thread that panicked while it held it left nothing half-done that matters.
+fn locked(eta: &Shared) -> MutexGuard<'_, Eta<RealClock>> {
+    eta.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Progress for ProgressLine {
     fn start(&self, total: u64) {
+        locked(&self.eta).start(total);
         self.bar.set_length(total);
         self.bar.reset();
     }
 
     fn advance(&self, n: u64) {
+        locked(&self.eta).advance(n);
         self.bar.inc(n);
     }
 

@@ -15,8 +15,8 @@ use crate::args::CheckpointArgs;
 Example:
   ddpm inspect model.pt
   ddpm inspect model.pt --num-heads 4 --json
-  ddpm inspect ddpm-cifar10-32/               (a folder of diffusers)
-  ddpm inspect training.pt --state-dict model (raw weights instead of averaged ones)")]
+  ddpm inspect ddpm-cifar10-32/                  a folder of diffusers
+  ddpm inspect training.pt --state-dict model    raw weights instead of averaged ones")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
@@ -58,7 +58,7 @@ Example:
   ddpm bench model.pt --batch 8
   ddpm bench model.pt --batch 8 --precision bf16 --json
   DDPM_TIMING=1 ddpm bench model.pt
-  DDPM_ISA=avx2 ddpm bench model.pt     (generic, avx2, avx512 or amx instead of the best)")]
+  DDPM_ISA=avx2 ddpm bench model.pt     generic, avx2, avx512 or amx instead of the best")]
 pub(crate) struct Bench {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,

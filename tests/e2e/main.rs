@@ -24,5 +24,6 @@ mod solve;
 mod streams;
 mod support;
 mod table3;
+mod terminal;
 mod their_models;
 mod transitions;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::support::{Ddpm, images_of_shape, little_endian, safetensors, scratch};
 
 /// A CIFAR ResNet of 8 layers with weights by a formula.
-fn network(folder: &Path) -> PathBuf {
+pub(crate) fn network(folder: &Path) -> PathBuf {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut put = |name: String, shape: &[usize], scale: f64, offset: f64| {
         let count: usize = shape.iter().product();

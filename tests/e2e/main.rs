@@ -12,6 +12,7 @@ mod export;
 mod fid;
 mod import;
 mod install;
+mod mistakes;
 mod plot;
 mod predict;
 mod profile;

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::advice;
+
 /// The result of everything in this crate that can fail.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -22,6 +24,24 @@ pub(crate) enum Error {
     /// A file, or the value of a flag, is not what it has to be.
     #[error("{0}")]
     Input(String),
+
+    /// The value of a flag is not what it has to be.
+    #[error("{flag}: {message}")]
+    Flag {
+        /// The flag as it is typed.
+        flag: String,
+        /// What was expected and what was found.
+        message: String,
+    },
+
+    /// Any other failure, with what to do next.
+    #[error("{error}")]
+    Advised {
+        /// The failure.
+        error: Box<Error>,
+        /// What to do.
+        advice: String,
+    },
 
     /// The user stopped a run whose finished part is kept.
     #[error("interrupted; {}", kept(partial.as_deref()))]
@@ -63,15 +83,20 @@ impl Error {
 
     /// A flag whose value cannot be used.
     pub(crate) fn flag(flag: &str, message: impl std::fmt::Display) -> Self {
-        Self::Input(format!("{flag}: {message}"))
+        Self::Flag {
+            flag: flag.to_owned(),
+            message: message.to_string(),
+        }
     }
 
     /// A failed write of `file`: always the system's refusal.
     pub(crate) fn write(file: &Path, source: io::Error) -> Self {
+        let advice = advice::on_unwritable_output(file, source.kind());
         Self::System {
             action: format!("write {}", file.display()),
             source,
         }
+        .advised_maybe(advice)
     }
 
     /// A failed read of `file`: a file that is absent or of the wrong kind is bad input, everything
@@ -80,6 +105,7 @@ impl Error {
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 Self::file(file, "no such file or folder; expected one that exists")
+                    .advised(advice::on_missing_input(file))
             }
             io::ErrorKind::IsADirectory => Self::file(file, "is a folder; expected a file"),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::file(file, source),
@@ -93,6 +119,7 @@ impl Error {
     /// A checkpoint that cannot be used. A value that nobody gave is a matter of the command line.
     pub(crate) fn checkpoint(file: &Path, error: ddpm_model::Error) -> Self {
         use ddpm_model::Error as E;
+        let advice = advice::on_checkpoint(&error);
         match error {
             E::Read { path, source } => Self::read(&path, source),
             E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
@@ -106,13 +133,55 @@ impl Error {
             E::Tensor(_) => Self::Internal(error.to_string()),
             _ => Self::file(file, error),
         }
+        .advised_maybe(advice)
     }
 
-    /// The hint printed on a line of its own below the message.
-    pub(crate) fn hint(&self) -> Option<String> {
+    /// The same failure with what to do next. The first advice is the best: it comes from where most is known.
+    pub(crate) fn advised(self, advice: impl Into<String>) -> Self {
         match self {
+            Self::Advised { .. } | Self::Internal(_) | Self::ClosedPipe => self,
+            error => Self::Advised {
+                error: Box::new(error),
+                advice: advice.into(),
+            },
+        }
+    }
+
+    /// The same failure, met in one image of many.
+    fn of_image(self, index: usize) -> Self {
+        match self {
+            Self::Input(text) => Self::Input(format!("image {index}: {text}")),
+            Self::System { action, source } => Self::System {
+                action: format!("{action} (image {index})"),
+                source,
+            },
+            Self::Advised { error, advice } => Self::Advised {
+                error: Box::new(error.of_image(index)),
+                advice,
+            },
+            other => other,
+        }
+    }
+
+    /// [`advised`](Self::advised) where there is advice.
+    pub(crate) fn advised_maybe(self, advice: Option<impl Into<String>>) -> Self {
+        match advice {
+            Some(advice) => self.advised(advice),
+            None => self,
+        }
+    }
+
+    /// The hint printed on a line of its own below the message: what to do next. `command` is the one that failed.
+    pub(crate) fn hint(&self, command: &str) -> Option<String> {
+        match self {
+            Self::Advised { advice, .. } => Some(advice.clone()),
             Self::Interrupted { resume, .. } => Some(format!("to continue: {resume}")),
-            Self::Usage(_) => Some("see `ddpm COMMAND --help`".to_owned()),
+            Self::Usage(_) | Self::Input(_) => Some(format!("see `ddpm {command} --help`")),
+            Self::Flag { flag, .. } => {
+                // A complaint about a value may name it: "--out x.jpeg".
+                let flag = flag.split_whitespace().next().unwrap_or_default();
+                Some(format!("see {flag} in `ddpm {command} --help`"))
+            }
             Self::Internal(_) => Some("this is a fault of ddpm, not of the input".to_owned()),
             _ => None,
         }
@@ -121,10 +190,11 @@ impl Error {
     /// The exit code of this kind of failure.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
+            Self::Advised { error, .. } => return error.exit_code(),
             Self::ClosedPipe => 0,
             Self::Internal(_) => 1,
             Self::Usage(_) => 2,
-            Self::Input(_) => 3,
+            Self::Input(_) | Self::Flag { .. } => 3,
             Self::Interrupted { .. } => 4,
             Self::System { .. } => 5,
         })
@@ -134,17 +204,11 @@ impl Error {
 impl From<ddpm_eval::Error> for Error {
     fn from(error: ddpm_eval::Error) -> Self {
         use ddpm_eval::Error as E;
+        let advice = advice::on_images(&error);
         match error {
             E::Read { path, source } => Self::read(&path, source),
             E::Write { path, source } => Self::write(&path, source),
-            E::Image { index, source } => match Self::from(*source) {
-                Self::Input(text) => Self::Input(format!("image {index}: {text}")),
-                Self::System { action, source } => Self::System {
-                    action: format!("{action} (image {index})"),
-                    source,
-                },
-                other => other,
-            },
+            E::Image { index, source } => Self::from(*source).of_image(index),
             E::Unpack {
                 path,
                 bytes,
@@ -161,6 +225,7 @@ impl From<ddpm_eval::Error> for Error {
             },
             _ => Self::Input(with_causes(&error)),
         }
+        .advised_maybe(advice)
     }
 }
 
@@ -185,6 +250,18 @@ fn with_causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// Says what to do about a failure.
+pub(crate) trait Advice {
+    /// [`Error::advised`] for a result.
+    fn advised(self, advice: impl FnOnce() -> String) -> Self;
+}
+
+impl<T> Advice for Result<T> {
+    fn advised(self, advice: impl FnOnce() -> String) -> Self {
+        self.map_err(|error| error.advised(advice()))
+    }
 }
 
 /// Says where a library's complaint belongs: the libraries know the field, the command knows the
@@ -236,6 +313,22 @@ mod tests {
         for (error, code) in cases {
             assert_eq!(error.exit_code(), ExitCode::from(code), "{error}");
         }
+    }
+
+    #[test]
+    fn every_failure_of_the_user_says_what_to_do_next() {
+        let hint = |error: Error| error.hint("sample").unwrap();
+        assert_eq!(hint(Error::usage("x")), "see `ddpm sample --help`");
+        assert_eq!(
+            hint(Error::flag("--eta 2", "x")),
+            "see --eta in `ddpm sample --help`"
+        );
+        let file = || Error::file(Path::new("a.pt"), "x");
+        assert_eq!(hint(file()), "see `ddpm sample --help`");
+        let advised = file().advised("copy it").advised("less is known here");
+        assert_eq!(advised.exit_code(), ExitCode::from(3));
+        assert_eq!(advised.to_string(), "a.pt: x");
+        assert_eq!(hint(advised), "copy it");
     }
 
     #[test]

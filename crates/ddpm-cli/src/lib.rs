@@ -8,8 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
+mod advice;
 mod args;
 mod commands;
 mod error;
@@ -28,8 +29,12 @@ use error::Error;
 /// 0 done (a closed pipe included), 1 internal error, 2 usage, 3 bad input, 4 interrupted but
 /// resumable, 5 the system refused.
 pub fn run() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = args::Cli::command().try_get_matches().and_then(|matches| {
+        let command = matches.subcommand_name().unwrap_or_default().to_owned();
+        Ok((args::Cli::from_arg_matches(&matches)?, command))
+    });
+    let (cli, command) = match parsed {
+        Ok(parsed) => parsed,
         Err(message) => {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no error.
             let _ = message.print();
@@ -44,7 +49,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::report(&error);
+            output::report(&error, &command);
             error.exit_code()
         }
     }

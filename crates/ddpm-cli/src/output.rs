@@ -46,13 +46,13 @@ impl Voice {
     }
 }
 
-/// Prints a failure.
-pub(crate) fn report(error: &Error) {
+/// Prints a failure of `ddpm COMMAND`.
+pub(crate) fn report(error: &Error, command: &str) {
     if matches!(error, Error::ClosedPipe) {
         return;
     }
     say(format_args!("error: {error}"));
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = error.hint(command) {
         say(format_args!("hint: {hint}"));
     }
 }

@@ -93,7 +93,7 @@ pub enum Error {
         train_steps: usize,
     },
     /// More steps than the training chain has, or none.
-    #[error("cannot take {steps} steps from {train_steps} timesteps: expected 1..={train_steps}")]
+    #[error("cannot take {steps} steps from {train_steps} timesteps: expected 1 to {train_steps}")]
     ImpossibleStepCount {
         /// The number of steps asked for.
         steps: usize,

@@ -117,8 +117,8 @@ pub enum Error {
         /// What it is.
         found: String,
     },
-    /// Two profiles to merge do not belong to the same run.
-    #[error("profiles cannot be merged: {field} differs ({first} and {second})")]
+    /// Two profiles to merge or to compare do not belong to the same run or network.
+    #[error("the profiles do not go together: {field} differs ({first} and {second})")]
     Mismatch {
         /// The field that differs.
         field: String,

@@ -75,7 +75,7 @@ fn paths_and_terms_of_a_network() {
     bpd("--path 1,40 --decoder gaussian --decoder-bin-width 0")
         .fails(3, &["--decoder-bin-width", "positive"]);
     bpd("").fails(2, &["--path"]);
-    bpd("--path 1,40 --limit 2").fails(3, &["--limit", "expected 1..=1"]);
+    bpd("--path 1,40 --limit 2").fails(3, &["--limit", "expected 1 to 1"]);
     bpd("--path 1,40 --limit 0").fails(3, &["--limit"]);
 }
 

@@ -164,7 +164,8 @@ impl Source {
                 "{}: {count} images; expected at least {FEWEST}, since the distance is biased upwards by small numbers \
                  (--allow-few computes it all the same)",
                 self.name
-            ))),
+            ))
+            .advised("draw more samples (`ddpm sample --count`), or add --allow-few")),
             _ => Ok(()),
         }
     }

@@ -14,11 +14,18 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
     let mut parts = Vec::new();
     for path in &args.parts {
         voice.note(format_args!("reading {}", path.display()));
+        if !path.exists() {
+            return Err(Error::file(path, "no such file; expected a profile").advised(
+                "measure that shard by `ddpm profile --shard`, or leave it out: it can be merged into the result later",
+            ));
+        }
         parts.push(read_profile(path)?);
     }
     let merged = ElboProfile::merge(parts).map_err(|error| {
         let names: Vec<String> = args.parts.iter().map(|p| p.display().to_string()).collect();
-        Error::Input(format!("{}: {error}", names.join(" + ")))
+        Error::Input(format!("{}: {error}", names.join(" + "))).advised(
+            "merge shards of one run, each once: same checkpoint, images, seed and conventions",
+        )
     })?;
     write_file(&args.out, &merged.to_bytes())?;
     let total = merged.provenance().total_blocks;

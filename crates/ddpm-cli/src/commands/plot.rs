@@ -65,7 +65,9 @@ fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a FilePat
     let files: Vec<&FilePath> = args.files.iter().map(|f| f.as_path()).collect();
     files.try_into().map_err(|files: Vec<_>| {
         Error::usage(format!(
-            "this figure is drawn from {names}; expected {N} files, found {}",
+            "{}: expected {N} {}, {names}, found {}",
+            args.figure.name(),
+            if N == 1 { "file" } else { "files" },
             files.len()
         ))
     })

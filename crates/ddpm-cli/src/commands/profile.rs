@@ -171,8 +171,9 @@ impl Run {
             (true, true) => read_profile(&self.partial).map(Some),
             (false, true) => Err(Error::file(
                 &self.partial,
-                "holds the finished blocks of an interrupted run; expected --resume to continue it, or remove the file",
-            )),
+                "holds the finished blocks of an interrupted run",
+            )
+            .advised("continue it by --resume, or remove the file")),
             (true, false) => self.earlier_result(),
             (false, false) => Ok(None),
         }

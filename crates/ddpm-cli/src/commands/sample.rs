@@ -258,7 +258,7 @@ fn labels(network: &Network, record: &Record) -> Result<Option<Vec<usize>>> {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Error::flag(
             "--class",
-            "the network is not class-conditional",
+            "expected none, because the network is not class-conditional",
         )),
         (Some(classes), None) => {
             let indices = record.start_index..record.start_index + record.count;

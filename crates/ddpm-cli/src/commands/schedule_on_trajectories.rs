@@ -31,13 +31,8 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         ));
     };
     let trajectories = Trajectories::from_bytes(&read_bytes(file)?).map_err(|error| {
-        let hint = match error {
-            ddpm_profile::Error::NotTrajectories(_) => {
-                "; expected the file that `ddpm trajectory CKPT --out R` writes"
-            }
-            _ => "",
-        };
-        Error::file(file, format!("{error}{hint}"))
+        Error::file(file, error)
+            .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
     })?;
     let train_steps = trajectories.schedule().train_steps();
     let budgets = match &args.steps {

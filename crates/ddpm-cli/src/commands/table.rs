@@ -46,6 +46,7 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
             args.train.display(),
             args.test.display()
         ))
+        .advised("make both by `ddpm profile` with the same checkpoint and flags, but for --split")
     })?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);

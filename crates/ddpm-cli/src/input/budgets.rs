@@ -25,7 +25,7 @@ impl Budgets {
             if !(1..=train_steps).contains(&steps) {
                 return Err(Error::flag(
                     flag,
-                    format!("K={steps}: expected 1..={train_steps}, at most T={train_steps}"),
+                    format!("K={steps}: expected a number of steps from 1 to T={train_steps}"),
                 ));
             }
         }

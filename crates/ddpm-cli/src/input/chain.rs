@@ -78,5 +78,13 @@ pub(crate) fn parse_path(
     zero_based: bool,
 ) -> Result<ddpm_core::Path> {
     let spec: PathSpec = text.parse().in_flag("--path")?;
-    spec.resolve(schedule, zero_based).in_flag("--path")
+    spec.resolve(schedule, zero_based).map_err(|error| {
+        let advice = match error {
+            ddpm_core::Error::PathNotIncreasing { .. } => {
+                Some("list timesteps once each, the least first")
+            }
+            _ => None,
+        };
+        Error::flag("--path", error).advised_maybe(advice)
+    })
 }

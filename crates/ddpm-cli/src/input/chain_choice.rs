@@ -16,6 +16,9 @@ use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
 use crate::output::Voice;
 
+const ANOTHER_CHAIN: &str =
+    "take a file that was made with this checkpoint, or correct --noise-schedule and --train-steps";
+
 /// A path with its conventions.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainChoice {
@@ -64,7 +67,7 @@ impl ChainChoice {
         let schedules = read_schedules(file)?;
         let budget = find_budget(&schedules, steps, file)?;
         check_chain(&schedules, network.denoiser.noise_schedule())
-            .map_err(|message| Error::file(file, message))?;
+            .map_err(|message| Error::file(file, message).advised(ANOTHER_CHAIN))?;
         if let Some(p) = &schedules.provenance {
             warn_of_another_checkpoint(file, &p.checkpoint_sha256, network, voice);
         }
@@ -243,7 +246,8 @@ fn measured(
                 p.noise_schedule,
                 p.train_steps
             ),
-        ));
+        )
+        .advised(ANOTHER_CHAIN));
     }
     warn_of_another_checkpoint(file, &p.checkpoint_sha256, network, voice);
     warn_of_another_clip(file, Some(p.clip_denoised), clip, voice);

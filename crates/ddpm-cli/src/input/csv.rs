@@ -15,9 +15,14 @@ use crate::input::read_bytes;
 /// [`Error::Input`] naming file, line and column.
 pub(crate) fn read_column(path: &Path, column: &str) -> Result<Vec<f64>> {
     let bytes = read_bytes(path)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Error::file(path, "expected a CSV file, found bytes that are no text"))?;
-    parse_column(text, column).map_err(|message| Error::file(path, message))
+    std::str::from_utf8(&bytes)
+        .map_err(|_| "expected a CSV file, found bytes that are no text".to_owned())
+        .and_then(|text| parse_column(text, column))
+        .map_err(|message| {
+            Error::file(path, message).advised(format!(
+                "the file needs a first line `t,{column}` and then a line for every t = 1, 2, .., T"
+            ))
+        })
 }
 
 fn parse_column(text: &str, column: &str) -> std::result::Result<Vec<f64>, String> {

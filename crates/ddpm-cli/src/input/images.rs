@@ -86,7 +86,7 @@ pub(crate) fn limit(args: &ImageArgs, available: usize) -> Result<usize> {
         Some(wanted) if (1..=available).contains(&wanted) => Ok(wanted),
         Some(wanted) => Err(Error::flag(
             "--limit",
-            format!("expected 1..={available}, the number of images there are, found {wanted}"),
+            format!("expected 1 to {available}, the number of images there are, found {wanted}"),
         )),
     }
 }

@@ -6,15 +6,28 @@ use ddpm_profile::{Budget, Budgets as ProfileBudgets, ElboProfile, Schedules};
 
 use super::budgets::Budgets;
 use super::file::read_bytes;
-use crate::error::{Error, Located, Result};
+use crate::advice::kind_of;
+use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
+use crate::render::quote;
 
 /// Reads a profile.
 ///
 /// # Errors
 /// A file that is absent, damaged, of a newer version or no profile.
 pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
-    ElboProfile::from_bytes(&read_bytes(path)?).in_file(path)
+    let bytes = read_bytes(path)?;
+    ElboProfile::from_bytes(&bytes)
+        .map_err(|error| match (&error, kind_of(&bytes)) {
+            // The library says more of a safetensors file than that it is one.
+            (ddpm_profile::Error::NotAProfile(_), Some(kind)) if !kind.contains("safetensors") => {
+                Error::file(path, format!("not an elbo profile: found {kind}"))
+            }
+            _ => Error::file(path, error),
+        })
+        .advised(|| {
+            "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes".to_owned()
+        })
 }
 
 /// Reads a profile to compute from, and says so if blocks of its run are missing.
@@ -40,13 +53,19 @@ pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfi
 /// A file that is absent, damaged, of a newer version or no schedules file.
 pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
     let bytes = read_bytes(path)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::file(
-            path,
-            "not a schedules file: expected JSON, found bytes that are no text",
-        )
-    })?;
-    Schedules::from_json(&text).in_file(path)
+    let schedules = match String::from_utf8(bytes) {
+        Ok(text) => Schedules::from_json(&text).in_file(path),
+        Err(error) => {
+            let found = kind_of(error.as_bytes()).unwrap_or("bytes that are no text");
+            Err(Error::file(
+                path,
+                format!("not a schedules file: expected JSON, found {found}"),
+            ))
+        }
+    };
+    schedules.advised(|| {
+        "a schedules file S.json is what `ddpm schedule P --out S.json` writes".to_owned()
+    })
 }
 
 /// The schedule of `steps` steps.
@@ -71,6 +90,10 @@ pub(crate) fn find_budget<'a>(
                 held.join(", ")
             ),
         )
+        .advised(format!(
+            "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
+            quote(&path.to_string_lossy())
+        ))
     })
 }
 

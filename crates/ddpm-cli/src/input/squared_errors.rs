@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::chain::Chain;
 use super::file::read_bytes;
+use crate::advice::kind_of;
 use crate::args::ChainArgs;
-use crate::error::{Error, Located, Result};
+use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 
 /// What stands in a profile for what the other program did not tell.
@@ -38,7 +39,25 @@ pub(crate) fn read_squared_errors(
     split: Option<Split>,
     voice: Voice,
 ) -> Result<ElboProfile> {
+    read(path, chain, split, voice).advised(|| {
+        "the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them".to_owned()
+    })
+}
+
+fn read(
+    path: &Path,
+    chain: Option<&ChainArgs>,
+    split: Option<Split>,
+    voice: Voice,
+) -> Result<ElboProfile> {
     let bytes = read_bytes(path)?;
+    if !bytes.starts_with(b"PK") {
+        let found = kind_of(&bytes).unwrap_or("a file that is no zip archive");
+        return Err(Error::file(
+            path,
+            format!("expected a readable .npz archive, as numpy.savez writes; found {found}"),
+        ));
+    }
     let sha256: String = Sha256::digest(&bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

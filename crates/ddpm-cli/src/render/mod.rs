@@ -18,5 +18,5 @@ pub(crate) use number::{plural, scientific, with_error};
 pub(crate) use origin::{chain_of, clip, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};
 pub(crate) use progress::ProgressLine;
-pub(crate) use shell::command_that_resumes;
+pub(crate) use shell::{command_that_resumes, quote};
 pub(crate) use table::{Align, TextTable};

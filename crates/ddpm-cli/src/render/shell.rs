@@ -6,7 +6,8 @@ fn shell_words(words: &[String]) -> String {
     quoted.join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// A word as a shell takes it.
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

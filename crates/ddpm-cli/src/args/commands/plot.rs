@@ -56,3 +56,15 @@ pub(crate) enum Figure {
     /// The cost of every step of a schedule: S.json P
     Terms,
 }
+
+impl Figure {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BitsPerDim => "bits-per-dim",
+            Self::Timesteps => "timesteps",
+            Self::Errors => "errors",
+            Self::Terms => "terms",
+        }
+    }
+}

@@ -97,15 +97,17 @@ impl Store {
         }
         let found = plural(present.len() as u64, "PNG file");
         if !resume {
-            let what = match self.target {
-                Target::Folder => format!(
-                    "expected a new folder or one without images, found {found}; remove them, name another --out, or go on with that run by --resume"
+            let (what, advice) = match self.target {
+                Target::Folder => (
+                    format!("expected a new folder or one without images, found {found}"),
+                    "remove them, name another --out, or go on with that run by --resume",
                 ),
-                Target::Grid | Target::Npz => format!(
-                    "holds {found} of an interrupted run; expected --resume to continue it, or remove the folder"
+                Target::Grid | Target::Npz => (
+                    format!("holds {found} of an interrupted run"),
+                    "continue it by --resume, or remove the folder",
                 ),
             };
-            return Err(Error::file(&self.folder, what));
+            return Err(Error::file(&self.folder, what).advised(advice));
         }
         record.check_same_run(&Record::read(&self.out)?, &self.out)?;
         let wanted = record.start_index..record.start_index + record.count;

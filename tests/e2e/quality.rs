@@ -192,7 +192,7 @@ fn wrong_requests_are_named() {
     let file = folder.path().join("t.safetensors");
     let trajectory = |words: &str| small("trajectory").words(words).file("--out", &file);
     trajectory("--nodes 41").fails(3, &["--nodes", "2..=40", "41"]);
-    trajectory("--nodes 10 --steps 11").fails(3, &["--steps", "K=11", "1..=10"]);
+    trajectory("--nodes 10 --steps 11").fails(3, &["--steps", "K=11", "1 to 10"]);
     trajectory("--steps all").fails(3, &["--steps", "none"]);
     trajectory("--sampler euler").fails(3, &["--sampler", "euler", "ddim"]);
     trajectory("--class 1").fails(3, &["--class", "not class-conditional"]);

@@ -111,7 +111,7 @@ fn more_steps_than_the_chain_has() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 8,41")
-        .fails(3, &["--steps", "K=41", "T=40"]);
+        .fails(3, &["--steps", "K=41", "1 to 40"]);
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 0")

@@ -27,7 +27,7 @@ fn tables_that_cannot_be_solved() {
     solve(&[3, 2], &good[..6], "").fails(3, &["c.npy", "square", "3x2"]);
     solve(&[9], &good, "").fails(3, &["c.npy", "1 dimension"]);
     solve(&[1, 1], &[0.0], "").fails(3, &["c.npy", "T"]);
-    solve(&[3, 3], &good, "--budgets 3").fails(3, &["--budgets", "K=3", "T=2"]);
+    solve(&[3, 3], &good, "--budgets 3").fails(3, &["--budgets", "K=3", "1 to 2"]);
     solve(&[3, 3], &good, "--budgets 1,two").fails(3, &["--budgets", "two"]);
     solve(&[3, 3], &with(6, f64::INFINITY), "--budgets 1")
         .fails(3, &["c.npy", "T=2 is unreachable", "K=1"]);

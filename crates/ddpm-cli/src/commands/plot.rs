@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::input::{Budgets, default_variance, read_profile_to_use, read_schedules, write_file};
 use crate::output::{self, Voice};
 use crate::plot::{Chart, figures, png};
+use crate::render::plural;
 
 /// Runs the command.
 pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
@@ -65,9 +66,9 @@ fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a FilePat
     let files: Vec<&FilePath> = args.files.iter().map(|f| f.as_path()).collect();
     files.try_into().map_err(|files: Vec<_>| {
         Error::usage(format!(
-            "{}: expected {N} {}, {names}, found {}",
+            "{} is drawn from {names}: expected {}, found {}",
             args.figure.name(),
-            if N == 1 { "file" } else { "files" },
+            plural(N as u64, "file"),
             files.len()
         ))
     })

@@ -12,20 +12,20 @@ pub(crate) enum Budgets {
 }
 
 impl Budgets {
-    /// Parses `8,16,32` or `all`, the value of `flag`.
+    /// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
     ///
     /// # Errors
-    /// [`Error::Input`] for anything else, a 0 or a budget beyond T.
-    pub(crate) fn parse(flag: &str, text: &str, train_steps: usize) -> Result<Self> {
+    /// [`Error::Input`] for anything else, a 0 or a budget beyond `most`.
+    pub(crate) fn parse(flag: &str, text: &str, most: usize) -> Result<Self> {
         if text == "all" {
             return Ok(Self::All);
         }
         let budgets: Vec<usize> = parse_list(flag, text, "numbers of steps or `all`")?;
         for &steps in &budgets {
-            if !(1..=train_steps).contains(&steps) {
+            if !(1..=most).contains(&steps) {
                 return Err(Error::flag(
                     flag,
-                    format!("K={steps}: expected a number of steps from 1 to T={train_steps}"),
+                    format!("K={steps}: expected a number of steps from 1 to {most}"),
                 ));
             }
         }

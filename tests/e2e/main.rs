@@ -27,4 +27,5 @@ mod support;
 mod table3;
 mod terminal;
 mod their_models;
+mod transcripts;
 mod transitions;

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm::eval::{Images, write_png_folder};
-use ndarray::Array4;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use crate::support::{Ddpm, assert_close, golden, images_of_shape, numbers, repository, scratch};
+use crate::support::{Ddpm, assert_close, golden, images_of_shape, numbers, scratch};
 
 /// A network of `tests/golden/diffusers`.
 fn network(name: &str) -> PathBuf {
@@ -245,76 +243,4 @@ fn folders_that_cannot_be_used_say_why() {
         .arg(&silent)
         .words("--data x --path all")
         .fails(2, &["silent", "--train-steps"]);
-}
-
-/// The commands of the README's "Your own model", as they are printed there but for the number of evaluations and samples.
-#[test]
-fn the_readme_works_on_their_models() {
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Your own model").unwrap();
-    let transcript = |start: &str| {
-        let (_, rest) = section.split_once(start).unwrap();
-        let (_, block) = rest.split_once("```sh\n").unwrap();
-        let (block, _) = block.split_once("```").unwrap();
-        block.replace("\\\n", " ")
-    };
-    for (start, name, checkpoint, budgets) in [
-        (
-            "**From diffusers**",
-            "ddpm-cifar10-32",
-            network("ddpm-pipeline"),
-            3,
-        ),
-        (
-            "**From OpenAI**",
-            "model.pt",
-            golden("unet-hybrid-16px.pt"),
-            3,
-        ),
-    ] {
-        let folder = scratch();
-        copy_all(&checkpoint, &folder.path().join(name));
-        let pixels = Array4::from_shape_fn((128, 3, 16, 16), |(n, c, y, x)| {
-            (n * 31 + c * 40 + y * 7 + x * 3) as u8
-        });
-        let images = folder.path().join("images");
-        write_png_folder(&images, &Images::from_bytes(pixels).unwrap(), 0).unwrap();
-        let text = transcript(start)
-            .replace("--evaluations 8192", "--evaluations 640")
-            .replace("--count 64", "--count 2");
-        let commands: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        // Two commands to the schedules.
-        assert!(
-            commands[0].starts_with("ddpm profile ") && commands[1].starts_with("ddpm schedule ")
-        );
-        for command in commands {
-            let words = command.strip_prefix("ddpm ").expect(command);
-            let (first, rest) = words.split_once(' ').unwrap();
-            Ddpm::new(first)
-                .within(folder.path())
-                .words(rest)
-                .run()
-                .succeeds();
-        }
-        let schedules = std::fs::read(folder.path().join("schedules.json")).unwrap();
-        let schedules: Value = serde_json::from_slice(&schedules).unwrap();
-        assert_eq!(schedules["budgets"].as_array().unwrap().len(), budgets);
-        assert!(folder.path().join("samples.png").exists());
-    }
-}
-
-/// Copies a file, or a folder with what is in it.
-fn copy_all(from: &Path, to: &Path) {
-    if from.is_file() {
-        std::fs::copy(from, to).unwrap();
-        return;
-    }
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        copy_all(&path, &to.join(path.file_name().unwrap()));
-    }
 }

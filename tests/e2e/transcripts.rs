@@ -9,7 +9,7 @@ use ddpm::eval::{Images, write_png_folder};
 use ndarray::Array4;
 use serde_json::Value;
 
-use crate::support::{Ddpm, golden, numbers, repository, scratch, write_npy};
+use crate::support::{Ddpm, commands, golden, numbers, repository, scratch, write_npy};
 
 /// What a test has no time for.
 const SMALLER: &[(&str, &str)] = &[
@@ -260,6 +260,17 @@ fn the_other_documents_run_as_they_are_printed() {
         for block in blocks(&document) {
             run(&block, folder.path());
         }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_command() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let (_, table) = readme.split_once("| command | what it does |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    for command in commands() {
+        let named = [format!("`ddpm {command}`"), format!("`{command}`")];
+        assert!(named.iter().any(|name| table.contains(name)), "{command}");
     }
 }
 

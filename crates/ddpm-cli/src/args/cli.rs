@@ -121,6 +121,8 @@ mod tests {
             ));
         }
         for words in of_cli {
+            // Longer ones would be broken in two, and could not be pasted.
+            assert!(words.join(" ").len() <= 98, "{}", words.join(" "));
             if let Err(error) = Cli::try_parse_from(&words) {
                 panic!("{}: {error}", words.join(" "));
             }

@@ -20,7 +20,7 @@ respacing:STRING such as respacing:10,15,20 or respacing:ddim50";
 #[command(after_help = "\
 Example:
   ddpm transitions --noise-schedule cosine --train-steps 4000 --path even:8
-  ddpm transitions --noise-schedule linear --train-steps 1000 --path 0,99,499,999 --zero-based --json")]
+  ddpm transitions --noise-schedule linear --train-steps 1000 --path 99,499,999 --zero-based")]
 pub(crate) struct Transitions {
     #[command(flatten)]
     pub(crate) chain: ChainArgs,

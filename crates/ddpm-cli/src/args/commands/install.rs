@@ -14,11 +14,13 @@ Example (bash, with the package bash-completion):
   ddpm completions bash > ~/.local/share/bash-completion/completions/ddpm
 
 Other shells:
-  ddpm completions bash >> ~/.bashrc                                 bash without that package
-  ddpm completions zsh > ~/.zfunc/_ddpm                              with `fpath=(~/.zfunc $fpath)` above compinit in .zshrc
+  ddpm completions bash >> ~/.bashrc                             bash without that package
+  ddpm completions zsh > ~/.zfunc/_ddpm                          a folder of $fpath (see below)
   ddpm completions fish > ~/.config/fish/completions/ddpm.fish
   ddpm completions powershell >> $PROFILE
-  ddpm completions elvish > ~/.config/elvish/lib/ddpm-cli.elv        with `use ddpm-cli` in rc.elv")]
+  ddpm completions elvish > ~/.config/elvish/lib/ddpm-cli.elv    and `use ddpm-cli` in rc.elv
+
+Folders have to exist (mkdir -p). zsh needs `fpath=(~/.zfunc $fpath)` above compinit in .zshrc.")]
 pub(crate) struct Completions {
     /// The shell
     #[arg(value_name = "SHELL")]

@@ -13,10 +13,10 @@ use crate::args::{DecoderArg, StartArg, VarianceArg};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm plot bits-per-dim train.p test.p --out bits.svg       bits/dim against K, every stride
-  ddpm plot timesteps schedules.json --out timesteps.png     the timesteps of every K (the paper's Fig. 6)
-  ddpm plot errors train.p --out errors.svg                  m(t), the mean squared error of the network
-  ddpm plot terms schedules.json train.p --steps 8,32 --out terms.svg     the cost of each step of a path")]
+  ddpm plot bits-per-dim train.p test.p --out bits.svg      bits/dim against K, every stride
+  ddpm plot timesteps schedules.json --out timesteps.png    the timesteps of every K
+  ddpm plot errors train.p --out errors.svg                 m(t), the network's mean squared error
+  ddpm plot terms schedules.json train.p --out terms.svg    the cost of each step of a path")]
 pub(crate) struct Plot {
     /// What to draw
     #[arg(value_name = "FIGURE")]

@@ -18,7 +18,7 @@ use crate::args::{CheckpointArgs, ClipArgs, ImageArgs};
 #[command(after_help = "\
 Example:
   ddpm trajectory model.pt --out trajectories.safetensors
-  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20 --out schedules.json
+  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --out schedules.json
   ddpm trajectory model.pt --forward --data cifar10 --split train --out forward.safetensors")]
 pub(crate) struct Trajectory {
     #[command(flatten)]

@@ -61,15 +61,22 @@ fn title(command: &Command) -> String {
 
 fn man(command: &Command) -> Man {
     Man::new(command.clone())
+        // No date, so that the same program always writes the same page; an empty one would be lost.
+        .date(" ")
         .source(concat!("ddpm ", env!("CARGO_PKG_VERSION")))
         .manual("ddpm manual")
 }
+
+/// Lines with which roff begins whatever it writes: what an apostrophe is.
+const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// What one section of clap_mangen writes.
 fn section(render: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> String {
     let mut text = Vec::new();
     render(&mut text).expect("memory takes all");
-    String::from_utf8(text).expect("help texts are text")
+    String::from_utf8(text)
+        .expect("help texts are text")
+        .replace(PREAMBLE, "")
 }
 
 fn source(roff: &Roff) -> String {
@@ -78,7 +85,8 @@ fn source(roff: &Roff) -> String {
 
 fn head(command: &Command) -> String {
     let man = man(command);
-    section(|out| man.render_title(out))
+    PREAMBLE.to_owned()
+        + &section(|out| man.render_title(out))
         + &section(|out| man.render_name_section(out))
         + &synopsis(command)
         + &description(command)
@@ -147,7 +155,18 @@ mod tests {
     #[test]
     fn the_page_names_every_command_and_flag() {
         let cli = built(&Cli::command());
-        let page = plain(&whole(&cli));
+        let page = whole(&cli);
+        assert_eq!(
+            page.matches(PREAMBLE).count(),
+            1,
+            "an apostrophe is defined once"
+        );
+        let page = plain(&page);
+        assert!(page.contains(concat!(
+            ".TH ddpm 1 \" \" \"ddpm ",
+            env!("CARGO_PKG_VERSION"),
+            "\" \"ddpm manual\"\n"
+        )));
         let mut chapters = page.split(".SH ddpm-");
         let top = chapters.next().unwrap();
         let mut chapters: Vec<&str> = chapters.collect();

@@ -92,8 +92,12 @@ fn head(command: &Command) -> String {
         + &description(command)
 }
 
+/// The usage as `--help` has it: clap_mangen's own leaves out the values of flags.
 fn synopsis(command: &Command) -> String {
-    section(|out| man(command).render_synopsis_section(out))
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage:").trim().to_owned();
+    let command = command.clone().override_usage(usage);
+    section(|out| man(&command).render_synopsis_section(out))
 }
 
 fn description(command: &Command) -> String {
@@ -183,6 +187,9 @@ mod tests {
             let chapter = chapters.remove(0);
             let text = plain(text);
             assert!(chapter.starts_with(command.get_name()), "{chapter}");
+            let usage = format!("ddpm {} [OPTIONS]", command.get_name());
+            let usage = [usage.clone(), usage.replace(" [OPTIONS]", " <")];
+            assert!(usage.iter().any(|usage| text.contains(usage)), "{text}");
             assert_eq!(*name, format!("ddpm-{}.1", command.get_name()));
             assert!(top.contains(&format!("ddpm-{}(1)", command.get_name())));
             let found = arguments(command);

@@ -11,12 +11,13 @@ random UNet2DModel with each exported scheduler and checks that
 - SpacedDiffusion (where improved-diffusion is installed, or its folder is named by IMPROVED_DIFFUSION) has exactly
   the constants of `ddpm transitions`.
 
-Then it prints what every scheduler of diffusers does with an irregular list.
+Then it gives every scheduler of diffusers an irregular list and compares what it does with the table of docs/exports.md.
 
 Usage: check_exports.py --ddpm PATH --profile PROFILE --work FOLDER
 """
 
 import argparse
+import copy
 import importlib.util
 import inspect
 import json
@@ -52,6 +53,7 @@ CASES = [
     ("profile-analytic-free", None, 4000, "--variance analytic --start free"),
 ]
 STEPS = [3, 12]
+ROOT = Path(__file__).resolve().parents[2]
 # Betas, and the arithmetic of DPM-Solver, are single precision.
 COEFFICIENTS = 1e-5
 SAMPLED = 1e-5
@@ -326,18 +328,19 @@ def check_spaced(ddpm, file, contents, steps, work, constants):
 
 
 def survey(listed, train_steps=1000):
-    """What every scheduler of diffusers does with an irregular list."""
-    print(f"\nSchedulers of diffusers {diffusers.__version__}, given timesteps={listed}:")
+    """What every scheduler of diffusers does with an irregular list, by its name."""
+    found = {}
     alpha_bar = np.cumprod(1 - np.linspace(1e-4, 0.02, train_steps))
     for name in sorted(n for n in dir(diffusers) if n.endswith("Scheduler")):
         try:
             cls = getattr(diffusers, name)
             takes = inspect.signature(cls.set_timesteps).parameters
             options = inspect.signature(cls.__init__).parameters
-        except (AttributeError, ImportError, RuntimeError):
+        except (AttributeError, ImportError, RuntimeError, TypeError):
+            # Placeholders of packages that are not installed, and schedulers that are not steps of a chain.
             continue
         if "timesteps" not in takes:
-            print(f"  {name:38s} takes no list")
+            found[name] = "takes no list"
             continue
         config = {"num_train_timesteps": train_steps} if "num_train_timesteps" in options else {}
         if "beta_schedule" in options:
@@ -349,12 +352,45 @@ def survey(listed, train_steps=1000):
             scheduler.set_timesteps(timesteps=list(listed))
             visited = [float(t) for t in scheduler.timesteps]
         except Exception as error:  # noqa: BLE001: the point is to see what happens
-            print(f"  {name:38s} refuses: {type(error).__name__}: {str(error)[:80]}")
+            found[name] = f"refuses it ({type(error).__name__})"
             continue
-        if visited != [float(t) for t in listed]:
-            print(f"  {name:38s} visits others: {[round(t, 1) for t in visited][:6]} ..")
-            continue
-        print(f"  {name:38s} visits them; {kind_of_step(scheduler, alpha_bar, listed)}")
+        found[name] = "visits others" if visited != [float(t) for t in listed] else kind_of_step(scheduler, alpha_bar, listed)
+    return found
+
+
+def documented():
+    """The table of docs/exports.md: what it says of each scheduler, and of which diffusers."""
+    text = (ROOT / "docs/exports.md").read_text()
+    version = re.search(r"diffusers (\d+\.\d+\.\d+)", text).group(1)
+    said = {}
+    for line in text.splitlines():
+        row = re.fullmatch(r"\| (`\w+Scheduler`(?:, `\w+Scheduler`)*) \| ([^|]+?) \|[^|]*\|", line)
+        if row:
+            said |= {name: row.group(2) for name in re.findall(r"`(\w+)`", row.group(1))}
+    assert said, "docs/exports.md has no table of schedulers"
+    return version, said
+
+
+def check_survey():
+    """The survey against the table of the documentation; says what differs."""
+    listed = [999, 700, 431, 188, 77, 20, 3]
+    found = survey(listed)
+    version, said = documented()
+    print(f"\nSchedulers of diffusers {diffusers.__version__}, given timesteps={listed}:")
+    for name, what in found.items():
+        print(f"  {name:38s} {what}")
+    wrong = []
+    if diffusers.__version__ != version:
+        wrong.append(f"docs/exports.md is about diffusers {version}, this is {diffusers.__version__}")
+    # Those that take no list are the rest, which the table does not name.
+    follows = {name: what for name, what in found.items() if what != "takes no list"}
+    assert len(follows) >= 5, f"the survey looked at hardly anything: {found}"
+    for name in sorted(follows.keys() | said.keys()):
+        if follows.get(name) != said.get(name):
+            wrong.append(f"{name}: docs/exports.md says {said.get(name)!r}, it {found.get(name, 'does not exist')!r}")
+    for line in wrong:
+        print(f"  FAILED: {line}")
+    return not wrong
 
 
 def kind_of_step(scheduler, alpha_bar, listed):
@@ -369,8 +405,6 @@ def kind_of_step(scheduler, alpha_bar, listed):
         found = []
         for x, e in ((1.0, 0.0), (0.0, 0.01)):
             noise.fixed = 0.0
-            import copy
-
             s = copy.deepcopy(scheduler)
             if hasattr(s.config, "clip_sample"):
                 s.register_to_config(clip_sample=False)
@@ -387,7 +421,7 @@ def kind_of_step(scheduler, alpha_bar, listed):
     ddim = (math.sqrt(s / t), math.sqrt(1 - s) - math.sqrt(s * (1 - t) / t))
     # Schedulers over sigma keep x_t / sqrt(alpha_bar).
     euler = (1.0, math.sqrt((1 - s) / s) - math.sqrt((1 - t) / t))
-    for name, wanted in (("ancestral steps", ancestral), ("DDIM steps, no noise", ddim), ("Euler steps, which are DDIM's, no noise", euler)):
+    for name, wanted in (("ancestral steps", ancestral), ("DDIM's steps, no noise", ddim), ("DDIM's steps, no noise", euler)):
         if np.allclose(found, wanted, rtol=2e-3):
             return name
     return "steps of its own"
@@ -427,10 +461,10 @@ def main():
                 show(case[0], steps, "SpacedDiffusion", exported, None, None, exported < 1e-9)
     if not improved:
         print("skipped: SpacedDiffusion needs improved-diffusion (IMPROVED_DIFFUSION names its folder)")
-    survey([999, 700, 431, 188, 77, 20, 3])
+    failed |= not check_survey()
     if failed:
         raise SystemExit("check-exports: FAILED")
-    print("\ncheck-exports: every exported list was followed, step by step")
+    print("\ncheck-exports: every exported list was followed, step by step, and docs/exports.md says who can")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ mod exports;
 mod findings;
 mod precision;
 mod quality;
+mod report;
 mod reproduce;
 mod rescoring;
 mod samples;
@@ -36,6 +37,7 @@ commands:
   bench             the criterion benches; with --peers also the programs they are compared with
   evaluations       what schedules lose that are chosen on few network evaluations
   check-exports     what `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion
+  check-report      the page of `ddpm report`, clicked through in Chromium
   quality           how far samples end from the probability flow, for every way of choosing schedules
   test-slurm        the job files of deploy/slurm on a real Slurm of one node
   ci                fmt, clippy, tests, docs, cargo-deny
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(rest),
         Some("evaluations") => evaluations::run(rest),
         Some("check-exports") => exports::run(rest),
+        Some("check-report") => report::run(rest),
         Some("quality") => quality::run(rest),
         Some("test-slurm") => slurm::run(rest),
         Some("ci") => ci::run(rest),

@@ -6,11 +6,13 @@ use ddpm_core::VarianceKind;
 use ddpm_profile::{DecoderKind, table3};
 use serde_json::json;
 
-use crate::args::{Figure, Plot};
+use crate::args::{Figure, Plot, StartArg};
 use crate::error::{Error, Result};
-use crate::input::{Budgets, default_variance, read_profile_to_use, read_schedules, write_file};
+use crate::input::{
+    Budgets, GaussianDecoder, default_variance, read_profile_to_use, read_schedules, write_file,
+};
 use crate::output::{self, Voice};
-use crate::plot::{Chart, figures, png};
+use crate::plot::{Chart, MOST_SERIES, figures, png};
 use crate::render::plural;
 
 /// Runs the command.
@@ -25,12 +27,23 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
             )));
         }
     };
+    check_flags(args)?;
     let chart = match args.figure {
         Figure::BitsPerDim => bits_per_dim(args, voice)?,
         Figure::Timesteps => timesteps(args)?,
         Figure::Errors => errors(args, voice)?,
         Figure::Terms => terms(args, voice)?,
     };
+    if chart.series.len() > MOST_SERIES {
+        return Err(Error::usage(format!(
+            "{} curves in one figure; expected at most {MOST_SERIES}, which can be told apart in black and white: {}",
+            chart.series.len(),
+            match args.figure {
+                Figure::Errors => "give fewer profiles",
+                _ => "choose some with --steps K,..",
+            }
+        )));
+    }
     let svg = chart.svg();
     let bytes = match as_png {
         true => png(&svg)?,
@@ -59,6 +72,47 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
         "y": chart.y,
         "series": series,
     }))
+}
+
+/// Refuses flags that the figure would not look at.
+fn check_flags(args: &Plot) -> Result<()> {
+    let (bits, terms) = (&[Figure::BitsPerDim][..], &[Figure::Terms][..]);
+    let with_steps = &[Figure::BitsPerDim, Figure::Timesteps, Figure::Terms][..];
+    for (flag, given, figures) in [
+        ("--steps", args.steps.is_some(), with_steps),
+        ("--variance", args.variance.is_some(), bits),
+        ("--decoder", args.decoder.is_some(), bits),
+        ("--start", args.start.is_some(), bits),
+        (
+            "--decoder-bin-width",
+            args.decoder_bin_width.is_some(),
+            terms,
+        ),
+        (
+            "--decoder-first-bits",
+            args.decoder_first_bits.is_some(),
+            terms,
+        ),
+    ] {
+        if given && !figures.contains(&args.figure) {
+            return Err(Error::usage(format!(
+                "{flag} goes with {}; the figure is {}",
+                names(figures),
+                names(&[args.figure])
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Figures as they are written on the command line.
+fn names(figures: &[Figure]) -> String {
+    let names: Vec<String> = figures
+        .iter()
+        .filter_map(clap::ValueEnum::to_possible_value)
+        .map(|value| value.get_name().to_owned())
+        .collect();
+    names.join(", ")
 }
 
 /// As many files as the figure takes.
@@ -94,7 +148,7 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
         &steps,
         &[variance],
         args.decoder.map(DecoderKind::from),
-        args.start.into(),
+        args.start.unwrap_or(StartArg::Full).into(),
     )
     .map_err(|error| {
         Error::Input(format!(
@@ -145,5 +199,9 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
         (schedules_file, &schedules),
         &wanted,
         (profile_file, &profile),
+        GaussianDecoder {
+            bin_width: args.decoder_bin_width,
+            first_bits: args.decoder_first_bits,
+        },
     )
 }

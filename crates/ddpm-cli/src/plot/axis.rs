@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
     Linear,
-    /// Ticks at powers of two.
+    /// Ticks at the values themselves where they are few, else at powers of two.
     Log2,
     /// Ticks at powers of ten, with 2 and 5 between them where they are few.
     Log10,
@@ -46,9 +46,10 @@ impl Axis {
         to: f64,
         room_for_ticks: usize,
     ) -> Self {
-        let (mut low, mut high) = values
-            .filter(|&v| scale.shows(v))
-            .map(|v| scale.map(v))
+        let shown: Vec<f64> = values.filter(|&v| scale.shows(v)).collect();
+        let (mut low, mut high) = shown
+            .iter()
+            .map(|&v| scale.map(v))
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
                 (a.min(v), b.max(v))
             });
@@ -60,14 +61,34 @@ impl Axis {
         }
         let room = 0.03 * (high - low);
         let (low, high) = (low - room, high + room);
-        Self {
+        let mut axis = Self {
             scale,
             low,
             high,
             from,
             to,
             ticks: ticks(scale, low, high, room_for_ticks),
+        };
+        if scale == Scale::Log2
+            && let Some(own) = axis.own_ticks(shown, room_for_ticks)
+        {
+            axis.ticks = own;
         }
+        axis
+    }
+
+    /// The values themselves as ticks, where they are few and far between.
+    fn own_ticks(&self, mut values: Vec<f64>, room: usize) -> Option<Vec<f64>> {
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        // Half of the usual distance still keeps labels apart.
+        let least = 0.5 * (self.to - self.from).abs() / room as f64;
+        let apart = |pair: &[f64]| (self.place(pair[1]) - self.place(pair[0])).abs() >= least;
+        (2..=room)
+            .contains(&values.len())
+            .then(|| values.windows(2).all(apart))
+            .filter(|&apart| apart)
+            .map(|_| values)
     }
 
     /// The place of a number, in pixels.
@@ -159,6 +180,34 @@ mod tests {
         assert!((decades[0] - 1e-4).abs() < 1e-16);
         assert_eq!(ticks(Scale::Log10, 0.0, 1.0, 9), [1.0, 2.0, 5.0, 10.0]);
         assert!(ticks(Scale::Log2, 0.0, 12.0, 7).len() <= 7);
+    }
+
+    #[test]
+    fn few_values_are_their_own_ticks_on_a_scale_of_powers_of_two() {
+        let ticks = |values: &[f64], scale| {
+            Axis::new(scale, values.iter().copied(), 0.0, 560.0, 12)
+                .ticks()
+                .to_vec()
+        };
+        assert_eq!(
+            ticks(&[10.0, 5.0, 20.0, 10.0, 0.0], Scale::Log2),
+            [5.0, 10.0, 20.0]
+        );
+        assert_eq!(
+            ticks(&[8.0, 256.0, 4000.0], Scale::Log2),
+            [8.0, 256.0, 4000.0]
+        );
+        // Too close to each other, too many, or one alone.
+        assert_eq!(
+            ticks(&[8.0, 255.0, 256.0], Scale::Log2),
+            [8.0, 16.0, 32.0, 64.0, 128.0, 256.0]
+        );
+        let all: Vec<f64> = (1..=64).map(f64::from).collect();
+        assert_eq!(
+            ticks(&all, Scale::Log2),
+            [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]
+        );
+        assert_eq!(ticks(&[0.3, 0.7], Scale::Log10), [0.5]);
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
     })
 }
 
-/// The cost of every step of these budgets, on this profile.
+/// The cost of every step of these budgets, on this profile. `gaussian` holds what a schedules file does not say of its decoder.
 ///
 /// # Errors
 /// Files that do not belong together.
@@ -174,6 +174,7 @@ pub(crate) fn terms(
     (schedules_file, schedules): (&FilePath, &Schedules),
     budgets: &[&Budget],
     (profile_file, profile): (&FilePath, &ElboProfile),
+    gaussian: GaussianDecoder,
 ) -> Result<Chart> {
     if profile.schedule().train_steps() != schedules.train_steps {
         return Err(Error::file(
@@ -188,7 +189,8 @@ pub(crate) fn terms(
     let curves = Curves::from_profile(profile).in_file(profile_file)?;
     let variance: VarianceKind = schedules.variance.parse().in_file(schedules_file)?;
     let kind: DecoderKind = schedules.decoder.parse().in_file(schedules_file)?;
-    let model = decoder(kind, &curves, GaussianDecoder::default())
+    let gaussian = gaussian.check(kind)?;
+    let model = decoder(kind, &curves, gaussian)
         .and_then(|decoder| {
             CostModel::new(
                 &curves,

@@ -13,3 +13,4 @@ pub(crate) use chart::{Chart, Point, Series, Shape};
 pub(crate) use png::png;
 #[cfg(test)]
 pub(crate) use svg::COLOURS;
+pub(crate) use svg::MOST_SERIES;

@@ -13,26 +13,42 @@ const LEFT: f64 = 70.0;
 const LINE: f64 = 16.0;
 /// Room at the right for the keys.
 const KEYS: f64 = 170.0;
+/// Room at the right without keys.
+const MARGIN: f64 = 24.0;
 /// The report's style sheet has another set of them for dark screens.
 pub(crate) const COLOURS: [&str; 6] = [
     "#0b5cad", "#c4441c", "#2c7a4b", "#7a3b96", "#8a6d00", "#333333",
 ];
-const DASHES: [&str; 6] = ["", "7 3", "2 3", "9 3 2 3", "12 4", "1 4"];
+const DASHES: [&str; MOST_SERIES] = [
+    "",
+    "7 3",
+    "2 3",
+    "9 3 2 3",
+    "12 4",
+    "1 4",
+    "5 5",
+    "9 3 2 3 2 3",
+    "16 3",
+    "3 2 1 2",
+    "12 3 4 3",
+    "6 2 6 7",
+];
+/// So many series differ without colour: each has a dash of its own, and a mark of its own, six of them filled and six hollow.
+pub(crate) const MOST_SERIES: usize = 12;
 
 impl Chart {
     /// The figure.
     pub(crate) fn svg(&self) -> String {
         let top = 30.0 + LINE * self.subtitle.len() as f64 + 8.0;
         let keys = self.series.iter().any(|s| !s.name.is_empty());
-        let (w, h) = (
-            LEFT + WIDTH + if keys { KEYS } else { 24.0 },
-            top + HEIGHT + 52.0,
-        );
+        // All figures are equally wide, so that their words are equally large on a page.
+        let width = if keys { WIDTH } else { WIDTH + KEYS - MARGIN };
+        let (w, h) = (LEFT + WIDTH + KEYS, top + HEIGHT + 52.0);
         let x = Axis::new(
             self.x_scale,
             self.shown().map(|p| p.x),
             LEFT,
-            LEFT + WIDTH,
+            LEFT + width,
             12,
         );
         let ends = |p: &Point| {
@@ -61,7 +77,7 @@ impl Chart {
                 escape(line)
             );
         }
-        self.frame(&mut svg, &x, &y, top);
+        self.frame(&mut svg, &x, &y, top, width);
         for (i, series) in self.series.iter().enumerate() {
             self.series(&mut svg, series, i, &x, &y);
         }
@@ -93,8 +109,8 @@ impl Chart {
     }
 
     /// Grid, ticks and names of the axes.
-    fn frame(&self, svg: &mut String, x: &Axis, y: &Axis, top: f64) {
-        let (right, bottom) = (LEFT + WIDTH, top + HEIGHT);
+    fn frame(&self, svg: &mut String, x: &Axis, y: &Axis, top: f64, width: f64) {
+        let (right, bottom) = (LEFT + width, top + HEIGHT);
         for &tick in y.ticks() {
             let at = y.place(tick);
             let _ = write!(
@@ -117,8 +133,8 @@ impl Chart {
         }
         let _ = write!(
             svg,
-            "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#000\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text transform=\"translate(17 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
-            LEFT + 0.5 * WIDTH,
+            "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#000\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text transform=\"translate(17 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+            LEFT + 0.5 * width,
             bottom + 40.0,
             escape(&self.x),
             top + 0.5 * HEIGHT,
@@ -170,7 +186,7 @@ fn line(svg: &mut String, places: &str, i: usize) {
     );
 }
 
-/// One of six marks, filled and hollow in turn.
+/// One of six marks, filled and hollow in turn; the next six are the same, hollow and filled.
 fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
     let colour = COLOURS[i % COLOURS.len()];
     if shape == Shape::Ticks {
@@ -182,16 +198,19 @@ fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
         return;
     }
     let path = match i % 6 {
-        0 | 5 => format!(
+        0 => format!(
             "M{:.1} {y:.1}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
             x - 3.5
         ),
         1 => format!("M{:.1} {:.1}h6.4v6.4h-6.4z", x - 3.2, y - 3.2),
         2 => format!("M{x:.1} {:.1}l4.2 7.2h-8.4z", y - 4.6),
         3 => format!("M{x:.1} {:.1}l4.4 4.4l-4.4 4.4l-4.4 -4.4z", y - 4.4),
-        _ => format!("M{x:.1} {:.1}l-4.2 -7.2h8.4z", y + 4.6),
+        4 => format!("M{x:.1} {:.1}l-4.2 -7.2h8.4z", y + 4.6),
+        // An hourglass.
+        _ => format!("M{:.1} {:.1}h7.6l-7.6 8.4h7.6z", x - 3.8, y - 4.2),
     };
-    let fill = if i.is_multiple_of(2) { colour } else { "#fff" };
+    let filled = (i + i / 6).is_multiple_of(2);
+    let fill = if filled { colour } else { "#fff" };
     let _ = write!(
         svg,
         "<path d=\"{path}\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"1.3\"/>\n"
@@ -233,6 +252,26 @@ mod tests {
         assert!(!whole.svg().contains("NaN"));
         // Nothing to show is still a figure.
         assert!(chart(Vec::new()).svg().ends_with("</svg>\n"));
+    }
+
+    /// Without colour, as a printer or a reader sees them.
+    #[test]
+    fn twelve_series_differ_in_black_and_white() {
+        let without_colour = |i: usize, shape: Shape| {
+            let mut svg = String::new();
+            match shape {
+                Shape::Line => line(&mut svg, "0,0 1,1", i),
+                _ => mark(&mut svg, 0.0, 0.0, i, shape),
+            }
+            COLOURS
+                .iter()
+                .fold(svg, |svg, colour| svg.replace(colour, "black"))
+        };
+        for shape in [Shape::Line, Shape::Marks] {
+            let looks: std::collections::BTreeSet<String> =
+                (0..MOST_SERIES).map(|i| without_colour(i, shape)).collect();
+            assert_eq!(looks.len(), MOST_SERIES, "{shape:?}: {looks:#?}");
+        }
     }
 
     #[test]

@@ -22,15 +22,10 @@ pub(super) fn section(found: &Found) -> Result<Section> {
             &fields(&value),
         ));
     }
-    for item in &found.schedules {
-        let origin = match (&item.value.provenance, &item.value.trajectories) {
-            (Some(p), _) => serde_json::to_value(p),
-            (None, Some(t)) => serde_json::to_value(t),
-            (None, None) => continue,
-        }
-        .or_internal()?;
+    for (origin, names) in origins(found)? {
+        let were = if names.len() == 1 { "was" } else { "were" };
         body.push_str(&details(
-            &format!("What {} was chosen on", item.name),
+            &format!("What {} {were} chosen on", names.join(", ")),
             false,
             &fields(&origin),
         ));
@@ -66,6 +61,24 @@ pub(super) fn section(found: &Found) -> Result<Section> {
         title: "Where it comes from",
         body,
     })
+}
+
+/// What schedules files were chosen on, each origin once, with the names of its files.
+fn origins(found: &Found) -> Result<Vec<(Value, Vec<&str>)>> {
+    let mut origins: Vec<(Value, Vec<&str>)> = Vec::new();
+    for item in &found.schedules {
+        let origin = match (&item.value.provenance, &item.value.trajectories) {
+            (Some(p), _) => serde_json::to_value(p),
+            (None, Some(t)) => serde_json::to_value(t),
+            (None, None) => continue,
+        }
+        .or_internal()?;
+        match origins.iter_mut().find(|(known, _)| *known == origin) {
+            Some((_, names)) => names.push(&item.name),
+            None => origins.push((origin, vec![&item.name])),
+        }
+    }
+    Ok(origins)
 }
 
 /// A flat list of the fields of an object.

@@ -190,6 +190,7 @@ pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
             (sheet.path, &sheet.schedules),
             &few,
             (&item.path, &item.value),
+            GaussianDecoder::default(),
         )?;
         body.push_str(&details(
             &format!("{}, on {}", sheet.title(), item.name),

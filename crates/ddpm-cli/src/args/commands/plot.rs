@@ -36,9 +36,15 @@ pub(crate) struct Plot {
     /// For bits-per-dim: the decoder [default: respaced; optimal for analytic]
     #[arg(long, value_name = "D")]
     pub(crate) decoder: Option<DecoderArg>,
-    /// For bits-per-dim: with `free` the paths that may end early, too
-    #[arg(long, value_name = "START", default_value = "full")]
-    pub(crate) start: StartArg,
+    /// For bits-per-dim: with `free` the paths that may end early, too [default: full]
+    #[arg(long, value_name = "START")]
+    pub(crate) start: Option<StartArg>,
+    /// For terms with the gaussian decoder: the width of a bin of the data that the schedules were chosen with
+    #[arg(long, value_name = "W")]
+    pub(crate) decoder_bin_width: Option<f64>,
+    /// For terms with the gaussian decoder: the decoder term at t = 1 that the schedules were chosen with, in bits/dim
+    #[arg(long, value_name = "BITS")]
+    pub(crate) decoder_first_bits: Option<f64>,
     /// Print what is drawn as JSON
     #[arg(long)]
     pub(crate) json: bool,

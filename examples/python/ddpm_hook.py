@@ -29,6 +29,8 @@ class SquaredErrors:
         timesteps = timesteps.cpu() if hasattr(timesteps, "cpu") else timesteps
         self.shape = x0.shape[1:]
         errors = ((x0 - x0_hat) ** 2).reshape(len(x0), -1).mean(1)
+        if not np.isfinite(errors).all():
+            raise ValueError(f"x0_hat is not finite at {timesteps} (leave out a timestep with alpha_bar = 0 if you predict the noise)")
         for t, error, image in zip(np.broadcast_to(np.asarray(timesteps), len(x0)), errors, x0):
             self.sums[block, t] += error
             self.counts[block, t] += 1

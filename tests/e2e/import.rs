@@ -198,7 +198,14 @@ fn a_named_schedule_is_recognised_and_a_contradiction_refused() {
     };
     assert_eq!(schedule("").json()["noise_schedule"], "sigmoid");
     schedule("--noise-schedule cosine").fails(3, &["errors.npz", "alpha_bar", "cosine with T=4"]);
-    schedule("--noise-schedule sigmoid --train-steps 5").fails(3, &["alpha_bar", "T=5"]);
+    schedule("--noise-schedule sigmoid --train-steps 5")
+        .fails(3, &["alpha_bar", "says, 5", "found 4"]);
+    // No flag of the chain is passed over.
+    schedule("--train-steps 5").fails(3, &["errors.npz", "alpha_bar", "--train-steps says, 5"]);
+    schedule("--train-steps 4").json();
+    schedule("--zero-terminal-snr").fails(2, &["--noise-schedule"]);
+    schedule("--noise-schedule sigmoid --zero-terminal-snr")
+        .fails(3, &["alpha_bar", "without the flag"]);
     arrays.without = "alpha_bar";
     arrays.write(folder.path());
     schedule("").fails(2, &["errors.npz", "alpha_bar", "--noise-schedule"]);
@@ -207,6 +214,131 @@ fn a_named_schedule_is_recognised_and_a_contradiction_refused() {
         "cosine"
     );
     import(&file, &folder.path().join("p")).fails(3, &["errors.npz", "alpha_bar", "no such array"]);
+}
+
+/// A file tells its chain, so that flags of one are refused, by name.
+#[test]
+fn an_import_takes_no_flags_of_a_network() {
+    let folder = scratch();
+    let file = Arrays::good().write(folder.path());
+    for flag in [
+        "--noise-schedule cosine",
+        "--train-steps 4",
+        "--num-heads 4",
+        "--parameterization v",
+        "--precision bf16",
+        "--batch 4",
+        "--rescale-timesteps true",
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        import(&file, &folder.path().join("p"))
+            .words(flag)
+            .fails(2, &["--import", name, "cannot be used with"]);
+    }
+    import(&file, &folder.path().join("p"))
+        .words("--split train")
+        .run()
+        .succeeds();
+    Ddpm::new("schedule")
+        .arg(&folder.path().join("p"))
+        .words("--steps 2 --zero-terminal-snr")
+        .fails(2, &["--zero-terminal-snr", "go with --mse"]);
+}
+
+/// Lin et al. rescale the betas so that nothing of the image is left at T; single precision keeps that 0.
+#[test]
+fn a_chain_that_ends_without_signal_is_not_taken_for_one_that_does_not() {
+    let folder = scratch();
+    let steps = 1000;
+    for name in ["linear", "cosine", "scaled-linear", "sigmoid"] {
+        let chain = |flags: &str| {
+            let constants = Ddpm::new("transitions")
+                .words(&format!(
+                    "--noise-schedule {name} --train-steps {steps} {flags}"
+                ))
+                .json();
+            Array1::from_iter(
+                numbers(&constants["alphas_cumprod"])
+                    .iter()
+                    .map(|&a| f64::from(a as f32)),
+            )
+        };
+        let mut arrays = Arrays::good();
+        arrays.t = arr1(&[1, 500, 1000]);
+        arrays.alpha_bar = chain("--zero-terminal-snr");
+        assert_eq!(arrays.alpha_bar[steps - 1], 0.0);
+        let schedule = |arrays: &Arrays, flags: &str| {
+            Ddpm::new("schedule")
+                .file("--mse", &arrays.write(folder.path()))
+                .words("--steps 1,4,20 --folds 0")
+                .words(flags)
+        };
+        for variance in ["fixed-small", "fixed-large", "analytic"] {
+            for start in ["full", "free"] {
+                let flags = format!("--variance {variance} --start {start}");
+                // JSON has no NaN: it would be null.
+                let found = schedule(&arrays, &flags).json();
+                assert_eq!(found["noise_schedule"], "custom", "{name}");
+                let log_alpha_bar = found["log_alpha_bar"].as_array().unwrap();
+                assert!(log_alpha_bar[steps - 1].is_null());
+                assert_eq!(log_alpha_bar.iter().filter(|a| a.is_null()).count(), 1);
+                for budget in found["budgets"].as_array().unwrap() {
+                    assert!(budget["cost"].is_number(), "{name} {flags}");
+                    assert!(budget["prior_bpd"].is_number(), "{name} {flags}");
+                    for v in budget["log_variance"].as_array().unwrap() {
+                        assert!(v.is_number(), "{name} {flags}");
+                    }
+                    if start == "full" {
+                        assert_eq!(budget["prior_bpd"], 0.0);
+                    }
+                }
+            }
+        }
+        // Recognised, so that single precision is left behind.
+        let exact = Ddpm::new("transitions")
+            .words(&format!(
+                "--noise-schedule {name} --train-steps {steps} --zero-terminal-snr"
+            ))
+            .json();
+        let found = schedule(&arrays, "").json();
+        let stored = found["log_alpha_bar"][500].as_f64().unwrap().exp();
+        let wanted = numbers(&exact["alphas_cumprod"])[500];
+        assert!(
+            (stored - wanted).abs() < 1e-12 * wanted,
+            "{name}: {stored} {wanted}"
+        );
+        schedule(
+            &arrays,
+            &format!("--noise-schedule {name} --zero-terminal-snr"),
+        )
+        .json();
+        schedule(&arrays, &format!("--noise-schedule {name}"))
+            .fails(3, &["errors.npz", "alpha_bar", name]);
+        // Some schedulers end with a little signal, so that they can divide by it: fine, where it is less than before.
+        arrays.alpha_bar[steps - 1] = 0.5 * arrays.alpha_bar[steps - 2];
+        let found = schedule(&arrays, "--variance analytic").json();
+        assert_eq!(found["noise_schedule"], "custom", "{name}");
+        assert!(found["budgets"][0]["cost"].is_number());
+        arrays.alpha_bar[steps - 1] = 2.0 * arrays.alpha_bar[steps - 2];
+        schedule(&arrays, "").fails(
+            3,
+            &["errors.npz", "from timestep 999 to 1000", "decreasing"],
+        );
+        // Without a measurement there, a network that predicts the noise has nothing to say at T.
+        arrays.alpha_bar[steps - 1] = 0.0;
+        arrays.t = arr1(&[1, 500, 999]);
+        let run = schedule(&arrays, "").run();
+        assert!(
+            run.stderr().contains("no signal is left at t = T = 1000"),
+            "{}",
+            run.stderr()
+        );
+        run.succeeds();
+        // And the plain schedule is still itself.
+        arrays.alpha_bar = chain("");
+        arrays.t = arr1(&[1, 500, 1000]);
+        assert_eq!(schedule(&arrays, "").json()["noise_schedule"], name);
+    }
 }
 
 #[test]

@@ -179,3 +179,104 @@ fn terms_below_zero_are_drawn() {
     assert!(lowest.fold(f64::MAX, f64::min) < 0.0, "{points:?}");
     assert_eq!(found["y"], "cost of the step [bits/dim]");
 }
+
+/// A schedules file does not hold the width of a bin: it is told again, and then the terms add up to the cost.
+#[test]
+fn terms_take_the_parameters_of_the_gaussian_decoder() {
+    let folder = scratch();
+    let (imported, schedules) = (folder.path().join("p"), folder.path().join("s.json"));
+    Ddpm::new("profile")
+        .file("--import", &golden("squared-errors.npz"))
+        .file("--out", &imported)
+        .run()
+        .succeeds();
+    let flags = "--decoder-bin-width 0.0078 --decoder-first-bits 2.5";
+    let chosen = Ddpm::new("schedule")
+        .arg(&imported)
+        .words("--steps 8 --folds 0")
+        .words(flags)
+        .file("--out", &schedules)
+        .json();
+    let cost = chosen["budgets"][0]["cost"].as_f64().unwrap();
+    let sum = |flags: &str| {
+        let found = Ddpm::new("plot")
+            .words("terms")
+            .arg(&schedules)
+            .arg(&imported)
+            .words(flags)
+            .file("--out", &folder.path().join("f.svg"))
+            .json();
+        let points = found["series"][0]["points"].as_array().unwrap();
+        points.iter().map(|p| p["y"].as_f64().unwrap()).sum::<f64>()
+    };
+    assert!((sum(flags) - cost).abs() < 1e-9, "{} {cost}", sum(flags));
+    assert!((sum("") - cost).abs() > 0.1, "{} {cost}", sum(""));
+    Ddpm::new("plot")
+        .words("terms")
+        .arg(&schedules_of_profile(folder.path()))
+        .arg(&profile("train"))
+        .words(flags)
+        .file("--out", &folder.path().join("g.svg"))
+        .fails(2, &["--decoder-bin-width", "respaced"]);
+}
+
+/// What a figure does not look at is refused, and what nobody could tell apart.
+#[test]
+fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
+    let folder = scratch();
+    let out = folder.path().join("f.svg");
+    let file = schedules_of_profile(folder.path());
+    let plot = |words: &str, flags: &str| {
+        Ddpm::new("plot")
+            .words(words)
+            .arg(&file)
+            .words(flags)
+            .file("--out", &out)
+    };
+    for (figure, flag) in [
+        ("timesteps", "--variance learned"),
+        ("timesteps", "--decoder respaced"),
+        ("terms", "--start free"),
+        ("errors", "--steps 8"),
+        ("timesteps", "--decoder-bin-width 0.1"),
+    ] {
+        let name = flag.split(' ').next().unwrap();
+        plot(figure, flag).fails(2, &[name, "goes with", figure]);
+    }
+    // 14 budgets in the file.
+    let terms = |flags: &str| {
+        Ddpm::new("plot")
+            .words("terms")
+            .arg(&file)
+            .arg(&profile("train"))
+            .words(flags)
+            .file("--out", &out)
+    };
+    terms("").fails(2, &["14 curves", "at most 12", "--steps"]);
+    assert!(!out.exists());
+    terms("--steps 2,3,4,5,6,7,8,9,10,11,12,13")
+        .run()
+        .succeeds();
+    // The axis of K names the K that are there.
+    plot("timesteps", "--steps 5,10,13").run().succeeds();
+    let svg = std::fs::read_to_string(&out).unwrap();
+    for k in ["5", "10", "13"] {
+        assert!(
+            svg.contains(&format!("text-anchor=\"end\">{k}</text>")),
+            "K={k}"
+        );
+    }
+}
+
+/// Schedules of 2..=15 steps on the train profile of the repository.
+fn schedules_of_profile(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("many.json");
+    let steps: Vec<String> = (2..16).map(|k: u32| k.to_string()).collect();
+    Ddpm::new("schedule")
+        .arg(&profile("train"))
+        .words(&format!("--steps {} --folds 0", steps.join(",")))
+        .file("--out", &out)
+        .run()
+        .succeeds();
+    out
+}

@@ -285,9 +285,13 @@ type Source = (PathBuf, Option<ElboProfile>, Curves, Origin);
 
 fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
     let chain = &args.chain;
-    if chain.noise_schedule.is_some() || chain.alpha_bar.is_some() || chain.train_steps.is_some() {
+    if chain.noise_schedule.is_some()
+        || chain.alpha_bar.is_some()
+        || chain.train_steps.is_some()
+        || chain.zero_terminal_snr
+    {
         return Err(Error::usage(
-            "a profile knows its noise schedule: --noise-schedule, --alpha-bar and --train-steps go with --mse",
+            "a profile knows its noise schedule: --noise-schedule, --alpha-bar, --train-steps and --zero-terminal-snr go with --mse",
         ));
     }
     let profile = read_profile_to_use(&path, voice)?;

@@ -21,6 +21,10 @@ pub(crate) const UNKNOWN: &str = "unknown";
 
 /// How far single precision may have moved an alpha_bar from that of a named noise schedule.
 const SAME_SCHEDULE: f64 = 2e-5;
+/// How far an alpha_bar may be from that of the noise schedule on the command line.
+const SAME_AS_TOLD: f64 = 1e-3;
+/// The same relative to the smaller one: a chain that ends without any signal is another one, whose last alpha_bar is near all the same.
+const SAME_RATIO: f64 = 0.05;
 
 /// Whether a path is read as arrays and not as a CSV file.
 pub(crate) fn is_array_file(path: &Path) -> bool {
@@ -65,6 +69,13 @@ fn read(
     let mut archive = NumberArchive::open(path)?;
     let chain = chain_of(&mut archive, path, chain, voice)?;
     let errors = sums(&mut archive)?;
+    let end = chain.schedule.train_steps();
+    if chain.schedule.alpha_bar(end) == 0.0 && errors.timesteps.last() != Some(&end) {
+        voice.warn(format_args!(
+            "{}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier",
+            path.display()
+        ));
+    }
     let image_shape = image_shape(&mut archive)?;
     let clip_denoised = flag(&mut archive, "clip_denoised")?;
     let provenance = Provenance {
@@ -114,7 +125,15 @@ fn chain_of(
         true => Some(vector(archive, "alpha_bar", EXPECTED)?),
         false => None,
     };
-    let given = flags.filter(|f| f.noise_schedule.is_some() || f.alpha_bar.is_some());
+    if let (Some(stored), Some(wanted)) = (&stored, flags.and_then(|f| f.train_steps))
+        && stored.len() != wanted
+    {
+        let expected = format!("as many entries as --train-steps says, {wanted}");
+        return Err(archive.wrong("alpha_bar", &expected, stored.len()).into());
+    }
+    // Rescaling needs a named schedule: of the file's own nothing tells whether it was rescaled before.
+    let given = flags
+        .filter(|f| f.noise_schedule.is_some() || f.alpha_bar.is_some() || f.zero_terminal_snr);
     let Some(flags) = given else {
         let Some(stored) = stored else {
             return Err(match flags {
@@ -130,24 +149,36 @@ fn chain_of(
     let chain = Chain::from_args(flags, stored.as_ref().map(Vec::len))?;
     if let Some(stored) = stored {
         let steps = chain.schedule.train_steps();
-        let far = |t: usize| (chain.schedule.alpha_bar(t) - stored[t - 1]).abs() > 1e-3;
-        if stored.len() != steps || (1..=steps).any(far) {
-            return Err(archive
-                .wrong(
-                    "alpha_bar",
-                    &format!(
-                        "that of the noise schedule on the command line, {} with T={steps}",
-                        chain.name
-                    ),
-                    "another",
-                )
-                .into());
+        let expected = format!(
+            "that of the noise schedule on the command line, {} with T={steps}",
+            chain.name
+        );
+        if stored.len() != steps {
+            let found = format!("T={}", stored.len());
+            return Err(archive.wrong("alpha_bar", &expected, found).into());
+        }
+        // 0 is near nothing but 0.
+        let far = |&t: &usize| !near(chain.schedule.alpha_bar(t), stored[t - 1], SAME_AS_TOLD);
+        if let Some(t) = (1..=steps).find(far) {
+            let found = format!(
+                "{:e} at t = {t}, where that has {:e} (without the flag, the file's own is used)",
+                stored[t - 1],
+                chain.schedule.alpha_bar(t)
+            );
+            return Err(archive.wrong("alpha_bar", &expected, found).into());
         }
     }
     Ok(chain)
 }
 
-/// A stored alpha_bar by its name, if it has one.
+/// Whether two alpha_bar are the same up to an error and a ratio.
+fn near(a: f64, b: f64, error: f64) -> bool {
+    let apart = (a - b).abs();
+    apart <= error && apart <= SAME_RATIO * a.min(b)
+}
+
+/// A stored alpha_bar by its name, if it has one. One that was rescaled to end without signal has none, and is used in
+/// full precision too.
 fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<Chain> {
     let steps = stored.len();
     use NoiseScheduleName as Name;
@@ -161,15 +192,25 @@ fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<Chain> {
         let Ok(schedule) = NoiseSchedule::named(name, steps) else {
             continue;
         };
-        if (1..=steps).all(|t| (schedule.alpha_bar(t) - stored[t - 1]).abs() <= SAME_SCHEDULE) {
-            voice.note(format_args!(
-                "{}: its alpha_bar is the {name} noise schedule, which is used in full precision",
-                path.display()
-            ));
-            return Ok(Chain {
-                schedule,
-                name: name.to_string(),
-            });
+        let rescaled = schedule.zero_terminal_snr();
+        for (schedule, is_rescaled) in [(schedule, false), (rescaled, true)] {
+            let same = |t: usize| near(schedule.alpha_bar(t), stored[t - 1], SAME_SCHEDULE);
+            let ends = !is_rescaled || stored[steps - 1] == 0.0;
+            // The last node of a rescaled chain has no signal, and 0 is near nothing.
+            if ends && (1..steps + usize::from(!is_rescaled)).all(same) {
+                voice.note(format_args!(
+                    "{}: its alpha_bar is the {name} noise schedule{}, which is used in full precision",
+                    path.display(),
+                    if is_rescaled { " with zero terminal SNR" } else { "" }
+                ));
+                return Ok(Chain {
+                    schedule,
+                    name: match is_rescaled {
+                        true => "custom".to_owned(),
+                        false => name.to_string(),
+                    },
+                });
+            }
         }
     }
     Ok(Chain {

@@ -36,8 +36,12 @@ Networks that ddpm cannot run: --import takes an .npz of sums that any loop can 
 pub(crate) struct Profile {
     #[command(flatten)]
     pub(crate) checkpoint: Option<CheckpointArgs>,
-    /// Make the profile of squared errors that another program has summed up (see below)
-    #[arg(long, value_name = "F.npz", conflicts_with_all = ["data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "class", "save_every", "resume"])]
+    /// Make the profile of squared errors that another program has summed up (see below); the file tells the chain
+    #[arg(long, value_name = "F.npz", conflicts_with_all = [
+        "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "class", "save_every", "resume",
+        "state_dict", "model", "num_heads", "num_head_channels", "num_heads_upsample", "attention_order", "image_size",
+        "train_steps", "noise_schedule", "rescale_timesteps", "parameterization", "precision", "device", "batch",
+    ])]
     pub(crate) import: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) images: ImageArgs,

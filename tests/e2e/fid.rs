@@ -113,6 +113,8 @@ fn two_sets_of_images_get_every_measure() {
     let found = run("1");
     assert_eq!(found, run("3"), "threads and batches change nothing");
     assert_eq!(found["metric"], "FD(resnet8)");
+    // There is no reference of a distance that is not the FID.
+    assert!(found.get("weights").is_none());
     assert_eq!(found["features"]["network"], "resnet8");
     assert_eq!(found["a"]["images"], 96);
     assert_eq!(found["b"]["images"], 80);
@@ -265,6 +267,92 @@ fn what_cannot_be_compared_is_refused() {
     assert_eq!(found["b"]["split"], "train");
 }
 
+/// Flags that choose among images or work on them are not passed over where there are none.
+#[test]
+fn statistics_take_no_flags_of_images() {
+    let sets = sets();
+    let statistics = sets.folder.path().join("b.npz");
+    fid(&sets)
+        .arg(&sets.b)
+        .file("--save-statistics", &statistics)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .run()
+        .succeeds();
+    let run = |a: &Path, b: &Path, words: &str| {
+        fid(&sets)
+            .arg(a)
+            .arg(b)
+            .words("--allow-few")
+            .words(words)
+            .env("DDPM_FEATURES", &sets.network.display().to_string())
+    };
+    for (a, b, flags) in [
+        (&sets.a, &statistics, "--split-b train"),
+        (&sets.a, &statistics, "--limit 64"),
+        (&sets.a, &statistics, "--kid-subset-size 8"),
+        (&statistics, &sets.a, "--split-a test"),
+        (&statistics, &sets.a, "--limit 64"),
+        (&statistics, &sets.a, "--jackknife 8"),
+        (&statistics, &statistics, "--batch 8"),
+        (&statistics, &statistics, "--features x.pth"),
+        (&statistics, &statistics, "--download"),
+    ] {
+        let flag = flags.split(' ').next().unwrap();
+        run(a, b, flags).fails(2, &[flag, "b.npz holds statistics", "expected images"]);
+    }
+    run(&sets.a, &statistics, "--jackknife 8 --batch 16").json();
+    run(&statistics, &sets.a, "--batch 16").json();
+}
+
+/// What is called a FID says whether it is one.
+#[test]
+fn a_fid_without_the_reference_weights_says_so() {
+    const SHA256: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2";
+    let sets = sets();
+    let write = |name: &str, network: Option<&str>, weights: Option<&str>| {
+        let path = sets.folder.path().join(name);
+        let mut statistics = FeatureStatistics::from_moments(
+            Array1::from_elem(2048, 0.01),
+            Array2::zeros((2048, 2048)),
+        )
+        .unwrap();
+        if let Some(network) = network {
+            statistics = statistics.with_network(network);
+        }
+        if let Some(weights) = weights {
+            statistics = statistics.with_weights(weights);
+        }
+        write_statistics(&path, &statistics).unwrap();
+        path
+    };
+    let inception = Some("inception-2015-12-05");
+    let reference = write("reference.npz", inception, Some(SHA256));
+    let other = write("other.npz", inception, Some(&"0".repeat(64)));
+    let untold = write("untold.npz", inception, None);
+    let bare = write("bare.npz", None, None);
+    let run = |a: &Path, b: &Path| fid(&sets).arg(a).arg(b);
+    let found = run(&reference, &reference).json();
+    assert_eq!(
+        (&found["metric"], &found["weights"]),
+        (&"FID".into(), &"reference".into())
+    );
+    let text = run(&reference, &reference).run().succeeds().stdout();
+    assert!(!text.contains("not the reference weights"), "{text}");
+    for b in [&other, &untold, &bare] {
+        let found = run(&reference, b).json();
+        assert_eq!(
+            (&found["metric"], &found["weights"]),
+            (&"FID".into(), &"assumed".into())
+        );
+        let text = run(b, &reference).run().succeeds().stdout();
+        assert!(
+            text.contains("not the reference weights") && text.contains(SHA256),
+            "{text}"
+        );
+    }
+}
+
 /// A download that is not the file it should be is not kept.
 #[test]
 fn a_wrong_download_is_refused() {
@@ -284,6 +372,11 @@ fn a_wrong_download_is_refused() {
         return;
     }
     outcome.fails(3, &["SHA-256", "6726825d0af5f729"]);
+    // Hashed as it is: nothing is made of a file that is not the right one.
+    let page = sets.folder.path().join("page.html");
+    std::fs::write(&page, "abc").unwrap();
+    run(&format!("file://{}", page.display()))
+        .fails(3, &["found ba7816bf8f01cfea414140de5dae2223"]);
     let absent = format!("file://{}", sets.folder.path().join("absent").display());
     run(&absent).fails(5, &["download", "absent"]);
     assert!(!sets.folder.path().join("cache").exists());

@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 
 use crate::args::{Fid, SplitArg};
 use crate::error::{Error, Located, Result};
-use crate::input::{Features, check_writable};
+use crate::input::{Features, INCEPTION_FILE, INCEPTION_SHA256, check_writable};
 use crate::output::{self, Voice};
 use crate::render::{Align, ProgressLine, TextTable, plural, with_error};
 
+/// The name of a distance on pytorch-fid's Inception.
+const FID: &str = "FID";
 /// Below this a FID is mostly bias (and its covariance is singular).
 const FEWEST: usize = 2048;
 /// Most subsets of KID.
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         )?),
         false => None,
     };
+    check_flags(args, &a, b.as_ref())?;
     // All that can be refused is refused before the first image is looked at.
     for source in [Some(&a), b.as_ref()].into_iter().flatten() {
         source.check(args)?;
@@ -81,6 +84,32 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         true => output::print_json(&report.json()),
         false => output::print_text(&report.text()),
     }
+}
+
+/// Refuses flags that choose among images or work on them, where a file of statistics holds none.
+fn check_flags(args: &Fid, a: &Source, b: Option<&Source>) -> Result<()> {
+    let of_a = a.images().is_none().then_some(a);
+    let of_b = b.filter(|b| b.images().is_none());
+    let either = of_a.or(of_b);
+    let both = of_a.filter(|_| b.is_none_or(|b| b.images().is_none()));
+    for (flag, given, statistics) in [
+        ("--split-a", args.split_a.is_some(), of_a),
+        ("--split-b", args.split_b.is_some(), of_b),
+        ("--limit", args.limit.is_some(), either),
+        ("--jackknife", args.jackknife.is_some_and(|n| n > 0), of_a),
+        ("--kid-subset-size", args.kid_subset_size.is_some(), either),
+        ("--features", args.features.is_some(), both),
+        ("--download", args.download, both),
+        ("--batch", args.batch.is_some(), both),
+    ] {
+        if let (true, Some(source)) = (given, statistics) {
+            return Err(Error::usage(format!(
+                "{flag}: {} holds statistics, in which the images are no longer there one by one; expected images, or no {flag}",
+                source.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// An argument, opened.
@@ -222,8 +251,9 @@ impl Side {
                 other => other.into(),
             },
         )?;
-        let statistics =
-            FeatureStatistics::from_features(features.view())?.with_network(network.kind().name());
+        let statistics = FeatureStatistics::from_features(features.view())?
+            .with_network(network.kind().name())
+            .with_weights(network.sha256());
         Ok(Self {
             name,
             split,
@@ -256,6 +286,8 @@ struct Comparison {
     label: String,
     /// Whether no file told which network the features are of.
     assumed: bool,
+    /// For a FID: whether the features of both sets are known to be of the very file of weights that it is defined on.
+    reference_weights: Option<bool>,
     frechet: f64,
     standard_error: Option<f64>,
     blocks: usize,
@@ -333,13 +365,18 @@ impl Comparison {
             }
         }
         Ok(Self {
-            label,
             assumed: known.is_none(),
+            reference_weights: (label == FID).then(|| {
+                [a, b]
+                    .iter()
+                    .all(|side| side.statistics.weights() == Some(INCEPTION_SHA256))
+            }),
             frechet,
             standard_error: estimate.map(|e| e.standard_error),
             blocks: estimate.map_or(0, |e| e.blocks),
             kid,
             neighbours: near,
+            label,
         })
     }
 }
@@ -348,9 +385,9 @@ impl Comparison {
 fn label(network: Option<&str>, dims: usize) -> String {
     let inception = NetworkKind::Inception;
     match network {
-        Some(name) if name == inception.name() => "FID".to_owned(),
+        Some(name) if name == inception.name() => FID.to_owned(),
         Some(name) => format!("FD({name})"),
-        None if dims == inception.dims() => "FID".to_owned(),
+        None if dims == inception.dims() => FID.to_owned(),
         None => format!("FD({dims} features)"),
     }
 }
@@ -382,6 +419,9 @@ impl Report<'_> {
         };
         out["b"] = b.json();
         out["metric"] = json!(found.label);
+        if let Some(reference) = found.reference_weights {
+            out["weights"] = json!(if reference { "reference" } else { "assumed" });
+        }
         out["frechet"] = json!({
             "value": found.frechet,
             "stderr": found.standard_error,
@@ -467,9 +507,14 @@ impl Report<'_> {
                 self.args.nearest
             ));
         }
+        if found.reference_weights == Some(false) {
+            table.note(format!(
+                "not the reference weights, or not known to be: a FID is defined on those of {INCEPTION_FILE} (SHA-256 {INCEPTION_SHA256})"
+            ));
+        }
         if found.assumed {
             table.note(match found.label.as_str() {
-                "FID" => {
+                FID => {
                     "no file names its network: 2048 features are taken for pytorch-fid's Inception"
                         .to_owned()
                 }

@@ -23,7 +23,7 @@ pub(crate) use conventions::{
     GaussianDecoder, decoder, default_decoder, default_variance, objective, step_variances,
 };
 pub(crate) use csv::read_column;
-pub(crate) use features::Features;
+pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
 pub(crate) use lock::OutputLock;

@@ -53,7 +53,10 @@ fn distances(found: &Found) -> String {
             item.name.clone(),
             side("a"),
             side("b"),
-            cell(&item.value["metric"]),
+            match item.value["weights"] == "assumed" {
+                true => format!("{} (weights assumed)", cell(&item.value["metric"])),
+                false => cell(&item.value["metric"]),
+            },
             estimate(&item.value["frechet"], 1.0),
             estimate(&item.value["kid"], 1e3),
             near("precision"),

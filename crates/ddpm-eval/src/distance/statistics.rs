@@ -15,6 +15,7 @@ pub struct FeatureStatistics {
     pub(super) covariance: Mat<f64>,
     pub(super) images: Option<usize>,
     pub(super) network: Option<String>,
+    pub(super) weights: Option<String>,
 }
 
 impl FeatureStatistics {
@@ -65,12 +66,19 @@ impl FeatureStatistics {
             covariance: Mat::from_fn(d, d, |i, j| 0.5 * (covariance[[i, j]] + covariance[[j, i]])),
             images: None,
             network: None,
+            weights: None,
         })
     }
 
     /// The same with the name of the network that computed the features.
     pub fn with_network(mut self, name: impl Into<String>) -> Self {
         self.network = Some(name.into());
+        self
+    }
+
+    /// The same with the SHA-256 of the file of weights of that network.
+    pub fn with_weights(mut self, sha256: impl Into<String>) -> Self {
+        self.weights = Some(sha256.into());
         self
     }
 
@@ -92,6 +100,11 @@ impl FeatureStatistics {
     /// The network that computed the features, where it is known.
     pub fn network(&self) -> Option<&str> {
         self.network.as_deref()
+    }
+
+    /// SHA-256 of the weights of that network, where it is known.
+    pub fn weights(&self) -> Option<&str> {
+        self.weights.as_deref()
     }
 
     /// Mean of every feature.
@@ -162,6 +175,7 @@ impl Moments {
             covariance,
             images: Some(self.count),
             network: None,
+            weights: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Statistics in pytorch-fid's `.npz`: `mu` of d numbers and `sigma` of d x d.
 //!
-//! Our own files also say how many `images` there were and which `network` saw them (its name as uint8); pytorch-fid
-//! does not look at these.
+//! Our own files also say how many `images` there were, which `network` saw them (its name as uint8) and the SHA-256 of its
+//! `weights` (as uint8); pytorch-fid does not look at these.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -42,23 +42,13 @@ pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
             let found: Option<Array1<i64>> = archive.array(key).ok();
             match found.as_ref().and_then(|found| found.as_slice()) {
                 Some(&[images]) if images > 1 => Some(images as usize),
-                _ => return Err(Error::field(path, key, expected, format!("{found:?}"))),
+                Some(found) => return Err(Error::field(path, key, expected, format!("{found:?}"))),
+                None => return Err(Error::field(path, key, expected, "another type or shape")),
             }
         }
     };
-    let network = match archive.first_of(&["network"]) {
-        None => None,
-        Some(key) => {
-            let expected = "the name of a network, uint8 [characters]";
-            archive.check(key, expected)?;
-            let found: Option<Array1<u8>> = archive.array(key).ok();
-            let name = found.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-            match name {
-                Some(name) => Some(name),
-                None => return Err(Error::field(path, key, expected, "something else")),
-            }
-        }
-    };
+    let network = text(&mut archive, path, "network", "the name of a network")?;
+    let weights = text(&mut archive, path, "weights", "a SHA-256 of weights")?;
     let statistics = FeatureStatistics::from_moments(mean, covariance)
         .map_err(|e| {
             Error::field(
@@ -69,10 +59,32 @@ pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
             )
         })?
         .with_images(images);
-    Ok(match network {
-        Some(name) => statistics.with_network(name),
-        None => statistics,
+    Ok(FeatureStatistics {
+        network,
+        weights,
+        ..statistics
     })
+}
+
+/// Characters, where the array is there.
+fn text(
+    archive: &mut Archive<'_>,
+    path: &Path,
+    key: &'static str,
+    what: &str,
+) -> Result<Option<String>> {
+    let Some(found) = archive.first_of(&[key]) else {
+        return Ok(None);
+    };
+    let expected = format!("{what}, uint8 [characters]");
+    archive.check(found, &expected)?;
+    let bytes: Array1<u8> = archive
+        .array(found)
+        .map_err(|e| Error::field(path, key, &*expected, e.to_string()))?;
+    match String::from_utf8(bytes.to_vec()) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) => Err(Error::field(path, key, &*expected, e.to_string())),
+    }
 }
 
 fn numbers<D: Dimension>(
@@ -103,8 +115,13 @@ pub fn write_statistics(path: &Path, statistics: &FeatureStatistics) -> Result<(
         if let Some(images) = statistics.images() {
             writer.add_array("images", &Array1::from(vec![images as i64]))?;
         }
-        if let Some(network) = statistics.network() {
-            writer.add_array("network", &Array1::from(network.as_bytes().to_vec()))?;
+        for (key, text) in [
+            ("network", statistics.network()),
+            ("weights", statistics.weights()),
+        ] {
+            if let Some(text) = text {
+                writer.add_array(key, &Array1::from(text.as_bytes().to_vec()))?;
+            }
         }
         writer.finish()
     };

@@ -265,14 +265,15 @@ fn statistics_files_come_back_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.npz");
     let statistics = FeatureStatistics::from_features(features("a", 50, 5, 0.0).view()).unwrap();
-    write_statistics(&path, &statistics.clone().with_network("resnet56")).unwrap();
+    let named = statistics.clone().with_network("resnet56");
+    write_statistics(&path, &named.with_weights("0af5")).unwrap();
     assert!(is_statistics(&path).unwrap());
     let found = read_statistics(&path).unwrap();
     assert_eq!(found.mean(), statistics.mean());
     assert_eq!(found.covariance(), statistics.covariance());
     assert_eq!(
-        (found.images(), found.network()),
-        (Some(50), Some("resnet56"))
+        (found.images(), found.network(), found.weights()),
+        (Some(50), Some("resnet56"), Some("0af5"))
     );
 }
 

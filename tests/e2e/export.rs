@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Ddpm, assert_close, golden, numbers, scratch, small, write_npy};
+use crate::support::{
+    Ddpm, assert_close, golden, images_of_shape, numbers, scratch, small, write_npy,
+};
 
 /// Schedules of 3 and 8 steps of the squared errors that the example hook measured.
 fn schedules(folder: &Path, flags: &str) -> PathBuf {
@@ -260,6 +262,65 @@ fn schedules_that_cannot_be_exported() {
     assert_eq!(found["schedules"][0]["timesteps"][0], 999);
 }
 
+/// Another start than that of a whole chain, and a network that a program has no words for.
+#[test]
+fn what_a_program_cannot_run_is_not_written_as_if_it_could() {
+    let folder = scratch();
+    let file = schedules(folder.path(), "--variance fixed-small --start free");
+    let early: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let end = early["budgets"][0]["path"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert!(
+        end.as_u64().unwrap() < 60,
+        "this test needs a path that ends early: {end}"
+    );
+    let said = export(&file, "--format comfyui").run().succeeds().stderr();
+    assert!(
+        said.contains("the variance of the first x, 1 + sigma^2"),
+        "{said}"
+    );
+    // k-diffusion's x is drawn by the export, with the right variance.
+    assert_eq!(
+        export(&file, "--format k-diffusion")
+            .run()
+            .succeeds()
+            .stderr(),
+        ""
+    );
+    let file = schedules(folder.path(), "--variance fixed-small");
+    let said = export(&file, "--format comfyui").run().succeeds().stderr();
+    assert_eq!(said, "");
+
+    let network = golden("diffusers/v-prediction");
+    let [data, profile, chosen] =
+        ["x.safetensors", "p", "v.json"].map(|name| folder.path().join(name));
+    images_of_shape(&data, [4, 3, 16, 16], 0.0);
+    Ddpm::new("profile")
+        .arg(&network)
+        .words("--images-per-block 1 --evaluations 160")
+        .file("--data", &data)
+        .file("--out", &profile)
+        .run()
+        .succeeds();
+    Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 4")
+        .file("--out", &chosen)
+        .run()
+        .succeeds();
+    export(&chosen, "--format improved-diffusion").fails(2, &["v-prediction", "--format", "csv"]);
+    let text = export(&chosen, "--format diffusers")
+        .run()
+        .succeeds()
+        .stdout();
+    assert!(text.contains("v_prediction"), "{text}");
+    export(&chosen, "--format csv").run().succeeds();
+}
+
 /// Schedules for deterministic samplers come with these samplers, not with the ancestral one.
 #[test]
 fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
@@ -315,5 +376,12 @@ fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
         assert!(said.contains(comfyui), "{said}");
         let spaced = of("improved-diffusion").stdout();
         assert!(spaced.contains("Not taken over: the sampler"), "{spaced}");
+        // The trajectories know how the network is fed.
+        assert!(spaced.contains("rescale_timesteps=True,"), "{spaced}");
+        assert!(
+            sigmas.contains("Not taken over: the scaling of"),
+            "{sigmas}"
+        );
+        assert!(said.contains("the scaling of timesteps"), "{said}");
     }
 }

@@ -83,6 +83,45 @@ fn inspect_tells_what_the_files_say() {
     assert!(text.contains("set aside: model"), "{text}");
 }
 
+/// The variance that a network was made for is that of its chain, unless a flag says another.
+#[test]
+fn the_scheduler_tells_the_variance_of_a_path() {
+    let folder = scratch();
+    let data = folder.path().join("x.safetensors");
+    images_of_shape(&data, [2, 3, 16, 16], 0.0);
+    let bpd = |flags: &str| {
+        Ddpm::new("bpd")
+            .arg(network("ddpm-pipeline"))
+            .words("--path even:4")
+            .words(flags)
+            .file("--data", &data)
+            .json()
+    };
+    let found = bpd("");
+    assert_eq!(found["variance"], "fixed-large");
+    assert_eq!(
+        found["total_bpd"],
+        bpd("--variance fixed-large")["total_bpd"]
+    );
+    let other = bpd("--variance fixed-small");
+    assert_eq!(other["variance"], "fixed-small");
+    assert_ne!(found["total_bpd"], other["total_bpd"]);
+    let sample = |name: &str, flags: &str| {
+        let out = folder.path().join(name);
+        Ddpm::new("sample")
+            .arg(network("ddpm-pipeline"))
+            .words("--path even:4 --count 2")
+            .words(flags)
+            .file("--out", &out)
+            .run()
+            .succeeds();
+        std::fs::read(out).unwrap()
+    };
+    let told = sample("a.png", "");
+    assert_eq!(told, sample("b.png", "--variance fixed-large"));
+    assert_ne!(told, sample("c.png", "--variance fixed-small"));
+}
+
 /// Every prediction type and variance: what the profile says about the schedule that it chose is what a direct evaluation
 /// finds, and the schedule can be sampled.
 #[test]

@@ -327,6 +327,8 @@ fn what_is_not_supported_is_named_with_its_file_and_field() {
             "num_class_embeds",
         ),
         (config, "mid_block_scale_factor", json!(1.5), "supported: 1"),
+        (scheduler, "timestep_type", json!("continuous"), "discrete"),
+        (scheduler, "use_flow_sigmas", json!(true), "false"),
         (
             config,
             "mid_block_type",
@@ -437,6 +439,51 @@ fn what_is_not_supported_is_named_with_its_file_and_field() {
     copy.set(scheduler, "clip_sample", json!(true));
     copy.set(scheduler, "clip_sample_range", json!(2.0));
     assert!(copy.error().contains("clip_sample_range"));
+}
+
+/// Null is what diffusers makes of it: its default, but off for a switch.
+#[test]
+fn null_fields_mean_what_they_mean_to_diffusers() {
+    let (config, scheduler) = ("config.json", "scheduler_config.json");
+    for (file, key, same) in [
+        (config, "norm_eps", json!(1e-5)),
+        (config, "freq_shift", json!(0)),
+        (config, "flip_sin_to_cos", json!(false)),
+        (config, "center_input_sample", json!(false)),
+        (config, "downsample_padding", json!(1)),
+        (config, "downsample_type", json!("conv")),
+        (config, "act_fn", json!("silu")),
+        (config, "time_embedding_type", json!("positional")),
+        (config, "mid_block_scale_factor", json!(1)),
+        (scheduler, "num_train_timesteps", json!(1000)),
+        (scheduler, "beta_schedule", json!("linear")),
+        (scheduler, "prediction_type", json!("epsilon")),
+        (scheduler, "rescale_betas_zero_snr", json!(false)),
+        (scheduler, "clip_sample", json!(false)),
+        (scheduler, "thresholding", json!(false)),
+        (scheduler, "timestep_type", json!("discrete")),
+    ] {
+        let copy = Copy::of("v-prediction");
+        if key == "prediction_type" {
+            // Epsilon says nothing where no signal is left.
+            copy.set(scheduler, "rescale_betas_zero_snr", json!(false));
+        }
+        let with = |value: Value| {
+            copy.set(file, key, value);
+            let loaded = copy.load().unwrap_or_else(|error| panic!("{key}: {error}"));
+            loaded.config().clone()
+        };
+        let (null, given) = (with(json!(null)), with(same));
+        assert_eq!(null.architecture, given.architecture, "{key}");
+        assert_eq!(null.noise_schedule, given.noise_schedule, "{key}");
+        assert_eq!(null.parameterization, given.parameterization, "{key}");
+        assert_eq!(null.clip_denoised, given.clip_denoised, "{key}");
+    }
+    // Without its attention the middle has no place for these weights.
+    let copy = Copy::of("v-prediction");
+    copy.set(config, "add_attention", json!(null));
+    let error = copy.error();
+    assert!(error.contains("mid_block.attentions"), "{error}");
 }
 
 /// Every field with values that make no sense: an error or a network, and no panic.

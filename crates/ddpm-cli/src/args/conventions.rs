@@ -45,7 +45,8 @@ pub(crate) enum DecoderArg {
 /// Variance of the steps, the one onto the data included.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StepArgs {
-    /// Variance of the reverse steps [default: learned where the network has it, else fixed-small]
+    /// Variance of the reverse steps [default: learned where the network has it; else, where CKPT is run, that of its
+    /// scheduler_config.json or model.json; else fixed-small]
     #[arg(long, value_name = "V")]
     pub(crate) variance: Option<VarianceArg>,
     /// Variance of the decoder, the step onto the data [default: respaced; optimal for analytic; gaussian for a curve

@@ -6,11 +6,16 @@ use ddpm_core::{FlowSolver, VarianceKind};
 
 use super::python::{assignment, comment, float, list};
 use super::{Exported, Listing};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::Chain;
 
 pub(super) fn export(listing: &Listing) -> Result<Exported> {
     let chain = listing.chain("improved-diffusion")?;
+    if listing.parameterization.as_deref() == Some("v") {
+        return Err(Error::usage(
+            "improved-diffusion cannot run a network of v-prediction (its ModelMeanType knows EPSILON, START_X and PREVIOUS_X); expected another --format (csv and npy hold the bare timesteps)",
+        ));
+    }
     let losses = losses(listing);
     let mut text = comment(&format!(
         "Timesteps for improved-diffusion and guided-diffusion: {}.",
@@ -92,10 +97,6 @@ fn losses(listing: &Listing) -> Vec<String> {
     }
     if listing.variance == Some(VarianceKind::Analytic) {
         losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
-    }
-    if listing.parameterization.as_deref() == Some("v") {
-        losses
-            .push("v-prediction (ModelMeanType knows EPSILON, START_X and PREVIOUS_X)".to_owned());
     }
     losses
 }

@@ -69,11 +69,11 @@ impl Listing {
                 .parameterization
                 .clone()
                 .filter(|name| name != UNKNOWN),
-            rescale_timesteps: schedules
-                .provenance
-                .as_ref()
-                .filter(|p| p.parameterization != UNKNOWN)
-                .map(|p| p.rescale_timesteps),
+            rescale_timesteps: match (&schedules.provenance, &schedules.trajectories) {
+                (Some(p), _) => (p.parameterization != UNKNOWN).then_some(p.rescale_timesteps),
+                (None, Some(origin)) => Some(origin.rescale_timesteps),
+                (None, None) => None,
+            },
             sampler: match &schedules.sampler {
                 Some(name) => Some(name.parse().in_file(file)?),
                 None => None,

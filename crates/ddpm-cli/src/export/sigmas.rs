@@ -88,6 +88,12 @@ pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
         losses.push("clipping of the predicted image (ComfyUI's samplers do not clip)".to_owned());
     }
     losses.extend(scaling_loss(listing));
+    if listing.ends_early() {
+        losses.push(
+            "the variance of the first x, 1 + sigma^2 for a list that begins below the largest sigma of the model: ComfyUI adds sigma times noise to the latent image, which gives an empty one sigma^2"
+                .to_owned(),
+        );
+    }
     if let Some(sampler) = listing.sampler {
         let theirs = match sampler {
             FlowSolver::Ddim => "euler",

@@ -8,9 +8,7 @@ use ddpm_profile::{CostModel, Curves, DecoderKind, Objective, Schedules};
 
 use super::chain::parse_path;
 use super::checkpoint::Network;
-use super::conventions::{
-    GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
-};
+use super::conventions::{GaussianDecoder, decoder, default_decoder, step_variances};
 use super::profile::{find_budget, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
@@ -138,7 +136,7 @@ impl ChainChoice {
         let variance = args
             .conventions
             .variance
-            .map_or_else(|| default_variance(learned), VarianceKind::from);
+            .map_or_else(|| network.variance(), VarianceKind::from);
         if variance == VarianceKind::Learned && !learned {
             return Err(Error::flag(
                 "--variance",

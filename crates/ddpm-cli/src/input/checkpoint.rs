@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, Parameterization};
+use ddpm_core::{Denoiser, Parameterization, VarianceKind};
 use ddpm_model::{
     Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, StateDictPlace, UNet,
     UNetDenoiser,
@@ -10,6 +10,8 @@ use ddpm_model::{
 
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
+
+use super::conventions::default_variance;
 
 /// Images per network call on a GPU where `--batch` is not given.
 const GPU_BATCH: usize = 64;
@@ -212,6 +214,13 @@ impl Network {
             .noise_schedule
             .as_ref()
             .map_or_else(|| "custom".to_owned(), |known| known.value.name())
+    }
+
+    /// The variance of a step where no flag says it: the one that the checkpoint was made for, where it tells.
+    pub(crate) fn variance(&self) -> VarianceKind {
+        let learned = self.denoiser.learns_variance();
+        let told = self.denoiser.config().variance;
+        told.map_or_else(|| default_variance(learned), |known| known.value)
     }
 
     /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::checkpoint::JsonFile;
 use crate::{Error, Result};
 
-/// A file whose entries are read by name; null is the same as an absent entry.
+/// A file whose entries are read by name; null is the same as an absent entry, except for a switch.
 pub(super) struct Fields<'a> {
     file: &'a JsonFile,
     read: RefCell<BTreeSet<&'static str>>,
@@ -79,9 +79,10 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.wrong(key, value, "a number"))
     }
 
+    /// True or false. Null is false, whatever an absent entry stands for: diffusers hands it on to Python's `if`.
     pub(super) fn switch(&self, key: &'static str) -> Result<Option<bool>> {
         let Some(value) = self.get(key) else {
-            return Ok(None);
+            return Ok(self.has(key).then_some(false));
         };
         value
             .as_bool()

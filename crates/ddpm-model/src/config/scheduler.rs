@@ -48,6 +48,7 @@ pub(super) fn read(file: &JsonFile) -> Result<Process> {
     {
         return Err(fields.unsupported("_class_name", &class, &CLASSES.join(", ")));
     }
+    refuse_other_processes(&fields)?;
     let noise = noise(&fields)?;
     let options = ModelOptions {
         train_steps: Some(train_steps(&fields)?),
@@ -70,6 +71,18 @@ pub(super) fn read(file: &JsonFile) -> Result<Process> {
         noise,
         clip_denoised: clip(&fields)?,
     })
+}
+
+/// Entries under which the network is fed other times, or learns another process.
+fn refuse_other_processes(fields: &Fields<'_>) -> Result<()> {
+    let kind = fields.word("timestep_type")?.unwrap_or("discrete");
+    if kind != "discrete" {
+        return Err(fields.unsupported("timestep_type", &kind, "discrete"));
+    }
+    if fields.switch("use_flow_sigmas")? == Some(true) {
+        return Err(fields.unsupported("use_flow_sigmas", &true, "false"));
+    }
+    Ok(())
 }
 
 fn train_steps(fields: &Fields<'_>) -> Result<usize> {

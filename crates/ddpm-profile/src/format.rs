@@ -37,16 +37,16 @@
 //!
 //! A file is accepted only if writing it again gives the same bytes, so no byte of it can change unnoticed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     block::Block,
-    checksum::Checksum,
     column,
+    container::{self, Header as _},
     error::{Error, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
@@ -55,9 +55,6 @@ use crate::{
     tensors::{Reader, Tensor, field, index},
 };
 
-const FORMAT: &str = "ddpm-elbo-profile";
-const WHAT: &str = "profile";
-const METADATA_KEY: &str = "ddpm";
 /// The format version of profiles whose blocks are finished.
 const VERSION: u64 = 1;
 /// The format version of profiles with unfinished blocks.
@@ -76,33 +73,32 @@ struct Header {
     checksum: String,
 }
 
+impl container::Header for Header {
+    const FORMAT: &'static str = "ddpm-elbo-profile";
+    const WHAT: &'static str = "profile";
+    const NEWEST: u64 = VERSION_WITHOUT_DECODER;
+
+    fn is_not(detail: String) -> Error {
+        Error::NotAProfile(detail)
+    }
+
+    fn checksum(&mut self) -> &mut String {
+        &mut self.checksum
+    }
+}
+
 impl ElboProfile {
     /// The profile as the bytes of a file; equal profiles give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let tensors = tensors_of(self);
-        let mut header = Header {
-            format: FORMAT.into(),
+        let header = Header {
+            format: Header::FORMAT.into(),
             version: version_of(self),
             provenance: self.provenance().clone(),
             learned: self.layout().learned(),
             nodes: self.layout().nodes(),
             checksum: String::new(),
         };
-        let views = || {
-            tensors
-                .iter()
-                .map(|(name, t)| (*name, t.dtype, &t.shape[..], &t.data[..]))
-        };
-        header.checksum = checksum(&header, views());
-        let metadata = HashMap::from([(METADATA_KEY.to_owned(), json(&header))]);
-        let views = views().map(|(name, dtype, shape, data)| {
-            let view = TensorView::new(dtype, shape.to_vec(), data);
-            (
-                name,
-                view.expect("a tensor's bytes are made from its shape"),
-            )
-        });
-        safetensors::serialize(views, Some(metadata)).expect("the header of a profile is small")
+        container::write(header, &tensors_of(self))
     }
 
     /// Reads the bytes of a file.
@@ -112,24 +108,7 @@ impl ElboProfile {
     /// [`Error::Checksum`] if a byte has changed; [`Error::Field`] for a tensor that is missing, unknown or of another
     /// shape; and everything that [`ElboProfile::new`] and [`ProfileLayout::new`] refuse.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let broken = |e: safetensors::SafeTensorError| {
-            Error::NotAProfile(format!(
-                "the safetensors container is damaged or cut short ({e})"
-            ))
-        };
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let text = match metadata.metadata() {
-            Some(map) if map.len() == 1 => map.get(METADATA_KEY),
-            _ => None,
-        };
-        let Some(text) = text else {
-            return Err(Error::NotAProfile(format!(
-                "expected the single metadata key \"{METADATA_KEY}\""
-            )));
-        };
-        let header = read_header(text)?;
-        check_sum(&header, &file)?;
+        let (header, file) = container::read(bytes)?;
         let profile = assemble(header, &file)?;
         if profile.to_bytes() != bytes {
             return Err(Error::NotAProfile(
@@ -147,72 +126,6 @@ fn version_of(profile: &ElboProfile) -> u64 {
         (true, true) => VERSION,
         (true, false) => VERSION_WITHOUT_DECODER,
         (false, _) => VERSION_UNFINISHED,
-    }
-}
-
-fn json(header: &Header) -> String {
-    serde_json::to_string(header).expect("strings, numbers and maps of strings have a JSON form")
-}
-
-fn checksum<'a>(
-    header: &Header,
-    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
-) -> String {
-    let mut sum = Checksum::default();
-    sum.part(json(header).as_bytes());
-    for (name, dtype, shape, data) in tensors {
-        sum.part(name.as_bytes());
-        sum.part(format!("{dtype:?} {shape:?}").as_bytes());
-        sum.part(data);
-    }
-    sum.finish()
-}
-
-fn read_header(text: &str) -> Result<Header> {
-    let not = |e: String| Error::NotAProfile(e);
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| not(format!("its metadata is not JSON ({e})")))?;
-    if value["format"] != FORMAT {
-        return Err(not(format!(
-            "expected format \"{FORMAT}\", found {}",
-            value["format"]
-        )));
-    }
-    match value["version"].as_u64() {
-        Some(found) if found > VERSION_WITHOUT_DECODER => Err(Error::NewerVersion {
-            what: WHAT,
-            supported: VERSION_WITHOUT_DECODER,
-            found,
-        }),
-        Some(version @ VERSION..=VERSION_WITHOUT_DECODER) => serde_json::from_str(text)
-            .map_err(|e| not(format!("its metadata does not fit version {version} ({e})"))),
-        _ => Err(not(format!(
-            "expected a format version, found {}",
-            value["version"]
-        ))),
-    }
-}
-
-fn check_sum(header: &Header, file: &SafeTensors<'_>) -> Result<()> {
-    let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-    let blank = Header {
-        format: header.format.clone(),
-        provenance: header.provenance.clone(),
-        checksum: String::new(),
-        ..*header
-    };
-    let views = sorted
-        .iter()
-        .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
-    let found = checksum(&blank, views);
-    if found == header.checksum {
-        Ok(())
-    } else {
-        Err(Error::Checksum {
-            what: WHAT,
-            expected: header.checksum.clone(),
-            found,
-        })
     }
 }
 

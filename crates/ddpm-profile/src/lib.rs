@@ -59,6 +59,7 @@ mod block;
 mod chebyshev;
 mod checksum;
 mod column;
+mod container;
 mod conventions;
 mod cost;
 mod curves;

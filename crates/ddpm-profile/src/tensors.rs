@@ -20,7 +20,15 @@ impl Tensor {
         Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
     }
 
-    fn new(dtype: Dtype, shape: &[usize], words: impl Iterator<Item = [u8; 8]>) -> Self {
+    pub(crate) fn f32(shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
+        Self::new(Dtype::F32, shape, values.map(f32::to_le_bytes))
+    }
+
+    fn new<const N: usize>(
+        dtype: Dtype,
+        shape: &[usize],
+        words: impl Iterator<Item = [u8; N]>,
+    ) -> Self {
         Self {
             dtype,
             shape: shape.to_vec(),

@@ -13,24 +13,21 @@
 //! | `states` | F32 | \[images, N, C, H, W\] | x_t |
 //! | `estimates` | F32 | \[images, N, C, H, W\] | the network's estimate of x_0 there, clipped if the origin says so |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use super::growth::GrowthPoint;
 use super::store::{Trajectories, TrajectoryOrigin, Trial};
-use crate::checksum::Checksum;
+use crate::container::{self, Header as _};
 use crate::error::{Error, Result};
-use crate::tensors::{Reader, index};
+use crate::tensors::{Reader, Tensor, index};
 
-const FORMAT: &str = "ddpm-trajectories";
-const WHAT: &str = "trajectories file";
-const METADATA_KEY: &str = "ddpm";
 const VERSION: u64 = 1;
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     format: String,
@@ -41,77 +38,53 @@ struct Header {
     checksum: String,
 }
 
-fn bytes_of<const N: usize>(words: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
-    words.flatten().collect()
+impl container::Header for Header {
+    const FORMAT: &'static str = "ddpm-trajectories";
+    const WHAT: &'static str = "trajectories file";
+    const NEWEST: u64 = VERSION;
+
+    fn is_not(detail: String) -> Error {
+        Error::NotTrajectories(detail)
+    }
+
+    fn checksum(&mut self) -> &mut String {
+        &mut self.checksum
+    }
 }
 
 impl Trajectories {
     /// Whether bytes look like the beginning of a trajectories file; says nothing about their soundness.
     pub fn is_file_of(bytes: &[u8]) -> bool {
-        let Ok((_, metadata)) = SafeTensors::read_metadata(bytes) else {
-            return false;
-        };
-        let text = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|map| map.get(METADATA_KEY));
-        text.is_some_and(|text| text.contains(&format!("\"format\":\"{FORMAT}\"")))
+        container::begins::<Header>(bytes)
     }
 
     /// The trajectories as the bytes of a file; equal trajectories give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let [c, h, w] = self.origin.image_shape;
-        let shape = vec![self.images(), self.nodes.len(), c, h, w];
-        let f32s = |values: &[f32]| bytes_of(values.iter().map(|x| x.to_le_bytes()));
-        let tensors: BTreeMap<&str, (Dtype, Vec<usize>, Vec<u8>)> = BTreeMap::from([
+        let shape = [self.images(), self.nodes.len(), c, h, w];
+        let schedule = self.schedule.log_alpha_bars();
+        let nodes = self.nodes.iter().map(|&t| t as u64);
+        let tensors = BTreeMap::from([
             (
                 "estimates",
-                (Dtype::F32, shape.clone(), f32s(&self.estimates)),
+                Tensor::f32(&shape, self.estimates.iter().copied()),
             ),
             (
                 "log_alpha_bar",
-                (
-                    Dtype::F64,
-                    vec![self.schedule.train_steps() + 1],
-                    bytes_of(
-                        self.schedule
-                            .log_alpha_bars()
-                            .iter()
-                            .map(|x| x.to_le_bytes()),
-                    ),
-                ),
+                Tensor::f64(&[schedule.len()], schedule.iter().copied()),
             ),
-            ("states", (Dtype::F32, shape, f32s(&self.states))),
-            (
-                "timesteps",
-                (
-                    Dtype::U64,
-                    vec![self.nodes.len()],
-                    bytes_of(self.nodes.iter().map(|&t| (t as u64).to_le_bytes())),
-                ),
-            ),
+            ("states", Tensor::f32(&shape, self.states.iter().copied())),
+            ("timesteps", Tensor::u64(&[self.nodes.len()], nodes)),
         ]);
-        let mut header = Header {
-            format: FORMAT.into(),
+        let header = Header {
+            format: Header::FORMAT.into(),
             version: VERSION,
             origin: self.origin.clone(),
             growth: self.growth.clone(),
             trials: self.trials.clone(),
             checksum: String::new(),
         };
-        let parts = tensors
-            .iter()
-            .map(|(name, (dtype, shape, data))| (*name, *dtype, &shape[..], &data[..]));
-        header.checksum = checksum(&header, parts);
-        let views = tensors.iter().map(|(name, (dtype, shape, data))| {
-            let view = TensorView::new(*dtype, shape.clone(), data);
-            (
-                *name,
-                view.expect("a tensor's bytes are made from its shape"),
-            )
-        });
-        let metadata = HashMap::from([(METADATA_KEY.to_owned(), json(&header))]);
-        safetensors::serialize(views, Some(metadata)).expect("the header of trajectories is small")
+        container::write(header, &tensors)
     }
 
     /// Reads the bytes of a file.
@@ -120,37 +93,7 @@ impl Trajectories {
     /// [`Error::NotTrajectories`] for anything that is not such a file, or is cut short; [`Error::NewerVersion`]; [`Error::Checksum`];
     /// [`Error::Field`] for a tensor that is missing, unknown or of another shape; and everything that [`Trajectories::new`] refuses.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let broken = |e: safetensors::SafeTensorError| {
-            Error::NotTrajectories(format!(
-                "the safetensors container is damaged or cut short ({e})"
-            ))
-        };
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-        let text = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|map| map.get(METADATA_KEY));
-        let text = text.ok_or_else(|| {
-            Error::NotTrajectories(format!("expected the metadata key \"{METADATA_KEY}\""))
-        })?;
-        let header = read_header(text)?;
-        let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-        let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-        let blank = Header {
-            checksum: String::new(),
-            ..header.clone()
-        };
-        let parts = sorted
-            .iter()
-            .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
-        let found = checksum(&blank, parts);
-        if found != header.checksum {
-            return Err(Error::Checksum {
-                what: WHAT,
-                expected: header.checksum,
-                found,
-            });
-        }
+        let (header, file) = container::read::<Header>(bytes)?;
         let reader = Reader { file: &file };
         reader.no_others(4)?;
         let steps = header.origin.train_steps;
@@ -172,49 +115,5 @@ impl Trajectories {
         Self::new(header.origin, schedule, nodes, states, estimates)?
             .with_growth(header.growth)?
             .with_trials(header.trials)
-    }
-}
-
-fn json(header: &Header) -> String {
-    serde_json::to_string(header)
-        .expect("strings, finite numbers and maps of strings have a JSON form")
-}
-
-fn checksum<'a>(
-    header: &Header,
-    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
-) -> String {
-    let mut sum = Checksum::default();
-    sum.part(json(header).as_bytes());
-    for (name, dtype, shape, data) in tensors {
-        sum.part(name.as_bytes());
-        sum.part(format!("{dtype:?} {shape:?}").as_bytes());
-        sum.part(data);
-    }
-    sum.finish()
-}
-
-fn read_header(text: &str) -> Result<Header> {
-    let not = Error::NotTrajectories;
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|e| not(format!("its metadata is not JSON ({e})")))?;
-    if value["format"] != FORMAT {
-        return Err(not(format!(
-            "expected format \"{FORMAT}\", found {}",
-            value["format"]
-        )));
-    }
-    match value["version"].as_u64() {
-        Some(found) if found > VERSION => Err(Error::NewerVersion {
-            what: WHAT,
-            supported: VERSION,
-            found,
-        }),
-        Some(VERSION) => serde_json::from_str(text)
-            .map_err(|e| not(format!("its metadata does not fit version {VERSION} ({e})"))),
-        _ => Err(not(format!(
-            "expected a format version, found {}",
-            value["version"]
-        ))),
     }
 }

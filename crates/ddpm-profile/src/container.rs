@@ -1,0 +1,145 @@
+//! What the binary files of this crate have in common: safetensors, with one JSON document in the metadata and a checksum of all.
+//!
+//! The metadata has the single key `ddpm`: one key keeps the bytes deterministic. The document's `checksum` is the SHA-256 of its
+//! text with an empty checksum and of every tensor (name, type, shape, bytes) in the order of the names, each part preceded by its
+//! length.
+
+use std::collections::{BTreeMap, HashMap};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::checksum::Checksum;
+use crate::error::{Error, Result};
+use crate::tensors::Tensor;
+
+const METADATA_KEY: &str = "ddpm";
+
+/// The document of one kind of file. It has the keys `format` and `version`.
+pub(crate) trait Header: Serialize + DeserializeOwned {
+    /// Name of the format.
+    const FORMAT: &'static str;
+    /// What the file is called in messages.
+    const WHAT: &'static str;
+    /// The newest version that is read; the oldest is 1.
+    const NEWEST: u64;
+
+    /// The error of bytes that are no such file.
+    fn is_not(detail: String) -> Error;
+
+    fn checksum(&mut self) -> &mut String;
+}
+
+/// The bytes of a file.
+pub(crate) fn write<H: Header>(mut header: H, tensors: &BTreeMap<&'static str, Tensor>) -> Vec<u8> {
+    let parts = || {
+        tensors
+            .iter()
+            .map(|(name, t)| (*name, t.dtype, &t.shape[..], &t.data[..]))
+    };
+    header.checksum().clear();
+    *header.checksum() = checksum(&header, parts());
+    let metadata = HashMap::from([(METADATA_KEY.to_owned(), json(&header))]);
+    let views = parts().map(|(name, dtype, shape, data)| {
+        let view = TensorView::new(dtype, shape.to_vec(), data);
+        (
+            name,
+            view.expect("a tensor's bytes are made from its shape"),
+        )
+    });
+    safetensors::serialize(views, Some(metadata)).expect("the header of a file is small")
+}
+
+/// The document of a file, with its checksum taken out and verified, and its tensors.
+///
+/// # Errors
+/// [`Header::is_not`], [`Error::NewerVersion`] and [`Error::Checksum`].
+pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, SafeTensors<'_>)> {
+    let broken = |e: safetensors::SafeTensorError| {
+        H::is_not(format!(
+            "the safetensors container is damaged or cut short ({e})"
+        ))
+    };
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let text = match metadata.metadata() {
+        Some(map) if map.len() == 1 => map.get(METADATA_KEY),
+        _ => None,
+    };
+    let Some(text) = text else {
+        return Err(H::is_not(format!(
+            "expected the single metadata key \"{METADATA_KEY}\""
+        )));
+    };
+    let mut header: H = read_header(text)?;
+    let expected = std::mem::take(header.checksum());
+    let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let parts = sorted
+        .iter()
+        .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
+    let found = checksum(&header, parts);
+    if found != expected {
+        return Err(Error::Checksum {
+            what: H::WHAT,
+            expected,
+            found,
+        });
+    }
+    Ok((header, file))
+}
+
+/// Whether bytes look like the beginning of such a file; says nothing about their soundness.
+pub(crate) fn begins<H: Header>(bytes: &[u8]) -> bool {
+    let Ok((_, metadata)) = SafeTensors::read_metadata(bytes) else {
+        return false;
+    };
+    let text = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|map| map.get(METADATA_KEY));
+    text.is_some_and(|text| text.contains(&format!("\"format\":\"{}\"", H::FORMAT)))
+}
+
+fn json(header: &impl Serialize) -> String {
+    serde_json::to_string(header)
+        .expect("strings, finite numbers and maps of strings have a JSON form")
+}
+
+fn checksum<'a>(
+    header: &impl Serialize,
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
+) -> String {
+    let mut sum = Checksum::default();
+    sum.part(json(header).as_bytes());
+    for (name, dtype, shape, data) in tensors {
+        sum.part(name.as_bytes());
+        sum.part(format!("{dtype:?} {shape:?}").as_bytes());
+        sum.part(data);
+    }
+    sum.finish()
+}
+
+fn read_header<H: Header>(text: &str) -> Result<H> {
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|e| H::is_not(format!("its metadata is not JSON ({e})")))?;
+    if value["format"] != H::FORMAT {
+        return Err(H::is_not(format!(
+            "expected format \"{}\", found {}",
+            H::FORMAT,
+            value["format"]
+        )));
+    }
+    match value["version"].as_u64() {
+        Some(found) if found > H::NEWEST => Err(Error::NewerVersion {
+            what: H::WHAT,
+            supported: H::NEWEST,
+            found,
+        }),
+        Some(version) if version > 0 => serde_json::from_str(text)
+            .map_err(|e| H::is_not(format!("its metadata does not fit version {version} ({e})"))),
+        _ => Err(H::is_not(format!(
+            "expected a format version, found {}",
+            value["version"]
+        ))),
+    }
+}

@@ -8,52 +8,30 @@ use safetensors::tensor::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[path = "../golden/tools/resnet8.rs"]
+mod resnet8;
+
 use crate::support::{Ddpm, images_of_shape, little_endian, safetensors, scratch};
 
 /// A CIFAR ResNet of 8 layers with weights by a formula.
 pub(crate) fn network(folder: &Path) -> PathBuf {
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    let mut put = |name: String, shape: &[usize], scale: f64, offset: f64| {
+    resnet8::resnet8(|name, shape| {
         let count: usize = shape.iter().product();
+        let (scale, offset) = match name.rsplit('.').next() {
+            _ if shape.len() == 4 => ((6.0 / (count / shape[0]) as f64).sqrt(), 0.0),
+            _ if name.starts_with("linear.") => (0.1, 0.0),
+            Some("weight") => (0.2, 1.0),
+            Some("running_var") => (0.3, 1.0),
+            _ => (0.1, 0.0),
+        };
         let seed = tensors.len() as f64;
         let values: Vec<f32> = (0..count)
             .map(|i| (i as f64 * 0.618_033_988_749_895 + seed * 0.37).fract() * 2.0 - 1.0)
             .map(|u| (offset + scale * u) as f32)
             .collect();
         tensors.push((name, shape.to_vec(), little_endian(&values)));
-    };
-    let mut layer = |scope: &str, index: usize, outputs: usize, inputs: usize| {
-        let scale = (6.0 / (9 * inputs) as f64).sqrt();
-        put(
-            format!("{scope}conv{index}.weight"),
-            &[outputs, inputs, 3, 3],
-            scale,
-            0.0,
-        );
-        for (kind, scale, offset) in [
-            ("weight", 0.2, 1.0),
-            ("bias", 0.1, 0.0),
-            ("running_mean", 0.1, 0.0),
-            ("running_var", 0.3, 1.0),
-        ] {
-            put(
-                format!("{scope}bn{index}.{kind}"),
-                &[outputs],
-                scale,
-                offset,
-            );
-        }
-    };
-    layer("", 1, 16, 3);
-    let mut inputs = 16;
-    for (stage, outputs) in [(1, 16), (2, 32), (3, 64)] {
-        let scope = format!("layer{stage}.0.");
-        layer(&scope, 1, outputs, inputs);
-        layer(&scope, 2, outputs, outputs);
-        inputs = outputs;
-    }
-    put("linear.weight".into(), &[10, 64], 0.1, 0.0);
-    put("linear.bias".into(), &[10], 0.1, 0.0);
+    });
     let path = folder.join("resnet8.safetensors");
     let views: Vec<_> = tensors
         .iter()

@@ -3,6 +3,8 @@
 //! `tests/golden/tools/features.py` evaluates the same formula and says which versions it ran.
 
 mod common;
+#[path = "../../../tests/golden/tools/resnet8.rs"]
+mod resnet8;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -167,29 +169,10 @@ fn inception() -> StateDict {
 /// A CIFAR ResNet of 8 layers.
 fn resnet8() -> StateDict {
     let mut state = StateDict::new();
-    let mut put = |name: String, shape: &[usize]| {
+    resnet8::resnet8(|name, shape| {
         let values = weights(&name, shape);
         state.insert(name, (shape.to_vec(), values));
-    };
-    let mut layer = |scope: &str, index: usize, outputs: usize, inputs: usize| {
-        put(
-            format!("{scope}conv{index}.weight"),
-            &[outputs, inputs, 3, 3],
-        );
-        for kind in ["weight", "bias", "running_mean", "running_var"] {
-            put(format!("{scope}bn{index}.{kind}"), &[outputs]);
-        }
-    };
-    layer("", 1, 16, 3);
-    let mut inputs = 16;
-    for (stage, outputs) in [(1, 16), (2, 32), (3, 64)] {
-        let scope = format!("layer{stage}.0.");
-        layer(&scope, 1, outputs, inputs);
-        layer(&scope, 2, outputs, outputs);
-        inputs = outputs;
-    }
-    put("linear.weight".into(), &[10, 64]);
-    put("linear.bias".into(), &[10]);
+    });
     state
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Of its schedulers three can take the steps of the ancestral sampler along an irregular list: DDPMScheduler, whose
 //! `set_timesteps` takes one; DDIMScheduler with eta = 1, once it no longer steps by T // n; and DPMSolverMultistepScheduler of
-//! order 1 with `sde-dpmsolver++`. `cargo xtask check-exports` runs all three and prints what the other schedulers do.
+//! order 1 with `sde-dpmsolver++`. `cargo xtask check-exports` runs all three and compares what the other schedulers do with docs/exports.md.
 
 use ddpm_core::{FlowSolver, VarianceKind};
 

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use ndarray::{Array, Array1, Dimension};
+use ndarray::{Array, Dimension, Ix1};
 use ndarray_npy::{ReadNpyError, ReadNpyExt, ReadableElement};
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
@@ -129,39 +129,39 @@ impl<'a> Archive<'a> {
 
     /// The labels of `count` images; NumPy users store them as whatever integer they had.
     pub(crate) fn labels(&mut self, key: &'static str, count: usize) -> Result<Vec<usize>> {
-        let labels = self.integers(key)?;
+        const EXPECTED: &str = "a one-dimensional array of integer labels";
+        self.check(key, EXPECTED)?;
+        let path = self.path;
+        let wrong = |expected: &str, found: String| Error::field(path, key, expected, found);
+        let found = self
+            .integers::<Ix1>(key)
+            .ok_or_else(|| wrong(EXPECTED, "another type or shape".to_owned()))?;
+        let labels = found
+            .iter()
+            .map(|&l| {
+                usize::try_from(l).map_err(|_| wrong("labels from 0 up", format!("label {l}")))
+            })
+            .collect::<Result<Vec<usize>>>()?;
         match labels.len() == count {
             true => Ok(labels),
-            false => Err(Error::field(
-                self.path,
-                key,
-                format!("{count} labels, one per image"),
-                labels.len().to_string(),
-            )),
+            false => {
+                let expected = format!("{count} labels, one per image");
+                Err(wrong(&expected, labels.len().to_string()))
+            }
         }
     }
 
-    fn integers(&mut self, key: &'static str) -> Result<Vec<usize>> {
-        const EXPECTED: &str = "a one-dimensional array of integer labels";
-        self.entry(key, EXPECTED)?;
-        let path = self.path;
+    /// An array of integers of whatever width, that has been checked; `None` for other types, or another number of dimensions.
+    pub(crate) fn integers<D: Dimension>(&mut self, key: &str) -> Option<Array<i128, D>> {
         macro_rules! attempt {
             ($($integer:ty),*) => {$(
-                let read: std::result::Result<Array1<$integer>, _> = self.array(key);
-                if let Ok(labels) = read {
-                    return labels
-                        .iter()
-                        .map(|&l| {
-                            usize::try_from(l).map_err(|_| {
-                                Error::field(path, key, "labels from 0 up", format!("label {l}"))
-                            })
-                        })
-                        .collect();
+                if let Ok(found) = self.array::<$integer, D>(key) {
+                    return Some(found.mapv(i128::from));
                 }
             )*};
         }
         attempt!(i64, i32, u8, u64, u32, i16, u16, i8);
-        Err(Error::field(path, key, EXPECTED, "another type or shape"))
+        None
     }
 
     /// Position of an array; a name without `.npy` goes first, as in NumPy.

@@ -56,18 +56,13 @@ impl<'a> NumberArchive<'a> {
         if let Ok(found) = self.archive.array::<bool, IxDyn>(key) {
             return Ok(found.mapv(u64::from));
         }
-        macro_rules! attempt {
-            ($($integer:ty),*) => {$(
-                if let Ok(found) = self.archive.array::<$integer, IxDyn>(key) {
-                    if let Some(negative) = found.iter().find(|&&x| u64::try_from(x).is_err()) {
-                        return Err(self.wrong(key, expected, negative));
-                    }
-                    return Ok(found.mapv(|x| u64::try_from(x).unwrap_or(0)));
-                }
-            )*};
+        let Some(found) = self.archive.integers::<IxDyn>(key) else {
+            return Err(self.wrong(key, expected, "elements of another type"));
+        };
+        match found.iter().find(|&&x| u64::try_from(x).is_err()) {
+            Some(negative) => Err(self.wrong(key, expected, negative)),
+            None => Ok(found.mapv(|x| u64::try_from(x).unwrap_or(0))),
         }
-        attempt!(i64, i32, u8, u64, u32, i16, u16, i8);
-        Err(self.wrong(key, expected, "elements of another type"))
     }
 
     /// The complaint that an array is not what it has to be.

@@ -240,7 +240,7 @@ fn an_import_takes_no_flags_of_a_network() {
         .run()
         .succeeds();
     Ddpm::new("schedule")
-        .arg(&folder.path().join("p"))
+        .arg(folder.path().join("p"))
         .words("--steps 2 --zero-terminal-snr")
         .fails(2, &["--zero-terminal-snr", "go with --mse"]);
 }

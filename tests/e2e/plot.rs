@@ -213,8 +213,8 @@ fn terms_take_the_parameters_of_the_gaussian_decoder() {
     assert!((sum("") - cost).abs() > 0.1, "{} {cost}", sum(""));
     Ddpm::new("plot")
         .words("terms")
-        .arg(&schedules_of_profile(folder.path()))
-        .arg(&profile("train"))
+        .arg(schedules_of_profile(folder.path()))
+        .arg(profile("train"))
         .words(flags)
         .file("--out", &folder.path().join("g.svg"))
         .fails(2, &["--decoder-bin-width", "respaced"]);
@@ -248,7 +248,7 @@ fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
         Ddpm::new("plot")
             .words("terms")
             .arg(&file)
-            .arg(&profile("train"))
+            .arg(profile("train"))
             .words(flags)
             .file("--out", &out)
     };
@@ -273,7 +273,7 @@ fn schedules_of_profile(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("many.json");
     let steps: Vec<String> = (2..16).map(|k: u32| k.to_string()).collect();
     Ddpm::new("schedule")
-        .arg(&profile("train"))
+        .arg(profile("train"))
         .words(&format!("--steps {} --folds 0", steps.join(",")))
         .file("--out", &out)
         .run()

@@ -8,8 +8,8 @@ const HELP: &str = "\
 cargo xtask quality [--data DIR] [--starts N] [--steps K,..]
 
 Ranks schedules for the shipped checkpoint by the root mean square distance of samples from the end points of the
-probability flow, on starts that none of them was chosen on, with DDIM and DPM-Solver++(2M). About 230,000 network
-evaluations: 35 to 50 minutes on two cores. Goes on where it was stopped (runs/quality).
+probability flow, on starts that none of them was chosen on, with DDIM and DPM-Solver++(2M). About 260,000 network
+evaluations: about an hour on two cores. Goes on where it was stopped (runs/quality).
 
 Writes docs/quality.json, which docs/quality.md shows.
 

@@ -14,9 +14,7 @@
   function tell(button, text) {
     button.textContent = text;
     said.textContent = text;
-    // A second click has its own two seconds.
-    window.clearTimeout(button.reset);
-    button.reset = window.setTimeout(function () { button.textContent = "Copy"; }, 2000);
+    window.setTimeout(function () { button.textContent = "Copy"; }, 2000);
   }
 
   function copy(button) {

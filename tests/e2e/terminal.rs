@@ -31,6 +31,9 @@ fn on_a_terminal(line: &str) -> Option<(String, i32)> {
         .env("TERM", "xterm")
         .env("SHELL", "/bin/sh")
         .env_remove("NO_COLOR")
+        .env_remove("CLICOLOR")
+        .env_remove("CLICOLOR_FORCE")
+        .env_remove("CI")
         .env_remove("DDPM_DATA")
         .stdin(Stdio::null())
         .output()
@@ -109,7 +112,12 @@ fn colours_are_switched_off() {
             return;
         };
         assert!(shown.contains(ESCAPE), "{shown}");
-        for off in ["NO_COLOR=1", "TERM=dumb"] {
+        for off in [
+            "NO_COLOR=1",
+            "TERM=dumb",
+            "CI=true NO_COLOR=1",
+            "CI=true TERM=dumb",
+        ] {
             let (shown, _) = on_a_terminal(&format!("{off} {line}")).unwrap();
             assert!(
                 shown.contains("ddpm") && !shown.contains(ESCAPE),

@@ -29,7 +29,8 @@ use error::Error;
 /// 0 done (a closed pipe included), 1 internal error, 2 usage, 3 bad input, 4 interrupted but
 /// resumable, 5 the system refused.
 pub fn run() -> ExitCode {
-    let parsed = args::Cli::command().try_get_matches().and_then(|matches| {
+    let known = args::Cli::command().color(colours());
+    let parsed = known.try_get_matches().and_then(|matches| {
         let command = matches.subcommand_name().unwrap_or_default().to_owned();
         Ok((args::Cli::from_arg_matches(&matches)?, command))
     });
@@ -52,5 +53,13 @@ pub fn run() -> ExitCode {
             output::report(&error, &command);
             error.exit_code()
         }
+    }
+}
+
+/// None on a terminal that shows none, which clap would overlook where `CI` is set.
+fn colours() -> clap::ColorChoice {
+    match std::env::var_os("TERM") {
+        Some(terminal) if terminal == "dumb" => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
     }
 }

@@ -24,7 +24,7 @@ const CHOOSING_NODES: usize = 160;
 pub(crate) const JUDGING_NODES: usize = 256;
 
 /// To be raised when the solvers, the clipping, the reference's grid, growth or the candidates change.
-const CACHE_VERSION: u32 = 2;
+const CACHE_VERSION: u32 = 3;
 
 pub(crate) struct Lab {
     denoiser: UNetDenoiser,

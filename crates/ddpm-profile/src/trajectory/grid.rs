@@ -4,12 +4,18 @@ use ddpm_core::{NoiseSchedule, Path};
 
 use crate::error::{Error, Result};
 
-/// Below this log-SNR (sigma = 80, where Karras et al. 2022 begin) nothing of an image is left to be resolved.
-const LOWEST_LOG_SNR: f64 = -8.8;
+/// Below this log-SNR (sigma = 80, where Karras et al. 2022 begin) nothing of an image is left to be resolved, but networks' estimates
+/// still change, and where samples end depends on them.
+const NOISE_LOG_SNR: f64 = -8.8;
+/// How dense nodes are in log-SNR below that, those above taken as 1.
+const NOISE_DENSITY: f64 = 0.3;
+/// Below this log-SNR estimates have no weight: what they add to a state is forgotten before an image begins.
+const LOWEST_LOG_SNR: f64 = -16.0;
 const RHO: f64 = 7.0;
 
 /// A path of `nodes` timesteps from 1 to T, dense wherever any of the usual schedules is dense: half of its nodes are even in
-/// log-SNR, a quarter in t and a quarter in sigma^(1/7), in the mixture of their distributions.
+/// log-SNR (three in ten as many where sigma is above 80), a quarter in t and a quarter in sigma^(1/7) up to sigma = 80, in the
+/// mixture of their distributions.
 ///
 /// Optimal paths are sought among these nodes.
 ///
@@ -22,14 +28,18 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<Path> {
             "nodes of the reference grid: expected 2..={last} (T), found {nodes}"
         )));
     }
-    let log_snr = |t: usize| schedule.log_snr(t).max(LOWEST_LOG_SNR);
-    let root = |t: usize| libm::exp(-log_snr(t) / (2.0 * RHO));
+    let image = |t: usize| schedule.log_snr(t).max(NOISE_LOG_SNR);
+    let resolved = |t: usize| {
+        let noise = schedule.log_snr(t).clamp(LOWEST_LOG_SNR, NOISE_LOG_SNR) - NOISE_LOG_SNR;
+        image(t) + NOISE_DENSITY * noise
+    };
+    let root = |t: usize| libm::exp(-image(t) / (2.0 * RHO));
     let part = |value: f64, first: f64, last: f64| match last - first {
         0.0 => 0.0,
         range => (value - first) / range,
     };
     let mixture = |t: usize| {
-        0.5 * part(log_snr(t), log_snr(1), log_snr(last))
+        0.5 * part(resolved(t), resolved(1), resolved(last))
             + 0.25 * part(t as f64, 1.0, last as f64)
             + 0.25 * part(root(t), root(1), root(last))
     };

@@ -385,7 +385,7 @@ fn grids_end_at_both_ends_and_hold_every_stride_apart() {
             );
         }
         assert!(reference_grid(&schedule, 1).is_err() && reference_grid(&schedule, 1001).is_err());
-        // At least half of the nodes are even in log-SNR: no gap is much wider than twice the mean.
+        // Up to sigma = 80 nearly half of the nodes are even in log-SNR: no gap is much wider than twice the mean.
         let grid = reference_grid(&schedule, 100).expect("possible");
         let clipped = |t: usize| schedule.log_snr(t).max(-8.8);
         let range = clipped(1) - clipped(1000);
@@ -394,8 +394,16 @@ fn grids_end_at_both_ends_and_hold_every_stride_apart() {
             .filter(|pair| pair[1] > pair[0] + 1)
         {
             let gap = clipped(pair[0]) - clipped(pair[1]);
-            assert!(gap < 2.2 * range / 99.0, "{name} {pair:?}: {gap}");
+            assert!(gap < 2.5 * range / 99.0, "{name} {pair:?}: {gap}");
         }
+        // Above it estimates still change: the noise has nodes too.
+        let noise = |t: usize| schedule.log_snr(t) < -8.8;
+        let timesteps = (1..=1000).filter(|&t| noise(t)).count();
+        let visited = grid.nodes()[1..].iter().filter(|&&t| noise(t)).count();
+        assert!(
+            visited >= timesteps.min(3),
+            "{name}: {visited} of {timesteps}"
+        );
     }
 }
 

@@ -3,15 +3,16 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ddpm::core::{FlowSolver, NoiseSchedule, Path, Stride};
 use ddpm::eval::data::{Split, open, selection};
 use ddpm::eval::{
-    FlowPlan, GrowthPlan, ProfileOrigin, Silent, end_points, forward_trajectories, measure_growth,
-    reference_trajectories, run_trials, squared_distances, write_atomic,
+    FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Silent, TrajectoryPlan, end_points,
+    follow_flow, forward_trajectories, reference_trajectories, squared_distances, write_atomic,
 };
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
-use ddpm::profile::trajectory::{QualityModel, Trajectories, reference_grid};
+use ddpm::profile::trajectory::{Trajectories, reference_grid};
 
 use crate::{Options, Outcome};
 
@@ -121,45 +122,30 @@ impl Lab {
 
     /// What schedules are chosen on: the reference with growth, and every candidate of these budgets run.
     pub(crate) fn choosing(&self, steps: &[usize]) -> Outcome<Trajectories> {
-        let (schedule, plan) = (self.schedule(), self.plan(CHOOSING_SEED, CHOOSING_STARTS));
-        let reference = self.kept("reference", || {
-            let grid = reference_grid(schedule, CHOOSING_NODES)?;
-            let mut made = reference_trajectories(
-                &self.denoiser,
-                schedule,
-                &plan,
-                &grid,
-                &self.origin,
-                &Silent,
-            )?;
-            let growth = GrowthPlan::default();
-            let evaluations =
-                made.origin().evaluations + (growth.evaluations(made.nodes()) * plan.count) as u64;
-            made.set_evaluations(evaluations);
-            let growth = measure_growth(&self.denoiser, schedule, &plan, &made, &growth, &Silent)?;
-            Ok(made.with_growth(growth)?)
-        })?;
+        let reference = self.kept("reference", || self.follow(&[], None))?;
         let list: Vec<String> = steps.iter().map(ToString::to_string).collect();
         self.kept(&format!("choosing-{}", list.join("-")), || {
-            let model = QualityModel::new(&reference)?;
-            let mut candidates = Vec::new();
-            for solver in FlowSolver::ALL {
-                let paths = model.candidates(solver, steps)?.into_iter().flatten();
-                candidates.extend(paths.map(|path| (solver, path)));
-            }
-            let run: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
-            let trials = run_trials(
-                &self.denoiser,
-                schedule,
-                &plan,
-                &reference,
-                &candidates,
-                &Silent,
-            )?;
-            let mut made = reference.clone();
-            made.set_evaluations(reference.origin().evaluations + (run * plan.count) as u64);
-            Ok(made.with_trials(trials)?)
+            self.follow(steps, Some(reference))
         })
+    }
+
+    fn follow(&self, steps: &[usize], earlier: Option<Trajectories>) -> Outcome<Trajectories> {
+        let plan = TrajectoryPlan {
+            flow: self.plan(CHOOSING_SEED, CHOOSING_STARTS),
+            grid: reference_grid(self.schedule(), CHOOSING_NODES)?,
+            growth: GrowthPlan::default(),
+            steps: steps.to_vec(),
+            save_every: Duration::MAX,
+        };
+        Ok(follow_flow(
+            &self.denoiser,
+            self.schedule(),
+            &plan,
+            &self.origin,
+            earlier,
+            &Silent,
+            &mut |_| Ok(()),
+        )?)
     }
 
     /// Whether the images of [`Lab::forward`] stand in for real ones.
@@ -190,18 +176,20 @@ impl Lab {
         let data = open(&self.data, Split::Train, Some(shape))?;
         let kind = if data.stand_in() { "stand-in" } else { "real" };
         self.kept(&format!("forward-{kind}-{}", data.len()), || {
-            let images = selection(CHOOSING_SEED, data.len(), CHOOSING_STARTS);
-            let grid = reference_grid(self.schedule(), CHOOSING_NODES)?;
+            let plan = ForwardPlan {
+                images: selection(CHOOSING_SEED, data.len(), CHOOSING_STARTS),
+                grid: reference_grid(self.schedule(), CHOOSING_NODES)?,
+                seed: CHOOSING_SEED,
+                clip_denoised: true,
+                batch: 0,
+                save_every: Duration::MAX,
+            };
             let s = self.schedule();
             Ok(forward_trajectories(
                 &self.denoiser,
                 s,
                 &data,
-                &images,
-                &grid,
-                CHOOSING_SEED,
-                true,
-                0,
+                &plan,
                 &self.origin,
                 &Silent,
             )?)

@@ -127,16 +127,14 @@ pub enum Error {
         /// What is wrong with it and what was expected.
         problem: String,
     },
-    /// The partial profile given to resume from belongs to another run.
-    #[error(
-        "cannot resume: {field} differs: the partial profile has {found}, this run has {expected}"
-    )]
+    /// What was given to resume from belongs to another run.
+    #[error("cannot resume: {field} differs: the earlier run has {found}, this one {expected}")]
     Resume {
         /// The field that differs.
         field: String,
         /// This run's value.
         expected: String,
-        /// The partial profile's value.
+        /// The earlier run's value.
         found: String,
     },
     /// The caller asked to stop; whatever was saved can be resumed.

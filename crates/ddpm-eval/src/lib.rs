@@ -97,6 +97,6 @@ pub use progress::{Progress, Silent};
 pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;
 pub use trajectory::{
-    FlowPlan, GrowthPlan, end_points, forward_trajectories, measure_growth, reference_trajectories,
-    run_trials, squared_distances,
+    FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,
+    forward_trajectories, measure_growth, reference_trajectories, run_trials, squared_distances,
 };

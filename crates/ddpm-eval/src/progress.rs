@@ -5,7 +5,12 @@
 ///
 /// Called from worker threads; the counts are exact, their order is not.
 pub trait Progress: Sync {
-    /// The run begins and will make `total` network evaluations (those of a resumed part are not counted).
+    /// The next stage of a run of several begins; `what` names it. [`start`](Self::start) follows.
+    fn stage(&self, what: &str) {
+        let _ = what;
+    }
+
+    /// The run, or its next stage, begins and will make `total` network evaluations (those of a resumed part are not counted).
     fn start(&self, total: u64);
 
     /// `n` more network evaluations are done.
@@ -17,6 +22,23 @@ pub trait Progress: Sync {
     /// Whether the run should stop at the next batch, with [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool {
         false
+    }
+}
+
+/// A part of a run whose beginning and end somebody else tells.
+pub(crate) struct Part<'a>(pub(crate) &'a dyn Progress);
+
+impl Progress for Part<'_> {
+    fn start(&self, _total: u64) {}
+
+    fn advance(&self, n: u64) {
+        self.0.advance(n);
+    }
+
+    fn finish(&self) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
     }
 }
 

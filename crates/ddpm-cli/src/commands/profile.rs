@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::args::Profile;
 use crate::error::{Error, Result};
 use crate::input::{
-    Network, OutputLock, RunImages, check_writable, read_profile, read_squared_errors, split,
-    write_file,
+    Left, Network, OutputLock, Partial, RunImages, check_writable, read_profile,
+    read_squared_errors, split, write_file,
 };
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, chain_of, clip, command_that_resumes, images_of, plural};
+use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
 
 /// Blocks of images where `--images-per-block` is not given: enough for error bars.
 const BLOCKS: usize = 32;
@@ -53,19 +53,11 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &run.origin,
         resume,
         &ProgressLine::new(voice).stopping_on(stop),
-        &mut |profile| run.keep(profile),
+        &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
-    let profile = outcome.map_err(|error| run.failure(error))?;
+    let profile = outcome.map_err(|error| run.partial.failure(error))?;
     write_file(&run.out, &profile.to_bytes())?;
-    // The result is safe; a partial file that cannot be removed only takes space.
-    if run.partial.exists()
-        && let Err(error) = std::fs::remove_file(&run.partial)
-    {
-        voice.warn(format_args!(
-            "cannot remove {}: {error}",
-            run.partial.display()
-        ));
-    }
+    run.partial.remove(voice);
     report(&run.out, &profile, args.json)
 }
 
@@ -85,7 +77,7 @@ struct Run {
     origin: ProfileOrigin,
     out: PathBuf,
     /// Where finished blocks are kept while the run lasts.
-    partial: PathBuf,
+    partial: Partial,
 }
 
 impl Run {
@@ -141,7 +133,7 @@ impl Run {
             images,
             plan,
             origin,
-            partial: partial_of(&args.out),
+            partial: Partial::of(&args.out),
             out: args.out.clone(),
         })
     }
@@ -163,30 +155,19 @@ impl Run {
     }
 
     /// What an earlier run of the same command left: its finished blocks, or its result.
-    ///
-    /// # Errors
-    /// An interrupted run that nobody asked to continue: its blocks took time, they are not thrown away silently.
     fn earlier_blocks(&self, resume: bool) -> Result<Option<ElboProfile>> {
-        match (resume, self.partial.exists()) {
-            (true, true) => read_profile(&self.partial).map(Some),
-            (false, true) => Err(Error::file(
-                &self.partial,
-                "holds the finished blocks of an interrupted run",
-            )
-            .advised("continue it by --resume, or remove the file")),
-            (true, false) => self.earlier_result(),
-            (false, false) => Ok(None),
+        match self.partial.left(resume, "blocks")? {
+            Left::Nothing => Ok(None),
+            Left::Unfinished(file) => read_profile(file).map(Some),
+            Left::Finished(_) => self.earlier_result().map(Some),
         }
     }
 
-    /// The result of this very run, if it is there.
+    /// The result of this very run.
     ///
     /// # Errors
     /// Something else in its place: who asks to resume does not ask to overwrite another run.
-    fn earlier_result(&self) -> Result<Option<ElboProfile>> {
-        if !self.out.exists() {
-            return Ok(None);
-        }
+    fn earlier_result(&self) -> Result<ElboProfile> {
         let earlier = read_profile(&self.out)?;
         let wanted =
             self.plan
@@ -197,27 +178,7 @@ impl Run {
                 "holds the profile of another run (other network, images, timesteps, seed or conventions); expected this run's to resume: remove it or name another --out",
             ));
         }
-        Ok(Some(earlier))
-    }
-
-    fn keep(&self, profile: &ElboProfile) -> ddpm_eval::Result<()> {
-        ddpm_eval::write_atomic(&self.partial, &profile.to_bytes()).map_err(|source| {
-            ddpm_eval::Error::Write {
-                path: self.partial.clone(),
-                source,
-            }
-        })
-    }
-
-    fn failure(&self, error: ddpm_eval::Error) -> Error {
-        match error {
-            ddpm_eval::Error::Interrupted => Error::Interrupted {
-                partial: self.partial.exists().then(|| self.partial.clone()),
-                resume: command_that_resumes(),
-            },
-            ddpm_eval::Error::Resume { .. } => Error::file(&self.partial, error),
-            error => error.into(),
-        }
+        Ok(earlier)
     }
 
     fn evaluations(&self) -> u64 {
@@ -325,13 +286,6 @@ fn parse_shard(text: &str) -> Result<(usize, usize)> {
                 format!("expected i/n with i from 0 to n-1, found {text:?}"),
             )
         })
-}
-
-/// The file beside `out` that keeps finished blocks.
-fn partial_of(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::args::{ObjectiveArg, Schedule, StartArg};
 use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
-use crate::input::{Budgets, read_bytes, write_file};
+use crate::input::{Budgets, read_trajectories_to_use, write_file};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
 
@@ -30,10 +30,7 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
             "nothing to choose from: expected the trajectories R that `ddpm trajectory CKPT --out R` writes",
         ));
     };
-    let trajectories = Trajectories::from_bytes(&read_bytes(file)?).map_err(|error| {
-        Error::file(file, error)
-            .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
-    })?;
+    let trajectories = read_trajectories_to_use(file)?;
     let train_steps = trajectories.schedule().train_steps();
     let budgets = match &args.steps {
         Some(text) => Budgets::parse("--steps", text, train_steps)?,

@@ -1,18 +1,23 @@
 //! `ddpm trajectory`: reference trajectories of the probability flow, or paths of the forward process.
 
+use std::time::Duration;
+
 use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_dp::second_order;
 use ddpm_eval::data::Split;
 use ddpm_eval::{
-    FlowPlan, GrowthPlan, ProfileOrigin, forward_trajectories, measure_growth,
-    reference_trajectories, run_trials,
+    FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, TrajectoryPlan, follow_flow, follow_forward,
 };
-use ddpm_profile::trajectory::{Process, QualityModel, Trajectories, reference_grid};
+use ddpm_profile::trajectory::{Process, Trajectories, check_reachable, reference_grid};
 use serde_json::json;
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
-use crate::input::{Budgets, Network, RunImages, check_writable, split, write_file};
+use crate::input::{
+    Budgets, Left, Network, OutputLock, Partial, RunImages, check_writable, read_trajectories,
+    write_file,
+};
+use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, plural};
 
@@ -26,13 +31,122 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
     network.check_signal_at(network.denoiser.train_steps())?;
     check_writable(&args.out)?;
-    let trajectories = if args.forward {
-        forward(args, network, voice)?
+    let work = if args.forward {
+        Work::forward(args, network)?
     } else {
-        flow(args, &network, voice)?
+        Work::flow(args, network)?
     };
-    write_file(&args.out, &trajectories.to_bytes())?;
-    report(args, &trajectories)
+    // Before the first look at what an earlier run left, and until the last file is in its place.
+    let _lock = OutputLock::take(&args.out, voice)?;
+    let partial = Partial::of(&args.out);
+    let earlier = match partial.left(args.resume, "samples and measurements")? {
+        Left::Nothing => None,
+        Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
+    };
+    let stop = StopRequest::watch().map_err(|source| Error::System {
+        action: "watch for Ctrl-C".to_owned(),
+        source,
+    })?;
+    let progress = ProgressLine::new(voice).stopping_on(stop);
+    let made = work
+        .run(earlier, &progress, &mut |so_far| {
+            partial.keep(&so_far.to_bytes())
+        })
+        .map_err(|error| partial.failure(error))?;
+    write_file(&args.out, &made.to_bytes())?;
+    partial.remove(voice);
+    report(args, &made)
+}
+
+/// A run before its first evaluation.
+enum Work {
+    Flow(Network, TrajectoryPlan),
+    Forward(Network, RunImages, ForwardPlan),
+}
+
+impl Work {
+    fn flow(args: &Trajectory, network: Network) -> Result<Self> {
+        let of = &args.images;
+        if of.data.is_some() || of.split.is_some() || of.limit.is_some() {
+            return Err(Error::usage(
+                "--data, --split and --limit go with --forward: the flow starts from noise, not from images",
+            ));
+        }
+        let grid = grid(args, &network)?;
+        let solvers = samplers(&args.sampler)?;
+        let steps = tried(args, &grid)?;
+        let schedule = network.denoiser.noise_schedule();
+        for &solver in &solvers {
+            check_reachable(schedule, &grid, solver, &steps).in_flag("--steps")?;
+        }
+        let plan = TrajectoryPlan {
+            flow: FlowPlan {
+                first: 0,
+                count: args.count as usize,
+                seed: args.seed,
+                labels: labels(args, &network)?,
+                clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
+                batch: network.batch,
+            },
+            grid,
+            growth: GrowthPlan {
+                solvers,
+                ..GrowthPlan::default()
+            },
+            steps,
+            save_every: Duration::from_secs(args.save_every),
+        };
+        Ok(Self::Flow(network, plan))
+    }
+
+    fn forward(args: &Trajectory, network: Network) -> Result<Self> {
+        if args.images.limit.is_some() {
+            return Err(Error::usage("--limit: the number of images is --count"));
+        }
+        let (images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
+        let count = args.count as usize;
+        let chosen = images.chosen.get(..count).ok_or_else(|| {
+            Error::flag(
+                "--count",
+                format!(
+                    "expected at most {}, the number of images there are, found {count}",
+                    images.chosen.len()
+                ),
+            )
+        })?;
+        let plan = ForwardPlan {
+            images: chosen.to_vec(),
+            grid: grid(args, &network)?,
+            seed: args.seed,
+            clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
+            batch: network.batch,
+            save_every: Duration::from_secs(args.save_every),
+        };
+        Ok(Self::Forward(network, images, plan))
+    }
+
+    fn run(
+        &self,
+        earlier: Option<Trajectories>,
+        progress: &ProgressLine,
+        save: &mut dyn FnMut(&Trajectories) -> ddpm_eval::Result<()>,
+    ) -> ddpm_eval::Result<Trajectories> {
+        match self {
+            Self::Flow(network, plan) => {
+                let (denoiser, origin) = (&network.denoiser, origin(network, Split::Test));
+                let schedule = denoiser.noise_schedule();
+                follow_flow(denoiser, schedule, plan, &origin, earlier, progress, save)
+            }
+            Self::Forward(network, images, plan) => {
+                let (denoiser, origin) = (&network.denoiser, origin(network, images.split));
+                let schedule = denoiser.noise_schedule();
+                let data = &images.set;
+                follow_forward(
+                    denoiser, schedule, data, plan, &origin, earlier, progress, save,
+                )
+            }
+        }
+    }
 }
 
 fn origin(network: &Network, split: Split) -> ProfileOrigin {
@@ -62,93 +176,6 @@ fn grid(args: &Trajectory, network: &Network) -> Result<Path> {
         ));
     }
     reference_grid(schedule, nodes).in_flag("--nodes")
-}
-
-fn flow(args: &Trajectory, network: &Network, voice: Voice) -> Result<Trajectories> {
-    if args.images.data.is_some() || args.images.split.is_some() || args.images.limit.is_some() {
-        return Err(Error::usage(
-            "--data, --split and --limit go with --forward: the flow starts from noise, not from images",
-        ));
-    }
-    let grid = grid(args, network)?;
-    let samplers = samplers(&args.sampler)?;
-    let steps = tried(args, &grid)?;
-    let plan = FlowPlan {
-        first: 0,
-        count: args.count as usize,
-        seed: args.seed,
-        labels: labels(args, network)?,
-        clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
-        batch: network.batch,
-    };
-    let (denoiser, schedule) = (&network.denoiser, network.denoiser.noise_schedule());
-    let progress = ProgressLine::new(voice);
-    voice.note(format_args!(
-        "following {} through {} timesteps",
-        plural(plan.count as u64, "sample"),
-        grid.steps()
-    ));
-    let origin = origin(network, Split::Test);
-    let mut made = reference_trajectories(denoiser, schedule, &plan, &grid, &origin, &progress)?;
-    let growth = GrowthPlan {
-        solvers: samplers.clone(),
-        ..GrowthPlan::default()
-    };
-    let mut evaluations = growth.evaluations(made.nodes()) * plan.count;
-    voice.note(format_args!(
-        "measuring how errors grow: {evaluations} evaluations"
-    ));
-    let points = measure_growth(denoiser, schedule, &plan, &made, &growth, &progress)?;
-    made = made.with_growth(points).in_file(&args.out)?;
-    if !steps.is_empty() {
-        let model = QualityModel::new(&made).in_file(&args.out)?;
-        let mut candidates = Vec::new();
-        for solver in samplers {
-            let paths = model.candidates(solver, &steps).in_flag("--steps")?;
-            candidates.extend(paths.into_iter().flatten().map(|path| (solver, path)));
-        }
-        let run: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
-        evaluations += run * plan.count;
-        voice.note(format_args!(
-            "running {}: {} evaluations",
-            plural(candidates.len() as u64, "schedule"),
-            run * plan.count
-        ));
-        let trials = run_trials(denoiser, schedule, &plan, &made, &candidates, &progress)?;
-        made = made.with_trials(trials).in_file(&args.out)?;
-    }
-    made.set_evaluations(made.origin().evaluations + evaluations as u64);
-    Ok(made)
-}
-
-fn forward(args: &Trajectory, network: Network, voice: Voice) -> Result<Trajectories> {
-    if args.images.limit.is_some() {
-        return Err(Error::usage("--limit: the number of images is --count"));
-    }
-    let (images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
-    let grid = grid(args, &network)?;
-    let count = args.count as usize;
-    let chosen = images.chosen.get(..count).ok_or_else(|| {
-        Error::flag(
-            "--count",
-            format!(
-                "expected at most {}, the number of images there are, found {count}",
-                images.chosen.len()
-            ),
-        )
-    })?;
-    Ok(forward_trajectories(
-        &network.denoiser,
-        network.denoiser.noise_schedule(),
-        &images.set,
-        chosen,
-        &grid,
-        args.seed,
-        args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
-        network.batch,
-        &origin(&network, split(&args.images)),
-        &ProgressLine::new(voice),
-    )?)
 }
 
 fn samplers(names: &[String]) -> Result<Vec<FlowSolver>> {

@@ -11,9 +11,11 @@ mod features;
 mod file;
 mod images;
 mod lock;
+mod partial;
 mod profile;
 mod squared_errors;
 mod tensors;
+mod trajectories;
 
 pub(crate) use budgets::{Budgets, parse_list};
 pub(crate) use chain::{Chain, parse_path};
@@ -27,6 +29,8 @@ pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_
 pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, data_path, limit, split};
 pub(crate) use lock::OutputLock;
+pub(crate) use partial::{Left, Partial};
 pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};
 pub(crate) use squared_errors::{UNKNOWN, is_array_file, read_squared_errors};
 pub(crate) use tensors::TensorFile;
+pub(crate) use trajectories::{read_trajectories, read_trajectories_to_use};

@@ -18,6 +18,7 @@ type Shared = Arc<Mutex<Eta<RealClock>>>;
 pub(crate) struct ProgressLine {
     bar: ProgressBar,
     eta: Shared,
+    voice: Voice,
     stop: Option<StopRequest>,
 }
 
@@ -55,6 +56,7 @@ impl ProgressLine {
         Self {
             bar,
             eta,
+            voice,
             stop: None,
         }
     }
@@ -72,6 +74,10 @@ fn locked(eta: &Shared) -> MutexGuard<'_, Eta<RealClock>> {
 }
 
 impl Progress for ProgressLine {
+    fn stage(&self, what: &str) {
+        self.voice.note(what);
+    }
+
     fn start(&self, total: u64) {
         locked(&self.eta).start(total);
         self.bar.set_length(total);

@@ -49,6 +49,16 @@ impl FlowPlan {
             .collect()
     }
 
+    /// The samples at these positions as a plan of their own.
+    pub(super) fn part(&self, positions: std::ops::Range<usize>) -> Self {
+        Self {
+            first: self.first + positions.start,
+            count: positions.len(),
+            labels: self.labels_at(positions).map(<[usize]>::to_vec),
+            ..*self
+        }
+    }
+
     /// Pure noise for the samples at these positions.
     pub(super) fn starts(&self, positions: std::ops::Range<usize>, dims: usize) -> Vec<f64> {
         let mut noise = vec![0.0f32; dims];

@@ -1,17 +1,38 @@
 //! Paths of the forward SDE with the network's estimates along them.
 
+use std::time::Duration;
+
 use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal};
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
+use super::earlier::check_earlier;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
+use super::saver::Saver;
 use crate::data::{ImageSet, Split, check_shape};
 use crate::error::{Error, Result};
 use crate::network::{batch_size, labels_for};
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
-/// For each of `images` of `data` one path of the forward SDE through the nodes of `grid`,
+/// Which images are followed, and how.
+#[derive(Clone, Debug)]
+pub struct ForwardPlan {
+    /// Indices of the images in their set.
+    pub images: Vec<usize>,
+    /// The timesteps.
+    pub grid: Path,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Whether estimates of x0 are clamped to \[-1, 1\].
+    pub clip_denoised: bool,
+    /// Images per network call; 0 for what the network likes. Changes no result.
+    pub batch: usize,
+    /// How much of a run may be lost when its process is killed: time between two saves of finished images.
+    pub save_every: Duration,
+}
+
+/// For each of the images of `data` one path of the forward SDE through the nodes of the grid,
 /// `x_t = sqrt(alpha_{t|s}) x_s + sqrt(beta_{t|s}) z_t` from node to node, and the network's estimate at each: grid.steps()
 /// evaluations per image. `z_t` is the counter-based noise that a profile uses at t.
 ///
@@ -21,53 +42,124 @@ pub fn forward_trajectories(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
     data: &ImageSet,
-    images: &[usize],
-    grid: &Path,
-    seed: u64,
-    clip_denoised: bool,
-    batch: usize,
+    plan: &ForwardPlan,
     origin: &ProfileOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
-    let flow = Flow::new(denoiser, schedule, clip_denoised, progress)?;
+    follow_forward(
+        denoiser,
+        schedule,
+        data,
+        plan,
+        origin,
+        None,
+        progress,
+        &mut |_| Ok(()),
+    )
+}
+
+/// As [`forward_trajectories`], a batch of images at a time: `save` is given what there is, with
+/// [`TrajectoryOrigin::evaluations`] zero, whenever [`ForwardPlan::save_every`] has passed since it was last given it, and before an
+/// error is returned. What it keeps can come back as `earlier`, whose images are not followed again.
+///
+/// # Errors
+/// As [`forward_trajectories`]; when `earlier` is of another run; when `save` fails.
+pub fn follow_forward(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &ForwardPlan,
+    origin: &ProfileOrigin,
+    earlier: Option<Trajectories>,
+    progress: &dyn Progress,
+    save: &mut dyn FnMut(&Trajectories) -> Result<()>,
+) -> Result<Trajectories> {
+    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     check_shape(data, denoiser.image_shape())?;
-    let labels = labels_for(denoiser, data)?;
-    if images.is_empty() {
+    if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
-    let (nodes, dims) = (grid.steps(), flow.dims());
-    let mut states = vec![0.0f32; images.len() * nodes * dims];
-    let mut estimates = states.clone();
-    let domain = match origin.split {
-        Split::Train => NoiseDomain::Forward,
-        Split::Test => NoiseDomain::ForwardTest,
+    let run = Run {
+        flow,
+        data,
+        labels: labels_for(denoiser, data)?,
+        plan,
+        domain: match origin.split {
+            Split::Train => NoiseDomain::Forward,
+            Split::Test => NoiseDomain::ForwardTest,
+        },
+        origin: TrajectoryOrigin {
+            data_sha256: Some(data.sha256()?.to_owned()),
+            ..blank_origin(denoiser, plan.clip_denoised, origin)
+        },
     };
-    progress.start((images.len() * nodes) as u64);
-    for (begin, chunk) in images
-        .chunks(batch_size(batch, denoiser))
-        .enumerate()
-        .map(|(i, c)| (i * batch_size(batch, denoiser), c))
-    {
-        let chosen: Option<Vec<usize>> =
-            labels.map(|labels| chunk.iter().map(|&i| labels[i]).collect());
+    let (count, nodes) = (plan.images.len(), plan.grid.steps());
+    if let Some(earlier) = &earlier {
+        let wanted = run.origin_of(&plan.images);
+        check_earlier(earlier, &wanted, schedule, &plan.grid.nodes()[1..])?;
+    }
+    let done = earlier.as_ref().map_or(0, Trajectories::images);
+    progress.start(((count - done) * nodes) as u64);
+    let size = batch_size(plan.batch, denoiser);
+    let mut made =
+        Saver::new(plan.save_every, save).by_images(earlier, count, size, |positions| {
+            run.follow(&plan.images[positions])
+        })?;
+    progress.finish();
+    made.set_evaluations((count * nodes) as u64);
+    Ok(made)
+}
+
+struct Run<'a> {
+    flow: Flow<'a>,
+    data: &'a ImageSet,
+    labels: Option<&'a [usize]>,
+    plan: &'a ForwardPlan,
+    domain: NoiseDomain,
+    /// Of no images.
+    origin: TrajectoryOrigin,
+}
+
+impl Run<'_> {
+    fn origin_of(&self, images: &[usize]) -> TrajectoryOrigin {
+        TrajectoryOrigin {
+            process: Process::Forward,
+            seed: self.plan.seed,
+            images: images.iter().map(|&i| i as u64).collect(),
+            labels: self
+                .labels
+                .map(|labels| images.iter().map(|&i| labels[i] as u64).collect()),
+            ..self.origin.clone()
+        }
+    }
+
+    /// The paths of these images, which are fed to the network together.
+    fn follow(&self, images: &[usize]) -> Result<Trajectories> {
+        let (grid, dims) = (&self.plan.grid, self.flow.dims());
+        let nodes = grid.steps();
+        let mut states = vec![0.0f32; images.len() * nodes * dims];
+        let mut estimates = states.clone();
+        let chosen: Option<Vec<usize>> = self
+            .labels
+            .map(|labels| images.iter().map(|&i| labels[i]).collect());
         let mut x0 = vec![0.0f32; dims];
         let mut noise = vec![0.0f32; dims];
-        let mut x = Vec::with_capacity(chunk.len() * dims);
-        for &image in chunk {
-            data.read_image(image, &mut x0)?;
+        let mut x = Vec::with_capacity(images.len() * dims);
+        for &image in images {
+            self.data.read_image(image, &mut x0)?;
             x.extend(x0.iter().map(|&x| f64::from(x)));
         }
         let mut batch = Batch {
             x,
-            names: chunk,
+            names: images,
             labels: chosen.as_deref(),
         };
         for (k, (t, s)) in grid.edges().enumerate() {
-            let edge = schedule.transition(t, s);
-            for (x, &image) in batch.x.chunks_mut(dims).zip(chunk) {
+            let edge = self.flow.schedule.transition(t, s);
+            for (x, &image) in batch.x.chunks_mut(dims).zip(images) {
                 let key = NoiseKey {
-                    seed,
-                    domain,
+                    seed: self.plan.seed,
+                    domain: self.domain,
                     stream: image as u64,
                     step: t as u32,
                 };
@@ -76,30 +168,21 @@ pub fn forward_trajectories(
                     *x = edge.alpha.sqrt() * *x + edge.beta.sqrt() * f64::from(z);
                 }
             }
-            let estimate = flow.estimate(&batch, t)?;
-            for b in 0..chunk.len() {
-                let at = ((begin + b) * nodes + k) * dims;
+            let estimate = self.flow.estimate(&batch, t)?;
+            for b in 0..images.len() {
+                let at = (b * nodes + k) * dims;
                 for i in 0..dims {
                     states[at + i] = batch.x[b * dims + i] as f32;
                     estimates[at + i] = estimate[b * dims + i] as f32;
                 }
             }
         }
+        Ok(Trajectories::new(
+            self.origin_of(images),
+            self.flow.schedule.clone(),
+            grid.nodes()[1..].to_vec(),
+            states,
+            estimates,
+        )?)
     }
-    progress.finish();
-    let origin = TrajectoryOrigin {
-        process: Process::Forward,
-        seed,
-        images: images.iter().map(|&i| i as u64).collect(),
-        labels: labels.map(|labels| images.iter().map(|&i| labels[i] as u64).collect()),
-        evaluations: (images.len() * nodes) as u64,
-        ..blank_origin(denoiser, clip_denoised, origin)
-    };
-    Ok(Trajectories::new(
-        origin,
-        schedule.clone(),
-        grid.nodes()[1..].to_vec(),
-        states,
-        estimates,
-    )?)
 }

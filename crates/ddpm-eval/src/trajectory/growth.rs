@@ -6,7 +6,7 @@ use ddpm_profile::trajectory::{GrowthPoint, Trajectories};
 use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
-use crate::progress::Progress;
+use crate::progress::{Part, Progress};
 
 /// Where and how growth is measured.
 #[derive(Clone, Debug)]
@@ -41,6 +41,18 @@ impl GrowthPlan {
         indices
     }
 
+    /// What is measured: every solver at every node index.
+    pub(super) fn measurements(&self, nodes: usize) -> Vec<(FlowSolver, usize)> {
+        let indices = self.indices(nodes);
+        let of = |&solver| indices.iter().map(move |&i| (solver, i));
+        self.solvers.iter().flat_map(of).collect()
+    }
+
+    /// Network evaluations per image of the measurement at node index `i`.
+    pub(super) fn evaluations_at(&self, nodes: &[usize], i: usize) -> usize {
+        2 * (self.path(nodes, i).len() - 1)
+    }
+
     /// The path along which a state at node index `i` is followed.
     fn path(&self, nodes: &[usize], i: usize) -> Vec<usize> {
         // At least 6 steps, and from node 1 on every node where there are no more.
@@ -56,8 +68,10 @@ impl GrowthPlan {
 
     /// Network evaluations per image.
     pub fn evaluations(&self, nodes: &[usize]) -> usize {
-        let of = |&i: &usize| 2 * (self.path(nodes, i).len() - 1);
-        self.solvers.len() * self.indices(nodes.len()).iter().map(of).sum::<usize>()
+        self.measurements(nodes.len())
+            .iter()
+            .map(|&(_, i)| self.evaluations_at(nodes, i))
+            .sum()
     }
 }
 
@@ -75,76 +89,87 @@ pub fn measure_growth(
     growth: &GrowthPlan,
     progress: &dyn Progress,
 ) -> Result<Vec<GrowthPoint>> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     plan.check(denoiser)?;
-    if plan.count != reference.images() || flow.dims() != reference.dims() {
+    let dims: usize = denoiser.image_shape().iter().product();
+    if plan.count != reference.images() || dims != reference.dims() {
         return Err(Error::request(
             "growth",
             "expected the plan that the trajectories were made with",
         ));
     }
-    let nodes = reference.nodes();
-    let names = plan.names();
-    progress.start((growth.evaluations(nodes) * plan.count) as u64);
+    progress.start((growth.evaluations(reference.nodes()) * plan.count) as u64);
+    let part = Part(progress);
+    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, &part)?;
     let mut points = Vec::new();
-    for &solver in &growth.solvers {
-        for i in growth.indices(nodes.len()) {
-            let path = Path::new(growth.path(nodes, i), schedule.train_steps())?;
-            let mut factors = Vec::with_capacity(plan.count);
-            for positions in plan.batches(denoiser) {
-                let errors = local_errors(
-                    schedule,
-                    reference,
-                    solver,
-                    i,
-                    growth.reach,
-                    positions.clone(),
-                );
-                let follow = |sign: f64| -> Result<Vec<f64>> {
-                    let states = positions
-                        .clone()
-                        .flat_map(|image| reference.state(image, i));
-                    let mut batch = Batch {
-                        x: states
-                            .zip(&errors)
-                            .map(|(&x, e)| f64::from(x) + sign * e)
-                            .collect(),
-                        names: &names[positions.clone()],
-                        labels: plan.labels_at(positions.clone()),
-                    };
-                    flow.solve(
-                        &mut batch,
-                        path.nodes(),
-                        FlowSolver::DpmSolver2M,
-                        |_, _, _| {},
-                    )?;
-                    Ok(batch.x)
-                };
-                let (up, down) = (follow(1.0)?, follow(-1.0)?);
-                let images = up
-                    .chunks(flow.dims())
-                    .zip(down.chunks(flow.dims()))
-                    .zip(errors.chunks(flow.dims()));
-                factors.extend(images.map(|((up, down), error)| {
-                    let apart: f64 = up.iter().zip(down).map(|(a, b)| (a - b).powi(2)).sum();
-                    let began: f64 = error.iter().map(|e| e * e).sum();
-                    // Where the step makes no error nothing can be said; 1 leaves its cost at zero.
-                    if began > 0.0 {
-                        (apart / began).sqrt() / 2.0
-                    } else {
-                        1.0
-                    }
-                }));
-            }
-            points.push(GrowthPoint {
-                sampler: solver.to_string(),
-                t: nodes[i - 1],
-                factors,
-            });
-        }
+    for (solver, i) in growth.measurements(reference.nodes().len()) {
+        points.push(measure_at(&flow, plan, reference, growth, solver, i)?);
     }
     progress.finish();
     Ok(points)
+}
+
+/// Growth from node index `i` on along the solver's error.
+pub(super) fn measure_at(
+    flow: &Flow<'_>,
+    plan: &FlowPlan,
+    reference: &Trajectories,
+    growth: &GrowthPlan,
+    solver: FlowSolver,
+    i: usize,
+) -> Result<GrowthPoint> {
+    let (nodes, names) = (reference.nodes(), plan.names());
+    let path = Path::new(growth.path(nodes, i), flow.schedule.train_steps())?;
+    let mut factors = Vec::with_capacity(plan.count);
+    for positions in plan.batches(flow.denoiser) {
+        let errors = local_errors(
+            flow.schedule,
+            reference,
+            solver,
+            i,
+            growth.reach,
+            positions.clone(),
+        );
+        let follow = |sign: f64| -> Result<Vec<f64>> {
+            let states = positions
+                .clone()
+                .flat_map(|image| reference.state(image, i));
+            let mut batch = Batch {
+                x: states
+                    .zip(&errors)
+                    .map(|(&x, e)| f64::from(x) + sign * e)
+                    .collect(),
+                names: &names[positions.clone()],
+                labels: plan.labels_at(positions.clone()),
+            };
+            flow.solve(
+                &mut batch,
+                path.nodes(),
+                FlowSolver::DpmSolver2M,
+                |_, _, _| {},
+            )?;
+            Ok(batch.x)
+        };
+        let (up, down) = (follow(1.0)?, follow(-1.0)?);
+        let images = up
+            .chunks(flow.dims())
+            .zip(down.chunks(flow.dims()))
+            .zip(errors.chunks(flow.dims()));
+        factors.extend(images.map(|((up, down), error)| {
+            let apart: f64 = up.iter().zip(down).map(|(a, b)| (a - b).powi(2)).sum();
+            let began: f64 = error.iter().map(|e| e * e).sum();
+            // Where the step makes no error nothing can be said; 1 leaves its cost at zero.
+            if began > 0.0 {
+                (apart / began).sqrt() / 2.0
+            } else {
+                1.0
+            }
+        }));
+    }
+    Ok(GrowthPoint {
+        sampler: solver.to_string(),
+        t: nodes[i - 1],
+        factors,
+    })
 }
 
 /// What a step of the solver into node index `i` is off by, for the images at `positions`, one after another.

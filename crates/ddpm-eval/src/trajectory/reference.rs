@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
+/// What a reference is made with.
+const REFERENCE: FlowSolver = FlowSolver::DpmSolver2M;
+
 /// Follows the flow from `plan.count` starts through every node of `grid`, by DPM-Solver++(2M), and stores states and estimates:
 /// grid.steps() evaluations per start.
 ///
@@ -30,7 +33,6 @@ pub fn reference_trajectories(
         return Err(Error::request("grid", "expected timesteps up to T"));
     }
     let (nodes, dims) = (grid.steps(), flow.dims());
-    let solver = FlowSolver::DpmSolver2M;
     let names = plan.names();
     let mut states = vec![0.0f32; plan.count * nodes * dims];
     let mut estimates = states.clone();
@@ -41,7 +43,7 @@ pub fn reference_trajectories(
             names: &names[positions.clone()],
             labels: plan.labels_at(positions.clone()),
         };
-        flow.solve(&mut batch, grid.nodes(), solver, |k, x, xhat0| {
+        flow.solve(&mut batch, grid.nodes(), REFERENCE, |k, x, xhat0| {
             for (b, image) in positions.clone().enumerate() {
                 let at = (image * nodes + k - 1) * dims;
                 let copy = |dst: &mut [f32], src: &[f64]| {
@@ -55,18 +57,8 @@ pub fn reference_trajectories(
         })?;
     }
     progress.finish();
-    let origin = TrajectoryOrigin {
-        process: Process::Flow,
-        solver: Some(solver.to_string()),
-        seed: plan.seed,
-        images: names.iter().map(|&i| i as u64).collect(),
-        labels: plan
-            .labels
-            .as_ref()
-            .map(|l| l.iter().map(|&l| l as u64).collect()),
-        evaluations: (plan.count * nodes) as u64,
-        ..blank_origin(denoiser, plan.clip_denoised, origin)
-    };
+    let mut origin = flow_origin(denoiser, plan, origin);
+    origin.evaluations = (plan.count * nodes) as u64;
     Ok(Trajectories::new(
         origin,
         schedule.clone(),
@@ -74,6 +66,23 @@ pub fn reference_trajectories(
         states,
         estimates,
     )?)
+}
+
+/// What a reference of this plan says of itself, without evaluations.
+pub(super) fn flow_origin(
+    denoiser: &dyn Denoiser,
+    plan: &FlowPlan,
+    origin: &ProfileOrigin,
+) -> TrajectoryOrigin {
+    let labels = plan.labels.as_ref();
+    TrajectoryOrigin {
+        process: Process::Flow,
+        solver: Some(REFERENCE.to_string()),
+        seed: plan.seed,
+        images: plan.names().iter().map(|&i| i as u64).collect(),
+        labels: labels.map(|l| l.iter().map(|&l| l as u64).collect()),
+        ..blank_origin(denoiser, plan.clip_denoised, origin)
+    }
 }
 
 /// What every kind of trajectory says of the network.

@@ -21,21 +21,38 @@ pub fn run_trials(
 ) -> Result<Vec<Trial>> {
     let steps: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
     progress.start((steps * plan.count) as u64);
-    let target: Vec<f32> = (0..reference.images())
-        .flat_map(|i| reference.state(i, 0))
-        .copied()
-        .collect();
+    let target = ends_of(reference);
     let trials = candidates
         .iter()
-        .map(|(solver, path)| {
-            let ends = end_points(denoiser, schedule, plan, path, *solver, progress)?;
-            Ok(Trial {
-                sampler: solver.to_string(),
-                path: path.nodes().to_vec(),
-                squared_distances: squared_distances(&ends, &target, reference.dims()),
-            })
-        })
+        .map(|(solver, path)| run_trial(denoiser, schedule, plan, &target, *solver, path, progress))
         .collect::<Result<_>>()?;
     progress.finish();
     Ok(trials)
+}
+
+/// Where the reference ends, `[images, dims]`.
+pub(super) fn ends_of(reference: &Trajectories) -> Vec<f32> {
+    (0..reference.images())
+        .flat_map(|i| reference.state(i, 0))
+        .copied()
+        .collect()
+}
+
+/// One path, compared with the `target` it should end at.
+pub(super) fn run_trial(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &FlowPlan,
+    target: &[f32],
+    solver: FlowSolver,
+    path: &Path,
+    progress: &dyn Progress,
+) -> Result<Trial> {
+    let ends = end_points(denoiser, schedule, plan, path, solver, progress)?;
+    let dims = denoiser.image_shape().iter().product();
+    Ok(Trial {
+        sampler: solver.to_string(),
+        path: path.nodes().to_vec(),
+        squared_distances: squared_distances(&ends, target, dims),
+    })
 }

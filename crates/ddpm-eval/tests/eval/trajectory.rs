@@ -1,6 +1,7 @@
 //! Trajectories of the closed-form Gaussian denoiser: its flow is linear, so states, ends and growth are known.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ddpm_core::{
     FlowSolver, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization, Path,
@@ -9,10 +10,11 @@ use ddpm_core::{
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
-    FlowPlan, GrowthPlan, ProfileOrigin, Silent, end_points, forward_trajectories, measure_growth,
+    Error, FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Progress, Silent, TrajectoryPlan,
+    end_points, follow_flow, follow_forward, forward_trajectories, measure_growth,
     reference_trajectories, run_trials, squared_distances,
 };
-use ddpm_profile::trajectory::{Process, klub, reference_grid};
+use ddpm_profile::trajectory::{Process, Trajectories, klub, reference_grid};
 use ndarray::{Array3, Axis};
 
 use crate::support::models::{Conditional, cosine, fixed};
@@ -261,20 +263,15 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
     let data =
         ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
     let chosen: Vec<usize> = (0..200).collect();
-    let all = Path::all(60);
-    let made = forward_trajectories(
-        &model,
-        &schedule,
-        &data,
-        &chosen,
-        &all,
-        3,
-        false,
-        16,
-        &origin(),
-        &Silent,
-    )
-    .unwrap();
+    let plan = ForwardPlan {
+        images: chosen,
+        grid: Path::all(60),
+        seed: 3,
+        clip_denoised: false,
+        batch: 16,
+        save_every: Duration::MAX,
+    };
+    let made = forward_trajectories(&model, &schedule, &data, &plan, &origin(), &Silent).unwrap();
     let table = klub(&made.gram(), &schedule, made.nodes()).unwrap();
     // m dSNR between neighbours, by the rule that the bound is integrated by.
     let mut integral = vec![0.0; 61];
@@ -319,20 +316,15 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
     let data =
         ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
     let chosen: Vec<usize> = (0..400).collect();
-    let grid = Path::new([3, 20, 40], 50).unwrap();
-    let made = forward_trajectories(
-        &model,
-        &schedule,
-        &data,
-        &chosen,
-        &grid,
-        9,
-        true,
-        7,
-        &origin(),
-        &Silent,
-    )
-    .unwrap();
+    let plan = ForwardPlan {
+        images: chosen,
+        grid: Path::new([3, 20, 40], 50).unwrap(),
+        seed: 9,
+        clip_denoised: true,
+        batch: 7,
+        save_every: Duration::MAX,
+    };
+    let made = forward_trajectories(&model, &schedule, &data, &plan, &origin(), &Silent).unwrap();
     assert_eq!(made.origin().process, Process::Forward);
     // Cov(x_t, x_s) = sqrt(alpha_{t|s}) s_s^2: independent noise per timestep would give sqrt(abar_t abar_s) v.
     let (n, mut product) = (400.0 * DIMS as f64, 0.0);
@@ -391,4 +383,290 @@ fn requests_that_do_not_fit_are_named() {
         )
         .is_ok()
     );
+}
+
+/// Asks to stop after so many evaluations.
+struct StopsAfter {
+    evaluations: u64,
+    done: std::sync::atomic::AtomicU64,
+}
+
+impl StopsAfter {
+    fn new(evaluations: u64) -> Self {
+        Self {
+            evaluations,
+            done: 0.into(),
+        }
+    }
+}
+
+impl Progress for StopsAfter {
+    fn start(&self, _total: u64) {}
+
+    fn advance(&self, n: u64) {
+        self.done.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn finish(&self) {}
+
+    fn interrupted(&self) -> bool {
+        self.done.load(std::sync::atomic::Ordering::Relaxed) >= self.evaluations
+    }
+}
+
+/// A plan of 5 samples, two at a time, on a grid of 12 nodes.
+fn whole_plan(solvers: &[FlowSolver], steps: &[usize], schedule: &NoiseSchedule) -> TrajectoryPlan {
+    TrajectoryPlan {
+        flow: FlowPlan {
+            batch: 2,
+            ..plan(5)
+        },
+        grid: reference_grid(schedule, 12).unwrap(),
+        growth: GrowthPlan {
+            solvers: solvers.to_vec(),
+            points: 3,
+            ..GrowthPlan::default()
+        },
+        steps: steps.to_vec(),
+        save_every: Duration::MAX,
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
+    let schedule = cosine(200);
+    let model = plain(&schedule);
+    let plan = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
+    let run = |earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
+        follow_flow(
+            &model,
+            &schedule,
+            &plan,
+            &origin(),
+            earlier,
+            progress,
+            &mut |so_far| {
+                assert_eq!(so_far.origin().evaluations, 0, "not finished");
+                *kept = Some(Trajectories::from_bytes(&so_far.to_bytes())?);
+                Ok(())
+            },
+        )
+    };
+    let mut nothing = None;
+    let whole = run(None, &Silent, &mut nothing).unwrap();
+    assert!(nothing.is_none(), "no save fell due");
+    let count = StopsAfter::new(u64::MAX);
+    run(None, &count, &mut nothing).unwrap();
+    let total = count.done.into_inner();
+    assert_eq!(whole.origin().evaluations, total, "as many as were made");
+    // The functions that it is made of.
+    let reference = reference_trajectories(
+        &model,
+        &schedule,
+        &plan.flow,
+        &plan.grid,
+        &origin(),
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(whole.state(4, 7), reference.state(4, 7));
+    let growth = measure_growth(
+        &model,
+        &schedule,
+        &plan.flow,
+        &reference,
+        &plan.growth,
+        &Silent,
+    )
+    .unwrap();
+    assert_eq!(whole.growth(), growth);
+    // Every stage is met, and stops within pieces.
+    let (mut after, mut stages) = (1, std::collections::BTreeSet::new());
+    while after < total {
+        let (mut earlier, mut made) = (None, 0);
+        let resumed = loop {
+            let progress = StopsAfter::new(after);
+            let mut kept = None;
+            let outcome = run(earlier.clone(), &progress, &mut kept);
+            made += progress.done.into_inner();
+            match outcome {
+                Ok(resumed) => break resumed,
+                Err(Error::Interrupted) => {
+                    let Some(now) = kept else {
+                        break whole.clone();
+                    };
+                    stages.insert((now.growth().len() / 3, now.trials().len() / 4));
+                    // Pieces that are larger than a try never end.
+                    let same = |a: &Trajectories, b: &Trajectories| a.to_bytes() == b.to_bytes();
+                    if earlier.as_ref().is_some_and(|e| same(e, &now)) {
+                        break whole.clone();
+                    }
+                    earlier = Some(now);
+                }
+                Err(other) => panic!("{other}"),
+            }
+        };
+        assert!(resumed.to_bytes() == whole.to_bytes(), "every {after}");
+        assert!(made <= 3 * total, "{made} evaluations, a run has {total}");
+        after += 1 + after / 4;
+    }
+    assert!(stages.len() >= 4, "{stages:?}");
+}
+
+#[test]
+fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
+    let schedule = cosine(200);
+    let model = plain(&schedule);
+    let plan = TrajectoryPlan {
+        save_every: Duration::ZERO,
+        ..whole_plan(&[FlowSolver::Ddim], &[3], &schedule)
+    };
+    let mut sizes = Vec::new();
+    follow_flow(
+        &model,
+        &schedule,
+        &plan,
+        &origin(),
+        None,
+        &Silent,
+        &mut |so_far| {
+            sizes.push((
+                so_far.images(),
+                so_far.growth().len(),
+                so_far.trials().len(),
+            ));
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        sizes[..6],
+        [
+            (2, 0, 0),
+            (4, 0, 0),
+            (5, 0, 0),
+            (5, 1, 0),
+            (5, 2, 0),
+            (5, 3, 0)
+        ]
+    );
+    assert!(
+        sizes[6..].iter().map(|s| s.2).eq(1..=sizes.len() - 6),
+        "{sizes:?}"
+    );
+    let refused = follow_flow(
+        &model,
+        &schedule,
+        &plan,
+        &origin(),
+        None,
+        &Silent,
+        &mut |_| Err(Error::Interrupted),
+    );
+    assert!(refused.is_err());
+}
+
+#[test]
+fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
+    let schedule = cosine(200);
+    let model = plain(&schedule);
+    let run = |plan: &TrajectoryPlan, earlier, progress: &dyn Progress| {
+        follow_flow(
+            &model,
+            &schedule,
+            plan,
+            &origin(),
+            earlier,
+            progress,
+            &mut |_| Ok(()),
+        )
+    };
+    let small = whole_plan(&[FlowSolver::DpmSolver2M], &[5], &schedule);
+    let large = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
+    let first = run(&small, None, &Silent).unwrap();
+    let count = StopsAfter::new(u64::MAX);
+    let grown = run(&large, Some(first.clone()), &count).unwrap();
+    let direct = run(&large, None, &Silent).unwrap();
+    assert!(grown.to_bytes() == direct.to_bytes());
+    assert_eq!(
+        count.done.into_inner(),
+        direct.origin().evaluations - first.origin().evaluations
+    );
+    // What is finished has nothing left to do.
+    let again = run(&large, Some(direct.clone()), &StopsAfter::new(0)).unwrap();
+    assert!(again.to_bytes() == direct.to_bytes());
+
+    let refused =
+        |plan: &TrajectoryPlan, field: &str| match run(plan, Some(direct.clone()), &Silent) {
+            Err(error @ Error::Resume { .. }) => {
+                assert!(error.to_string().contains(field), "{field}: {error}");
+            }
+            other => panic!("{field}: {other:?}"),
+        };
+    let with = |change: &dyn Fn(&mut TrajectoryPlan)| {
+        let mut plan = large.clone();
+        change(&mut plan);
+        plan
+    };
+    refused(&with(&|p| p.flow.seed += 1), "seed");
+    refused(&with(&|p| p.flow.clip_denoised ^= true), "clip_denoised");
+    refused(&with(&|p| p.flow.count = 4), "images");
+    refused(&with(&|p| p.flow.count = 6), "count");
+    refused(
+        &with(&|p| p.grid = reference_grid(&schedule, 13).unwrap()),
+        "grid",
+    );
+    refused(&with(&|p| p.growth.points = 2), "growth");
+    refused(&small, "growth");
+    refused(&with(&|p| p.steps = vec![5]), "trials");
+}
+
+#[test]
+fn the_forward_process_resumes_too() {
+    let schedule = cosine(50);
+    let model = plain(&schedule);
+    let images: Vec<Array3<f32>> = (0..9).map(|i| model.sample(1, i)).collect();
+    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
+    let data =
+        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let plan = ForwardPlan {
+        images: vec![8, 1, 4, 2, 7],
+        grid: Path::new([3, 20, 40], 50).unwrap(),
+        seed: 9,
+        clip_denoised: true,
+        batch: 2,
+        save_every: Duration::MAX,
+    };
+    let run =
+        |plan: &ForwardPlan, earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
+            follow_forward(
+                &model,
+                &schedule,
+                &data,
+                plan,
+                &origin(),
+                earlier,
+                progress,
+                &mut |so_far| {
+                    *kept = Some(so_far.clone());
+                    Ok(())
+                },
+            )
+        };
+    let mut kept = None;
+    let whole = run(&plan, None, &Silent, &mut kept).unwrap();
+    assert!(whole.origin().data_sha256.is_some());
+    assert!(run(&plan, None, &StopsAfter::new(8), &mut kept).is_err());
+    let kept = kept.expect("what was finished");
+    assert_eq!(kept.origin().images, [8, 1]);
+    let progress = StopsAfter::new(u64::MAX);
+    let resumed = run(&plan, Some(kept.clone()), &progress, &mut None).unwrap();
+    assert_eq!(progress.done.into_inner(), 9, "three images are left");
+    assert!(resumed.to_bytes() == whole.to_bytes());
+    let other = ForwardPlan {
+        images: vec![1, 8, 4, 2, 7],
+        ..plan
+    };
+    let refused = run(&other, Some(kept), &Silent, &mut None).unwrap_err();
+    assert!(refused.to_string().contains("images"), "{refused}");
 }

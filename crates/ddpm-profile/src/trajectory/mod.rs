@@ -23,6 +23,6 @@ pub use gram::Gram;
 pub use grid::reference_grid;
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
-pub use quality::{QualityModel, Weighting};
+pub use quality::{QualityModel, Weighting, check_reachable};
 pub use schedules::{choose_klub, choose_quality};
 pub use store::{Process, Trajectories, TrajectoryOrigin, Trial};

@@ -1,6 +1,6 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
-use ddpm_core::{FlowSolver, NoiseSchedule, Path};
+use ddpm_core::{FlowSolver, LinearStep, NoiseSchedule, Path};
 use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
 use rayon::prelude::*;
 
@@ -56,6 +56,55 @@ impl Weighting {
                 of(1.0, true, 1.0),
             ],
         }
+    }
+}
+
+/// The largest 1 + 1/(2r) of a step that is thought sensible.
+const MOST_EXTRAPOLATION: f64 = 3.0;
+
+/// 1 + 1/(2r) of a two-step solver's step, 1 of any other: 1 + 1/(2r) and -1/(2r) are the weights of the two estimates.
+fn extrapolation(step: &LinearStep) -> f64 {
+    if step.from_previous == 0.0 {
+        1.0
+    } else {
+        step.from_xhat0 / (step.from_xhat0 + step.from_previous)
+    }
+}
+
+/// Whether there are paths of so many steps between the nodes of a grid, which for two-step solvers is no matter of course: a step
+/// must not extrapolate too far. Nothing is measured; what this lets pass every [`QualityModel`] of this grid can choose.
+///
+/// # Errors
+/// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+pub fn check_reachable(
+    schedule: &NoiseSchedule,
+    grid: &Path,
+    solver: FlowSolver,
+    steps: &[usize],
+) -> Result<()> {
+    let nodes = grid.nodes();
+    let max = grid.steps();
+    if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
+        return Err(Error::Steps { max, found });
+    }
+    let Some(&most) = steps.iter().max() else {
+        return Ok(());
+    };
+    let free = |previous: Option<usize>, t: usize, s: usize| {
+        let before = previous.map(|p| nodes[p]);
+        let step = solver.step(schedule, before, nodes[t], nodes[s]);
+        match extrapolation(&step) > MOST_EXTRAPOLATION {
+            true => f64::INFINITY,
+            false => 0.0,
+        }
+    };
+    let solution = second_order::solve(max, Some(most), &free)?;
+    match steps.iter().find(|&&k| solution.path(k, max).is_none()) {
+        None => Ok(()),
+        Some(&steps) => Err(Error::Unreachable {
+            steps,
+            end: grid.end(),
+        }),
     }
 }
 
@@ -140,14 +189,11 @@ impl QualityModel {
             let growth = self.growth(solver, s);
             square *= growth * growth;
         }
-        if step.from_previous != 0.0 {
-            // 1 + 1/(2r) and 1/(2r) are the weights of the two estimates.
-            let weight = step.from_xhat0 / (step.from_xhat0 + step.from_previous);
-            if weight > 3.0 {
-                return f64::INFINITY;
-            }
-            square *= libm::pow(weight * weight, weighting.extrapolation);
+        let weight = extrapolation(&step);
+        if weight > MOST_EXTRAPOLATION {
+            return f64::INFINITY;
         }
+        square *= libm::pow(weight * weight, weighting.extrapolation);
         libm::pow(square, 0.5 * weighting.power)
     }
 

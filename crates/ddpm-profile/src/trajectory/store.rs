@@ -51,12 +51,41 @@ pub struct TrajectoryOrigin {
     pub rescale_timesteps: bool,
     /// Arithmetic of the network.
     pub precision: String,
-    /// Network evaluations of one image that everything in the file took.
+    /// Network evaluations of one image that everything in the file took; 0 while a run has not finished.
     pub evaluations: u64,
     /// Version of this library.
     pub library_version: String,
     /// Anything else that decides the network's output.
     pub extra: BTreeMap<String, String>,
+}
+
+impl TrajectoryOrigin {
+    /// Everything that trajectories of one run have in common, in words: all but the images and how many evaluations they took.
+    fn facts(&self) -> [(&'static str, String); 15] {
+        let optional = |x: &Option<String>| x.clone().unwrap_or_else(|| "none".into());
+        let labelled = if self.labels.is_some() {
+            "with labels"
+        } else {
+            "without labels"
+        };
+        [
+            ("checkpoint", self.checkpoint_sha256.clone()),
+            ("process", format!("{:?}", self.process)),
+            ("solver", optional(&self.solver)),
+            ("seed", self.seed.to_string()),
+            ("images", labelled.into()),
+            ("data", optional(&self.data_sha256)),
+            ("clip_denoised", self.clip_denoised.to_string()),
+            ("noise_schedule", self.noise_schedule.clone()),
+            ("train_steps", self.train_steps.to_string()),
+            ("image_shape", format!("{:?}", self.image_shape)),
+            ("parameterization", self.parameterization.clone()),
+            ("rescale_timesteps", self.rescale_timesteps.to_string()),
+            ("precision", self.precision.clone()),
+            ("library_version", self.library_version.clone()),
+            ("conventions", format!("{:?}", self.extra)),
+        ]
+    }
 }
 
 /// A path that was run from the same starts as the reference, and how far from it it ended.
@@ -151,6 +180,68 @@ impl Trajectories {
             growth: Vec::new(),
             trials: Vec::new(),
         })
+    }
+
+    /// Takes in the images of `more`, which come after these: an earlier part of a run and a later one.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] if the parts are not of one run; [`Error::Unsupported`] if growth or trials were measured on these alone.
+    pub fn append(&mut self, more: Self) -> Result<()> {
+        if !(self.growth.is_empty() && self.trials.is_empty()) {
+            return Err(Error::Unsupported(
+                "further images after growth or trials were measured".into(),
+            ));
+        }
+        self.check_same_run(&more.origin, &more.schedule, &more.nodes)?;
+        self.origin.images.extend(more.origin.images);
+        if let (Some(labels), Some(more)) = (&mut self.origin.labels, more.origin.labels) {
+            labels.extend(more);
+        }
+        self.states.extend(more.states);
+        self.estimates.extend(more.estimates);
+        Ok(())
+    }
+
+    /// Whether a run of this origin, noise schedule and nodes makes trajectories like these, whatever their images and how many
+    /// evaluations they took.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] that names the first field in which they differ, these first.
+    pub fn check_same_run(
+        &self,
+        origin: &TrajectoryOrigin,
+        schedule: &NoiseSchedule,
+        nodes: &[usize],
+    ) -> Result<()> {
+        let differs = |field: &str, first: String, second: String| match first == second {
+            true => Ok(()),
+            false => Err(Error::Mismatch {
+                field: field.to_owned(),
+                first,
+                second,
+            }),
+        };
+        let (first, second) = (self.origin.facts(), origin.facts());
+        for ((field, first), (_, second)) in first.into_iter().zip(second) {
+            differs(field, first, second)?;
+        }
+        let of = |nodes: &[usize]| format!("{} nodes", nodes.len());
+        differs("grid", of(&self.nodes), of(nodes))?;
+        let same_bits = |a: &[f64], b: &[f64]| {
+            a.iter()
+                .map(|x| x.to_bits())
+                .eq(b.iter().map(|x| x.to_bits()))
+        };
+        let same_schedule = same_bits(self.schedule.log_alpha_bars(), schedule.log_alpha_bars());
+        if self.nodes != nodes || !same_schedule {
+            let field = if same_schedule {
+                "nodes of the grid"
+            } else {
+                "alpha_bar"
+            };
+            return differs(field, "one list".into(), "another".into());
+        }
+        Ok(())
     }
 
     /// The same trajectories with measured growth.

@@ -54,9 +54,15 @@ pub(crate) struct Trajectory {
     /// Class of every sample, for class-conditional networks [default: classes in turn]
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,
-    /// Seed of all noise, and of the choice of images
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    /// Seed of all noise, and of the choice of images; another than that of the samples one draws
+    #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Time between two saves of what is finished; 0 saves after every piece
+    #[arg(long, value_name = "SECONDS", default_value_t = ddpm_eval::ProfilePlan::SAVE_EVERY.as_secs())]
+    pub(crate) save_every: u64,
+    /// Continue from OUT.partial, or add samplers and numbers of steps to OUT
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,

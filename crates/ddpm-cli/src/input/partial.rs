@@ -1,0 +1,86 @@
+//! What a long run keeps of itself while it lasts: OUT.partial.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::output::Voice;
+use crate::render::command_that_resumes;
+
+/// An output and the file beside it that keeps what is finished of it.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    out: PathBuf,
+    path: PathBuf,
+}
+
+/// What an earlier run of the same output left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left<'a> {
+    Nothing,
+    /// The file of an interrupted run.
+    Unfinished(&'a Path),
+    /// The output of a run that ended.
+    Finished(&'a Path),
+}
+
+impl Partial {
+    pub(crate) fn of(out: &Path) -> Self {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".partial");
+        Self {
+            out: out.to_owned(),
+            path: name.into(),
+        }
+    }
+
+    /// What there is to go on from.
+    ///
+    /// # Errors
+    /// An interrupted run that nobody asked to continue: what it finished (`finished` names it) took time, it is not thrown away
+    /// silently.
+    pub(crate) fn left(&self, resume: bool, finished: &str) -> Result<Left<'_>> {
+        match (resume, self.path.exists()) {
+            (true, true) => Ok(Left::Unfinished(&self.path)),
+            (false, true) => Err(Error::file(
+                &self.path,
+                format_args!("holds the finished {finished} of an interrupted run"),
+            )
+            .advised("continue it by --resume, or remove the file")),
+            (true, false) if self.out.exists() => Ok(Left::Finished(&self.out)),
+            (_, false) => Ok(Left::Nothing),
+        }
+    }
+
+    /// Writes what there is.
+    pub(crate) fn keep(&self, bytes: &[u8]) -> ddpm_eval::Result<()> {
+        ddpm_eval::write_atomic(&self.path, bytes).map_err(|source| ddpm_eval::Error::Write {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// What ended the run, in the command's words.
+    pub(crate) fn failure(&self, error: ddpm_eval::Error) -> Error {
+        match error {
+            ddpm_eval::Error::Interrupted => Error::Interrupted {
+                partial: self.path.exists().then(|| self.path.clone()),
+                resume: command_that_resumes(),
+            },
+            ddpm_eval::Error::Resume { .. } if self.path.exists() => Error::file(&self.path, error),
+            ddpm_eval::Error::Resume { .. } => Error::file(&self.out, error),
+            error => error.into(),
+        }
+    }
+
+    /// The output is in its place: what was kept goes. A file that cannot be removed only takes space.
+    pub(crate) fn remove(&self, voice: Voice) {
+        if self.path.exists()
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            voice.warn(format_args!(
+                "cannot remove {}: {error}",
+                self.path.display()
+            ));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Everything that schedules for the quality of samples are chosen on, piece by piece, so that a long run can be continued.
+
+use std::time::Duration;
+
+use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_profile::trajectory::{
+    GrowthPoint, QualityModel, Trajectories, TrajectoryOrigin, Trial, check_reachable,
+};
+
+use super::earlier::check_earlier;
+use super::end_points::FlowPlan;
+use super::flow::Flow;
+use super::growth::{GrowthPlan, measure_at};
+use super::reference::{flow_origin, reference_trajectories};
+use super::saver::Saver;
+use super::trials::{ends_of, run_trial};
+use crate::error::{Error, Result};
+use crate::network::batch_size;
+use crate::profile_plan::ProfileOrigin;
+use crate::progress::{Part, Progress};
+
+/// What is followed, measured and tried.
+#[derive(Clone, Debug)]
+pub struct TrajectoryPlan {
+    /// The samples.
+    pub flow: FlowPlan,
+    /// The nodes of the reference, among which schedules are sought.
+    pub grid: Path,
+    /// How growth is measured, and for which solvers.
+    pub growth: GrowthPlan,
+    /// Numbers of steps whose best paths are run.
+    pub steps: Vec<usize>,
+    /// How much of a run may be lost when its process is killed: time between two saves of finished pieces.
+    pub save_every: Duration,
+}
+
+/// A reference of the flow ([`reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
+/// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
+///
+/// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
+/// it was last given it, and before an error is returned. What it keeps can come back as `earlier`, whose pieces are not made again;
+/// the result is bit-identical to that of a run that was never interrupted. So can a finished run of fewer samplers or numbers of
+/// steps.
+///
+/// # Errors
+/// When the parts do not fit each other, or there is no path of the asked number of steps; when `earlier` is of another run; when the
+/// network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
+pub fn follow_flow(
+    denoiser: &dyn Denoiser,
+    schedule: &NoiseSchedule,
+    plan: &TrajectoryPlan,
+    origin: &ProfileOrigin,
+    earlier: Option<Trajectories>,
+    progress: &dyn Progress,
+    save: &mut dyn FnMut(&Trajectories) -> Result<()>,
+) -> Result<Trajectories> {
+    plan.flow.check(denoiser)?;
+    for &solver in &plan.growth.solvers {
+        check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
+    }
+    let run = Run {
+        denoiser,
+        schedule,
+        plan,
+        origin,
+        wanted: flow_origin(denoiser, &plan.flow, origin),
+        progress,
+    };
+    if let Some(earlier) = &earlier {
+        check_earlier(earlier, &run.wanted, schedule, &plan.grid.nodes()[1..])?;
+        run.check_growth(earlier)?;
+    }
+    let mut saver = Saver::new(plan.save_every, save);
+    let mut made = run.reference(earlier, &mut saver)?;
+    made.set_evaluations(0);
+    let (made, growth) = run.growth(made, &mut saver)?;
+    let (mut made, trials) = run.trials(made, &mut saver)?;
+    let reference = plan.grid.steps();
+    made.set_evaluations(((reference + growth + trials) * plan.flow.count) as u64);
+    Ok(made)
+}
+
+struct Run<'a> {
+    denoiser: &'a dyn Denoiser,
+    schedule: &'a NoiseSchedule,
+    plan: &'a TrajectoryPlan,
+    origin: &'a ProfileOrigin,
+    wanted: TrajectoryOrigin,
+    progress: &'a dyn Progress,
+}
+
+impl Run<'_> {
+    /// Samples, a batch at a time.
+    fn reference(
+        &self,
+        earlier: Option<Trajectories>,
+        saver: &mut Saver<'_>,
+    ) -> Result<Trajectories> {
+        let (flow, grid) = (&self.plan.flow, &self.plan.grid);
+        let done = earlier.as_ref().map_or(0, Trajectories::images);
+        self.progress.stage(&format!(
+            "following {} samples through {} timesteps",
+            flow.count,
+            grid.steps()
+        ));
+        self.progress
+            .start(((flow.count - done) * grid.steps()) as u64);
+        let size = batch_size(flow.batch, self.denoiser);
+        let made = saver.by_images(earlier, flow.count, size, |positions| {
+            reference_trajectories(
+                self.denoiser,
+                self.schedule,
+                &flow.part(positions),
+                grid,
+                self.origin,
+                &Part(self.progress),
+            )
+        })?;
+        self.progress.finish();
+        Ok(made)
+    }
+
+    /// Growth, a point at a time; with the evaluations per sample that all of it takes.
+    fn growth(
+        &self,
+        mut made: Trajectories,
+        saver: &mut Saver<'_>,
+    ) -> Result<(Trajectories, usize)> {
+        let (flow, growth) = (&self.plan.flow, &self.plan.growth);
+        let nodes = made.nodes().to_vec();
+        let wanted = growth.measurements(nodes.len());
+        let mut points: Vec<Option<GrowthPoint>> = wanted
+            .iter()
+            .map(|&(solver, i)| {
+                made.growth()
+                    .iter()
+                    .find(|p| is_at(p, solver, nodes[i - 1]))
+            })
+            .map(|known| known.cloned())
+            .collect();
+        let left: usize = wanted
+            .iter()
+            .zip(&points)
+            .filter(|(_, known)| known.is_none())
+            .map(|(&(_, i), _)| growth.evaluations_at(&nodes, i) * flow.count)
+            .sum();
+        self.progress
+            .stage(&format!("measuring how errors grow: {left} evaluations"));
+        self.progress.start(left as u64);
+        let part = Part(self.progress);
+        let process = Flow::new(self.denoiser, self.schedule, flow.clip_denoised, &part)?;
+        for (at, &(solver, i)) in wanted.iter().enumerate() {
+            if points[at].is_some() {
+                continue;
+            }
+            let measured = measure_at(&process, flow, &made, growth, solver, i);
+            points[at] = Some(measured.map_err(|error| saver.last(Some(&made), error))?);
+            made = made.with_growth(points.iter().flatten().cloned().collect())?;
+            saver.piece(&made)?;
+        }
+        self.progress.finish();
+        Ok((made, growth.evaluations(&nodes)))
+    }
+
+    /// The best paths, one at a time; with the evaluations per sample that all of them take.
+    fn trials(
+        &self,
+        mut made: Trajectories,
+        saver: &mut Saver<'_>,
+    ) -> Result<(Trajectories, usize)> {
+        let flow = &self.plan.flow;
+        let mut candidates: Vec<(FlowSolver, Path)> = Vec::new();
+        if !self.plan.steps.is_empty() {
+            let model = QualityModel::new(&made)?;
+            for &solver in &self.plan.growth.solvers {
+                let paths = model.candidates(solver, &self.plan.steps)?.into_iter();
+                candidates.extend(paths.flatten().map(|path| (solver, path)));
+            }
+        }
+        if let Some(foreign) = made
+            .trials()
+            .iter()
+            .find(|trial| !candidates.iter().any(|(s, path)| is_of(trial, *s, path)))
+        {
+            return Err(Error::Resume {
+                field: "trials".into(),
+                expected: "the best paths of the samplers and numbers of steps asked for".into(),
+                found: format!("{} {:?}", foreign.sampler, foreign.path),
+            });
+        }
+        let mut trials: Vec<Option<Trial>> = candidates
+            .iter()
+            .map(|(solver, path)| made.trials().iter().find(|t| is_of(t, *solver, path)))
+            .map(|known| known.cloned())
+            .collect();
+        let steps = |(_, path): &(FlowSolver, Path)| path.steps();
+        let missing = candidates.iter().zip(&trials).filter(|(_, t)| t.is_none());
+        let (count, left) = missing.fold((0, 0), |(count, left), (candidate, _)| {
+            (count + 1, left + steps(candidate) * flow.count)
+        });
+        if count > 0 {
+            self.progress
+                .stage(&format!("running {count} schedules: {left} evaluations"));
+            self.progress.start(left as u64);
+        }
+        let target = ends_of(&made);
+        for (at, (solver, path)) in candidates.iter().enumerate() {
+            if trials[at].is_some() {
+                continue;
+            }
+            let part = Part(self.progress);
+            let run = run_trial(
+                self.denoiser,
+                self.schedule,
+                flow,
+                &target,
+                *solver,
+                path,
+                &part,
+            );
+            trials[at] = Some(run.map_err(|error| saver.last(Some(&made), error))?);
+            made = made.with_trials(trials.iter().flatten().cloned().collect())?;
+            saver.piece(&made)?;
+        }
+        // In the order of the candidates, whatever the order of an earlier run's.
+        made = made.with_trials(trials.into_iter().flatten().collect())?;
+        self.progress.finish();
+        Ok((made, candidates.iter().map(steps).sum()))
+    }
+
+    /// Growth of an earlier run belongs to whole references, and to this plan.
+    fn check_growth(&self, earlier: &Trajectories) -> Result<()> {
+        let nodes = earlier.nodes();
+        let wanted = self.plan.growth.measurements(nodes.len());
+        let foreign = |point: &&GrowthPoint| {
+            !wanted
+                .iter()
+                .any(|&(solver, i)| is_at(point, solver, nodes[i - 1]))
+        };
+        match earlier.growth().iter().find(foreign) {
+            None => Ok(()),
+            Some(point) => Err(Error::Resume {
+                field: "growth of errors".into(),
+                expected: "measured for the samplers asked for, at the points of this version"
+                    .into(),
+                found: format!("measured for {} at t = {}", point.sampler, point.t),
+            }),
+        }
+    }
+}
+
+fn is_at(point: &GrowthPoint, solver: FlowSolver, t: usize) -> bool {
+    solver.is_named(&point.sampler) && point.t == t
+}
+
+fn is_of(trial: &Trial, solver: FlowSolver, path: &Path) -> bool {
+    solver.is_named(&trial.sampler) && trial.path == path.nodes()
+}

@@ -1,7 +1,6 @@
 //! `ddpm profile` and `ddpm merge`: the same bytes whatever happens on the way.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use ddpm::profile::ElboProfile;
@@ -11,17 +10,6 @@ use serde_json::json;
 use crate::support::{
     Ddpm, safetensors_with, scratch, small, small_checkpoint, small_images, small_profile,
 };
-
-/// Starts a command whose end the test does not wait for.
-fn spawn(command: Ddpm) -> Child {
-    command
-        .into_inner()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
 
 /// How many evaluations a profile holds.
 fn evaluations_in(profile: &Path) -> u64 {
@@ -152,20 +140,12 @@ fn an_interrupted_run_resumes_to_the_same_bytes() {
     // Later and later, until a block was finished.
     let mut after = Duration::from_millis(100);
     let stderr = loop {
-        let child = spawn(command());
-        std::thread::sleep(after);
-        let killed = std::process::Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
+        let (code, stderr) = command().interrupted(after);
         if partial.exists() {
-            assert_eq!(output.status.code(), Some(4), "{stderr}");
+            assert_eq!(code, Some(4), "{stderr}");
             break stderr;
         }
-        assert!(!output.status.success(), "it ended before it was stopped");
+        assert_ne!(code, Some(0), "it ended before it was stopped");
         after *= 2;
     };
     assert!(
@@ -220,7 +200,7 @@ fn a_run_killed_twenty_times_gives_the_same_bytes() {
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let (mut saved, mut most, mut finished) = (0, 0, 0);
     for kill in 0..KILLS {
-        let mut child = spawn(command(&out));
+        let mut child = command(&out).spawn();
         // The upper bits of Knuth's generator.
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -267,7 +247,7 @@ fn a_second_run_with_the_same_output_is_refused() {
             .file("--out", &out)
             .words("--images-per-block 1 --batch 1 --threads 1 --save-every 0")
     };
-    let mut first = spawn(command());
+    let mut first = command().spawn();
     let begun = Instant::now();
     while !partial.exists() {
         assert!(

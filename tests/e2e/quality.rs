@@ -1,5 +1,7 @@
 //! `ddpm trajectory` and `ddpm schedule --objective quality|klub`: from a checkpoint to schedules for sample quality.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::support::{Ddpm, numbers, scratch, small, small_images};
@@ -70,6 +72,57 @@ fn a_checkpoint_gives_quality_schedules_in_two_commands() {
 fn numbers_or_null(costs: &Value) -> (usize, usize) {
     let costs = costs.as_array().unwrap();
     (costs.len(), costs.iter().filter(|c| c.is_f64()).count())
+}
+
+#[test]
+fn an_interrupted_trajectory_resumes_to_the_same_bytes() {
+    let folder = scratch();
+    let [file, partial] = ["t", "t.partial"].map(|name| folder.path().join(name));
+    // No save falls due before Ctrl-C: it is what saves.
+    let command = || {
+        small("trajectory")
+            .words("--count 4 --nodes 40 --steps 4 --batch 1 --threads 1 --save-every 3600")
+            .file("--out", &file)
+    };
+    // Later and later, until something was finished.
+    let mut after = Duration::from_millis(50);
+    let stderr = loop {
+        let (code, stderr) = command().interrupted(after);
+        if partial.exists() {
+            assert_eq!(code, Some(4), "{stderr}");
+            break stderr;
+        }
+        assert_ne!(code, Some(0), "it ended before it was stopped");
+        after = after * 3 / 2;
+    };
+    assert!(
+        stderr.contains("--resume") && stderr.contains("t.partial"),
+        "{stderr}"
+    );
+    assert!(!file.exists(), "no half trajectories");
+
+    // What is there is not thrown away silently, nor mistaken for the whole, nor given to another run.
+    command().fails(3, &["t.partial", "--resume"]);
+    Ddpm::new("schedule")
+        .arg(&partial)
+        .words("--objective quality")
+        .fails(3, &["t.partial", "has ended", "--resume"]);
+    command()
+        .words("--resume --seed 7")
+        .fails(3, &["t.partial", "seed", "7"]);
+
+    command().words("--resume").run().succeeds();
+    assert!(!partial.exists());
+    let resumed = std::fs::read(&file).unwrap();
+    // A finished run has nothing left to do, takes further numbers of steps, and is not overwritten by another one.
+    command().words("--resume").run().succeeds();
+    assert!(std::fs::read(&file).unwrap() == resumed);
+    command()
+        .words("--resume --seed 7")
+        .fails(3, &["t:", "seed", "7"]);
+    std::fs::remove_file(&file).unwrap();
+    command().run().succeeds();
+    assert!(std::fs::read(&file).unwrap() == resumed, "a run at one go");
 }
 
 #[test]

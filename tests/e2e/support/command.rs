@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -77,6 +78,30 @@ impl Ddpm {
     /// The process itself, for tests that handle its streams.
     pub(crate) fn into_inner(self) -> Command {
         self.0
+    }
+
+    /// Starts it, for tests that do not wait for its end.
+    pub(crate) fn spawn(self) -> Child {
+        self.into_inner()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Its exit code and what it says when Ctrl-C comes `after` its start.
+    pub(crate) fn interrupted(self, after: Duration) -> (Option<i32>, String) {
+        let child = self.spawn();
+        std::thread::sleep(after);
+        let killed = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
     }
 
     /// Runs it to the end.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, Path};
 use ddpm_profile::trajectory::{
     GrowthPoint, Process, QualityModel, Trajectories, TrajectoryOrigin, Trial, Weighting,
-    choose_klub, choose_quality, entropic_path, reference_grid,
+    check_reachable, choose_klub, choose_quality, entropic_path, reference_grid,
 };
 use ddpm_profile::{Budgets, Error, Schedules};
 
@@ -483,4 +483,81 @@ fn fixtures_of_every_version_are_readable() {
         assert!((again.cost / kept.cost - 1.0).abs() < 1e-12, "{again:?}");
     }
     assert_eq!(schedules.budgets[0].distance, Some(0.375f64.sqrt()));
+}
+
+#[test]
+fn steps_without_a_sensible_path_are_known_before_anything_is_measured() {
+    let schedule = schedule();
+    // All four steps lead through 101, 100, 1: that to 1 is a hundred times as long as the one before.
+    let nodes = [1, 100, 101, 200];
+    let grid = Path::new(nodes, 200).expect("a path");
+    let check = |solver, steps: &[usize]| check_reachable(&schedule, &grid, solver, steps);
+    check(FlowSolver::Ddim, &[1, 2, 3, 4]).expect("any path serves DDIM");
+    check(FlowSolver::DpmSolver2M, &[]).expect("nothing asked");
+    let model = QualityModel::new(&exact(1, &nodes)).expect("flow");
+    for steps in 1..=4 {
+        let solver = FlowSolver::DpmSolver2M;
+        let found = check(solver, &[steps]);
+        let best = model.best_paths(solver, Weighting::default(), &[steps]);
+        assert_eq!(found.is_ok(), steps < 4, "{steps}: {found:?}");
+        assert_eq!(found.is_ok(), best.is_ok(), "{steps}: {best:?}");
+    }
+    let both = check(FlowSolver::DpmSolver2M, &[2, 4]).expect_err("one of them");
+    assert!(matches!(both, Error::Unreachable { steps: 4, end: 200 }));
+    let many = check(FlowSolver::Ddim, &[5]).expect_err("more than nodes");
+    assert!(matches!(many, Error::Steps { max: 4, found: 5 }));
+}
+
+#[test]
+fn parts_of_a_run_are_joined_and_others_refused() {
+    let whole = exact(3, &NODES);
+    let part = |images: std::ops::Range<usize>| {
+        let mut origin = whole.origin().clone();
+        origin.images = images.clone().map(|i| i as u64).collect();
+        let all = |of: &dyn Fn(usize, usize) -> Vec<f32>| -> Vec<f32> {
+            let images = images.clone();
+            images
+                .flat_map(|image| (1..=8).flat_map(move |i| of(image, i)))
+                .collect()
+        };
+        Trajectories::new(
+            origin,
+            schedule(),
+            NODES.to_vec(),
+            all(&|image, i| whole.state(image, i).to_vec()),
+            all(&|image, i| whole.estimate(image, i).to_vec()),
+        )
+        .expect("a part")
+    };
+    let mut joined = part(0..1);
+    joined.append(part(1..3)).expect("of one run");
+    assert_eq!(joined.to_bytes(), whole.to_bytes());
+
+    let mut other = whole.origin().clone();
+    other.seed += 1;
+    let refused = whole
+        .check_same_run(&other, &schedule(), &NODES)
+        .expect_err("another seed");
+    assert!(matches!(refused, Error::Mismatch { field, .. } if field == "seed"));
+    let refused = whole.check_same_run(whole.origin(), &schedule(), &NODES[1..]);
+    assert!(refused.is_err_and(|e| e.to_string().contains("grid")));
+    let mut moved = NODES;
+    moved[3] += 1;
+    assert!(
+        whole
+            .check_same_run(whole.origin(), &schedule(), &moved)
+            .is_err()
+    );
+    let linear = NoiseSchedule::named(NoiseScheduleName::Linear, 200).expect("valid");
+    assert!(
+        whole
+            .check_same_run(whole.origin(), &linear, &NODES)
+            .is_err()
+    );
+
+    let mut measured = with_growth(exact(2, &NODES), |_| 1.0);
+    assert!(
+        measured.append(part(2..3)).is_err(),
+        "growth is of two images"
+    );
 }

@@ -46,6 +46,31 @@ pub(crate) fn labels_for<'a>(
     }
 }
 
+/// The labels of `count` samples, as the network needs them: one each for a class-conditional one, none for any other.
+pub(crate) fn batch_labels<'a>(
+    denoiser: &dyn Denoiser,
+    labels: Option<&'a [usize]>,
+    count: usize,
+) -> Result<Option<&'a [usize]>> {
+    match (denoiser.num_classes(), labels) {
+        (None, None) => Ok(None),
+        (Some(classes), Some(labels)) if labels.len() == count => {
+            check_labels(labels, classes).map(|()| Some(labels))
+        }
+        (Some(classes), labels) => Err(Error::request(
+            "labels",
+            format!(
+                "expected {count}, one per image: the model is conditional on {classes} classes; found {}",
+                labels.map_or_else(|| "none".to_owned(), |l| l.len().to_string())
+            ),
+        )),
+        (None, Some(_)) => Err(Error::request(
+            "labels",
+            "expected none: the model is not class-conditional",
+        )),
+    }
+}
+
 /// Every label below the number of classes.
 pub(crate) fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
     match labels.iter().find(|&&label| label >= classes) {

@@ -14,7 +14,7 @@ use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{batch_size, check_labels, check_schedule, predict, read_v};
+use crate::network::{batch_labels, batch_size, check_schedule, predict, read_v};
 use crate::path_variance::{PathVariance, StepChoice};
 use crate::progress::Progress;
 
@@ -149,24 +149,7 @@ fn check<'a>(
     if let Sampler::Ancestral(variance) = &plan.sampler {
         variance.check(&plan.path, denoiser.learns_variance())?;
     }
-    let Some(classes) = denoiser.num_classes() else {
-        return Ok(None);
-    };
-    match plan.labels.as_deref() {
-        None => Err(Error::request(
-            "labels",
-            format!("expected one per image: the model is conditional on {classes} classes"),
-        )),
-        Some(labels) if labels.len() != plan.images.len() => Err(Error::request(
-            "labels",
-            format!(
-                "expected {} (one per image), found {}",
-                plan.images.len(),
-                labels.len()
-            ),
-        )),
-        Some(labels) => check_labels(labels, classes).map(|()| Some(labels)),
-    }
+    batch_labels(denoiser, plan.labels.as_deref(), plan.images.len())
 }
 
 /// One step of the path, with everything that is the same for all images.

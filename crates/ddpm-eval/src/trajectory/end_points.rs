@@ -4,9 +4,9 @@ use ddpm_core::{
     Denoiser, FlowSolver, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal,
 };
 
-use super::flow::{Batch, Flow, check_batch_labels};
+use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
-use crate::network::batch_size;
+use crate::network::{batch_labels, batch_size};
 use crate::progress::Progress;
 
 /// From which starts the flow is solved.
@@ -37,7 +37,7 @@ impl FlowPlan {
         {
             return Err(Error::request("first", "expected image indices below 2^56"));
         }
-        check_batch_labels(denoiser, self.labels.as_deref(), self.count)
+        batch_labels(denoiser, self.labels.as_deref(), self.count).map(|_| ())
     }
 
     /// The samples in batches: positions in 0..count.

@@ -5,7 +5,7 @@ use ndarray::Array4;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{check_labels, check_schedule, predict};
+use crate::network::{check_schedule, predict};
 use crate::progress::Progress;
 
 /// A network with what is needed to follow its flow.
@@ -106,27 +106,5 @@ impl<'a> Flow<'a> {
             before = estimate;
         }
         Ok(())
-    }
-}
-
-/// Labels for `count` images, or none, as the network needs them.
-pub(super) fn check_batch_labels(
-    denoiser: &dyn Denoiser,
-    labels: Option<&[usize]>,
-    count: usize,
-) -> Result<()> {
-    match (denoiser.num_classes(), labels) {
-        (None, None) => Ok(()),
-        (Some(classes), Some(labels)) if labels.len() == count => check_labels(labels, classes),
-        (Some(classes), _) => Err(Error::request(
-            "labels",
-            format!(
-                "expected {count}, one per image: the model is conditional on {classes} classes"
-            ),
-        )),
-        (None, Some(_)) => Err(Error::request(
-            "labels",
-            "expected none: the model is not class-conditional",
-        )),
     }
 }

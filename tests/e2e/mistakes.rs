@@ -136,6 +136,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "bpd model.pt --data images --path even:4 --variance analytic",
     ),
     (
+        "a number of steps beside a path",
+        "bpd model.pt --data images --path even:4 --steps 4",
+    ),
+    (
         "quality on a profile",
         "schedule train.p --objective quality --sampler ddim --steps 5",
     ),

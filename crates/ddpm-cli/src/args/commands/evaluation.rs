@@ -34,7 +34,7 @@ pub(crate) struct Bpd {
     #[arg(long, value_name = "S.json", conflicts_with_all = ["path", "variance", "decoder", "profile"], requires = "steps")]
     pub(crate) schedule: Option<PathBuf>,
     /// Which budget of the schedules file
-    #[arg(long, value_name = "K", requires = "schedule")]
+    #[arg(long, value_name = "K", requires = "schedule", conflicts_with = "path")]
     pub(crate) steps: Option<usize>,
     /// Timesteps of the path: a list, `all` or a stride (see --help)
     #[arg(long, value_name = "PATH", long_help = PATH_HELP, required_unless_present = "schedule")]

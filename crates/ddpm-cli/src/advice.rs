@@ -135,10 +135,6 @@ pub(crate) fn on_images(error: &ddpm_eval::Error) -> Option<String> {
         E::Request {
             field: "labels", ..
         } => Some("give one class for all images by --class N".to_owned()),
-        E::Resume { .. } => Some(
-            "repeat the command of the interrupted run, or remove what it left and begin anew"
-                .to_owned(),
-        ),
         E::Image { source, .. } => on_images(source),
         _ => None,
     }

@@ -66,8 +66,12 @@ impl Partial {
                 partial: self.path.exists().then(|| self.path.clone()),
                 resume: command_that_resumes(),
             },
-            ddpm_eval::Error::Resume { .. } if self.path.exists() => Error::file(&self.path, error),
-            ddpm_eval::Error::Resume { .. } => Error::file(&self.out, error),
+            ddpm_eval::Error::Resume { .. } if self.path.exists() => Error::file(&self.path, error)
+                .advised(
+                    "repeat the command of the interrupted run, or remove the file and begin anew",
+                ),
+            ddpm_eval::Error::Resume { .. } => Error::file(&self.out, error)
+                .advised("repeat the command that made it, or name another --out"),
             error => error.into(),
         }
     }

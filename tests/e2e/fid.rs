@@ -161,6 +161,65 @@ fn a_set_does_not_differ_from_itself_and_statistics_stand_for_their_images() {
 }
 
 #[test]
+fn two_samples_are_compared_in_pairs() {
+    let sets = sets();
+    let [c, few, statistics] =
+        ["c.safetensors", "few.safetensors", "b.npz"].map(|name| sets.folder.path().join(name));
+    images_of_shape(&c, [96, 3, 32, 32], 0.02);
+    images_of_shape(&few, [95, 3, 32, 32], 0.02);
+    let run = |a: &Path, versus: &Path| {
+        fid(&sets)
+            .arg(a)
+            .arg(&sets.b)
+            .file("--versus", versus)
+            .file("--features", &sets.network)
+            .words("--allow-few")
+    };
+    let alone = |a: &Path| {
+        fid(&sets)
+            .arg(a)
+            .arg(&sets.b)
+            .file("--features", &sets.network)
+            .words("--allow-few")
+            .json()["frechet"]
+            .clone()
+    };
+    let found = run(&sets.a, &c).json();
+    assert_eq!(found["frechet"], alone(&sets.a));
+    assert_eq!(found["versus"]["frechet"], alone(&c));
+    let difference = &found["versus"]["difference"];
+    let [a, c_alone] =
+        [&found["frechet"], &found["versus"]["frechet"]].map(|e| number(&e["value"]));
+    assert!((number(&difference["value"]) - (a - c_alone)).abs() < 1e-12);
+    assert!(number(&difference["value"]) != 0.0 && number(&difference["stderr"]) > 0.0);
+    let same = run(&sets.a, &sets.a).json();
+    for key in ["value", "stderr"] {
+        assert_eq!(number(&same["versus"]["difference"][key]), 0.0);
+    }
+    let text = run(&sets.a, &c)
+        .words("--limit 64")
+        .run()
+        .succeeds()
+        .stdout();
+    for words in ["first minus that", "c.safetensors", "of pairs"] {
+        assert!(text.contains(words), "{words} is not in\n{text}");
+    }
+
+    run(&sets.a, &few).fails(3, &["--versus", "96", "95", "few.safetensors"]);
+    run(&sets.a, &c)
+        .words("--jackknife 0")
+        .fails(2, &["--versus", "--jackknife"]);
+    fid(&sets)
+        .arg(&sets.b)
+        .file("--save-statistics", &statistics)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .run()
+        .succeeds();
+    run(&sets.a, &statistics).fails(2, &["--versus", "b.npz holds statistics"]);
+}
+
+#[test]
 fn statistics_of_other_programs_are_read_and_named_with_care() {
     let sets = sets();
     let write = |name: &str, dims: usize, mean: f64| {

@@ -5,11 +5,12 @@ use std::path::Path;
 use ddpm_eval::data::{self, ImageSet, Split};
 use ddpm_eval::distance::{
     FeatureStatistics, FrechetReference, KernelDistance, Neighbours, disjoint_subsets,
-    frechet_jackknife, is_statistics, kernel_distance, neighbours, read_statistics,
-    write_statistics,
+    frechet_difference, frechet_jackknife, is_statistics, kernel_distance, neighbours,
+    read_statistics, write_statistics,
 };
 use ddpm_eval::extract_features;
 use ddpm_model::NetworkKind;
+use ddpm_profile::Estimate;
 use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
@@ -40,10 +41,17 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         Some(b) => Some(Source::open(b, args.split_b, "--split-b")?),
         None => None,
     };
+    let versus = match &args.versus {
+        Some(c) => Some(Source::open(c, args.split_a, "--split-a")?),
+        None => None,
+    };
     let needs_network = [Some(&a), b.as_ref()]
         .iter()
         .flatten()
         .any(|s| s.images().is_some());
+    if let Some(versus) = &versus {
+        check_pairs(args, &a, versus)?;
+    }
     let features = match needs_network {
         true => Some(Features::open(
             args.features.as_deref(),
@@ -54,7 +62,10 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     };
     check_flags(args, &a, b.as_ref())?;
     // All that can be refused is refused before the first image is looked at.
-    for source in [Some(&a), b.as_ref()].into_iter().flatten() {
+    for source in [Some(&a), b.as_ref(), versus.as_ref()]
+        .into_iter()
+        .flatten()
+    {
         source.check(args)?;
     }
     let measure = |source: Source| Side::measure(source, args, features.as_ref(), voice);
@@ -71,7 +82,8 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         },
         Some(b) => {
             let b = measure(b)?;
-            let against = Comparison::of(&a, &b, args)?;
+            let versus = versus.map(measure).transpose()?;
+            let against = Comparison::of(&a, &b, versus, args)?;
             Report {
                 args,
                 features: features.as_ref(),
@@ -108,6 +120,35 @@ fn check_flags(args: &Fid, a: &Source, b: Option<&Source>) -> Result<()> {
                 source.name
             )));
         }
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be compared image by image.
+fn check_pairs(args: &Fid, a: &Source, versus: &Source) -> Result<()> {
+    if args.jackknife == Some(0) {
+        return Err(Error::usage(
+            "--versus is about an error bar: expected no --jackknife 0",
+        ));
+    }
+    let images = |source: &Source| {
+        let images = source.images().map(ImageSet::len);
+        images.ok_or_else(|| {
+            Error::usage(format!(
+                "--versus: {} holds statistics; expected images, to be compared one by one",
+                source.name
+            ))
+        })
+    };
+    let (first, second) = (images(a)?, images(versus)?);
+    if first != second {
+        return Err(Error::flag(
+            "--versus",
+            format!(
+                "expected as many images as {} has, {first}, found {second} in {}",
+                a.name, versus.name
+            ),
+        ));
     }
     Ok(())
 }
@@ -293,10 +334,12 @@ struct Comparison {
     blocks: usize,
     kid: Option<(KernelDistance, usize)>,
     neighbours: Option<(Neighbours, [usize; 2])>,
+    /// What the first set is compared with, its distance, and how much farther the first one is.
+    versus: Option<(Side, Estimate, Estimate)>,
 }
 
 impl Comparison {
-    fn of(a: &Side, b: &Side, args: &Fid) -> Result<Self> {
+    fn of(a: &Side, b: &Side, versus: Option<Side>, args: &Fid) -> Result<Self> {
         let dims = [a.statistics.dims(), b.statistics.dims()];
         let networks = [a.statistics.network(), b.statistics.network()];
         let differ = matches!(networks, [Some(a), Some(b)] if a != b);
@@ -319,23 +362,31 @@ impl Comparison {
         let known = networks.into_iter().flatten().next();
         let label = label(known, dims[0]);
         let reference = FrechetReference::new(&b.statistics)?;
-        let blocks = args
-            .jackknife
-            .unwrap_or(if dims[0] > 256 { 0 } else { BLOCKS });
-        let estimate = match &a.features {
-            Some(features) if blocks > 0 => {
-                // The default gives way to few images; what was asked for does not.
-                let blocks = match args.jackknife {
-                    Some(blocks) => blocks,
-                    None => blocks.min(features.nrows() / 2),
-                };
-                Some(
-                    frechet_jackknife(features.view(), &reference, blocks)
-                        .in_flag("--jackknife")?,
-                )
-            }
-            _ => None,
+        let many = dims[0] > 256 && versus.is_none();
+        let blocks = args.jackknife.unwrap_or(if many { 0 } else { BLOCKS });
+        // The default gives way to few images; what was asked for does not.
+        let blocks_of = |features: &Array2<f32>| match args.jackknife {
+            Some(blocks) => blocks,
+            None => blocks.min(features.nrows() / 2),
         };
+        let (mut estimate, mut pair) = (None, None);
+        match (&a.features, versus) {
+            (Some(x), Some(other)) => {
+                let y = other
+                    .features
+                    .as_ref()
+                    .ok_or_else(|| Error::Internal("a pair without features".to_owned()))?;
+                let found = frechet_difference(x.view(), y.view(), &reference, blocks_of(x))
+                    .in_flag("--jackknife")?;
+                estimate = Some(found.a);
+                pair = Some((other, found.b, found.difference));
+            }
+            (Some(x), None) if blocks > 0 => {
+                let found = frechet_jackknife(x.view(), &reference, blocks_of(x));
+                estimate = Some(found.in_flag("--jackknife")?);
+            }
+            _ => {}
+        }
         let frechet = match &estimate {
             Some(estimate) => estimate.value,
             None => reference.distance(&a.statistics)?,
@@ -376,6 +427,7 @@ impl Comparison {
             blocks: estimate.map_or(0, |e| e.blocks),
             kid,
             neighbours: near,
+            versus: pair,
             label,
         })
     }
@@ -427,6 +479,11 @@ impl Report<'_> {
             "stderr": found.standard_error,
             "blocks": found.blocks,
         });
+        if let Some((side, distance, farther)) = &found.versus {
+            out["versus"] = side.json();
+            out["versus"]["frechet"] = estimate_json(distance);
+            out["versus"]["difference"] = estimate_json(farther);
+        }
         out["kid"] = json!(found.kid.map(|(kid, size)| json!({
             "value": kid.value,
             "stderr": finite(kid.standard_error),
@@ -475,6 +532,11 @@ impl Report<'_> {
             found.label.clone(),
             with_error(found.frechet, found.standard_error),
         ]);
+        if let Some((side, distance, farther)) = &found.versus {
+            let shown = |e: &Estimate| with_error(e.value, Some(e.standard_error));
+            table.row([format!("{} of {}", found.label, side.name), shown(distance)]);
+            table.row(["first minus that".to_owned(), shown(farther)]);
+        }
         if let Some((kid, _)) = found.kid {
             let error = finite(kid.standard_error).map(|e| 1e3 * e);
             table.row(["KID x 1000".to_owned(), with_error(1e3 * kid.value, error)]);
@@ -494,6 +556,9 @@ impl Report<'_> {
                 "± one standard error of {}: jackknife over {} blocks of the first set, the reference as it is",
                 found.label, found.blocks
             ));
+        }
+        if found.versus.is_some() {
+            table.note("the difference is of pairs: image by image, which is fair if both began with the same noise");
         }
         if let Some((kid, size)) = found.kid {
             table.note(format!(
@@ -527,6 +592,14 @@ impl Report<'_> {
         ));
         table.to_string()
     }
+}
+
+fn estimate_json(estimate: &Estimate) -> Value {
+    json!({
+        "value": estimate.value,
+        "stderr": estimate.standard_error,
+        "blocks": estimate.blocks,
+    })
 }
 
 fn finite(x: f64) -> Option<f64> {

@@ -29,9 +29,20 @@ pub fn frechet_jackknife(
     Ok(delete_block_estimate(set.value, &set.sizes, &set.parts))
 }
 
-/// The Frechet distance of `a` minus that of `b`, two samples of equal size to one reference, with the standard error of the
-/// difference: image i of one set is left out together with image i of the other, so that what they share (the noise they
-/// started from) does not count.
+/// The Frechet distances of two samples to one reference, and how much farther the first is.
+#[derive(Clone, Copy, Debug)]
+pub struct FrechetDifference {
+    /// Of the first, as [`frechet_jackknife`] gives it.
+    pub a: Estimate,
+    /// Of the second.
+    pub b: Estimate,
+    /// The first minus the second, with the error of paired samples.
+    pub difference: Estimate,
+}
+
+/// The Frechet distances of `a` and `b`, two samples of equal size, to one reference, and their difference with its own standard
+/// error: image i of one set is left out together with image i of the other, so that what they share (the noise they started
+/// from) does not count.
 ///
 /// # Errors
 /// Those of [`frechet_jackknife`], and sets of different size.
@@ -40,7 +51,7 @@ pub fn frechet_difference(
     b: ArrayView2<'_, f32>,
     reference: &FrechetReference,
     blocks: usize,
-) -> Result<Estimate> {
+) -> Result<FrechetDifference> {
     if a.nrows() != b.nrows() {
         return Err(Error::request(
             "features",
@@ -54,7 +65,12 @@ pub fn frechet_difference(
     let a = Replicates::new(a, reference, blocks)?;
     let b = Replicates::new(b, reference, blocks)?;
     let parts: Vec<f64> = a.parts.iter().zip(&b.parts).map(|(a, b)| a - b).collect();
-    Ok(delete_block_estimate(a.value - b.value, &a.sizes, &parts))
+    let estimate = |value: f64, parts: &[f64]| delete_block_estimate(value, &a.sizes, parts);
+    Ok(FrechetDifference {
+        a: estimate(a.value, &a.parts),
+        b: estimate(b.value, &b.parts),
+        difference: estimate(a.value - b.value, &parts),
+    })
 }
 
 /// The distance of all images, and without each block.

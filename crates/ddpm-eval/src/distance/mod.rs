@@ -31,7 +31,7 @@ mod statistics;
 mod statistics_file;
 
 pub use frechet::FrechetReference;
-pub use jackknife::{frechet_difference, frechet_jackknife};
+pub use jackknife::{FrechetDifference, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};
 pub use neighbours::{Neighbours, neighbours};
 pub use statistics::FeatureStatistics;

@@ -245,7 +245,15 @@ fn differences_of_paired_samples_have_smaller_errors() {
     // The same images, a little off.
     let b = &a + &features("change", 640, 8, 0.05).mapv(|x| 0.05 * x);
     let [alone_a, alone_b] = [&a, &b].map(|x| frechet_jackknife(x.view(), &reference, 32).unwrap());
-    let difference = frechet_difference(a.view(), b.view(), &reference, 32).unwrap();
+    let pair = frechet_difference(a.view(), b.view(), &reference, 32).unwrap();
+    for (found, alone) in [(pair.a, alone_a), (pair.b, alone_b)] {
+        assert_eq!(found.value.to_bits(), alone.value.to_bits());
+        assert_eq!(
+            found.standard_error.to_bits(),
+            alone.standard_error.to_bits()
+        );
+    }
+    let difference = pair.difference;
     assert_relative(
         "value",
         difference.value,

@@ -18,7 +18,8 @@ Example:
   ddpm fid samples.npz cifar10 --split-b train --features pt_inception-2015-12-05-6726825d.pth
   ddpm fid samples/ cifar10 --split-b train --features cifar-resnet56.safetensors --json
   ddpm fid cifar10 --split-a train --save-statistics train.npz --download
-  ddpm fid samples.npz train.npz")]
+  ddpm fid samples.npz train.npz
+  ddpm fid quality.npz train.npz --versus even.npz --features cifar-resnet56.safetensors")]
 pub(crate) struct Fid {
     /// The images in question
     #[arg(value_name = "A")]
@@ -42,6 +43,10 @@ pub(crate) struct Fid {
     /// Use N images of each set, the first of a seeded order [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Another sample C that began with the same noise as A, image by image: how much farther from B is A than C, with
+    /// an error bar of pairs
+    #[arg(long, value_name = "C", requires = "b")]
+    pub(crate) versus: Option<PathBuf>,
     /// Allow less than 2048 images, where the bias is large
     #[arg(long)]
     pub(crate) allow_few: bool,

@@ -9,7 +9,7 @@ use ddpm::core::{FlowSolver, NoiseSchedule, Path, Stride};
 use ddpm::eval::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Silent, TrajectoryPlan, end_points,
-    follow_flow, forward_trajectories, reference_trajectories, squared_distances, write_atomic,
+    follow_flow, follow_forward, reference_trajectories, squared_distances, write_atomic,
 };
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 use ddpm::profile::trajectory::{Trajectories, reference_grid};
@@ -25,7 +25,7 @@ const CHOOSING_NODES: usize = 160;
 pub(crate) const JUDGING_NODES: usize = 256;
 
 /// To be raised when the solvers, the clipping, the reference's grid, growth or the candidates change.
-const CACHE_VERSION: u32 = 3;
+const CACHE_VERSION: u32 = 4;
 
 pub(crate) struct Lab {
     denoiser: UNetDenoiser,
@@ -184,14 +184,15 @@ impl Lab {
                 batch: 0,
                 save_every: Duration::MAX,
             };
-            let s = self.schedule();
-            Ok(forward_trajectories(
+            Ok(follow_forward(
                 &self.denoiser,
-                s,
+                self.schedule(),
                 &data,
                 &plan,
                 &self.origin,
+                None,
                 &Silent,
+                &mut |_| Ok(()),
             )?)
         })
     }

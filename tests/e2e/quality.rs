@@ -120,6 +120,15 @@ fn an_interrupted_trajectory_resumes_to_the_same_bytes() {
     command()
         .words("--resume --seed 7")
         .fails(3, &["t:", "seed", "7"]);
+    let further = |out: &std::path::Path| {
+        small("trajectory")
+            .words("--count 4 --nodes 40 --steps 4,6,6")
+            .file("--out", out)
+    };
+    further(&file).words("--resume").run().succeeds();
+    let direct = folder.path().join("direct");
+    further(&direct).run().succeeds();
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&direct).unwrap());
     std::fs::remove_file(&file).unwrap();
     command().run().succeeds();
     assert!(std::fs::read(&file).unwrap() == resumed, "a run at one go");
@@ -251,6 +260,11 @@ fn wrong_requests_are_named() {
     trajectory("--class 1").fails(3, &["--class", "not class-conditional"]);
     trajectory("--limit 3").fails(2, &["--forward"]);
     trajectory("--forward").fails(2, &["--data"]);
+    let images = folder.path().join("images.safetensors");
+    small_images(&images, 2, 0.0);
+    trajectory("--forward --count 1 --class 1")
+        .file("--data", &images)
+        .fails(3, &["--class", "not class-conditional"]);
     trajectory("--forward --steps 3").fails(2, &["--steps"]);
     assert!(!file.exists());
     trajectory("--count 1 --nodes 6 --steps none --sampler ddim")

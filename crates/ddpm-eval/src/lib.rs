@@ -98,5 +98,5 @@ pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,
-    forward_trajectories, measure_growth, reference_trajectories, run_trials, squared_distances,
+    measure_growth, reference_trajectories, run_trials, squared_distances,
 };

@@ -37,7 +37,8 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&run.out, voice)?;
     run.hash_images(voice)?;
-    let resume = run.earlier_blocks(args.resume)?;
+    let left = run.partial.left(args.resume, "blocks")?;
+    let resume = run.earlier_blocks(left)?;
     check_writable(&run.out)?;
     voice.note(run.describe());
     let stop = StopRequest::watch().map_err(|source| Error::System {
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &ProgressLine::new(voice).stopping_on(stop),
         &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
-    let profile = outcome.map_err(|error| run.partial.failure(error))?;
+    let profile = outcome.map_err(|error| run.partial.failure(left, error))?;
     write_file(&run.out, &profile.to_bytes())?;
     run.partial.remove(voice);
     report(&run.out, &profile, args.json)
@@ -155,8 +156,8 @@ impl Run {
     }
 
     /// What an earlier run of the same command left: its finished blocks, or its result.
-    fn earlier_blocks(&self, resume: bool) -> Result<Option<ElboProfile>> {
-        match self.partial.left(resume, "blocks")? {
+    fn earlier_blocks(&self, left: Left<'_>) -> Result<Option<ElboProfile>> {
+        match left {
             Left::Nothing => Ok(None),
             Left::Unfinished(file) => read_profile(file).map(Some),
             Left::Finished(_) => self.earlier_result().map(Some),

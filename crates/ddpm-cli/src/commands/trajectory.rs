@@ -8,7 +8,7 @@ use ddpm_eval::data::Split;
 use ddpm_eval::{
     FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, TrajectoryPlan, follow_flow, follow_forward,
 };
-use ddpm_profile::trajectory::{Process, Trajectories, check_reachable, reference_grid};
+use ddpm_profile::trajectory::{Process, Trajectories, reference_grid};
 use serde_json::json;
 
 use crate::args::Trajectory;
@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&args.out, voice)?;
     let partial = Partial::of(&args.out);
-    let earlier = match partial.left(args.resume, "samples and measurements")? {
+    let left = partial.left(args.resume, "samples and measurements")?;
+    let earlier = match left {
         Left::Nothing => None,
         Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
     };
@@ -52,7 +53,13 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
         .run(earlier, &progress, &mut |so_far| {
             partial.keep(&so_far.to_bytes())
         })
-        .map_err(|error| partial.failure(error))?;
+        .map_err(|error| match error {
+            ddpm_eval::Error::Profile(
+                error @ (ddpm_profile::Error::Steps { .. }
+                | ddpm_profile::Error::Unreachable { .. }),
+            ) => Error::flag("--steps", error.to_string()),
+            error => partial.failure(left, error),
+        })?;
     write_file(&args.out, &made.to_bytes())?;
     partial.remove(voice);
     report(args, &made)
@@ -75,10 +82,6 @@ impl Work {
         let grid = grid(args, &network)?;
         let solvers = samplers(&args.sampler)?;
         let steps = tried(args, &grid)?;
-        let schedule = network.denoiser.noise_schedule();
-        for &solver in &solvers {
-            check_reachable(schedule, &grid, solver, &steps).in_flag("--steps")?;
-        }
         let plan = TrajectoryPlan {
             flow: FlowPlan {
                 first: 0,
@@ -198,7 +201,11 @@ fn tried(args: &Trajectory, grid: &Path) -> Result<Vec<usize>> {
         Some("none") => Ok(Vec::new()),
         None => Ok(TRIED.into_iter().filter(|&k| k <= grid.steps()).collect()),
         Some(text) => match Budgets::parse("--steps", text, grid.steps())? {
-            Budgets::List(list) => Ok(list),
+            Budgets::List(mut list) => {
+                list.sort_unstable();
+                list.dedup();
+                Ok(list)
+            }
             Budgets::All => Err(Error::flag(
                 "--steps",
                 "expected a comma list of numbers of steps, or none",

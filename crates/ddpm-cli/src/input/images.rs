@@ -45,6 +45,12 @@ impl RunImages {
             .into());
         }
         let set = match class {
+            Some(_) if network.denoiser.num_classes().is_none() => {
+                return Err(Error::flag(
+                    "--class",
+                    "the network is not class-conditional",
+                ));
+            }
             Some(class) => set.with_class(class),
             None => set,
         };

@@ -59,20 +59,21 @@ impl Partial {
         })
     }
 
-    /// What ended the run, in the command's words.
-    pub(crate) fn failure(&self, error: ddpm_eval::Error) -> Error {
-        match error {
-            ddpm_eval::Error::Interrupted => Error::Interrupted {
+    /// What ended a run that began with what was `left`, in the command's words.
+    pub(crate) fn failure(&self, left: Left<'_>, error: ddpm_eval::Error) -> Error {
+        match (error, left) {
+            (ddpm_eval::Error::Interrupted, _) => Error::Interrupted {
                 partial: self.path.exists().then(|| self.path.clone()),
                 resume: command_that_resumes(),
             },
-            ddpm_eval::Error::Resume { .. } if self.path.exists() => Error::file(&self.path, error)
-                .advised(
-                    "repeat the command of the interrupted run, or remove the file and begin anew",
-                ),
-            ddpm_eval::Error::Resume { .. } => Error::file(&self.out, error)
-                .advised("repeat the command that made it, or name another --out"),
-            error => error.into(),
+            (error @ ddpm_eval::Error::Resume { .. }, Left::Finished(file)) => {
+                Error::file(file, error)
+                    .advised("repeat the command that made it, or name another --out")
+            }
+            (error @ ddpm_eval::Error::Resume { .. }, _) => Error::file(&self.path, error).advised(
+                "repeat the command of the interrupted run, or remove the file and begin anew",
+            ),
+            (error, _) => error.into(),
         }
     }
 

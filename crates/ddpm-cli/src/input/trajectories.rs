@@ -24,12 +24,9 @@ pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
 /// As [`read_trajectories`]; those of a run that has not ended, of which nobody knows what is missing.
 pub(crate) fn read_trajectories_to_use(path: &Path) -> Result<Trajectories> {
     let trajectories = read_trajectories(path)?;
-    if trajectories.origin().evaluations == 0 {
-        return Err(Error::file(
-            path,
-            "expected the trajectories of a run that has ended; these are what an interrupted one has kept",
-        )
-        .advised("finish it by `ddpm trajectory ... --resume`, and take its --out"));
+    match trajectories.check_finished() {
+        Ok(()) => Ok(trajectories),
+        Err(unfinished) => Err(Error::file(path, unfinished)
+            .advised("finish it by `ddpm trajectory ... --resume`, and take its --out")),
     }
-    Ok(trajectories)
 }

@@ -35,6 +35,10 @@ pub(super) fn check_earlier(
         })
     };
     let have = &earlier.origin().images;
+    if have.len() > wanted.images.len() && have.starts_with(&wanted.images) {
+        let expected = format!("at most {}", wanted.images.len());
+        return differs("count", expected, have.len().to_string());
+    }
     if !wanted.images.starts_with(have) {
         let expected = format!("the first of {} images of this run", wanted.images.len());
         return differs("images", expected, format!("{} others", have.len()));

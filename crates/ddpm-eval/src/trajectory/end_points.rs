@@ -85,6 +85,21 @@ impl FlowPlan {
     }
 }
 
+/// A path must end within the chain.
+pub(super) fn check_grid(grid: &Path, schedule: &NoiseSchedule) -> Result<()> {
+    if grid.end() > schedule.train_steps() {
+        return Err(Error::request(
+            "path",
+            format!(
+                "expected timesteps up to {}, found {}",
+                schedule.train_steps(),
+                grid.end()
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// The end points of `path` under `solver`, `[count, dims]`; path.steps() evaluations per sample.
 ///
 /// # Errors
@@ -99,16 +114,7 @@ pub fn end_points(
 ) -> Result<Vec<f32>> {
     let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     plan.check(denoiser)?;
-    if path.end() > schedule.train_steps() {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {}, found {}",
-                schedule.train_steps(),
-                path.end()
-            ),
-        ));
-    }
+    check_grid(path, schedule)?;
     let names = plan.names();
     let mut ends = Vec::with_capacity(plan.count * flow.dims());
     for positions in plan.batches(denoiser) {

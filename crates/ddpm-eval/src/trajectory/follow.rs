@@ -8,7 +8,7 @@ use ddpm_profile::trajectory::{
 };
 
 use super::earlier::check_earlier;
-use super::end_points::FlowPlan;
+use super::end_points::{FlowPlan, check_grid};
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
 use super::reference::{flow_origin, reference_trajectories};
@@ -38,7 +38,7 @@ pub struct TrajectoryPlan {
 /// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
 ///
 /// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
-/// it was last given it, and before an error is returned. What it keeps can come back as `earlier`, whose pieces are not made again;
+/// it was last given it, and when the network fails or `progress` asks to stop. What it keeps can come back as `earlier`, whose pieces are not made again;
 /// the result is bit-identical to that of a run that was never interrupted. So can a finished run of fewer samplers or numbers of
 /// steps.
 ///
@@ -55,24 +55,31 @@ pub fn follow_flow(
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
     plan.flow.check(denoiser)?;
+    check_grid(&plan.grid, schedule)?;
     for &solver in &plan.growth.solvers {
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
     }
+    // How growth is measured is a fact of the run: other growth is not this one's.
+    let mut origin = origin.clone();
+    let GrowthPlan { stride, reach, .. } = plan.growth;
+    origin.extra.insert(
+        "growth".into(),
+        format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
+    );
     let run = Run {
         denoiser,
         schedule,
         plan,
+        wanted: flow_origin(denoiser, &plan.flow, &origin),
         origin,
-        wanted: flow_origin(denoiser, &plan.flow, origin),
         progress,
     };
     if let Some(earlier) = &earlier {
         check_earlier(earlier, &run.wanted, schedule, &plan.grid.nodes()[1..])?;
-        run.check_growth(earlier)?;
+        run.check_measurements(earlier)?;
     }
     let mut saver = Saver::new(plan.save_every, save);
-    let mut made = run.reference(earlier, &mut saver)?;
-    made.set_evaluations(0);
+    let made = run.reference(earlier, &mut saver)?;
     let (made, growth) = run.growth(made, &mut saver)?;
     let (mut made, trials) = run.trials(made, &mut saver)?;
     let reference = plan.grid.steps();
@@ -84,7 +91,7 @@ struct Run<'a> {
     denoiser: &'a dyn Denoiser,
     schedule: &'a NoiseSchedule,
     plan: &'a TrajectoryPlan,
-    origin: &'a ProfileOrigin,
+    origin: ProfileOrigin,
     wanted: TrajectoryOrigin,
     progress: &'a dyn Progress,
 }
@@ -98,13 +105,12 @@ impl Run<'_> {
     ) -> Result<Trajectories> {
         let (flow, grid) = (&self.plan.flow, &self.plan.grid);
         let done = earlier.as_ref().map_or(0, Trajectories::images);
-        self.progress.stage(&format!(
-            "following {} samples through {} timesteps",
-            flow.count,
+        let left = flow.count - done;
+        let what = format!(
+            "following {left} samples through {} timesteps",
             grid.steps()
-        ));
-        self.progress
-            .start(((flow.count - done) * grid.steps()) as u64);
+        );
+        self.stage(&what, left * grid.steps());
         let size = batch_size(flow.batch, self.denoiser);
         let made = saver.by_images(earlier, flow.count, size, |positions| {
             reference_trajectories(
@@ -112,7 +118,7 @@ impl Run<'_> {
                 self.schedule,
                 &flow.part(positions),
                 grid,
-                self.origin,
+                &self.origin,
                 &Part(self.progress),
             )
         })?;
@@ -144,9 +150,10 @@ impl Run<'_> {
             .filter(|(_, known)| known.is_none())
             .map(|(&(_, i), _)| growth.evaluations_at(&nodes, i) * flow.count)
             .sum();
-        self.progress
-            .stage(&format!("measuring how errors grow: {left} evaluations"));
-        self.progress.start(left as u64);
+        self.stage(
+            &format!("measuring how errors grow: {left} evaluations"),
+            left,
+        );
         let part = Part(self.progress);
         let process = Flow::new(self.denoiser, self.schedule, flow.clip_denoised, &part)?;
         for (at, &(solver, i)) in wanted.iter().enumerate() {
@@ -158,6 +165,8 @@ impl Run<'_> {
             made = made.with_growth(points.iter().flatten().cloned().collect())?;
             saver.piece(&made)?;
         }
+        // In the order of the plan, whatever that of an earlier run's.
+        made = made.with_growth(points.into_iter().flatten().collect())?;
         self.progress.finish();
         Ok((made, growth.evaluations(&nodes)))
     }
@@ -182,11 +191,7 @@ impl Run<'_> {
             .iter()
             .find(|trial| !candidates.iter().any(|(s, path)| is_of(trial, *s, path)))
         {
-            return Err(Error::Resume {
-                field: "trials".into(),
-                expected: "the best paths of the samplers and numbers of steps asked for".into(),
-                found: format!("{} {:?}", foreign.sampler, foreign.path),
-            });
+            return Err(foreign_trial(foreign));
         }
         let mut trials: Vec<Option<Trial>> = candidates
             .iter()
@@ -198,11 +203,10 @@ impl Run<'_> {
         let (count, left) = missing.fold((0, 0), |(count, left), (candidate, _)| {
             (count + 1, left + steps(candidate) * flow.count)
         });
-        if count > 0 {
-            self.progress
-                .stage(&format!("running {count} schedules: {left} evaluations"));
-            self.progress.start(left as u64);
-        }
+        self.stage(
+            &format!("running {count} schedules: {left} evaluations"),
+            left,
+        );
         let target = ends_of(&made);
         for (at, (solver, path)) in candidates.iter().enumerate() {
             if trials[at].is_some() {
@@ -228,24 +232,54 @@ impl Run<'_> {
         Ok((made, candidates.iter().map(steps).sum()))
     }
 
-    /// Growth of an earlier run belongs to whole references, and to this plan.
-    fn check_growth(&self, earlier: &Trajectories) -> Result<()> {
-        let nodes = earlier.nodes();
-        let wanted = self.plan.growth.measurements(nodes.len());
-        let foreign = |point: &&GrowthPoint| {
-            !wanted
-                .iter()
-                .any(|&(solver, i)| is_at(point, solver, nodes[i - 1]))
-        };
-        match earlier.growth().iter().find(foreign) {
-            None => Ok(()),
-            Some(point) => Err(Error::Resume {
-                field: "growth of errors".into(),
-                expected: "measured for the samplers asked for, at the points of this version"
-                    .into(),
-                found: format!("measured for {} at t = {}", point.sampler, point.t),
-            }),
+    /// Says what comes, if anything does.
+    fn stage(&self, what: &str, evaluations: usize) {
+        if evaluations > 0 {
+            self.progress.stage(what);
         }
+        self.progress.start(evaluations as u64);
+    }
+
+    /// Growth and trials of an earlier run must be of this plan.
+    fn check_measurements(&self, earlier: &Trajectories) -> Result<()> {
+        let nodes = earlier.nodes();
+        let growth = &self.plan.growth;
+        let wanted = growth.measurements(nodes.len());
+        let is_wanted = |point: &GrowthPoint| {
+            let of = |&(solver, i): &(FlowSolver, usize)| is_at(point, solver, nodes[i - 1]);
+            wanted.iter().any(of)
+        };
+        if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
+            return Err(Error::Resume {
+                field: "growth of errors".into(),
+                expected: "the samplers asked for, at as many points".into(),
+                found: format!("{} at t = {}", point.sampler, point.t),
+            });
+        }
+        // Whether it is one of the best paths is known when growth is.
+        let is_wanted = |trial: &Trial| {
+            let solver = |s: &FlowSolver| s.is_named(&trial.sampler);
+            growth.solvers.iter().any(solver) && self.plan.steps.contains(&trial.steps())
+        };
+        match earlier.trials().iter().find(|trial| !is_wanted(trial)) {
+            None => Ok(()),
+            Some(trial) => Err(foreign_trial(trial)),
+        }
+    }
+}
+
+/// An earlier run tried what this one does not.
+fn foreign_trial(trial: &Trial) -> Error {
+    let path: Vec<String> = trial.path.iter().map(ToString::to_string).collect();
+    Error::Resume {
+        field: "what was tried".into(),
+        expected: "the best paths of the samplers and numbers of steps asked for".into(),
+        found: format!(
+            "{} with K = {} ({})",
+            trial.sampler,
+            trial.steps(),
+            path.join(",")
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_n
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
 use super::earlier::check_earlier;
+use super::end_points::check_grid;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
 use super::saver::Saver;
@@ -34,36 +35,15 @@ pub struct ForwardPlan {
 
 /// For each of the images of `data` one path of the forward SDE through the nodes of the grid,
 /// `x_t = sqrt(alpha_{t|s}) x_s + sqrt(beta_{t|s}) z_t` from node to node, and the network's estimate at each: grid.steps()
-/// evaluations per image. `z_t` is the counter-based noise that a profile uses at t.
+/// evaluations per image, a batch of images at a time. `z_t` is the counter-based noise that a profile of the split uses at t.
+///
+/// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`ForwardPlan::save_every`] has passed since it
+/// was last given it, and when the network fails or `progress` asks to stop. What it keeps can come back as `earlier`, whose images
+/// are not followed again; so can a finished run of fewer images.
 ///
 /// # Errors
-/// When the parts do not fit each other; when an image cannot be read; when the network fails; when `progress` asks to stop.
-pub fn forward_trajectories(
-    denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
-    data: &ImageSet,
-    plan: &ForwardPlan,
-    origin: &ProfileOrigin,
-    progress: &dyn Progress,
-) -> Result<Trajectories> {
-    follow_forward(
-        denoiser,
-        schedule,
-        data,
-        plan,
-        origin,
-        None,
-        progress,
-        &mut |_| Ok(()),
-    )
-}
-
-/// As [`forward_trajectories`], a batch of images at a time: `save` is given what there is, with
-/// [`TrajectoryOrigin::evaluations`] zero, whenever [`ForwardPlan::save_every`] has passed since it was last given it, and before an
-/// error is returned. What it keeps can come back as `earlier`, whose images are not followed again.
-///
-/// # Errors
-/// As [`forward_trajectories`]; when `earlier` is of another run; when `save` fails.
+/// When the parts do not fit each other; when `earlier` is of another run; when an image cannot be read; when the network or `save`
+/// fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn follow_forward(
     denoiser: &dyn Denoiser,
     schedule: &NoiseSchedule,
@@ -76,6 +56,7 @@ pub fn follow_forward(
 ) -> Result<Trajectories> {
     let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     check_shape(data, denoiser.image_shape())?;
+    check_grid(&plan.grid, schedule)?;
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
@@ -90,7 +71,7 @@ pub fn follow_forward(
         },
         origin: TrajectoryOrigin {
             data_sha256: Some(data.sha256()?.to_owned()),
-            ..blank_origin(denoiser, plan.clip_denoised, origin)
+            ..blank_origin(denoiser, plan.clip_denoised, &split_told(origin))
         },
     };
     let (count, nodes) = (plan.images.len(), plan.grid.steps());
@@ -108,6 +89,15 @@ pub fn follow_forward(
     progress.finish();
     made.set_evaluations((count * nodes) as u64);
     Ok(made)
+}
+
+/// With the split, which decides the noise.
+fn split_told(origin: &ProfileOrigin) -> ProfileOrigin {
+    let mut origin = origin.clone();
+    origin
+        .extra
+        .insert("split".into(), origin.split.to_string());
+    origin
 }
 
 struct Run<'a> {

@@ -12,7 +12,7 @@ mod trials;
 
 pub use end_points::{FlowPlan, end_points, squared_distances};
 pub use follow::{TrajectoryPlan, follow_flow};
-pub use forward::{ForwardPlan, follow_forward, forward_trajectories};
+pub use forward::{ForwardPlan, follow_forward};
 pub use growth::{GrowthPlan, measure_growth};
 pub use reference::reference_trajectories;
 pub use trials::run_trials;

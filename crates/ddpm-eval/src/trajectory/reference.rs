@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
-use super::end_points::FlowPlan;
+use super::end_points::{FlowPlan, check_grid};
 use super::flow::{Batch, Flow};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
@@ -29,9 +29,7 @@ pub fn reference_trajectories(
 ) -> Result<Trajectories> {
     let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
     plan.check(denoiser)?;
-    if grid.end() > schedule.train_steps() {
-        return Err(Error::request("grid", "expected timesteps up to T"));
-    }
+    check_grid(grid, schedule)?;
     let (nodes, dims) = (grid.steps(), flow.dims());
     let names = plan.names();
     let mut states = vec![0.0f32; plan.count * nodes * dims];

@@ -53,12 +53,15 @@ impl<'a> Saver<'a> {
         mut make: impl FnMut(Range<usize>) -> Result<Trajectories>,
     ) -> Result<Trajectories> {
         let mut so_far = earlier;
+        if let Some(finished) = &mut so_far {
+            finished.set_evaluations(0);
+        }
         while so_far.as_ref().map_or(0, Trajectories::images) < count {
             let begin = so_far.as_ref().map_or(0, Trajectories::images);
             let mut part = make(begin..(begin + size).min(count))
                 .map_err(|error| self.last(so_far.as_ref(), error))?;
             part.set_evaluations(0);
-            let grown = match so_far.take() {
+            let grown = match so_far {
                 None => part,
                 Some(mut so_far) => {
                     so_far.append(part)?;

@@ -11,8 +11,8 @@ use ddpm_dp::{SolveOptions, solve};
 use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
     Error, FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Progress, Silent, TrajectoryPlan,
-    end_points, follow_flow, follow_forward, forward_trajectories, measure_growth,
-    reference_trajectories, run_trials, squared_distances,
+    end_points, follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
+    squared_distances,
 };
 use ddpm_profile::trajectory::{Process, Trajectories, klub, reference_grid};
 use ndarray::{Array3, Axis};
@@ -271,7 +271,7 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
         batch: 16,
         save_every: Duration::MAX,
     };
-    let made = forward_trajectories(&model, &schedule, &data, &plan, &origin(), &Silent).unwrap();
+    let made = forward(&model, &schedule, &data, &plan);
     let table = klub(&made.gram(), &schedule, made.nodes()).unwrap();
     // m dSNR between neighbours, by the rule that the bound is integrated by.
     let mut integral = vec![0.0; 61];
@@ -324,7 +324,7 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
         batch: 7,
         save_every: Duration::MAX,
     };
-    let made = forward_trajectories(&model, &schedule, &data, &plan, &origin(), &Silent).unwrap();
+    let made = forward(&model, &schedule, &data, &plan);
     assert_eq!(made.origin().process, Process::Forward);
     // Cov(x_t, x_s) = sqrt(alpha_{t|s}) s_s^2: independent noise per timestep would give sqrt(abar_t abar_s) v.
     let (n, mut product) = (400.0 * DIMS as f64, 0.0);
@@ -385,9 +385,22 @@ fn requests_that_do_not_fit_are_named() {
     );
 }
 
+/// The forward process at one go.
+fn forward(
+    model: &GaussianDenoiser,
+    schedule: &NoiseSchedule,
+    data: &ImageSet,
+    plan: &ForwardPlan,
+) -> Trajectories {
+    let save = &mut |_: &Trajectories| Ok(());
+    follow_forward(model, schedule, data, plan, &origin(), None, &Silent, save).unwrap()
+}
+
 /// Asks to stop after so many evaluations.
 struct StopsAfter {
     evaluations: u64,
+    /// What the stages said they would make.
+    told: std::sync::atomic::AtomicU64,
     done: std::sync::atomic::AtomicU64,
 }
 
@@ -395,13 +408,17 @@ impl StopsAfter {
     fn new(evaluations: u64) -> Self {
         Self {
             evaluations,
+            told: 0.into(),
             done: 0.into(),
         }
     }
 }
 
 impl Progress for StopsAfter {
-    fn start(&self, _total: u64) {}
+    fn start(&self, total: u64) {
+        self.told
+            .fetch_add(total, std::sync::atomic::Ordering::Relaxed);
+    }
 
     fn advance(&self, n: u64) {
         self.done.fetch_add(n, std::sync::atomic::Ordering::Relaxed);
@@ -457,6 +474,7 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     assert!(nothing.is_none(), "no save fell due");
     let count = StopsAfter::new(u64::MAX);
     run(None, &count, &mut nothing).unwrap();
+    assert_eq!(count.told.into_inner(), whole.origin().evaluations);
     let total = count.done.into_inner();
     assert_eq!(whole.origin().evaluations, total, "as many as were made");
     // The functions that it is made of.
@@ -480,36 +498,30 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     )
     .unwrap();
     assert_eq!(whole.growth(), growth);
-    // Every stage is met, and stops within pieces.
-    let (mut after, mut stages) = (1, std::collections::BTreeSet::new());
+    // Every stage is met. A try that ends before one piece does keeps what there was, and the next one has more time.
+    let (mut after, mut stages, mut resumptions) = (1, std::collections::BTreeSet::new(), 0);
     while after < total {
-        let (mut earlier, mut made) = (None, 0);
+        let (mut earlier, mut patience) = (None::<Trajectories>, after);
         let resumed = loop {
-            let progress = StopsAfter::new(after);
+            let progress = StopsAfter::new(patience);
             let mut kept = None;
-            let outcome = run(earlier.clone(), &progress, &mut kept);
-            made += progress.done.into_inner();
-            match outcome {
+            match run(earlier.clone(), &progress, &mut kept) {
                 Ok(resumed) => break resumed,
                 Err(Error::Interrupted) => {
-                    let Some(now) = kept else {
-                        break whole.clone();
-                    };
-                    stages.insert((now.growth().len() / 3, now.trials().len() / 4));
-                    // Pieces that are larger than a try never end.
-                    let same = |a: &Trajectories, b: &Trajectories| a.to_bytes() == b.to_bytes();
-                    if earlier.as_ref().is_some_and(|e| same(e, &now)) {
-                        break whole.clone();
+                    resumptions += 1;
+                    patience += 1;
+                    if let Some(now) = kept {
+                        stages.insert((now.growth().len() / 3, now.trials().len() / 4));
+                        earlier = Some(now);
                     }
-                    earlier = Some(now);
                 }
                 Err(other) => panic!("{other}"),
             }
         };
         assert!(resumed.to_bytes() == whole.to_bytes(), "every {after}");
-        assert!(made <= 3 * total, "{made} evaluations, a run has {total}");
         after += 1 + after / 4;
     }
+    assert!(resumptions > 50, "{resumptions}");
     assert!(stages.len() >= 4, "{stages:?}");
 }
 
@@ -588,10 +600,17 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     let grown = run(&large, Some(first.clone()), &count).unwrap();
     let direct = run(&large, None, &Silent).unwrap();
     assert!(grown.to_bytes() == direct.to_bytes());
-    assert_eq!(
-        count.done.into_inner(),
-        direct.origin().evaluations - first.origin().evaluations
+    let left = direct.origin().evaluations - first.origin().evaluations;
+    assert_eq!(count.told.into_inner(), left);
+    assert_eq!(count.done.into_inner(), left);
+    // The order is that of the plan, not of what happened.
+    let reversed = whole_plan(
+        &[FlowSolver::DpmSolver2M, FlowSolver::Ddim],
+        &[5, 3],
+        &schedule,
     );
+    let turned = run(&reversed, Some(direct.clone()), &Silent).unwrap();
+    assert!(turned.to_bytes() == run(&reversed, None, &Silent).unwrap().to_bytes());
     // What is finished has nothing left to do.
     let again = run(&large, Some(direct.clone()), &StopsAfter::new(0)).unwrap();
     assert!(again.to_bytes() == direct.to_bytes());
@@ -610,15 +629,26 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     };
     refused(&with(&|p| p.flow.seed += 1), "seed");
     refused(&with(&|p| p.flow.clip_denoised ^= true), "clip_denoised");
-    refused(&with(&|p| p.flow.count = 4), "images");
+    refused(&with(&|p| p.flow.count = 4), "count");
     refused(&with(&|p| p.flow.count = 6), "count");
+    refused(&with(&|p| p.flow.first = 1), "images");
+    refused(&with(&|p| p.growth.stride = 1), "conventions");
+    refused(&with(&|p| p.growth.reach = 0.5), "conventions");
     refused(
         &with(&|p| p.grid = reference_grid(&schedule, 13).unwrap()),
         "grid",
     );
     refused(&with(&|p| p.growth.points = 2), "growth");
     refused(&small, "growth");
-    refused(&with(&|p| p.steps = vec![5]), "trials");
+    refused(&with(&|p| p.steps = vec![5]), "tried");
+    let beyond = TrajectoryPlan {
+        grid: Path::new([5, 20, 201], 201).unwrap(),
+        ..small
+    };
+    assert!(matches!(
+        run(&beyond, None, &Silent),
+        Err(Error::Request { field: "path", .. })
+    ));
 }
 
 #[test]
@@ -663,10 +693,52 @@ fn the_forward_process_resumes_too() {
     let resumed = run(&plan, Some(kept.clone()), &progress, &mut None).unwrap();
     assert_eq!(progress.done.into_inner(), 9, "three images are left");
     assert!(resumed.to_bytes() == whole.to_bytes());
+    // A finished run of fewer images grows, and is not finished while it does.
+    let few = ForwardPlan {
+        images: vec![8, 1],
+        ..plan.clone()
+    };
+    let first = run(&few, None, &Silent, &mut None).unwrap();
+    assert_eq!(first.origin().evaluations, 6);
+    let saving = ForwardPlan {
+        save_every: Duration::ZERO,
+        ..plan.clone()
+    };
+    let mut last = None;
+    let grown = run(&saving, Some(first), &Silent, &mut last).unwrap();
+    assert!(grown.to_bytes() == whole.to_bytes());
+    assert_eq!(last.expect("a save").origin().evaluations, 0);
+
     let other = ForwardPlan {
         images: vec![1, 8, 4, 2, 7],
+        ..plan.clone()
+    };
+    let refused = run(&other, Some(kept.clone()), &Silent, &mut None).unwrap_err();
+    assert!(refused.to_string().contains("images"), "{refused}");
+    // The split decides the noise, even of the same images.
+    let test = ProfileOrigin {
+        split: Split::Test,
+        ..origin()
+    };
+    let nothing = &mut |_: &Trajectories| Ok(());
+    let refused = follow_forward(
+        &model,
+        &schedule,
+        &data,
+        &plan,
+        &test,
+        Some(kept),
+        &Silent,
+        nothing,
+    )
+    .unwrap_err();
+    assert!(matches!(refused, Error::Resume { .. }), "{refused}");
+    let beyond = ForwardPlan {
+        grid: Path::new([3, 60], 60).unwrap(),
         ..plan
     };
-    let refused = run(&other, Some(kept), &Silent, &mut None).unwrap_err();
-    assert!(refused.to_string().contains("images"), "{refused}");
+    assert!(matches!(
+        run(&beyond, None, &Silent, &mut None),
+        Err(Error::Request { field: "path", .. })
+    ));
 }

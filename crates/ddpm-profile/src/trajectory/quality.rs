@@ -76,6 +76,9 @@ fn extrapolation(step: &LinearStep) -> f64 {
 ///
 /// # Errors
 /// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+///
+/// # Panics
+/// If the grid ends beyond the schedule.
 pub fn check_reachable(
     schedule: &NoiseSchedule,
     grid: &Path,
@@ -87,7 +90,7 @@ pub fn check_reachable(
     if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
         return Err(Error::Steps { max, found });
     }
-    let Some(&most) = steps.iter().max() else {
+    let Some(&most) = steps.iter().max().filter(|_| solver != FlowSolver::Ddim) else {
         return Ok(());
     };
     let free = |previous: Option<usize>, t: usize, s: usize| {

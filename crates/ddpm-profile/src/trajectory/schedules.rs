@@ -16,13 +16,14 @@ use crate::schedules::{Budgets, OnTrajectories, Schedules};
 /// what linearised errors cannot tell at few steps; its distance is stored.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for trajectories of the forward process, [`Error::Steps`] for more steps than the grid has nodes,
+/// [`Error::Field`] for what an interrupted run has kept, [`Error::Unsupported`] for trajectories of the forward process, [`Error::Steps`] for more steps than the grid has nodes,
 /// [`Error::Unreachable`].
 pub fn choose_quality(
     trajectories: &Trajectories,
     sampler: FlowSolver,
     budgets: Budgets<'_>,
 ) -> Result<Schedules> {
+    trajectories.check_finished()?;
     let growth = trajectories.growth();
     if !growth.is_empty() && !growth.iter().any(|point| sampler.is_named(&point.sampler)) {
         let mut names: Vec<&str> = growth.iter().map(|point| &point.sampler[..]).collect();
@@ -88,6 +89,7 @@ pub fn choose_quality(
 /// # Errors
 /// [`Error::Unsupported`] for trajectories of the flow, [`Error::Steps`] for more steps than the grid has nodes.
 pub fn choose_klub(trajectories: &Trajectories, budgets: Budgets<'_>) -> Result<Schedules> {
+    trajectories.check_finished()?;
     if trajectories.origin().process != Process::Forward {
         return Err(Error::Unsupported(
             "objective klub: expected trajectories of the forward process, found those of the probability flow".into(),

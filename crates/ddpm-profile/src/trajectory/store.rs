@@ -64,16 +64,16 @@ impl TrajectoryOrigin {
     fn facts(&self) -> [(&'static str, String); 15] {
         let optional = |x: &Option<String>| x.clone().unwrap_or_else(|| "none".into());
         let labelled = if self.labels.is_some() {
-            "with labels"
+            "one per image"
         } else {
-            "without labels"
+            "none"
         };
         [
             ("checkpoint", self.checkpoint_sha256.clone()),
-            ("process", format!("{:?}", self.process)),
+            ("process", format!("{:?}", self.process).to_lowercase()),
             ("solver", optional(&self.solver)),
             ("seed", self.seed.to_string()),
-            ("images", labelled.into()),
+            ("labels", labelled.into()),
             ("data", optional(&self.data_sha256)),
             ("clip_denoised", self.clip_denoised.to_string()),
             ("noise_schedule", self.noise_schedule.clone()),
@@ -154,6 +154,15 @@ impl Trajectories {
             });
         }
         let images = origin.images.len();
+        if let Some(labels) = &origin.labels
+            && labels.len() != images
+        {
+            return Err(Error::Length {
+                field: "labels".into(),
+                expected: images,
+                found: labels.len(),
+            });
+        }
         let expected = images * nodes.len() * origin.image_shape.iter().product::<usize>();
         for (name, values) in [("states", &states), ("estimates", &estimates)] {
             if values.len() != expected || expected == 0 {
@@ -294,6 +303,21 @@ impl Trajectories {
                 expected: "finite numbers of at least 0",
                 found,
             }),
+        }
+    }
+
+    /// Refuses what an interrupted run has kept: nothing can be chosen on it.
+    ///
+    /// # Errors
+    /// [`Error::Field`] if [`TrajectoryOrigin::evaluations`] is 0.
+    pub fn check_finished(&self) -> Result<()> {
+        match self.origin.evaluations {
+            0 => Err(Error::Field {
+                field: "evaluations".into(),
+                expected: "those of a run that has ended".into(),
+                found: "0, as what an interrupted run has kept".into(),
+            }),
+            _ => Ok(()),
         }
     }
 

@@ -54,7 +54,7 @@ fn origin(images: usize, process: Process) -> TrajectoryOrigin {
         parameterization: "epsilon".into(),
         rescale_timesteps: true,
         precision: "f32".into(),
-        evaluations: 0,
+        evaluations: 1,
         library_version: "0".into(),
         extra: BTreeMap::new(),
     }
@@ -554,6 +554,11 @@ fn parts_of_a_run_are_joined_and_others_refused() {
             .check_same_run(whole.origin(), &linear, &NODES)
             .is_err()
     );
+
+    let mut unfinished = exact(2, &NODES);
+    unfinished.set_evaluations(0);
+    let refused = choose_quality(&unfinished, FlowSolver::Ddim, Budgets::All).expect_err("a part");
+    assert!(refused.to_string().contains("has ended"), "{refused}");
 
     let mut measured = with_growth(exact(2, &NODES), |_| 1.0);
     assert!(

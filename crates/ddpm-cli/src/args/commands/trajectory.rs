@@ -51,7 +51,8 @@ pub(crate) struct Trajectory {
     pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
-    /// Class of every sample, for class-conditional networks [default: classes in turn]
+    /// Class of every sample, for class-conditional networks [default: classes in turn; with --forward
+    /// those of the data]
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,
     /// Seed of all noise, and of the choice of images; another than that of the samples one draws

@@ -25,9 +25,7 @@ fn writers(folder: &Path) -> Vec<Writer> {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     let network = "--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
     let checkpoint = golden("unet-hybrid-16px.pt");
     let (other, another) = (checkpoint.clone(), checkpoint.clone());
@@ -131,9 +129,7 @@ fn an_unusable_name_for_samples() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     small("sample")
         .file("--schedule", &schedules)
         .words("--steps 4 --count 1")
@@ -150,9 +146,7 @@ fn a_folder_that_holds_images_already() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 2")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     let sample = |count: usize, out: &std::path::Path| {
         small("sample")
             .file("--schedule", &schedules)

@@ -1,5 +1,6 @@
 //! Outputs that the system refuses: exit code 5, the file named, nothing left behind.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::support::{Ddpm, golden, scratch, small, small_images, small_profile};
@@ -119,6 +120,30 @@ fn a_failed_write_leaves_the_old_file() {
         .file("--out", &out)
         .fails(5, &["s.json"]);
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
+}
+
+/// A profile under way, or another merge, may be about to write it.
+#[test]
+fn an_output_that_another_run_holds() {
+    let folder = scratch();
+    let part = small_profile(folder.path(), "part", 1, 0.0);
+    let out = folder.path().join("p");
+    let merge = || Ddpm::new("merge").arg(&part);
+    let import = || Ddpm::new("profile").file("--import", &golden("squared-errors.npz"));
+    let held = File::create(folder.path().join("p.lock")).unwrap();
+    held.lock().unwrap();
+    for writer in [merge(), import()] {
+        writer
+            .file("--out", &out)
+            .fails(3, &["another run", "p.lock", "expected", "--out"]);
+        assert!(!out.exists());
+    }
+    drop(held);
+    // What is left of the lock is in nobody's way.
+    for writer in [merge(), import()] {
+        writer.writes(&out);
+    }
+    assert!(!folder.path().join("p.lock").exists() || cfg!(not(unix)));
 }
 
 #[test]

@@ -16,9 +16,7 @@ fn schedules(folder: &Path, flags: &str) -> PathBuf {
         .file("--mse", &golden("squared-errors.npz"))
         .words("--steps 3,8")
         .words(flags)
-        .file("--out", &out)
-        .run()
-        .succeeds();
+        .writes(&out);
     out
 }
 
@@ -76,10 +74,7 @@ fn the_text_of_every_format_is_the_one_that_was_checked() {
         assert_golden(name, &text);
         // What is written to a file is the same.
         let out = folder.path().join("out");
-        export(&file, &format!("--format {format} --steps {steps}"))
-            .file("--out", &out)
-            .run()
-            .succeeds();
+        export(&file, &format!("--format {format} --steps {steps}")).writes(&out);
         assert_eq!(std::fs::read_to_string(&out).unwrap(), text);
     }
 }
@@ -137,10 +132,7 @@ fn arrays_hold_timesteps_from_zero() {
         .collect();
     let out = folder.path().join("t.npy");
     let write = |steps: &str| {
-        export(&file, &format!("--format npy --steps {steps}"))
-            .file("--out", &out)
-            .run()
-            .succeeds();
+        export(&file, &format!("--format npy --steps {steps}")).writes(&out);
     };
     write("8");
     let one: ndarray::Array1<i64> = ndarray_npy::read_npy(&out).unwrap();
@@ -250,9 +242,7 @@ fn schedules_that_cannot_be_exported() {
     Ddpm::new("schedule")
         .file("--mse", &golden("oracles/cifar10_ls_virtual_mse.csv"))
         .words("--noise-schedule linear --zero-terminal-snr --steps 4")
-        .file("--out", &zero)
-        .run()
-        .succeeds();
+        .writes(&zero);
     for format in ["k-diffusion", "comfyui"] {
         export(&zero, &format!("--format {format}"))
             .fails(3, &["K=4", "t=1000", "no signal", "--start free"]);
@@ -301,15 +291,11 @@ fn what_a_program_cannot_run_is_not_written_as_if_it_could() {
         .arg(&network)
         .words("--images-per-block 1 --evaluations 160")
         .file("--data", &data)
-        .file("--out", &profile)
-        .run()
-        .succeeds();
+        .writes(&profile);
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &chosen)
-        .run()
-        .succeeds();
+        .writes(&chosen);
     export(&chosen, "--format improved-diffusion").fails(2, &["v-prediction", "--format", "csv"]);
     let text = export(&chosen, "--format diffusers")
         .run()
@@ -326,9 +312,7 @@ fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
     let trajectories = folder.path().join("t.safetensors");
     small("trajectory")
         .words("--count 2 --nodes 8 --steps none")
-        .file("--out", &trajectories)
-        .run()
-        .succeeds();
+        .writes(&trajectories);
     let count = |text: &str, words: &[&str]| words.iter().filter(|w| text.contains(**w)).count();
     for (sampler, diffusers, k_diffusion, comfyui) in [
         (
@@ -349,9 +333,7 @@ fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
             .arg(&trajectories)
             .words("--objective quality --steps 4 --sampler")
             .arg(sampler)
-            .file("--out", &schedules)
-            .run()
-            .succeeds();
+            .writes(&schedules);
         let of = |format: &str| {
             export(&schedules, &format!("--format {format}"))
                 .run()

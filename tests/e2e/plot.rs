@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::{Ddpm, golden, numbers, repository, scratch};
 
 fn profile(split: &str) -> std::path::PathBuf {
@@ -10,15 +12,39 @@ fn profile(split: &str) -> std::path::PathBuf {
     ))
 }
 
-fn schedules(folder: &Path) -> std::path::PathBuf {
+/// Squared errors that another program measured, as a profile.
+fn imported(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("p");
+    Ddpm::new("profile")
+        .file("--import", &golden("squared-errors.npz"))
+        .writes(&out);
+    out
+}
+
+/// Schedules of so many steps, and other flags, chosen on a profile.
+fn schedules(folder: &Path, profile: &Path, steps: &str) -> std::path::PathBuf {
     let out = folder.join("s.json");
     Ddpm::new("schedule")
-        .arg(profile("train"))
-        .words("--steps 4,16 --folds 0")
-        .file("--out", &out)
-        .run()
-        .succeeds();
+        .arg(profile)
+        .words("--folds 0 --steps")
+        .words(steps)
+        .writes(&out);
     out
+}
+
+/// `ddpm plot terms` of schedules on a profile.
+fn terms(schedules: &Path, profile: &Path, out: &Path) -> Ddpm {
+    Ddpm::new("plot")
+        .words("terms")
+        .arg(schedules)
+        .arg(profile)
+        .file("--out", out)
+}
+
+/// One coordinate of every point of the first series.
+fn coordinates(found: &Value, key: &str) -> Vec<f64> {
+    let points = found["series"][0]["points"].as_array().unwrap();
+    points.iter().map(|p| p[key].as_f64().unwrap()).collect()
 }
 
 #[test]
@@ -38,8 +64,8 @@ fn figures_show_the_numbers_that_the_commands_print() {
         assert!(!text.contains("NaN") && !text.contains("inf"), "{figure}");
         (found, text)
     };
-    let file = schedules(folder.path());
     let (train, test) = (profile("train"), profile("test"));
+    let file = schedules(folder.path(), &train, "4,16");
 
     let (found, text) = draw("bits-per-dim", &[&train, &test], "--steps 4,16");
     let table = Ddpm::new("table")
@@ -70,28 +96,17 @@ fn figures_show_the_numbers_that_the_commands_print() {
     }
 
     let (found, text) = draw("timesteps", &[&file], "");
-    let drawn: Vec<f64> = found["series"][0]["points"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|p| p["x"].as_f64().unwrap())
-        .collect();
     let chosen: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let paths: Vec<f64> = [0, 1]
         .iter()
         .flat_map(|&i| numbers(&chosen["budgets"][i]["path"])[1..].to_vec())
         .collect();
-    assert_eq!(drawn, paths);
+    assert_eq!(coordinates(&found, "x"), paths);
     assert_eq!(text.matches("v8\"").count(), 20);
 
     let (found, _) = draw("terms", &[&file, &train], "--steps 16");
-    let terms: f64 = found["series"][0]["points"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|p| p["y"].as_f64().unwrap())
-        .sum();
+    let terms: f64 = coordinates(&found, "y").iter().sum();
     let cost = chosen["budgets"][1]["cost"].as_f64().unwrap();
     assert!((terms - cost).abs() < 1e-9 * cost, "{terms} {cost}");
 
@@ -105,7 +120,7 @@ fn figures_show_the_numbers_that_the_commands_print() {
 #[test]
 fn a_png_is_the_same_figure_in_pixels() {
     let folder = scratch();
-    let file = schedules(folder.path());
+    let file = schedules(folder.path(), &profile("train"), "4,16");
     let out = folder.path().join("f.png");
     let run = Ddpm::new("plot")
         .arg("timesteps")
@@ -154,29 +169,12 @@ fn figures_that_cannot_be_drawn() {
 #[test]
 fn terms_below_zero_are_drawn() {
     let folder = scratch();
-    let (profile, schedules) = (folder.path().join("p"), folder.path().join("s.json"));
-    Ddpm::new("profile")
-        .file("--import", &golden("squared-errors.npz"))
-        .file("--out", &profile)
-        .run()
-        .succeeds();
-    Ddpm::new("schedule")
-        .arg(&profile)
-        .words("--steps 8 --folds 0")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
-    let svg = folder.path().join("f.svg");
-    let found = Ddpm::new("plot")
-        .words("terms")
-        .arg(&schedules)
-        .arg(&profile)
-        .file("--out", &svg)
-        .json();
-    let points = found["series"][0]["points"].as_array().unwrap();
-    assert_eq!(points.len(), 8);
-    let lowest = points.iter().map(|p| p["y"].as_f64().unwrap());
-    assert!(lowest.fold(f64::MAX, f64::min) < 0.0, "{points:?}");
+    let profile = imported(folder.path());
+    let schedules = schedules(folder.path(), &profile, "8");
+    let found = terms(&schedules, &profile, &folder.path().join("f.svg")).json();
+    let costs = coordinates(&found, "y");
+    assert_eq!(costs.len(), 8);
+    assert!(costs.iter().any(|&cost| cost < 0.0), "{costs:?}");
     assert_eq!(found["y"], "cost of the step [bits/dim]");
 }
 
@@ -184,39 +182,27 @@ fn terms_below_zero_are_drawn() {
 #[test]
 fn terms_take_the_parameters_of_the_gaussian_decoder() {
     let folder = scratch();
-    let (imported, schedules) = (folder.path().join("p"), folder.path().join("s.json"));
-    Ddpm::new("profile")
-        .file("--import", &golden("squared-errors.npz"))
-        .file("--out", &imported)
-        .run()
-        .succeeds();
+    let imported = imported(folder.path());
+    let file = folder.path().join("s.json");
     let flags = "--decoder-bin-width 0.0078 --decoder-first-bits 2.5";
     let chosen = Ddpm::new("schedule")
         .arg(&imported)
         .words("--steps 8 --folds 0")
         .words(flags)
-        .file("--out", &schedules)
+        .file("--out", &file)
         .json();
     let cost = chosen["budgets"][0]["cost"].as_f64().unwrap();
     let sum = |flags: &str| {
-        let found = Ddpm::new("plot")
-            .words("terms")
-            .arg(&schedules)
-            .arg(&imported)
-            .words(flags)
-            .file("--out", &folder.path().join("f.svg"))
-            .json();
-        let points = found["series"][0]["points"].as_array().unwrap();
-        points.iter().map(|p| p["y"].as_f64().unwrap()).sum::<f64>()
+        let command = terms(&file, &imported, &folder.path().join("f.svg"));
+        let found = command.words(flags).json();
+        coordinates(&found, "y").iter().sum::<f64>()
     };
     assert!((sum(flags) - cost).abs() < 1e-9, "{} {cost}", sum(flags));
     assert!((sum("") - cost).abs() > 0.1, "{} {cost}", sum(""));
-    Ddpm::new("plot")
-        .words("terms")
-        .arg(schedules_of_profile(folder.path()))
-        .arg(profile("train"))
+    let train = profile("train");
+    let respaced = schedules(folder.path(), &train, "4");
+    terms(&respaced, &train, &folder.path().join("g.svg"))
         .words(flags)
-        .file("--out", &folder.path().join("g.svg"))
         .fails(2, &["--decoder-bin-width", "respaced"]);
 }
 
@@ -225,7 +211,9 @@ fn terms_take_the_parameters_of_the_gaussian_decoder() {
 fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
     let folder = scratch();
     let out = folder.path().join("f.svg");
-    let file = schedules_of_profile(folder.path());
+    let train = profile("train");
+    let steps: Vec<String> = (2..16).map(|k: u32| k.to_string()).collect();
+    let file = schedules(folder.path(), &train, &steps.join(","));
     let plot = |words: &str, flags: &str| {
         Ddpm::new("plot")
             .words(words)
@@ -244,14 +232,7 @@ fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
         plot(figure, flag).fails(2, &[name, "goes with", figure]);
     }
     // 14 budgets in the file.
-    let terms = |flags: &str| {
-        Ddpm::new("plot")
-            .words("terms")
-            .arg(&file)
-            .arg(profile("train"))
-            .words(flags)
-            .file("--out", &out)
-    };
+    let terms = |flags: &str| terms(&file, &train, &out).words(flags);
     terms("").fails(2, &["14 curves", "at most 12", "--steps"]);
     assert!(!out.exists());
     terms("--steps 2,3,4,5,6,7,8,9,10,11,12,13")
@@ -266,17 +247,4 @@ fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
             "K={k}"
         );
     }
-}
-
-/// Schedules of 2..=15 steps on the train profile of the repository.
-fn schedules_of_profile(folder: &Path) -> std::path::PathBuf {
-    let out = folder.join("many.json");
-    let steps: Vec<String> = (2..16).map(|k: u32| k.to_string()).collect();
-    Ddpm::new("schedule")
-        .arg(profile("train"))
-        .words(&format!("--steps {} --folds 0", steps.join(",")))
-        .file("--out", &out)
-        .run()
-        .succeeds();
-    out
 }

@@ -13,11 +13,7 @@ use crate::support::{Ddpm, golden, scratch, small};
 /// Samples of the small network into `folder/out`.
 fn sample(folder: &Path, out: &str, flags: &str) -> PathBuf {
     let out = folder.join(out);
-    small("sample")
-        .words(flags)
-        .file("--out", &out)
-        .run()
-        .succeeds();
+    small("sample").words(flags).writes(&out);
     out
 }
 
@@ -178,9 +174,7 @@ fn the_noise_of_an_earlier_run() {
         small("sample")
             .words(flags)
             .file("--noise-from", &first)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         out
     };
     let other = from("other.npz", "--path 2,9,40 --sampler ddim");
@@ -340,9 +334,7 @@ fn classes_go_in_turn_by_index_or_are_one() {
             .arg(golden("unet-classcond-noscale.pt"))
             .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --path even:2")
             .words(flags)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         array(&out, "arr_1").1
     };
     let classes =

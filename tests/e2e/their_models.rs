@@ -112,9 +112,7 @@ fn the_scheduler_tells_the_variance_of_a_path() {
             .arg(network("ddpm-pipeline"))
             .words("--path even:4 --count 2")
             .words(flags)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         std::fs::read(out).unwrap()
     };
     let told = sample("a.png", "");
@@ -171,9 +169,7 @@ fn profiles_and_direct_evaluations_agree() {
             .words(class)
             .words("--steps 6 --count 2")
             .file("--schedule", &schedules)
-            .file("--out", &samples)
-            .run()
-            .succeeds();
+            .writes(&samples);
         assert!(samples.exists());
         std::fs::remove_file(samples).unwrap();
     }
@@ -192,9 +188,7 @@ fn profiles_of_raw_and_averaged_weights_do_not_merge() {
             .words("--evaluations 64")
             .words(flags)
             .file("--data", &data)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         out
     };
     let averaged = profile("averaged", "--shard 0/2 --images-per-block 1");

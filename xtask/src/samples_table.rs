@@ -131,15 +131,23 @@ impl SamplesTable {
             .find(|r| r.sampler == sampler && r.stride == stride && r.steps == steps)
     }
 
-    /// The table, lower being better.
-    pub(crate) fn markdown(&self) -> String {
-        let mut text = format!("# {}\n\n| sampler | stride |", self.title());
+    /// The head of a table of these columns and one for each number of steps.
+    fn head(&self, columns: &[&str]) -> String {
+        let mut text = format!("| {} |", columns.join(" | "));
         for steps in &self.steps {
             let _ = write!(text, " K={steps} |");
         }
-        text += "\n|---|---|";
-        text += &"---|".repeat(self.steps.len());
-        text.push('\n');
+        let rules = "---|".repeat(columns.len() + self.steps.len());
+        format!("{text}\n|{rules}\n")
+    }
+
+    /// The table, lower being better.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!(
+            "# {}\n\n{}",
+            self.title(),
+            self.head(&["sampler", "stride"])
+        );
         for sampler in SAMPLERS {
             for stride in STRIDES {
                 let _ = write!(text, "| {} | {} |", full_name(sampler), full_name(stride));
@@ -251,13 +259,12 @@ impl SamplesTable {
     fn grids(&self) -> String {
         let mut text = "# The same noise along every schedule\n".to_owned();
         for sampler in SAMPLERS {
-            let _ = write!(text, "\n## {}\n\n| stride |", full_name(sampler));
-            for steps in &self.steps {
-                let _ = write!(text, " K={steps} |");
-            }
-            text += "\n|---|";
-            text += &"---|".repeat(self.steps.len());
-            text.push('\n');
+            let _ = write!(
+                text,
+                "\n## {}\n\n{}",
+                full_name(sampler),
+                self.head(&["stride"])
+            );
             for stride in STRIDES {
                 let _ = write!(text, "| {} |", full_name(stride));
                 for steps in &self.steps {

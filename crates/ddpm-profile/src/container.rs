@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::checksum::Checksum;
 use crate::error::{Error, Result};
-use crate::tensors::Tensor;
+use crate::tensors::{Tensor, Views};
 
 const METADATA_KEY: &str = "ddpm";
 
@@ -54,14 +54,13 @@ pub(crate) fn write<H: Header>(mut header: H, tensors: &BTreeMap<&'static str, T
 ///
 /// # Errors
 /// [`Header::is_not`], [`Error::NewerVersion`] and [`Error::Checksum`].
-pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, SafeTensors<'_>)> {
+pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, Views<'_>)> {
     let broken = |e: safetensors::SafeTensorError| {
         H::is_not(format!(
             "the safetensors container is damaged or cut short ({e})"
         ))
     };
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
     let text = match metadata.metadata() {
         Some(map) if map.len() == 1 => map.get(METADATA_KEY),
         _ => None,
@@ -73,8 +72,15 @@ pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, SafeTensors<'_>)> {
     };
     let mut header: H = read_header(text)?;
     let expected = std::mem::take(header.checksum());
-    let sorted: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
-    let parts = sorted
+    // `SafeTensors` would hold these too, but gives no access to the metadata that it has read.
+    let data = &bytes[bytes.len() - metadata.data_len()..];
+    let mut views = Views::new();
+    for (name, info) in metadata.tensors() {
+        let (from, to) = info.data_offsets;
+        let view = TensorView::new(info.dtype, info.shape.clone(), &data[from..to]);
+        views.insert(name, view.map_err(broken)?);
+    }
+    let parts = views
         .iter()
         .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
     let found = checksum(&header, parts);
@@ -85,7 +91,7 @@ pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, SafeTensors<'_>)> {
             found,
         });
     }
-    Ok((header, file))
+    Ok((header, views))
 }
 
 /// Whether bytes look like the beginning of such a file; says nothing about their soundness.

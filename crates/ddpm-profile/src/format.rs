@@ -40,7 +40,7 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -52,7 +52,7 @@ use crate::{
     profile::ElboProfile,
     provenance::Provenance,
     statistics::{Moments, PointStatistics},
-    tensors::{Reader, Tensor, field, index},
+    tensors::{Reader, Tensor, Views, field, index},
 };
 
 /// The format version of profiles whose blocks are finished.
@@ -203,7 +203,7 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
     tensors
 }
 
-fn assemble(header: Header, file: &SafeTensors<'_>) -> Result<ElboProfile> {
+fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let reader = Reader { file };
     let schedule = reader.words(
         "log_alpha_bar",

@@ -1,6 +1,8 @@
 //! Typed access to the tensors of a safetensors file: every name, type and shape is checked.
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::BTreeMap;
+
+use safetensors::{Dtype, tensor::TensorView};
 
 use crate::error::{Error, Result};
 
@@ -51,16 +53,19 @@ pub(crate) fn field(field: &str, expected: impl Into<String>, found: impl Into<S
     }
 }
 
+/// The tensors of a file by name, where they lie in its bytes.
+pub(crate) type Views<'a> = BTreeMap<String, TensorView<'a>>;
+
 /// Checked access to the tensors of a file.
 pub(crate) struct Reader<'a> {
-    pub(crate) file: &'a SafeTensors<'a>,
+    pub(crate) file: &'a Views<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
+    fn tensor(&self, name: &str) -> Result<&'a TensorView<'a>> {
         self.file
-            .tensor(name)
-            .map_err(|_| field(&format!("tensor \"{name}\""), "to be present", "none"))
+            .get(name)
+            .ok_or_else(|| field(&format!("tensor \"{name}\""), "to be present", "none"))
     }
 
     /// The length of a one-dimensional tensor.
@@ -131,7 +136,7 @@ impl<'a> Reader<'a> {
             Err(field(
                 "tensors",
                 format!("{expected}"),
-                format!("{found}: {:?}", self.file.names()),
+                format!("{found}: {:?}", self.file.keys()),
             ))
         }
     }

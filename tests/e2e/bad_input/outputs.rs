@@ -1,5 +1,6 @@
 //! Outputs that the system refuses: exit code 5, the file named, nothing left behind.
 
+use std::fs::File;
 use std::path::Path;
 
 use crate::support::{Ddpm, golden, scratch, small, small_images, small_profile};
@@ -25,9 +26,7 @@ fn writers(folder: &Path) -> Vec<Writer> {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     let network = "--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true";
     let checkpoint = golden("unet-hybrid-16px.pt");
     let (other, another) = (checkpoint.clone(), checkpoint.clone());
@@ -123,6 +122,30 @@ fn a_failed_write_leaves_the_old_file() {
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
 }
 
+/// A profile under way, or another merge, may be about to write it.
+#[test]
+fn an_output_that_another_run_holds() {
+    let folder = scratch();
+    let part = small_profile(folder.path(), "part", 1, 0.0);
+    let out = folder.path().join("p");
+    let merge = || Ddpm::new("merge").arg(&part);
+    let import = || Ddpm::new("profile").file("--import", &golden("squared-errors.npz"));
+    let held = File::create(folder.path().join("p.lock")).unwrap();
+    held.lock().unwrap();
+    for writer in [merge(), import()] {
+        writer
+            .file("--out", &out)
+            .fails(3, &["another run", "p.lock", "expected", "--out"]);
+        assert!(!out.exists());
+    }
+    drop(held);
+    // What is left of the lock is in nobody's way.
+    for writer in [merge(), import()] {
+        writer.writes(&out);
+    }
+    assert!(!folder.path().join("p.lock").exists() || cfg!(not(unix)));
+}
+
 #[test]
 fn an_unusable_name_for_samples() {
     let folder = scratch();
@@ -131,9 +154,7 @@ fn an_unusable_name_for_samples() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     small("sample")
         .file("--schedule", &schedules)
         .words("--steps 4 --count 1")
@@ -150,9 +171,7 @@ fn a_folder_that_holds_images_already() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 2")
-        .file("--out", &schedules)
-        .run()
-        .succeeds();
+        .writes(&schedules);
     let sample = |count: usize, out: &std::path::Path| {
         small("sample")
             .file("--schedule", &schedules)

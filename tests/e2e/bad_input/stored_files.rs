@@ -72,9 +72,7 @@ fn schedules_files_that_are_damaged_newer_or_of_another_chain() {
     Ddpm::new("schedule")
         .arg(&profile)
         .words("--steps 4")
-        .file("--out", &good)
-        .run()
-        .succeeds();
+        .writes(&good);
     let uses = |file: &Path, flags: &str, named: &[&str]| {
         let out = folder.path().join("x.png");
         small("sample")
@@ -157,9 +155,7 @@ fn profiles_that_cannot_be_merged() {
             )
             .words(&format!("--limit 2 --evaluations 40 --shard {i}/2 --seed {seed}"))
             .file("--data", &data)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
             out
         };
     let first = shard(&small_checkpoint(), 0, 0);
@@ -184,9 +180,7 @@ fn profiles_that_cannot_be_merged() {
             .arg(checkpoint)
             .words("--num-heads 2 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --limit 2 --evaluations 40")
             .file("--data", &data)
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         out
     };
     let other = whole(&copy, "other");

@@ -115,6 +115,11 @@ impl Ddpm {
         Outcome { shown, output }
     }
 
+    /// Runs it with `--out OUT` and expects success.
+    pub(crate) fn writes(self, out: &Path) {
+        self.file("--out", out).run().succeeds();
+    }
+
     /// Runs it, expects success and returns stdout as JSON.
     pub(crate) fn json(self) -> Value {
         self.arg("--json").run().succeeds().json()

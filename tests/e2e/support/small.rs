@@ -55,10 +55,6 @@ pub(crate) fn small_profile(folder: &Path, name: &str, images: usize, phase: f32
     let data = folder.join(format!("{name}.images.safetensors"));
     small_images(&data, images, phase);
     let out = folder.join(format!("{name}.profile"));
-    small("profile")
-        .file("--data", &data)
-        .file("--out", &out)
-        .run()
-        .succeeds();
+    small("profile").file("--data", &data).writes(&out);
     out
 }

@@ -13,7 +13,7 @@ use crate::input::{
 };
 use crate::output::{self, Voice};
 use crate::render::{
-    Align, Indices, ProgressLine, TextTable, clip, describe_images, plural, with_error,
+    Align, Indices, ProgressLine, TextTable, clip, describe_images, mean_with_error, plural,
 };
 
 /// Runs the command.
@@ -245,13 +245,4 @@ impl Report<'_> {
         }
         text.to_string()
     }
-}
-
-/// Mean over images with its standard error.
-fn mean_with_error(values: &[f64]) -> String {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let spread: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-    let error = (values.len() > 1).then(|| (spread / (n - 1.0) / n).sqrt());
-    with_error(mean, error)
 }

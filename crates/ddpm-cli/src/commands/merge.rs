@@ -5,12 +5,14 @@ use serde_json::json;
 
 use crate::args::Merge;
 use crate::error::{Error, Result};
-use crate::input::{read_profile, write_file};
+use crate::input::{OutputLock, read_profile, write_file};
 use crate::output::{self, Voice};
 use crate::render::{images_of, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
+    // Before the parts are read: one of them may be the output, to which others add theirs at the same time.
+    let _lock = OutputLock::take(&args.out, voice)?;
     let mut parts = Vec::new();
     for path in &args.parts {
         voice.note(format_args!("reading {}", path.display()));

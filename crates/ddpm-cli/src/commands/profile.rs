@@ -64,6 +64,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
 
 /// Squared errors of another program.
 fn import(args: &Profile, file: &Path, voice: Voice) -> Result<()> {
+    let _lock = OutputLock::take(&args.out, voice)?;
     let split = args.images.split.map(|_| split(&args.images));
     let profile = read_squared_errors(file, None, split, voice)?;
     write_file(&args.out, &profile.to_bytes())?;

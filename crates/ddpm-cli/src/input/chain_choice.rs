@@ -4,11 +4,11 @@ use std::path::Path as FilePath;
 
 use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path, VarianceKind};
 use ddpm_eval::{PathDecoder, PathVariance};
-use ddpm_profile::{CostModel, Curves, DecoderKind, Objective, Schedules};
+use ddpm_profile::{Curves, DecoderKind, Schedules};
 
 use super::chain::parse_path;
 use super::checkpoint::Network;
-use super::conventions::{GaussianDecoder, decoder, default_decoder, step_variances};
+use super::conventions::{GaussianDecoder, default_decoder, elbo};
 use super::profile::{find_budget, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
@@ -250,14 +250,7 @@ fn measured(
     warn_of_another_checkpoint(file, &p.checkpoint_sha256, network, voice);
     warn_of_another_clip(file, Some(p.clip_denoised), clip, voice);
     let curves = Curves::from_profile(&profile).in_file(file)?;
-    let decoder = decoder(kind, &curves, gaussian).in_file(file)?;
-    let model = CostModel::new(
-        &curves,
-        step_variances(variance, &curves),
-        decoder,
-        Objective::Elbo,
-    )
-    .in_file(file)?;
+    let model = elbo(&curves, variance, kind, gaussian).in_file(file)?;
     Ok(model.log_variances(path))
 }
 

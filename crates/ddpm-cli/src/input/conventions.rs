@@ -2,7 +2,8 @@
 
 use ddpm_core::VarianceKind;
 use ddpm_profile::{
-    Curves, Decoder, DecoderKind, Objective, StartRule, StepVariances, optimal_decoder_log_variance,
+    CostModel, Curves, Decoder, DecoderKind, Objective, StartRule, StepVariances,
+    optimal_decoder_log_variance,
 };
 
 use crate::args::{DecoderArg, ObjectiveArg, StartArg, VarianceArg};
@@ -147,4 +148,22 @@ pub(crate) fn decoder(
         },
         DecoderKind::None => Decoder::None,
     })
+}
+
+/// The negative ELBO on curves; what its variance and decoder need is frozen on the same curves.
+///
+/// # Errors
+/// Curves that do not serve the variance or the decoder.
+pub(crate) fn elbo(
+    curves: &Curves,
+    variance: VarianceKind,
+    kind: DecoderKind,
+    gaussian: GaussianDecoder,
+) -> std::result::Result<CostModel<'_>, ddpm_profile::Error> {
+    CostModel::new(
+        curves,
+        step_variances(variance, curves),
+        decoder(kind, curves, gaussian)?,
+        Objective::Elbo,
+    )
 }

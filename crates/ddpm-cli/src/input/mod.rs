@@ -22,7 +22,7 @@ pub(crate) use chain::{Chain, parse_path};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use conventions::{
-    GaussianDecoder, decoder, default_decoder, default_variance, objective, step_variances,
+    GaussianDecoder, decoder, default_decoder, default_variance, elbo, objective, step_variances,
 };
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};

@@ -3,13 +3,11 @@
 use std::path::Path as FilePath;
 
 use ddpm_core::{Path, VarianceKind, nats_to_bits};
-use ddpm_profile::{
-    Budget, CostModel, Curves, DecoderKind, ElboProfile, Objective, Schedules, TableRow,
-};
+use ddpm_profile::{Budget, Curves, DecoderKind, ElboProfile, Schedules, TableRow};
 
 use super::{Chart, Point, Scale, Series, Shape};
 use crate::error::{Error, Located, Result};
-use crate::input::{GaussianDecoder, decoder, step_variances};
+use crate::input::{GaussianDecoder, elbo};
 use crate::render::{clip, images_of};
 
 /// Bits/dim against K: the rows of this variance.
@@ -190,16 +188,7 @@ pub(crate) fn terms(
     let variance: VarianceKind = schedules.variance.parse().in_file(schedules_file)?;
     let kind: DecoderKind = schedules.decoder.parse().in_file(schedules_file)?;
     let gaussian = gaussian.check(kind)?;
-    let model = decoder(kind, &curves, gaussian)
-        .and_then(|decoder| {
-            CostModel::new(
-                &curves,
-                step_variances(variance, &curves),
-                decoder,
-                Objective::Elbo,
-            )
-        })
-        .in_file(profile_file)?;
+    let model = elbo(&curves, variance, kind, gaussian).in_file(profile_file)?;
     let series = budgets
         .iter()
         .map(|budget| {

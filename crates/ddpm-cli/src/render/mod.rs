@@ -14,7 +14,7 @@ pub(crate) mod timing;
 
 pub(crate) use decoder::{NOTE_ON_ONE_STEP, mark_of_decoder};
 pub(crate) use escape::escape;
-pub(crate) use number::{plural, scientific, with_error};
+pub(crate) use number::{mean_with_error, plural, scientific, with_error};
 pub(crate) use origin::{chain_of, clip, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};
 pub(crate) use progress::ProgressLine;

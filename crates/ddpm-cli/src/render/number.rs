@@ -15,6 +15,15 @@ pub(crate) fn with_error(value: f64, standard_error: Option<f64>) -> String {
     }
 }
 
+/// Mean over images with its standard error.
+pub(crate) fn mean_with_error(values: &[f64]) -> String {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let spread: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+    let error = (values.len() > 1).then(|| (spread / (n - 1.0) / n).sqrt());
+    with_error(mean, error)
+}
+
 /// A count with its noun.
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::found::Found;
-use super::parts::{Section, paragraph};
-use crate::render::{Align, TextTable, escape, with_error};
+use super::parts::{Section, paragraph, verbatim};
+use crate::render::{Align, TextTable, with_error};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
     let mut body = String::new();
@@ -75,10 +75,7 @@ fn any_table(value: &Value) -> String {
         .and_then(|rows| rows.iter().map(Value::as_object).collect());
     let Some(objects) = objects else {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        return format!(
-            "<pre class=\"wide\" tabindex=\"0\">{}</pre>\n",
-            escape(&text)
-        );
+        return verbatim(&text);
     };
     let mut keys: Vec<&str> = Vec::new();
     for key in objects.iter().flat_map(|object| object.keys()) {

@@ -4,13 +4,13 @@ use ddpm_profile::{Curves, DecoderKind, StartRule, TableRow, table3};
 
 use super::found::Found;
 use super::pair::Pair;
-use super::parts::{Section, details, figure, paragraph};
+use super::parts::{Section, details, figure, paragraph, warning};
 use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::input::{Budgets, default_variance};
 use crate::output::Voice;
 use crate::plot::figures;
-use crate::render::{Align, TextTable, with_error};
+use crate::render::{Align, TextTable, mean_with_error};
 
 /// The table, the figure, and what keeps a pair of profiles from having them.
 pub(super) struct Likelihood {
@@ -31,7 +31,7 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
                     voice.warn(format_args!(
                         "{names}: both profiles are of the same images: numbers of optimised paths are biased low"
                     ));
-                    table.push_str("<p class=\"warning\">Both profiles are of the same images: numbers of optimised paths are biased low.</p>\n");
+                    table.push_str(&warning("Both profiles are of the same images: numbers of optimised paths are biased low."));
                 }
                 if pairs.len() > 1 {
                     table.push_str(&paragraph(&names));
@@ -108,22 +108,16 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
             .as_array()
             .map(|list| list.iter().filter_map(serde_json::Value::as_f64).collect())
             .unwrap_or_default();
-        let (count, steps) = (
-            totals.len() as f64,
-            value["path"].as_array().map_or(0, Vec::len),
-        );
-        let mean = totals.iter().sum::<f64>() / count;
-        let spread = totals.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
-        let error = (count > 1.0).then(|| (spread / (count - 1.0) / count).sqrt());
+        let nodes = value["path"].as_array().map_or(0, Vec::len);
         table.row([
             item.name.clone(),
             word("variance"),
             word("scored_decoder"),
-            steps.saturating_sub(1).to_string(),
+            nodes.saturating_sub(1).to_string(),
             totals.len().to_string(),
             match totals.is_empty() {
                 true => "-".to_owned(),
-                false => with_error(mean, error),
+                false => mean_with_error(&totals),
             },
         ]);
     }
@@ -133,15 +127,15 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
         .iter()
         .any(|e| e.value["stand_in"] == true)
     {
-        true => "<p class=\"warning\">Some of these images STAND IN for real data.</p>\n",
-        false => "",
+        true => warning("Some of these images STAND IN for real data."),
+        false => String::new(),
     };
     Some(Section {
         id: "evaluations",
         title: "The same without the profiles",
         body: paragraph(
             "Paths scored directly: the network was run along each of them (ddpm bpd).",
-        ) + stand_in
+        ) + &stand_in
             + &details(
                 &format!("{} evaluations", found.evaluations.len()),
                 found.evaluations.len() <= 24,

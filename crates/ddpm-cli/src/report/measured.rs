@@ -1,7 +1,7 @@
 //! What was measured, and on what.
 
 use super::found::Found;
-use super::parts::{Section, paragraph};
+use super::parts::{Section, paragraph, warning};
 use crate::render::{Align, TextTable, clip, describe_images};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
@@ -60,7 +60,7 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         .iter()
         .any(|item| item.value.provenance().stand_in)
     {
-        body.push_str("<p class=\"warning\">Some of these images STAND IN for a data set that could not be had: compare strides with each other, not with papers.</p>\n");
+        body.push_str(&warning("Some of these images STAND IN for a data set that could not be had: compare strides with each other, not with papers."));
     }
     body.push_str(&paragraph(
         "The network was run once over these images. From the squared errors and the sums beside them the cost of every step of every path follows without running it again.",

@@ -14,7 +14,9 @@
   function tell(button, text) {
     button.textContent = text;
     said.textContent = text;
-    window.setTimeout(function () { button.textContent = "Copy"; }, 2000);
+    // A second click has its own two seconds.
+    window.clearTimeout(button.reset);
+    button.reset = window.setTimeout(function () { button.textContent = "Copy"; }, 2000);
   }
 
   function copy(button) {

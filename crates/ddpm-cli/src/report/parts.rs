@@ -17,6 +17,19 @@ pub(super) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
 }
 
+/// A paragraph that is not to be overlooked.
+pub(super) fn warning(text: &str) -> String {
+    format!("<p class=\"warning\">{}</p>\n", escape(text))
+}
+
+/// Text as it is, which is moved sideways where it is wide.
+pub(super) fn verbatim(text: &str) -> String {
+    format!(
+        "<pre class=\"wide\" tabindex=\"0\">{}</pre>\n",
+        escape(text)
+    )
+}
+
 /// A chart of its own, which on a small screen is moved sideways and not shrunk beyond reading.
 pub(super) fn figure(chart: &Chart) -> String {
     // Inside HTML the name space is understood.

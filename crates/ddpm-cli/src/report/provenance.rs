@@ -1,11 +1,13 @@
 //! Where everything comes from.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::found::{Found, Item};
-use super::parts::{Section, details, pairs_of_words, paragraph};
+use super::parts::{Section, details, pairs_of_words, paragraph, verbatim};
 use crate::error::{Located, Result};
-use crate::render::{Align, TextTable, escape};
+use crate::render::{Align, TextTable};
 
 /// # Errors
 /// Internal ones alone.
@@ -38,12 +40,12 @@ pub(super) fn section(found: &Found) -> Result<Section> {
             .stamps
             .iter()
             .filter_map(|item| item.value["command"].as_str())
-            .map(|command| escape(command) + "\n")
+            .map(|command| command.to_owned() + "\n")
             .collect();
         body.push_str(&details(
             &format!("Command lines ({})", found.stamps.len()),
             found.stamps.len() <= 16,
-            &format!("<pre class=\"wide\" tabindex=\"0\">{lines}</pre>\n"),
+            &verbatim(&lines),
         ));
         body.push_str(&details(
             "What they read, by SHA-256",
@@ -96,37 +98,38 @@ fn fields(value: &Value) -> String {
 }
 
 fn inputs(found: &Found) -> String {
-    let mut table = TextTable::new([("file", Align::Left), ("SHA-256", Align::Left)]);
-    let mut seen = std::collections::BTreeMap::new();
-    for item in &found.stamps {
-        let Some(inputs) = item.value["inputs"].as_object() else {
-            continue;
-        };
-        for (path, hash) in inputs {
-            seen.insert(path, hash.as_str().unwrap_or("-"));
-        }
-    }
-    for (path, hash) in seen {
-        table.row([path.clone(), hash.to_owned()]);
-    }
-    table.html()
+    let inputs = found
+        .stamps
+        .iter()
+        .filter_map(|item| item.value["inputs"].as_object())
+        .flatten()
+        .map(|(path, hash)| (path.as_str(), hash.as_str().unwrap_or("-")));
+    // Each file once, by name.
+    hashes(inputs.collect::<BTreeMap<_, _>>())
 }
 
 fn files(found: &Found) -> String {
-    fn rows<'a, T>(items: impl IntoIterator<Item = &'a Item<T>>, table: &mut TextTable)
-    where
-        T: 'a,
-    {
-        for item in items {
-            table.row([item.name.clone(), item.sha256.clone()]);
-        }
+    fn of<'a, T: 'a>(
+        items: impl IntoIterator<Item = &'a Item<T>>,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        items
+            .into_iter()
+            .map(|item| (item.name.as_str(), item.sha256.as_str()))
     }
+    hashes(
+        of(&found.profiles)
+            .chain(of(&found.schedules))
+            .chain(of(&found.images))
+            .chain(of(&found.evaluations))
+            .chain(of(&found.distances))
+            .chain(of(&found.table5)),
+    )
+}
+
+fn hashes<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut table = TextTable::new([("file", Align::Left), ("SHA-256", Align::Left)]);
-    rows(&found.profiles, &mut table);
-    rows(&found.schedules, &mut table);
-    rows(&found.images, &mut table);
-    rows(&found.evaluations, &mut table);
-    rows(&found.distances, &mut table);
-    rows(&found.table5, &mut table);
+    for (file, hash) in rows {
+        table.row([file.to_owned(), hash.to_owned()]);
+    }
     table.html()
 }

@@ -5,17 +5,14 @@ use std::path::Path;
 
 use ddpm_core::VarianceKind;
 use ddpm_profile::{
-    Budget, CostModel, Curves, DecoderKind, ElboProfile, Objective, Origin, Schedules, StartRule,
-    choose,
+    Budget, Curves, DecoderKind, ElboProfile, Origin, Schedules, StartRule, choose,
 };
 
 use super::found::{Found, Item};
 use super::pair::Pair;
 use super::parts::{Section, details, figure, paragraph};
 use crate::error::{Located, Result};
-use crate::input::{
-    Budgets, GaussianDecoder, decoder, default_decoder, default_variance, step_variances,
-};
+use crate::input::{Budgets, GaussianDecoder, default_decoder, default_variance, elbo};
 use crate::plot::figures;
 use crate::render::clip;
 
@@ -99,15 +96,7 @@ fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
     };
     let steps = curves.train_steps();
     let budgets = Budgets::of_the_paper(steps).wanted(steps);
-    decoder(kind, &curves, GaussianDecoder::default())
-        .and_then(|decoder| {
-            CostModel::new(
-                &curves,
-                step_variances(variance, &curves),
-                decoder,
-                Objective::Elbo,
-            )
-        })
+    elbo(&curves, variance, kind, GaussianDecoder::default())
         .and_then(|model| {
             choose(
                 &model,

@@ -160,6 +160,17 @@ fn a_set_does_not_differ_from_itself_and_statistics_stand_for_their_images() {
     assert!(other > 1e-5, "{other}");
 }
 
+/// Writes the statistics of the second set.
+fn save_statistics(sets: &Sets, file: &Path) {
+    fid(sets)
+        .arg(&sets.b)
+        .file("--save-statistics", file)
+        .file("--features", &sets.network)
+        .words("--allow-few")
+        .run()
+        .succeeds();
+}
+
 #[test]
 fn two_samples_are_compared_in_pairs() {
     let sets = sets();
@@ -209,13 +220,7 @@ fn two_samples_are_compared_in_pairs() {
     run(&sets.a, &c)
         .words("--jackknife 0")
         .fails(2, &["--versus", "--jackknife"]);
-    fid(&sets)
-        .arg(&sets.b)
-        .file("--save-statistics", &statistics)
-        .file("--features", &sets.network)
-        .words("--allow-few")
-        .run()
-        .succeeds();
+    save_statistics(&sets, &statistics);
     run(&sets.a, &statistics).fails(2, &["--versus", "b.npz holds statistics"]);
 }
 
@@ -309,13 +314,7 @@ fn what_cannot_be_compared_is_refused() {
 fn statistics_take_no_flags_of_images() {
     let sets = sets();
     let statistics = sets.folder.path().join("b.npz");
-    fid(&sets)
-        .arg(&sets.b)
-        .file("--save-statistics", &statistics)
-        .file("--features", &sets.network)
-        .words("--allow-few")
-        .run()
-        .succeeds();
+    save_statistics(&sets, &statistics);
     let run = |a: &Path, b: &Path, words: &str| {
         fid(&sets)
             .arg(a)

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::support::{
     Ddpm, safetensors_with, scratch, small, small_checkpoint, small_images, small_profile,
+    stopped_with,
 };
 
 /// How many evaluations a profile holds.
@@ -137,17 +138,7 @@ fn an_interrupted_run_resumes_to_the_same_bytes() {
             .file("--out", &out)
             .words("--images-per-block 1 --batch 1 --threads 1 --save-every 3600")
     };
-    // Later and later, until a block was finished.
-    let mut after = Duration::from_millis(100);
-    let stderr = loop {
-        let (code, stderr) = command().interrupted(after);
-        if partial.exists() {
-            assert_eq!(code, Some(4), "{stderr}");
-            break stderr;
-        }
-        assert_ne!(code, Some(0), "it ended before it was stopped");
-        after *= 2;
-    };
+    let stderr = stopped_with(&partial, command);
     assert!(
         stderr.contains("--resume") && stderr.contains("p.partial"),
         "{stderr}"

@@ -1,10 +1,8 @@
 //! `ddpm trajectory` and `ddpm schedule --objective quality|klub`: from a checkpoint to schedules for sample quality.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::support::{Ddpm, numbers, scratch, small, small_images};
+use crate::support::{Ddpm, numbers, scratch, small, small_images, stopped_with};
 
 #[test]
 fn a_checkpoint_gives_quality_schedules_in_two_commands() {
@@ -84,17 +82,7 @@ fn an_interrupted_trajectory_resumes_to_the_same_bytes() {
             .words("--count 4 --nodes 40 --steps 4 --batch 1 --threads 1 --save-every 3600")
             .file("--out", &file)
     };
-    // Later and later, until something was finished.
-    let mut after = Duration::from_millis(50);
-    let stderr = loop {
-        let (code, stderr) = command().interrupted(after);
-        if partial.exists() {
-            assert_eq!(code, Some(4), "{stderr}");
-            break stderr;
-        }
-        assert_ne!(code, Some(0), "it ended before it was stopped");
-        after = after * 3 / 2;
-    };
+    let stderr = stopped_with(&partial, command);
     assert!(
         stderr.contains("--resume") && stderr.contains("t.partial"),
         "{stderr}"

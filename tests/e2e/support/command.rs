@@ -90,20 +90,6 @@ impl Ddpm {
             .unwrap()
     }
 
-    /// Its exit code and what it says when Ctrl-C comes `after` its start.
-    pub(crate) fn interrupted(self, after: Duration) -> (Option<i32>, String) {
-        let child = self.spawn();
-        std::thread::sleep(after);
-        let killed = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        let output = child.wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), stderr)
-    }
-
     /// Runs it to the end.
     pub(crate) fn run(mut self) -> Outcome {
         let shown = format!("{:?}", self.0);
@@ -179,5 +165,28 @@ impl Outcome {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.output.stdout)
             .unwrap_or_else(|error| panic!("{}: {error}\n{}", self.shown, self.stdout()))
+    }
+}
+
+/// What the command says when Ctrl-C stops it after it has finished the first piece of its work, which it keeps in `partial`.
+pub(crate) fn stopped_with(partial: &Path, command: impl Fn() -> Ddpm) -> String {
+    // Later and later, until something was finished.
+    let mut after = Duration::from_millis(50);
+    loop {
+        let child = command().spawn();
+        std::thread::sleep(after);
+        let killed = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        if partial.exists() {
+            assert_eq!(output.status.code(), Some(4), "{stderr}");
+            return stderr;
+        }
+        assert!(!output.status.success(), "it ended before it was stopped");
+        after = after * 3 / 2;
     }
 }

@@ -258,10 +258,7 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
         Parameterization::X0,
     )
     .unwrap();
-    let images: Vec<Array3<f32>> = (0..200).map(|i| model.sample(11, i)).collect();
-    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
-    let data =
-        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let data = images(&model, 11, 200);
     let chosen: Vec<usize> = (0..200).collect();
     let plan = ForwardPlan {
         images: chosen,
@@ -311,10 +308,7 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
 fn the_forward_process_has_the_joint_law_of_the_sde() {
     let schedule = cosine(50);
     let model = plain(&schedule);
-    let images: Vec<Array3<f32>> = (0..400).map(|i| model.sample(1, i)).collect();
-    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
-    let data =
-        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let data = images(&model, 1, 400);
     let chosen: Vec<usize> = (0..400).collect();
     let plan = ForwardPlan {
         images: chosen,
@@ -383,6 +377,13 @@ fn requests_that_do_not_fit_are_named() {
         )
         .is_ok()
     );
+}
+
+/// Images of the model's distribution.
+fn images(model: &GaussianDenoiser, seed: u64, count: u64) -> ImageSet {
+    let images: Vec<Array3<f32>> = (0..count).map(|i| model.sample(seed, i)).collect();
+    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
+    ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap()
 }
 
 /// The forward process at one go.
@@ -655,10 +656,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
 fn the_forward_process_resumes_too() {
     let schedule = cosine(50);
     let model = plain(&schedule);
-    let images: Vec<Array3<f32>> = (0..9).map(|i| model.sample(1, i)).collect();
-    let views: Vec<_> = images.iter().map(|x| x.view()).collect();
-    let data =
-        ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap();
+    let data = images(&model, 1, 9);
     let plan = ForwardPlan {
         images: vec![8, 1, 4, 2, 7],
         grid: Path::new([3, 20, 40], 50).unwrap(),

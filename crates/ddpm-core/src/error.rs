@@ -16,6 +16,12 @@ pub enum Error {
         /// The accepted names.
         expected: String,
     },
+    /// A sampler that does not solve the probability flow where one is needed that does.
+    #[error("sampler: expected one of the probability flow (ddim or dpm-solver++), found {sampler}")]
+    NotOfTheFlow {
+        /// The sampler.
+        sampler: crate::Sampler,
+    },
     /// A noise schedule without a single step.
     #[error("noise schedule has no timesteps: expected at least 1")]
     NoTrainSteps,

@@ -55,6 +55,7 @@
 //! # Ok::<(), ddpm_core::Error>(())
 //! ```
 
+mod conventions;
 mod denoiser;
 mod error;
 mod gaussian;
@@ -72,6 +73,7 @@ mod stride;
 mod transition;
 mod variance;
 
+pub use conventions::{DecoderKind, Objective, StartRule, VarianceKind};
 pub use denoiser::{Denoiser, DenoiserError, Prediction};
 pub use error::{Error, Result};
 pub use gaussian::GaussianDenoiser;
@@ -85,9 +87,7 @@ pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path::Path;
 pub use path_spec::PathSpec;
 pub use respacing::space_timesteps;
-pub use sampler::{FlowSolver, LinearStep, ancestral_step, clipped_noise_limit};
+pub use sampler::{LinearStep, Sampler, ancestral_step, clipped_noise_limit};
 pub use stride::Stride;
 pub use transition::{RespacedChain, Transition};
-pub use variance::{
-    VarianceKind, analytic_variance, learned_log_variance, respaced_decoder_log_variance,
-};
+pub use variance::{analytic_variance, learned_log_variance, respaced_decoder_log_variance};

@@ -1,9 +1,6 @@
 //! What the network predicts, and the way back to the clean data.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::names::parse_name;
+use crate::names::names;
 use crate::{Error, NoiseSchedule, Result};
 
 /// What the mean channels of a network hold. Parsed from and printed as `epsilon`, `x0` and `v`.
@@ -17,29 +14,7 @@ pub enum Parameterization {
     V,
 }
 
-const NAMES: [(&str, Parameterization); 3] = [
-    ("epsilon", Parameterization::Epsilon),
-    ("x0", Parameterization::X0),
-    ("v", Parameterization::V),
-];
-
-impl fmt::Display for Parameterization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Epsilon => "epsilon",
-            Self::X0 => "x0",
-            Self::V => "v",
-        })
-    }
-}
-
-impl FromStr for Parameterization {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        parse_name("parameterization", text, &NAMES)
-    }
-}
+names!(Parameterization, "parameterization", Epsilon => "epsilon", X0 => "x0", V => "v");
 
 impl Parameterization {
     /// The estimate of `x_0` of one element, not clipped: `out` is what the network made of `x_t` at `t` in `1..=T`.

@@ -1,51 +1,6 @@
-//! The variance of the reverse steps.
+//! The variances that reverse steps can have.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::names::parse_name;
-use crate::{Error, NoiseSchedule, Result, Transition};
-
-/// Which variance the reverse steps `p(x_s | x_t)` use.
-///
-/// Parsed from and printed as `learned`, `fixed-small`, `fixed-large` and `analytic`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum VarianceKind {
-    /// Per pixel, between `fixed-small` and `fixed-large` (Nichol & Dhariwal 2021, eq. 15): [`learned_log_variance`].
-    Learned,
-    /// The posterior variance `btilde_{t|s}` (Watson et al. 2021, eq. 15).
-    FixedSmall,
-    /// `beta_{t|s}`.
-    FixedLarge,
-    /// The scalar that is optimal for the mean squared error of the model: [`analytic_variance`].
-    Analytic,
-}
-
-const NAMES: [(&str, VarianceKind); 4] = [
-    ("learned", VarianceKind::Learned),
-    ("fixed-small", VarianceKind::FixedSmall),
-    ("fixed-large", VarianceKind::FixedLarge),
-    ("analytic", VarianceKind::Analytic),
-];
-
-impl fmt::Display for VarianceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Learned => "learned",
-            Self::FixedSmall => "fixed-small",
-            Self::FixedLarge => "fixed-large",
-            Self::Analytic => "analytic",
-        })
-    }
-}
-
-impl FromStr for VarianceKind {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        parse_name("variance", text, &NAMES)
-    }
-}
+use crate::{NoiseSchedule, Transition};
 
 /// `v log_beta + (1 - v) log_posterior`, the learned range (Nichol & Dhariwal 2021, eq. 15).
 ///

@@ -1,8 +1,4 @@
-//! The one error type of the crate: every way a reader, an evaluation or a writer can fail.
-
-use std::path::{Path, PathBuf};
-
-use crate::data::Split;
+//! The one error type of the crate: every way an evaluation can fail.
 
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
@@ -13,112 +9,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused to read a file or folder.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// The operating system refused to write a file or folder.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// A file whose name and content belong to no image format this crate reads.
-    #[error(
-        "{}: not an image set; expected a CIFAR-10 folder (binary or python pickles), a folder of .png files, \
-         or a .npz, .npy, .safetensors or CIFAR .bin file",
-        path.display()
-    )]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A folder in which there is no image.
-    #[error(
-        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png files, or train and test subfolders",
-        path.display()
-    )]
-    EmptyFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The folder names its splits, but the one asked for is not among them.
-    #[error("{}: the {split} split is missing; expected {expected}", path.display())]
-    MissingSplit {
-        /// The folder.
-        path: PathBuf,
-        /// The split asked for.
-        split: Split,
-        /// The file or folder that would have held it.
-        expected: String,
-    },
-    /// A CIFAR-10 binary file that is not a whole number of records.
-    #[error(
-        "{}: wrong length: {length} bytes; expected a positive multiple of 3073 \
-         (one label byte and 3072 pixel bytes per image)",
-        path.display()
-    )]
-    CifarLength {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        length: u64,
-    },
-    /// A field of a data file is absent or is not what it has to be.
-    #[error("{}: {field}: expected {expected}; found {found}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// The field: a key, an array, a header or a record.
-        field: String,
-        /// What the field has to be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
-    /// Images whose size is not the one the model was made for.
-    #[error(
-        "{}: wrong image size: expected {} (the model's), found {} (channels x height x width)",
-        path.display(), shape(expected), shape(found)
-    )]
-    ImageSize {
-        /// The file or folder.
-        path: PathBuf,
-        /// The model's `[C, H, W]`.
-        expected: [usize; 3],
-        /// The images' `[C, H, W]`.
-        found: [usize; 3],
-    },
-    /// An image that cannot be read, found when it was asked for.
-    #[error("image {index}: {source}")]
-    Image {
-        /// Index of the image in its data set.
-        index: usize,
-        /// What is wrong with its file, and what was expected there.
-        source: Box<Error>,
-    },
-    /// An array that has to be copied to a temporary file before it can be read, and the copy failed.
-    #[error(
-        "cannot unpack {} ({bytes} bytes) into a temporary file in {}: {source}; \
-         expected room there, or in another folder named by TMPDIR, or an archive that is not compressed (numpy.savez)",
-        path.display(), folder.display()
-    )]
-    Unpack {
-        /// The file that the array is in.
-        path: PathBuf,
-        /// Bytes of the array.
-        bytes: u64,
-        /// The folder of temporary files.
-        folder: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
     /// An evaluation was asked for something it cannot do.
     #[error("{field}: {problem}")]
     Request {
@@ -140,6 +30,9 @@ pub enum Error {
     /// The caller asked to stop; whatever was saved can be resumed.
     #[error("interrupted")]
     Interrupted,
+    /// The images, or a file of them, are not what they have to be.
+    #[error(transparent)]
+    Data(#[from] ddpm_data::Error),
     /// The network failed.
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),
@@ -155,50 +48,10 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
-        Self::Read {
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
-        Self::Write {
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    pub(crate) fn field(
-        path: &Path,
-        field: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
-        Self::Field {
-            path: path.to_owned(),
-            field: field.into(),
-            expected: expected.into(),
-            found: found.into(),
-        }
-    }
-
-    pub(crate) fn image(index: usize, source: Self) -> Self {
-        Self::Image {
-            index,
-            source: Box::new(source),
-        }
-    }
-
     pub(crate) fn request(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Request {
             field,
             problem: problem.into(),
         }
     }
-}
-
-/// `[C, H, W]` as people write it.
-pub(crate) fn shape(s: &[usize; 3]) -> String {
-    format!("{}x{}x{}", s[0], s[1], s[2])
 }

@@ -4,17 +4,18 @@
 //! in nats. A table and a path go through the same code, so a table's optimum is the sum of its path's terms to the last bit.
 
 use ddpm_core::{
-    NoiseSchedule, Path, VarianceKind, analytic_variance, gaussian_nll, prior_kl,
-    respaced_decoder_log_variance,
+    DecoderKind, NoiseSchedule, Objective, Path, Sampler, VarianceKind, analytic_variance, gaussian_nll,
+    prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_dp::{CostTable, Start};
+use ddpm_schedule::{Kernel, Schedule, Scoring};
 use rayon::prelude::*;
 
 use crate::{
     column::Column,
-    conventions::{Decoder, Objective, StepVariances},
     curves::Curves,
-    error::{Error, Result},
+    error::Result,
+    freeze::Frozen,
     interior::{Levels, RowVariance},
 };
 
@@ -22,9 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct CostModel<'a> {
     curves: &'a Curves,
-    variances: StepVariances,
-    decoder: Decoder,
-    objective: Objective,
+    frozen: Frozen,
     levels: Levels,
     /// log of the gaussian decoder's bin width; 0 without one.
     log_bin_width: f64,
@@ -34,75 +33,17 @@ impl<'a> CostModel<'a> {
     /// Prices edges with `curves` under these conventions.
     ///
     /// # Errors
-    /// [`Error::InterpolationError`] if the learned-variance columns are not resolved; [`Error::Unsupported`] if the curves lack
-    /// what the variance or the decoder needs; [`Error::Length`] and [`Error::Value`] for frozen numbers that do not fit.
-    pub fn new(
-        curves: &'a Curves,
-        variances: StepVariances,
-        decoder: Decoder,
-        objective: Objective,
-    ) -> Result<Self> {
-        let elbo = objective == Objective::Elbo;
-        match &variances {
-            StepVariances::Learned if elbo => curves.check_interpolation()?,
-            StepVariances::Analytic { mse } => {
-                let entry = |m: f64| m.is_finite() && m >= 0.0;
-                check_frozen(
-                    curves,
-                    "frozen mse",
-                    mse,
-                    "a finite value of at least 0",
-                    |_, m| entry(m),
-                )?;
-            }
-            _ => {}
-        }
-        match &decoder {
-            Decoder::Respaced | Decoder::Marginal | Decoder::Optimal { .. }
-                if elbo && !curves.has_decoder() =>
-            {
-                return Err(Error::Unsupported(format!(
-                    "decoder {}: the curves have no decoder columns; choose gaussian or none, or use a profile",
-                    decoder.kind()
-                )));
-            }
-            Decoder::Optimal { log_variance } => {
-                let inside = |t: usize, l: f64| {
-                    let (low, high) = curves.decoder_range(t);
-                    !curves.has_decoder() || (low..=high).contains(&l)
-                };
-                let expected = "a log-variance within the range of the decoder column";
-                check_frozen(
-                    curves,
-                    "frozen decoder log-variance",
-                    log_variance,
-                    expected,
-                    inside,
-                )?;
-            }
-            Decoder::Gaussian { bin_width, first } => {
-                if let Some(found) = bin_width.filter(|w| !(w.is_finite() && *w > 0.0)) {
-                    return Err(value("bin width", "a positive finite number", found));
-                }
-                if let Some(found) = first.filter(|f| !f.is_finite()) {
-                    return Err(value("decoder term at t = 1", "a finite number", found));
-                }
-            }
-            _ => {}
-        }
-        let log_bin_width = match decoder {
-            Decoder::Gaussian {
-                bin_width: Some(width),
-                ..
-            } => width.ln(),
-            _ => 0.0,
-        };
+    /// [`Error::InterpolationError`](crate::Error::InterpolationError) if the learned-variance columns are not resolved;
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the curves lack what the variance or the decoder needs;
+    /// [`Error::Length`](crate::Error::Length) and [`Error::Value`](crate::Error::Value) for frozen numbers that do not fit.
+    pub fn new(curves: &'a Curves, frozen: Frozen) -> Result<Self> {
+        frozen.check(curves)?;
+        let bin_width = frozen.scoring.gaussian.bin_width;
+        let bin_width = bin_width.filter(|_| frozen.scoring.decoder == DecoderKind::Gaussian);
         Ok(Self {
-            log_bin_width,
+            log_bin_width: bin_width.map_or(0.0, f64::ln),
             curves,
-            variances,
-            decoder,
-            objective,
+            frozen,
             levels: Levels::new(curves.schedule()),
         })
     }
@@ -117,19 +58,17 @@ impl<'a> CostModel<'a> {
         self.curves.schedule()
     }
 
-    /// Which variances.
-    pub fn variances(&self) -> &StepVariances {
-        &self.variances
+    /// The conventions.
+    pub fn scoring(&self) -> &Scoring {
+        &self.frozen.scoring
     }
 
-    /// Which decoder.
-    pub fn decoder_convention(&self) -> &Decoder {
-        &self.decoder
+    fn objective(&self) -> Objective {
+        self.frozen.scoring.objective
     }
 
-    /// Which objective.
-    pub fn objective(&self) -> Objective {
-        self.objective
+    fn decoder_kind(&self) -> DecoderKind {
+        self.frozen.scoring.decoder
     }
 
     /// L(t, s) of an interior edge, 1 <= s < t <= T, in nats per dimension; `+inf` for anything else.
@@ -148,7 +87,7 @@ impl<'a> CostModel<'a> {
         if t1 == 0 || t1 > end || next.is_some_and(|t2| t2 <= t1 || t2 > end) {
             return f64::INFINITY;
         }
-        let next = next.filter(|_| self.decoder.needs_next());
+        let next = next.filter(|_| self.decoder_kind().needs_next());
         let column = self.decoder_column(t1, next.is_some());
         let log_variance = self.decoder_argument(t1, next);
         self.decoder_value(t1, column.as_ref(), log_variance)
@@ -160,7 +99,7 @@ impl<'a> CostModel<'a> {
     /// Those of [`CostTable`], for costs that are not numbers.
     pub fn table(&self) -> Result<CostTable> {
         let steps = self.curves.train_steps();
-        let merged = self.objective == Objective::Elbo && self.decoder.needs_next();
+        let merged = self.objective() == Objective::Elbo && self.decoder_kind().needs_next();
         let columns = |has_next: bool| -> Vec<Option<Column>> {
             (0..=steps)
                 .into_par_iter()
@@ -229,9 +168,9 @@ impl<'a> CostModel<'a> {
         // Rounding must not make the bound too tall.
         const SLACK: f64 = 1e-9;
         let mse = self.curves.mse()[t1];
-        match (column, &self.decoder) {
+        match (column, self.decoder_kind()) {
             (Some(column), _) => column.lower_bound() - SLACK,
-            (None, Decoder::Gaussian { .. }) if t1 > 1 && mse > 0.0 => {
+            (None, DecoderKind::Gaussian) if t1 > 1 && mse > 0.0 => {
                 gaussian_nll(mse, mse.ln()) - self.log_bin_width - SLACK
             }
             _ => f64::NEG_INFINITY,
@@ -259,57 +198,70 @@ impl<'a> CostModel<'a> {
     /// The prior term of a path that ends at `t`, in nats per dimension: KL(q(x_t | x_0) || N(0, I)). `None` where the mean square of
     /// the data is not known (curves from a plain m(t)); 0 under the mse objective.
     pub fn prior(&self, t: usize) -> Option<f64> {
-        match self.objective {
+        match self.objective() {
             Objective::Mse => Some(0.0),
-            Objective::Elbo => self
+            _ => self
                 .curves
                 .x0_mean_square()
                 .map(|square| prior_kl(self.schedule(), t, square)),
         }
     }
 
-    /// The log-variance of every step of a path, decoder first; `None` where it differs from pixel to pixel or there is none.
-    pub fn log_variances(&self, path: &Path) -> Vec<Option<f64>> {
+    /// The path with the kernel of every step, as these conventions price it.
+    pub fn schedule_of(&self, path: Path) -> Schedule {
+        let scoring = &self.frozen.scoring;
         let nodes = path.nodes();
-        path.edges()
-            .map(|(t, s)| {
-                if s == 0 {
-                    return self.decoder_log_variance(t, nodes.get(2).copied());
-                }
-                let edge = self.schedule().transition(t, s);
-                match &self.variances {
-                    StepVariances::Learned => None,
-                    StepVariances::FixedSmall => Some(edge.log_posterior_variance),
-                    StepVariances::FixedLarge => Some(edge.log_beta),
-                    StepVariances::Analytic { mse } => Some(analytic_variance(&edge, mse[t]).ln()),
-                }
-            })
-            .collect()
+        let kernels = path.edges().map(|(t, s)| {
+            if s == 0 {
+                return self.decoder_kernel(t, nodes.get(2).copied());
+            }
+            let edge = self.schedule().transition(t, s);
+            let log_variance = match scoring.variance {
+                VarianceKind::Learned => return Kernel::Learned,
+                VarianceKind::FixedSmall => edge.log_posterior_variance,
+                VarianceKind::FixedLarge => edge.log_beta,
+                VarianceKind::Analytic => analytic_variance(&edge, self.frozen.mse_at(t)).ln(),
+            };
+            Kernel::Scalar { log_variance }
+        });
+        Schedule {
+            kernels: kernels.collect(),
+            decoder: scoring.decoder_for(path.steps()),
+            bin_width: scoring.gaussian.bin_width,
+            sampler: Sampler::Ddpm,
+            path,
+        }
     }
 
-    fn decoder_log_variance(&self, t1: usize, next: Option<usize>) -> Option<f64> {
-        let per_pixel = self.per_pixel_decoder(next.is_some());
-        (!per_pixel && self.decoder.kind() != crate::DecoderKind::None)
-            .then(|| self.decoder_argument(t1, next.filter(|_| self.decoder.needs_next())))
+    fn decoder_kernel(&self, t1: usize, next: Option<usize>) -> Kernel {
+        if self.per_pixel_decoder(next.is_some()) {
+            return Kernel::Learned;
+        }
+        match self.decoder_kind() {
+            DecoderKind::None => Kernel::None,
+            kind => Kernel::Scalar {
+                log_variance: self.decoder_argument(t1, next.filter(|_| kind.needs_next())),
+            },
+        }
     }
 
     /// Fills L(t, s) for s = first..
     fn fill(&self, t: usize, first: usize, row: &mut [f64]) {
         let mse = self.curves.mse()[t];
-        if self.objective == Objective::Mse {
+        if self.objective() == Objective::Mse {
             for (i, cost) in row.iter_mut().enumerate() {
                 *cost = self.reweighted(t, first + i);
             }
             return;
         }
-        let variance = match &self.variances {
-            StepVariances::FixedSmall => RowVariance::FixedSmall { mse },
-            StepVariances::FixedLarge => RowVariance::FixedLarge { mse },
-            StepVariances::Analytic { mse: frozen } => RowVariance::Analytic {
+        let variance = match self.frozen.scoring.variance {
+            VarianceKind::FixedSmall => RowVariance::FixedSmall { mse },
+            VarianceKind::FixedLarge => RowVariance::FixedLarge { mse },
+            VarianceKind::Analytic => RowVariance::Analytic {
                 mse,
-                frozen: frozen[t],
+                frozen: self.frozen.mse_at(t),
             },
-            StepVariances::Learned => match self.curves.learned_column(t) {
+            VarianceKind::Learned => match self.curves.learned_column(t) {
                 Some(column) => RowVariance::Learned(Box::new(column)),
                 // Not reached: `new` has checked the columns.
                 None => return row.fill(f64::NAN),
@@ -325,17 +277,17 @@ impl<'a> CostModel<'a> {
 
     /// Whether the decoder's variance differs from pixel to pixel.
     fn per_pixel_decoder(&self, has_next: bool) -> bool {
-        let learned = self.variances.kind() == VarianceKind::Learned;
-        learned && has_next && matches!(self.decoder, Decoder::Respaced)
+        let learned = self.frozen.scoring.variance == VarianceKind::Learned;
+        learned && has_next && self.decoder_kind() == DecoderKind::Respaced
     }
 
     /// The column that the decoder term is read from; `None` where no column is needed.
     fn decoder_column(&self, t1: usize, has_next: bool) -> Option<Column> {
         let discretised = matches!(
-            self.decoder,
-            Decoder::Respaced | Decoder::Marginal | Decoder::Optimal { .. }
+            self.decoder_kind(),
+            DecoderKind::Respaced | DecoderKind::Marginal | DecoderKind::Optimal
         );
-        if t1 == 0 || !discretised || self.objective == Objective::Mse {
+        if t1 == 0 || !discretised || self.objective() == Objective::Mse {
             return None;
         }
         self.curves
@@ -344,9 +296,13 @@ impl<'a> CostModel<'a> {
 
     /// The log-variance at which the decoder column is read.
     fn decoder_argument(&self, t1: usize, next: Option<usize>) -> f64 {
-        match (&self.decoder, next) {
-            (Decoder::Optimal { log_variance }, _) => log_variance[t1],
-            (Decoder::Respaced | Decoder::Gaussian { .. }, Some(t2)) => {
+        match (self.decoder_kind(), next) {
+            (DecoderKind::Optimal, _) => {
+                let frozen = self.frozen.decoder_log_variance.as_ref();
+                // `new` has checked that it is there.
+                frozen.map_or(f64::NAN, |frozen| frozen[t1])
+            }
+            (DecoderKind::Respaced | DecoderKind::Gaussian, Some(t2)) => {
                 let mut argument = [0.0];
                 self.levels.log_posterior_variance(t2, t1, &mut argument);
                 argument[0]
@@ -356,70 +312,16 @@ impl<'a> CostModel<'a> {
     }
 
     fn decoder_value(&self, t1: usize, column: Option<&Column>, log_variance: f64) -> f64 {
-        match (&self.objective, &self.decoder) {
-            (Objective::Mse, _) => self.reweighted(t1, 0),
-            (_, Decoder::None) => 0.0,
-            (
-                _,
-                Decoder::Gaussian {
-                    first: Some(first), ..
-                },
-            ) if t1 == 1 => *first,
-            (_, Decoder::Gaussian { .. }) => {
+        let first = self.frozen.scoring.gaussian.first;
+        match (self.objective(), self.decoder_kind(), first) {
+            (Objective::Mse, ..) => self.reweighted(t1, 0),
+            (_, DecoderKind::None, _) => 0.0,
+            (_, DecoderKind::Gaussian, Some(first)) if t1 == 1 => first,
+            (_, DecoderKind::Gaussian, _) => {
                 gaussian_nll(self.curves.mse()[t1], log_variance) - self.log_bin_width
             }
             // `new` has checked that discretised decoders have columns.
             _ => column.map_or(f64::NAN, |column| column.at(log_variance)),
         }
     }
-}
-
-fn value(field: &str, expected: &'static str, found: f64) -> Error {
-    Error::Value {
-        field: field.into(),
-        expected,
-        found,
-    }
-}
-
-/// Checks frozen numbers, index t = 0..=T with entry 0 unused.
-fn check_frozen(
-    curves: &Curves,
-    field: &str,
-    numbers: &[f64],
-    expected: &'static str,
-    fits: impl Fn(usize, f64) -> bool,
-) -> Result<()> {
-    let length = curves.train_steps() + 1;
-    if numbers.len() != length {
-        return Err(Error::Length {
-            field: field.into(),
-            expected: length,
-            found: numbers.len(),
-        });
-    }
-    match (1..length).find(|&t| !fits(t, numbers[t])) {
-        Some(t) => Err(value(&format!("{field} at t = {t}"), expected, numbers[t])),
-        None => Ok(()),
-    }
-}
-
-/// The scalar log-variance that minimises the decoder term of every timestep on these images, index t = 0..=T (entry 0 is 0 and
-/// unused). It is bounded by the range of the decoder column: where every pixel falls into its own bin, a smaller variance would
-/// always be better.
-///
-/// # Errors
-/// [`Error::Unsupported`] if the curves have no decoder columns.
-pub fn optimal_decoder_log_variance(curves: &Curves) -> Result<Vec<f64>> {
-    (0..=curves.train_steps())
-        .into_par_iter()
-        .map(|t| match t {
-            0 => Ok(0.0),
-            _ => curves.decoder_column(t, false).map(|column| column.argmin()).ok_or_else(|| {
-                Error::Unsupported(
-                    "decoder optimal: the curves have no decoder columns; choose gaussian or none, or use a profile".into(),
-                )
-            }),
-        })
-        .collect()
 }

@@ -1,11 +1,11 @@
-//! What can be wrong with a profile, a schedules file or a request, and what to do about it.
+//! What can be wrong with a profile or a request, and what to do about it.
 
 use thiserror::Error as ThisError;
 
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a profile, a cost model or a schedules file was refused.
+/// Why a profile or a cost model was refused.
 #[non_exhaustive]
 #[derive(Debug, ThisError)]
 pub enum Error {
@@ -74,39 +74,6 @@ pub enum Error {
         /// A number of nodes that should do.
         suggestion: usize,
     },
-    /// The bytes are not a profile at all.
-    #[error("not an elbo profile: {0}")]
-    NotAProfile(String),
-    /// The bytes are not a trajectories file.
-    #[error("not a trajectories file: {0}")]
-    NotTrajectories(String),
-    /// The text is not a schedules file.
-    #[error("not a schedules file: {0}")]
-    NotSchedules(String),
-    /// The file was written by a newer version of this library.
-    #[error(
-        "{what}: expected format version {supported} or older, found version {found}; use a newer ddpm"
-    )]
-    NewerVersion {
-        /// Which kind of file.
-        what: &'static str,
-        /// The newest version that this library reads.
-        supported: u64,
-        /// The version of the file.
-        found: u64,
-    },
-    /// The contents do not match the checksum: the file was damaged or edited.
-    #[error(
-        "{what}: the contents do not match the checksum (expected {expected}, found {found}); the file was damaged or edited"
-    )]
-    Checksum {
-        /// Which kind of file.
-        what: &'static str,
-        /// The checksum that the file states.
-        expected: String,
-        /// The checksum of its contents.
-        found: String,
-    },
     /// A tensor or field of a file is missing or has another shape or type.
     #[error("{field}: expected {expected}, found {found}")]
     Field {
@@ -116,16 +83,6 @@ pub enum Error {
         expected: String,
         /// What it is.
         found: String,
-    },
-    /// Two profiles to merge or to compare do not belong to the same run or network.
-    #[error("the profiles do not go together: {field} differs ({first} and {second})")]
-    Mismatch {
-        /// The field that differs.
-        field: String,
-        /// Its value in the first profile.
-        first: String,
-        /// Its value in the other.
-        second: String,
     },
     /// The same block of images is present twice.
     #[error("block {id} is present twice: each block of images may be counted once")]
@@ -166,14 +123,6 @@ pub enum Error {
     /// There is nothing to compute from.
     #[error("the profile has no blocks of images")]
     Empty,
-    /// No path of this many steps exists.
-    #[error("steps: expected a budget within 1..={max}, found {found}")]
-    Steps {
-        /// T.
-        max: usize,
-        /// The budget asked for.
-        found: usize,
-    },
     /// No path of this many steps has a finite cost.
     #[error("steps: no path of {steps} steps reaches t = {end} at a finite cost")]
     Unreachable {
@@ -182,6 +131,12 @@ pub enum Error {
         /// Where the path must end.
         end: usize,
     },
+    /// The bytes are no profile, or are damaged.
+    #[error(transparent)]
+    Format(#[from] ddpm_files::FormatError),
+    /// An origin that does not fit, or a budget that is not possible.
+    #[error(transparent)]
+    Schedule(#[from] ddpm_schedule::Error),
     /// An error of the diffusion mathematics below.
     #[error(transparent)]
     Core(#[from] ddpm_core::Error),

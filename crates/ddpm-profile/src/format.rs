@@ -40,19 +40,19 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
+use ddpm_files::FormatError;
+use ddpm_files::container::{self, Header as _, Reader, Tensor, Views, field, index};
+use ddpm_schedule::Provenance;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     block::Block,
     column,
-    container::{self, Header as _},
     error::{Error, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
-    provenance::Provenance,
     statistics::{Moments, PointStatistics},
-    tensors::{Reader, Tensor, Views, field, index},
 };
 
 /// The format version of profiles whose blocks are finished.
@@ -76,11 +76,8 @@ struct Header {
 impl container::Header for Header {
     const FORMAT: &'static str = "ddpm-elbo-profile";
     const WHAT: &'static str = "profile";
+    const KIND: &'static str = "an elbo profile";
     const NEWEST: u64 = VERSION_WITHOUT_DECODER;
-
-    fn is_not(detail: String) -> Error {
-        Error::NotAProfile(detail)
-    }
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -104,17 +101,16 @@ impl ElboProfile {
     /// Reads the bytes of a file.
     ///
     /// # Errors
-    /// [`Error::NotAProfile`] for anything that is not such a file, or is cut short; [`Error::NewerVersion`];
-    /// [`Error::Checksum`] if a byte has changed; [`Error::Field`] for a tensor that is missing, unknown or of another
-    /// shape; and everything that [`ElboProfile::new`] and [`ProfileLayout::new`] refuse.
+    /// [`Error::Format`] for anything that is not such a file, is cut short, of a newer version or changed, or lacks a tensor; and everything that [`ElboProfile::new`] and [`ProfileLayout::new`] refuse.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (header, file) = container::read(bytes)?;
         let profile = assemble(header, &file)?;
         if profile.to_bytes() != bytes {
-            return Err(Error::NotAProfile(
-                "it is not written as this library writes it; the file was damaged or edited"
+            return Err(Error::Format(FormatError::Not {
+                kind: Header::KIND,
+                detail: "it is not written as this library writes it; the file was damaged or edited"
                     .into(),
-            ));
+            }));
         }
         Ok(profile)
     }
@@ -208,7 +204,7 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let schedule = reader.words(
         "log_alpha_bar",
         Dtype::F64,
-        &[header.provenance.train_steps.saturating_add(1)],
+        &[header.provenance.model.train_steps.saturating_add(1)],
     )?;
     let log_alpha_bar: Vec<f64> = schedule.map(f64::from_le_bytes).collect();
     if log_alpha_bar[0] != 0.0 {

@@ -5,11 +5,11 @@
 //!
 //! 1. A [`ProfileLayout`] fixes, from the noise schedule alone, which timesteps are evaluated and at which points of which curves.
 //! 2. [`ProfileLayout::measure`] reduces one image at one timestep to [`PointStatistics`]; a [`Block`] sums them over images.
-//! 3. An [`ElboProfile`] holds the blocks with their [`Provenance`]. It is a file ([`ElboProfile::to_bytes`]), and profiles of disjoint
+//! 3. An [`ElboProfile`] holds the blocks with their [`Provenance`](ddpm_schedule::Provenance). It is a file ([`ElboProfile::to_bytes`]), and profiles of disjoint
 //!    blocks merge, bit-identically in any order.
 //! 4. [`Curves`] are the statistics as functions of every timestep, exact where they were measured.
-//! 5. A [`CostModel`] prices edges and paths from curves under stated variances, decoder and objective; its table goes to [`ddpm_dp`].
-//! 6. [`choose`] makes [`Schedules`] of it, [`jackknife`] gives error bars, [`table3`] the paper's table.
+//! 5. [`Curves::freeze`] fixes the numbers of a [`Scoring`](ddpm_schedule::Scoring), and a [`CostModel`] prices edges and paths under it; its table goes to [`ddpm_dp`].
+//! 6. [`choose`] makes [`Schedules`](ddpm_schedule::Schedules) of it, [`jackknife`] gives error bars, [`table3`] the paper's table.
 //!
 //! # Why this is enough
 //!
@@ -37,63 +37,56 @@
 //! t in 0..=T, 0 is clean data. Terms are per dimension and in nats unless a name says bits or `bpd`.
 //!
 //! ```
-//! use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-//! use ddpm_profile::{Budgets, CostModel, Curves, Decoder, Objective, Origin, StartRule, StepVariances, choose};
+//! use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, VarianceKind};
+//! use ddpm_profile::{CostModel, Curves, choose};
+//! use ddpm_schedule::{Budgets, Scoring};
 //!
 //! // The mean squared errors of some network are all that its analytic variances need.
-//! let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 100)?;
-//! let mse: Vec<f64> = (1..=100).map(|t| 0.25 / (1.0 + 0.25 * schedule.snr(t))).collect();
-//! let curves = Curves::from_mse(&schedule, &mse)?;
+//! let noise = NoiseSchedule::named(NoiseScheduleName::Linear, 100)?;
+//! let mse: Vec<f64> = (1..=100).map(|t| 0.25 / (1.0 + 0.25 * noise.snr(t))).collect();
+//! let curves = Curves::from_mse(&noise, &mse)?;
 //!
-//! let variances = StepVariances::Analytic { mse: curves.mse().into() };
-//! let decoder = Decoder::Gaussian { bin_width: Some(2.0 / 255.0), first: None };
-//! let model = CostModel::new(&curves, variances, decoder, Objective::Elbo)?;
-//! let origin = Origin { noise_schedule: Some(NoiseScheduleName::Linear), ..Origin::default() };
-//! let schedules = choose(&model, Budgets::Only(&[4, 8]), StartRule::Full, &origin)?;
-//! assert_eq!(schedules.budgets[0].path.len(), 5);
+//! let scoring = Scoring::new(VarianceKind::Analytic).with_decoder(DecoderKind::Gaussian);
+//! let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
+//! let schedules = choose(&model, &Budgets::Only(vec![4, 8]), None)?;
+//! assert_eq!(schedules.schedule(4)?.path.nodes().len(), 5);
 //! assert!(schedules.budgets[1].cost < schedules.budgets[0].cost);
 //! # Ok::<(), ddpm_profile::Error>(())
 //! ```
 
 mod block;
 mod chebyshev;
-mod checksum;
+mod choose;
 mod column;
-mod container;
-mod conventions;
 mod cost;
 mod curves;
 mod error;
 mod format;
+mod freeze;
 mod interior;
 mod layout;
 mod learned;
 mod measure;
 mod pchip;
 mod profile;
-mod provenance;
-mod schedules;
 mod smoother;
 mod squared_errors;
 mod stability;
 mod statistics;
 mod table;
-mod tensors;
-pub mod trajectory;
 mod uncertainty;
 mod vecmath;
 
 pub use block::Block;
-pub use conventions::{Decoder, DecoderKind, Objective, StartRule, StepVariances};
-pub use cost::{CostModel, optimal_decoder_log_variance};
+pub use choose::choose;
+pub use cost::CostModel;
 pub use curves::{Curves, Evaluations};
 pub use error::{Error, Result};
+pub use freeze::Frozen;
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
-pub use provenance::Provenance;
-pub use schedules::{Budget, Budgets, Origin, Schedules, choose};
 pub use squared_errors::SquaredErrors;
-pub use stability::{Choice, Stability, stability};
+pub use stability::stability;
 pub use statistics::PointStatistics;
 pub use table::{TableRow, table3};
 pub use uncertainty::{Estimate, delete_block_estimate, jackknife, student_t_quantile};

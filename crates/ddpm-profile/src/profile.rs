@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use ddpm_core::NoiseSchedule;
+use ddpm_schedule::Provenance;
 
 use crate::{
     block::Block,
     error::{Error, Result},
     layout::ProfileLayout,
-    provenance::Provenance,
 };
 
 /// Additive sufficient statistics of the evidence lower bound.
@@ -123,7 +123,7 @@ impl ElboProfile {
     /// in the order of their numbers, sums over blocks are taken later and always in that order.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the first field of the provenance, schedule or layout that differs;
+    /// [`Error::Schedule`] names the first field of the provenance, schedule or layout that differs;
     /// [`Error::DuplicateBlock`] names a block present twice, [`Error::Unfinished`] one that was left in the middle; [`Error::Empty`]
     /// if there are no parts.
     pub fn merge(parts: Vec<ElboProfile>) -> Result<Self> {
@@ -143,7 +143,7 @@ impl ElboProfile {
     /// Checks that both profiles are parts of one run.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the first field of the provenance, schedule or layout that differs.
+    /// [`Error::Schedule`] names the first field of the provenance, schedule or layout that differs.
     pub fn check_same_run(&self, other: &Self) -> Result<()> {
         self.provenance.check_same(&other.provenance)?;
         let differs = |field: String, first: String, second: String| {

@@ -1,13 +1,13 @@
 //! Squared errors that another program measured, as a profile.
 
 use ddpm_core::NoiseSchedule;
+use ddpm_schedule::Provenance;
 
 use crate::{
     block::Block,
     error::{Error, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
-    provenance::Provenance,
     statistics::PointStatistics,
 };
 

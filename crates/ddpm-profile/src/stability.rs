@@ -9,89 +9,55 @@
 //!
 //! Neither sees what interpolation between evaluated timesteps does to all folds alike.
 
-use std::f64::consts::LN_2;
-
 use ddpm_core::Path;
-use serde::{Deserialize, Serialize};
+use ddpm_schedule::{Budgets, Scoring, Stability};
 
 use crate::{
-    conventions::{Decoder, Objective, StartRule, StepVariances},
+    choose::{Optima, unit},
     cost::CostModel,
     curves::Curves,
     error::{Error, Result},
     profile::ElboProfile,
-    schedules::Optima,
 };
 
-/// What a path owes to the images it was chosen on, in the unit of its cost.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Stability {
-    /// F, the number of folds.
-    pub folds: usize,
-    /// How much the path is expected to cost more than the true optimum, on unseen images; an estimate, which noise can make
-    /// negative.
-    pub loss: f64,
-    /// Its standard error over folds.
-    pub loss_standard_error: f64,
-    /// The largest excess, on all images, of a path that was chosen without one of the folds.
-    pub largest_excess: f64,
+/// Prices `curves` under conventions whose numbers are those of `chosen_on`.
+fn model<'c>(scoring: &Scoring, curves: &'c Curves, chosen_on: &Curves) -> Result<CostModel<'c>> {
+    CostModel::new(curves, chosen_on.freeze(scoring)?)
 }
 
-/// How paths are chosen.
-pub struct Choice<'a> {
-    /// The variances and the decoder, with everything that is estimated taken from these curves.
-    pub conventions: &'a (dyn Fn(&Curves) -> Result<(StepVariances, Decoder)> + Sync),
-    /// What is minimised.
-    pub objective: Objective,
-    /// Where paths end.
-    pub start: StartRule,
+fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<Path>> {
+    let model = model(scoring, curves, curves)?;
+    let optima = Optima::new(&model, budgets.iter().copied().max())?;
+    let terminal = optima.terminal(&model, scoring.start)?;
+    let path = |&steps: &usize| {
+        let end = optima
+            .end(steps, terminal.as_deref())
+            .ok_or(Error::Unreachable {
+                steps,
+                end: curves.train_steps(),
+            })?;
+        optima.path(steps, end)
+    };
+    budgets.iter().map(path).collect()
 }
 
-impl Choice<'_> {
-    /// Prices `curves` under the conventions estimated on `chosen_on`.
-    fn model<'c>(&self, curves: &'c Curves, chosen_on: &Curves) -> Result<CostModel<'c>> {
-        let (variances, decoder) = (self.conventions)(chosen_on)?;
-        CostModel::new(curves, variances, decoder, self.objective)
-    }
-
-    fn paths(&self, curves: &Curves, budgets: &[usize]) -> Result<Vec<Path>> {
-        let model = self.model(curves, curves)?;
-        let optima = Optima::new(&model, budgets.iter().copied().max())?;
-        let terminal = optima.terminal(&model, self.start)?;
-        let path = |&steps: &usize| {
-            let end = optima
-                .end(steps, terminal.as_deref())
-                .ok_or(Error::Unreachable {
-                    steps,
-                    end: curves.train_steps(),
-                })?;
-            optima.path(steps, end)
-        };
-        budgets.iter().map(path).collect()
-    }
-
-    /// What each path costs, prior included.
-    fn costs(&self, model: &CostModel<'_>, paths: &[Path]) -> Vec<f64> {
-        let unit = match self.objective {
-            Objective::Elbo => LN_2,
-            Objective::Mse => 1.0,
-        };
-        let cost =
-            |path: &Path| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
-        paths.iter().map(cost).collect()
-    }
+/// What each path costs, prior included.
+fn costs(model: &CostModel<'_>, paths: &[Path]) -> Vec<f64> {
+    let unit = unit(model.scoring().objective);
+    let cost =
+        |path: &Path| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
+    paths.iter().map(cost).collect()
 }
 
 /// Estimates the stability of the optimal path of each budget, with at most `folds` folds (as many as there are blocks, if that is
 /// less).
 ///
 /// # Errors
-/// [`Error::Folds`] for fewer than two folds or blocks, [`Error::Steps`] for a budget outside 1..=T, and everything that stands in the way
+/// [`Error::Folds`] for fewer than two folds or blocks, an error for a budget outside 1..=T, and everything that stands in the way
 /// of choosing.
 pub fn stability(
     profile: &ElboProfile,
-    choice: &Choice<'_>,
+    scoring: &Scoring,
     budgets: &[usize],
     folds: usize,
 ) -> Result<Vec<Stability>> {
@@ -104,28 +70,26 @@ pub fn stability(
         });
     }
     let max = profile.schedule().train_steps();
-    if let Some(&found) = budgets.iter().find(|&&k| k == 0 || k > max) {
-        return Err(Error::Steps { max, found });
-    }
+    Budgets::Only(budgets.to_vec()).wanted(max)?;
     let whole = Curves::from_profile(profile)?;
-    let paths = choice.paths(&whole, budgets)?;
-    let on_all = choice.model(&whole, &whole)?;
-    let costs = choice.costs(&on_all, &paths);
+    let chosen = paths(scoring, &whole, budgets)?;
+    let on_all = model(scoring, &whole, &whole)?;
+    let all = costs(&on_all, &chosen);
     let mut gaps = vec![Vec::with_capacity(folds); budgets.len()];
     let mut excess = vec![0.0f64; budgets.len()];
     for fold in 0..folds {
         let rest = Curves::of_blocks(profile, (0..blocks).filter(|i| i % folds != fold))?;
         let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
-        let others = choice.paths(&rest, budgets)?;
-        let on_own = choice.model(&own, &rest)?;
+        let others = paths(scoring, &rest, budgets)?;
+        let on_own = model(scoring, &own, &rest)?;
         let (theirs, ours) = (
-            choice.costs(&on_own, &others),
-            choice.costs(&on_own, &paths),
+            costs(&on_own, &others),
+            costs(&on_own, &chosen),
         );
-        let on_all = choice.costs(&on_all, &others);
+        let on_all = costs(&on_all, &others);
         for i in 0..budgets.len() {
             gaps[i].push(theirs[i] - ours[i]);
-            excess[i] = excess[i].max(on_all[i] - costs[i]);
+            excess[i] = excess[i].max(on_all[i] - all[i]);
         }
     }
     let n = folds as f64;

@@ -3,19 +3,18 @@
 //! Everything that is chosen (paths, the analytic m, the optimal decoder's variance) is chosen on one profile, train, and scored on another,
 //! test: the cost of a path that was optimised on its own sample is biased low.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::f64::consts::LN_2;
 
-use ddpm_core::{Path, Stride, VarianceKind};
+use ddpm_core::{DecoderKind, Difference, Path, StartRule, Stride, VarianceKind};
+use ddpm_schedule::{Budgets, Scoring};
 
 use crate::{
-    conventions::{Decoder, DecoderKind, Objective, StartRule, StepVariances},
-    cost::{CostModel, optimal_decoder_log_variance},
+    choose::Optima,
+    cost::CostModel,
     curves::Curves,
     error::{Error, Result},
+    freeze::Frozen,
     profile::ElboProfile,
-    provenance::Provenance,
-    schedules::Optima,
     uncertainty::{Estimate, jackknife},
 };
 
@@ -51,7 +50,7 @@ pub struct TableRow {
 /// Rows come variance by variance, budget by budget.
 ///
 /// # Errors
-/// [`Error::Steps`] for a budget outside 1..=T; [`Error::Mismatch`] if the profiles are not of the same network and conventions;
+/// [`Error::Schedule`] for a budget outside 1..=T, or if the profiles are not of the same network and conventions;
 /// [`Error::Unsupported`] for a variance or decoder that the profiles cannot serve.
 pub fn table3(
     train: &ElboProfile,
@@ -62,19 +61,16 @@ pub fn table3(
     start: StartRule,
 ) -> Result<Vec<TableRow>> {
     check_comparable(train, test)?;
-    let max = train.schedule().train_steps();
-    if let Some(&found) = steps.iter().find(|&&k| k == 0 || k > max) {
-        return Err(Error::Steps { max, found });
-    }
+    Budgets::Only(steps.to_vec()).wanted(train.schedule().train_steps())?;
     let curves = Curves::from_profile(train)?;
     let mut rows = Vec::new();
     for &variance in variances {
-        let kind = decoder.unwrap_or(match variance {
-            VarianceKind::Analytic => DecoderKind::Optimal,
-            _ => DecoderKind::Respaced,
-        });
-        let frozen = Frozen::on(&curves, variance, kind)?;
-        rows.extend(frozen.rows(&curves, test, steps, start)?);
+        let usual = Scoring::new(variance).with_start(start);
+        let scoring = usual.with_decoder(decoder.unwrap_or(usual.decoder));
+        let table = Table {
+            frozen: curves.freeze(&scoring)?,
+        };
+        rows.extend(table.rows(&curves, test, steps)?);
     }
     Ok(rows)
 }
@@ -84,83 +80,25 @@ pub fn table3(
 /// Seeds, image counts and the name of the data (which holds its split and its layout) may differ.
 fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
     let (a, b) = (train.provenance(), test.provenance());
-    let fields = [
-        (
-            "checkpoint_sha256",
-            a.checkpoint_sha256.clone(),
-            b.checkpoint_sha256.clone(),
-        ),
-        (
-            "noise_schedule",
-            a.noise_schedule.clone(),
-            b.noise_schedule.clone(),
-        ),
-        (
-            "train_steps",
-            a.train_steps.to_string(),
-            b.train_steps.to_string(),
-        ),
-        (
-            "clip_denoised",
-            a.clip_denoised.to_string(),
-            b.clip_denoised.to_string(),
-        ),
-        (
-            "image_shape",
-            format!("{:?}", a.image_shape),
-            format!("{:?}", b.image_shape),
-        ),
-        (
-            "parameterization",
-            a.parameterization.clone(),
-            b.parameterization.clone(),
-        ),
-        (
-            "rescale_timesteps",
-            a.rescale_timesteps.to_string(),
-            b.rescale_timesteps.to_string(),
-        ),
-        ("precision", a.precision.clone(), b.precision.clone()),
-        ("stand_in", a.stand_in.to_string(), b.stand_in.to_string()),
-    ];
-    let told = |p: &Provenance| -> BTreeMap<String, String> {
-        let mut extra = p.extra.clone();
-        extra.retain(|key, _| !Provenance::EXTRA_OF_THE_IMAGES.contains(&key.as_str()));
-        extra
-    };
-    let (mine, theirs) = (told(a), told(b));
-    let keys: BTreeSet<&String> = mine.keys().chain(theirs.keys()).collect();
-    let show = |value: Option<&String>| value.map_or("absent".into(), String::clone);
-    let extra = keys.into_iter().map(|key| {
-        let field = format!("extra.{key}");
-        (field, show(mine.get(key)), show(theirs.get(key)))
-    });
-    let fields = fields
-        .into_iter()
-        .map(|(field, first, second)| (field.to_owned(), first, second));
-    for (field, first, second) in fields.chain(extra) {
-        if first != second {
-            return Err(Error::Mismatch {
-                field,
-                first,
-                second,
-            });
-        }
+    let mut found = a.model.differences(&b.model);
+    if a.stand_in != b.stand_in {
+        found.push(Difference {
+            field: "stand_in".into(),
+            first: a.stand_in.to_string(),
+            second: b.stand_in.to_string(),
+        });
     }
     if train.schedule() != test.schedule() {
-        return Err(Error::Mismatch {
+        found.push(Difference {
             field: "log_alpha_bar".into(),
             first: "the schedule of the first".into(),
             second: "another".into(),
         });
     }
-    Ok(())
-}
-
-/// Conventions with everything that is estimated fixed.
-struct Frozen {
-    variances: StepVariances,
-    decoder: Decoder,
+    match found.into_iter().next() {
+        Some(first) => Err(ddpm_schedule::Error::Mismatch(first).into()),
+        None => Ok(()),
+    }
 }
 
 /// A path to score, by its name in the table.
@@ -171,39 +109,14 @@ struct Entry {
     dp: Option<usize>,
 }
 
-impl Frozen {
-    fn on(train: &Curves, variance: VarianceKind, decoder: DecoderKind) -> Result<Self> {
-        Ok(Self {
-            variances: match variance {
-                VarianceKind::Learned => StepVariances::Learned,
-                VarianceKind::FixedSmall => StepVariances::FixedSmall,
-                VarianceKind::FixedLarge => StepVariances::FixedLarge,
-                VarianceKind::Analytic => StepVariances::Analytic {
-                    mse: train.mse().into(),
-                },
-            },
-            decoder: match decoder {
-                DecoderKind::Respaced => Decoder::Respaced,
-                DecoderKind::Marginal => Decoder::Marginal,
-                DecoderKind::Optimal => Decoder::Optimal {
-                    log_variance: optimal_decoder_log_variance(train)?.into(),
-                },
-                DecoderKind::Gaussian => Decoder::Gaussian {
-                    bin_width: None,
-                    first: None,
-                },
-                DecoderKind::None => Decoder::None,
-            },
-        })
-    }
+/// The rows of one variance.
+struct Table {
+    frozen: Frozen,
+}
 
+impl Table {
     fn model<'a>(&self, curves: &'a Curves) -> Result<CostModel<'a>> {
-        CostModel::new(
-            curves,
-            self.variances.clone(),
-            self.decoder.clone(),
-            Objective::Elbo,
-        )
+        CostModel::new(curves, self.frozen.clone())
     }
 
     /// Bits per dimension of the entries, prior included.
@@ -221,9 +134,8 @@ impl Frozen {
         train: &Curves,
         test: &ElboProfile,
         steps: &[usize],
-        start: StartRule,
     ) -> Result<Vec<TableRow>> {
-        let entries = self.entries(train, steps, start)?;
+        let entries = self.entries(train, steps)?;
         let train_bpd = self.score(train, &entries)?;
         let count = entries.len();
         // Every row, then every difference to its optimal row.
@@ -234,11 +146,12 @@ impl Frozen {
             bpd.extend(differences);
             Ok(bpd)
         })?;
+        let scoring = &self.frozen.scoring;
         let row = |(i, entry): (usize, &Entry)| TableRow {
             stride: entry.stride.into(),
-            variance: self.variances.kind(),
-            decoder: self.decoder.kind(),
-            scored_decoder: self.decoder.kind().for_steps(entry.path.steps()),
+            variance: scoring.variance,
+            decoder: scoring.decoder,
+            scored_decoder: scoring.decoder_for(entry.path.steps()),
             steps: entry.path.steps(),
             bpd: estimates[i].value,
             standard_error: estimates[i].standard_error,
@@ -250,10 +163,10 @@ impl Frozen {
     }
 
     /// The paths of the table, the optimal ones chosen on these curves.
-    fn entries(&self, train: &Curves, steps: &[usize], start: StartRule) -> Result<Vec<Entry>> {
+    fn entries(&self, train: &Curves, steps: &[usize]) -> Result<Vec<Entry>> {
         let model = self.model(train)?;
         let optima = Optima::new(&model, steps.iter().copied().max())?;
-        let terminal = optima.terminal(&model, start)?;
+        let terminal = optima.terminal(&model, self.frozen.scoring.start)?;
         let schedule = train.schedule();
         let mut entries = Vec::new();
         for &k in steps {

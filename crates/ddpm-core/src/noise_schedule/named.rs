@@ -1,11 +1,9 @@
 //! The schedules that have a name.
 
 use std::f64::consts::FRAC_PI_2;
-use std::fmt;
-use std::str::FromStr;
 
 use super::beta_curve::BetaCurve;
-use crate::names::parse_name;
+use crate::names::names;
 use crate::{Error, Result};
 
 /// Name of a noise schedule.
@@ -26,32 +24,14 @@ pub enum NoiseScheduleName {
     Sigmoid,
 }
 
-const NAMES: [(&str, NoiseScheduleName); 6] = [
-    ("linear", NoiseScheduleName::Linear),
-    ("linear-unscaled", NoiseScheduleName::LinearUnscaled),
-    ("scaled-linear", NoiseScheduleName::ScaledLinear),
-    ("cosine", NoiseScheduleName::Cosine),
-    ("sigmoid", NoiseScheduleName::Sigmoid),
-    ("squaredcos_cap_v2", NoiseScheduleName::Cosine),
-];
-
-impl NoiseScheduleName {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::LinearUnscaled => "linear-unscaled",
-            Self::ScaledLinear => "scaled-linear",
-            Self::Cosine => "cosine",
-            Self::Sigmoid => "sigmoid",
-        }
-    }
-}
-
-impl fmt::Display for NoiseScheduleName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
+names!(
+    NoiseScheduleName, "noise schedule",
+    Linear => "linear",
+    LinearUnscaled => "linear-unscaled",
+    ScaledLinear => "scaled-linear",
+    Cosine => "cosine" | "squaredcos_cap_v2",
+    Sigmoid => "sigmoid",
+);
 
 impl NoiseScheduleName {
     /// The schedule whose betas follow `curve` from `start` to `end`, if it has a name.
@@ -62,14 +42,6 @@ impl NoiseScheduleName {
             BetaCurve::Sigmoid => (Self::Sigmoid, BETA_START, BETA_END),
         };
         ((start, end) == (from, to)).then_some(name)
-    }
-}
-
-impl FromStr for NoiseScheduleName {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        parse_name("noise schedule", text, &NAMES)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Steps of the samplers.
 
 mod ancestral;
-mod flow;
+mod kind;
 mod linear;
 
 pub use ancestral::{ancestral_step, clipped_noise_limit};
-pub use flow::FlowSolver;
+pub use kind::Sampler;
 pub use linear::LinearStep;

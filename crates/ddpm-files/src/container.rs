@@ -1,4 +1,4 @@
-//! What the binary files of this crate have in common: safetensors, with one JSON document in the metadata and a checksum of all.
+//! What our binary files have in common: safetensors, with one JSON document in the metadata and a checksum of all.
 //!
 //! The metadata has the single key `ddpm`: one key keeps the bytes deterministic. The document's `checksum` is the SHA-256 of its
 //! text with an empty checksum and of every tensor (name, type, shape, bytes) in the order of the names, each part preceded by its
@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, HashMap};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::checksum::Checksum;
-use crate::error::{Error, Result};
-use crate::tensors::{Tensor, Views};
+use crate::error::{FormatError, FormatResult};
+use crate::parts_checksum::PartsChecksum;
+
+pub use crate::tensors::{Reader, Tensor, Views, field, index};
 
 const METADATA_KEY: &str = "ddpm";
 
 /// The document of one kind of file. It has the keys `format` and `version`.
-pub(crate) trait Header: Serialize + DeserializeOwned {
+pub trait Header: Serialize + DeserializeOwned {
     /// Name of the format.
     const FORMAT: &'static str;
     /// What the file is called in messages.
@@ -24,14 +25,15 @@ pub(crate) trait Header: Serialize + DeserializeOwned {
     /// The newest version that is read; the oldest is 1.
     const NEWEST: u64;
 
-    /// The error of bytes that are no such file.
-    fn is_not(detail: String) -> Error;
+    /// The same with its article.
+    const KIND: &'static str;
 
+    /// The field that holds the checksum of everything else.
     fn checksum(&mut self) -> &mut String;
 }
 
 /// The bytes of a file.
-pub(crate) fn write<H: Header>(mut header: H, tensors: &BTreeMap<&'static str, Tensor>) -> Vec<u8> {
+pub fn write<H: Header>(mut header: H, tensors: &BTreeMap<&'static str, Tensor>) -> Vec<u8> {
     let parts = || {
         tensors
             .iter()
@@ -53,10 +55,10 @@ pub(crate) fn write<H: Header>(mut header: H, tensors: &BTreeMap<&'static str, T
 /// The document of a file, with its checksum taken out and verified, and its tensors.
 ///
 /// # Errors
-/// [`Header::is_not`], [`Error::NewerVersion`] and [`Error::Checksum`].
-pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, Views<'_>)> {
+/// [`FormatError::Not`], [`FormatError::NewerVersion`] and [`FormatError::Checksum`].
+pub fn read<H: Header>(bytes: &[u8]) -> FormatResult<(H, Views<'_>)> {
     let broken = |e: safetensors::SafeTensorError| {
-        H::is_not(format!(
+        not::<H>(format!(
             "the safetensors container is damaged or cut short ({e})"
         ))
     };
@@ -66,7 +68,7 @@ pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, Views<'_>)> {
         _ => None,
     };
     let Some(text) = text else {
-        return Err(H::is_not(format!(
+        return Err(not::<H>(format!(
             "expected the single metadata key \"{METADATA_KEY}\""
         )));
     };
@@ -85,7 +87,7 @@ pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, Views<'_>)> {
         .map(|(name, t)| (&name[..], t.dtype(), t.shape(), t.data()));
     let found = checksum(&header, parts);
     if found != expected {
-        return Err(Error::Checksum {
+        return Err(FormatError::Checksum {
             what: H::WHAT,
             expected,
             found,
@@ -95,7 +97,7 @@ pub(crate) fn read<H: Header>(bytes: &[u8]) -> Result<(H, Views<'_>)> {
 }
 
 /// Whether bytes look like the beginning of such a file; says nothing about their soundness.
-pub(crate) fn begins<H: Header>(bytes: &[u8]) -> bool {
+pub fn begins<H: Header>(bytes: &[u8]) -> bool {
     let Ok((_, metadata)) = SafeTensors::read_metadata(bytes) else {
         return false;
     };
@@ -104,6 +106,13 @@ pub(crate) fn begins<H: Header>(bytes: &[u8]) -> bool {
         .as_ref()
         .and_then(|map| map.get(METADATA_KEY));
     text.is_some_and(|text| text.contains(&format!("\"format\":\"{}\"", H::FORMAT)))
+}
+
+fn not<H: Header>(detail: String) -> FormatError {
+    FormatError::Not {
+        kind: H::KIND,
+        detail,
+    }
 }
 
 fn json(header: &impl Serialize) -> String {
@@ -115,7 +124,7 @@ fn checksum<'a>(
     header: &impl Serialize,
     tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize], &'a [u8])>,
 ) -> String {
-    let mut sum = Checksum::default();
+    let mut sum = PartsChecksum::default();
     sum.part(json(header).as_bytes());
     for (name, dtype, shape, data) in tensors {
         sum.part(name.as_bytes());
@@ -125,25 +134,25 @@ fn checksum<'a>(
     sum.finish()
 }
 
-fn read_header<H: Header>(text: &str) -> Result<H> {
+fn read_header<H: Header>(text: &str) -> FormatResult<H> {
     let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|e| H::is_not(format!("its metadata is not JSON ({e})")))?;
+        .map_err(|e| not::<H>(format!("its metadata is not JSON ({e})")))?;
     if value["format"] != H::FORMAT {
-        return Err(H::is_not(format!(
+        return Err(not::<H>(format!(
             "expected format \"{}\", found {}",
             H::FORMAT,
             value["format"]
         )));
     }
     match value["version"].as_u64() {
-        Some(found) if found > H::NEWEST => Err(Error::NewerVersion {
+        Some(found) if found > H::NEWEST => Err(FormatError::NewerVersion {
             what: H::WHAT,
             supported: H::NEWEST,
             found,
         }),
         Some(version) if version > 0 => serde_json::from_str(text)
-            .map_err(|e| H::is_not(format!("its metadata does not fit version {version} ({e})"))),
-        _ => Err(H::is_not(format!(
+            .map_err(|e| not::<H>(format!("its metadata does not fit version {version} ({e})"))),
+        _ => Err(not::<H>(format!(
             "expected a format version, found {}",
             value["version"]
         ))),

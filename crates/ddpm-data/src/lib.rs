@@ -45,7 +45,7 @@ mod unpacked;
 
 pub use fixed::{open_fixed_images, read_noise};
 pub use image_set::ImageSet;
-pub(crate) use image_set::{check_indices, check_shape, hexadecimal};
+pub(crate) use image_set::hexadecimal;
 pub use npy::{NpyHeaderError, check_npy_header};
 pub(crate) use npz::Archive;
 pub use numbers::NumberArchive;

@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 
 use safetensors::{Dtype, tensor::TensorView};
 
-use crate::error::{Error, Result};
+use crate::error::{FormatError, FormatResult};
 
 /// One tensor, owned.
-pub(crate) struct Tensor {
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Vec<u8>,
+pub struct Tensor {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub data: Vec<u8>,
 }
 
 impl Tensor {
-    pub(crate) fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
+    pub fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
         Self::new(Dtype::F64, shape, values.map(f64::to_le_bytes))
     }
 
-    pub(crate) fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
+    pub fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
         Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
     }
 
-    pub(crate) fn f32(shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
+    pub fn f32(shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
         Self::new(Dtype::F32, shape, values.map(f32::to_le_bytes))
     }
 
@@ -40,13 +40,13 @@ impl Tensor {
 }
 
 /// The number of a U64 word; one that this machine cannot hold becomes one that nothing accepts.
-pub(crate) fn index(word: [u8; 8]) -> usize {
+pub fn index(word: [u8; 8]) -> usize {
     usize::try_from(u64::from_le_bytes(word)).unwrap_or(usize::MAX)
 }
 
 /// A tensor or field that is not what it must be.
-pub(crate) fn field(field: &str, expected: impl Into<String>, found: impl Into<String>) -> Error {
-    Error::Field {
+pub fn field(field: &str, expected: impl Into<String>, found: impl Into<String>) -> FormatError {
+    FormatError::Field {
         field: field.into(),
         expected: expected.into(),
         found: found.into(),
@@ -54,22 +54,22 @@ pub(crate) fn field(field: &str, expected: impl Into<String>, found: impl Into<S
 }
 
 /// The tensors of a file by name, where they lie in its bytes.
-pub(crate) type Views<'a> = BTreeMap<String, TensorView<'a>>;
+pub type Views<'a> = BTreeMap<String, TensorView<'a>>;
 
 /// Checked access to the tensors of a file.
-pub(crate) struct Reader<'a> {
-    pub(crate) file: &'a Views<'a>,
+pub struct Reader<'a> {
+    pub file: &'a Views<'a>,
 }
 
 impl<'a> Reader<'a> {
-    fn tensor(&self, name: &str) -> Result<&'a TensorView<'a>> {
+    fn tensor(&self, name: &str) -> FormatResult<&'a TensorView<'a>> {
         self.file
             .get(name)
             .ok_or_else(|| field(&format!("tensor \"{name}\""), "to be present", "none"))
     }
 
     /// The length of a one-dimensional tensor.
-    pub(crate) fn length(&self, name: &str) -> Result<usize> {
+    pub fn length(&self, name: &str) -> FormatResult<usize> {
         match *self.tensor(name)?.shape() {
             [n] => Ok(n),
             ref shape => Err(field(
@@ -81,12 +81,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The 8-byte words of a tensor of this type and shape.
-    pub(crate) fn words(
+    pub fn words(
         &self,
         name: &str,
         dtype: Dtype,
         shape: &[usize],
-    ) -> Result<impl Iterator<Item = [u8; 8]> + use<'a>> {
+    ) -> FormatResult<impl Iterator<Item = [u8; 8]> + use<'a>> {
         let tensor = self.tensor(name)?;
         if tensor.dtype() != dtype || tensor.shape() != shape {
             return Err(field(
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The numbers of an F32 tensor of this shape.
-    pub(crate) fn singles(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub fn singles(&self, name: &str, shape: &[usize]) -> FormatResult<Vec<f32>> {
         let tensor = self.tensor(name)?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
             return Err(field(
@@ -113,12 +113,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The numbers of a tensor that is there only if `present`.
-    pub(crate) fn optional(
+    pub fn optional(
         &self,
         name: &str,
         present: bool,
         shape: &[usize],
-    ) -> Result<Box<dyn Iterator<Item = f64> + 'a>> {
+    ) -> FormatResult<Box<dyn Iterator<Item = f64> + 'a>> {
         if !present {
             return Ok(Box::new(std::iter::empty()));
         }
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Refuses tensors beyond the `expected` ones that were read.
-    pub(crate) fn no_others(&self, expected: usize) -> Result<()> {
+    pub fn no_others(&self, expected: usize) -> FormatResult<()> {
         let found = self.file.len();
         if found == expected {
             Ok(())

@@ -1,19 +1,20 @@
-//! SHA-256 over named parts, as the files of this crate state it.
+//! SHA-256 over named parts, as our own files state it.
 
 use sha2::{Digest, Sha256};
 
 /// Accumulates parts; the length of each part is hashed before it, so that parts cannot run into each other.
 #[derive(Default)]
-pub(crate) struct Checksum(Sha256);
+pub struct PartsChecksum(Sha256);
 
-impl Checksum {
-    pub(crate) fn part(&mut self, bytes: &[u8]) {
+impl PartsChecksum {
+    /// Adds a part.
+    pub fn part(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 
-    /// Lowercase hexadecimal.
-    pub(crate) fn finish(self) -> String {
+    /// The sum in lowercase hexadecimal.
+    pub fn finish(self) -> String {
         self.0
             .finalize()
             .iter()
@@ -29,7 +30,7 @@ mod tests {
     #[test]
     fn parts_are_kept_apart() {
         let of = |parts: &[&[u8]]| {
-            let mut sum = Checksum::default();
+            let mut sum = PartsChecksum::default();
             parts.iter().for_each(|part| sum.part(part));
             sum.finish()
         };

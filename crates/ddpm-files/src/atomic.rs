@@ -1,8 +1,10 @@
 //! Writing files so that nobody ever sees half of one.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 /// Writes `bytes` to `path` atomically: a temporary file beside it is written, flushed to disk and renamed.
 ///
@@ -12,13 +14,10 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// The operating system's error from creating, writing, flushing or renaming.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = temporary_beside(path)?;
-    let written = write_and_flush(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to report; a leftover that cannot be removed adds nothing to it.
-        let _ = fs::remove_file(&temporary);
-        return written;
-    }
+    let mut file = temporary_beside(path)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|failed| failed.error)?;
     // Makes the rename itself durable where folders can be flushed; elsewhere the data are safe all the same.
     if let Ok(folder) = File::open(parent(path)) {
         let _ = folder.sync_all();
@@ -37,21 +36,7 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
             "is a folder; expected a file",
         ));
     }
-    // Only a file that did not exist before may be removed afterwards.
-    let mut probe = temporary_beside(path)?;
-    loop {
-        match File::create_new(&probe) {
-            Ok(_) => return fs::remove_file(&probe),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => probe = temporary_beside(&probe)?,
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn write_and_flush(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    temporary_beside(path)?.close()
 }
 
 fn parent(path: &Path) -> &Path {
@@ -61,19 +46,30 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// A hidden name beside `path`, so that the rename stays on one file system; the process id keeps two runs apart.
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+/// A hidden file beside `path`, so that the rename stays on one file system, with the mode that any new file gets.
+fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    Ok(parent(path).join(hidden))
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    // The system's own error: tempfile would add the path to its text.
+    builder.tempfile_in(parent(path)).map_err(|error| {
+        error
+            .raw_os_error()
+            .map_or(error, io::Error::from_raw_os_error)
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -105,18 +101,10 @@ mod tests {
     fn a_check_touches_no_file_and_refuses_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.json");
-        let others = [
-            folder.path().join("out.json.probe"),
-            temporary_beside(&path).unwrap(),
-        ];
-        for other in &others {
-            fs::write(other, b"mine").unwrap();
-        }
+        fs::write(&path, b"mine").unwrap();
         check_writable(&path).unwrap();
-        for other in &others {
-            assert_eq!(fs::read(other).unwrap(), b"mine");
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(check_writable(folder.path()).is_err());
         assert!(check_writable(&folder.path().join("absent/out.json")).is_err());
     }

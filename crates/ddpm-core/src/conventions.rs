@@ -1,0 +1,134 @@
+//! The names of the choices behind every number: which variance, which decoder, which objective, where a path may end.
+
+use crate::names::names;
+
+/// Which variance the reverse steps `p(x_s | x_t)` use.
+///
+/// Parsed from and printed as `learned`, `fixed-small`, `fixed-large` and `analytic`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum VarianceKind {
+    /// Per pixel, between `fixed-small` and `fixed-large` (Nichol & Dhariwal 2021, eq. 15): [`learned_log_variance`](crate::learned_log_variance).
+    Learned,
+    /// The posterior variance `btilde_{t|s}` (Watson et al. 2021, eq. 15).
+    FixedSmall,
+    /// `beta_{t|s}`.
+    FixedLarge,
+    /// The scalar that is optimal for the mean squared error of the model: [`analytic_variance`](crate::analytic_variance).
+    Analytic,
+}
+
+names!(
+    VarianceKind, "variance",
+    Learned => "learned",
+    FixedSmall => "fixed-small",
+    FixedLarge => "fixed-large",
+    Analytic => "analytic",
+);
+
+impl VarianceKind {
+    /// The variance that a network serves when none is named.
+    pub fn of_network(learns_variance: bool) -> Self {
+        if learns_variance {
+            Self::Learned
+        } else {
+            Self::FixedSmall
+        }
+    }
+}
+
+/// The likelihood of clean data given the last `x_t` of a path, and the variance it uses; printed next to every number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DecoderKind {
+    /// Discretised Gaussian with the clipped posterior variance of the respaced chain (Ho et al. 2020, improved-diffusion):
+    /// `log sigma^2 = log btilde_{t2|t1}`; under learned variances `v log(1 - abar_{t1}) + (1 - v) log btilde_{t2|t1}`.
+    /// A path of one step has no `t2` and uses [`Marginal`](Self::Marginal).
+    Respaced,
+    /// Discretised Gaussian with `sigma^2 = 1 - abar_{t1}` for every pixel.
+    Marginal,
+    /// Discretised Gaussian with the scalar that is best on the choosing set.
+    Optimal,
+    /// Continuous Gaussian density with `sigma^2 = btilde_{t2|t1}` for every pixel (`1 - abar_{t1}` on a path of one step).
+    Gaussian,
+    /// No term at all.
+    None,
+}
+
+names!(
+    DecoderKind, "decoder",
+    Respaced => "respaced",
+    Marginal => "marginal",
+    Optimal => "optimal",
+    Gaussian => "gaussian",
+    None => "none",
+);
+
+impl DecoderKind {
+    /// The decoder that goes with a variance when none is named.
+    pub fn of_variance(variance: VarianceKind) -> Self {
+        match variance {
+            VarianceKind::Analytic => Self::Optimal,
+            _ => Self::Respaced,
+        }
+    }
+
+    /// The convention that scores a path of `steps` steps: `respaced` has no second node to take its variance from at one step, and
+    /// is `marginal` there. Numbers of different conventions do not compare.
+    #[must_use]
+    pub fn for_steps(self, steps: usize) -> Self {
+        match (self, steps) {
+            (Self::Respaced, 1) => Self::Marginal,
+            (kind, _) => kind,
+        }
+    }
+
+    /// Whether the term depends on the second node of the path.
+    pub fn needs_next(self) -> bool {
+        matches!(self, Self::Respaced | Self::Gaussian)
+    }
+}
+
+/// What a schedule minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Objective {
+    /// The negative evidence lower bound.
+    #[default]
+    Elbo,
+    /// The reweighted mean squared error of Watson et al. 2021 (appendix): `L(t, s) = (t - s)/T m(t)` for every edge, without decoder
+    /// and prior terms. Not in nats.
+    Mse,
+    /// How far samples end from where many small steps lead; chosen on trajectories of the probability flow.
+    Quality,
+    /// The KLUB bound of *Align Your Steps* (Sabour et al. 2024); chosen on trajectories of the forward process.
+    Klub,
+}
+
+names!(Objective, "objective", Elbo => "elbo", Mse => "mse", Quality => "quality", Klub => "klub");
+
+impl Objective {
+    /// The unit of its costs, as files and tables state it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Elbo => "bits/dim",
+            Self::Mse => "weighted mse",
+            Self::Quality => "weighted squared error",
+            Self::Klub => "nats/dim",
+        }
+    }
+
+    /// Whether schedules under it are chosen on stored trajectories; the others are on a profile or a curve.
+    pub fn on_trajectories(self) -> bool {
+        matches!(self, Self::Quality | Self::Klub)
+    }
+}
+
+/// Where a path may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum StartRule {
+    /// At `T`, as the paper's paths do.
+    #[default]
+    Full,
+    /// At the t that minimises the cost plus the prior term there. Sampling starts at this t.
+    Free,
+}
+
+names!(StartRule, "start", Full => "full", Free => "free");

@@ -1,0 +1,145 @@
+//! The cheapest path of every budget under a cost model.
+
+use std::f64::consts::LN_2;
+
+use ddpm_core::{Objective, Path, StartRule};
+use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
+use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules};
+use rayon::prelude::*;
+
+use crate::cost::CostModel;
+use crate::error::{Error, Result};
+
+/// The factor from a cost model's costs to the unit of its objective.
+pub(crate) fn unit(objective: Objective) -> f64 {
+    match objective {
+        Objective::Elbo => LN_2,
+        _ => 1.0,
+    }
+}
+
+/// Finds the best path of every budget under `model` and reports those asked for, each re-scored term by term.
+///
+/// `provenance`: the origin of the curves, where they are those of a profile.
+///
+/// # Errors
+/// [`Error::Schedule`] for a budget beyond T and [`Error::Unreachable`] for one without a path of finite cost; [`Error::Unsupported`] for a free
+/// start without a prior term to weigh (mse objective, or an unknown mean square of the data); a noise schedule that is not the one that
+/// `provenance` names; errors of the solver.
+pub fn choose(
+    model: &CostModel<'_>,
+    budgets: &Budgets,
+    provenance: Option<&Provenance>,
+) -> Result<Schedules> {
+    let schedule = model.schedule();
+    let steps = schedule.train_steps();
+    let mut wanted = budgets.wanted(steps)?;
+    let told = provenance.map(|p| &p.model);
+    let noise_schedule = match told.and_then(|model| model.noise_schedule) {
+        Some(name) => schedule.clone().called(name)?,
+        None => schedule.clone(),
+    };
+    let scoring = *model.scoring();
+    let optima = Optima::new(model, None)?;
+    let terminal = optima.terminal(model, scoring.start)?;
+    let per_unit = unit(scoring.objective);
+    let end_of = |k: usize| optima.end(k, terminal.as_deref());
+    let costs = (1..=steps)
+        .map(|k| end_of(k).map(|end| optima.solution.cost(k, end) / per_unit))
+        .collect();
+    if *budgets == Budgets::All {
+        wanted.retain(|&k| end_of(k).is_some());
+    }
+    let chosen = |&k: &usize| -> Result<Chosen> {
+        let end = end_of(k).ok_or(Error::Unreachable {
+            steps: k,
+            end: steps,
+        })?;
+        let path = optima.path(k, end)?;
+        Ok(Chosen {
+            cost: model.path_cost(&path) / per_unit,
+            prior_bpd: model.prior(end).map(|prior| prior / LN_2),
+            schedule: model.schedule_of(path),
+            stability: None,
+            distance: None,
+        })
+    };
+    Ok(Schedules {
+        noise_schedule,
+        scoring,
+        sampler: None,
+        clip_denoised: told.map(|model| model.clip_denoised),
+        parameterization: told.and_then(|model| model.parameterization),
+        costs,
+        budgets: wanted.par_iter().map(chosen).collect::<Result<_>>()?,
+        provenance: provenance.cloned(),
+        trajectories: None,
+    })
+}
+
+/// The solved table of a cost model.
+pub(crate) struct Optima {
+    table: CostTable,
+    pub(crate) solution: Solution,
+}
+
+impl Optima {
+    /// Solves for budgets up to `max_steps`, or for all.
+    pub(crate) fn new(model: &CostModel<'_>, max_steps: Option<usize>) -> Result<Self> {
+        let table = model.table()?;
+        let options = SolveOptions {
+            max_steps,
+            ..SolveOptions::default()
+        };
+        let solution = solve(&table, &options)?;
+        Ok(Self { table, solution })
+    }
+
+    /// What it costs to end at each t under a free start; `None` under a full one.
+    pub(crate) fn terminal(
+        &self,
+        model: &CostModel<'_>,
+        start: StartRule,
+    ) -> Result<Option<Vec<f64>>> {
+        if start == StartRule::Full {
+            return Ok(None);
+        }
+        if model.scoring().objective == Objective::Mse {
+            return Err(Error::Unsupported(
+                "start free: the mse objective has no prior term to weigh the end of a path with; use start full".into(),
+            ));
+        }
+        let prior = |t: usize| {
+            match t {
+            0 => Ok(f64::INFINITY),
+            _ => model.prior(t).ok_or_else(|| {
+                Error::Unsupported(
+                    "start free: the mean square of the data is not known, so the prior term is not either; use start full".into(),
+                )
+            }),
+        }
+        };
+        (0..=self.table.train_steps())
+            .map(prior)
+            .collect::<Result<Vec<_>>>()
+            .map(Some)
+    }
+
+    /// The end of the best path of K steps; `None` if there is none.
+    pub(crate) fn end(&self, k: usize, terminal: Option<&[f64]>) -> Option<usize> {
+        let last = self.table.train_steps();
+        match terminal {
+            None => self.solution.cost(k, last).is_finite().then_some(last),
+            Some(terminal) => self.solution.best_end(k, terminal).map(|(end, _)| end),
+        }
+    }
+
+    pub(crate) fn path(&self, k: usize, end: usize) -> Result<Path> {
+        let nodes = self
+            .solution
+            .path(&self.table, k, end)
+            .ok_or(Error::Unreachable { steps: k, end })?;
+        Ok(Path::new(nodes, self.table.train_steps())?)
+    }
+}
+

@@ -1,0 +1,165 @@
+//! Conventions with every number that is estimated fixed on one set of images, so that they can be scored on another.
+
+use std::sync::Arc;
+
+use ddpm_core::{DecoderKind, Objective, VarianceKind};
+use ddpm_schedule::Scoring;
+use rayon::prelude::*;
+
+use crate::curves::Curves;
+use crate::error::{Error, Result};
+
+const NO_COLUMNS: &str =
+    "the curves have no decoder columns; choose gaussian or none, or use a profile";
+
+/// A [`Scoring`] with the numbers that it takes from the images on which a schedule is chosen.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// The conventions.
+    pub scoring: Scoring,
+    /// m(t) of the analytic variance btilde + c^2 m(t), index t = 0..=T; `None` for any other.
+    pub mse: Option<Arc<[f64]>>,
+    /// log sigma^2 of the optimal decoder, index t1 = 0..=T (entry 0 is not used); `None` for any other.
+    pub decoder_log_variance: Option<Arc<[f64]>>,
+}
+
+impl From<Scoring> for Frozen {
+    /// Conventions that take no numbers: neither the analytic variance nor the optimal decoder.
+    fn from(scoring: Scoring) -> Self {
+        Self {
+            scoring,
+            mse: None,
+            decoder_log_variance: None,
+        }
+    }
+}
+
+impl Curves {
+    /// Fixes what the conventions take from these curves.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for the optimal decoder on curves without decoder columns.
+    pub fn freeze(&self, scoring: &Scoring) -> Result<Frozen> {
+        let optimal = scoring.decoder == DecoderKind::Optimal;
+        Ok(Frozen {
+            scoring: *scoring,
+            mse: (scoring.variance == VarianceKind::Analytic).then(|| self.mse().into()),
+            decoder_log_variance: if optimal {
+                Some(self.optimal_decoder_log_variance()?.into())
+            } else {
+                None
+            },
+        })
+    }
+
+    /// The scalar log-variance that minimises the decoder term of every timestep on these images, index t = 0..=T (entry 0 is 0 and
+    /// unused). It is bounded by the range of the decoder column: where every pixel falls into its own bin, a smaller variance would
+    /// always be better.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the curves have no decoder columns.
+    pub fn optimal_decoder_log_variance(&self) -> Result<Vec<f64>> {
+        let best = |t: usize| match t {
+            0 => Ok(0.0),
+            _ => match self.decoder_column(t, false) {
+                Some(column) => Ok(column.argmin()),
+                None => Err(Error::Unsupported(format!("decoder optimal: {NO_COLUMNS}"))),
+            },
+        };
+        (0..=self.train_steps()).into_par_iter().map(best).collect()
+    }
+}
+
+impl Frozen {
+    /// Refuses what `curves` cannot serve, and numbers that do not fit them.
+    pub(crate) fn check(&self, curves: &Curves) -> Result<()> {
+        let scoring = &self.scoring;
+        if scoring.objective.on_trajectories() {
+            return Err(Error::Unsupported(format!(
+                "objective {}: expected elbo or mse with a profile or a curve",
+                scoring.objective
+            )));
+        }
+        let elbo = scoring.objective == Objective::Elbo;
+        if scoring.variance == VarianceKind::Learned && elbo {
+            curves.check_interpolation()?;
+        }
+        if scoring.variance == VarianceKind::Analytic {
+            let expected = "a finite value of at least 0";
+            let fits = |_, m: f64| m.is_finite() && m >= 0.0;
+            check_numbers(curves, "frozen mse", self.mse.as_deref(), expected, fits)?;
+        }
+        match scoring.decoder {
+            DecoderKind::Respaced | DecoderKind::Marginal | DecoderKind::Optimal
+                if elbo && !curves.has_decoder() =>
+            {
+                Err(Error::Unsupported(format!(
+                    "decoder {}: {NO_COLUMNS}",
+                    scoring.decoder
+                )))
+            }
+            DecoderKind::Optimal => {
+                let fits = |t: usize, l: f64| {
+                    let (low, high) = curves.decoder_range(t);
+                    !curves.has_decoder() || (low..=high).contains(&l)
+                };
+                check_numbers(
+                    curves,
+                    "frozen decoder log-variance",
+                    self.decoder_log_variance.as_deref(),
+                    "a log-variance within the range of the decoder column",
+                    fits,
+                )
+            }
+            DecoderKind::Gaussian => {
+                let gaussian = &scoring.gaussian;
+                if let Some(found) = gaussian.bin_width.filter(|w| !(w.is_finite() && *w > 0.0)) {
+                    return Err(value("bin width", "a positive finite number", found));
+                }
+                match gaussian.first.filter(|f| !f.is_finite()) {
+                    Some(found) => {
+                        Err(value("decoder term at t = 1", "a finite number", found))
+                    }
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// m(t) of the analytic variance, which was checked to be there.
+    pub(crate) fn mse_at(&self, t: usize) -> f64 {
+        self.mse.as_ref().map_or(f64::NAN, |mse| mse[t])
+    }
+}
+
+fn value(field: &str, expected: &'static str, found: f64) -> Error {
+    Error::Value {
+        field: field.into(),
+        expected,
+        found,
+    }
+}
+
+/// Checks frozen numbers, index t = 0..=T with entry 0 unused.
+fn check_numbers(
+    curves: &Curves,
+    field: &str,
+    numbers: Option<&[f64]>,
+    expected: &'static str,
+    fits: impl Fn(usize, f64) -> bool,
+) -> Result<()> {
+    let numbers = numbers.unwrap_or_default();
+    let length = curves.train_steps() + 1;
+    if numbers.len() != length {
+        return Err(Error::Length {
+            field: field.into(),
+            expected: length,
+            found: numbers.len(),
+        });
+    }
+    match (1..length).find(|&t| !fits(t, numbers[t])) {
+        Some(t) => Err(value(&format!("{field} at t = {t}"), expected, numbers[t])),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,69 @@
+//! What can be wrong with a schedules file, an origin or a list of budgets.
+
+use ddpm_core::Difference;
+use ddpm_files::FormatError;
+
+/// The result of a fallible operation of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a schedules file, an origin or a request for budgets was refused.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no such file, or are damaged.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A field contradicts another one or is not what it must be.
+    #[error("{field}: expected {expected}, found {found}")]
+    Field {
+        /// Which field.
+        field: String,
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// Two things that have to be of one run or one network are not.
+    #[error("the profiles do not go together: {} differs ({} and {})", .0.field, .0.first, .0.second)]
+    Mismatch(Difference),
+    /// There is no schedule of so many steps.
+    #[error("steps: expected a budget within 1..={max}, found {found}")]
+    Steps {
+        /// The most steps that are possible.
+        max: usize,
+        /// The budget asked for.
+        found: usize,
+    },
+    /// The set holds no schedule of so many steps.
+    #[error("no schedule of {steps} steps; expected one of {}", has(found))]
+    NoBudget {
+        /// The budget asked for.
+        steps: usize,
+        /// The budgets that there are.
+        found: Vec<usize>,
+    },
+    /// A choice that cannot be served.
+    #[error("{0}")]
+    Unsupported(String),
+    /// An error of the diffusion mathematics below.
+    #[error(transparent)]
+    Core(#[from] ddpm_core::Error),
+}
+
+fn has(budgets: &[usize]) -> String {
+    let list: Vec<String> = budgets.iter().map(ToString::to_string).collect();
+    list.join(", ")
+}
+
+/// A field that is not what it must be.
+pub(crate) fn field(
+    field: impl Into<String>,
+    expected: impl Into<String>,
+    found: impl Into<String>,
+) -> Error {
+    Error::Field {
+        field: field.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}

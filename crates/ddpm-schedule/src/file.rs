@@ -1,0 +1,389 @@
+//! The file of schedules.
+//!
+//! # Version 2
+//!
+//! JSON, UTF-8: `{"format": "ddpm-schedules", "version": 2, "T": .., "noise_schedule": .., "log_alpha_bar": [..] (custom schedules
+//! only), "variance": .., "decoder": .., "objective": .., "start": .., "clip_denoised": .., "parameterization": .., "unit": ..,
+//! "costs": [C_1 .. C_T, null where impossible], "budgets": [{"steps", "cost", "scored_decoder", "prior_bpd", "path",
+//! "log_variance"}, ..], "provenance": .., "checksum": ".."}`. `log_alpha_bar` is that of t = 1 .. T, null for minus infinity (t = T
+//! only). `cost` leaves the prior out. `scored_decoder` is the decoder convention of this budget: that of the file, but `marginal`
+//! where K = 1 leaves `respaced` without a second node. `path` is `[0, t_1, .., t_K]`. `log_variance` has one entry
+//! per step, the decoder first, null where the network supplies it per pixel or there is none.
+//! `checksum` is the SHA-256 of the compact form of the same document with an empty checksum, so that white space may change and nothing
+//! else.
+//!
+//! # Version 3
+//!
+//! Version 2 whose budgets have one more key, `"stability"`: see [`Stability`](crate::Stability). It is written only where they have it.
+//!
+//! # Version 4
+//!
+//! Version 2 with the key `"trajectories"`, the [`TrajectoryOrigin`](crate::TrajectoryOrigin) of what the schedules were chosen on (`provenance` is null), and
+//! where they are for one sampler its name in `"sampler"`. Budgets may have `"distance"`. Variances are fixed-small, for those
+//! who sample with noise.
+//!
+//! # Version 1
+//!
+//! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
+//! as if it had been written in version 2.
+
+use ddpm_core::{
+    DecoderKind, NoiseSchedule, Objective, Path, Sampler, StartRule, VarianceKind,
+};
+use ddpm_files::{FormatError, PartsChecksum};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, field};
+use crate::provenance::{Provenance, told};
+use crate::schedule::{Kernel, Schedule};
+use crate::schedules::{Chosen, Schedules, Stability};
+use crate::scoring::{GaussianDecoder, Scoring};
+use crate::trajectory_origin::TrajectoryOrigin;
+
+const FORMAT: &str = "ddpm-schedules";
+const WHAT: &str = "schedules file";
+const KIND: &str = "a schedules file";
+/// The version of schedules without a stability.
+const VERSION: u64 = 2;
+/// The version of schedules with one.
+const VERSION_STABILITY: u64 = 3;
+/// The version of schedules chosen on trajectories.
+const VERSION_TRAJECTORIES: u64 = 4;
+/// The newest version that this library reads.
+const NEWEST: u64 = VERSION_TRAJECTORIES;
+/// What stands for a parameterisation that nobody told a profile.
+const UNKNOWN: &str = ddpm_core::ModelId::UNKNOWN;
+
+/// The JSON document, its keys in this order.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: String,
+    version: u64,
+    #[serde(rename = "T")]
+    train_steps: usize,
+    noise_schedule: String,
+    /// Version 1 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alpha_bar: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_alpha_bar: Option<Vec<Option<f64>>>,
+    variance: VarianceKind,
+    decoder: DecoderKind,
+    objective: Objective,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sampler: Option<Sampler>,
+    start: StartRule,
+    clip_denoised: Option<bool>,
+    parameterization: Option<String>,
+    unit: String,
+    costs: Vec<Option<f64>>,
+    budgets: Vec<StoredBudget>,
+    provenance: Option<Provenance>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trajectories: Option<TrajectoryOrigin>,
+    checksum: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredBudget {
+    steps: usize,
+    cost: f64,
+    /// Not in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scored_decoder: Option<DecoderKind>,
+    prior_bpd: Option<f64>,
+    path: Vec<usize>,
+    log_variance: Vec<Option<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stability: Option<Stability>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    distance: Option<f64>,
+}
+
+impl Schedules {
+    /// The file, indented, with a final newline.
+    ///
+    /// # Errors
+    /// [`FormatError::Not`] if a number was set to something JSON cannot hold.
+    pub fn to_json(&self) -> Result<String> {
+        let mut stored = Stored::of(self);
+        stored.checksum = stored.sum()?;
+        let text = serde_json::to_string_pretty(&stored).map_err(not_json)?;
+        Ok(text + "\n")
+    }
+
+    /// The same document with the timesteps of tools that count from 0. It is no schedules file and does not pose as one: it has no
+    /// format, version or checksum.
+    ///
+    /// # Errors
+    /// Those of [`to_json`](Self::to_json).
+    pub fn to_json_zero_based(&self) -> Result<String> {
+        let mut stored = Stored::of(self);
+        for budget in &mut stored.budgets {
+            budget.path = budget.path[1..].iter().map(|t| t - 1).collect();
+        }
+        let mut value = serde_json::to_value(&stored).map_err(not_json)?;
+        if let Some(object) = value.as_object_mut() {
+            object.retain(|key, _| !matches!(&key[..], "format" | "version" | "checksum"));
+        }
+        let text = serde_json::to_string_pretty(&value).map_err(not_json)?;
+        Ok(text + "\n")
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FormatError`] for text that is no such file, is of a newer version or was edited; [`Error::Field`] or an error of
+    /// [`Path::new`] for contents that contradict themselves.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(text).map_err(not_json)?;
+        if value["format"] != FORMAT {
+            return Err(not(format!(
+                "expected format \"{FORMAT}\", found {}",
+                value["format"]
+            )));
+        }
+        match value["version"].as_u64() {
+            Some(found) if found > NEWEST => {
+                return Err(Error::Format(FormatError::NewerVersion {
+                    what: WHAT,
+                    supported: NEWEST,
+                    found,
+                }));
+            }
+            Some(1..=NEWEST) => {}
+            _ => {
+                return Err(not(format!(
+                    "expected a format version, found {}",
+                    value["version"]
+                )));
+            }
+        }
+        let stored: Stored = serde_json::from_str(text).map_err(not_json)?;
+        let found = stored.sum()?;
+        if found != stored.checksum {
+            return Err(Error::Format(FormatError::Checksum {
+                what: WHAT,
+                expected: stored.checksum,
+                found,
+            }));
+        }
+        stored.upgraded()?.read()
+    }
+}
+
+impl Stored {
+    fn of(schedules: &Schedules) -> Self {
+        let s = schedules;
+        let named = s.noise_schedule.name();
+        let version = if s.trajectories.is_some() {
+            VERSION_TRAJECTORIES
+        } else if s.budgets.iter().any(|chosen| chosen.stability.is_some()) {
+            VERSION_STABILITY
+        } else {
+            VERSION
+        };
+        let told = s.provenance.is_some() || s.trajectories.is_some();
+        Self {
+            format: FORMAT.into(),
+            version,
+            train_steps: s.train_steps(),
+            noise_schedule: s.noise_schedule_text(),
+            alpha_bar: None,
+            log_alpha_bar: named.is_none().then(|| stored_logs(&s.noise_schedule)),
+            variance: s.scoring.variance,
+            decoder: s.scoring.decoder,
+            objective: s.scoring.objective,
+            sampler: s.sampler,
+            start: s.scoring.start,
+            clip_denoised: s.clip_denoised,
+            parameterization: match s.parameterization {
+                Some(known) => Some(known.to_string()),
+                None => told.then(|| UNKNOWN.to_owned()),
+            },
+            unit: s.scoring.objective.unit().into(),
+            costs: s.costs.clone(),
+            budgets: s.budgets.iter().map(StoredBudget::of).collect(),
+            provenance: s.provenance.clone(),
+            trajectories: s.trajectories.clone(),
+            checksum: String::new(),
+        }
+    }
+
+    /// A document of version 1 as one of version 2.
+    fn upgraded(mut self) -> Result<Self> {
+        if self.version >= VERSION {
+            return Ok(self);
+        }
+        if let Some(alpha_bar) = self.alpha_bar.take() {
+            self.log_alpha_bar = Some(stored_logs(&NoiseSchedule::from_alpha_bar(&alpha_bar)?));
+        }
+        for budget in &mut self.budgets {
+            budget.scored_decoder = Some(self.decoder.for_steps(budget.steps));
+        }
+        self.version = VERSION;
+        Ok(self)
+    }
+
+    fn read(self) -> Result<Schedules> {
+        self.check()?;
+        let schedule_of = |budget: StoredBudget| budget.read(&self);
+        let budgets = self.budgets.iter().cloned().map(schedule_of);
+        Ok(Schedules {
+            budgets: budgets.collect::<Result<_>>()?,
+            noise_schedule: self.noise_schedule()?,
+            scoring: Scoring {
+                variance: self.variance,
+                decoder: self.decoder,
+                gaussian: GaussianDecoder::default(),
+                objective: self.objective,
+                start: self.start,
+            },
+            sampler: self.sampler,
+            clip_denoised: self.clip_denoised,
+            parameterization: match self.parameterization {
+                Some(name) => told(&name, UNKNOWN)?,
+                None => None,
+            },
+            costs: self.costs,
+            provenance: self.provenance,
+            trajectories: self.trajectories,
+        })
+    }
+
+    /// The noise schedule, from its name or, bit for bit, from its stored log(alpha_bar).
+    fn noise_schedule(&self) -> Result<NoiseSchedule> {
+        match (&self.log_alpha_bar, &self.noise_schedule[..]) {
+            (Some(stored), _) => {
+                let log = |stored: &Option<f64>| stored.unwrap_or(f64::NEG_INFINITY);
+                let logs: Vec<f64> = stored.iter().map(log).collect();
+                Ok(NoiseSchedule::from_log_alpha_bar(&logs)?)
+            }
+            (None, "custom") => Err(field(
+                "log_alpha_bar",
+                "T values, for noise schedule custom",
+                "none",
+            )),
+            (None, name) => Ok(NoiseSchedule::named(name.parse()?, self.train_steps)?),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let version = || format!("version {}", self.version);
+        let told = self.budgets.iter().any(|b| b.stability.is_some());
+        if told != (self.version == VERSION_STABILITY) {
+            let expected = "in the budgets of version 3, and there only";
+            return Err(field("stability", expected, version()));
+        }
+        let from_trajectories = self.trajectories.is_some();
+        let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
+        if from_trajectories != (self.version == VERSION_TRAJECTORIES)
+            || (extras && !from_trajectories)
+        {
+            return Err(field(
+                "trajectories, sampler and distance",
+                "in version 4, and there only",
+                version(),
+            ));
+        }
+        if let Some(sampler) = self.sampler {
+            sampler.check_of_the_flow()?;
+        }
+        if self.alpha_bar.is_some() {
+            let expected = "log_alpha_bar in its place, in version 2";
+            return Err(field("alpha_bar", expected, "alpha_bar"));
+        }
+        let counts = [
+            ("log_alpha_bar", self.log_alpha_bar.as_ref().map(Vec::len)),
+            ("costs", Some(self.costs.len())),
+        ];
+        for (name, found) in counts {
+            if let Some(found) = found.filter(|&found| found != self.train_steps) {
+                let expected = format!("{} values", self.train_steps);
+                return Err(field(name, expected, found.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The checksum of everything but itself.
+    fn sum(&self) -> Result<String> {
+        let mut blank = self.clone();
+        blank.checksum = String::new();
+        let mut sum = PartsChecksum::default();
+        sum.part(&serde_json::to_vec(&blank).map_err(not_json)?);
+        Ok(sum.finish())
+    }
+}
+
+impl StoredBudget {
+    fn of(chosen: &Chosen) -> Self {
+        let schedule = &chosen.schedule;
+        Self {
+            steps: chosen.steps(),
+            cost: chosen.cost,
+            scored_decoder: Some(schedule.decoder),
+            prior_bpd: chosen.prior_bpd,
+            path: chosen.nodes().to_vec(),
+            log_variance: schedule.kernels.iter().map(|k| k.log_variance()).collect(),
+            stability: chosen.stability,
+            distance: chosen.distance,
+        }
+    }
+
+    fn read(self, file: &Stored) -> Result<Chosen> {
+        let path = Path::new(self.path, file.train_steps)?;
+        let expected = file.decoder.for_steps(self.steps);
+        if self.scored_decoder != Some(expected) {
+            return Err(field(
+                format!("scored_decoder of the budget of {} steps", self.steps),
+                expected.to_string(),
+                self.scored_decoder
+                    .map_or_else(|| "none".into(), |found| found.to_string()),
+            ));
+        }
+        if path.steps() != self.steps || self.log_variance.len() != self.steps {
+            return Err(field(
+                format!("budget of {} steps", self.steps),
+                "as many steps in its path and its log_variance",
+                format!("{} and {}", path.steps(), self.log_variance.len()),
+            ));
+        }
+        let kernel = |(k, log_variance): (usize, Option<f64>)| match log_variance {
+            Some(log_variance) => Kernel::Scalar { log_variance },
+            None if k == 0 && expected == DecoderKind::None => Kernel::None,
+            None => Kernel::Learned,
+        };
+        Ok(Chosen {
+            schedule: Schedule {
+                path,
+                kernels: self.log_variance.into_iter().enumerate().map(kernel).collect(),
+                decoder: expected,
+                bin_width: None,
+                sampler: file.sampler.unwrap_or(Sampler::Ddpm),
+            },
+            cost: self.cost,
+            prior_bpd: self.prior_bpd,
+            stability: self.stability,
+            distance: self.distance,
+        })
+    }
+}
+
+/// log(alpha_bar) of t = 1..=T as the file has it.
+fn stored_logs(schedule: &NoiseSchedule) -> Vec<Option<f64>> {
+    schedule.log_alpha_bars()[1..]
+        .iter()
+        .map(|&log| Some(log).filter(|log| log.is_finite()))
+        .collect()
+}
+
+fn not(detail: String) -> Error {
+    Error::Format(FormatError::Not { kind: KIND, detail })
+}
+
+fn not_json(e: serde_json::Error) -> Error {
+    not(e.to_string())
+}

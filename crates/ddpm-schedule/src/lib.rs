@@ -1,0 +1,37 @@
+//! What a schedule is: the conventions it was chosen under, its path and kernels, where it comes from, and its file.
+//!
+//! # Flow
+//!
+//! 1. A [`Scoring`] says which variance, decoder, objective and start a number is for.
+//! 2. Choosing (in `ddpm-profile` and `ddpm-trajectory`) makes [`Schedules`]: for each of the [`Budgets`] asked for a [`Chosen`] with its
+//!    cost.
+//! 3. The [`Schedule`] of one budget is what evaluation and sampling run: a path and a frozen [`Kernel`] per step.
+//! 4. [`Schedules`] are a file, which names the origin of its numbers: a [`Provenance`] or a [`TrajectoryOrigin`].
+//!
+//! ```
+//! use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+//! use ddpm_schedule::{Schedule, Scoring};
+//!
+//! let cosine = NoiseSchedule::named(NoiseScheduleName::Cosine, 100)?;
+//! let path = Path::new([1, 10, 100], 100)?;
+//! let schedule = Schedule::of_path(&cosine, path, &Scoring::new(VarianceKind::FixedSmall))?;
+//! assert_eq!(schedule.kernels.len(), 3);
+//! # Ok::<(), ddpm_schedule::Error>(())
+//! ```
+
+mod budgets;
+mod error;
+mod file;
+mod provenance;
+mod schedule;
+mod schedules;
+mod scoring;
+mod trajectory_origin;
+
+pub use budgets::Budgets;
+pub use error::{Error, Result};
+pub use provenance::{Provenance, check_known};
+pub use schedule::{Kernel, Schedule};
+pub use schedules::{Chosen, Schedules, Stability};
+pub use scoring::{GaussianDecoder, Scoring};
+pub use trajectory_origin::{Process, TrajectoryOrigin};

@@ -1,0 +1,127 @@
+//! Schedules of many budgets, chosen under one set of conventions.
+
+use ddpm_core::{NoiseSchedule, Parameterization, Sampler};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::provenance::Provenance;
+use crate::schedule::Schedule;
+use crate::scoring::Scoring;
+use crate::trajectory_origin::TrajectoryOrigin;
+
+/// Schedules of several budgets, chosen under one set of conventions. A file ([`Schedules::to_json`], [`Schedules::from_json`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedules {
+    /// The noise schedule of the network.
+    pub noise_schedule: NoiseSchedule,
+    /// The conventions. Parameters of the gaussian decoder are not stored in a file.
+    pub scoring: Scoring,
+    /// The sampler that the schedules are for, where they are for one.
+    pub sampler: Option<Sampler>,
+    /// Whether estimates of x0 are clipped; `None` where the curve did not say.
+    pub clip_denoised: Option<bool>,
+    /// What the network predicts; `None` where nobody said.
+    pub parameterization: Option<Parameterization>,
+    /// The smallest cost of K = 1..=T steps, `None` where no path exists, in the unit of the
+    /// [objective](ddpm_core::Objective::unit).
+    pub costs: Vec<Option<f64>>,
+    /// The budgets asked for.
+    pub budgets: Vec<Chosen>,
+    /// The profile that they were chosen on, if it was one.
+    pub provenance: Option<Provenance>,
+    /// The trajectories that they were chosen on, if it was these.
+    pub trajectories: Option<TrajectoryOrigin>,
+}
+
+/// The schedule of one budget, with what choosing it found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chosen {
+    /// What is run.
+    pub schedule: Schedule,
+    /// The cost without the prior term, in the unit of the objective. Costs of different decoders do not compare.
+    pub cost: f64,
+    /// The prior term of the path's end in bits/dim; `None` where the data's mean square is not known.
+    pub prior_bpd: Option<f64>,
+    /// How much the path owes to the images it was chosen on, where that was estimated.
+    pub stability: Option<Stability>,
+    /// The root mean square distance, per dimension, of samples from the end points of the reference trajectories, where the path
+    /// was run from their starts.
+    pub distance: Option<f64>,
+}
+
+/// What a path owes to the images it was chosen on, in the unit of its cost.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stability {
+    /// F, the number of folds.
+    pub folds: usize,
+    /// How much the path is expected to cost more than the true optimum, on unseen images; an estimate, which noise can make
+    /// negative.
+    pub loss: f64,
+    /// Its standard error over folds.
+    pub loss_standard_error: f64,
+    /// The largest excess, on all images, of a path that was chosen without one of the folds.
+    pub largest_excess: f64,
+}
+
+impl Chosen {
+    /// K, the number of network evaluations.
+    pub fn steps(&self) -> usize {
+        self.schedule.steps()
+    }
+
+    /// `0 = t_0 < t_1 < ... < t_K`.
+    pub fn nodes(&self) -> &[usize] {
+        self.schedule.path.nodes()
+    }
+}
+
+impl Schedules {
+    /// T.
+    pub fn train_steps(&self) -> usize {
+        self.noise_schedule.train_steps()
+    }
+
+    /// The name of the noise schedule, or `custom`.
+    pub fn noise_schedule_text(&self) -> String {
+        let name = self.noise_schedule.name();
+        name.map_or_else(|| "custom".into(), |name| name.to_string())
+    }
+
+    /// What was chosen for K steps.
+    pub fn budget(&self, steps: usize) -> Option<&Chosen> {
+        self.budgets.iter().find(|chosen| chosen.steps() == steps)
+    }
+
+    /// The schedule of K steps, ready to be scored or sampled along.
+    ///
+    /// # Errors
+    /// [`Error::NoBudget`] that names the budgets there are.
+    pub fn schedule(&self, steps: usize) -> Result<&Schedule> {
+        match self.budget(steps) {
+            Some(chosen) => Ok(&chosen.schedule),
+            None => Err(Error::NoBudget {
+                steps,
+                found: self.budgets.iter().map(Chosen::steps).collect(),
+            }),
+        }
+    }
+
+    /// The same schedules with their stability, one entry per budget.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for another number of entries.
+    pub fn with_stability(mut self, found: Vec<Stability>) -> Result<Self> {
+        if found.len() != self.budgets.len() {
+            return Err(crate::error::field(
+                "stability",
+                format!("{} values", self.budgets.len()),
+                found.len().to_string(),
+            ));
+        }
+        for (chosen, found) in self.budgets.iter_mut().zip(found) {
+            chosen.stability = Some(found);
+        }
+        Ok(self)
+    }
+}

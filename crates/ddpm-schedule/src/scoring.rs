@@ -1,0 +1,64 @@
+//! [`Scoring`]: the conventions that a schedule is chosen and scored under.
+
+use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+
+/// The choices behind a number: variance of the steps, decoder, objective, and where paths end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scoring {
+    /// Variance of the reverse steps.
+    pub variance: VarianceKind,
+    /// Likelihood of clean data given the last state.
+    pub decoder: DecoderKind,
+    /// Parameters of the gaussian decoder; without effect under any other.
+    pub gaussian: GaussianDecoder,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Where paths end.
+    pub start: StartRule,
+}
+
+/// Parameters of [`DecoderKind::Gaussian`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GaussianDecoder {
+    /// Width of a bin of the data (2/255 for 8-bit images in \[-1, 1\]): the log of it is subtracted, so that the density becomes the
+    /// probability of a bin of discretised data. `None` for a density.
+    pub bin_width: Option<f64>,
+    /// The term at t1 = 1 in nats per dimension, if it is known better.
+    pub first: Option<f64>,
+}
+
+impl Scoring {
+    /// The usual conventions with this variance: its own decoder ([`DecoderKind::of_variance`]), the negative ELBO, paths that end at T.
+    pub fn new(variance: VarianceKind) -> Self {
+        Self {
+            variance,
+            decoder: DecoderKind::of_variance(variance),
+            gaussian: GaussianDecoder::default(),
+            objective: Objective::Elbo,
+            start: StartRule::Full,
+        }
+    }
+
+    /// The same with another decoder.
+    #[must_use]
+    pub fn with_decoder(self, decoder: DecoderKind) -> Self {
+        Self { decoder, ..self }
+    }
+
+    /// The same with another objective.
+    #[must_use]
+    pub fn with_objective(self, objective: Objective) -> Self {
+        Self { objective, ..self }
+    }
+
+    /// The same with another rule for the end of paths.
+    #[must_use]
+    pub fn with_start(self, start: StartRule) -> Self {
+        Self { start, ..self }
+    }
+
+    /// The convention that scores the decoder of a path of `steps` steps, see [`DecoderKind::for_steps`].
+    pub fn decoder_for(&self, steps: usize) -> DecoderKind {
+        self.decoder.for_steps(steps)
+    }
+}

@@ -126,15 +126,15 @@ pub enum Error {
         /// The length it has.
         found: usize,
     },
-    /// Two images that belong together have different shapes.
-    #[error("{what} has shape {found:?}: expected {expected:?} (channels, height, width)")]
+    /// Two data that belong together have different shapes.
+    #[error("{what} has shape {found:?}: expected {expected:?}")]
     ShapeMismatch {
-        /// Name of the image.
+        /// Name of the datum.
         what: &'static str,
         /// The shape it should have.
-        expected: [usize; 3],
+        expected: Vec<usize>,
         /// The shape it has.
-        found: [usize; 3],
+        found: Vec<usize>,
     },
     /// Epsilon-prediction says nothing about the data where no signal is left.
     #[error(

@@ -14,7 +14,8 @@ use ddpm_core::{
 
 use crate::data::{ImageSet, check_indices};
 use crate::error::{Error, Result};
-use crate::forward::{Estimate, ForwardProcess, Noise, Point, mean_square};
+use crate::estimates::{Estimate, ForwardProcess, Noise, Point, mean_square};
+use crate::network::{batched, check_path};
 use crate::path_variance::{PathVariance, StepChoice};
 use crate::progress::Progress;
 
@@ -86,24 +87,17 @@ pub struct BitsPerDim {
 /// Evaluates the terms of `plan.path` on `plan.images`.
 ///
 /// # Errors
-/// When the schedule, the images, the labels, the noise or the variances do not fit the network and the path; when an
+/// When the images, the labels, the noise or the variances do not fit the network and the path; when an
 /// image cannot be read; when the network fails; when `progress` asks to stop.
 pub fn bits_per_dim(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &BitsPerDimPlan<'_>,
     progress: &dyn Progress,
 ) -> Result<BitsPerDim> {
-    let process = ForwardProcess::new(
-        denoiser,
-        schedule,
-        data,
-        plan.noise,
-        plan.clip_denoised,
-        plan.batch,
-    )?;
-    check(denoiser, schedule, data, plan)?;
+    let process = ForwardProcess::new(denoiser, data, plan.noise, plan.clip_denoised, plan.batch)?;
+    check(denoiser, data, plan)?;
+    let schedule = denoiser.noise_schedule();
     let edges = edges(schedule, plan);
 
     let n = plan.images.len();
@@ -156,36 +150,22 @@ pub fn bits_per_dim(
     })
 }
 
-fn check(
-    denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
-    data: &ImageSet,
-    plan: &BitsPerDimPlan<'_>,
-) -> Result<()> {
+fn check(denoiser: &dyn Denoiser, data: &ImageSet, plan: &BitsPerDimPlan<'_>) -> Result<()> {
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
     check_indices("images", &plan.images, data.len())?;
-    let train_steps = schedule.train_steps();
-    if plan.path.end() > train_steps {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {train_steps}, found {}",
-                plan.path.end()
-            ),
-        ));
-    }
+    check_path(denoiser, &plan.path)?;
     plan.variance
         .check(&plan.path, denoiser.learns_variance())?;
     if let Noise::Given(noise) = plan.noise {
-        let [c, h, w] = data.shape();
-        let expected = [plan.images.len(), c, h, w];
-        if noise.shape() != expected {
+        let expected = batched(plan.images.len(), data.shape());
+        if noise.raw_dim() != expected {
             return Err(Error::request(
                 "noise",
                 format!(
-                    "expected shape {expected:?} (like the images), found {:?}",
+                    "expected shape {:?} (like the images), found {:?}",
+                    expected.slice(),
                     noise.shape()
                 ),
             ));

@@ -31,7 +31,15 @@ pub fn extract_features(
         ));
     }
     check_indices("indices", indices, images.len())?;
-    let [channels, height, width] = images.shape();
+    let &[channels, height, width] = images.shape() else {
+        return Err(Error::request(
+            "features",
+            format!(
+                "expected images [C, H, W], found data of shape {:?}",
+                images.shape()
+            ),
+        ));
+    };
     let dims = images.dims();
     let mut features = Array2::zeros((indices.len(), network.kind().dims()));
     progress.start(indices.len() as u64);

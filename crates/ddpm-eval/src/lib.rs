@@ -40,15 +40,8 @@
 //! let data = ImageSet::from_array("zeros", Array4::zeros((8, 1, 2, 2)).view())?;
 //!
 //! let plan = ProfilePlan::new(timesteps_for(&schedule, 30), selection(1, data.len(), 6), 2, 1);
-//! let origin = ProfileOrigin {
-//!     checkpoint_sha256: String::new(),
-//!     split: Split::Train,
-//!     noise_schedule: "cosine".to_owned(),
-//!     rescale_timesteps: false,
-//!     precision: "f64".to_owned(),
-//!     extra: Default::default(),
-//! };
-//! let found = profile(&model, &schedule, &data, &plan, &origin, None, &Silent, &mut |_| Ok(()))?;
+//! let origin = ProfileOrigin { split: Split::Train, extra: Default::default() };
+//! let found = profile(&model, &data, &plan, &origin, None, &Silent, &mut |_| Ok(()))?;
 //! assert!(found.is_complete());
 //!
 //! let plan = BitsPerDimPlan {
@@ -61,7 +54,7 @@
 //!     only: None,
 //!     batch: 0,
 //! };
-//! let scores = bits_per_dim(&model, &schedule, &data, &plan, &Silent)?;
+//! let scores = bits_per_dim(&model, &data, &plan, &Silent)?;
 //! assert_eq!(scores.terms.len(), 5);
 //! # Ok::<(), ddpm_eval::Error>(())
 //! ```
@@ -71,8 +64,8 @@ mod bits_per_dim;
 pub mod data;
 pub mod distance;
 mod error;
+mod estimates;
 mod features;
-mod forward;
 mod image_files;
 mod io;
 mod network;
@@ -86,8 +79,8 @@ mod trajectory;
 
 pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, PathDecoder, bits_per_dim};
 pub use error::{Error, Result};
+pub use estimates::Noise;
 pub use features::extract_features;
-pub use forward::Noise;
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use io::{check_writable, write_atomic};
 pub use path_variance::PathVariance;

@@ -42,16 +42,8 @@ pub struct ProfilePlan {
 /// What a profile has to say of its origin that the network and the images do not tell.
 #[derive(Clone, Debug)]
 pub struct ProfileOrigin {
-    /// SHA-256 of the checkpoint file.
-    pub checkpoint_sha256: String,
     /// Which split the images are.
     pub split: Split,
-    /// Name of the noise schedule, or `custom`.
-    pub noise_schedule: String,
-    /// Whether the network is fed `1000 t / T`.
-    pub rescale_timesteps: bool,
-    /// Arithmetic of the network, such as `f32`.
-    pub precision: String,
     /// Anything else that must agree between parts of one run.
     pub extra: BTreeMap<String, String>,
 }
@@ -100,19 +92,19 @@ impl ProfilePlan {
             extra.insert("noise_streams".to_owned(), "test".to_owned());
         }
         Ok(Provenance {
-            checkpoint_sha256: origin.checkpoint_sha256.clone(),
+            checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
             data_sha256: data.sha256()?,
             data_name: data.name().to_owned(),
             split: origin.split.to_string(),
             stand_in: data.stand_in(),
             seed: self.seed,
             clip_denoised: self.clip_denoised,
-            noise_schedule: origin.noise_schedule.clone(),
+            noise_schedule: denoiser.noise_schedule().name_or_custom(),
             train_steps: denoiser.train_steps(),
-            image_shape: denoiser.image_shape(),
+            image_shape: denoiser.shape(),
             parameterization: denoiser.parameterization().to_string(),
-            rescale_timesteps: origin.rescale_timesteps,
-            precision: origin.precision.clone(),
+            rescale_timesteps: denoiser.rescales_timesteps(),
+            precision: denoiser.precision().to_owned(),
             total_images: self.images.len() as u64,
             images_per_block: self.images_per_block as u64,
             total_blocks: self.images.len().div_ceil(self.images_per_block) as u64,

@@ -13,12 +13,12 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use ddpm_core::{Denoiser, NoiseSchedule};
+use ddpm_core::Denoiser;
 use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
 
 use crate::data::ImageSet;
 use crate::error::{Error, Result};
-use crate::forward::{ForwardProcess, Noise, Point, mean_square};
+use crate::estimates::{ForwardProcess, Noise, Point, mean_square};
 use crate::profile_plan::{ProfileOrigin, ProfilePlan};
 use crate::progress::Progress;
 
@@ -33,11 +33,10 @@ const POINTS_AT_A_TIME: usize = 1024;
 /// bit-identical to that of a run that was never interrupted.
 ///
 /// # Errors
-/// When the schedule, the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
+/// When the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
 /// another run; when an image cannot be read; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn profile(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ProfilePlan,
     origin: &ProfileOrigin,
@@ -47,7 +46,6 @@ pub fn profile(
 ) -> Result<ElboProfile> {
     let process = ForwardProcess::new(
         denoiser,
-        schedule,
         data,
         Noise::Seed {
             seed: plan.seed,
@@ -58,14 +56,14 @@ pub fn profile(
     )?;
     let provenance = plan.provenance(denoiser, data, origin)?;
     let layout = ProfileLayout::new(
-        schedule,
+        denoiser.noise_schedule(),
         plan.timesteps.clone(),
         denoiser.learns_variance(),
         plan.nodes,
     )?;
     let run = Run {
         process,
-        schedule,
+        denoiser,
         data,
         plan,
         provenance,
@@ -118,7 +116,7 @@ pub fn profile(
 
 struct Run<'a> {
     process: ForwardProcess<'a>,
-    schedule: &'a NoiseSchedule,
+    denoiser: &'a dyn Denoiser,
     data: &'a ImageSet,
     plan: &'a ProfilePlan,
     provenance: Provenance,
@@ -130,7 +128,7 @@ impl Run<'_> {
     fn resume(&self, partial: Option<ElboProfile>) -> Result<ElboProfile> {
         let empty = ElboProfile::new(
             self.provenance.clone(),
-            self.schedule.clone(),
+            self.denoiser.noise_schedule().clone(),
             self.layout.clone(),
             Vec::new(),
         )?;

@@ -10,11 +10,11 @@ use ddpm_core::{
     Denoiser, LinearStep, NoiseDomain, NoiseKey, NoiseSchedule, Path, Transition, ancestral_step,
     clipped_noise_limit, predict_x0, standard_normal,
 };
-use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{batch_labels, batch_size, check_schedule, predict, read_v};
+use crate::network::{batch_labels, batch_of, batch_size, batched, check_path, predict, read_v};
 use crate::path_variance::{PathVariance, StepChoice};
 use crate::progress::Progress;
 
@@ -55,45 +55,42 @@ pub struct SamplingPlan {
     pub batch: usize,
 }
 
-/// Samples the images of a plan, `[images, C, H, W]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
+/// Samples the images of a plan, `[images, ..]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
 ///
 /// # Errors
 /// As [`sample_in_batches`].
 pub fn sample(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &SamplingPlan,
     progress: &dyn Progress,
-) -> Result<Array4<f32>> {
-    let [c, h, w] = denoiser.image_shape();
-    let mut all = Array4::zeros((plan.images.len(), c, h, w));
-    sample_in_batches(denoiser, schedule, plan, progress, &mut |at, samples| {
-        all.slice_mut(ndarray::s![at..at + samples.dim().0, .., .., ..])
+) -> Result<ArrayD<f32>> {
+    let mut all = ArrayD::zeros(batched(plan.images.len(), &denoiser.shape()));
+    sample_in_batches(denoiser, plan, progress, &mut |at, samples| {
+        let end = at + samples.len_of(Axis(0));
+        all.slice_axis_mut(Axis(0), (at..end).into())
             .assign(&samples);
         Ok(())
     })?;
     Ok(all)
 }
 
-/// Samples the images of a plan in order, a batch at a time: `keep(at, samples)` gets the samples `[B, C, H, W]` of
+/// Samples the images of a plan in order, a batch at a time: `keep(at, samples)` gets the samples `[B, ..]` of
 /// `plan.images[at..at + B]` as soon as they are done, so that an interrupted run loses no more than the batch in work.
 ///
 /// # Errors
-/// When the schedule, the labels, the variances or eta do not fit the network and the path; when the network fails; when
+/// When the labels, the variances or eta do not fit the network and the path; when the network fails; when
 /// `progress` asks to stop; what `keep` returns.
 pub fn sample_in_batches(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &SamplingPlan,
     progress: &dyn Progress,
-    keep: &mut dyn FnMut(usize, ArrayView4<'_, f32>) -> Result<()>,
+    keep: &mut dyn FnMut(usize, ArrayViewD<'_, f32>) -> Result<()>,
 ) -> Result<()> {
-    let labels = check(denoiser, schedule, plan)?;
-    let [c, h, w] = denoiser.image_shape();
+    let labels = check(denoiser, plan)?;
     let run = Run {
         denoiser,
-        schedule,
-        steps: steps(schedule, plan)?,
+        shape: denoiser.shape(),
+        steps: steps(denoiser.noise_schedule(), plan)?,
         plan,
     };
     progress.start((plan.images.len() * plan.path.steps()) as u64);
@@ -103,9 +100,7 @@ pub fn sample_in_batches(
         let at = i * size;
         let labels = labels.map(|labels| &labels[at..at + batch.len()]);
         let samples = run.batch(batch, labels, progress)?;
-        let samples = samples.into_iter().map(|x| x as f32).collect();
-        let samples = Array4::from_shape_vec((batch.len(), c, h, w), samples)
-            .map_err(|e| Error::request("images", e.to_string()))?;
+        let samples = batch_of(batch.len(), &run.shape, samples.into_iter())?;
         keep(at, samples.view())?;
     }
     progress.finish();
@@ -113,22 +108,8 @@ pub fn sample_in_batches(
 }
 
 /// The labels to feed.
-fn check<'a>(
-    denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
-    plan: &'a SamplingPlan,
-) -> Result<Option<&'a [usize]>> {
-    check_schedule(denoiser, schedule)?;
-    let train_steps = schedule.train_steps();
-    if plan.path.end() > train_steps {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {train_steps}, found {}",
-                plan.path.end()
-            ),
-        ));
-    }
+fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&'a [usize]>> {
+    check_path(denoiser, &plan.path)?;
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
@@ -213,7 +194,8 @@ fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
 
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
-    schedule: &'a NoiseSchedule,
+    /// Of one image.
+    shape: Vec<usize>,
     steps: Vec<Step>,
     plan: &'a SamplingPlan,
 }
@@ -226,8 +208,7 @@ impl Run<'_> {
         labels: Option<&[usize]>,
         progress: &dyn Progress,
     ) -> Result<Vec<f64>> {
-        let [c, h, w] = self.denoiser.image_shape();
-        let dims = c * h * w;
+        let dims = self.shape.iter().product();
         let mut x = Vec::with_capacity(indices.len() * dims);
         let mut noise = vec![0.0f32; dims];
         for &image in indices {
@@ -236,7 +217,7 @@ impl Run<'_> {
         }
         // The estimates of the step before; the first step uses none.
         let mut previous = vec![0.0; x.len()];
-        let mut input = Array4::zeros((indices.len(), c, h, w));
+        let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
         for step in &self.steps {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
@@ -273,7 +254,7 @@ impl Run<'_> {
         step: &Step,
         image: usize,
         output: &[f32],
-        raw: Option<ArrayView3<'_, f32>>,
+        raw: Option<ArrayViewD<'_, f32>>,
         previous: &mut [f64],
         x_t: &mut [f64],
     ) -> Result<()> {
@@ -282,7 +263,7 @@ impl Run<'_> {
         let mut xhat0 = vec![0.0f64; dims];
         predict_x0(
             self.denoiser.parameterization(),
-            self.schedule,
+            self.denoiser.noise_schedule(),
             transition.t,
             x_t,
             output,

@@ -30,8 +30,8 @@ pub struct Provenance {
     pub noise_schedule: String,
     /// T.
     pub train_steps: usize,
-    /// Channels, height, width.
-    pub image_shape: [usize; 3],
+    /// The shape of one image: channels, height, width.
+    pub image_shape: Vec<usize>,
     /// What the network predicts: `epsilon`, `x0` or `v`.
     pub parameterization: String,
     /// Whether the network is fed t * 1000 / T.
@@ -78,6 +78,9 @@ impl Provenance {
                 format!("{train_steps}, as the noise schedule has"),
                 format!("{}", self.train_steps),
             );
+        }
+        if self.image_shape.is_empty() {
+            return field("image_shape", "at least one axis".into(), "none".into());
         }
         for (name, value) in [
             ("total_images", self.total_images),

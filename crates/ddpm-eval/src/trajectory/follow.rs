@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_profile::trajectory::{
     GrowthPoint, QualityModel, Trajectories, TrajectoryOrigin, Trial, check_reachable,
 };
 
 use super::earlier::check_earlier;
-use super::end_points::{FlowPlan, check_grid};
+use super::end_points::FlowPlan;
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
 use super::reference::{flow_origin, reference_trajectories};
 use super::saver::Saver;
 use super::trials::{ends_of, run_trial};
 use crate::error::{Error, Result};
-use crate::network::batch_size;
+use crate::network::{batch_size, check_path};
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::{Part, Progress};
 
@@ -47,7 +47,6 @@ pub struct TrajectoryPlan {
 /// network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn follow_flow(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &TrajectoryPlan,
     origin: &ProfileOrigin,
     earlier: Option<Trajectories>,
@@ -55,7 +54,8 @@ pub fn follow_flow(
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
     plan.flow.check(denoiser)?;
-    check_grid(&plan.grid, schedule)?;
+    check_path(denoiser, &plan.grid)?;
+    let schedule = denoiser.noise_schedule();
     for &solver in &plan.growth.solvers {
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
     }
@@ -68,7 +68,6 @@ pub fn follow_flow(
     );
     let run = Run {
         denoiser,
-        schedule,
         plan,
         wanted: flow_origin(denoiser, &plan.flow, &origin),
         origin,
@@ -89,7 +88,6 @@ pub fn follow_flow(
 
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
-    schedule: &'a NoiseSchedule,
     plan: &'a TrajectoryPlan,
     origin: ProfileOrigin,
     wanted: TrajectoryOrigin,
@@ -115,7 +113,6 @@ impl Run<'_> {
         let made = saver.by_images(earlier, flow.count, size, |positions| {
             reference_trajectories(
                 self.denoiser,
-                self.schedule,
                 &flow.part(positions),
                 grid,
                 &self.origin,
@@ -155,7 +152,11 @@ impl Run<'_> {
             left,
         );
         let part = Part(self.progress);
-        let process = Flow::new(self.denoiser, self.schedule, flow.clip_denoised, &part)?;
+        let process = Flow {
+            denoiser: self.denoiser,
+            clip_denoised: flow.clip_denoised,
+            progress: &part,
+        };
         for (at, &(solver, i)) in wanted.iter().enumerate() {
             if points[at].is_some() {
                 continue;
@@ -213,15 +214,7 @@ impl Run<'_> {
                 continue;
             }
             let part = Part(self.progress);
-            let run = run_trial(
-                self.denoiser,
-                self.schedule,
-                flow,
-                &target,
-                *solver,
-                path,
-                &part,
-            );
+            let run = run_trial(self.denoiser, flow, &target, *solver, path, &part);
             trials[at] = Some(run.map_err(|error| saver.last(Some(&made), error))?);
             made = made.with_trials(trials.iter().flatten().cloned().collect())?;
             saver.piece(&made)?;

@@ -83,15 +83,17 @@ impl GrowthPlan {
 /// As [`super::end_points`]; a plan that does not fit the trajectories.
 pub fn measure_growth(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     reference: &Trajectories,
     growth: &GrowthPlan,
     progress: &dyn Progress,
 ) -> Result<Vec<GrowthPoint>> {
     plan.check(denoiser)?;
-    let dims: usize = denoiser.image_shape().iter().product();
-    if plan.count != reference.images() || dims != reference.dims() {
+    let dims: usize = denoiser.shape().iter().product();
+    if plan.count != reference.images()
+        || dims != reference.dims()
+        || denoiser.noise_schedule() != reference.schedule()
+    {
         return Err(Error::request(
             "growth",
             "expected the plan that the trajectories were made with",
@@ -99,7 +101,11 @@ pub fn measure_growth(
     }
     progress.start((growth.evaluations(reference.nodes()) * plan.count) as u64);
     let part = Part(progress);
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, &part)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress: &part,
+    };
     let mut points = Vec::new();
     for (solver, i) in growth.measurements(reference.nodes().len()) {
         points.push(measure_at(&flow, plan, reference, growth, solver, i)?);
@@ -118,11 +124,11 @@ pub(super) fn measure_at(
     i: usize,
 ) -> Result<GrowthPoint> {
     let (nodes, names) = (reference.nodes(), plan.names());
-    let path = Path::new(growth.path(nodes, i), flow.schedule.train_steps())?;
+    let path = Path::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
         let errors = local_errors(
-            flow.schedule,
+            flow.schedule(),
             reference,
             solver,
             i,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
-use super::end_points::{FlowPlan, check_grid};
+use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
 use crate::error::Result;
+use crate::network::check_path;
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
@@ -18,18 +19,21 @@ const REFERENCE: FlowSolver = FlowSolver::DpmSolver2M;
 /// grid.steps() evaluations per start.
 ///
 /// # Errors
-/// When the schedule, the grid or the labels do not fit the network; when the network fails; when `progress` asks to stop.
+/// When the grid or the labels do not fit the network; when the network fails; when `progress` asks to stop.
 pub fn reference_trajectories(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     grid: &Path,
     origin: &ProfileOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress,
+    };
     plan.check(denoiser)?;
-    check_grid(grid, schedule)?;
+    check_path(denoiser, grid)?;
     let (nodes, dims) = (grid.steps(), flow.dims());
     let names = plan.names();
     let mut states = vec![0.0f32; plan.count * nodes * dims];
@@ -59,7 +63,7 @@ pub fn reference_trajectories(
     origin.evaluations = (plan.count * nodes) as u64;
     Ok(Trajectories::new(
         origin,
-        schedule.clone(),
+        denoiser.noise_schedule().clone(),
         grid.nodes()[1..].to_vec(),
         states,
         estimates,
@@ -90,7 +94,7 @@ pub(super) fn blank_origin(
     origin: &ProfileOrigin,
 ) -> TrajectoryOrigin {
     TrajectoryOrigin {
-        checkpoint_sha256: origin.checkpoint_sha256.clone(),
+        checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
         process: Process::Flow,
         solver: None,
         seed: 0,
@@ -98,12 +102,12 @@ pub(super) fn blank_origin(
         labels: None,
         data_sha256: None,
         clip_denoised,
-        noise_schedule: origin.noise_schedule.clone(),
+        noise_schedule: denoiser.noise_schedule().name_or_custom(),
         train_steps: denoiser.train_steps(),
-        image_shape: denoiser.image_shape(),
+        image_shape: denoiser.shape(),
         parameterization: denoiser.parameterization().to_string(),
-        rescale_timesteps: origin.rescale_timesteps,
-        precision: origin.precision.clone(),
+        rescale_timesteps: denoiser.rescales_timesteps(),
+        precision: denoiser.precision().to_owned(),
         evaluations: 0,
         library_version: env!("CARGO_PKG_VERSION").to_owned(),
         extra: origin.extra.clone().into_iter().collect::<BTreeMap<_, _>>(),

@@ -1,6 +1,6 @@
 //! Candidate paths, run from the starts of the reference.
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
+use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_profile::trajectory::{Trajectories, Trial};
 
 use super::end_points::{FlowPlan, end_points, squared_distances};
@@ -13,7 +13,6 @@ use crate::progress::Progress;
 /// As [`end_points`].
 pub fn run_trials(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     reference: &Trajectories,
     candidates: &[(FlowSolver, Path)],
@@ -24,7 +23,7 @@ pub fn run_trials(
     let target = ends_of(reference);
     let trials = candidates
         .iter()
-        .map(|(solver, path)| run_trial(denoiser, schedule, plan, &target, *solver, path, progress))
+        .map(|(solver, path)| run_trial(denoiser, plan, &target, *solver, path, progress))
         .collect::<Result<_>>()?;
     progress.finish();
     Ok(trials)
@@ -41,15 +40,14 @@ pub(super) fn ends_of(reference: &Trajectories) -> Vec<f32> {
 /// One path, compared with the `target` it should end at.
 pub(super) fn run_trial(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     target: &[f32],
     solver: FlowSolver,
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<Trial> {
-    let ends = end_points(denoiser, schedule, plan, path, solver, progress)?;
-    let dims = denoiser.image_shape().iter().product();
+    let ends = end_points(denoiser, plan, path, solver, progress)?;
+    let dims = denoiser.shape().iter().product();
     Ok(Trial {
         sampler: solver.to_string(),
         path: path.nodes().to_vec(),

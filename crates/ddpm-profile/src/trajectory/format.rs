@@ -10,8 +10,8 @@
 //! |---|---|---|---|
 //! | `log_alpha_bar` | F64 | \[T+1\] | the noise schedule, index t |
 //! | `timesteps` | U64 | \[N\] | the nodes, ascending, without 0 |
-//! | `states` | F32 | \[images, N, C, H, W\] | x_t |
-//! | `estimates` | F32 | \[images, N, C, H, W\] | the network's estimate of x_0 there, clipped if the origin says so |
+//! | `states` | F32 | \[images, N, ..image_shape\] | x_t |
+//! | `estimates` | F32 | \[images, N, ..image_shape\] | the network's estimate of x_0 there, clipped if the origin says so |
 
 use std::collections::BTreeMap;
 
@@ -60,8 +60,11 @@ impl Trajectories {
 
     /// The trajectories as the bytes of a file; equal trajectories give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let [c, h, w] = self.origin.image_shape;
-        let shape = [self.images(), self.nodes.len(), c, h, w];
+        let shape = [
+            &[self.images(), self.nodes.len()],
+            &self.origin.image_shape[..],
+        ]
+        .concat();
         let schedule = self.schedule.log_alpha_bars();
         let nodes = self.nodes.iter().map(|&t| t as u64);
         let tensors = BTreeMap::from([
@@ -108,8 +111,11 @@ impl Trajectories {
             .words("timesteps", Dtype::U64, &[n])?
             .map(index)
             .collect();
-        let [c, h, w] = header.origin.image_shape;
-        let shape = [header.origin.images.len(), n, c, h, w];
+        let shape = [
+            &[header.origin.images.len(), n],
+            &header.origin.image_shape[..],
+        ]
+        .concat();
         let states = reader.singles("states", &shape)?;
         let estimates = reader.singles("estimates", &shape)?;
         Self::new(header.origin, schedule, nodes, states, estimates)?

@@ -43,8 +43,8 @@ pub struct TrajectoryOrigin {
     pub noise_schedule: String,
     /// T.
     pub train_steps: usize,
-    /// Channels, height, width.
-    pub image_shape: [usize; 3],
+    /// The shape of one image: channels, height, width.
+    pub image_shape: Vec<usize>,
     /// What the network predicts.
     pub parameterization: String,
     /// Whether the network is fed t * 1000 / T.

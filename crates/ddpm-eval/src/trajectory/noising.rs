@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal};
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, standard_normal};
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
 use super::earlier::check_earlier;
-use super::end_points::check_grid;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
 use super::saver::Saver;
 use crate::data::{ImageSet, Split, check_shape};
 use crate::error::{Error, Result};
-use crate::network::{batch_size, labels_for};
+use crate::network::{batch_size, check_path, labels_for};
 use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
@@ -46,7 +45,6 @@ pub struct ForwardPlan {
 /// fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn follow_forward(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ForwardPlan,
     origin: &ProfileOrigin,
@@ -54,9 +52,13 @@ pub fn follow_forward(
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
-    check_shape(data, denoiser.image_shape())?;
-    check_grid(&plan.grid, schedule)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress,
+    };
+    check_shape(data, &denoiser.shape())?;
+    check_path(denoiser, &plan.grid)?;
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
@@ -77,7 +79,12 @@ pub fn follow_forward(
     let (count, nodes) = (plan.images.len(), plan.grid.steps());
     if let Some(earlier) = &earlier {
         let wanted = run.origin_of(&plan.images);
-        check_earlier(earlier, &wanted, schedule, &plan.grid.nodes()[1..])?;
+        check_earlier(
+            earlier,
+            &wanted,
+            denoiser.noise_schedule(),
+            &plan.grid.nodes()[1..],
+        )?;
     }
     let done = earlier.as_ref().map_or(0, Trajectories::images);
     progress.start(((count - done) * nodes) as u64);
@@ -145,7 +152,7 @@ impl Run<'_> {
             labels: chosen.as_deref(),
         };
         for (k, (t, s)) in grid.edges().enumerate() {
-            let edge = self.flow.schedule.transition(t, s);
+            let edge = self.flow.schedule().transition(t, s);
             for (x, &image) in batch.x.chunks_mut(dims).zip(images) {
                 let key = NoiseKey {
                     seed: self.plan.seed,
@@ -169,7 +176,7 @@ impl Run<'_> {
         }
         Ok(Trajectories::new(
             self.origin_of(images),
-            self.flow.schedule.clone(),
+            self.flow.schedule().clone(),
             grid.nodes()[1..].to_vec(),
             states,
             estimates,

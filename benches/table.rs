@@ -112,7 +112,7 @@ fn profile(schedule: &NoiseSchedule) -> ElboProfile {
         clip_denoised: true,
         noise_schedule: "cosine".into(),
         train_steps: T,
-        image_shape: [3, 32, 32],
+        image_shape: vec![3, 32, 32],
         parameterization: "epsilon".into(),
         rescale_timesteps: true,
         precision: "f32".into(),

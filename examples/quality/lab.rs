@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ddpm::core::{FlowSolver, NoiseSchedule, Path, Stride};
+use ddpm::core::{Denoiser, FlowSolver, NoiseSchedule, Path, Stride};
 use ddpm::eval::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Silent, TrajectoryPlan, end_points,
@@ -42,16 +42,8 @@ impl Lab {
         let file = Checkpoint::open(&options.checkpoint)?;
         let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
         let denoiser = UNetDenoiser::new(unet, &model)?;
-        let config = denoiser.config();
         let origin = ProfileOrigin {
-            checkpoint_sha256: file.sha256().to_owned(),
             split: Split::Train,
-            noise_schedule: config
-                .noise_schedule
-                .as_ref()
-                .map_or_else(|| "custom".to_owned(), |k| k.value.to_string()),
-            rescale_timesteps: config.rescale_timesteps.is_some_and(|k| k.value),
-            precision: "f32".into(),
             extra: BTreeMap::new(),
         };
         // Whatever is kept lies under its checkpoint and under the settings below: another network, seed or setting
@@ -80,9 +72,7 @@ impl Lab {
     }
 
     pub(crate) fn dims(&self) -> usize {
-        ddpm::core::Denoiser::image_shape(&self.denoiser)
-            .iter()
-            .product()
+        self.denoiser.shape().iter().product()
     }
 
     fn plan(&self, seed: u64, count: usize) -> FlowPlan {
@@ -139,7 +129,6 @@ impl Lab {
         };
         Ok(follow_flow(
             &self.denoiser,
-            self.schedule(),
             &plan,
             &self.origin,
             earlier,
@@ -161,7 +150,6 @@ impl Lab {
         self.kept(&format!("teacher-{:016x}", fnv(&nodes.join(","))), || {
             Ok(reference_trajectories(
                 &self.denoiser,
-                self.schedule(),
                 &plan,
                 grid,
                 &self.origin,
@@ -172,8 +160,8 @@ impl Lab {
 
     /// Paths of the forward SDE on train images.
     pub(crate) fn forward(&self) -> Outcome<Trajectories> {
-        let shape = ddpm::core::Denoiser::image_shape(&self.denoiser);
-        let data = open(&self.data, Split::Train, Some(shape))?;
+        let shape = self.denoiser.shape();
+        let data = open(&self.data, Split::Train, Some(&shape))?;
         let kind = if data.stand_in() { "stand-in" } else { "real" };
         self.kept(&format!("forward-{kind}-{}", data.len()), || {
             let plan = ForwardPlan {
@@ -186,7 +174,6 @@ impl Lab {
             };
             Ok(follow_forward(
                 &self.denoiser,
-                self.schedule(),
                 &data,
                 &plan,
                 &self.origin,
@@ -235,14 +222,7 @@ impl Lab {
                 .collect());
         }
         let plan = self.plan(JUDGING_SEED, count);
-        let ends = end_points(
-            &self.denoiser,
-            self.schedule(),
-            &plan,
-            path,
-            solver,
-            &Silent,
-        )?;
+        let ends = end_points(&self.denoiser, &plan, path, solver, &Silent)?;
         let bytes: Vec<u8> = ends.iter().flat_map(|x| x.to_le_bytes()).collect();
         write_atomic(&file, &bytes)?;
         Ok(ends)
@@ -267,14 +247,7 @@ impl Lab {
             return Ok(known.clone());
         }
         let plan = self.plan(JUDGING_SEED, self.starts);
-        let ends = end_points(
-            &self.denoiser,
-            self.schedule(),
-            &plan,
-            path,
-            solver,
-            &Silent,
-        )?;
+        let ends = end_points(&self.denoiser, &plan, path, solver, &Silent)?;
         let squares = squared_distances(&ends, target, self.dims());
         self.distances.borrow_mut().insert(key, squares.clone());
         let text = serde_json::to_string(&*self.distances.borrow())?;

@@ -116,18 +116,24 @@ pub(crate) fn on_images(error: &ddpm_eval::Error) -> Option<String> {
     match error {
         E::ImageSize {
             expected, found, ..
-        } if expected[0] == found[0] => Some(format!(
-            "resize the images to {}x{} pixels, or give --image-size if the network takes another size",
-            expected[2], expected[1]
-        )),
-        E::ImageSize { expected, .. } => Some(format!(
-            "give images of {}, as the network was trained on",
-            match expected[0] {
-                1 => "one channel (grey)".to_owned(),
-                3 => "three channels (RGB)".to_owned(),
-                n => format!("{n} channels"),
+        } => {
+            let &[channels, height, width] = &expected[..] else {
+                return None;
+            };
+            if found.first() == Some(&channels) {
+                return Some(format!(
+                    "resize the images to {width}x{height} pixels, or give --image-size if the network takes another size"
+                ));
             }
-        )),
+            Some(format!(
+                "give images of {}, as the network was trained on",
+                match channels {
+                    1 => "one channel (grey)".to_owned(),
+                    3 => "three channels (RGB)".to_owned(),
+                    n => format!("{n} channels"),
+                }
+            ))
+        }
         E::UnknownFormat { .. } | E::EmptyFolder { .. } => {
             Some("name the folder or file that holds the images themselves".to_owned())
         }

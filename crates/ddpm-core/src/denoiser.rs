@@ -1,33 +1,60 @@
 //! The interface of a trained network.
 
-use ndarray::{Array4, ArrayView4};
+use std::collections::BTreeMap;
 
-use crate::Parameterization;
+use ndarray::{ArrayD, ArrayViewD};
+
+use crate::{NetworkId, NoiseSchedule, Parameterization};
 
 /// What a network made of a batch.
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// Raw output in the network's [`Parameterization`], `[B, C, H, W]`.
-    pub mean: Array4<f32>,
-    /// Raw variance channels, `[B, C, H, W]`, if the network learns its variance: `v = (raw + 1) / 2`.
-    pub variance: Option<Array4<f32>>,
+    /// Raw output in the network's [`Parameterization`], in the shape of the input.
+    pub mean: ArrayD<f32>,
+    /// Raw variance channels, in the shape of the input, if the network learns its variance: `v = (raw + 1) / 2`.
+    pub variance: Option<ArrayD<f32>>,
 }
 
-/// A trained diffusion model: noisy images in, raw predictions out.
+/// A trained diffusion model: noisy data in, raw predictions out.
 ///
-/// An image's output does not depend on the other images of its batch.
+/// Data are images, signals, videos or vectors: anything of one shape. The output for one of them does not depend on
+/// the others of its batch. Three methods are required: [`noise_schedule`](Self::noise_schedule),
+/// [`shape`](Self::shape) and [`predict`](Self::predict).
 pub trait Denoiser: Send + Sync {
-    /// `[C, H, W]` of the images.
-    fn image_shape(&self) -> [usize; 3];
+    /// The noise schedule that the network was trained with.
+    fn noise_schedule(&self) -> &NoiseSchedule;
+
+    /// The shape of one datum without the batch axis, of any rank above 0: `[C, H, W]` of images.
+    fn shape(&self) -> Vec<usize>;
+
+    /// Predicts for `x` of shape `[B, ..]`, the rest being [`shape`](Self::shape), at node `t[b]` in `1..=T` of each
+    /// datum, the label `labels[b]` below [`num_classes`](Self::num_classes) if the network is class-conditional. The
+    /// implementor alone maps `t` to the network's own time.
+    ///
+    /// # Errors
+    ///
+    /// If the input does not fit the network (see [`check_inputs`](Self::check_inputs)) or the network fails.
+    fn predict(
+        &self,
+        x: ArrayViewD<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError>;
 
     /// `T`, the number of timesteps the network was trained with.
-    fn train_steps(&self) -> usize;
+    fn train_steps(&self) -> usize {
+        self.noise_schedule().train_steps()
+    }
 
     /// What the mean channels hold.
-    fn parameterization(&self) -> Parameterization;
+    fn parameterization(&self) -> Parameterization {
+        Parameterization::Epsilon
+    }
 
     /// Whether predictions come with variance channels.
-    fn learns_variance(&self) -> bool;
+    fn learns_variance(&self) -> bool {
+        false
+    }
 
     /// Number of classes of a class-conditional network.
     fn num_classes(&self) -> Option<usize> {
@@ -39,19 +66,26 @@ pub trait Denoiser: Send + Sync {
         8
     }
 
-    /// Predicts for `x` of shape `[B, C, H, W]` at node `t[b]` in `1..=T` of each image, the label `labels[b]` below
-    /// [`num_classes`](Self::num_classes) if the network is class-conditional. The adaptor alone maps `t` to the
-    /// network's own time.
-    ///
-    /// # Errors
-    ///
-    /// If the input does not fit the network (see [`check_inputs`](Self::check_inputs)) or the network fails.
-    fn predict(
-        &self,
-        x: ArrayView4<'_, f32>,
-        t: &[usize],
-        labels: Option<&[usize]>,
-    ) -> Result<Prediction, DenoiserError>;
+    /// Which weights these are: the hash of their file, or a name of the user's. Runs of a network that does not say are
+    /// neither resumed nor merged.
+    fn network_id(&self) -> NetworkId {
+        NetworkId::Unknown
+    }
+
+    /// What else decides the output, besides the weights and what the other methods say, by name.
+    fn settings(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// The arithmetic of the network, as profiles record it: `f32`, `bf16`.
+    fn precision(&self) -> &str {
+        "f32"
+    }
+
+    /// Whether the network is fed `t * 1000 / T`, as profiles record it.
+    fn rescales_timesteps(&self) -> bool {
+        false
+    }
 
     /// Checks the input of [`predict`](Self::predict) against what the network says of itself; for implementors.
     ///
@@ -60,21 +94,23 @@ pub trait Denoiser: Send + Sync {
     /// Names the first shape, timestep or label that does not fit.
     fn check_inputs(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<(), DenoiserError> {
-        let (batch, channels, height, width) = x.dim();
-        let expected = self.image_shape();
-        if [channels, height, width] != expected {
-            return Err(DenoiserError::new(format!(
-                "images have shape {:?}: the network expects {expected:?} (channels, height, width)",
-                [channels, height, width]
-            )));
-        }
+        let expected = self.shape();
+        let batch = match x.shape() {
+            [batch, datum @ ..] if *datum == expected => *batch,
+            found => {
+                let axes: String = expected.iter().map(|n| format!(", {n}")).collect();
+                return Err(DenoiserError::new(format!(
+                    "the input has shape {found:?}: the network expects [B{axes}], where B is the batch"
+                )));
+            }
+        };
         if t.len() != batch {
             return Err(DenoiserError::new(format!(
-                "found {} timesteps for {batch} images: expected one each",
+                "found {} timesteps for a batch of {batch}: expected one each",
                 t.len()
             )));
         }
@@ -93,7 +129,7 @@ pub trait Denoiser: Send + Sync {
                 "found no labels: the network is conditional on {classes} classes"
             ))),
             (Some(_), Some(labels)) if labels.len() != batch => Err(DenoiserError::new(format!(
-                "found {} labels for {batch} images: expected one each",
+                "found {} labels for a batch of {batch}: expected one each",
                 labels.len()
             ))),
             (Some(classes), Some(labels)) => match labels.iter().find(|&&label| label >= classes) {

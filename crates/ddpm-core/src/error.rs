@@ -22,6 +22,14 @@ pub enum Error {
         /// The sampler.
         sampler: crate::Sampler,
     },
+    /// A noise schedule that is not the one it is called.
+    #[error("noise schedule: {name} has another alpha_bar at t = {t} than this one; call it custom")]
+    AnotherSchedule {
+        /// The name.
+        name: crate::NoiseScheduleName,
+        /// The first timestep at which they differ.
+        t: usize,
+    },
     /// A noise schedule without a single step.
     #[error("noise schedule has no timesteps: expected at least 1")]
     NoTrainSteps,
@@ -132,15 +140,15 @@ pub enum Error {
         /// The length it has.
         found: usize,
     },
-    /// Two images that belong together have different shapes.
-    #[error("{what} has shape {found:?}: expected {expected:?} (channels, height, width)")]
+    /// Two data that belong together have different shapes.
+    #[error("{what} has shape {found:?}: expected {expected:?}")]
     ShapeMismatch {
-        /// Name of the image.
+        /// Name of the datum.
         what: &'static str,
         /// The shape it should have.
-        expected: [usize; 3],
+        expected: Vec<usize>,
         /// The shape it has.
-        found: [usize; 3],
+        found: Vec<usize>,
     },
     /// Epsilon-prediction says nothing about the data where no signal is left.
     #[error(

@@ -4,7 +4,7 @@
 //! `E[x_0 | x_t] = mu + g (x_t - sqrt(alpha_bar) mu)` with `g = sqrt(alpha_bar) var / (alpha_bar var + 1 - alpha_bar)`,
 //! and its squared error is `var / (1 + SNR var)`, so every term of the bound is known without sampling.
 
-use ndarray::{Array3, Array4, ArrayView4, Axis, Zip};
+use ndarray::{Array, ArrayD, ArrayViewD, Axis, Dimension, Zip};
 
 use crate::{
     Denoiser, DenoiserError, Error, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization,
@@ -38,27 +38,31 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct GaussianDenoiser {
     schedule: NoiseSchedule,
-    mu: Array3<f64>,
-    variance: Array3<f64>,
+    mu: ArrayD<f64>,
+    variance: ArrayD<f64>,
     parameterization: Parameterization,
     /// v of each pixel, if the model "learns" its variance.
-    v: Option<Array3<f64>>,
+    v: Option<ArrayD<f64>>,
 }
 
 impl GaussianDenoiser {
-    /// For data with this mean and variance, `[C, H, W]` both.
+    /// For data with this mean and variance, of one shape without a batch axis, such as `[C, H, W]`.
     ///
     /// # Errors
     ///
-    /// [`Error::ShapeMismatch`] if the shapes differ, [`Error::LengthMismatch`] if they are empty, [`Error::InvalidParameter`] for a variance that is
+    /// [`Error::ShapeMismatch`] if the shapes differ or have no axis, [`Error::LengthMismatch`] if they are empty, [`Error::InvalidParameter`] for a variance that is
     /// negative or not finite, or a mean that is not finite.
-    pub fn new(
+    pub fn new<D: Dimension>(
         schedule: NoiseSchedule,
-        mu: Array3<f64>,
-        variance: Array3<f64>,
+        mu: Array<f64, D>,
+        variance: Array<f64, D>,
         parameterization: Parameterization,
     ) -> Result<Self> {
-        check_shape("variance of the data", &mu, &variance)?;
+        let (mu, variance) = (mu.into_dyn(), variance.into_dyn());
+        check_shape("variance of the data", mu.shape(), variance.shape())?;
+        if mu.ndim() == 0 {
+            check_shape("mean of the data", &[1], &[])?;
+        }
         if mu.is_empty() {
             return Err(Error::LengthMismatch {
                 what: "mean of the data",
@@ -95,26 +99,21 @@ impl GaussianDenoiser {
     /// # Errors
     ///
     /// [`Error::ShapeMismatch`] if the shape is not that of the data.
-    pub fn with_v(mut self, v: Array3<f64>) -> Result<Self> {
-        check_shape("v", &self.mu, &v)?;
-        self.v = Some(v);
+    pub fn with_v<D: Dimension>(mut self, v: Array<f64, D>) -> Result<Self> {
+        check_shape("v", self.mu.shape(), v.shape())?;
+        self.v = Some(v.into_dyn());
         Ok(self)
     }
 
     /// The same model with the same `v` in every pixel.
     #[must_use]
     pub fn with_constant_v(mut self, v: f64) -> Self {
-        self.v = Some(Array3::from_elem(self.mu.raw_dim(), v));
+        self.v = Some(ArrayD::from_elem(self.mu.raw_dim(), v));
         self
     }
 
-    /// The noise schedule.
-    pub fn noise_schedule(&self) -> &NoiseSchedule {
-        &self.schedule
-    }
-
-    /// Image `index` of the data set `seed`: a draw from `N(mu, diag(variance))`, `[C, H, W]`.
-    pub fn sample(&self, seed: u64, index: u64) -> Array3<f32> {
+    /// Datum `index` of the data set `seed`: a draw from `N(mu, diag(variance))`, in the shape of the data.
+    pub fn sample(&self, seed: u64, index: u64) -> ArrayD<f32> {
         let key = NoiseKey {
             seed,
             domain: NoiseDomain::Data,
@@ -123,7 +122,7 @@ impl GaussianDenoiser {
         };
         let mut noise = vec![0.0; self.mu.len()];
         standard_normal(key, &mut noise);
-        let mut image = Array3::zeros(self.mu.raw_dim());
+        let mut image = ArrayD::zeros(self.mu.raw_dim());
         for (((pixel, &mu), &variance), &noise) in image
             .iter_mut()
             .zip(&self.mu)
@@ -247,24 +246,24 @@ struct Pixel {
     variance: f64,
 }
 
-fn check_shape(what: &'static str, expected: &Array3<f64>, found: &Array3<f64>) -> Result<()> {
-    if expected.dim() != found.dim() {
+fn check_shape(what: &'static str, expected: &[usize], found: &[usize]) -> Result<()> {
+    if expected != found {
         return Err(Error::ShapeMismatch {
             what,
-            expected: expected.dim().into(),
-            found: found.dim().into(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
         });
     }
     Ok(())
 }
 
 impl Denoiser for GaussianDenoiser {
-    fn image_shape(&self) -> [usize; 3] {
-        self.mu.dim().into()
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.schedule
     }
 
-    fn train_steps(&self) -> usize {
-        self.schedule.train_steps()
+    fn shape(&self) -> Vec<usize> {
+        self.mu.shape().to_vec()
     }
 
     fn parameterization(&self) -> Parameterization {
@@ -275,14 +274,18 @@ impl Denoiser for GaussianDenoiser {
         self.v.is_some()
     }
 
+    fn precision(&self) -> &str {
+        "f64"
+    }
+
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> std::result::Result<Prediction, DenoiserError> {
-        self.check_inputs(x, t, labels)?;
-        let mut mean = Array4::zeros(x.raw_dim());
+        self.check_inputs(x.view(), t, labels)?;
+        let mut mean = ArrayD::zeros(x.raw_dim());
         for ((mut mean, x), &t) in mean.axis_iter_mut(Axis(0)).zip(x.axis_iter(Axis(0))).zip(t) {
             Zip::from(&mut mean)
                 .and(&x)
@@ -293,11 +296,9 @@ impl Denoiser for GaussianDenoiser {
                 });
         }
         let variance = self.v.as_ref().map(|v| {
-            let raw = v.mapv(|v| (2.0 * v - 1.0) as f32);
-            let (channels, height, width) = raw.dim();
-            Array4::from_shape_fn((t.len(), channels, height, width), |(_, c, h, w)| {
-                raw[(c, h, w)]
-            })
+            let mut raw = ArrayD::zeros(x.raw_dim());
+            raw.assign(&v.mapv(|v| (2.0 * v - 1.0) as f32));
+            raw
         });
         Ok(Prediction { mean, variance })
     }

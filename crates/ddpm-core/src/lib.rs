@@ -60,6 +60,7 @@ mod denoiser;
 mod error;
 mod gaussian;
 mod likelihood;
+mod model_id;
 mod names;
 mod noise;
 mod noise_schedule;
@@ -81,6 +82,7 @@ pub use likelihood::{
     StepVariance, discretized_gaussian_nll, edge_nll, gaussian_nll, interior_fixed,
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
+pub use model_id::{Difference, ModelId, NetworkId, differences};
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
 pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};

@@ -41,13 +41,20 @@ fn check_train_steps(train_steps: usize) -> Result<()> {
 /// assert!(schedule.log_snr(1) > schedule.log_snr(4000));
 /// # Ok::<(), ddpm_core::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct NoiseSchedule {
+    name: Option<NoiseScheduleName>,
     /// Index t in 0..=T; strictly decreasing, 0 at t = 0, minus infinity allowed at t = T only.
     log_alpha_bar: Vec<f64>,
     alpha_bar: Vec<f64>,
     one_minus_alpha_bar: Vec<f64>,
     log_one_minus_alpha_bar: Vec<f64>,
+}
+
+impl PartialEq for NoiseSchedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.log_alpha_bar == other.log_alpha_bar
+    }
 }
 
 impl NoiseSchedule {
@@ -57,7 +64,10 @@ impl NoiseSchedule {
     ///
     /// [`Error::NoTrainSteps`] for `train_steps = 0`, [`Error::TooManyTrainSteps`] above a million and [`Error::ScheduleTooShort`] for `linear` below 20.
     pub fn named(name: NoiseScheduleName, train_steps: usize) -> Result<Self> {
-        Self::from_betas(&named::betas(name, train_steps)?)
+        Ok(Self {
+            name: Some(name),
+            ..Self::from_betas(&named::betas(name, train_steps)?)?
+        })
     }
 
     /// Betas along `curve` from `start` to `end`.
@@ -140,6 +150,7 @@ impl NoiseSchedule {
 
     fn from_valid_logs(log_alpha_bar: Vec<f64>) -> Self {
         Self {
+            name: None,
             alpha_bar: log_alpha_bar.iter().map(|&l| libm::exp(l)).collect(),
             // `0 - expm1` and not `-expm1`, which would make a negative zero of t = 0.
             one_minus_alpha_bar: log_alpha_bar
@@ -160,7 +171,10 @@ impl NoiseSchedule {
     pub fn zero_terminal_snr(&self) -> Self {
         let end = self.train_steps();
         if self.log_alpha_bar[end] == f64::NEG_INFINITY {
-            return self.clone();
+            return Self {
+                name: None,
+                ..self.clone()
+            };
         }
         // All relative to the first node: a(t) = sqrt(alpha_bar_t / alpha_bar_1).
         let relative = |t: usize| 0.5 * (self.log_alpha_bar[t] - self.log_alpha_bar[1]);
@@ -179,6 +193,37 @@ impl NoiseSchedule {
         }
         logs[end] = f64::NEG_INFINITY;
         Self::from_valid_logs(logs)
+    }
+
+    /// The same schedule under a name that is its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AnotherSchedule`] where `alpha_bar` differs from that of the name, by more than rounding.
+    pub fn called(self, name: NoiseScheduleName) -> Result<Self> {
+        let named = Self::named(name, self.train_steps())?;
+        let near = |t: usize| {
+            let (a, b) = (named.log_alpha_bar(t), self.log_alpha_bar(t));
+            a == b || (a - b).abs() <= 1e-9 * b.abs()
+        };
+        match (1..=self.train_steps()).find(|&t| !near(t)) {
+            None => Ok(Self {
+                name: Some(name),
+                ..self
+            }),
+            Some(t) => Err(Error::AnotherSchedule { name, t }),
+        }
+    }
+
+    /// The name that the schedule was made from by [`named`](Self::named); `None` for any other.
+    pub fn name(&self) -> Option<NoiseScheduleName> {
+        self.name
+    }
+
+    /// The [`name`](Self::name) as files and messages say it: `custom` without one.
+    pub fn name_or_custom(&self) -> String {
+        self.name
+            .map_or_else(|| "custom".to_owned(), |name| name.to_string())
     }
 
     /// `T`, the number of timesteps the model was trained with.

@@ -84,16 +84,15 @@ pub enum Error {
     },
     /// Images whose size is not the one the model was made for.
     #[error(
-        "{}: wrong image size: expected {} (the model's), found {} (channels x height x width)",
-        path.display(), shape(expected), shape(found)
+        "{}: {}", path.display(), wrong_size(expected, found)
     )]
     ImageSize {
         /// The file or folder.
         path: PathBuf,
         /// The model's `[C, H, W]`.
-        expected: [usize; 3],
+        expected: Vec<usize>,
         /// The images' `[C, H, W]`.
-        found: [usize; 3],
+        found: Vec<usize>,
     },
     /// An image that cannot be read, found when it was asked for.
     #[error("image {index}: {source}")]
@@ -173,7 +172,22 @@ impl Error {
     }
 }
 
-/// `[C, H, W]` as people write it.
-pub(crate) fn shape(s: &[usize; 3]) -> String {
-    format!("{}x{}x{}", s[0], s[1], s[2])
+/// A shape as people write it.
+pub(crate) fn shape(extents: &[usize]) -> String {
+    let extents: Vec<String> = extents.iter().map(ToString::to_string).collect();
+    extents.join("x")
+}
+
+/// Says that data are not of the model's shape.
+pub(crate) fn wrong_size(expected: &[usize], found: &[usize]) -> String {
+    let (what, axes) = if (expected.len(), found.len()) == (3, 3) {
+        ("image size", " (channels x height x width)")
+    } else {
+        ("shape", "")
+    };
+    format!(
+        "wrong {what}: expected {} (the model's), found {}{axes}",
+        shape(expected),
+        shape(found)
+    )
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::Array4;
+use ndarray::{ArrayD, IxDyn};
 
 use super::ImageSet;
 use super::pixels::floats;
@@ -45,11 +45,11 @@ pub fn open_fixed_images(path: &Path, cifar_test: Option<&ImageSet>) -> Result<I
 ///
 /// # Errors
 /// A missing or malformed tensor, another shape, or a value that is not finite.
-pub fn read_noise(path: &Path, expected: [usize; 4]) -> Result<Array4<f32>> {
+pub fn read_noise(path: &Path, expected: &[usize]) -> Result<ArrayD<f32>> {
     const KEY: &str = "noise";
     let file = TensorFile::open(path)?;
     let shape = floats_shape(&file, KEY)?;
-    if shape != expected {
+    if shape[..] != *expected {
         return Err(Error::field(
             path,
             KEY,
@@ -62,6 +62,6 @@ pub fn read_noise(path: &Path, expected: [usize; 4]) -> Result<Array4<f32>> {
     if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
         return Err(Error::field(path, KEY, "finite values", bad.to_string()));
     }
-    Array4::from_shape_vec(shape, values)
+    ArrayD::from_shape_vec(IxDyn(expected), values)
         .map_err(|e| Error::field(path, KEY, format!("shape {expected:?}"), e.to_string()))
 }

@@ -5,11 +5,11 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use ndarray::{Array1, Array4, ArrayView3, ArrayView4, Axis};
+use ddpm_files::write_atomic;
+use ndarray::{Array, Array1, Array4, ArrayView, ArrayView3, ArrayView4, Axis, Dimension, Ix4};
 use ndarray_npy::NpzWriter;
 
 use crate::error::{Error, Result};
-use crate::io::write_atomic;
 
 /// Pixels between the images of a grid.
 const GRID_GAP: usize = 2;
@@ -25,8 +25,8 @@ impl Images {
     /// how data are read. (improved-diffusion truncates instead, which darkens every pixel by half a level.)
     ///
     /// # Errors
-    /// When there is no pixel, or the channels are not 1 or 3.
-    pub fn from_samples(samples: ArrayView4<'_, f32>) -> Result<Self> {
+    /// When the shape is another, there is no pixel, or the channels are not 1 or 3.
+    pub fn from_samples<D: Dimension>(samples: ArrayView<'_, f32, D>) -> Result<Self> {
         // The cast saturates, and sends NaN to 0.
         Self::from_bytes(samples.mapv(|x| ((x + 1.0) * 127.5).round() as u8))
     }
@@ -34,18 +34,20 @@ impl Images {
     /// Images from bytes `[N, C, H, W]`.
     ///
     /// # Errors
-    /// When there is no pixel, or the channels are not 1 or 3.
-    pub fn from_bytes(pixels: Array4<u8>) -> Result<Self> {
-        if pixels.is_empty() || !matches!(pixels.dim().1, 1 | 3) {
-            return Err(Error::request(
+    /// When the shape is another, there is no pixel, or the channels are not 1 or 3.
+    pub fn from_bytes<D: Dimension>(pixels: Array<u8, D>) -> Result<Self> {
+        let shape = pixels.shape().to_vec();
+        match pixels.into_dimensionality::<Ix4>() {
+            Ok(pixels) if !pixels.is_empty() && matches!(pixels.dim().1, 1 | 3) => {
+                Ok(Self { pixels })
+            }
+            _ => Err(Error::request(
                 "images",
                 format!(
-                    "expected at least one image [N, C, H, W] with 1 or 3 channels, found shape {:?}",
-                    pixels.shape()
+                    "expected at least one image [N, C, H, W] with 1 or 3 channels, found shape {shape:?}"
                 ),
-            ));
+            )),
         }
-        Ok(Self { pixels })
     }
 
     /// The pixels, `[N, C, H, W]`.

@@ -1,14 +1,14 @@
-//! [`ImageSet`]: images of one size, in one canonical order, read one at a time.
+//! [`ImageSet`]: images, or other data, of one size, in one canonical order, read one at a time.
 
 use std::sync::{Arc, OnceLock};
 
-use ndarray::{Array3, ArrayView4};
+use ndarray::{ArrayD, ArrayView, Dimension};
 use sha2::{Digest, Sha256};
 
 use super::pixels::{Element, Pixels, floats};
-use crate::error::{Error, Result, shape as show};
+use crate::error::{Error, Result, shape as show, wrong_size};
 
-/// Images of one size, in the canonical order of their source.
+/// Images of one size, in the canonical order of their source; made by a program, data of any one shape.
 ///
 /// A set is a handle: pixels stay where they are until an image is read, so that a set takes as much memory for a
 /// million images as for one (beside their labels and, of PNG files, their names). Reads may fail, since the source may
@@ -18,7 +18,7 @@ use crate::error::{Error, Result, shape as show};
 #[derive(Clone, Debug)]
 pub struct ImageSet {
     name: String,
-    shape: [usize; 3],
+    shape: Vec<usize>,
     pixels: Arc<Pixels>,
     /// Indices of the images in `pixels`, where the set is not all of them in their order.
     chosen: Option<Arc<[usize]>>,
@@ -32,14 +32,14 @@ impl ImageSet {
     /// A set from parts that a reader has already checked.
     pub(crate) fn from_parts(
         name: impl Into<String>,
-        shape: [usize; 3],
+        shape: impl Into<Vec<usize>>,
         pixels: Pixels,
         labels: Option<Vec<usize>>,
     ) -> Self {
         debug_assert!(labels.as_ref().is_none_or(|l| l.len() == pixels.count()));
         Self {
             name: name.into(),
-            shape,
+            shape: shape.into(),
             pixels: Arc::new(pixels),
             chosen: None,
             labels: labels.map(Arc::from),
@@ -49,42 +49,37 @@ impl ImageSet {
         }
     }
 
-    /// A set from images `[N, C, H, W]` that are already floats (in [-1, 1] if they are images).
+    /// A set from floats `[N, ..]`: images `[N, C, H, W]` in [-1, 1], or any other data of one shape.
     ///
     /// # Errors
-    /// When there is no pixel, or one of them is not finite.
-    pub fn from_array(name: impl Into<String>, images: ArrayView4<'_, f32>) -> Result<Self> {
-        let (n, c, h, w) = images.dim();
-        if n * c * h * w == 0 {
+    /// When there is no pixel or no axis beside N, or a pixel is not finite.
+    pub fn from_array<D: Dimension>(
+        name: impl Into<String>,
+        images: ArrayView<'_, f32, D>,
+    ) -> Result<Self> {
+        let shape = shape_of_one(images.shape())?;
+        let dims = shape.iter().product();
+        if let Some((i, x)) = images.iter().enumerate().find(|(_, x)| !x.is_finite()) {
             return Err(Error::request(
                 "images",
-                format!("expected at least one pixel, found an array of shape {n}x{c}x{h}x{w}"),
+                format!("expected finite pixels, found {x} in image {}", i / dims),
             ));
         }
-        if let Some(((i, ..), x)) = images.indexed_iter().find(|(_, x)| !x.is_finite()) {
-            return Err(Error::request(
-                "images",
-                format!("expected finite pixels, found {x} in image {i}"),
-            ));
-        }
-        let pixels = Pixels::floats(c * h * w, images.iter().copied());
-        Ok(Self::from_parts(name, [c, h, w], pixels, None))
+        let pixels = Pixels::floats(dims, images.iter().copied());
+        Ok(Self::from_parts(name, shape, pixels, None))
     }
 
-    /// A set from images `[N, C, H, W]` of 8-bit pixels.
+    /// A set from 8-bit pixels `[N, ..]`, of images `[N, C, H, W]`.
     ///
     /// # Errors
-    /// When there is no pixel.
-    pub fn from_bytes(name: impl Into<String>, images: ArrayView4<'_, u8>) -> Result<Self> {
-        let (n, c, h, w) = images.dim();
-        if n * c * h * w == 0 {
-            return Err(Error::request(
-                "images",
-                format!("expected at least one pixel, found an array of shape {n}x{c}x{h}x{w}"),
-            ));
-        }
-        let pixels = Pixels::bytes(c * h * w, images.iter().copied().collect());
-        Ok(Self::from_parts(name, [c, h, w], pixels, None))
+    /// When there is no pixel or no axis beside N.
+    pub fn from_bytes<D: Dimension>(
+        name: impl Into<String>,
+        images: ArrayView<'_, u8, D>,
+    ) -> Result<Self> {
+        let shape = shape_of_one(images.shape())?;
+        let pixels = Pixels::bytes(shape.iter().product(), images.iter().copied().collect());
+        Ok(Self::from_parts(name, shape, pixels, None))
     }
 
     /// The same images with one class label each.
@@ -138,7 +133,7 @@ impl ImageSet {
         if indices.is_empty() {
             return Err(Error::request("indices", "expected at least one image"));
         }
-        check_indices("indices", indices, self.len())?;
+        self.check_indices("indices", indices)?;
         let chosen = indices.iter().map(|&i| self.source_index(i)).collect();
         let labels = self.labels.as_ref();
         Ok(Self {
@@ -154,12 +149,12 @@ impl ImageSet {
         &self.name
     }
 
-    /// `[C, H, W]` of every image.
-    pub fn shape(&self) -> [usize; 3] {
-        self.shape
+    /// The shape of every image: `[C, H, W]` where they come from files.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
-    /// Number of dimensions of an image, `C * H * W`.
+    /// Number of dimensions of an image, the product of its shape.
     pub fn dims(&self) -> usize {
         self.shape.iter().product()
     }
@@ -169,6 +164,32 @@ impl ImageSet {
         self.chosen
             .as_ref()
             .map_or(self.pixels.count(), |c| c.len())
+    }
+
+    /// Refuses indices beyond the set; `field` is what the message calls them.
+    ///
+    /// # Errors
+    /// [`Error::Request`] with the first of them.
+    pub fn check_indices(&self, field: &'static str, indices: &[usize]) -> Result<()> {
+        let len = self.len();
+        match indices.iter().find(|&&i| i >= len) {
+            None => Ok(()),
+            Some(i) => Err(Error::request(
+                field,
+                format!("expected indices below {len} (the number of images), found {i}"),
+            )),
+        }
+    }
+
+    /// Refuses a model whose data have another shape.
+    ///
+    /// # Errors
+    /// [`Error::Request`] with both shapes.
+    pub fn check_shape(&self, expected: &[usize]) -> Result<()> {
+        if self.shape() == expected {
+            return Ok(());
+        }
+        Err(Error::request("images", wrong_size(expected, self.shape())))
     }
 
     /// Never true of a set that a reader returned.
@@ -192,7 +213,7 @@ impl ImageSet {
         self.split_is_named
     }
 
-    /// Image `index` in [-1, 1], `[C, H, W]` in row-major order, written to `dst` (length [`dims`](Self::dims)).
+    /// Image `index` in [-1, 1], in row-major order, written to `dst` (length [`dims`](Self::dims)).
     ///
     /// # Errors
     /// [`Error::Image`] when the image cannot be read: the file is gone, was cut off or changed since the set was opened, or
@@ -225,7 +246,7 @@ impl ImageSet {
         Ok(())
     }
 
-    /// Image `index` in [-1, 1], `[C, H, W]` in row-major order.
+    /// Image `index` in [-1, 1], in row-major order.
     ///
     /// # Errors
     /// Those of [`read_image`](Self::read_image).
@@ -235,14 +256,14 @@ impl ImageSet {
         Ok(x)
     }
 
-    /// The 8-bit pixels of image `index`, `[C, H, W]`; `None` where the source holds floats.
+    /// The 8-bit pixels of image `index`; `None` where the source holds floats.
     ///
     /// # Errors
     /// Those of [`read_image`](Self::read_image).
-    pub fn bytes(&self, index: usize) -> Result<Option<Array3<u8>>> {
+    pub fn bytes(&self, index: usize) -> Result<Option<ArrayD<u8>>> {
         match self.pixels.element() {
             Element::F32 => Ok(None),
-            Element::U8 => Array3::from_shape_vec(self.shape, self.raw(index)?)
+            Element::U8 => ArrayD::from_shape_vec(self.shape.as_slice(), self.raw(index)?)
                 .map(Some)
                 .map_err(|e| Error::request("image", e.to_string())),
         }
@@ -271,13 +292,18 @@ impl ImageSet {
 
     fn compute_sha256(&self) -> Result<String> {
         let mut hash = Sha256::new();
-        hash.update(b"ddpm-images-1");
+        if self.shape.len() == 3 {
+            hash.update(b"ddpm-images-1");
+        } else {
+            hash.update(b"ddpm-arrays-1");
+            hash.update((self.shape.len() as u64).to_le_bytes());
+        }
         hash.update(match self.pixels.element() {
             Element::U8 => b"u8 ",
             Element::F32 => b"f32",
         });
         hash.update((self.len() as u64).to_le_bytes());
-        for extent in self.shape {
+        for &extent in &self.shape {
             hash.update((extent as u64).to_le_bytes());
         }
         let see = |raw: &[u8]| hash.update(raw);
@@ -294,7 +320,7 @@ impl ImageSet {
     }
 
     fn raw(&self, index: usize) -> Result<Vec<u8>> {
-        check_indices("image", &[index], self.len())?;
+        self.check_indices("image", &[index])?;
         let mut raw = vec![0; self.raw_size()];
         self.pixels.read(self.source_index(index), &mut raw)?;
         Ok(raw)
@@ -307,34 +333,22 @@ impl ImageSet {
 }
 
 /// Lowercase hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Every index below `len`.
-pub(crate) fn check_indices(field: &'static str, indices: &[usize], len: usize) -> Result<()> {
-    match indices.iter().find(|&&i| i >= len) {
-        None => Ok(()),
-        Some(i) => Err(Error::request(
-            field,
-            format!("expected indices below {len} (the number of images), found {i}"),
+/// The shape of one of the images of an array `[N, ..]`.
+fn shape_of_one(shape: &[usize]) -> Result<Vec<usize>> {
+    match shape {
+        [_, one @ ..] if !one.is_empty() && !shape.contains(&0) => Ok(one.to_vec()),
+        _ => Err(Error::request(
+            "images",
+            format!(
+                "expected at least one pixel [N, ..], found an array of shape {}",
+                show(shape)
+            ),
         )),
     }
-}
-
-/// The images' shape is the model's.
-pub(crate) fn check_shape(data: &ImageSet, expected: [usize; 3]) -> Result<()> {
-    if data.shape() == expected {
-        return Ok(());
-    }
-    Err(Error::request(
-        "images",
-        format!(
-            "wrong image size: expected {} (the model's), found {} (channels x height x width)",
-            show(&expected),
-            show(&data.shape())
-        ),
-    ))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
 }
 
 /// An open archive.
-pub(crate) struct Archive<'a> {
+pub struct Archive<'a> {
     path: &'a Path,
     zip: ZipArchive<BufReader<File>>,
     /// Bytes of the file.
@@ -73,7 +73,11 @@ struct Entry {
 }
 
 impl<'a> Archive<'a> {
-    pub(crate) fn open(path: &'a Path) -> Result<Self> {
+    /// Opens the archive and reads its directory.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no `.npz`.
+    pub fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::read(path, e))?;
         let bytes = file.metadata().map_err(|e| Error::read(path, e))?.len();
         let zip = ZipArchive::new(BufReader::new(file))
@@ -91,7 +95,7 @@ impl<'a> Archive<'a> {
     }
 
     /// The first of these arrays that is there.
-    pub(crate) fn first_of(&self, keys: &[&'static str]) -> Option<&'static str> {
+    pub fn first_of(&self, keys: &[&'static str]) -> Option<&'static str> {
         let has = |key: &&str| self.names.iter().any(|name| name == key);
         keys.iter().copied().find(has)
     }
@@ -152,7 +156,7 @@ impl<'a> Archive<'a> {
     }
 
     /// An array of integers of whatever width, that has been checked; `None` for other types, or another number of dimensions.
-    pub(crate) fn integers<D: Dimension>(&mut self, key: &str) -> Option<Array<i128, D>> {
+    pub fn integers<D: Dimension>(&mut self, key: &str) -> Option<Array<i128, D>> {
         macro_rules! attempt {
             ($($integer:ty),*) => {$(
                 if let Ok(found) = self.array::<$integer, D>(key) {
@@ -208,12 +212,12 @@ impl<'a> Archive<'a> {
     }
 
     /// Refuses an array that [`array`](Self::array) must not be asked for.
-    pub(crate) fn check(&mut self, key: &'static str, expected: &str) -> Result<()> {
+    pub fn check(&mut self, key: &'static str, expected: &str) -> Result<()> {
         self.entry(key, expected).map(drop)
     }
 
     /// An array that has been checked.
-    pub(crate) fn array<A: ReadableElement, D: Dimension>(
+    pub fn array<A: ReadableElement, D: Dimension>(
         &mut self,
         key: &str,
     ) -> std::result::Result<Array<A, D>, ReadNpyError> {

@@ -76,18 +76,18 @@ impl FromStr for Split {
 /// 5. A folder of PNG files is one set, for either split.
 ///
 /// # Arguments
-/// `expected_shape`: the model's `[C, H, W]`; images of another size are an error that names both.
+/// `expected_shape`: the shape of the model's data, `[C, H, W]`; images of another size are an error that names both.
 ///
 /// # Errors
 /// An unreadable path, an unknown layout, an empty folder, a missing split, a malformed file, images of a size other than
 /// `expected_shape`, no room to unpack into. Each names the file, the field and what was expected.
-pub fn open(path: &Path, split: Split, expected_shape: Option<[usize; 3]>) -> Result<ImageSet> {
+pub fn open(path: &Path, split: Split, expected_shape: Option<&[usize]>) -> Result<ImageSet> {
     let set = read(path, split)?;
     match expected_shape {
         Some(expected) if expected != set.shape() => Err(Error::ImageSize {
             path: path.to_owned(),
-            expected,
-            found: set.shape(),
+            expected: expected.to_vec(),
+            found: set.shape().to_vec(),
         }),
         _ => Ok(set),
     }

@@ -37,9 +37,10 @@ struct Trials {
 impl BatchSize {
     /// `asked`, or to be found if that is 0.
     pub(crate) fn new(asked: usize, denoiser: &dyn Denoiser) -> Self {
-        let [_, height, width] = denoiser.image_shape();
+        // Without the channels; a vector is one pixel.
+        let pixels: usize = denoiser.shape().iter().skip(1).product();
         let first = denoiser.preferred_batch().max(1);
-        let largest = MOST_PIXELS / (height * width).max(1);
+        let largest = MOST_PIXELS / pixels.max(1);
         let state = match asked {
             // Large images fill the threads and the memory by themselves.
             0 if largest < CANDIDATES[CANDIDATES.len() - 1] => {

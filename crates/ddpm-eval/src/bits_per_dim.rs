@@ -8,47 +8,22 @@
 //! is that of `t`, as in profiling, so that both see the same `x_t`.
 
 use ddpm_core::{
-    Denoiser, NoiseSchedule, Path, StepVariance, Transition, edge_nll, gaussian_nll, nats_to_bits,
-    prior_kl, respaced_decoder_log_variance,
+    DecoderKind, Denoiser, NoiseSchedule, StepVariance, Transition, edge_nll, gaussian_nll,
+    nats_to_bits, prior_kl, respaced_decoder_log_variance,
 };
+use ddpm_data::{ImageSet, Split};
+use ddpm_schedule::{Kernel, Schedule};
 
-use crate::data::{ImageSet, check_indices};
 use crate::error::{Error, Result};
-use crate::forward::{Estimate, ForwardProcess, Noise, Point, mean_square};
-use crate::path_variance::{PathVariance, StepChoice};
+use crate::estimates::{Estimate, ForwardProcess, Noise, Point, mean_square};
+use crate::network::{batched, check_schedule};
 use crate::progress::Progress;
-
-/// How the last step, to clean data, is scored.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum PathDecoder {
-    /// Discretised Gaussian with the clipped posterior variance of the respaced chain (Ho et al. 2020): under the
-    /// learned variance interpolated by `v`, under explicit log-variances their first entry. A path of one step has
-    /// no second node, and this is [`Marginal`](Self::Marginal) there.
-    Respaced,
-    /// Discretised Gaussian with `sigma^2 = 1 - alpha_bar_{t_1}`.
-    Marginal,
-    /// Discretised Gaussian with this `log sigma^2`.
-    LogVariance(f64),
-    /// Continuous Gaussian density with one variance for every pixel: the first of explicit log-variances, or else the
-    /// clipped posterior variance of the respaced chain. With a bin width, the density times that width, which
-    /// approximates the probability of a discretised value.
-    Gaussian {
-        /// Width of a bin in the units of the data (2/255 for 8-bit images in [-1, 1]).
-        bin_width: Option<f64>,
-    },
-    /// Not scored: the edge to clean data contributes no term.
-    None,
-}
 
 /// What to evaluate.
 #[derive(Clone, Debug)]
 pub struct BitsPerDimPlan<'a> {
-    /// The path.
-    pub path: Path,
-    /// Variance of the steps.
-    pub variance: PathVariance,
-    /// Convention of the last step.
-    pub decoder: PathDecoder,
+    /// The path with the kernels of its steps.
+    pub schedule: Schedule,
     /// Indices of the images in the data set, in the order of the results.
     pub images: Vec<usize>,
     /// The noise.
@@ -59,6 +34,23 @@ pub struct BitsPerDimPlan<'a> {
     pub only: Option<Vec<usize>>,
     /// Images per network call; 0 for what the network likes. Changes no result.
     pub batch: usize,
+}
+
+impl BitsPerDimPlan<'_> {
+    /// The schedule on these images: noise of seed 0 and the test split, clipped estimates, every term, the network's favourite batch.
+    pub fn new(schedule: Schedule, images: Vec<usize>) -> Self {
+        Self {
+            schedule,
+            images,
+            noise: Noise::Seed {
+                seed: 0,
+                split: Split::Test,
+            },
+            clip_denoised: true,
+            only: None,
+            batch: 0,
+        }
+    }
 }
 
 /// The term of one edge.
@@ -83,27 +75,20 @@ pub struct BitsPerDim {
     pub total: Option<Vec<f64>>,
 }
 
-/// Evaluates the terms of `plan.path` on `plan.images`.
+/// Evaluates the terms of `plan.schedule.path` on `plan.images`.
 ///
 /// # Errors
-/// When the schedule, the images, the labels, the noise or the variances do not fit the network and the path; when an
+/// When the images, the labels, the noise or the variances do not fit the network and the path; when an
 /// image cannot be read; when the network fails; when `progress` asks to stop.
 pub fn bits_per_dim(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &BitsPerDimPlan<'_>,
     progress: &dyn Progress,
 ) -> Result<BitsPerDim> {
-    let process = ForwardProcess::new(
-        denoiser,
-        schedule,
-        data,
-        plan.noise,
-        plan.clip_denoised,
-        plan.batch,
-    )?;
-    check(denoiser, schedule, data, plan)?;
+    let process = ForwardProcess::new(denoiser, data, plan.noise, plan.clip_denoised, plan.batch)?;
+    check(denoiser, data, plan)?;
+    let schedule = denoiser.noise_schedule();
     let edges = edges(schedule, plan);
 
     let n = plan.images.len();
@@ -112,7 +97,7 @@ pub fn bits_per_dim(
     let mut prior = Vec::with_capacity(n);
     for &i in &plan.images {
         data.read_image(i, &mut image)?;
-        let nats = prior_kl(schedule, plan.path.end(), mean_square(&image));
+        let nats = prior_kl(schedule, plan.schedule.path.end(), mean_square(&image));
         prior.push(nats_to_bits(nats));
     }
     let points: Vec<Point> = edges
@@ -156,65 +141,31 @@ pub fn bits_per_dim(
     })
 }
 
-fn check(
-    denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
-    data: &ImageSet,
-    plan: &BitsPerDimPlan<'_>,
-) -> Result<()> {
+fn check(denoiser: &dyn Denoiser, data: &ImageSet, plan: &BitsPerDimPlan<'_>) -> Result<()> {
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
-    check_indices("images", &plan.images, data.len())?;
-    let train_steps = schedule.train_steps();
-    if plan.path.end() > train_steps {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {train_steps}, found {}",
-                plan.path.end()
-            ),
-        ));
-    }
-    plan.variance
-        .check(&plan.path, denoiser.learns_variance())?;
+    data.check_indices("images", &plan.images)?;
+    check_schedule(denoiser, &plan.schedule)?;
     if let Noise::Given(noise) = plan.noise {
-        let [c, h, w] = data.shape();
-        let expected = [plan.images.len(), c, h, w];
-        if noise.shape() != expected {
+        let expected = batched(plan.images.len(), data.shape());
+        if noise.raw_dim() != expected {
             return Err(Error::request(
                 "noise",
                 format!(
-                    "expected shape {expected:?} (like the images), found {:?}",
+                    "expected shape {:?} (like the images), found {:?}",
+                    expected.slice(),
                     noise.shape()
                 ),
             ));
         }
     }
-    if let PathDecoder::LogVariance(x) = plan.decoder
-        && !x.is_finite()
-    {
-        return Err(Error::request(
-            "decoder",
-            format!("expected a finite log-variance, found {x}"),
-        ));
-    }
-    if let PathDecoder::Gaussian {
-        bin_width: Some(width),
-    } = plan.decoder
-        && !(width > 0.0 && width.is_finite())
-    {
-        return Err(Error::request(
-            "decoder",
-            format!("expected a positive bin width, found {width}"),
-        ));
-    }
-    let nodes = &plan.path.nodes()[1..];
+    let nodes = &plan.schedule.path.nodes()[1..];
     match plan.only.iter().flatten().find(|t| !nodes.contains(t)) {
         None => Ok(()),
         Some(t) => Err(Error::request(
             "terms",
-            format!("expected timesteps of the path {}, found {t}", plan.path),
+            format!("expected timesteps of the path {}, found {t}", plan.schedule.path),
         )),
     }
 }
@@ -222,57 +173,29 @@ fn check(
 /// One edge with all that its term needs beside the estimate.
 struct Edge {
     transition: Transition,
-    choice: StepChoice,
+    kernel: Kernel,
     /// `log btilde` of the respaced chain, for the learned decoder.
     respaced: f64,
-    density: Density,
-}
-
-#[derive(Clone, Copy)]
-enum Density {
-    Discretised,
-    /// With what to subtract in nats.
-    Continuous {
-        log_bin_width: f64,
-    },
+    /// For a continuous density, what to subtract in nats; `None` for a discretised one.
+    log_bin_width: Option<f64>,
 }
 
 /// The edges to evaluate, in ascending t.
-fn edges(schedule: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
-    let nodes = plan.path.nodes();
-    let respaced = respaced_decoder_log_variance(schedule, nodes[1], nodes.get(2).copied());
+fn edges(noise: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
+    let schedule = &plan.schedule;
+    let nodes = schedule.path.nodes();
+    let respaced = respaced_decoder_log_variance(noise, nodes[1], nodes.get(2).copied());
     let wanted = |t: usize| plan.only.as_ref().is_none_or(|only| only.contains(&t));
-    let scored = |s: usize| s > 0 || plan.decoder != PathDecoder::None;
-    plan.path
-        .edges()
-        .enumerate()
-        .filter(|&(_, (t, s))| wanted(t) && scored(s))
-        .map(|(k, (t, s))| {
-            let transition = schedule.transition(t, s);
-            let choice = match (s, plan.decoder) {
-                (0, PathDecoder::Marginal) => {
-                    StepChoice::LogVariance(respaced_decoder_log_variance(schedule, t, None))
-                }
-                (0, PathDecoder::LogVariance(x)) => StepChoice::LogVariance(x),
-                (0, PathDecoder::Gaussian { .. }) => match plan.variance.decoder(respaced) {
-                    StepChoice::Learned => StepChoice::LogVariance(respaced),
-                    scalar => scalar,
-                },
-                (0, _) => plan.variance.decoder(respaced),
-                _ => plan.variance.interior(k, &transition),
-            };
-            let density = match plan.decoder {
-                PathDecoder::Gaussian { bin_width } => Density::Continuous {
-                    log_bin_width: bin_width.map_or(0.0, f64::ln),
-                },
-                _ => Density::Discretised,
-            };
-            Edge {
-                transition,
-                choice,
-                respaced,
-                density,
-            }
+    let scored = |s: usize| s > 0 || schedule.decoder != DecoderKind::None;
+    let continuous = schedule.decoder == DecoderKind::Gaussian;
+    let edges = schedule.path.edges().zip(&schedule.kernels);
+    edges
+        .filter(|&((t, s), _)| wanted(t) && scored(s))
+        .map(|((t, s), &kernel)| Edge {
+            transition: noise.transition(t, s),
+            kernel,
+            respaced,
+            log_bin_width: continuous.then(|| schedule.bin_width.map_or(0.0, f64::ln)),
         })
         .collect()
 }
@@ -280,9 +203,9 @@ fn edges(schedule: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
 impl Edge {
     /// The term of one image, in nats per dimension.
     fn nats(&self, estimate: &Estimate<'_>) -> f64 {
-        let variance = self.choice.with_v(estimate.v);
-        match (self.transition.s, self.density, variance) {
-            (0, Density::Continuous { log_bin_width }, StepVariance::LogVariance(log_variance)) => {
+        let variance = self.kernel.with_v(estimate.v);
+        match (self.transition.s, self.log_bin_width, variance) {
+            (0, Some(log_bin_width), StepVariance::LogVariance(log_variance)) => {
                 let squares = estimate
                     .x0
                     .iter()

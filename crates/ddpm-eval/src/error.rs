@@ -33,6 +33,12 @@ pub enum Error {
     /// The images, or a file of them, are not what they have to be.
     #[error(transparent)]
     Data(#[from] ddpm_data::Error),
+    /// A schedule does not fit the network or itself.
+    #[error(transparent)]
+    Schedule(#[from] ddpm_schedule::Error),
+    /// Trajectories refused their input.
+    #[error(transparent)]
+    Trajectory(#[from] ddpm_trajectory::Error),
     /// The network failed.
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),

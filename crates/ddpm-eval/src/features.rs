@@ -4,7 +4,7 @@ use ddpm_model::FeatureNetwork;
 use ndarray::{Array2, Array4, s};
 use rayon::prelude::*;
 
-use crate::data::{ImageSet, check_indices};
+use ddpm_data::ImageSet;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
@@ -30,8 +30,16 @@ pub fn extract_features(
             "expected at least one image, and one in a batch",
         ));
     }
-    check_indices("indices", indices, images.len())?;
-    let [channels, height, width] = images.shape();
+    images.check_indices("indices", indices)?;
+    let &[channels, height, width] = images.shape() else {
+        return Err(Error::request(
+            "features",
+            format!(
+                "expected images [C, H, W], found data of shape {:?}",
+                images.shape()
+            ),
+        ));
+    };
     let dims = images.dims();
     let mut features = Array2::zeros((indices.len(), network.kind().dims()));
     progress.start(indices.len() as u64);

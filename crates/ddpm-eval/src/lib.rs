@@ -2,12 +2,12 @@
 //!
 //! # Flow
 //!
-//! 1. [`data::open`] reads images of any common layout into a [`data::ImageSet`]; [`data::selection`] chooses some.
+//! 1. [`ddpm_data::open`] reads images of any common layout into a [`ddpm_data::ImageSet`]; [`ddpm_data::selection`] chooses some.
 //! 2. [`profile`] lets a [`ddpm_core::Denoiser`] predict every chosen image at the timesteps of [`timesteps_for`] (or
 //!    at all of them) and sums the statistics into a [`ddpm_profile::ElboProfile`], from which schedules are chosen.
 //! 3. [`bits_per_dim`] scores one path directly, term by term. It does not know of profiles, so that what was found
 //!    through one can be checked.
-//! 4. [`sample`] draws images along a path, ancestrally, by DDIM or by DPM-Solver++; [`Images`] writes them.
+//! 4. [`sample`] draws images along a path, ancestrally, by DDIM or by DPM-Solver++; [`ddpm_data::Images`] writes them.
 //!
 //! 5. [`extract_features`] shows images to a [`ddpm_model::FeatureNetwork`], and [`distance`] compares what it sees.
 //!
@@ -19,64 +19,43 @@
 //!
 //! # Example
 //!
-//! A profile of a model that is known in closed form, and one path scored on the same images and noise:
+//! An optimal schedule for a model that is known in closed form, its bits per dimension on other images, and samples:
 //!
 //! ```
-//! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, Stride};
-//! use ddpm_eval::data::{ImageSet, Split, selection};
-//! use ddpm_eval::{
-//!     BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Silent, bits_per_dim, profile,
-//!     timesteps_for,
-//! };
-//! use ndarray::{Array3, Array4};
+//! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, VarianceKind};
+//! use ddpm_data::ImageSet;
+//! use ddpm_eval::{BitsPerDimPlan, ProfilePlan, SamplingPlan, Silent, bits_per_dim, profile, sample};
+//! use ddpm_profile::{CostModel, Curves, choose};
+//! use ddpm_schedule::{Budgets, Scoring};
+//! use ndarray::{Array1, Array2};
 //!
-//! let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 50)?;
-//! let model = GaussianDenoiser::new(
-//!     schedule.clone(),
-//!     Array3::zeros((1, 2, 2)),
-//!     Array3::from_elem((1, 2, 2), 0.1),
-//!     Parameterization::Epsilon,
-//! )?;
-//! let data = ImageSet::from_array("zeros", Array4::zeros((8, 1, 2, 2)).view())?;
+//! let noise = NoiseSchedule::named(NoiseScheduleName::Cosine, 50)?;
+//! let (mean, variance) = (Array1::zeros(4), Array1::from_elem(4, 0.1));
+//! let model = GaussianDenoiser::new(noise, mean, variance, Parameterization::Epsilon)?;
+//! let data = ImageSet::from_array("zeros", Array2::zeros((8, 4)).view())?;
 //!
-//! let plan = ProfilePlan::new(timesteps_for(&schedule, 30), selection(1, data.len(), 6), 2, 1);
-//! let origin = ProfileOrigin {
-//!     checkpoint_sha256: String::new(),
-//!     split: Split::Train,
-//!     noise_schedule: "cosine".to_owned(),
-//!     rescale_timesteps: false,
-//!     precision: "f64".to_owned(),
-//!     extra: Default::default(),
-//! };
-//! let found = profile(&model, &schedule, &data, &plan, &origin, None, &Silent, &mut |_| Ok(()))?;
-//! assert!(found.is_complete());
+//! let plan = ProfilePlan::new((1..=50).collect(), (0..6).collect(), 2, 1);
+//! let found = profile(&model, &data, &plan, None, &Silent, &mut |_| Ok(()))?;
+//! let curves = Curves::from_profile(&found)?;
+//! let scoring = Scoring::new(VarianceKind::FixedSmall);
+//! let costs = CostModel::new(&curves, curves.freeze(&scoring)?)?;
+//! let schedules = choose(&costs, &Budgets::Only(vec![5]), Some(found.provenance()))?;
 //!
-//! let plan = BitsPerDimPlan {
-//!     path: Stride::Even(5).path(&schedule)?,
-//!     variance: PathVariance::FixedSmall,
-//!     decoder: PathDecoder::Respaced,
-//!     images: plan.images,
-//!     noise: Noise::Seed { seed: plan.seed, split: Split::Train },
-//!     clip_denoised: true,
-//!     only: None,
-//!     batch: 0,
-//! };
-//! let scores = bits_per_dim(&model, &schedule, &data, &plan, &Silent)?;
-//! assert_eq!(scores.terms.len(), 5);
+//! let schedule = schedules.schedule(5)?.clone();
+//! let plan = BitsPerDimPlan::new(schedule.clone(), vec![6, 7]);
+//! assert_eq!(bits_per_dim(&model, &data, &plan, &Silent)?.terms.len(), 5);
+//! let samples = sample(&model, &SamplingPlan::new(schedule, 2), &Silent)?;
+//! assert_eq!(samples.shape(), [2, 4]);
 //! # Ok::<(), ddpm_eval::Error>(())
 //! ```
 
 mod batch;
 mod bits_per_dim;
-pub mod data;
 pub mod distance;
 mod error;
+mod estimates;
 mod features;
-mod forward;
-mod image_files;
-mod io;
 mod network;
-mod path_variance;
 mod profile_plan;
 mod profiling;
 mod progress;
@@ -84,17 +63,14 @@ mod sampling;
 mod timesteps;
 mod trajectory;
 
-pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, PathDecoder, bits_per_dim};
+pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, bits_per_dim};
 pub use error::{Error, Result};
+pub use estimates::Noise;
 pub use features::extract_features;
-pub use forward::Noise;
-pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
-pub use io::{check_writable, write_atomic};
-pub use path_variance::PathVariance;
-pub use profile_plan::{ProfileOrigin, ProfilePlan};
+pub use profile_plan::ProfilePlan;
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
-pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};
+pub use sampling::{SamplingPlan, sample, sample_in_batches};
 pub use timesteps::timesteps_for;
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,

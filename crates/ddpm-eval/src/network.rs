@@ -1,9 +1,10 @@
 //! One call of the network, with everything checked that a faulty one could get wrong.
 
-use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Prediction};
-use ndarray::ArrayView4;
+use ddpm_core::{Denoiser, DenoiserError, Path, Prediction};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use crate::data::ImageSet;
+use ddpm_data::ImageSet;
+use ddpm_schedule::Schedule;
 use crate::error::{Error, Result};
 
 /// The batch size to use: what was asked for, or the network's favourite if that is 0.
@@ -14,16 +15,52 @@ pub(crate) fn batch_size(asked: usize, denoiser: &dyn Denoiser) -> usize {
     }
 }
 
-/// The schedule is as long as the one the network was trained with.
-pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &NoiseSchedule) -> Result<()> {
-    let (expected, found) = (denoiser.train_steps(), schedule.train_steps());
-    match expected == found {
-        true => Ok(()),
-        false => Err(Error::request(
-            "noise schedule",
-            format!("expected {expected} timesteps (the model's), found {found}"),
-        )),
+/// A path must end within the chain.
+pub(crate) fn check_path(denoiser: &dyn Denoiser, path: &Path) -> Result<()> {
+    let train_steps = denoiser.train_steps();
+    if path.end() > train_steps {
+        return Err(Error::request(
+            "path",
+            format!(
+                "expected timesteps up to {train_steps}, found {}",
+                path.end()
+            ),
+        ));
     }
+    Ok(())
+}
+
+/// The shape of `count` data of shape `datum` in one array.
+pub(crate) fn batched(count: usize, datum: &[usize]) -> IxDyn {
+    IxDyn(&[&[count], datum].concat())
+}
+
+/// An array of `count` data from their values, one datum after the other.
+pub(crate) fn batch_of(
+    count: usize,
+    datum: &[usize],
+    values: impl Iterator<Item = f64>,
+) -> Result<ArrayD<f32>> {
+    ArrayD::from_shape_vec(batched(count, datum), values.map(|x| x as f32).collect())
+        .map_err(|e| Error::request("data", e.to_string()))
+}
+
+/// The schedule can be run by this network.
+pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
+    check_path(denoiser, &schedule.path)?;
+    check_kernels(denoiser, schedule)
+}
+
+/// One kernel per step, and per-pixel variances only from a network that learns them.
+pub(crate) fn check_kernels(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
+    schedule.check(denoiser.train_steps())?;
+    if schedule.needs_learned_variance() && !denoiser.learns_variance() {
+        return Err(Error::request(
+            "variance",
+            "the model has no variance output; expected fixed-small, fixed-large or analytic",
+        ));
+    }
+    Ok(())
 }
 
 /// The labels to feed: one per image for a class-conditional network, none for any other.
@@ -87,7 +124,7 @@ pub(crate) fn check_labels(labels: &[usize], classes: usize) -> Result<()> {
 /// `names[b]` tells which image row `b` is, for the message.
 pub(crate) fn predict(
     denoiser: &dyn Denoiser,
-    x: ArrayView4<'_, f32>,
+    x: ArrayViewD<'_, f32>,
     t: &[usize],
     labels: Option<&[usize]>,
     names: impl Fn(usize) -> String,
@@ -105,7 +142,7 @@ pub(crate) fn predict(
         ("variance", prediction.variance.as_ref()),
     ] {
         let Some(output) = output else { continue };
-        if output.dim() != x.dim() {
+        if output.shape() != x.shape() {
             return fault(format!(
                 "the network's {what} has shape {:?}: expected {:?}",
                 output.shape(),

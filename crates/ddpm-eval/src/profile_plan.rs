@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use ddpm_core::Denoiser;
-use ddpm_profile::{ProfileLayout, Provenance};
+use ddpm_core::{Denoiser, ModelId};
+use ddpm_profile::ProfileLayout;
+use ddpm_schedule::Provenance;
 use sha2::{Digest, Sha256};
 
-use crate::data::{ImageSet, Split, check_indices, hexadecimal, selection};
+use ddpm_data::{ImageSet, Split, hexadecimal, selection};
 use crate::error::{Error, Result};
 use crate::network::labels_for;
 
@@ -21,12 +22,14 @@ pub struct ProfilePlan {
     /// Timesteps to evaluate, strictly increasing in 1..=T; see [`timesteps_for`](crate::timesteps_for).
     pub timesteps: Vec<usize>,
     /// Indices of the images in the data set, all different, in the order of the run; see
-    /// [`selection`](crate::data::selection).
+    /// [`selection`](ddpm_data::selection).
     pub images: Vec<usize>,
     /// Images per block. Error bars want at least 32 blocks.
     pub images_per_block: usize,
     /// Seed of the noise.
     pub seed: u64,
+    /// Which split the images are; it decides their noise.
+    pub split: Split,
     /// Whether estimates of x0 are clamped to [-1, 1].
     pub clip_denoised: bool,
     /// Chebyshev nodes per column of the learned variance; see [`ProfileLayout::DEFAULT_NODES`].
@@ -39,29 +42,12 @@ pub struct ProfilePlan {
     pub save_every: Duration,
 }
 
-/// What a profile has to say of its origin that the network and the images do not tell.
-#[derive(Clone, Debug)]
-pub struct ProfileOrigin {
-    /// SHA-256 of the checkpoint file.
-    pub checkpoint_sha256: String,
-    /// Which split the images are.
-    pub split: Split,
-    /// Name of the noise schedule, or `custom`.
-    pub noise_schedule: String,
-    /// Whether the network is fed `1000 t / T`.
-    pub rescale_timesteps: bool,
-    /// Arithmetic of the network, such as `f32`.
-    pub precision: String,
-    /// Anything else that must agree between parts of one run.
-    pub extra: BTreeMap<String, String>,
-}
-
 impl ProfilePlan {
     /// Between two saves of a run: little to lose, and saving stays cheap beside measuring.
     pub const SAVE_EVERY: Duration = Duration::from_secs(20);
 
     /// A plan for these images and timesteps with the usual settings: at least `blocks` blocks (where there are as many
-    /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
+    /// images) of equal size (the last may be smaller), the train split, [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
     /// network's favourite batch, [`ProfilePlan::SAVE_EVERY`].
     pub fn new(timesteps: Vec<usize>, images: Vec<usize>, blocks: usize, seed: u64) -> Self {
         let images_per_block = (images.len() / blocks.max(1)).max(1);
@@ -70,6 +56,7 @@ impl ProfilePlan {
             images,
             images_per_block,
             seed,
+            split: Split::Train,
             clip_denoised: true,
             nodes: ProfileLayout::DEFAULT_NODES,
             batch: 0,
@@ -78,7 +65,7 @@ impl ProfilePlan {
         }
     }
 
-    /// The provenance of the run: the origin, and what the network, the images and the plan say of themselves.
+    /// The provenance of the run: what the network, the images and the plan say of themselves.
     ///
     /// # Errors
     /// When images are missing, repeated or beyond the set, or cannot be read, blocks are empty, or labels do not fit the network.
@@ -86,33 +73,25 @@ impl ProfilePlan {
         &self,
         denoiser: &dyn Denoiser,
         data: &ImageSet,
-        origin: &ProfileOrigin,
     ) -> Result<Provenance> {
         self.check_images(data)?;
-        let mut extra = origin.extra.clone();
+        let mut extra = BTreeMap::new();
         if let Some(labels) = labels_for(denoiser, data)? {
             // A conditional network's numbers depend on them, and the hash of the images does not cover them.
             let labels = self.images.iter().map(|&i| labels[i]);
             extra.insert("labels_sha256".to_owned(), hash_integers(labels));
         }
-        if origin.split == Split::Test {
+        if self.split == Split::Test {
             // Tells these from profiles of the time when both splits met the same noise.
             extra.insert("noise_streams".to_owned(), "test".to_owned());
         }
         Ok(Provenance {
-            checkpoint_sha256: origin.checkpoint_sha256.clone(),
+            model: ModelId::of(denoiser, self.clip_denoised),
             data_sha256: data.sha256()?,
             data_name: data.name().to_owned(),
-            split: origin.split.to_string(),
+            split: self.split.to_string(),
             stand_in: data.stand_in(),
             seed: self.seed,
-            clip_denoised: self.clip_denoised,
-            noise_schedule: origin.noise_schedule.clone(),
-            train_steps: denoiser.train_steps(),
-            image_shape: denoiser.image_shape(),
-            parameterization: denoiser.parameterization().to_string(),
-            rescale_timesteps: origin.rescale_timesteps,
-            precision: origin.precision.clone(),
             total_images: self.images.len() as u64,
             images_per_block: self.images_per_block as u64,
             total_blocks: self.images.len().div_ceil(self.images_per_block) as u64,
@@ -143,7 +122,7 @@ impl ProfilePlan {
         if self.images.is_empty() {
             return Err(Error::request("images", "expected at least one image"));
         }
-        check_indices("images", &self.images, data.len())?;
+        data.check_indices("images", &self.images)?;
         let mut seen = vec![false; data.len()];
         for &i in &self.images {
             if std::mem::replace(&mut seen[i], true) {

@@ -13,13 +13,11 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use ddpm_core::{Denoiser, NoiseSchedule};
-use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
-
-use crate::data::ImageSet;
+use ddpm_core::{Denoiser, Difference};
+use ddpm_data::ImageSet;
 use crate::error::{Error, Result};
-use crate::forward::{ForwardProcess, Noise, Point, mean_square};
-use crate::profile_plan::{ProfileOrigin, ProfilePlan};
+use crate::estimates::{ForwardProcess, Noise, Point, mean_square};
+use crate::profile_plan::ProfilePlan;
 use crate::progress::Progress;
 
 /// Evaluations that are planned at a time; a bound on memory that changes no result.
@@ -33,39 +31,36 @@ const POINTS_AT_A_TIME: usize = 1024;
 /// bit-identical to that of a run that was never interrupted.
 ///
 /// # Errors
-/// When the schedule, the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
+/// When the images or the labels do not fit the network; when the plan is impossible; when `resume` belongs to
 /// another run; when an image cannot be read; when the network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn profile(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ProfilePlan,
-    origin: &ProfileOrigin,
     resume: Option<ElboProfile>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&ElboProfile) -> Result<()>,
 ) -> Result<ElboProfile> {
     let process = ForwardProcess::new(
         denoiser,
-        schedule,
         data,
         Noise::Seed {
             seed: plan.seed,
-            split: origin.split,
+            split: plan.split,
         },
         plan.clip_denoised,
         plan.batch,
     )?;
-    let provenance = plan.provenance(denoiser, data, origin)?;
+    let provenance = plan.provenance(denoiser, data)?;
     let layout = ProfileLayout::new(
-        schedule,
+        denoiser.noise_schedule(),
         plan.timesteps.clone(),
         denoiser.learns_variance(),
         plan.nodes,
     )?;
     let run = Run {
         process,
-        schedule,
+        denoiser,
         data,
         plan,
         provenance,
@@ -118,7 +113,7 @@ pub fn profile(
 
 struct Run<'a> {
     process: ForwardProcess<'a>,
-    schedule: &'a NoiseSchedule,
+    denoiser: &'a dyn Denoiser,
     data: &'a ImageSet,
     plan: &'a ProfilePlan,
     provenance: Provenance,
@@ -130,7 +125,7 @@ impl Run<'_> {
     fn resume(&self, partial: Option<ElboProfile>) -> Result<ElboProfile> {
         let empty = ElboProfile::new(
             self.provenance.clone(),
-            self.schedule.clone(),
+            self.denoiser.noise_schedule().clone(),
             self.layout.clone(),
             Vec::new(),
         )?;
@@ -139,11 +134,11 @@ impl Run<'_> {
         };
         match empty.check_same_run(&partial) {
             Ok(()) => Ok(partial),
-            Err(ddpm_profile::Error::Mismatch {
+            Err(ddpm_profile::Error::Schedule(ddpm_schedule::Error::Mismatch(Difference {
                 field,
                 first,
                 second,
-            }) => Err(Error::Resume {
+            }))) => Err(Error::Resume {
                 field,
                 expected: first,
                 found: second,

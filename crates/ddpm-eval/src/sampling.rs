@@ -7,39 +7,25 @@
 //! noise at the timesteps that both paths share.
 
 use ddpm_core::{
-    Denoiser, LinearStep, NoiseDomain, NoiseKey, NoiseSchedule, Path, Transition, ancestral_step,
-    clipped_noise_limit, predict_x0, standard_normal,
+    Denoiser, LinearStep, NoiseDomain, NoiseKey, NoiseSchedule, Sampler, StepVariance, Transition,
+    ancestral_step, clipped_noise_limit, predict_x0, standard_normal,
 };
-use ndarray::{Array4, ArrayView3, ArrayView4, Axis};
+use ddpm_schedule::{Kernel, Schedule};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{batch_labels, batch_size, check_schedule, predict, read_v};
-use crate::path_variance::{PathVariance, StepChoice};
+use crate::network::{batch_labels, batch_of, batch_size, batched, check_kernels, check_path, predict, read_v};
 use crate::progress::Progress;
-
-/// How a step is taken.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Sampler {
-    /// The reverse chain that the bound scores, with the variance of its steps; that of the last one, to clean data, plays
-    /// no part.
-    Ancestral(PathVariance),
-    /// DDIM ([`LinearStep::ddim`]).
-    Ddim {
-        /// Noise of a step in [0, 1]: 0 is deterministic, 1 is ancestral with variance fixed-small.
-        eta: f64,
-    },
-    /// DPM-Solver++(2M) ([`LinearStep::dpm_solver_2m`]): deterministic, of second order between the first step and the last.
-    DpmSolver,
-}
 
 /// What to sample.
 #[derive(Clone, Debug)]
 pub struct SamplingPlan {
-    /// The path; its length is the number of network evaluations per image.
-    pub path: Path,
-    /// How its steps are taken.
-    pub sampler: Sampler,
+    /// The path, the sampler that takes its steps and, for ancestral sampling, their kernels; that of the last step, onto the data,
+    /// plays no part.
+    pub schedule: Schedule,
+    /// Noise of a step of DDIM in [0, 1]: 0 is deterministic, 1 is ancestral with variance fixed-small. No other sampler has it.
+    pub eta: f64,
     /// Clips the noise of the second-to-last step, the last that is added, to so many of an image's 256 levels on average
     /// ([`clipped_noise_limit`]).
     pub clip_last_noise: Option<f64>,
@@ -55,57 +41,68 @@ pub struct SamplingPlan {
     pub batch: usize,
 }
 
-/// Samples the images of a plan, `[images, C, H, W]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
+impl SamplingPlan {
+    /// So many samples of seed 0 along the schedule: images 0, 1, .., clipped estimates, the network's favourite batch.
+    pub fn new(schedule: Schedule, count: usize) -> Self {
+        Self {
+            schedule,
+            eta: 0.0,
+            clip_last_noise: None,
+            images: (0..count).collect(),
+            seed: 0,
+            labels: None,
+            clip_denoised: true,
+            batch: 0,
+        }
+    }
+}
+
+/// Samples the images of a plan, `[images, ..]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
 ///
 /// # Errors
 /// As [`sample_in_batches`].
 pub fn sample(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &SamplingPlan,
     progress: &dyn Progress,
-) -> Result<Array4<f32>> {
-    let [c, h, w] = denoiser.image_shape();
-    let mut all = Array4::zeros((plan.images.len(), c, h, w));
-    sample_in_batches(denoiser, schedule, plan, progress, &mut |at, samples| {
-        all.slice_mut(ndarray::s![at..at + samples.dim().0, .., .., ..])
+) -> Result<ArrayD<f32>> {
+    let mut all = ArrayD::zeros(batched(plan.images.len(), &denoiser.shape()));
+    sample_in_batches(denoiser, plan, progress, &mut |at, samples| {
+        let end = at + samples.len_of(Axis(0));
+        all.slice_axis_mut(Axis(0), (at..end).into())
             .assign(&samples);
         Ok(())
     })?;
     Ok(all)
 }
 
-/// Samples the images of a plan in order, a batch at a time: `keep(at, samples)` gets the samples `[B, C, H, W]` of
+/// Samples the images of a plan in order, a batch at a time: `keep(at, samples)` gets the samples `[B, ..]` of
 /// `plan.images[at..at + B]` as soon as they are done, so that an interrupted run loses no more than the batch in work.
 ///
 /// # Errors
-/// When the schedule, the labels, the variances or eta do not fit the network and the path; when the network fails; when
+/// When the labels, the variances or eta do not fit the network and the path; when the network fails; when
 /// `progress` asks to stop; what `keep` returns.
 pub fn sample_in_batches(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &SamplingPlan,
     progress: &dyn Progress,
-    keep: &mut dyn FnMut(usize, ArrayView4<'_, f32>) -> Result<()>,
+    keep: &mut dyn FnMut(usize, ArrayViewD<'_, f32>) -> Result<()>,
 ) -> Result<()> {
-    let labels = check(denoiser, schedule, plan)?;
-    let [c, h, w] = denoiser.image_shape();
+    let labels = check(denoiser, plan)?;
     let run = Run {
         denoiser,
-        schedule,
-        steps: steps(schedule, plan)?,
+        shape: denoiser.shape(),
+        steps: steps(denoiser.noise_schedule(), plan)?,
         plan,
     };
-    progress.start((plan.images.len() * plan.path.steps()) as u64);
+    progress.start((plan.images.len() * plan.schedule.path.steps()) as u64);
     let size = batch_size(plan.batch, denoiser);
     // One after the other: the network spreads a batch over the threads itself.
     for (i, batch) in plan.images.chunks(size).enumerate() {
         let at = i * size;
         let labels = labels.map(|labels| &labels[at..at + batch.len()]);
         let samples = run.batch(batch, labels, progress)?;
-        let samples = samples.into_iter().map(|x| x as f32).collect();
-        let samples = Array4::from_shape_vec((batch.len(), c, h, w), samples)
-            .map_err(|e| Error::request("images", e.to_string()))?;
+        let samples = batch_of(batch.len(), &run.shape, samples.into_iter())?;
         keep(at, samples.view())?;
     }
     progress.finish();
@@ -113,21 +110,10 @@ pub fn sample_in_batches(
 }
 
 /// The labels to feed.
-fn check<'a>(
-    denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
-    plan: &'a SamplingPlan,
-) -> Result<Option<&'a [usize]>> {
-    check_schedule(denoiser, schedule)?;
-    let train_steps = schedule.train_steps();
-    if plan.path.end() > train_steps {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {train_steps}, found {}",
-                plan.path.end()
-            ),
-        ));
+fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&'a [usize]>> {
+    check_path(denoiser, &plan.schedule.path)?;
+    if plan.schedule.sampler == Sampler::Ddpm {
+        check_kernels(denoiser, &plan.schedule)?;
     }
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
@@ -146,9 +132,6 @@ fn check<'a>(
             format!("expected a number of levels of at least 0, found {levels}"),
         ));
     }
-    if let Sampler::Ancestral(variance) = &plan.sampler {
-        variance.check(&plan.path, denoiser.learns_variance())?;
-    }
     batch_labels(denoiser, plan.labels.as_deref(), plan.images.len())
 }
 
@@ -159,8 +142,8 @@ struct Step {
 }
 
 enum Kind {
-    /// The variance, and the largest sigma.
-    Ancestral(StepChoice, Option<f64>),
+    /// The kernel, and the largest sigma.
+    Ancestral(Kernel, Option<f64>),
     Linear(LinearStep),
 }
 
@@ -176,28 +159,24 @@ impl Step {
 
 /// The steps from the noisiest node down.
 fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
-    let nodes = plan.path.nodes();
-    let mut steps = Vec::with_capacity(plan.path.steps());
-    for (k, (t, s)) in plan.path.edges().enumerate() {
+    let nodes = plan.schedule.path.nodes();
+    let mut steps = Vec::with_capacity(plan.schedule.path.steps());
+    for (k, (t, s)) in plan.schedule.path.edges().enumerate() {
         let transition = schedule.transition(t, s);
         // The second-to-last step is the one onto the first node.
         let limit = plan.clip_last_noise.filter(|_| k == 1);
         let limit = limit.map(clipped_noise_limit);
-        let linear = match &plan.sampler {
-            Sampler::Ancestral(variance) => {
-                let choice = match s {
-                    // The mean alone is used; any variance will do.
-                    0 => StepChoice::LogVariance(0.0),
-                    _ => variance.interior(k, &transition),
-                };
+        let linear = match plan.schedule.sampler {
+            Sampler::Ddpm => {
+                let kernel = plan.schedule.kernels[k];
                 steps.push(Step {
                     transition,
-                    kind: Kind::Ancestral(choice, limit),
+                    kind: Kind::Ancestral(kernel, limit),
                 });
                 continue;
             }
-            Sampler::Ddim { eta } => LinearStep::ddim(schedule, t, s, *eta)?,
-            Sampler::DpmSolver => {
+            Sampler::Ddim => LinearStep::ddim(schedule, t, s, plan.eta)?,
+            Sampler::DpmSolver2M => {
                 LinearStep::dpm_solver_2m(schedule, nodes.get(k + 2).copied(), t, s)
             }
         };
@@ -213,7 +192,8 @@ fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
 
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
-    schedule: &'a NoiseSchedule,
+    /// Of one image.
+    shape: Vec<usize>,
     steps: Vec<Step>,
     plan: &'a SamplingPlan,
 }
@@ -226,8 +206,7 @@ impl Run<'_> {
         labels: Option<&[usize]>,
         progress: &dyn Progress,
     ) -> Result<Vec<f64>> {
-        let [c, h, w] = self.denoiser.image_shape();
-        let dims = c * h * w;
+        let dims = self.shape.iter().product();
         let mut x = Vec::with_capacity(indices.len() * dims);
         let mut noise = vec![0.0f32; dims];
         for &image in indices {
@@ -236,7 +215,7 @@ impl Run<'_> {
         }
         // The estimates of the step before; the first step uses none.
         let mut previous = vec![0.0; x.len()];
-        let mut input = Array4::zeros((indices.len(), c, h, w));
+        let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
         for step in &self.steps {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
@@ -273,7 +252,7 @@ impl Run<'_> {
         step: &Step,
         image: usize,
         output: &[f32],
-        raw: Option<ArrayView3<'_, f32>>,
+        raw: Option<ArrayViewD<'_, f32>>,
         previous: &mut [f64],
         x_t: &mut [f64],
     ) -> Result<()> {
@@ -282,7 +261,7 @@ impl Run<'_> {
         let mut xhat0 = vec![0.0f64; dims];
         predict_x0(
             self.denoiser.parameterization(),
-            self.schedule,
+            self.denoiser.noise_schedule(),
             transition.t,
             x_t,
             output,
@@ -295,13 +274,18 @@ impl Run<'_> {
         }
         let mut x_s = vec![0.0f64; dims];
         match step.kind {
-            Kind::Ancestral(choice, limit) => {
+            Kind::Ancestral(kernel, limit) => {
                 let v = raw.map(|raw| {
                     let mut v = vec![0.0f64; dims];
                     read_v(raw.iter(), &mut v);
                     v
                 });
-                let variance = choice.with_v(v.as_deref());
+                // The mean alone is used at the end; any variance will do.
+                let variance = if transition.s == 0 {
+                    StepVariance::LogVariance(0.0)
+                } else {
+                    kernel.with_v(v.as_deref())
+                };
                 ancestral_step(transition, variance, limit, x_t, &xhat0, &noise, &mut x_s);
             }
             Kind::Linear(linear) => linear.apply(x_t, &xhat0, previous, &noise, &mut x_s),

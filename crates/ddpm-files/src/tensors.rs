@@ -8,20 +8,26 @@ use crate::error::{FormatError, FormatResult};
 
 /// One tensor, owned.
 pub struct Tensor {
+    /// The type of its elements.
     pub dtype: Dtype,
+    /// Its extents.
     pub shape: Vec<usize>,
+    /// Its elements in row-major order, little-endian.
     pub data: Vec<u8>,
 }
 
 impl Tensor {
+    /// A tensor of f64 values.
     pub fn f64(shape: &[usize], values: impl Iterator<Item = f64>) -> Self {
         Self::new(Dtype::F64, shape, values.map(f64::to_le_bytes))
     }
 
+    /// A tensor of u64 values.
     pub fn u64(shape: &[usize], values: impl Iterator<Item = u64>) -> Self {
         Self::new(Dtype::U64, shape, values.map(u64::to_le_bytes))
     }
 
+    /// A tensor of f32 values.
     pub fn f32(shape: &[usize], values: impl Iterator<Item = f32>) -> Self {
         Self::new(Dtype::F32, shape, values.map(f32::to_le_bytes))
     }
@@ -58,6 +64,7 @@ pub type Views<'a> = BTreeMap<String, TensorView<'a>>;
 
 /// Checked access to the tensors of a file.
 pub struct Reader<'a> {
+    /// The tensors.
     pub file: &'a Views<'a>,
 }
 

@@ -1,7 +1,7 @@
 //! The UNet as a `ddpm_core::Denoiser`: timesteps t in 1..=T instead of the network's own time.
 
 use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Parameterization, Prediction};
-use ndarray::{Array4, ArrayView4, s};
+use ndarray::{ArrayD, ArrayViewD, Ix4, s};
 
 use crate::config::{Known, ModelConfig, ModelOptions};
 use crate::unet::UNet;
@@ -74,11 +74,6 @@ impl UNetDenoiser {
         Ok(self)
     }
 
-    /// The noise schedule that the network was trained with.
-    pub fn noise_schedule(&self) -> &NoiseSchedule {
-        &self.noise_schedule
-    }
-
     /// What the network is and where that is known from.
     pub fn config(&self) -> &ModelConfig {
         self.unet.config()
@@ -96,14 +91,14 @@ impl UNetDenoiser {
 }
 
 impl Denoiser for UNetDenoiser {
-    fn image_shape(&self) -> [usize; 3] {
-        let config = self.config();
-        let size = config.image_size.value;
-        [config.architecture.in_channels, size, size]
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.noise_schedule
     }
 
-    fn train_steps(&self) -> usize {
-        self.noise_schedule.train_steps()
+    fn shape(&self) -> Vec<usize> {
+        let config = self.config();
+        let size = config.image_size.value;
+        vec![config.architecture.in_channels, size, size]
     }
 
     fn parameterization(&self) -> Parameterization {
@@ -118,23 +113,40 @@ impl Denoiser for UNetDenoiser {
         self.config().architecture.num_classes
     }
 
+    fn checkpoint_sha256(&self) -> Option<&str> {
+        Some(self.unet.checkpoint_sha256())
+    }
+
+    fn precision(&self) -> &str {
+        self.unet.backend().precision()
+    }
+
+    fn rescales_timesteps(&self) -> bool {
+        // T = 1000 is fed the same either way, which is why nobody may have said so.
+        self.config()
+            .rescale_timesteps
+            .is_some_and(|known| known.value)
+    }
+
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> std::result::Result<Prediction, DenoiserError> {
-        self.check_inputs(x, t, labels)?;
+        self.check_inputs(x.view(), t, labels)?;
+        let x = x
+            .into_dimensionality::<Ix4>()
+            .map_err(|error| DenoiserError::with_source("the network takes images", error))?;
         let time: Vec<f32> = t.iter().map(|&t| self.network_time(t)).collect();
         let output = self
             .unet
             .forward(x, &time, labels)
             .map_err(|error: Error| DenoiserError::with_source("the network failed", error))?;
         let channels = self.config().architecture.in_channels;
-        let part = |from| -> Array4<f32> {
-            output
-                .slice(s![.., from..from + channels, .., ..])
-                .to_owned()
+        let part = |from| -> ArrayD<f32> {
+            let part = output.slice(s![.., from..from + channels, .., ..]);
+            part.to_owned().into_dyn()
         };
         Ok(Prediction {
             mean: part(0),

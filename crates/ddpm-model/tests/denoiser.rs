@@ -5,7 +5,7 @@ mod common;
 use common::{entries, golden, io, safetensors_bytes, two_heads};
 use ddpm_core::Denoiser;
 use ddpm_model::{Checkpoint, Error, ModelOptions, Source, UNet, UNetDenoiser};
-use ndarray::{Array4, s};
+use ndarray::{Array4, ArrayD, s};
 
 fn unet() -> UNet {
     let checkpoint = Checkpoint::open(&golden("unet-hybrid-16px.pt")).unwrap();
@@ -24,7 +24,7 @@ fn process() -> ModelOptions {
 #[test]
 fn timesteps_become_the_networks_time() {
     let denoiser = UNetDenoiser::new(unet(), &process()).unwrap();
-    assert_eq!(denoiser.image_shape(), [3, 16, 16]);
+    assert_eq!(denoiser.shape(), [3, 16, 16]);
     assert_eq!(denoiser.train_steps(), 4000);
     assert!(denoiser.learns_variance());
     assert_eq!(denoiser.network_time(1), 0.0);
@@ -32,30 +32,33 @@ fn timesteps_become_the_networks_time() {
     let io = io("hybrid-16px");
     let t = [1, 4000, 1234, 7];
     let t = &t[..io.x.dim().0];
-    let prediction = denoiser.predict(io.x.view(), t, None).unwrap();
+    let prediction = denoiser.predict(io.x.view().into_dyn(), t, None).unwrap();
     let time: Vec<f32> = t.iter().map(|&t| (t - 1) as f32 * 0.25).collect();
     let output = unet().forward(io.x.view(), &time, None).unwrap();
-    assert_eq!(prediction.mean, output.slice(s![.., ..3, .., ..]));
+    assert_eq!(
+        prediction.mean,
+        output.slice(s![.., ..3, .., ..]).into_dyn()
+    );
     assert_eq!(
         prediction.variance.unwrap(),
-        output.slice(s![.., 3.., .., ..])
+        output.slice(s![.., 3.., .., ..]).into_dyn()
     );
 }
 
 #[test]
 fn inputs_are_checked() {
     let denoiser = UNetDenoiser::new(unet(), &process()).unwrap();
-    let x = Array4::zeros((2, 3, 16, 16));
+    let x = ArrayD::zeros(vec![2, 3, 16, 16]);
     for (t, labels, words) in [
         (&[0, 1][..], None, "timestep 0"),
         (&[1, 4001], None, "timestep 4001"),
-        (&[1], None, "1 timesteps for 2 images"),
+        (&[1], None, "1 timesteps for a batch of 2"),
         (&[1, 1], Some(&[0, 0][..]), "not class-conditional"),
     ] {
         let error = denoiser.predict(x.view(), t, labels).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
     }
-    let other = Array4::zeros((2, 3, 32, 32));
+    let other = ArrayD::zeros(vec![2, 3, 32, 32]);
     assert!(denoiser.predict(other.view(), &[1, 1], None).is_err());
     assert!(
         unet()

@@ -112,7 +112,7 @@ fn the_process_is_that_of_the_scheduler() {
         let config = denoiser.config();
         assert_eq!(config.variance.unwrap().value, variance, "{name}");
         assert_eq!(config.variance.unwrap().source, Source::Scheduler);
-        assert_eq!(denoiser.image_shape()[1..], [16, 16]);
+        assert_eq!(denoiser.shape()[1..], [16, 16]);
 
         // diffusers multiplies 1 - beta in f32.
         let alpha_bars = numbers_at(&io_path, "alphas_cumprod");
@@ -138,7 +138,9 @@ fn check_step(
     io_path: &Path,
 ) {
     let t: Vec<usize> = io.timesteps.iter().map(|&i| i as usize + 1).collect();
-    let prediction = denoiser.predict(io.x.view(), &t, io.y.as_deref()).unwrap();
+    let prediction = denoiser
+        .predict(io.x.view().into_dyn(), &t, io.y.as_deref())
+        .unwrap();
     let pixels = io.x.len() / t.len();
     let (expected_x0, expected_variance) =
         (numbers_at(io_path, "x0"), numbers_at(io_path, "variance"));

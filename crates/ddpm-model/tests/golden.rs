@@ -109,8 +109,10 @@ fn the_shipped_checkpoint_runs_alike_on_both_kernels() {
         assert_eq!(unet.parameters(), 4_751_942);
         let denoiser = UNetDenoiser::new(unet, &options).unwrap();
         assert_eq!(denoiser.train_steps(), 4000);
-        assert_eq!(denoiser.image_shape(), [3, 32, 32]);
-        denoiser.predict(x.view(), &[1, 3000], None).unwrap()
+        assert_eq!(denoiser.shape(), [3, 32, 32]);
+        denoiser
+            .predict(x.view().into_dyn(), &[1, 3000], None)
+            .unwrap()
     });
     for [stock, packed] in [
         outputs.each_ref().map(|output| output.mean.clone()),

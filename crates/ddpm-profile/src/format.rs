@@ -212,7 +212,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
             "log_alpha_bar",
             "0 at t = 0",
             format!("{}", log_alpha_bar[0]),
-        ));
+        )
+        .into());
     }
     let schedule = NoiseSchedule::from_log_alpha_bar(&log_alpha_bar[1..])?;
 
@@ -241,7 +242,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
                 &format!("decoder_knots at t = {t}"),
                 "at least 4 strictly increasing log-variances",
                 format!("{mine:?}"),
-            ));
+            )
+            .into());
         }
         knots.push(mine.to_vec());
         all = rest;

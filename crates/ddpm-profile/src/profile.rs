@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ddpm_core::NoiseSchedule;
+use ddpm_core::{Difference, NoiseSchedule};
 use ddpm_schedule::Provenance;
 
 use crate::{
@@ -147,11 +147,12 @@ impl ElboProfile {
     pub fn check_same_run(&self, other: &Self) -> Result<()> {
         self.provenance.check_same(&other.provenance)?;
         let differs = |field: String, first: String, second: String| {
-            Err(Error::Mismatch {
+            Err(ddpm_schedule::Error::Mismatch(Difference {
                 field,
                 first,
                 second,
             })
+            .into())
         };
         let (a, b) = (&self.layout, &other.layout);
         if a.timesteps() != b.timesteps() {

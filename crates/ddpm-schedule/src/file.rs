@@ -190,7 +190,7 @@ impl Stored {
             format: FORMAT.into(),
             version,
             train_steps: s.train_steps(),
-            noise_schedule: s.noise_schedule_text(),
+            noise_schedule: s.noise_schedule.name_or_custom(),
             alpha_bar: None,
             log_alpha_bar: named.is_none().then(|| stored_logs(&s.noise_schedule)),
             variance: s.scoring.variance,

@@ -82,12 +82,6 @@ impl Schedules {
         self.noise_schedule.train_steps()
     }
 
-    /// The name of the noise schedule, or `custom`.
-    pub fn noise_schedule_text(&self) -> String {
-        let name = self.noise_schedule.name();
-        name.map_or_else(|| "custom".into(), |name| name.to_string())
-    }
-
     /// What was chosen for K steps.
     pub fn budget(&self, steps: usize) -> Option<&Chosen> {
         self.budgets.iter().find(|chosen| chosen.steps() == steps)

@@ -1,13 +1,13 @@
 //! Schedules chosen on trajectories.
 
-use ddpm_core::{FlowSolver, Path};
+use ddpm_core::{DecoderKind, Objective, Path, Sampler, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
+use ddpm_schedule::{Budgets, Chosen, Process, Schedule, Schedules, Scoring};
 
-use super::klub::klub;
-use super::quality::{QualityModel, Weighting};
-use super::store::{Process, Trajectories, Trial};
+use crate::klub::klub;
+use crate::quality::{QualityModel, Weighting};
+use crate::store::{Trajectories, Trial};
 use crate::error::{Error, Result};
-use crate::schedules::{Budgets, OnTrajectories, Schedules};
 
 /// Schedules whose samples end close to where the probability flow takes the same starts, for one sampler.
 ///
@@ -16,17 +16,17 @@ use crate::schedules::{Budgets, OnTrajectories, Schedules};
 /// what linearised errors cannot tell at few steps; its distance is stored.
 ///
 /// # Errors
-/// [`Error::Field`] for what an interrupted run has kept, [`Error::Unsupported`] for trajectories of the forward process, [`Error::Steps`] for more steps than the grid has nodes,
+/// [`Error::Field`] for what an interrupted run has kept, [`Error::Unsupported`] for trajectories of the forward process, [`Error::Schedule`] for more steps than the grid has nodes,
 /// [`Error::Unreachable`].
 pub fn choose_quality(
     trajectories: &Trajectories,
-    sampler: FlowSolver,
-    budgets: Budgets<'_>,
+    sampler: Sampler,
+    budgets: &Budgets,
 ) -> Result<Schedules> {
     trajectories.check_finished()?;
     let growth = trajectories.growth();
-    if !growth.is_empty() && !growth.iter().any(|point| sampler.is_named(&point.sampler)) {
-        let mut names: Vec<&str> = growth.iter().map(|point| &point.sampler[..]).collect();
+    if !growth.is_empty() && !growth.iter().any(|point| point.sampler == sampler) {
+        let mut names: Vec<&str> = growth.iter().map(|point| point.sampler.name()).collect();
         names.dedup();
         return Err(Error::Field {
             field: "growth of errors".into(),
@@ -36,7 +36,7 @@ pub fn choose_quality(
     }
     let model = QualityModel::new(trajectories)?;
     let most = trajectories.nodes().len();
-    let wanted = wanted(budgets, most)?;
+    let wanted = budgets.wanted(most)?;
     let optima = model.solve(sampler, Weighting::default(), most)?;
     let mut chosen = Vec::new();
     for k in wanted {
@@ -67,28 +67,22 @@ pub fn choose_quality(
         };
         chosen.push(budget);
     }
-    Schedules::on_trajectories(OnTrajectories {
-        origin: trajectories.origin(),
-        schedule: trajectories.schedule(),
-        objective: "quality",
-        unit: "weighted squared error",
-        sampler: Some(sampler),
-        costs: padded(
-            optima
-                .best
-                .iter()
-                .map(|best| best.as_ref().map(|(cost, _)| *cost)),
-            trajectories.schedule().train_steps(),
-        ),
-        budgets: chosen,
-    })
+    let best = optima.best.iter();
+    let costs = best.map(|best| best.as_ref().map(|(cost, _)| *cost));
+    schedules(
+        trajectories,
+        Objective::Quality,
+        Some(sampler),
+        costs,
+        chosen,
+    )
 }
 
 /// Schedules that minimise the KLUB bound of *Align Your Steps* ([`klub`]), on trajectories of the forward process.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for trajectories of the flow, [`Error::Steps`] for more steps than the grid has nodes.
-pub fn choose_klub(trajectories: &Trajectories, budgets: Budgets<'_>) -> Result<Schedules> {
+/// [`Error::Unsupported`] for trajectories of the flow, [`Error::Schedule`] for more steps than the grid has nodes.
+pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Schedules> {
     trajectories.check_finished()?;
     if trajectories.origin().process != Process::Forward {
         return Err(Error::Unsupported(
@@ -97,7 +91,7 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: Budgets<'_>) -> Result<
     }
     let (nodes, schedule) = (trajectories.nodes(), trajectories.schedule());
     let last = nodes.len();
-    let wanted = wanted(budgets, last)?;
+    let wanted = budgets.wanted(last)?;
     let table = klub(&trajectories.gram(), schedule, nodes)?;
     let solution = solve(&table, &SolveOptions::default())?;
     let path = |k: usize| -> Result<(f64, Path, Option<f64>)> {
@@ -113,36 +107,61 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: Budgets<'_>) -> Result<
             None,
         ))
     };
-    Schedules::on_trajectories(OnTrajectories {
-        origin: trajectories.origin(),
-        schedule,
-        objective: "klub",
-        unit: "nats/dim",
-        sampler: None,
-        costs: padded(
-            (1..=last).map(|k| Some(solution.cost(k, last))),
-            schedule.train_steps(),
-        ),
-        budgets: wanted.into_iter().map(path).collect::<Result<_>>()?,
+    let costs = (1..=last).map(|k| Some(solution.cost(k, last)));
+    let chosen = wanted.into_iter().map(path).collect::<Result<_>>()?;
+    schedules(trajectories, Objective::Klub, None, costs, chosen)
+}
+
+/// The schedules with the fixed-small variances of their paths, for those who sample with noise.
+///
+/// `costs`: of K = 1, 2, .. steps; `chosen`: cost, path, and distance if it was measured.
+fn schedules(
+    trajectories: &Trajectories,
+    objective: Objective,
+    sampler: Option<Sampler>,
+    costs: impl Iterator<Item = Option<f64>>,
+    chosen: Vec<(f64, Path, Option<f64>)>,
+) -> Result<Schedules> {
+    let model = &trajectories.origin().model;
+    let noise_schedule = trajectories.schedule().clone();
+    let noise_schedule = match model.noise_schedule {
+        Some(name) => noise_schedule.called(name)?,
+        None => noise_schedule,
+    };
+    let scoring = Scoring::new(VarianceKind::FixedSmall)
+        .with_decoder(DecoderKind::None)
+        .with_objective(objective);
+    let budget = |(cost, path, distance)| -> Result<Chosen> {
+        let schedule = Schedule::of_path(&noise_schedule, path, &scoring)?;
+        Ok(Chosen {
+            schedule: Schedule {
+                sampler: sampler.unwrap_or(schedule.sampler),
+                ..schedule
+            },
+            cost,
+            prior_bpd: None,
+            stability: None,
+            distance,
+        })
+    };
+    Ok(Schedules {
+        costs: padded(costs, noise_schedule.train_steps()),
+        budgets: chosen.into_iter().map(budget).collect::<Result<_>>()?,
+        noise_schedule,
+        scoring,
+        sampler,
+        clip_denoised: Some(model.clip_denoised),
+        parameterization: model.parameterization,
+        provenance: None,
+        trajectories: Some(trajectories.origin().clone()),
     })
 }
 
-/// The budgets asked for; all means as many steps as there are nodes.
-fn wanted(budgets: Budgets<'_>, most: usize) -> Result<Vec<usize>> {
-    match budgets {
-        Budgets::All => Ok((1..=most).collect()),
-        Budgets::Only(list) => match list.iter().find(|&&k| !(1..=most).contains(&k)) {
-            Some(&found) => Err(Error::Steps { max: most, found }),
-            None => Ok(list.to_vec()),
-        },
-    }
-}
-
 /// The path of so many steps whose samples came closest.
-fn best_trial(trials: &[Trial], sampler: FlowSolver, steps: usize) -> Option<&Trial> {
+fn best_trial(trials: &[Trial], sampler: Sampler, steps: usize) -> Option<&Trial> {
     trials
         .iter()
-        .filter(|trial| sampler.is_named(&trial.sampler) && trial.steps() == steps)
+        .filter(|trial| trial.sampler == sampler && trial.steps() == steps)
         .min_by(|a, b| a.rms().total_cmp(&b.rms()))
 }
 

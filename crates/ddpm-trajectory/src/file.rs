@@ -10,20 +10,20 @@
 //! |---|---|---|---|
 //! | `log_alpha_bar` | F64 | \[T+1\] | the noise schedule, index t |
 //! | `timesteps` | U64 | \[N\] | the nodes, ascending, without 0 |
-//! | `states` | F32 | \[images, N, C, H, W\] | x_t |
-//! | `estimates` | F32 | \[images, N, C, H, W\] | the network's estimate of x_0 there, clipped if the origin says so |
+//! | `states` | F32 | \[images, N, ..image_shape\] | x_t |
+//! | `estimates` | F32 | \[images, N, ..image_shape\] | the network's estimate of x_0 there, clipped if the origin says so |
 
 use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
+use ddpm_files::container::{self, Header as _, Reader, Tensor, index};
+use ddpm_schedule::TrajectoryOrigin;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
-use super::growth::GrowthPoint;
-use super::store::{Trajectories, TrajectoryOrigin, Trial};
-use crate::container::{self, Header as _};
-use crate::error::{Error, Result};
-use crate::tensors::{Reader, Tensor, index};
+use crate::growth::GrowthPoint;
+use crate::store::{Trajectories, Trial};
+use crate::error::Result;
 
 const VERSION: u64 = 1;
 
@@ -41,11 +41,8 @@ struct Header {
 impl container::Header for Header {
     const FORMAT: &'static str = "ddpm-trajectories";
     const WHAT: &'static str = "trajectories file";
+    const KIND: &'static str = "a trajectories file";
     const NEWEST: u64 = VERSION;
-
-    fn is_not(detail: String) -> Error {
-        Error::NotTrajectories(detail)
-    }
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -60,8 +57,11 @@ impl Trajectories {
 
     /// The trajectories as the bytes of a file; equal trajectories give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let [c, h, w] = self.origin.image_shape;
-        let shape = [self.images(), self.nodes.len(), c, h, w];
+        let shape = [
+            &[self.images(), self.nodes.len()],
+            &self.origin.model.shape[..],
+        ]
+        .concat();
         let schedule = self.schedule.log_alpha_bars();
         let nodes = self.nodes.iter().map(|&t| t as u64);
         let tensors = BTreeMap::from([
@@ -90,13 +90,13 @@ impl Trajectories {
     /// Reads the bytes of a file.
     ///
     /// # Errors
-    /// [`Error::NotTrajectories`] for anything that is not such a file, or is cut short; [`Error::NewerVersion`]; [`Error::Checksum`];
-    /// [`Error::Field`] for a tensor that is missing, unknown or of another shape; and everything that [`Trajectories::new`] refuses.
+    /// [`Error::Format`](crate::Error::Format) for anything that is not such a file, is cut short, of a newer version or changed, or lacks a
+    /// tensor; and everything that [`Trajectories::new`] refuses.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let (header, file) = container::read::<Header>(bytes)?;
         let reader = Reader { file: &file };
         reader.no_others(4)?;
-        let steps = header.origin.train_steps;
+        let steps = header.origin.model.train_steps;
         let logs: Vec<f64> = reader
             .words("log_alpha_bar", Dtype::F64, &[steps + 1])?
             .skip(1)
@@ -108,8 +108,11 @@ impl Trajectories {
             .words("timesteps", Dtype::U64, &[n])?
             .map(index)
             .collect();
-        let [c, h, w] = header.origin.image_shape;
-        let shape = [header.origin.images.len(), n, c, h, w];
+        let shape = [
+            &[header.origin.images.len(), n],
+            &header.origin.model.shape[..],
+        ]
+        .concat();
         let states = reader.singles("states", &shape)?;
         let estimates = reader.singles("estimates", &shape)?;
         Self::new(header.origin, schedule, nodes, states, estimates)?

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use ddpm_core::{FlowSolver, NoiseSchedule};
+use ddpm_core::{Sampler, NoiseSchedule};
 
 /// Growth measured at one node, along the direction of the error that a step of one sampler makes there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrowthPoint {
-    /// Name of the sampler whose error it was ([`FlowSolver`]).
-    pub sampler: String,
+    /// The sampler whose error it was.
+    pub sampler: Sampler,
     /// The timestep at which the states were perturbed.
     pub t: usize,
     /// Per image: the difference at time 0 per difference at t (Euclidean norms).
@@ -28,12 +28,12 @@ impl GrowthCurve {
     /// The curve of `sampler`; growth 1 everywhere if none was measured.
     pub(crate) fn new(
         points: &[GrowthPoint],
-        sampler: FlowSolver,
+        sampler: Sampler,
         schedule: &NoiseSchedule,
     ) -> Self {
         let mut points: Vec<(f64, f64)> = points
             .iter()
-            .filter(|point| sampler.is_named(&point.sampler))
+            .filter(|point| point.sampler == sampler)
             .filter_map(|point| {
                 let logs = point.factors.iter().filter(|&&f| f > 0.0 && f.is_finite());
                 let logs: Vec<f64> = logs.map(|&f| libm::log(f)).collect();

@@ -3,7 +3,7 @@
 use ddpm_core::{NoiseSchedule, Path};
 use ddpm_dp::CostTable;
 
-use super::gram::Gram;
+use crate::gram::Gram;
 use crate::error::{Error, Result};
 
 /// The KLUB cost of every edge between grid nodes, in nats per dimension (Sabour et al. 2024, *Align Your Steps*, theorem 3.1): the
@@ -42,10 +42,10 @@ pub fn klub(gram: &Gram, schedule: &NoiseSchedule, nodes: &[usize]) -> Result<Co
 /// Timesteps at equal increments of the integral of m dSNR, which is twice the conditional entropy of the image given x_t (Stancevic et al.
 /// 2025, entropic time): t_k is the timestep nearest to the fraction k/K of its way from t = 1 to T.
 ///
-/// `mse` is m(t) at t = 0..=T ([`crate::Curves::mse`]).
+/// `mse` is m(t) at t = 0..=T ([`ddpm_profile Curves::mse`]).
 ///
 /// # Errors
-/// [`Error::Length`], [`Error::Value`], [`Error::Steps`].
+/// [`Error::Length`], [`Error::Value`], [`Error::Schedule`].
 pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Result<Path> {
     let last = schedule.train_steps();
     if mse.len() != last + 1 {
@@ -56,10 +56,10 @@ pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Res
         });
     }
     if !(1..=last).contains(&steps) {
-        return Err(Error::Steps {
+        return Err(ddpm_schedule::Error::Steps {
             max: last,
             found: steps,
-        });
+        }.into());
     }
     if let Some(&found) = mse[1..].iter().find(|m| !(m.is_finite() && **m > 0.0)) {
         return Err(Error::Value {

@@ -3,26 +3,29 @@
 //! # Flow
 //!
 //! 1. [`Trajectories`] hold, for a few images and on a fine grid of timesteps, the states and the network's estimates of the data.
-//!    Along the probability-flow ODE ([`Process::Flow`]) they are the reference that a sampler of K steps tries to follow; along the
-//!    forward process ([`Process::Forward`]) they are what [`klub`] integrates. They are a file.
+//!    Along the probability-flow ODE ([`Process::Flow`](ddpm_schedule::Process::Flow)) they are the reference that a sampler of K steps tries to follow; along the
+//!    forward process ([`Process::Forward`](ddpm_schedule::Process::Forward)) they are what [`klub`] integrates. They are a file.
 //! 2. [`Gram`] keeps the inner products of states and estimates: the squared error of any step of any linear sampler between
 //!    grid nodes is a quadratic form of it, O(1) and without the network.
 //! 3. [`QualityModel`] weights local errors with how much they grow until time 0 and solves for every budget: by [`ddpm_dp::solve`]
 //!    for DDIM, by [`ddpm_dp::second_order`] for DPM-Solver++(2M), whose step depends on the previous node too.
 
-mod format;
+mod choose;
+mod error;
+mod file;
 mod gram;
 mod grid;
 mod growth;
 mod klub;
 mod quality;
-mod schedules;
 mod store;
 
+pub use choose::{choose_klub, choose_quality};
+pub use error::{Error, Result};
 pub use gram::Gram;
 pub use grid::reference_grid;
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
 pub use quality::{QualityModel, Weighting, check_reachable};
-pub use schedules::{choose_klub, choose_quality};
-pub use store::{Process, Trajectories, TrajectoryOrigin, Trial};
+
+pub use store::{Trajectories, Trial};

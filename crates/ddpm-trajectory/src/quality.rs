@@ -1,12 +1,13 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
-use ddpm_core::{FlowSolver, LinearStep, NoiseSchedule, Path};
+use ddpm_core::{Sampler, LinearStep, NoiseSchedule, Path};
 use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
+use ddpm_schedule::{Budgets, Process};
 use rayon::prelude::*;
 
-use super::gram::Gram;
-use super::growth::GrowthCurve;
-use super::store::Trajectories;
+use crate::gram::Gram;
+use crate::growth::GrowthCurve;
+use crate::store::Trajectories;
 use crate::error::{Error, Result};
 
 /// How local errors are turned into costs.
@@ -36,14 +37,14 @@ impl Default for Weighting {
 impl Weighting {
     /// The weightings whose best paths are worth running, the default first: which of them predicts best depends on the number of
     /// steps, on whether errors add up coherently and on how far linearisation holds.
-    pub fn candidates(solver: FlowSolver) -> [Self; 4] {
+    pub fn candidates(solver: Sampler) -> [Self; 4] {
         let of = |power, growth, extrapolation| Self {
             growth,
             power,
             extrapolation,
         };
         match solver {
-            FlowSolver::Ddim => [
+            Sampler::Ddim => [
                 of(2.0, true, 0.0),
                 of(1.0, true, 0.0),
                 of(2.0, false, 0.0),
@@ -75,27 +76,25 @@ fn extrapolation(step: &LinearStep) -> f64 {
 /// must not extrapolate too far. Nothing is measured; what this lets pass every [`QualityModel`] of this grid can choose.
 ///
 /// # Errors
-/// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+/// [`Error::Schedule`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
 ///
 /// # Panics
 /// If the grid ends beyond the schedule.
 pub fn check_reachable(
     schedule: &NoiseSchedule,
     grid: &Path,
-    solver: FlowSolver,
+    solver: Sampler,
     steps: &[usize],
 ) -> Result<()> {
     let nodes = grid.nodes();
     let max = grid.steps();
-    if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
-        return Err(Error::Steps { max, found });
-    }
-    let Some(&most) = steps.iter().max().filter(|_| solver != FlowSolver::Ddim) else {
+    Budgets::Only(steps.to_vec()).wanted(max)?;
+    let Some(&most) = steps.iter().max().filter(|_| solver != Sampler::Ddim) else {
         return Ok(());
     };
     let free = |previous: Option<usize>, t: usize, s: usize| {
         let before = previous.map(|p| nodes[p]);
-        let step = solver.step(schedule, before, nodes[t], nodes[s]);
+        let step = solver.flow_step(schedule, before, nodes[t], nodes[s]);
         match extrapolation(&step) > MOST_EXTRAPOLATION {
             true => f64::INFINITY,
             false => 0.0,
@@ -118,7 +117,7 @@ pub struct QualityModel {
     /// With node 0: index i is the i-th node.
     nodes: Vec<usize>,
     gram: Gram,
-    /// Per solver of [`FlowSolver::ALL`], log of the growth from each node on.
+    /// Per solver of [`Sampler::ALL`], log of the growth from each node on.
     log_growth: Vec<Vec<f64>>,
 }
 
@@ -135,7 +134,7 @@ impl QualityModel {
     /// # Errors
     /// [`Error::Unsupported`] for trajectories of another process than the flow.
     pub fn new(trajectories: &Trajectories) -> Result<Self> {
-        if trajectories.origin().process != super::Process::Flow {
+        if trajectories.origin().process != Process::Flow {
             return Err(Error::Unsupported(
                 "objective quality: expected trajectories of the probability flow, found those of the forward process".into(),
             ));
@@ -144,7 +143,7 @@ impl QualityModel {
         let nodes: Vec<usize> = std::iter::once(0)
             .chain(trajectories.nodes().iter().copied())
             .collect();
-        let log_growth = FlowSolver::ALL
+        let log_growth = Sampler::ALL
             .iter()
             .map(|&solver| {
                 let curve = GrowthCurve::new(trajectories.growth(), solver, &schedule);
@@ -165,8 +164,8 @@ impl QualityModel {
     }
 
     /// The growth of an error at node index `i` until time 0.
-    pub fn growth(&self, solver: FlowSolver, i: usize) -> f64 {
-        let at = FlowSolver::ALL.iter().position(|&s| s == solver);
+    pub fn growth(&self, solver: Sampler, i: usize) -> f64 {
+        let at = Sampler::ALL.iter().position(|&s| s == solver);
         at.map_or(1.0, |at| libm::exp(self.log_growth[at][i]))
     }
 
@@ -174,7 +173,7 @@ impl QualityModel {
     /// DDIM. `+inf` for an extrapolation beyond what is sensible (r below 1/4).
     pub fn cost(
         &self,
-        solver: FlowSolver,
+        solver: Sampler,
         weighting: Weighting,
         previous: Option<usize>,
         t: usize,
@@ -185,7 +184,7 @@ impl QualityModel {
             self.nodes[t],
             self.nodes[s],
         );
-        let step = solver.step(&self.schedule, before, from, to);
+        let step = solver.flow_step(&self.schedule, before, from, to);
         let errors = self.gram.squared_errors(&step, previous.unwrap_or(0), t, s);
         let mut square = errors.iter().sum::<f64>() / errors.len() as f64;
         if weighting.growth {
@@ -201,7 +200,7 @@ impl QualityModel {
     }
 
     /// The cost of a path, or `None` if it visits nodes that are not of the grid.
-    pub fn path_cost(&self, solver: FlowSolver, weighting: Weighting, path: &Path) -> Option<f64> {
+    pub fn path_cost(&self, solver: Sampler, weighting: Weighting, path: &Path) -> Option<f64> {
         let indices: Option<Vec<usize>> = path
             .nodes()
             .iter()
@@ -214,7 +213,7 @@ impl QualityModel {
     /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`.
     pub(super) fn solve(
         &self,
-        solver: FlowSolver,
+        solver: Sampler,
         weighting: Weighting,
         max_steps: usize,
     ) -> Result<GridOptima> {
@@ -226,7 +225,7 @@ impl QualityModel {
             Ok((cost, Path::new(timesteps, self.schedule.train_steps())?))
         };
         let best: Vec<Result<Option<(f64, Path)>>> = match solver {
-            FlowSolver::Ddim => {
+            Sampler::Ddim => {
                 let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
                 let options = SolveOptions {
                     max_steps: Some(max_steps),
@@ -263,16 +262,16 @@ impl QualityModel {
     /// The cheapest path of `steps` steps and its cost.
     ///
     /// # Errors
-    /// [`Error::Steps`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+    /// [`Error::Schedule`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
     pub fn best_paths(
         &self,
-        solver: FlowSolver,
+        solver: Sampler,
         weighting: Weighting,
         steps: &[usize],
     ) -> Result<Vec<(f64, Path)>> {
         let max = self.nodes.len() - 1;
         if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
-            return Err(Error::Steps { max, found });
+            return Err(ddpm_schedule::Error::Steps { max, found }.into());
         }
         let Some(&most) = steps.iter().max() else {
             return Ok(Vec::new());
@@ -293,7 +292,7 @@ impl QualityModel {
     ///
     /// # Errors
     /// As [`QualityModel::best_paths`].
-    pub fn candidates(&self, solver: FlowSolver, steps: &[usize]) -> Result<Vec<Vec<Path>>> {
+    pub fn candidates(&self, solver: Sampler, steps: &[usize]) -> Result<Vec<Vec<Path>>> {
         let mut found = vec![Vec::new(); steps.len()];
         for weighting in Weighting::candidates(solver) {
             let best = self.best_paths(solver, weighting, steps)?;

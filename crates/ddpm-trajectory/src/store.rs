@@ -1,99 +1,19 @@
 //! Stored trajectories and where they come from.
 
-use std::collections::BTreeMap;
-
-use ddpm_core::{FlowSolver, NoiseSchedule};
+use ddpm_core::{Difference, NoiseSchedule, Path, Sampler};
+use ddpm_schedule::{TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
-use super::gram::Gram;
-use super::growth::GrowthPoint;
+use crate::gram::Gram;
+use crate::growth::GrowthPoint;
 use crate::error::{Error, Result};
-
-/// What the states follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Process {
-    /// The probability-flow ODE from pure noise down to data.
-    Flow,
-    /// The forward process from an image up to noise, with the joint law of its states: one path of the SDE per image.
-    Forward,
-}
-
-/// The origin and the conventions of stored trajectories. No timestamps and no paths: the same run gives the same bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrajectoryOrigin {
-    /// SHA-256 of the checkpoint file.
-    pub checkpoint_sha256: String,
-    /// What the states follow.
-    pub process: Process,
-    /// Name of the solver of the flow ([`FlowSolver`]); `None` for the forward process.
-    pub solver: Option<String>,
-    /// Seed of all noise.
-    pub seed: u64,
-    /// Indices of the images: of samples under the flow, of the data set under the forward process.
-    pub images: Vec<u64>,
-    /// Classes of the images, for a class-conditional network.
-    pub labels: Option<Vec<u64>>,
-    /// SHA-256 of the image set; `None` under the flow.
-    pub data_sha256: Option<String>,
-    /// Whether estimates of x0 were clipped to \[-1, 1\].
-    pub clip_denoised: bool,
-    /// Name of the noise schedule, or `custom`.
-    pub noise_schedule: String,
-    /// T.
-    pub train_steps: usize,
-    /// Channels, height, width.
-    pub image_shape: [usize; 3],
-    /// What the network predicts.
-    pub parameterization: String,
-    /// Whether the network is fed t * 1000 / T.
-    pub rescale_timesteps: bool,
-    /// Arithmetic of the network.
-    pub precision: String,
-    /// Network evaluations of one image that everything in the file took; 0 while a run has not finished.
-    pub evaluations: u64,
-    /// Version of this library.
-    pub library_version: String,
-    /// Anything else that decides the network's output.
-    pub extra: BTreeMap<String, String>,
-}
-
-impl TrajectoryOrigin {
-    /// Everything that trajectories of one run have in common, in words: all but the images and how many evaluations they took.
-    fn facts(&self) -> [(&'static str, String); 15] {
-        let optional = |x: &Option<String>| x.clone().unwrap_or_else(|| "none".into());
-        let labelled = if self.labels.is_some() {
-            "one per image"
-        } else {
-            "none"
-        };
-        [
-            ("checkpoint", self.checkpoint_sha256.clone()),
-            ("process", format!("{:?}", self.process).to_lowercase()),
-            ("solver", optional(&self.solver)),
-            ("seed", self.seed.to_string()),
-            ("labels", labelled.into()),
-            ("data", optional(&self.data_sha256)),
-            ("clip_denoised", self.clip_denoised.to_string()),
-            ("noise_schedule", self.noise_schedule.clone()),
-            ("train_steps", self.train_steps.to_string()),
-            ("image_shape", format!("{:?}", self.image_shape)),
-            ("parameterization", self.parameterization.clone()),
-            ("rescale_timesteps", self.rescale_timesteps.to_string()),
-            ("precision", self.precision.clone()),
-            ("library_version", self.library_version.clone()),
-            ("conventions", format!("{:?}", self.extra)),
-        ]
-    }
-}
 
 /// A path that was run from the same starts as the reference, and how far from it it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// Name of the sampler.
-    pub sampler: String,
+    /// The sampler.
+    pub sampler: Sampler,
     /// 0 = t_0 < t_1 < ... < t_K.
     pub path: Vec<usize>,
     /// Per image, the mean square over the dimensions of the difference from the reference's end point.
@@ -146,11 +66,11 @@ impl Trajectories {
                 found: format!("{nodes:?}"),
             });
         }
-        if origin.train_steps != train_steps {
+        if origin.model.train_steps != train_steps {
             return Err(Error::Field {
                 field: "train_steps".into(),
                 expected: format!("{train_steps}, as the noise schedule has"),
-                found: origin.train_steps.to_string(),
+                found: origin.model.train_steps.to_string(),
             });
         }
         let images = origin.images.len();
@@ -163,7 +83,7 @@ impl Trajectories {
                 found: labels.len(),
             });
         }
-        let expected = images * nodes.len() * origin.image_shape.iter().product::<usize>();
+        let expected = images * nodes.len() * origin.model.shape.iter().product::<usize>();
         for (name, values) in [("states", &states), ("estimates", &estimates)] {
             if values.len() != expected || expected == 0 {
                 return Err(Error::Length {
@@ -222,18 +142,20 @@ impl Trajectories {
         schedule: &NoiseSchedule,
         nodes: &[usize],
     ) -> Result<()> {
-        let differs = |field: &str, first: String, second: String| match first == second {
-            true => Ok(()),
-            false => Err(Error::Mismatch {
+        if let Some(first) = self.origin.differences(origin).into_iter().next() {
+            return Err(Error::Mismatch(first));
+        }
+        check_known(&origin.model)?;
+        let differs = |field: &str, first: String, second: String| {
+            if first == second {
+                return Ok(());
+            }
+            Err(Error::Mismatch(Difference {
                 field: field.to_owned(),
                 first,
                 second,
-            }),
+            }))
         };
-        let (first, second) = (self.origin.facts(), origin.facts());
-        for ((field, first), (_, second)) in first.into_iter().zip(second) {
-            differs(field, first, second)?;
-        }
         let of = |nodes: &[usize]| format!("{} nodes", nodes.len());
         differs("grid", of(&self.nodes), of(nodes))?;
         let same_bits = |a: &[f64], b: &[f64]| {
@@ -259,7 +181,7 @@ impl Trajectories {
     /// [`Error::Length`], [`Error::Field`] or [`Error::Value`] for a point that does not belong to them.
     pub fn with_growth(mut self, growth: Vec<GrowthPoint>) -> Result<Self> {
         for point in &growth {
-            point.sampler.parse::<FlowSolver>()?;
+            point.sampler.check_of_the_flow()?;
             self.check_per_image("growth factors", &point.factors)?;
             if !self.nodes.contains(&point.t) {
                 return Err(Error::Field {
@@ -279,8 +201,8 @@ impl Trajectories {
     /// [`Error::Length`] or [`Error::Value`] for a trial of other images; errors of [`ddpm_core::Path::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
-            trial.sampler.parse::<FlowSolver>()?;
-            ddpm_core::Path::new(trial.path.clone(), self.schedule.train_steps())?;
+            trial.sampler.check_of_the_flow()?;
+            Path::new(trial.path.clone(), self.schedule.train_steps())?;
             self.check_per_image("squared distances of a trial", &trial.squared_distances)?;
         }
         self.trials = trials;
@@ -348,7 +270,7 @@ impl Trajectories {
 
     /// The number of dimensions of an image.
     pub fn dims(&self) -> usize {
-        self.origin.image_shape.iter().product()
+        self.origin.model.shape.iter().product()
     }
 
     /// The state of image `image` at node index `i` in 1..=N; at index 0 the end point, which is the estimate at index 1.

@@ -3,13 +3,14 @@
 use ddpm_core::Denoiser;
 use ddpm_eval::data::{self, ImageSet, Split};
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
-use ndarray::Array4;
+use ndarray::{ArrayD, Axis};
 use serde_json::json;
 
 use crate::args::Bpd;
 use crate::error::{Error, Result};
 use crate::input::{
-    ChainChoice, Network, PathFlags, RunImages, TensorFile, data_path, limit, parse_list, split,
+    ChainChoice, Network, PathFlags, RunImages, TensorFile, check_size, data_path, limit,
+    parse_list, split,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -63,7 +64,6 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
     };
     let found = bits_per_dim(
         &network.denoiser,
-        network.denoiser.noise_schedule(),
         &images.set,
         &plan,
         &ProgressLine::new(voice),
@@ -106,7 +106,7 @@ fn terms(text: &str, choice: &ChainChoice, zero_based: bool) -> Result<Vec<usize
 struct Images {
     set: ImageSet,
     chosen: Vec<usize>,
-    noise: Option<Array4<f32>>,
+    noise: Option<ArrayD<f32>>,
 }
 
 impl Images {
@@ -129,27 +129,16 @@ impl Images {
         };
         let mut set = data::open_fixed_images(file, cifar_test.as_ref())?;
         let network = network.fit_to(set.shape())?;
-        let shape = network.denoiser.image_shape();
-        if set.shape() != shape {
-            let show = |s: [usize; 3]| format!("{}x{}x{}", s[0], s[1], s[2]);
-            return Err(Error::file(
-                file,
-                format!(
-                    "wrong image size: expected {} (the model's), found {} (channels x height x width)",
-                    show(shape),
-                    show(set.shape())
-                ),
-            ));
-        }
+        check_size(file.clone(), &set, &network)?;
         if let Some(class) = args.class {
             set = set.with_class(class);
         }
         let count = limit(&args.data, set.len())?;
         let noise = match &args.noise {
             Some(noise) => {
-                let [c, h, w] = shape;
-                let all = data::read_noise(noise, [set.len(), c, h, w])?;
-                Some(all.slice_move(ndarray::s![..count, .., .., ..]))
+                let shape = [&[set.len()], set.shape()].concat();
+                let all = data::read_noise(noise, &shape)?;
+                Some(all.slice_axis(Axis(0), (..count).into()).to_owned())
             }
             None => None,
         };
@@ -181,13 +170,13 @@ impl Report<'_> {
             .collect();
         output::print_json(&json!({
             "T": self.network.denoiser.train_steps(),
-            "noise_schedule": self.network.noise_schedule_name(),
+            "noise_schedule": self.network.denoiser.noise_schedule().name_or_custom(),
             "path": self.indices.show_path(self.choice.path.nodes()),
             "variance": self.choice.variance_name,
             "decoder": self.choice.decoder_name,
             "scored_decoder": self.choice.scored_decoder,
             "clip_denoised": self.choice.clip_denoised,
-            "precision": self.network.precision(),
+            "precision": self.network.denoiser.precision(),
             "data_name": self.images.set.name(),
             "stand_in": self.images.set.stand_in(),
             "images": self.images.chosen,
@@ -216,8 +205,8 @@ impl Report<'_> {
             "{}, T={} {}, {}",
             describe_images(set.name(), count, set.stand_in()),
             self.network.denoiser.train_steps(),
-            self.network.noise_schedule_name(),
-            self.network.precision()
+            self.network.denoiser.noise_schedule().name_or_custom(),
+            self.network.denoiser.precision()
         ));
         for term in &self.found.terms {
             text.row([

@@ -48,7 +48,6 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let network = &run.network.denoiser;
     let outcome = ddpm_eval::profile(
         network,
-        network.noise_schedule(),
         &run.images.set,
         &run.plan,
         &run.origin,
@@ -123,11 +122,7 @@ impl Run {
             None => None,
         };
         let origin = ProfileOrigin {
-            checkpoint_sha256: network.sha256.clone(),
             split: images.split,
-            noise_schedule: network.noise_schedule_name(),
-            rescale_timesteps: network.rescales_timesteps(),
-            precision: network.precision().to_owned(),
             extra: network.told_beside_weights(),
         };
         Ok(Self {

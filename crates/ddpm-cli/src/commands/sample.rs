@@ -24,11 +24,11 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let store = Store::of(&args.out)?;
     let network = Network::open(&args.checkpoint)?;
     let choice = choose(args, &network, voice)?;
-    let network = match choice.image_shape {
+    let network = match &choice.image_shape {
         Some(shape) => network.fit_to(shape)?,
         None => network,
     };
-    let channels = network.denoiser.image_shape()[0];
+    let channels = network.denoiser.shape()[0];
     if !matches!(channels, 1 | 3) {
         return Err(Error::Input(format!(
             "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
@@ -73,10 +73,9 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         let network = &network.denoiser;
         sample_in_batches(
             network,
-            network.noise_schedule(),
             &plan,
             &ProgressLine::new(voice).stopping_on(stop),
-            &mut |at, samples| store.keep(&plan.images[at..at + samples.dim().0], samples),
+            &mut |at, samples| store.keep(&plan.images[at..at + samples.shape()[0]], samples),
         )
         .map_err(|error| match error {
             ddpm_eval::Error::Interrupted => Error::Interrupted {
@@ -193,7 +192,7 @@ fn describe(
 ) -> Result<Record> {
     let (format, version) = Record::format();
     let denoiser = &network.denoiser;
-    let image_shape = denoiser.image_shape();
+    let image_shape = denoiser.shape();
     let mut record = Record {
         format,
         version,
@@ -201,7 +200,7 @@ fn describe(
         start_index: args.start_index as usize,
         count: args.count.unwrap_or_default() as usize,
         class: args.class,
-        image_shape,
+        image_shape: image_shape.clone(),
         sampler: match sampler {
             Sampler::Ancestral(_) => "ddpm",
             Sampler::Ddim { .. } => "ddim",
@@ -224,10 +223,10 @@ fn describe(
         clip_denoised: choice.clip_denoised,
         path: choice.path.nodes().to_vec(),
         train_steps: denoiser.train_steps(),
-        noise_schedule: network.noise_schedule_name(),
-        checkpoint_sha256: network.sha256.clone(),
-        rescale_timesteps: network.rescales_timesteps(),
-        precision: network.precision().to_owned(),
+        noise_schedule: denoiser.noise_schedule().name_or_custom(),
+        checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
+        rescale_timesteps: denoiser.rescales_timesteps(),
+        precision: denoiser.precision().to_owned(),
         network: network.told_beside_weights(),
     };
     let Some(from) = &args.noise_from else {

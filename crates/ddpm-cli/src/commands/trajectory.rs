@@ -137,16 +137,12 @@ impl Work {
         match self {
             Self::Flow(network, plan) => {
                 let (denoiser, origin) = (&network.denoiser, origin(network, Split::Test));
-                let schedule = denoiser.noise_schedule();
-                follow_flow(denoiser, schedule, plan, &origin, earlier, progress, save)
+                follow_flow(denoiser, plan, &origin, earlier, progress, save)
             }
             Self::Forward(network, images, plan) => {
                 let (denoiser, origin) = (&network.denoiser, origin(network, images.split));
-                let schedule = denoiser.noise_schedule();
                 let data = &images.set;
-                follow_forward(
-                    denoiser, schedule, data, plan, &origin, earlier, progress, save,
-                )
+                follow_forward(denoiser, data, plan, &origin, earlier, progress, save)
             }
         }
     }
@@ -154,11 +150,7 @@ impl Work {
 
 fn origin(network: &Network, split: Split) -> ProfileOrigin {
     ProfileOrigin {
-        checkpoint_sha256: network.sha256.clone(),
         split,
-        noise_schedule: network.noise_schedule_name(),
-        rescale_timesteps: network.rescales_timesteps(),
-        precision: network.precision().to_owned(),
         extra: network.told_beside_weights(),
     }
 }

@@ -25,7 +25,7 @@ pub(crate) struct ChainChoice {
     pub(crate) decoder: PathDecoder,
     pub(crate) clip_denoised: bool,
     /// `[C, H, W]` of the images that the schedule was chosen on, where the file says so.
-    pub(crate) image_shape: Option<[usize; 3]>,
+    pub(crate) image_shape: Option<Vec<usize>>,
     /// The convention's names, for titles.
     pub(crate) variance_name: String,
     pub(crate) decoder_name: String,
@@ -97,16 +97,11 @@ impl ChainChoice {
             variance: PathVariance::LogVariances(without_gap(log_variance, kind)),
             decoder: path_decoder(kind, bin_width),
             clip_denoised: clip,
-            image_shape: schedules
-                .provenance
-                .as_ref()
-                .map(|p| p.image_shape)
-                .or_else(|| {
-                    schedules
-                        .trajectories
-                        .as_ref()
-                        .map(|origin| origin.image_shape)
-                }),
+            image_shape: match (&schedules.provenance, &schedules.trajectories) {
+                (Some(p), _) => Some(p.image_shape.clone()),
+                (None, Some(origin)) => Some(origin.image_shape.clone()),
+                (None, None) => None,
+            },
             variance_name: schedules.variance.clone(),
             decoder_name: schedules.decoder.clone(),
             scored_decoder: budget.scored_decoder.clone(),
@@ -239,7 +234,7 @@ fn measured(
             file,
             format!(
                 "noise schedule: expected the checkpoint's {} with T={}, found {} with T={}",
-                network.noise_schedule_name(),
+                network_schedule.name_or_custom(),
                 network_schedule.train_steps(),
                 p.noise_schedule,
                 p.train_steps
@@ -283,12 +278,13 @@ fn same_chain(a: &NoiseSchedule, b: &NoiseSchedule) -> bool {
 }
 
 fn warn_of_another_checkpoint(file: &FilePath, sha256: &str, network: &Network, voice: Voice) {
-    if sha256 != network.sha256 {
+    let own = network.denoiser.checkpoint_sha256().unwrap_or_default();
+    if sha256 != own {
         voice.warn(format_args!(
             "{} was measured on another checkpoint ({}.., this one is {}..)",
             file.display(),
             sha256.get(..12).unwrap_or(sha256),
-            &network.sha256[..12]
+            own.get(..12).unwrap_or(own)
         ));
     }
 }

@@ -91,8 +91,6 @@ pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
 /// A network with its diffusion process.
 pub(crate) struct Network {
     pub(crate) denoiser: UNetDenoiser,
-    /// SHA-256 of the checkpoint.
-    pub(crate) sha256: String,
     /// The weights that were taken, where the checkpoint holds several.
     state_dict: Option<String>,
     /// Images per network call; 0 for the network's own choice.
@@ -112,7 +110,6 @@ impl Network {
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
         Ok(Self {
             denoiser,
-            sha256: checkpoint.sha256().to_owned(),
             state_dict: choice(checkpoint.place()),
             batch: args.batch.map_or(
                 match args.device {
@@ -130,10 +127,12 @@ impl Network {
     ///
     /// # Errors
     /// A size that the network cannot take.
-    pub(crate) fn fit_to(self, shape: [usize; 3]) -> Result<Self> {
+    pub(crate) fn fit_to(self, shape: &[usize]) -> Result<Self> {
         let guessed = self.denoiser.config().image_size.source == Source::Default;
-        let [channels, height, width] = shape;
-        if !guessed || height != width || channels != self.denoiser.image_shape()[0] {
+        let &[channels, height, width] = shape else {
+            return Ok(self);
+        };
+        if !guessed || height != width || channels != self.denoiser.shape()[0] {
             return Ok(self);
         }
         let denoiser = self
@@ -141,15 +140,6 @@ impl Network {
             .with_image_size(height)
             .map_err(|e| Error::Input(format!("images of {height}x{width} pixels: {e}")))?;
         Ok(Self { denoiser, ..self })
-    }
-
-    /// Whether the network is fed 1000 (t-1)/T instead of t-1.
-    pub(crate) fn rescales_timesteps(&self) -> bool {
-        // T = 1000 is fed the same either way, which is why nobody may have said so.
-        self.denoiser
-            .config()
-            .rescale_timesteps
-            .is_some_and(|known| known.value)
     }
 
     /// What decides the network's output besides its weights and has no field of its own in a profile. Profiles that
@@ -195,25 +185,11 @@ impl Network {
             let error = ddpm_core::Error::EpsilonWithoutSignal { t };
             return Err(Error::Input(format!(
                 "noise schedule {} with T={}: {error}",
-                self.noise_schedule_name(),
+                self.denoiser.noise_schedule().name_or_custom(),
                 self.denoiser.train_steps()
             )));
         }
         Ok(())
-    }
-
-    /// Arithmetic of the network: `f32` or `bf16`.
-    pub(crate) fn precision(&self) -> &'static str {
-        self.denoiser.unet().backend().precision()
-    }
-
-    /// Name of the noise schedule.
-    pub(crate) fn noise_schedule_name(&self) -> String {
-        self.denoiser
-            .config()
-            .noise_schedule
-            .as_ref()
-            .map_or_else(|| "custom".to_owned(), |known| known.value.name())
     }
 
     /// The variance of a step where no flag says it: the one that the checkpoint was made for, where it tells.

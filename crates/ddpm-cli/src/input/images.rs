@@ -34,16 +34,7 @@ impl RunImages {
         let path = data_path(args)?;
         let set = data::open(&path, split, None)?;
         let network = network.fit_to(set.shape())?;
-        let expected = network.denoiser.image_shape();
-        if set.shape() != expected {
-            let found = set.shape();
-            return Err(ddpm_eval::Error::ImageSize {
-                path,
-                expected,
-                found,
-            }
-            .into());
-        }
+        check_size(path, &set, &network)?;
         let set = match class {
             Some(_) if network.denoiser.num_classes().is_none() => {
                 return Err(Error::flag(
@@ -62,6 +53,23 @@ impl RunImages {
         };
         Ok((run, network))
     }
+}
+
+/// Images must have the size that the network takes.
+///
+/// # Errors
+/// [`Error::Input`] naming both sizes.
+pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Result<()> {
+    let (expected, found) = (network.denoiser.shape(), set.shape());
+    if found == expected {
+        return Ok(());
+    }
+    Err(ddpm_eval::Error::ImageSize {
+        path,
+        expected,
+        found: found.to_vec(),
+    }
+    .into())
 }
 
 /// The data set: `--data`, else `$DDPM_DATA`.

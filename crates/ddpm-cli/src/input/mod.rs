@@ -27,7 +27,7 @@ pub(crate) use conventions::{
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use file::{check_writable, read_bytes, write_file};
-pub(crate) use images::{RunImages, data_path, limit, split};
+pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};

@@ -94,7 +94,7 @@ fn read(
         clip_denoised,
         noise_schedule: chain.name.clone(),
         train_steps: chain.schedule.train_steps(),
-        image_shape,
+        image_shape: image_shape.to_vec(),
         parameterization: UNKNOWN.to_owned(),
         rescale_timesteps: false,
         precision: UNKNOWN.to_owned(),

@@ -20,7 +20,8 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     for item in &found.profiles {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;
-        let shape = p.image_shape.map(|side| side.to_string()).join("x");
+        let shape: Vec<String> = p.image_shape.iter().map(ToString::to_string).collect();
+        let shape = shape.join("x");
         let missing = match profile.is_complete() {
             true => "",
             false => "; NOT ALL BLOCKS of its run",

@@ -5,7 +5,7 @@ use ddpm_core::{
     Parameterization, Path, StepVariance, Stride, VarianceKind, analytic_variance, diffuse,
     edge_nll, gaussian_nll, predict_x0, prior_kl, standard_normal,
 };
-use ndarray::{Array3, Array4, ArrayView4, Axis};
+use ndarray::{Array1, Array3, Array4, ArrayD, ArrayViewD, Axis};
 use proptest::prelude::*;
 
 const SHAPE: (usize, usize, usize) = (2, 6, 6);
@@ -92,7 +92,7 @@ fn terms_match_monte_carlo() {
             let mut x_t = vec![0.0; dims];
             diffuse(&schedule, t, image, &noise, &mut x_t);
             let fed: Vec<f32> = x_t.iter().map(|&x| x as f32).collect();
-            let fed = ArrayView4::from_shape((1, SHAPE.0, SHAPE.1, SHAPE.2), &fed).unwrap();
+            let fed = ArrayViewD::from_shape(vec![1, SHAPE.0, SHAPE.1, SHAPE.2], &fed).unwrap();
             let prediction = model.predict(fed, &[t], None).unwrap();
             let out = prediction.mean.as_slice().unwrap();
             let raw = prediction.variance.unwrap();
@@ -252,7 +252,8 @@ fn parameterizations_say_the_same() {
     let schedule = cosine(100);
     let fed = Array4::from_shape_fn((3, SHAPE.0, SHAPE.1, SHAPE.2), |(b, c, y, x)| {
         ((b * 31 + c * 17 + y * 5 + x) as f32).sin()
-    });
+    })
+    .into_dyn();
     let t = [1, 50, 99];
     let estimates = |kind| {
         let model = model(schedule.clone(), kind);
@@ -286,18 +287,19 @@ fn predictions_do_not_depend_on_the_batch() {
     let model = model(cosine(100), Parameterization::V);
     let fed = Array4::from_shape_fn((2, SHAPE.0, SHAPE.1, SHAPE.2), |(b, c, y, x)| {
         ((b * 31 + c * 17 + y * 5 + x) as f32).cos()
-    });
+    })
+    .into_dyn();
     let both = model.predict(fed.view(), &[30, 70], None).unwrap();
     let second = model
-        .predict(fed.slice(ndarray::s![1.., .., .., ..]), &[70], None)
+        .predict(fed.slice_axis(Axis(0), (1..).into()), &[70], None)
         .unwrap();
     assert_eq!(
         both.mean.index_axis(Axis(0), 1),
         second.mean.index_axis(Axis(0), 0)
     );
     let variance = both.variance.unwrap();
-    assert_eq!(variance.dim(), fed.dim());
-    assert!((variance[(1, 0, 0, 0)] - -1.4).abs() < 1e-6);
+    assert_eq!(variance.shape(), fed.shape());
+    assert!((variance[[1, 0, 0, 0]] - -1.4).abs() < 1e-6);
 }
 
 #[test]
@@ -314,9 +316,9 @@ fn the_end_without_signal_has_the_error_of_the_mean() {
     for kind in KINDS {
         assert!(model.term((50, 20), kind).unwrap().is_finite());
     }
-    let zeros = Array4::zeros((1, SHAPE.0, SHAPE.1, SHAPE.2));
+    let zeros = ArrayD::zeros(vec![1, SHAPE.0, SHAPE.1, SHAPE.2]);
     assert_eq!(
-        model.predict(zeros.view(), &[50], None).unwrap().mean[(0, 0, 0, 0)],
+        model.predict(zeros.view(), &[50], None).unwrap().mean[[0, 0, 0, 0]],
         0.0
     );
 }
@@ -324,16 +326,20 @@ fn the_end_without_signal_has_the_error_of_the_mean() {
 #[test]
 fn bad_input_is_an_error() {
     let model = model(cosine(10), Parameterization::V);
-    let fed = Array4::zeros((2, SHAPE.0, SHAPE.1, SHAPE.2));
-    let message = |x: ArrayView4<'_, f32>, t: &[usize], labels: Option<&[usize]>| {
+    let fed = ArrayD::zeros(vec![2, SHAPE.0, SHAPE.1, SHAPE.2]);
+    let message = |x: ArrayViewD<'_, f32>, t: &[usize], labels: Option<&[usize]>| {
         model.predict(x, t, labels).unwrap_err().to_string()
     };
-    let wrong = Array4::zeros((2, 3, 6, 6));
-    assert_eq!(
-        message(wrong.view(), &[1, 1], None),
-        "images have shape [3, 6, 6]: the network expects [2, 6, 6] (channels, height, width)"
-    );
-    assert!(message(fed.view(), &[1], None).starts_with("found 1 timesteps for 2 images"));
+    for wrong in [vec![2, 3, 6, 6], vec![2, 72], vec![2, 6, 6], vec![]] {
+        let found = message(ArrayD::zeros(wrong.clone()).view(), &[1, 1], None);
+        assert_eq!(
+            found,
+            format!(
+                "the input has shape {wrong:?}: the network expects [B, 2, 6, 6], where B is the batch"
+            )
+        );
+    }
+    assert!(message(fed.view(), &[1], None).starts_with("found 1 timesteps for a batch of 2"));
     assert!(message(fed.view(), &[1, 0], None).starts_with("timestep 0 is out of range"));
     assert!(message(fed.view(), &[11, 1], None).ends_with("expected 1..=10"));
     assert!(message(fed.view(), &[1, 1], Some(&[0, 0])).contains("not class-conditional"));
@@ -357,5 +363,9 @@ fn bad_input_is_an_error() {
         fixed.term((5, 2), VarianceKind::Learned),
         Err(Error::NoLearnedVariance)
     );
-    assert!(fixed.with_v(Array3::zeros((1, 1, 1))).is_err());
+    assert!(fixed.clone().with_v(Array3::zeros((1, 1, 1))).is_err());
+    assert!(fixed.with_v(Array1::zeros(72)).is_err());
+    let point = ndarray::arr0(1.0);
+    let refused = GaussianDenoiser::new(cosine(10), point.clone(), point, Parameterization::V);
+    assert!(matches!(refused, Err(Error::ShapeMismatch { .. })));
 }

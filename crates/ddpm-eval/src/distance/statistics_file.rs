@@ -10,9 +10,9 @@ use ndarray::{Array1, Array2, Dimension};
 use ndarray_npy::NpzWriter;
 
 use super::statistics::FeatureStatistics;
-use crate::data::Archive;
+use ddpm_data::Archive;
 use crate::error::{Error, Result};
-use crate::io::write_atomic;
+use ddpm_files::write_atomic;
 
 const MEAN: &str = "an array mu of d numbers (f64 or f32)";
 const COVARIANCE: &str = "an array sigma of d x d numbers (f64 or f32)";

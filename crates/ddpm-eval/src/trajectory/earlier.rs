@@ -1,7 +1,8 @@
 //! Whether what an earlier run left belongs to this one.
 
-use ddpm_core::NoiseSchedule;
-use ddpm_profile::trajectory::{Trajectories, TrajectoryOrigin};
+use ddpm_core::{Difference, NoiseSchedule};
+use ddpm_schedule::{TrajectoryOrigin};
+use ddpm_trajectory::{Trajectories};
 
 use crate::error::{Error, Result};
 
@@ -14,11 +15,11 @@ pub(super) fn check_earlier(
 ) -> Result<()> {
     match earlier.check_same_run(wanted, schedule, nodes) {
         Ok(()) => {}
-        Err(ddpm_profile::Error::Mismatch {
+        Err(ddpm_trajectory::Error::Mismatch(Difference {
             field,
             first: found,
             second: expected,
-        }) => {
+        })) => {
             return Err(Error::Resume {
                 field,
                 expected,

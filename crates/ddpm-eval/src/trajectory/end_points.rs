@@ -1,12 +1,10 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
-use ddpm_core::{
-    Denoiser, FlowSolver, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal,
-};
+use ddpm_core::{Denoiser, Sampler, NoiseDomain, NoiseKey, Path, standard_normal};
 
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
-use crate::network::{batch_labels, batch_size};
+use crate::network::{batch_labels, batch_size, check_path};
 use crate::progress::Progress;
 
 /// From which starts the flow is solved.
@@ -85,36 +83,24 @@ impl FlowPlan {
     }
 }
 
-/// A path must end within the chain.
-pub(super) fn check_grid(grid: &Path, schedule: &NoiseSchedule) -> Result<()> {
-    if grid.end() > schedule.train_steps() {
-        return Err(Error::request(
-            "path",
-            format!(
-                "expected timesteps up to {}, found {}",
-                schedule.train_steps(),
-                grid.end()
-            ),
-        ));
-    }
-    Ok(())
-}
-
 /// The end points of `path` under `solver`, `[count, dims]`; path.steps() evaluations per sample.
 ///
 /// # Errors
-/// When the schedule, the path or the labels do not fit the network; when the network fails; when `progress` asks to stop.
+/// When the path or the labels do not fit the network; when the network fails; when `progress` asks to stop.
 pub fn end_points(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     path: &Path,
-    solver: FlowSolver,
+    solver: Sampler,
     progress: &dyn Progress,
 ) -> Result<Vec<f32>> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress,
+    };
     plan.check(denoiser)?;
-    check_grid(path, schedule)?;
+    check_path(denoiser, path)?;
     let names = plan.names();
     let mut ends = Vec::with_capacity(plan.count * flow.dims());
     for positions in plan.batches(denoiser) {

@@ -1,17 +1,15 @@
 //! The probability-flow ODE, solved along a path, batch by batch.
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, predict_x0};
-use ndarray::Array4;
+use ddpm_core::{Denoiser, Sampler, NoiseSchedule, predict_x0};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{check_schedule, predict};
+use crate::network::{batch_of, predict};
 use crate::progress::Progress;
 
 /// A network with what is needed to follow its flow.
 pub(super) struct Flow<'a> {
     pub(super) denoiser: &'a dyn Denoiser,
-    pub(super) schedule: &'a NoiseSchedule,
     pub(super) clip_denoised: bool,
     pub(super) progress: &'a dyn Progress,
 }
@@ -27,25 +25,13 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Flow<'a> {
-    /// Checks that the parts fit.
-    pub(super) fn new(
-        denoiser: &'a dyn Denoiser,
-        schedule: &'a NoiseSchedule,
-        clip_denoised: bool,
-        progress: &'a dyn Progress,
-    ) -> Result<Self> {
-        check_schedule(denoiser, schedule)?;
-        Ok(Self {
-            denoiser,
-            schedule,
-            clip_denoised,
-            progress,
-        })
+    pub(super) fn schedule(&self) -> &'a NoiseSchedule {
+        self.denoiser.noise_schedule()
     }
 
     /// Dimensions of an image.
     pub(super) fn dims(&self) -> usize {
-        self.denoiser.image_shape().iter().product()
+        self.denoiser.shape().iter().product()
     }
 
     /// The network's estimates of x_0 at timestep `t`, clipped if the flow clips.
@@ -53,12 +39,9 @@ impl<'a> Flow<'a> {
         if self.progress.interrupted() {
             return Err(Error::Interrupted);
         }
-        let [c, h, w] = self.denoiser.image_shape();
         let dims = self.dims();
         let count = batch.names.len();
-        let fed = batch.x.iter().map(|&x| x as f32).collect();
-        let input = Array4::from_shape_vec((count, c, h, w), fed)
-            .map_err(|e| Error::request("states", e.to_string()))?;
+        let input = batch_of(count, &self.denoiser.shape(), batch.x.iter().copied())?;
         let prediction = predict(
             self.denoiser,
             input.view(),
@@ -75,7 +58,7 @@ impl<'a> Flow<'a> {
             .zip(outputs.par_chunks(dims));
         images.try_for_each(|((xhat0, x), out)| {
             let p = self.denoiser.parameterization();
-            predict_x0(p, self.schedule, t, x, out, self.clip_denoised, xhat0)
+            predict_x0(p, self.schedule(), t, x, out, self.clip_denoised, xhat0)
         })?;
         self.progress.advance(count as u64);
         Ok(xhat0)
@@ -87,15 +70,15 @@ impl<'a> Flow<'a> {
         &self,
         batch: &mut Batch<'_>,
         nodes: &[usize],
-        solver: FlowSolver,
+        solver: Sampler,
         mut see: impl FnMut(usize, &[f64], &[f64]),
     ) -> Result<()> {
         let mut before: Vec<f64> = Vec::new();
         for k in (1..nodes.len()).rev() {
             let estimate = self.estimate(batch, nodes[k])?;
             see(k, &batch.x, &estimate);
-            let step = solver.step(
-                self.schedule,
+            let step = solver.flow_step(
+                self.schedule(),
                 nodes.get(k + 1).copied(),
                 nodes[k],
                 nodes[k - 1],

@@ -1,22 +1,21 @@
 //! Everything that schedules for the quality of samples are chosen on, piece by piece, so that a long run can be continued.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
-use ddpm_profile::trajectory::{
-    GrowthPoint, QualityModel, Trajectories, TrajectoryOrigin, Trial, check_reachable,
-};
+use ddpm_core::{Denoiser, Sampler, Path};
+use ddpm_schedule::{TrajectoryOrigin};
+use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
 
 use super::earlier::check_earlier;
-use super::end_points::{FlowPlan, check_grid};
+use super::end_points::FlowPlan;
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
 use super::reference::{flow_origin, reference_trajectories};
 use super::saver::Saver;
 use super::trials::{ends_of, run_trial};
 use crate::error::{Error, Result};
-use crate::network::batch_size;
-use crate::profile_plan::ProfileOrigin;
+use crate::network::{batch_size, check_path};
 use crate::progress::{Part, Progress};
 
 /// What is followed, measured and tried.
@@ -47,31 +46,26 @@ pub struct TrajectoryPlan {
 /// network or `save` fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn follow_flow(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &TrajectoryPlan,
-    origin: &ProfileOrigin,
     earlier: Option<Trajectories>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
     plan.flow.check(denoiser)?;
-    check_grid(&plan.grid, schedule)?;
+    check_path(denoiser, &plan.grid)?;
+    let schedule = denoiser.noise_schedule();
     for &solver in &plan.growth.solvers {
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
     }
     // How growth is measured is a fact of the run: other growth is not this one's.
-    let mut origin = origin.clone();
     let GrowthPlan { stride, reach, .. } = plan.growth;
-    origin.extra.insert(
-        "growth".into(),
-        format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
-    );
+    let how = format!("errors of steps over {reach} of the grid, along every {stride} nodes");
+    let extra = BTreeMap::from([("growth".to_owned(), how)]);
     let run = Run {
         denoiser,
-        schedule,
         plan,
-        wanted: flow_origin(denoiser, &plan.flow, &origin),
-        origin,
+        wanted: flow_origin(denoiser, &plan.flow, &extra),
+        extra,
         progress,
     };
     if let Some(earlier) = &earlier {
@@ -89,9 +83,8 @@ pub fn follow_flow(
 
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
-    schedule: &'a NoiseSchedule,
     plan: &'a TrajectoryPlan,
-    origin: ProfileOrigin,
+    extra: BTreeMap<String, String>,
     wanted: TrajectoryOrigin,
     progress: &'a dyn Progress,
 }
@@ -115,10 +108,9 @@ impl Run<'_> {
         let made = saver.by_images(earlier, flow.count, size, |positions| {
             reference_trajectories(
                 self.denoiser,
-                self.schedule,
                 &flow.part(positions),
                 grid,
-                &self.origin,
+                &self.extra,
                 &Part(self.progress),
             )
         })?;
@@ -155,7 +147,11 @@ impl Run<'_> {
             left,
         );
         let part = Part(self.progress);
-        let process = Flow::new(self.denoiser, self.schedule, flow.clip_denoised, &part)?;
+        let process = Flow {
+            denoiser: self.denoiser,
+            clip_denoised: flow.clip_denoised,
+            progress: &part,
+        };
         for (at, &(solver, i)) in wanted.iter().enumerate() {
             if points[at].is_some() {
                 continue;
@@ -178,7 +174,7 @@ impl Run<'_> {
         saver: &mut Saver<'_>,
     ) -> Result<(Trajectories, usize)> {
         let flow = &self.plan.flow;
-        let mut candidates: Vec<(FlowSolver, Path)> = Vec::new();
+        let mut candidates: Vec<(Sampler, Path)> = Vec::new();
         if !self.plan.steps.is_empty() {
             let model = QualityModel::new(&made)?;
             for &solver in &self.plan.growth.solvers {
@@ -198,7 +194,7 @@ impl Run<'_> {
             .map(|(solver, path)| made.trials().iter().find(|t| is_of(t, *solver, path)))
             .map(|known| known.cloned())
             .collect();
-        let steps = |(_, path): &(FlowSolver, Path)| path.steps();
+        let steps = |(_, path): &(Sampler, Path)| path.steps();
         let missing = candidates.iter().zip(&trials).filter(|(_, t)| t.is_none());
         let (count, left) = missing.fold((0, 0), |(count, left), (candidate, _)| {
             (count + 1, left + steps(candidate) * flow.count)
@@ -213,15 +209,7 @@ impl Run<'_> {
                 continue;
             }
             let part = Part(self.progress);
-            let run = run_trial(
-                self.denoiser,
-                self.schedule,
-                flow,
-                &target,
-                *solver,
-                path,
-                &part,
-            );
+            let run = run_trial(self.denoiser, flow, &target, *solver, path, &part);
             trials[at] = Some(run.map_err(|error| saver.last(Some(&made), error))?);
             made = made.with_trials(trials.iter().flatten().cloned().collect())?;
             saver.piece(&made)?;
@@ -246,7 +234,7 @@ impl Run<'_> {
         let growth = &self.plan.growth;
         let wanted = growth.measurements(nodes.len());
         let is_wanted = |point: &GrowthPoint| {
-            let of = |&(solver, i): &(FlowSolver, usize)| is_at(point, solver, nodes[i - 1]);
+            let of = |&(solver, i): &(Sampler, usize)| is_at(point, solver, nodes[i - 1]);
             wanted.iter().any(of)
         };
         if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
@@ -258,8 +246,7 @@ impl Run<'_> {
         }
         // Whether it is one of the best paths is known when growth is.
         let is_wanted = |trial: &Trial| {
-            let solver = |s: &FlowSolver| s.is_named(&trial.sampler);
-            growth.solvers.iter().any(solver) && self.plan.steps.contains(&trial.steps())
+            growth.solvers.contains(&trial.sampler) && self.plan.steps.contains(&trial.steps())
         };
         match earlier.trials().iter().find(|trial| !is_wanted(trial)) {
             None => Ok(()),
@@ -283,10 +270,10 @@ fn foreign_trial(trial: &Trial) -> Error {
     }
 }
 
-fn is_at(point: &GrowthPoint, solver: FlowSolver, t: usize) -> bool {
-    solver.is_named(&point.sampler) && point.t == t
+fn is_at(point: &GrowthPoint, solver: Sampler, t: usize) -> bool {
+    point.sampler == solver && point.t == t
 }
 
-fn is_of(trial: &Trial, solver: FlowSolver, path: &Path) -> bool {
-    solver.is_named(&trial.sampler) && trial.path == path.nodes()
+fn is_of(trial: &Trial, solver: Sampler, path: &Path) -> bool {
+    trial.sampler == solver && trial.path == path.nodes()
 }

@@ -1,7 +1,7 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
-use ddpm_profile::trajectory::{GrowthPoint, Trajectories};
+use ddpm_core::{Denoiser, Sampler, NoiseSchedule, Path};
+use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
@@ -12,7 +12,7 @@ use crate::progress::{Part, Progress};
 #[derive(Clone, Debug)]
 pub struct GrowthPlan {
     /// Solvers whose errors give the directions.
-    pub solvers: Vec<FlowSolver>,
+    pub solvers: Vec<Sampler>,
     /// At how many nodes, spread evenly over the grid.
     pub points: usize,
     /// The perturbed states are followed along every so many nodes of the grid.
@@ -24,7 +24,7 @@ pub struct GrowthPlan {
 impl Default for GrowthPlan {
     fn default() -> Self {
         Self {
-            solvers: FlowSolver::ALL.to_vec(),
+            solvers: Sampler::OF_THE_FLOW.to_vec(),
             points: 8,
             stride: 10,
             reach: 0.08,
@@ -42,7 +42,7 @@ impl GrowthPlan {
     }
 
     /// What is measured: every solver at every node index.
-    pub(super) fn measurements(&self, nodes: usize) -> Vec<(FlowSolver, usize)> {
+    pub(super) fn measurements(&self, nodes: usize) -> Vec<(Sampler, usize)> {
         let indices = self.indices(nodes);
         let of = |&solver| indices.iter().map(move |&i| (solver, i));
         self.solvers.iter().flat_map(of).collect()
@@ -83,15 +83,17 @@ impl GrowthPlan {
 /// As [`super::end_points`]; a plan that does not fit the trajectories.
 pub fn measure_growth(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     reference: &Trajectories,
     growth: &GrowthPlan,
     progress: &dyn Progress,
 ) -> Result<Vec<GrowthPoint>> {
     plan.check(denoiser)?;
-    let dims: usize = denoiser.image_shape().iter().product();
-    if plan.count != reference.images() || dims != reference.dims() {
+    let dims: usize = denoiser.shape().iter().product();
+    if plan.count != reference.images()
+        || dims != reference.dims()
+        || denoiser.noise_schedule() != reference.schedule()
+    {
         return Err(Error::request(
             "growth",
             "expected the plan that the trajectories were made with",
@@ -99,7 +101,11 @@ pub fn measure_growth(
     }
     progress.start((growth.evaluations(reference.nodes()) * plan.count) as u64);
     let part = Part(progress);
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, &part)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress: &part,
+    };
     let mut points = Vec::new();
     for (solver, i) in growth.measurements(reference.nodes().len()) {
         points.push(measure_at(&flow, plan, reference, growth, solver, i)?);
@@ -114,15 +120,15 @@ pub(super) fn measure_at(
     plan: &FlowPlan,
     reference: &Trajectories,
     growth: &GrowthPlan,
-    solver: FlowSolver,
+    solver: Sampler,
     i: usize,
 ) -> Result<GrowthPoint> {
     let (nodes, names) = (reference.nodes(), plan.names());
-    let path = Path::new(growth.path(nodes, i), flow.schedule.train_steps())?;
+    let path = Path::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
         let errors = local_errors(
-            flow.schedule,
+            flow.schedule(),
             reference,
             solver,
             i,
@@ -144,7 +150,7 @@ pub(super) fn measure_at(
             flow.solve(
                 &mut batch,
                 path.nodes(),
-                FlowSolver::DpmSolver2M,
+                Sampler::DpmSolver2M,
                 |_, _, _| {},
             )?;
             Ok(batch.x)
@@ -166,7 +172,7 @@ pub(super) fn measure_at(
         }));
     }
     Ok(GrowthPoint {
-        sampler: solver.to_string(),
+        sampler: solver,
         t: nodes[i - 1],
         factors,
     })
@@ -176,7 +182,7 @@ pub(super) fn measure_at(
 fn local_errors(
     schedule: &NoiseSchedule,
     reference: &Trajectories,
-    solver: FlowSolver,
+    solver: Sampler,
     i: usize,
     reach: f64,
     positions: std::ops::Range<usize>,
@@ -193,7 +199,7 @@ fn local_errors(
             .collect();
     }
     let previous = (before > from).then(|| nodes[before - 1]);
-    let step = solver.step(schedule, previous, nodes[from - 1], nodes[i - 1]);
+    let step = solver.flow_step(schedule, previous, nodes[from - 1], nodes[i - 1]);
     let as_f64 = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
     positions
         .flat_map(|image| {

@@ -2,34 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
-use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
+use ddpm_core::{Denoiser, ModelId, Sampler, Path};
+use ddpm_schedule::{Process, TrajectoryOrigin};
+use ddpm_trajectory::{Trajectories};
 
-use super::end_points::{FlowPlan, check_grid};
+use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
 use crate::error::Result;
-use crate::profile_plan::ProfileOrigin;
+use crate::network::check_path;
 use crate::progress::Progress;
 
 /// What a reference is made with.
-const REFERENCE: FlowSolver = FlowSolver::DpmSolver2M;
+const REFERENCE: Sampler = Sampler::DpmSolver2M;
 
 /// Follows the flow from `plan.count` starts through every node of `grid`, by DPM-Solver++(2M), and stores states and estimates:
-/// grid.steps() evaluations per start.
+/// grid.steps() evaluations per start. `extra` is what else its origin says ([`TrajectoryOrigin::OF_THE_RUN`]).
 ///
 /// # Errors
-/// When the schedule, the grid or the labels do not fit the network; when the network fails; when `progress` asks to stop.
+/// When the grid or the labels do not fit the network; when the network fails; when `progress` asks to stop.
 pub fn reference_trajectories(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     grid: &Path,
-    origin: &ProfileOrigin,
+    extra: &BTreeMap<String, String>,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress,
+    };
     plan.check(denoiser)?;
-    check_grid(grid, schedule)?;
+    check_path(denoiser, grid)?;
     let (nodes, dims) = (grid.steps(), flow.dims());
     let names = plan.names();
     let mut states = vec![0.0f32; plan.count * nodes * dims];
@@ -55,57 +59,47 @@ pub fn reference_trajectories(
         })?;
     }
     progress.finish();
-    let mut origin = flow_origin(denoiser, plan, origin);
+    let mut origin = flow_origin(denoiser, plan, extra);
     origin.evaluations = (plan.count * nodes) as u64;
     Ok(Trajectories::new(
         origin,
-        schedule.clone(),
+        denoiser.noise_schedule().clone(),
         grid.nodes()[1..].to_vec(),
         states,
         estimates,
     )?)
 }
 
-/// What a reference of this plan says of itself, without evaluations.
+/// What a reference of this plan says of itself, without evaluations; `extra` tells what else decides the run.
 pub(super) fn flow_origin(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
-    origin: &ProfileOrigin,
+    extra: &BTreeMap<String, String>,
 ) -> TrajectoryOrigin {
     let labels = plan.labels.as_ref();
     TrajectoryOrigin {
         process: Process::Flow,
-        solver: Some(REFERENCE.to_string()),
+        solver: Some(REFERENCE),
         seed: plan.seed,
         images: plan.names().iter().map(|&i| i as u64).collect(),
         labels: labels.map(|l| l.iter().map(|&l| l as u64).collect()),
-        ..blank_origin(denoiser, plan.clip_denoised, origin)
+        extra: extra.clone(),
+        ..blank_origin(denoiser, plan.clip_denoised)
     }
 }
 
 /// What every kind of trajectory says of the network.
-pub(super) fn blank_origin(
-    denoiser: &dyn Denoiser,
-    clip_denoised: bool,
-    origin: &ProfileOrigin,
-) -> TrajectoryOrigin {
+pub(super) fn blank_origin(denoiser: &dyn Denoiser, clip_denoised: bool) -> TrajectoryOrigin {
     TrajectoryOrigin {
-        checkpoint_sha256: origin.checkpoint_sha256.clone(),
+        model: ModelId::of(denoiser, clip_denoised),
         process: Process::Flow,
         solver: None,
         seed: 0,
         images: Vec::new(),
         labels: None,
         data_sha256: None,
-        clip_denoised,
-        noise_schedule: origin.noise_schedule.clone(),
-        train_steps: denoiser.train_steps(),
-        image_shape: denoiser.image_shape(),
-        parameterization: denoiser.parameterization().to_string(),
-        rescale_timesteps: origin.rescale_timesteps,
-        precision: origin.precision.clone(),
         evaluations: 0,
         library_version: env!("CARGO_PKG_VERSION").to_owned(),
-        extra: origin.extra.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        extra: BTreeMap::new(),
     }
 }

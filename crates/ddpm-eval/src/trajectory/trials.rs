@@ -1,7 +1,7 @@
 //! Candidate paths, run from the starts of the reference.
 
-use ddpm_core::{Denoiser, FlowSolver, NoiseSchedule, Path};
-use ddpm_profile::trajectory::{Trajectories, Trial};
+use ddpm_core::{Denoiser, Sampler, Path};
+use ddpm_trajectory::{Trajectories, Trial};
 
 use super::end_points::{FlowPlan, end_points, squared_distances};
 use crate::error::Result;
@@ -13,10 +13,9 @@ use crate::progress::Progress;
 /// As [`end_points`].
 pub fn run_trials(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     reference: &Trajectories,
-    candidates: &[(FlowSolver, Path)],
+    candidates: &[(Sampler, Path)],
     progress: &dyn Progress,
 ) -> Result<Vec<Trial>> {
     let steps: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
@@ -24,7 +23,7 @@ pub fn run_trials(
     let target = ends_of(reference);
     let trials = candidates
         .iter()
-        .map(|(solver, path)| run_trial(denoiser, schedule, plan, &target, *solver, path, progress))
+        .map(|(solver, path)| run_trial(denoiser, plan, &target, *solver, path, progress))
         .collect::<Result<_>>()?;
     progress.finish();
     Ok(trials)
@@ -41,17 +40,16 @@ pub(super) fn ends_of(reference: &Trajectories) -> Vec<f32> {
 /// One path, compared with the `target` it should end at.
 pub(super) fn run_trial(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     plan: &FlowPlan,
     target: &[f32],
-    solver: FlowSolver,
+    solver: Sampler,
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<Trial> {
-    let ends = end_points(denoiser, schedule, plan, path, solver, progress)?;
-    let dims = denoiser.image_shape().iter().product();
+    let ends = end_points(denoiser, plan, path, solver, progress)?;
+    let dims = denoiser.shape().iter().product();
     Ok(Trial {
-        sampler: solver.to_string(),
+        sampler: solver,
         path: path.nodes().to_vec(),
         squared_distances: squared_distances(&ends, target, dims),
     })

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::support::cifar;
 
-fn error(path: &Path, split: Split, shape: Option<[usize; 3]>) -> Error {
+fn error(path: &Path, split: Split, shape: Option<&[usize]>) -> Error {
     open(path, split, shape).unwrap_err()
 }
 
@@ -105,7 +105,7 @@ fn cifar_binary() {
         missing.to_string().contains("data_batch_1.bin"),
         "{missing}"
     );
-    let size = error(folder.path(), Split::Test, Some([3, 16, 16]));
+    let size = error(folder.path(), Split::Test, Some(&[3, 16, 16]));
     assert!(matches!(
         size,
         Error::ImageSize {

@@ -37,7 +37,7 @@ fn cifar_binary_folder_file_and_unpacked_archive() {
     let archive = folder.path().join("cifar-10-batches-bin");
     fs::create_dir(&archive).unwrap();
     cifar::write_binary_folder(&archive, 3);
-    let train = open(&archive, Split::Train, Some([3, 32, 32])).unwrap();
+    let train = open(&archive, Split::Train, Some(&[3, 32, 32])).unwrap();
     assert_eq!(
         (train.len(), train.shape(), train.name()),
         (15, [3, 32, 32], "cifar10-train")
@@ -74,7 +74,7 @@ fn png_folders_in_sorted_order_grey_and_colour() {
         )
         .unwrap();
         fs::write(folder.path().join("notes.txt"), "not an image").unwrap();
-        let set = open(folder.path(), Split::Test, Some([channels, 5, 6])).unwrap();
+        let set = open(folder.path(), Split::Test, Some(&[channels, 5, 6])).unwrap();
         assert_eq!(
             set.sha256().unwrap(),
             reference(images.view()).sha256().unwrap()
@@ -101,7 +101,7 @@ fn named_splits_of_folders_and_files() {
         None,
     )
     .unwrap();
-    let read = |split| open(folder.path(), split, Some([3, 4, 4])).unwrap();
+    let read = |split| open(folder.path(), split, Some(&[3, 4, 4])).unwrap();
     assert_eq!(
         read(Split::Train).sha256().unwrap(),
         reference(train.view()).sha256().unwrap()
@@ -137,7 +137,7 @@ fn npz_with_and_without_labels_under_both_names_and_compressed() {
         .add_array("labels", &Array1::from_vec(vec![1u8, 2, 3]))
         .unwrap();
     fs::write(&path, writer.finish().unwrap().into_inner()).unwrap();
-    let read = open(&path, Split::Test, Some([3, 4, 5])).unwrap();
+    let read = open(&path, Split::Test, Some(&[3, 4, 5])).unwrap();
     assert_eq!(
         read.sha256().unwrap(),
         reference(images.view()).sha256().unwrap()
@@ -156,7 +156,7 @@ fn safetensors_of_floats_and_of_bytes() {
         &[("x_start", Dtype::F32, vec![2, 3, 2, 2], data)],
         false,
     );
-    let set = open(&path, Split::Train, Some([3, 2, 2])).unwrap();
+    let set = open(&path, Split::Train, Some(&[3, 2, 2])).unwrap();
     assert_eq!(set.image(1).unwrap(), floats[12..]);
     assert!(!set.stand_in() && set.labels().is_none());
 
@@ -222,10 +222,10 @@ fn fixed_images_by_value_and_by_index() {
     let set = open_fixed_images(golden, None).unwrap();
     assert_eq!((set.len(), set.shape()), (8, [3, 32, 32]));
     assert_eq!(
-        read_noise(golden, [8, 3, 32, 32]).unwrap().dim(),
+        read_noise(golden, &[8, 3, 32, 32]).unwrap().shape(),
         (8, 3, 32, 32)
     );
-    let text = read_noise(golden, [7, 3, 32, 32]).unwrap_err().to_string();
+    let text = read_noise(golden, &[7, 3, 32, 32]).unwrap_err().to_string();
     assert!(
         text.contains("noise") && text.contains("[7, 3, 32, 32]"),
         "{text}"
@@ -248,7 +248,7 @@ fn real_cifar10() {
         .into_iter()
         .zip(hashes)
     {
-        let set = open(folder, split, Some([3, 32, 32])).unwrap();
+        let set = open(folder, split, Some(&[3, 32, 32])).unwrap();
         assert_eq!(set.len(), len);
         assert_eq!(set.sha256().unwrap(), hash);
         // Every class has the same number of images.

@@ -107,7 +107,7 @@ fn every_layout(folder: &Path) -> Vec<ImageSet> {
     assert_eq!(names.len(), 11);
     names
         .iter()
-        .map(|path| open(path, Split::Train, Some([3, 4, 4])).unwrap())
+        .map(|path| open(path, Split::Train, Some(&[3, 4, 4])).unwrap())
         .collect()
 }
 
@@ -319,13 +319,13 @@ fn an_evaluation_ends_with_the_error() {
         only: None,
         batch: 0,
     };
-    let error = bits_per_dim(&model, &schedule, &set, &plan, &Silent).unwrap_err();
+    let error = bits_per_dim(&model, &set, &plan, &Silent).unwrap_err();
     assert!(matches!(error, Error::Image { index: 1, .. }), "{error}");
     let good = BitsPerDimPlan {
         images: vec![2, 0],
         ..plan
     };
-    bits_per_dim(&model, &schedule, &set, &good, &Silent).unwrap();
+    bits_per_dim(&model, &set, &good, &Silent).unwrap();
 }
 
 /// One archive of downsampled ImageNet: `count` images whose every pixel is `value`, and these labels.
@@ -359,7 +359,7 @@ fn imagenet_as_it_is_distributed() {
     );
     imagenet(&path("val_data.npz"), 8, 99, &[1, 2, 3]);
 
-    let train = open(folder.path(), Split::Train, Some([3, 8, 8])).unwrap();
+    let train = open(folder.path(), Split::Train, Some(&[3, 8, 8])).unwrap();
     assert_eq!((train.len(), train.name()), (22, "imagenet8-train"));
     assert!(train.split_is_named());
     for (i, &label) in train.labels().unwrap().iter().enumerate() {

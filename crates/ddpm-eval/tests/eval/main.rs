@@ -9,6 +9,7 @@ mod features;
 mod pickles;
 mod profile_against_direct;
 mod profiling;
+mod ranks;
 mod sampling;
 mod support;
 mod trajectory;

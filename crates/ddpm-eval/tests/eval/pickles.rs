@@ -24,8 +24,8 @@ fn equals_the_binary_layout() {
     cifar::write_binary_folder(binary.path(), 2);
     cifar::write_python_folder(python.path(), 2);
     for split in [Split::Train, Split::Test] {
-        let a = open(binary.path(), split, Some([3, 32, 32])).unwrap();
-        let b = open(python.path(), split, Some([3, 32, 32])).unwrap();
+        let a = open(binary.path(), split, Some(&[3, 32, 32])).unwrap();
+        let b = open(python.path(), split, Some(&[3, 32, 32])).unwrap();
         assert_eq!(a.sha256().unwrap(), b.sha256().unwrap());
         assert_eq!(a.labels(), b.labels());
         assert_eq!(a.name(), b.name());

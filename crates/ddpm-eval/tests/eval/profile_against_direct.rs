@@ -30,7 +30,6 @@ struct Case {
 
 fn measure(
     model: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     timesteps: Vec<usize>,
     blocks: usize,
@@ -39,24 +38,10 @@ fn measure(
     let mut plan = ProfilePlan::new(timesteps, (0..data.len()).collect(), blocks, 21);
     plan.clip_denoised = clip;
     let origin = ProfileOrigin {
-        checkpoint_sha256: "0".repeat(64),
         split: Split::Train,
-        noise_schedule: "cosine".to_owned(),
-        rescale_timesteps: false,
-        precision: "f32".to_owned(),
         extra: BTreeMap::new(),
     };
-    profile(
-        model,
-        schedule,
-        data,
-        &plan,
-        &origin,
-        None,
-        &Silent,
-        &mut |_| Ok(()),
-    )
-    .unwrap()
+    profile(model, data, &plan, &origin, None, &Silent, &mut |_| Ok(())).unwrap()
 }
 
 impl Case {
@@ -64,7 +49,7 @@ impl Case {
         let schedule = models::cosine(T);
         let model = models::learned(&schedule, Parameterization::Epsilon);
         let data = models::byte_images(&model, 24);
-        let exhaustive = measure(&model, &schedule, &data, (1..=T).collect(), 4, clip);
+        let exhaustive = measure(&model, &data, (1..=T).collect(), 4, clip);
         let curves = Curves::from_profile(&exhaustive).unwrap();
         Self {
             schedule,
@@ -90,7 +75,7 @@ impl Case {
             only: None,
             batch: 0,
         };
-        let found = bits_per_dim(&self.model, &self.schedule, &self.data, &plan, &Silent).unwrap();
+        let found = bits_per_dim(&self.model, &self.data, &plan, &Silent).unwrap();
         let mean =
             |bits: &[f64]| bits.iter().sum::<f64>() / bits.len() as f64 * std::f64::consts::LN_2;
         (
@@ -225,14 +210,7 @@ fn a_profile_of_a_gaussian_estimates_its_closed_form() {
     let model = models::learned(&schedule, Parameterization::V);
     let data = models::images(&model, 800);
     let path = Path::new([2, 6, 15, 40, T], T).unwrap();
-    let profile = measure(
-        &model,
-        &schedule,
-        &data,
-        path.nodes()[1..].to_vec(),
-        20,
-        false,
-    );
+    let profile = measure(&model, &data, path.nodes()[1..].to_vec(), 20, false);
     for (kind, variances) in [
         (VarianceKind::Learned, StepVariances::Learned),
         (VarianceKind::FixedSmall, StepVariances::FixedSmall),

@@ -14,18 +14,14 @@ use ddpm_eval::{
     Silent, bits_per_dim, profile, timesteps_for,
 };
 use ddpm_profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
-use ndarray::{Array4, ArrayView4};
+use ndarray::{Array4, ArrayViewD};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
 use crate::support::watchers::Counter;
 
 fn origin() -> ProfileOrigin {
     ProfileOrigin {
-        checkpoint_sha256: "0".repeat(64),
         split: Split::Train,
-        noise_schedule: "cosine".to_owned(),
-        rescale_timesteps: false,
-        precision: "f32".to_owned(),
         extra: BTreeMap::new(),
     }
 }
@@ -33,37 +29,29 @@ fn origin() -> ProfileOrigin {
 /// Without saving.
 fn run(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ProfilePlan,
     progress: &dyn Progress,
 ) -> Result<ElboProfile, Error> {
-    profile(
-        denoiser,
-        schedule,
-        data,
-        plan,
-        &origin(),
-        None,
-        progress,
-        &mut |_| Ok(()),
-    )
+    profile(denoiser, data, plan, &origin(), None, progress, &mut |_| {
+        Ok(())
+    })
 }
 
-/// A schedule, a learned model, byte images and a plan of 7 blocks (the last one smaller) over 20 timesteps.
-fn small() -> (NoiseSchedule, GaussianDenoiser, ImageSet, ProfilePlan) {
+/// A learned model, byte images and a plan of 7 blocks (the last one smaller) over 20 timesteps.
+fn small() -> (GaussianDenoiser, ImageSet, ProfilePlan) {
     let schedule = models::cosine(40);
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let data = models::byte_images(&model, 25);
     let mut plan = ProfilePlan::new(timesteps_for(&schedule, 20), selection(11, 25, 20), 7, 11);
     plan.images_per_block = 3;
-    (schedule, model, data, plan)
+    (model, data, plan)
 }
 
 #[test]
 fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
-    let (schedule, model, data, plan) = small();
-    let whole = run(&model, &schedule, &data, &plan, &Silent).unwrap();
+    let (model, data, plan) = small();
+    let whole = run(&model, &data, &plan, &Silent).unwrap();
     assert!(whole.is_complete());
     assert_eq!(
         whole
@@ -85,7 +73,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
                 batch,
                 ..plan.clone()
             };
-            let again = pool.install(|| run(&model, &schedule, &data, &plan, &Silent).unwrap());
+            let again = pool.install(|| run(&model, &data, &plan, &Silent).unwrap());
             assert!(
                 again.to_bytes() == bytes,
                 "batch {batch}, {threads} threads"
@@ -99,7 +87,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
                 shard: Some((i, n)),
                 ..plan.clone()
             };
-            run(&model, &schedule, &data, &plan, &Silent).unwrap()
+            run(&model, &data, &plan, &Silent).unwrap()
         };
         let shards: Vec<ElboProfile> = (0..n).map(shard).collect();
         assert_eq!(shards.iter().map(ElboProfile::images).sum::<u64>(), 20);
@@ -138,17 +126,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
         saved.borrow_mut().push(p.to_bytes());
         Ok(())
     };
-    profile(
-        &model,
-        &schedule,
-        &data,
-        &plan,
-        &origin(),
-        None,
-        &Silent,
-        &mut save,
-    )
-    .unwrap();
+    profile(&model, &data, &plan, &origin(), None, &Silent, &mut save).unwrap();
     let saved = saved.into_inner();
     assert_eq!(saved.len(), 6 * 60usize.div_ceil(7) + 40usize.div_ceil(7));
     assert!(*saved.last().unwrap() == bytes);
@@ -158,7 +136,6 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
         let counter = Counter::default();
         let resumed = profile(
             &model,
-            &schedule,
             &data,
             &plan,
             &origin(),
@@ -178,16 +155,10 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
 }
 
 /// What a run has saved that is stopped in its fourth block.
-fn interrupted(
-    model: &GaussianDenoiser,
-    schedule: &NoiseSchedule,
-    data: &ImageSet,
-    plan: &ProfilePlan,
-) -> ElboProfile {
+fn interrupted(model: &GaussianDenoiser, data: &ImageSet, plan: &ProfilePlan) -> ElboProfile {
     let mut saved = None;
     let stopped = profile(
         model,
-        schedule,
         data,
         plan,
         &origin(),
@@ -204,9 +175,9 @@ fn interrupted(
 
 #[test]
 fn nothing_is_computed_from_unfinished_blocks() {
-    let (schedule, model, data, mut plan) = small();
+    let (model, data, mut plan) = small();
     plan.batch = 4;
-    let partial = interrupted(&model, &schedule, &data, &plan);
+    let partial = interrupted(&model, &data, &plan);
     assert!(!partial.is_complete());
     assert_eq!(partial.missing_blocks(), [3, 4, 5, 6]);
     let refused = Curves::from_profile(&partial).unwrap_err().to_string();
@@ -221,12 +192,11 @@ fn nothing_is_computed_from_unfinished_blocks() {
 /// Every save holds all blocks so far; too many of them would cost more than the blocks.
 #[test]
 fn saves_are_rare_and_none_is_forgotten() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let saves = |plan: &ProfilePlan, denoiser: &dyn Denoiser, resume: Option<ElboProfile>| {
         let mut saved = Vec::new();
         let ended = profile(
             denoiser,
-            &schedule,
             &data,
             plan,
             &origin(),
@@ -268,11 +238,11 @@ struct FailsAfter {
 }
 
 impl Denoiser for FailsAfter {
-    fn image_shape(&self) -> [usize; 3] {
-        self.model.image_shape()
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.model.noise_schedule()
     }
-    fn train_steps(&self) -> usize {
-        self.model.train_steps()
+    fn shape(&self) -> Vec<usize> {
+        self.model.shape()
     }
     fn parameterization(&self) -> Parameterization {
         self.model.parameterization()
@@ -282,7 +252,7 @@ impl Denoiser for FailsAfter {
     }
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
@@ -297,18 +267,15 @@ impl Denoiser for FailsAfter {
 
 #[test]
 fn an_interrupted_run_has_saved_what_it_measured() {
-    let (schedule, model, data, mut plan) = small();
+    let (model, data, mut plan) = small();
     plan.batch = 4;
     // Not a moment at which it would have saved anyway.
     plan.save_every = Duration::MAX;
-    let bytes = run(&model, &schedule, &data, &plan, &Silent)
-        .unwrap()
-        .to_bytes();
-    let partial = interrupted(&model, &schedule, &data, &plan);
+    let bytes = run(&model, &data, &plan, &Silent).unwrap().to_bytes();
+    let partial = interrupted(&model, &data, &plan);
     assert_eq!(partial.blocks().len(), 4);
     let resumed = profile(
         &model,
-        &schedule,
         &data,
         &plan,
         &origin(),
@@ -322,31 +289,22 @@ fn an_interrupted_run_has_saved_what_it_measured() {
 
 #[test]
 fn a_failed_save_ends_the_run() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let mut save = |_: &ElboProfile| {
         Err(Error::Write {
             path: "p.safetensors".into(),
             source: std::io::Error::from(std::io::ErrorKind::StorageFull),
         })
     };
-    let failed = profile(
-        &model,
-        &schedule,
-        &data,
-        &plan,
-        &origin(),
-        None,
-        &Silent,
-        &mut save,
-    );
+    let failed = profile(&model, &data, &plan, &origin(), None, &Silent, &mut save);
     assert!(matches!(failed, Err(Error::Write { .. })));
 }
 
 #[test]
 fn says_where_its_numbers_come_from() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let data = data.with_stand_in(true).with_name("made up");
-    let provenance = run(&model, &schedule, &data, &plan, &Silent)
+    let provenance = run(&model, &data, &plan, &Silent)
         .unwrap()
         .provenance()
         .clone();
@@ -371,7 +329,7 @@ fn says_where_its_numbers_come_from() {
 
     let mut other = plan;
     other.images.swap(0, 1);
-    let provenance = run(&model, &schedule, &data, &other, &Silent)
+    let provenance = run(&model, &data, &other, &Silent)
         .unwrap()
         .provenance()
         .clone();
@@ -384,18 +342,17 @@ fn says_where_its_numbers_come_from() {
 
 #[test]
 fn refuses_to_resume_another_run() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let partial = {
         let plan = ProfilePlan {
             shard: Some((0, 7)),
             ..plan.clone()
         };
-        run(&model, &schedule, &data, &plan, &Silent).unwrap()
+        run(&model, &data, &plan, &Silent).unwrap()
     };
     let resume = |model: &dyn Denoiser, data: &ImageSet, plan: &ProfilePlan| {
         profile(
             model,
-            &schedule,
             data,
             plan,
             &origin(),
@@ -453,39 +410,29 @@ fn labels_are_passed_on_and_are_part_of_the_run() {
     .unwrap();
     let data = models::images(&mild, 4);
     let plan = ProfilePlan::new(vec![1, 5, 30], (0..4).collect(), 4, 0);
-    let plain = run(&mild, &schedule, &data, &plan, &Silent).unwrap();
+    let plain = run(&mild, &data, &plan, &Silent).unwrap();
     let model = Conditional(vec![mild, other]);
     let labelled = data.clone().with_labels(vec![0, 0, 1, 0]).unwrap();
-    let found = run(&model, &schedule, &labelled, &plan, &Silent).unwrap();
+    let found = run(&model, &labelled, &plan, &Silent).unwrap();
     for (i, (a, b)) in found.blocks().iter().zip(plain.blocks()).enumerate() {
         assert_eq!(a == b, i != 2, "block {i}");
     }
     let hash = |p: &ElboProfile| p.provenance().extra.get("labels_sha256").cloned();
     assert!(hash(&plain).is_none());
-    let all_zero = run(
-        &model,
-        &schedule,
-        &data.clone().with_class(0),
-        &plan,
-        &Silent,
-    )
-    .unwrap();
+    let all_zero = run(&model, &data.clone().with_class(0), &plan, &Silent).unwrap();
     assert_ne!(hash(&found), hash(&all_zero));
     assert!(ElboProfile::merge(vec![found, all_zero]).is_err());
-    let text = run(&model, &schedule, &data, &plan, &Silent)
-        .unwrap_err()
-        .to_string();
+    let text = run(&model, &data, &plan, &Silent).unwrap_err().to_string();
     assert!(text.contains("no labels"), "{text}");
 }
 
 #[test]
 fn train_and_test_share_no_noise() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let of = |split| {
         let origin = ProfileOrigin { split, ..origin() };
         profile(
             &model,
-            &schedule,
             &data,
             &plan,
             &origin,
@@ -520,7 +467,7 @@ fn train_and_test_share_no_noise() {
             only: None,
             batch: 0,
         };
-        let found = bits_per_dim(&model, &schedule, &data, &plan, &Silent).unwrap();
+        let found = bits_per_dim(&model, &data, &plan, &Silent).unwrap();
         let bits = &found.terms[0].bits_per_dim;
         bits.iter().sum::<f64>() / bits.len() as f64 * std::f64::consts::LN_2
     };
@@ -538,11 +485,9 @@ fn train_and_test_share_no_noise() {
 
 #[test]
 fn names_what_does_not_fit() {
-    let (schedule, model, data, plan) = small();
+    let (model, data, plan) = small();
     let message = |data: &ImageSet, plan: &ProfilePlan| {
-        run(&model, &schedule, data, plan, &Silent)
-            .unwrap_err()
-            .to_string()
+        run(&model, data, plan, &Silent).unwrap_err().to_string()
     };
     let other_size = ImageSet::from_array("other", Array4::zeros((25, 1, 4, 4)).view()).unwrap();
     assert!(message(&other_size, &plan).contains("expected 3x4x4 (the model's), found 1x4x4"));
@@ -566,9 +511,7 @@ fn names_what_does_not_fit() {
         fault: Fault::NotFinite,
         from: 20,
     };
-    let text = run(&faulty, &schedule, &data, &plan, &Silent)
-        .unwrap_err()
-        .to_string();
+    let text = run(&faulty, &data, &plan, &Silent).unwrap_err().to_string();
     assert!(
         text.contains("not finite") && text.contains("timestep"),
         "{text}"

@@ -2,7 +2,7 @@
 
 use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, Stride, analytic_variance};
 use ddpm_eval::{Error, PathVariance, Sampler, SamplingPlan, Silent, sample};
-use ndarray::{Array4, Axis, s};
+use ndarray::{ArrayD, Axis, s};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
 use crate::support::watchers::{Counter, Seen};
@@ -20,8 +20,8 @@ fn plan(path: Path, count: usize) -> SamplingPlan {
     }
 }
 
-fn draw(denoiser: &dyn Denoiser, schedule: &NoiseSchedule, plan: &SamplingPlan) -> Array4<f32> {
-    sample(denoiser, schedule, plan, &Silent).unwrap()
+fn draw(denoiser: &dyn Denoiser, plan: &SamplingPlan) -> ArrayD<f32> {
+    sample(denoiser, plan, &Silent).unwrap()
 }
 
 /// With the analytic variance the reverse chain of Gaussian data of one variance per chain is exact for any path: its
@@ -48,7 +48,6 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
         let n = 3000;
         let exact = draw(
             &equal,
-            &schedule,
             &SamplingPlan {
                 sampler: Sampler::Ancestral(analytic),
                 ..plan(short, n)
@@ -66,7 +65,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
 
         // Every timestep, with another variance in every pixel.
         let all = plan(Stride::All.path(&schedule).unwrap(), 2000);
-        let samples = draw(&model, &schedule, &all);
+        let samples = draw(&model, &all);
         let data = models::images(&model, 2000);
         let data: Vec<Vec<f32>> = (0..2000).map(|i| data.image(i).unwrap()).collect();
         for (d, (c, y, x)) in ndarray::indices(models::SHAPE).into_iter().enumerate() {
@@ -99,12 +98,11 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         sampler: Sampler::Ancestral(PathVariance::Learned),
         ..plan(Path::new([1, 10, 30, 50], 50).unwrap(), 9)
     };
-    let whole = draw(&model, &schedule, &base);
+    let whole = draw(&model, &base);
     for batch in [1, 2, 100] {
         assert_eq!(
             draw(
                 &model,
-                &schedule,
                 &SamplingPlan {
                     batch,
                     ..base.clone()
@@ -117,25 +115,22 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         .num_threads(1)
         .build()
         .unwrap();
-    assert_eq!(one_thread.install(|| draw(&model, &schedule, &base)), whole);
+    assert_eq!(one_thread.install(|| draw(&model, &base)), whole);
     let later = SamplingPlan {
         images: (4..9).collect(),
         ..base.clone()
     };
-    assert_eq!(
-        draw(&model, &schedule, &later),
-        whole.slice(s![4.., .., .., ..])
-    );
+    assert_eq!(draw(&model, &later), whole.slice(s![4.., .., .., ..]));
     let seed = SamplingPlan {
         seed: 4,
         ..base.clone()
     };
-    assert_ne!(draw(&model, &schedule, &seed), whole);
+    assert_ne!(draw(&model, &seed), whole);
     let fixed = SamplingPlan {
         sampler: Sampler::Ancestral(PathVariance::FixedLarge),
         ..base.clone()
     };
-    assert_ne!(draw(&model, &schedule, &fixed), whole);
+    assert_ne!(draw(&model, &fixed), whole);
     // `None` is the network's own variance, and the decoder's entry plays no part.
     let explicit = SamplingPlan {
         sampler: Sampler::Ancestral(PathVariance::LogVariances(vec![
@@ -146,7 +141,7 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         ])),
         ..base
     };
-    assert_eq!(draw(&model, &schedule, &explicit), whole);
+    assert_eq!(draw(&model, &explicit), whole);
 }
 
 #[test]
@@ -162,12 +157,8 @@ fn clipping_keeps_samples_in_range() {
         clip_denoised: true,
         ..free.clone()
     };
-    assert!(draw(&model, &schedule, &free).iter().any(|x| x.abs() > 1.0));
-    assert!(
-        draw(&model, &schedule, &clipped)
-            .iter()
-            .all(|x| x.abs() <= 1.0)
-    );
+    assert!(draw(&model, &free).iter().any(|x| x.abs() > 1.0));
+    assert!(draw(&model, &clipped).iter().all(|x| x.abs() <= 1.0));
 }
 
 #[test]
@@ -187,7 +178,7 @@ fn labels_choose_the_class() {
         batch: 2,
         ..plan(path.clone(), 5)
     };
-    let samples = draw(&model, &schedule, &labelled);
+    let samples = draw(&model, &labelled);
     for (image, label) in samples.outer_iter().zip([1, 0, 0, 1, 0]) {
         assert!((image.mean().unwrap() - [-0.5, 0.5][label]).abs() < 0.1);
     }
@@ -196,9 +187,7 @@ fn labels_choose_the_class() {
             labels,
             ..plan(path.clone(), 2)
         };
-        sample(&model, &schedule, &plan, &Silent)
-            .unwrap_err()
-            .to_string()
+        sample(&model, &plan, &Silent).unwrap_err().to_string()
     };
     assert!(error(None).contains("2 classes"));
     assert!(error(Some(vec![0])).contains("expected 2"));
@@ -211,19 +200,15 @@ fn counts_stops_and_names_what_does_not_fit() {
     let model = models::fixed(&schedule, Parameterization::X0);
     let base = plan(Path::new([1, 10, 50], 50).unwrap(), 4);
     let counter = Counter::default();
-    sample(&model, &schedule, &base, &counter).unwrap();
+    sample(&model, &base, &counter).unwrap();
     assert_eq!(counter.seen(), (12, 12, true));
     let stop = Counter::stopping_after(1);
     assert!(matches!(
-        sample(&model, &schedule, &base, &stop),
+        sample(&model, &base, &stop),
         Err(Error::Interrupted)
     ));
 
-    let error = |plan: &SamplingPlan| {
-        sample(&model, &schedule, plan, &Silent)
-            .unwrap_err()
-            .to_string()
-    };
+    let error = |plan: &SamplingPlan| sample(&model, plan, &Silent).unwrap_err().to_string();
     assert!(
         error(&SamplingPlan {
             images: Vec::new(),
@@ -256,9 +241,7 @@ fn counts_stops_and_names_what_does_not_fit() {
         fault: Fault::NotFinite,
         from: 0,
     };
-    let text = sample(&network, &schedule, &base, &Silent)
-        .unwrap_err()
-        .to_string();
+    let text = sample(&network, &base, &Silent).unwrap_err().to_string();
     assert!(
         text.contains("sample 0") && text.contains("timestep 50"),
         "{text}"
@@ -342,7 +325,7 @@ fn samples_have_the_variance_of_their_sampler() {
             batch: 50,
             ..plan(Path::new(nodes, 200).unwrap(), count)
         };
-        let samples = draw(&model, &schedule, &plan);
+        let samples = draw(&model, &plan);
         let scalars = samples.len() as f64;
         assert!(scalars >= 5e5);
         let (mean, found) = moments(samples.iter());
@@ -374,7 +357,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
             sampler: Sampler::Ddim { eta: 0.0 },
             ..plan(Path::new([t], 50).unwrap(), 3)
         };
-        draw(&seen, &schedule, &plan);
+        draw(&seen, &plan);
         seen.inputs()
     };
     assert_eq!(start(50), start(31));
@@ -386,7 +369,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
             sampler: Sampler::Ancestral(PathVariance::FixedSmall),
             ..plan(path.clone(), 2)
         };
-        draw(&seen, &schedule, &plan);
+        draw(&seen, &plan);
         let inputs = seen.inputs();
         let edges: Vec<_> = path.edges().collect();
         let k = edges.iter().position(|&(t, _)| t == 40).unwrap();
@@ -419,13 +402,13 @@ fn the_last_noise_is_clipped() {
                 clip_last_noise: levels,
                 ..plan(path.clone(), 100)
             };
-            draw(&seen, &schedule, &plan);
+            draw(&seen, &plan);
             seen.inputs()
         };
         let (free, none, two) = (inputs(None), inputs(Some(0.0)), inputs(Some(2.0)));
         // Up to there nothing changes.
         assert_eq!(free[..2], two[..2]);
-        let moved = |with: &Array4<f32>| {
+        let moved = |with: &ArrayD<f32>| {
             let by = with - &none[2];
             by.iter().map(|x| f64::from(x.abs())).sum::<f64>() / by.len() as f64
         };
@@ -438,13 +421,13 @@ fn the_last_noise_is_clipped() {
             clip_last_noise: Some(levels),
             ..plan(path.clone(), 1)
         };
-        let error = sample(&model, &schedule, &plan, &Silent).unwrap_err();
+        let error = sample(&model, &plan, &Silent).unwrap_err();
         assert!(error.to_string().contains("at least 0"), "{error}");
     }
     let plan = SamplingPlan {
         sampler: Sampler::Ddim { eta: 1.1 },
         ..plan(path, 1)
     };
-    let error = sample(&model, &schedule, &plan, &Silent).unwrap_err();
+    let error = sample(&model, &plan, &Silent).unwrap_err();
     assert!(error.to_string().contains("eta"), "{error}");
 }

@@ -15,7 +15,7 @@ use ddpm_eval::{
     squared_distances,
 };
 use ddpm_profile::trajectory::{Process, Trajectories, klub, reference_grid};
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayD, Axis};
 
 use crate::support::models::{Conditional, cosine, fixed};
 
@@ -43,11 +43,7 @@ fn plan(count: usize) -> FlowPlan {
 
 fn origin() -> ProfileOrigin {
     ProfileOrigin {
-        checkpoint_sha256: String::new(),
         split: Split::Train,
-        noise_schedule: "cosine".to_owned(),
-        rescale_timesteps: false,
-        precision: "f64".to_owned(),
         extra: BTreeMap::new(),
     }
 }
@@ -78,8 +74,7 @@ fn the_reference_follows_the_exact_flow() {
     let schedule = cosine(1000);
     let model = plain(&schedule);
     let grid = reference_grid(&schedule, 200).unwrap();
-    let found =
-        reference_trajectories(&model, &schedule, &plan(5), &grid, &origin(), &Silent).unwrap();
+    let found = reference_trajectories(&model, &plan(5), &grid, &origin(), &Silent).unwrap();
     assert_eq!(found.origin().process, Process::Flow);
     assert_eq!(found.origin().evaluations, 1000);
     for image in [0, 4] {
@@ -114,7 +109,7 @@ fn ends_of_short_paths_are_products_of_known_factors() {
     let model = plain(&schedule);
     let path = Path::new([40, 300, 620, 900], 1000).unwrap();
     for solver in FlowSolver::ALL {
-        let ends = end_points(&model, &schedule, &plan(4), &path, solver, &Silent).unwrap();
+        let ends = end_points(&model, &plan(4), &path, solver, &Silent).unwrap();
         for image in 0..4 {
             for (end, z) in ends[image * DIMS..].iter().zip(start(image)) {
                 // Distances from the mean; the mean itself is kept by every step.
@@ -146,13 +141,12 @@ fn growth_is_that_of_the_linear_flow() {
     let model = plain(&schedule);
     let plan = plan(4);
     let grid = reference_grid(&schedule, 160).unwrap();
-    let reference =
-        reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent).unwrap();
+    let reference = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
     let growth = GrowthPlan {
         stride: 2,
         ..GrowthPlan::default()
     };
-    let found = measure_growth(&model, &schedule, &plan, &reference, &growth, &Silent).unwrap();
+    let found = measure_growth(&model, &plan, &reference, &growth, &Silent).unwrap();
     assert_eq!(found.len(), 16);
     for point in found {
         // Down to t = 1, and what the estimate there makes of it.
@@ -185,17 +179,9 @@ fn results_do_not_depend_on_batches_threads_or_neighbours() {
             .build()
             .unwrap();
         pool.install(|| {
-            let made = reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent)
-                .unwrap();
-            let growth = measure_growth(
-                &model,
-                &schedule,
-                &plan,
-                &made,
-                &GrowthPlan::default(),
-                &Silent,
-            )
-            .unwrap();
+            let made = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
+            let growth =
+                measure_growth(&model, &plan, &made, &GrowthPlan::default(), &Silent).unwrap();
             made.with_growth(growth).unwrap()
         })
     };
@@ -220,21 +206,12 @@ fn trials_compare_with_the_end_of_the_reference() {
     let model = plain(&schedule);
     let plan = plan(4);
     let grid = reference_grid(&schedule, 60).unwrap();
-    let reference =
-        reference_trajectories(&model, &schedule, &plan, &grid, &origin(), &Silent).unwrap();
+    let reference = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
     let same = (FlowSolver::DpmSolver2M, grid.clone());
     let few = (FlowSolver::Ddim, Path::new([10, 100, 200], 200).unwrap());
-    let found = run_trials(
-        &model,
-        &schedule,
-        &plan,
-        &reference,
-        &[same, few.clone()],
-        &Silent,
-    )
-    .unwrap();
+    let found = run_trials(&model, &plan, &reference, &[same, few.clone()], &Silent).unwrap();
     assert_eq!(found[0].rms(), 0.0);
-    let ends = end_points(&model, &schedule, &plan, &few.1, few.0, &Silent).unwrap();
+    let ends = end_points(&model, &plan, &few.1, few.0, &Silent).unwrap();
     let target: Vec<f32> = (0..4)
         .flat_map(|i| reference.state(i, 0).to_vec())
         .collect();
@@ -268,7 +245,7 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
         batch: 16,
         save_every: Duration::MAX,
     };
-    let made = forward(&model, &schedule, &data, &plan);
+    let made = forward(&model, &data, &plan);
     let table = klub(&made.gram(), &schedule, made.nodes()).unwrap();
     // m dSNR between neighbours, by the rule that the bound is integrated by.
     let mut integral = vec![0.0; 61];
@@ -318,7 +295,7 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
         batch: 7,
         save_every: Duration::MAX,
     };
-    let made = forward(&model, &schedule, &data, &plan);
+    let made = forward(&model, &data, &plan);
     assert_eq!(made.origin().process, Process::Forward);
     // Cov(x_t, x_s) = sqrt(alpha_{t|s}) s_s^2: independent noise per timestep would give sqrt(abar_t abar_s) v.
     let (n, mut product) = (400.0 * DIMS as f64, 0.0);
@@ -343,8 +320,7 @@ fn requests_that_do_not_fit_are_named() {
     let schedule = cosine(50);
     let model = plain(&schedule);
     let path = Path::new([10, 50], 50).unwrap();
-    let ends =
-        |plan: &FlowPlan| end_points(&model, &schedule, plan, &path, FlowSolver::Ddim, &Silent);
+    let ends = |plan: &FlowPlan| end_points(&model, plan, &path, FlowSolver::Ddim, &Silent);
     let message = |plan: &FlowPlan| ends(plan).unwrap_err().to_string();
     assert!(message(&plan(0)).contains("count: expected at least one image"));
     let labelled = FlowPlan {
@@ -352,49 +328,26 @@ fn requests_that_do_not_fit_are_named() {
         ..plan(2)
     };
     assert!(message(&labelled).contains("labels: expected none"));
-    let other = cosine(60);
-    let long = end_points(&model, &other, &plan(1), &path, FlowSolver::Ddim, &Silent).unwrap_err();
-    assert!(long.to_string().contains("noise schedule"));
+    let long = Path::new([60], 60).unwrap();
+    let long = end_points(&model, &plan(1), &long, FlowSolver::Ddim, &Silent).unwrap_err();
+    assert!(long.to_string().contains("up to 50, found 60"));
     let classes = Conditional(vec![plain(&schedule), plain(&schedule)]);
-    let missing = end_points(
-        &classes,
-        &schedule,
-        &plan(2),
-        &path,
-        FlowSolver::Ddim,
-        &Silent,
-    )
-    .unwrap_err();
+    let missing = end_points(&classes, &plan(2), &path, FlowSolver::Ddim, &Silent).unwrap_err();
     assert!(missing.to_string().contains("conditional on 2 classes"));
-    assert!(
-        end_points(
-            &classes,
-            &schedule,
-            &labelled,
-            &path,
-            FlowSolver::Ddim,
-            &Silent
-        )
-        .is_ok()
-    );
+    assert!(end_points(&classes, &labelled, &path, FlowSolver::Ddim, &Silent).is_ok());
 }
 
 /// Images of the model's distribution.
 fn images(model: &GaussianDenoiser, seed: u64, count: u64) -> ImageSet {
-    let images: Vec<Array3<f32>> = (0..count).map(|i| model.sample(seed, i)).collect();
+    let images: Vec<ArrayD<f32>> = (0..count).map(|i| model.sample(seed, i)).collect();
     let views: Vec<_> = images.iter().map(|x| x.view()).collect();
     ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap()
 }
 
 /// The forward process at one go.
-fn forward(
-    model: &GaussianDenoiser,
-    schedule: &NoiseSchedule,
-    data: &ImageSet,
-    plan: &ForwardPlan,
-) -> Trajectories {
+fn forward(model: &GaussianDenoiser, data: &ImageSet, plan: &ForwardPlan) -> Trajectories {
     let save = &mut |_: &Trajectories| Ok(());
-    follow_forward(model, schedule, data, plan, &origin(), None, &Silent, save).unwrap()
+    follow_forward(model, data, plan, &origin(), None, &Silent, save).unwrap()
 }
 
 /// Asks to stop after so many evaluations.
@@ -456,19 +409,11 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let model = plain(&schedule);
     let plan = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
     let run = |earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
-        follow_flow(
-            &model,
-            &schedule,
-            &plan,
-            &origin(),
-            earlier,
-            progress,
-            &mut |so_far| {
-                assert_eq!(so_far.origin().evaluations, 0, "not finished");
-                *kept = Some(Trajectories::from_bytes(&so_far.to_bytes())?);
-                Ok(())
-            },
-        )
+        follow_flow(&model, &plan, &origin(), earlier, progress, &mut |so_far| {
+            assert_eq!(so_far.origin().evaluations, 0, "not finished");
+            *kept = Some(Trajectories::from_bytes(&so_far.to_bytes())?);
+            Ok(())
+        })
     };
     let mut nothing = None;
     let whole = run(None, &Silent, &mut nothing).unwrap();
@@ -479,25 +424,10 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let total = count.done.into_inner();
     assert_eq!(whole.origin().evaluations, total, "as many as were made");
     // The functions that it is made of.
-    let reference = reference_trajectories(
-        &model,
-        &schedule,
-        &plan.flow,
-        &plan.grid,
-        &origin(),
-        &Silent,
-    )
-    .unwrap();
+    let reference =
+        reference_trajectories(&model, &plan.flow, &plan.grid, &origin(), &Silent).unwrap();
     assert_eq!(whole.state(4, 7), reference.state(4, 7));
-    let growth = measure_growth(
-        &model,
-        &schedule,
-        &plan.flow,
-        &reference,
-        &plan.growth,
-        &Silent,
-    )
-    .unwrap();
+    let growth = measure_growth(&model, &plan.flow, &reference, &plan.growth, &Silent).unwrap();
     assert_eq!(whole.growth(), growth);
     // Every stage is met. A try that ends before one piece does keeps what there was, and the next one has more time.
     let (mut after, mut stages, mut resumptions) = (1, std::collections::BTreeSet::new(), 0);
@@ -535,22 +465,14 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
         ..whole_plan(&[FlowSolver::Ddim], &[3], &schedule)
     };
     let mut sizes = Vec::new();
-    follow_flow(
-        &model,
-        &schedule,
-        &plan,
-        &origin(),
-        None,
-        &Silent,
-        &mut |so_far| {
-            sizes.push((
-                so_far.images(),
-                so_far.growth().len(),
-                so_far.trials().len(),
-            ));
-            Ok(())
-        },
-    )
+    follow_flow(&model, &plan, &origin(), None, &Silent, &mut |so_far| {
+        sizes.push((
+            so_far.images(),
+            so_far.growth().len(),
+            so_far.trials().len(),
+        ));
+        Ok(())
+    })
     .unwrap();
     assert_eq!(
         sizes[..6],
@@ -567,15 +489,9 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
         sizes[6..].iter().map(|s| s.2).eq(1..=sizes.len() - 6),
         "{sizes:?}"
     );
-    let refused = follow_flow(
-        &model,
-        &schedule,
-        &plan,
-        &origin(),
-        None,
-        &Silent,
-        &mut |_| Err(Error::Interrupted),
-    );
+    let refused = follow_flow(&model, &plan, &origin(), None, &Silent, &mut |_| {
+        Err(Error::Interrupted)
+    });
     assert!(refused.is_err());
 }
 
@@ -584,15 +500,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     let schedule = cosine(200);
     let model = plain(&schedule);
     let run = |plan: &TrajectoryPlan, earlier, progress: &dyn Progress| {
-        follow_flow(
-            &model,
-            &schedule,
-            plan,
-            &origin(),
-            earlier,
-            progress,
-            &mut |_| Ok(()),
-        )
+        follow_flow(&model, plan, &origin(), earlier, progress, &mut |_| Ok(()))
     };
     let small = whole_plan(&[FlowSolver::DpmSolver2M], &[5], &schedule);
     let large = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
@@ -669,7 +577,6 @@ fn the_forward_process_resumes_too() {
         |plan: &ForwardPlan, earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
             follow_forward(
                 &model,
-                &schedule,
                 &data,
                 plan,
                 &origin(),
@@ -719,17 +626,8 @@ fn the_forward_process_resumes_too() {
         ..origin()
     };
     let nothing = &mut |_: &Trajectories| Ok(());
-    let refused = follow_forward(
-        &model,
-        &schedule,
-        &data,
-        &plan,
-        &test,
-        Some(kept),
-        &Silent,
-        nothing,
-    )
-    .unwrap_err();
+    let refused =
+        follow_forward(&model, &data, &plan, &test, Some(kept), &Silent, nothing).unwrap_err();
     assert!(matches!(refused, Error::Resume { .. }), "{refused}");
     let beyond = ForwardPlan {
         grid: Path::new([3, 60], 60).unwrap(),

@@ -32,14 +32,6 @@ impl TrainingNoise {
             Self::Custom { schedule, .. } => Ok(schedule.clone()),
         }
     }
-
-    /// The name under which files store the schedule: `custom` without one.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Named(name) => name.to_string(),
-            Self::Custom { .. } => "custom".into(),
-        }
-    }
 }
 
 impl fmt::Display for TrainingNoise {

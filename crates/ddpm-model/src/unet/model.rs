@@ -16,6 +16,7 @@ use crate::{Error, Result};
 /// A UNet with its weights.
 pub struct UNet {
     config: ModelConfig,
+    checkpoint_sha256: String,
     parameters: usize,
     backend: Backend,
     network: OnEngine,
@@ -66,6 +67,7 @@ impl UNet {
         weights.finish()?;
         Ok(Self {
             parameters: weights.parameters(),
+            checkpoint_sha256: checkpoint.sha256().to_owned(),
             config,
             backend,
             network,
@@ -79,6 +81,11 @@ impl UNet {
 
     pub(crate) fn set_config(&mut self, config: ModelConfig) {
         self.config = config;
+    }
+
+    /// SHA-256 of the checkpoint that the weights come from ([`Checkpoint::sha256`]).
+    pub fn checkpoint_sha256(&self) -> &str {
+        &self.checkpoint_sha256
     }
 
     /// What computes the network.

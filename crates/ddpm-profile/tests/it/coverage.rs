@@ -107,7 +107,7 @@ impl<'a> Case<'a> {
     ) -> ElboProfile {
         let images = blocks.len() * images_per_block;
         let steps = self.schedule.train_steps();
-        let origin = provenance(steps, SHAPE, false, images, images_per_block);
+        let origin = provenance(steps, SHAPE.to_vec(), false, images, images_per_block);
         ElboProfile::new(origin, self.schedule.clone(), layout, blocks).expect("valid")
     }
 }

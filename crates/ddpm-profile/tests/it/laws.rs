@@ -4,7 +4,7 @@ use ddpm_core::{
     Denoiser, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, NoiseScheduleName,
     Parameterization, StepVariance, VarianceKind, diffuse, edge_nll, standard_normal,
 };
-use ndarray::ArrayView4;
+use ndarray::ArrayViewD;
 
 use crate::support::{Point, spread, uniform};
 
@@ -86,7 +86,7 @@ impl Law for Gaussian {
     fn predict(&self, t: usize, x_t: &[f64]) -> Point {
         let [c, h, w] = SHAPE;
         let input: Vec<f32> = x_t.iter().map(|&x| x as f32).collect();
-        let input = ArrayView4::from_shape((1, c, h, w), &input).expect("fits");
+        let input = ArrayViewD::from_shape(vec![1, c, h, w], &input).expect("fits");
         let output = self.model.predict(input, &[t], None).expect("valid");
         let raw = output.variance.expect("learned");
         Point {

@@ -112,9 +112,9 @@ impl Run {
         standard_normal(key, &mut noise);
         let mut x_t = vec![0.0; x0.len()];
         diffuse(&self.schedule, t, x0, &noise, &mut x_t);
-        let [c, h, w] = self.model.image_shape();
         let input: Vec<f32> = x_t.iter().map(|&x| x as f32).collect();
-        let input = ndarray::ArrayView4::from_shape((1, c, h, w), &input).expect("fits");
+        let shape = [vec![1], self.model.shape()].concat();
+        let input = ndarray::ArrayViewD::from_shape(shape, &input).expect("fits");
         let output = self.model.predict(input, &[t], None).expect("valid");
         let mut xhat0 = vec![0.0; x0.len()];
         let mean = output.mean.as_slice().expect("contiguous");
@@ -170,8 +170,13 @@ impl Run {
 
     pub(crate) fn provenance(&self, per_block: usize) -> Provenance {
         let steps = self.schedule.train_steps();
-        let shape = self.model.image_shape();
-        provenance(steps, shape, self.clip, self.images.len(), per_block)
+        provenance(
+            steps,
+            self.model.shape(),
+            self.clip,
+            self.images.len(),
+            per_block,
+        )
     }
 
     /// The term of an edge evaluated pixel by pixel, mean over images, nats per dimension. `log_variance`: `None` for learned;
@@ -209,7 +214,7 @@ impl Run {
 /// The origin of a run of the closed-form denoiser.
 pub(crate) fn provenance(
     train_steps: usize,
-    image_shape: [usize; 3],
+    image_shape: Vec<usize>,
     clip: bool,
     images: usize,
     per_block: usize,

@@ -50,7 +50,7 @@ fn origin(images: usize, process: Process) -> TrajectoryOrigin {
         clip_denoised: false,
         noise_schedule: "cosine".into(),
         train_steps: T,
-        image_shape: SHAPE,
+        image_shape: SHAPE.to_vec(),
         parameterization: "epsilon".into(),
         rescale_timesteps: true,
         precision: "f32".into(),

@@ -23,7 +23,7 @@ pub(super) struct Record {
     pub(super) count: usize,
     /// Of every image; `None` for classes in turn, or no classes.
     pub(super) class: Option<usize>,
-    pub(super) image_shape: [usize; 3],
+    pub(super) image_shape: Vec<usize>,
     pub(super) sampler: String,
     /// Of DDIM.
     pub(super) eta: Option<f64>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ddpm_eval::data::{self, Split};
 use ddpm_eval::{Images, write_npz, write_png_folder, write_png_grid};
-use ndarray::{Array4, ArrayView4, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::record::Record;
 use super::with_ending;
@@ -148,7 +148,7 @@ impl Store {
     pub(super) fn keep(
         &self,
         indices: &[usize],
-        samples: ArrayView4<'_, f32>,
+        samples: ArrayViewD<'_, f32>,
     ) -> ddpm_eval::Result<()> {
         for (i, &index) in indices.iter().enumerate() {
             let one = samples.slice_axis(Axis(0), (i..i + 1).into());
@@ -165,7 +165,7 @@ impl Store {
         if self.target == Target::Folder {
             return Ok(());
         }
-        let set = data::open(&self.folder, Split::Test, Some(record.image_shape))?;
+        let set = data::open(&self.folder, Split::Test, Some(&record.image_shape))?;
         // The set is in the order of the names.
         let places: BTreeMap<usize, usize> = self
             .present()?
@@ -173,8 +173,7 @@ impl Store {
             .enumerate()
             .filter_map(|(place, index)| Some((index?, place)))
             .collect();
-        let [c, h, w] = record.image_shape;
-        let mut pixels = Array4::zeros((record.count, c, h, w));
+        let mut pixels = ArrayD::zeros([&[record.count], &record.image_shape[..]].concat());
         for (i, mut image) in pixels.outer_iter_mut().enumerate() {
             let place = places.get(&(record.start_index + i));
             let bytes = match place {

@@ -5,7 +5,7 @@ use ddpm_core::{
     Prediction,
 };
 use ddpm_eval::data::ImageSet;
-use ndarray::{Array3, Array4, ArrayView4, Axis};
+use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis};
 
 pub(crate) const SHAPE: (usize, usize, usize) = (3, 4, 4);
 
@@ -39,7 +39,7 @@ pub(crate) fn learned(
 
 /// `n` images of the model's data.
 pub(crate) fn images(model: &GaussianDenoiser, n: usize) -> ImageSet {
-    let views: Vec<Array3<f32>> = (0..n as u64).map(|i| model.sample(99, i)).collect();
+    let views: Vec<ArrayD<f32>> = (0..n as u64).map(|i| model.sample(99, i)).collect();
     let views: Vec<_> = views.iter().map(|x| x.view()).collect();
     ImageSet::from_array("gaussian", ndarray::stack(Axis(0), &views).unwrap().view()).unwrap()
 }
@@ -61,30 +61,27 @@ pub(crate) fn byte_images(model: &GaussianDenoiser, n: usize) -> ImageSet {
 pub(crate) struct Conditional(pub(crate) Vec<GaussianDenoiser>);
 
 impl Denoiser for Conditional {
-    fn image_shape(&self) -> [usize; 3] {
-        self.0[0].image_shape()
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.0[0].noise_schedule()
     }
-    fn train_steps(&self) -> usize {
-        self.0[0].train_steps()
+    fn shape(&self) -> Vec<usize> {
+        self.0[0].shape()
     }
     fn parameterization(&self) -> Parameterization {
         self.0[0].parameterization()
-    }
-    fn learns_variance(&self) -> bool {
-        false
     }
     fn num_classes(&self) -> Option<usize> {
         Some(self.0.len())
     }
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
         self.check_inputs(x, t, labels)?;
         let labels = labels.unwrap_or_default();
-        let mut mean = Array4::zeros(x.raw_dim());
+        let mut mean = ArrayD::zeros(x.raw_dim());
         for (b, mut out) in mean.axis_iter_mut(Axis(0)).enumerate() {
             let one = x.slice_axis(Axis(0), (b..b + 1).into());
             let prediction = self.0[labels[b]].predict(one, &t[b..b + 1], None)?;
@@ -114,11 +111,11 @@ pub(crate) struct Faulty {
 }
 
 impl Denoiser for Faulty {
-    fn image_shape(&self) -> [usize; 3] {
-        self.model.image_shape()
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.model.noise_schedule()
     }
-    fn train_steps(&self) -> usize {
-        self.model.train_steps()
+    fn shape(&self) -> Vec<usize> {
+        self.model.shape()
     }
     fn parameterization(&self) -> Parameterization {
         self.model.parameterization()
@@ -128,7 +125,7 @@ impl Denoiser for Faulty {
     }
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
@@ -138,7 +135,7 @@ impl Denoiser for Faulty {
         };
         match self.fault {
             Fault::NotFinite => good.mean[[b, 1, 2, 3]] = f32::NAN,
-            Fault::Shape => good.mean = Array4::zeros((t.len(), 1, 4, 4)),
+            Fault::Shape => good.mean = ArrayD::zeros(vec![t.len(), 1, 4, 4]),
             Fault::NoVariance => good.variance = None,
             Fault::Fails => return Err(DenoiserError::new("out of memory")),
         }
@@ -148,34 +145,34 @@ impl Denoiser for Faulty {
 
 /// A network whose raw output for image b of every batch is row b of a recorded tensor, whatever it is fed.
 pub(crate) struct Recorded {
-    pub(crate) train_steps: usize,
+    pub(crate) schedule: NoiseSchedule,
     pub(crate) output: Array4<f32>,
     pub(crate) learned: bool,
 }
 
 impl Denoiser for Recorded {
-    fn image_shape(&self) -> [usize; 3] {
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+    fn shape(&self) -> Vec<usize> {
         let (_, _, h, w) = self.output.dim();
-        [3, h, w]
-    }
-    fn train_steps(&self) -> usize {
-        self.train_steps
-    }
-    fn parameterization(&self) -> Parameterization {
-        Parameterization::Epsilon
+        vec![3, h, w]
     }
     fn learns_variance(&self) -> bool {
         self.learned
     }
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         _: &[usize],
         _: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
-        assert_eq!(x.dim().0, self.output.dim().0);
+        assert_eq!(x.shape()[0], self.output.dim().0);
         let channels = |range: std::ops::Range<usize>| {
-            self.output.slice_axis(Axis(1), range.into()).to_owned()
+            self.output
+                .slice_axis(Axis(1), range.into())
+                .to_owned()
+                .into_dyn()
         };
         Ok(Prediction {
             mean: channels(0..3),

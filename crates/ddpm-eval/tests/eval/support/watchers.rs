@@ -3,9 +3,9 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ddpm_core::{Denoiser, DenoiserError, Parameterization, Prediction};
+use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Parameterization, Prediction};
 use ddpm_eval::Progress;
-use ndarray::{Array4, ArrayView4};
+use ndarray::{ArrayD, ArrayViewD};
 
 /// Counts what it is told, and asks to stop once `limit` evaluations are done.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Progress for Counter {
 /// A network that remembers what it was fed, call by call.
 pub(crate) struct Seen<'a> {
     model: &'a dyn Denoiser,
-    inputs: Mutex<Vec<Array4<f32>>>,
+    inputs: Mutex<Vec<ArrayD<f32>>>,
 }
 
 impl<'a> Seen<'a> {
@@ -65,17 +65,17 @@ impl<'a> Seen<'a> {
     }
 
     /// One batch per step, if all images fit into one.
-    pub(crate) fn inputs(&self) -> Vec<Array4<f32>> {
+    pub(crate) fn inputs(&self) -> Vec<ArrayD<f32>> {
         self.inputs.lock().unwrap().clone()
     }
 }
 
 impl Denoiser for Seen<'_> {
-    fn image_shape(&self) -> [usize; 3] {
-        self.model.image_shape()
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.model.noise_schedule()
     }
-    fn train_steps(&self) -> usize {
-        self.model.train_steps()
+    fn shape(&self) -> Vec<usize> {
+        self.model.shape()
     }
     fn parameterization(&self) -> Parameterization {
         self.model.parameterization()
@@ -88,7 +88,7 @@ impl Denoiser for Seen<'_> {
     }
     fn predict(
         &self,
-        x: ArrayView4<'_, f32>,
+        x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {

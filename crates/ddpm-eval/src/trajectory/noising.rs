@@ -1,19 +1,19 @@
 //! Paths of the forward SDE with the network's estimates along them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, Path, standard_normal};
-use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, standard_normal};
+use ddpm_schedule::{Process, TrajectoryOrigin};
+use ddpm_trajectory::Trajectories;
 
 use super::earlier::check_earlier;
-use super::end_points::check_grid;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
 use super::saver::Saver;
-use crate::data::{ImageSet, Split, check_shape};
+use ddpm_data::{ImageSet, Split};
 use crate::error::{Error, Result};
-use crate::network::{batch_size, labels_for};
-use crate::profile_plan::ProfileOrigin;
+use crate::network::{batch_size, check_path, labels_for};
 use crate::progress::Progress;
 
 /// Which images are followed, and how.
@@ -25,6 +25,8 @@ pub struct ForwardPlan {
     pub grid: Path,
     /// Seed of the noise.
     pub seed: u64,
+    /// Which split the images are; it decides their noise.
+    pub split: Split,
     /// Whether estimates of x0 are clamped to \[-1, 1\].
     pub clip_denoised: bool,
     /// Images per network call; 0 for what the network likes. Changes no result.
@@ -46,17 +48,19 @@ pub struct ForwardPlan {
 /// fails; [`Error::Interrupted`] when `progress` asks to stop.
 pub fn follow_forward(
     denoiser: &dyn Denoiser,
-    schedule: &NoiseSchedule,
     data: &ImageSet,
     plan: &ForwardPlan,
-    origin: &ProfileOrigin,
     earlier: Option<Trajectories>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
-    let flow = Flow::new(denoiser, schedule, plan.clip_denoised, progress)?;
-    check_shape(data, denoiser.image_shape())?;
-    check_grid(&plan.grid, schedule)?;
+    let flow = Flow {
+        denoiser,
+        clip_denoised: plan.clip_denoised,
+        progress,
+    };
+    data.check_shape(&denoiser.shape())?;
+    check_path(denoiser, &plan.grid)?;
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
@@ -65,19 +69,26 @@ pub fn follow_forward(
         data,
         labels: labels_for(denoiser, data)?,
         plan,
-        domain: match origin.split {
+        domain: match plan.split {
             Split::Train => NoiseDomain::Forward,
             Split::Test => NoiseDomain::ForwardTest,
         },
         origin: TrajectoryOrigin {
             data_sha256: Some(data.sha256()?.to_owned()),
-            ..blank_origin(denoiser, plan.clip_denoised, &split_told(origin))
+            // The split decides the noise.
+            extra: BTreeMap::from([("split".to_owned(), plan.split.to_string())]),
+            ..blank_origin(denoiser, plan.clip_denoised)
         },
     };
     let (count, nodes) = (plan.images.len(), plan.grid.steps());
     if let Some(earlier) = &earlier {
         let wanted = run.origin_of(&plan.images);
-        check_earlier(earlier, &wanted, schedule, &plan.grid.nodes()[1..])?;
+        check_earlier(
+            earlier,
+            &wanted,
+            denoiser.noise_schedule(),
+            &plan.grid.nodes()[1..],
+        )?;
     }
     let done = earlier.as_ref().map_or(0, Trajectories::images);
     progress.start(((count - done) * nodes) as u64);
@@ -89,15 +100,6 @@ pub fn follow_forward(
     progress.finish();
     made.set_evaluations((count * nodes) as u64);
     Ok(made)
-}
-
-/// With the split, which decides the noise.
-fn split_told(origin: &ProfileOrigin) -> ProfileOrigin {
-    let mut origin = origin.clone();
-    origin
-        .extra
-        .insert("split".into(), origin.split.to_string());
-    origin
 }
 
 struct Run<'a> {
@@ -145,7 +147,7 @@ impl Run<'_> {
             labels: chosen.as_deref(),
         };
         for (k, (t, s)) in grid.edges().enumerate() {
-            let edge = self.flow.schedule.transition(t, s);
+            let edge = self.flow.schedule().transition(t, s);
             for (x, &image) in batch.x.chunks_mut(dims).zip(images) {
                 let key = NoiseKey {
                     seed: self.plan.seed,
@@ -169,7 +171,7 @@ impl Run<'_> {
         }
         Ok(Trajectories::new(
             self.origin_of(images),
-            self.flow.schedule.clone(),
+            self.flow.schedule().clone(),
             grid.nodes()[1..].to_vec(),
             states,
             estimates,

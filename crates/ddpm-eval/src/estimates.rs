@@ -4,17 +4,15 @@
 //! computed by different code. An estimate depends on the seed, the split, the image's index in its data set and the timestep,
 //! never on the batch, the thread or the other images.
 
-use ddpm_core::{
-    Denoiser, NoiseDomain, NoiseKey, NoiseSchedule, diffuse, predict_x0, standard_normal,
-};
-use ndarray::Array4;
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, diffuse, predict_x0, standard_normal};
+use ndarray::ArrayD;
 use rayon::prelude::*;
 
 use crate::Progress;
 use crate::batch::BatchSize;
-use crate::data::{ImageSet, Split};
+use ddpm_data::{ImageSet, Split};
 use crate::error::{Error, Result};
-use crate::network::{check_schedule, labels_for, predict, read_v};
+use crate::network::{batch_of, labels_for, predict, read_v};
 
 /// The noise that takes an image to a timestep.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +25,8 @@ pub enum Noise<'a> {
         /// chosen on one owes nothing to the noise of the other.
         split: Split,
     },
-    /// Given, `[images, C, H, W]` in the order of the images evaluated; the same at every timestep.
-    Given(&'a Array4<f32>),
+    /// Given, `[images, ..]` in the order of the images evaluated; the same at every timestep.
+    Given(&'a ArrayD<f32>),
 }
 
 /// One network evaluation to make.
@@ -63,7 +61,6 @@ struct Input {
 /// A network, images and noise that fit each other.
 pub(crate) struct ForwardProcess<'a> {
     denoiser: &'a dyn Denoiser,
-    schedule: &'a NoiseSchedule,
     data: &'a ImageSet,
     labels: Option<&'a [usize]>,
     noise: Noise<'a>,
@@ -75,17 +72,14 @@ impl<'a> ForwardProcess<'a> {
     /// Checks that everything fits.
     pub(crate) fn new(
         denoiser: &'a dyn Denoiser,
-        schedule: &'a NoiseSchedule,
         data: &'a ImageSet,
         noise: Noise<'a>,
         clip_denoised: bool,
         batch: usize,
     ) -> Result<Self> {
-        check_schedule(denoiser, schedule)?;
-        crate::data::check_shape(data, denoiser.image_shape())?;
+        data.check_shape(&denoiser.shape())?;
         Ok(Self {
             denoiser,
-            schedule,
             data,
             labels: labels_for(denoiser, data)?,
             noise,
@@ -147,7 +141,6 @@ impl<'a> ForwardProcess<'a> {
         f: &(impl Fn(&Point, Estimate<'_>) -> R + Sync),
     ) -> Result<Vec<R>> {
         let dims = self.data.dims();
-        let [c, h, w] = self.data.shape();
         let inputs: Vec<Result<Input>> = batch.par_iter().map(|point| self.input(point)).collect();
         // In their order, so that of several images that cannot be read the same one is named every time.
         let inputs: Vec<Input> = inputs.into_iter().collect::<Result<_>>()?;
@@ -155,9 +148,8 @@ impl<'a> ForwardProcess<'a> {
         let labels: Option<Vec<usize>> = self
             .labels
             .map(|l| batch.iter().map(|p| l[p.image]).collect());
-        let x = Array4::from_shape_fn((batch.len(), c, h, w), |(b, c, y, x)| {
-            inputs[b].x_t[(c * h + y) * w + x] as f32
-        });
+        let x_t = inputs.iter().flat_map(|input| input.x_t.iter().copied());
+        let x = batch_of(batch.len(), self.data.shape(), x_t)?;
         let prediction = predict(
             self.denoiser,
             x.view(),
@@ -173,7 +165,7 @@ impl<'a> ForwardProcess<'a> {
                 let mut xhat0 = vec![0.0f64; dims];
                 predict_x0(
                     self.denoiser.parameterization(),
-                    self.schedule,
+                    self.denoiser.noise_schedule(),
                     point.t,
                     &input.x_t,
                     &outputs[b * dims..(b + 1) * dims],
@@ -204,7 +196,13 @@ impl<'a> ForwardProcess<'a> {
         let mut x_t = vec![0.0f64; dims];
         self.data.read_image(point.image, &mut x0)?;
         self.fill_noise(point, &mut noise);
-        diffuse(self.schedule, point.t, &x0, &noise, &mut x_t);
+        diffuse(
+            self.denoiser.noise_schedule(),
+            point.t,
+            &x0,
+            &noise,
+            &mut x_t,
+        );
         Ok(Input { x0, x_t })
     }
 

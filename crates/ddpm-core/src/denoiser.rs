@@ -86,7 +86,7 @@ pub trait Denoiser: Send + Sync {
     /// Names the first shape, timestep or label that does not fit.
     fn check_inputs(
         &self,
-        x: ArrayViewD<'_, f32>,
+        x: &ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<(), DenoiserError> {

@@ -134,7 +134,7 @@ impl Denoiser for UNetDenoiser {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> std::result::Result<Prediction, DenoiserError> {
-        self.check_inputs(x.view(), t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let x = x
             .into_dimensionality::<Ix4>()
             .map_err(|error| DenoiserError::with_source("the network takes images", error))?;

@@ -186,7 +186,7 @@ impl Denoiser for Least {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
-        self.check_inputs(x.view(), t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let variance = None;
         let Prediction { mean, .. } = self.0.predict(x, t, labels)?;
         Ok(Prediction { mean, variance })

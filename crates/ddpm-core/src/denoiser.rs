@@ -1,5 +1,7 @@
 //! The interface of a trained network.
 
+use std::collections::BTreeMap;
+
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::{NoiseSchedule, Parameterization};
@@ -77,6 +79,12 @@ pub trait Denoiser: Send + Sync {
     /// Whether the network is fed `t * 1000 / T`, as profiles record it.
     fn rescales_timesteps(&self) -> bool {
         false
+    }
+
+    /// What else decides the output and the weights do not tell, by name, as profiles record it: those that differ in one
+    /// of these are of different networks.
+    fn settings(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
     /// Checks the input of [`predict`](Self::predict) against what the network says of itself; for implementors.

@@ -25,7 +25,7 @@
 //! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, Stride};
 //! use ddpm_eval::data::{ImageSet, Split, selection};
 //! use ddpm_eval::{
-//!     BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Silent, bits_per_dim, profile,
+//!     BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfilePlan, Silent, bits_per_dim, profile,
 //!     timesteps_for,
 //! };
 //! use ndarray::{Array3, Array4};
@@ -40,8 +40,7 @@
 //! let data = ImageSet::from_array("zeros", Array4::zeros((8, 1, 2, 2)).view())?;
 //!
 //! let plan = ProfilePlan::new(timesteps_for(&schedule, 30), selection(1, data.len(), 6), 2, 1);
-//! let origin = ProfileOrigin { split: Split::Train, extra: Default::default() };
-//! let found = profile(&model, &data, &plan, &origin, None, &Silent, &mut |_| Ok(()))?;
+//! let found = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut |_| Ok(()))?;
 //! assert!(found.is_complete());
 //!
 //! let plan = BitsPerDimPlan {
@@ -84,7 +83,7 @@ pub use features::extract_features;
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use io::{check_writable, write_atomic};
 pub use path_variance::PathVariance;
-pub use profile_plan::{ProfileOrigin, ProfilePlan};
+pub use profile_plan::ProfilePlan;
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
 pub use sampling::{Sampler, SamplingPlan, sample, sample_in_batches};

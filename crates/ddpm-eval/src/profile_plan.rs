@@ -1,6 +1,5 @@
 //! What to profile, and how the run names itself so that its parts find each other again.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -39,15 +38,6 @@ pub struct ProfilePlan {
     pub save_every: Duration,
 }
 
-/// What a profile has to say of its origin that the network and the images do not tell.
-#[derive(Clone, Debug)]
-pub struct ProfileOrigin {
-    /// Which split the images are.
-    pub split: Split,
-    /// Anything else that must agree between parts of one run.
-    pub extra: BTreeMap<String, String>,
-}
-
 impl ProfilePlan {
     /// Between two saves of a run: little to lose, and saving stays cheap beside measuring.
     pub const SAVE_EVERY: Duration = Duration::from_secs(20);
@@ -70,7 +60,7 @@ impl ProfilePlan {
         }
     }
 
-    /// The provenance of the run: the origin, and what the network, the images and the plan say of themselves.
+    /// The provenance of the run: what the network, the images of `split` and the plan say of themselves.
     ///
     /// # Errors
     /// When images are missing, repeated or beyond the set, or cannot be read, blocks are empty, or labels do not fit the network.
@@ -78,16 +68,16 @@ impl ProfilePlan {
         &self,
         denoiser: &dyn Denoiser,
         data: &ImageSet,
-        origin: &ProfileOrigin,
+        split: Split,
     ) -> Result<Provenance> {
         self.check_images(data)?;
-        let mut extra = origin.extra.clone();
+        let mut extra = denoiser.settings();
         if let Some(labels) = labels_for(denoiser, data)? {
             // A conditional network's numbers depend on them, and the hash of the images does not cover them.
             let labels = self.images.iter().map(|&i| labels[i]);
             extra.insert("labels_sha256".to_owned(), hash_integers(labels));
         }
-        if origin.split == Split::Test {
+        if split == Split::Test {
             // Tells these from profiles of the time when both splits met the same noise.
             extra.insert("noise_streams".to_owned(), "test".to_owned());
         }
@@ -95,7 +85,7 @@ impl ProfilePlan {
             checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
             data_sha256: data.sha256()?,
             data_name: data.name().to_owned(),
-            split: origin.split.to_string(),
+            split: split.to_string(),
             stand_in: data.stand_in(),
             seed: self.seed,
             clip_denoised: self.clip_denoised,

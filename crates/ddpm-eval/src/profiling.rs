@@ -16,16 +16,16 @@ use std::time::Instant;
 use ddpm_core::Denoiser;
 use ddpm_profile::{Block, ElboProfile, ProfileLayout, Provenance};
 
-use crate::data::ImageSet;
+use crate::data::{ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::estimates::{ForwardProcess, Noise, Point, mean_square};
-use crate::profile_plan::{ProfileOrigin, ProfilePlan};
+use crate::profile_plan::ProfilePlan;
 use crate::progress::Progress;
 
 /// Evaluations that are planned at a time; a bound on memory that changes no result.
 const POINTS_AT_A_TIME: usize = 1024;
 
-/// Profiles `denoiser` on the images and timesteps of `plan`.
+/// Profiles `denoiser` on the images and timesteps of `plan`; `split` says which part of the data the images are.
 ///
 /// `save` is given the profile so far, with the block in work, whenever [`ProfilePlan::save_every`] has passed since it was last
 /// given one, at the end, and before an error is returned (unless it is its own). A process that is killed loses the evaluations
@@ -39,7 +39,7 @@ pub fn profile(
     denoiser: &dyn Denoiser,
     data: &ImageSet,
     plan: &ProfilePlan,
-    origin: &ProfileOrigin,
+    split: Split,
     resume: Option<ElboProfile>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&ElboProfile) -> Result<()>,
@@ -49,12 +49,12 @@ pub fn profile(
         data,
         Noise::Seed {
             seed: plan.seed,
-            split: origin.split,
+            split,
         },
         plan.clip_denoised,
         plan.batch,
     )?;
-    let provenance = plan.provenance(denoiser, data, origin)?;
+    let provenance = plan.provenance(denoiser, data, split)?;
     let layout = ProfileLayout::new(
         denoiser.noise_schedule(),
         plan.timesteps.clone(),

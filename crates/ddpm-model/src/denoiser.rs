@@ -1,5 +1,7 @@
 //! The UNet as a `ddpm_core::Denoiser`: timesteps t in 1..=T instead of the network's own time.
 
+use std::collections::BTreeMap;
+
 use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Parameterization, Prediction};
 use ndarray::{ArrayD, ArrayViewD, Ix4, s};
 
@@ -126,6 +128,34 @@ impl Denoiser for UNetDenoiser {
         self.config()
             .rescale_timesteps
             .is_some_and(|known| known.value)
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        let config = self.config().describe();
+        let told = [
+            "num_heads",
+            "num_heads_upsample",
+            "num_head_channels",
+            "attention_order",
+        ]
+        .into_iter()
+        .map(|key| (key, &config["architecture"][key]))
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (key, text)
+        });
+        let told = told.chain(
+            self.unet
+                .state_dict()
+                .map(|of| ("state_dict", of.to_owned())),
+        );
+        let products = self.unet.bf16_products();
+        told.chain(products.map(|of| ("bf16_products", of.to_owned())))
+            .map(|(key, text)| (key.to_owned(), text))
+            .collect()
     }
 
     fn predict(

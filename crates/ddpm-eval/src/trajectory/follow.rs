@@ -11,12 +11,11 @@ use super::earlier::check_earlier;
 use super::end_points::FlowPlan;
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
-use super::reference::{flow_origin, reference_trajectories};
+use super::reference::{flow_origin, follow_grid};
 use super::saver::Saver;
 use super::trials::{ends_of, run_trial};
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path};
-use crate::profile_plan::ProfileOrigin;
 use crate::progress::{Part, Progress};
 
 /// What is followed, measured and tried.
@@ -34,7 +33,7 @@ pub struct TrajectoryPlan {
     pub save_every: Duration,
 }
 
-/// A reference of the flow ([`reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
+/// A reference of the flow ([`super::reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
 /// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
 ///
 /// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
@@ -48,7 +47,6 @@ pub struct TrajectoryPlan {
 pub fn follow_flow(
     denoiser: &dyn Denoiser,
     plan: &TrajectoryPlan,
-    origin: &ProfileOrigin,
     earlier: Option<Trajectories>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
@@ -60,17 +58,16 @@ pub fn follow_flow(
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
     }
     // How growth is measured is a fact of the run: other growth is not this one's.
-    let mut origin = origin.clone();
     let GrowthPlan { stride, reach, .. } = plan.growth;
-    origin.extra.insert(
+    let mut wanted = flow_origin(denoiser, &plan.flow);
+    wanted.extra.insert(
         "growth".into(),
         format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
     );
     let run = Run {
         denoiser,
         plan,
-        wanted: flow_origin(denoiser, &plan.flow, &origin),
-        origin,
+        wanted,
         progress,
     };
     if let Some(earlier) = &earlier {
@@ -89,7 +86,6 @@ pub fn follow_flow(
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
     plan: &'a TrajectoryPlan,
-    origin: ProfileOrigin,
     wanted: TrajectoryOrigin,
     progress: &'a dyn Progress,
 }
@@ -111,13 +107,12 @@ impl Run<'_> {
         self.stage(&what, left * grid.steps());
         let size = batch_size(flow.batch, self.denoiser);
         let made = saver.by_images(earlier, flow.count, size, |positions| {
-            reference_trajectories(
-                self.denoiser,
-                &flow.part(positions),
-                grid,
-                &self.origin,
-                &Part(self.progress),
-            )
+            let part = flow.part(positions);
+            let origin = TrajectoryOrigin {
+                extra: self.wanted.extra.clone(),
+                ..flow_origin(self.denoiser, &part)
+            };
+            follow_grid(self.denoiser, &part, grid, origin, &Part(self.progress))
         })?;
         self.progress.finish();
         Ok(made)

@@ -12,7 +12,6 @@ use super::saver::Saver;
 use crate::data::{ImageSet, Split, check_shape};
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path, labels_for};
-use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
 /// Which images are followed, and how.
@@ -47,7 +46,7 @@ pub fn follow_forward(
     denoiser: &dyn Denoiser,
     data: &ImageSet,
     plan: &ForwardPlan,
-    origin: &ProfileOrigin,
+    split: Split,
     earlier: Option<Trajectories>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
@@ -62,18 +61,22 @@ pub fn follow_forward(
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
+    // It decides the noise.
+    let mut extra = denoiser.settings();
+    extra.insert("split".into(), split.to_string());
     let run = Run {
         flow,
         data,
         labels: labels_for(denoiser, data)?,
         plan,
-        domain: match origin.split {
+        domain: match split {
             Split::Train => NoiseDomain::Forward,
             Split::Test => NoiseDomain::ForwardTest,
         },
         origin: TrajectoryOrigin {
             data_sha256: Some(data.sha256()?.to_owned()),
-            ..blank_origin(denoiser, plan.clip_denoised, &split_told(origin))
+            extra,
+            ..blank_origin(denoiser, plan.clip_denoised)
         },
     };
     let (count, nodes) = (plan.images.len(), plan.grid.steps());
@@ -96,15 +99,6 @@ pub fn follow_forward(
     progress.finish();
     made.set_evaluations((count * nodes) as u64);
     Ok(made)
-}
-
-/// With the split, which decides the noise.
-fn split_told(origin: &ProfileOrigin) -> ProfileOrigin {
-    let mut origin = origin.clone();
-    origin
-        .extra
-        .insert("split".into(), origin.split.to_string());
-    origin
 }
 
 struct Run<'a> {

@@ -1,7 +1,5 @@
 //! Reference trajectories of the probability-flow ODE.
 
-use std::collections::BTreeMap;
-
 use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_profile::trajectory::{Process, Trajectories, TrajectoryOrigin};
 
@@ -9,7 +7,6 @@ use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
 use crate::error::Result;
 use crate::network::check_path;
-use crate::profile_plan::ProfileOrigin;
 use crate::progress::Progress;
 
 /// What a reference is made with.
@@ -24,7 +21,18 @@ pub fn reference_trajectories(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
     grid: &Path,
-    origin: &ProfileOrigin,
+    progress: &dyn Progress,
+) -> Result<Trajectories> {
+    let origin = flow_origin(denoiser, plan);
+    follow_grid(denoiser, plan, grid, origin, progress)
+}
+
+/// [`reference_trajectories`] of this origin.
+pub(super) fn follow_grid(
+    denoiser: &dyn Denoiser,
+    plan: &FlowPlan,
+    grid: &Path,
+    mut origin: TrajectoryOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
     let flow = Flow {
@@ -59,7 +67,6 @@ pub fn reference_trajectories(
         })?;
     }
     progress.finish();
-    let mut origin = flow_origin(denoiser, plan, origin);
     origin.evaluations = (plan.count * nodes) as u64;
     Ok(Trajectories::new(
         origin,
@@ -71,11 +78,7 @@ pub fn reference_trajectories(
 }
 
 /// What a reference of this plan says of itself, without evaluations.
-pub(super) fn flow_origin(
-    denoiser: &dyn Denoiser,
-    plan: &FlowPlan,
-    origin: &ProfileOrigin,
-) -> TrajectoryOrigin {
+pub(super) fn flow_origin(denoiser: &dyn Denoiser, plan: &FlowPlan) -> TrajectoryOrigin {
     let labels = plan.labels.as_ref();
     TrajectoryOrigin {
         process: Process::Flow,
@@ -83,16 +86,12 @@ pub(super) fn flow_origin(
         seed: plan.seed,
         images: plan.names().iter().map(|&i| i as u64).collect(),
         labels: labels.map(|l| l.iter().map(|&l| l as u64).collect()),
-        ..blank_origin(denoiser, plan.clip_denoised, origin)
+        ..blank_origin(denoiser, plan.clip_denoised)
     }
 }
 
 /// What every kind of trajectory says of the network.
-pub(super) fn blank_origin(
-    denoiser: &dyn Denoiser,
-    clip_denoised: bool,
-    origin: &ProfileOrigin,
-) -> TrajectoryOrigin {
+pub(super) fn blank_origin(denoiser: &dyn Denoiser, clip_denoised: bool) -> TrajectoryOrigin {
     TrajectoryOrigin {
         checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
         process: Process::Flow,
@@ -110,6 +109,6 @@ pub(super) fn blank_origin(
         precision: denoiser.precision().to_owned(),
         evaluations: 0,
         library_version: env!("CARGO_PKG_VERSION").to_owned(),
-        extra: origin.extra.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        extra: denoiser.settings(),
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ddpm::core::{Denoiser, FlowSolver, NoiseSchedule, Path, Stride};
 use ddpm::eval::data::{Split, open, selection};
 use ddpm::eval::{
-    FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Silent, TrajectoryPlan, end_points,
-    follow_flow, follow_forward, reference_trajectories, squared_distances, write_atomic,
+    FlowPlan, ForwardPlan, GrowthPlan, Silent, TrajectoryPlan, end_points, follow_flow,
+    follow_forward, reference_trajectories, squared_distances, write_atomic,
 };
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
 use ddpm::profile::trajectory::{Trajectories, reference_grid};
@@ -29,7 +29,6 @@ const CACHE_VERSION: u32 = 4;
 
 pub(crate) struct Lab {
     denoiser: UNetDenoiser,
-    origin: ProfileOrigin,
     work: PathBuf,
     data: PathBuf,
     starts: usize,
@@ -42,10 +41,6 @@ impl Lab {
         let file = Checkpoint::open(&options.checkpoint)?;
         let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
         let denoiser = UNetDenoiser::new(unet, &model)?;
-        let origin = ProfileOrigin {
-            split: Split::Train,
-            extra: BTreeMap::new(),
-        };
         // Whatever is kept lies under its checkpoint and under the settings below: another network, seed or setting
         // finds nothing of this one's.
         let work = options.work.join(format!(
@@ -55,7 +50,6 @@ impl Lab {
         std::fs::create_dir_all(&work)?;
         let mut lab = Self {
             denoiser,
-            origin,
             work,
             data: options.data.clone(),
             starts: options.starts,
@@ -130,7 +124,6 @@ impl Lab {
         Ok(follow_flow(
             &self.denoiser,
             &plan,
-            &self.origin,
             earlier,
             &Silent,
             &mut |_| Ok(()),
@@ -152,7 +145,6 @@ impl Lab {
                 &self.denoiser,
                 &plan,
                 grid,
-                &self.origin,
                 &Silent,
             )?)
         })
@@ -176,7 +168,7 @@ impl Lab {
                 &self.denoiser,
                 &data,
                 &plan,
-                &self.origin,
+                Split::Train,
                 None,
                 &Silent,
                 &mut |_| Ok(()),

@@ -72,11 +72,6 @@ pub trait Denoiser: Send + Sync {
         NetworkId::Unknown
     }
 
-    /// What else decides the output, besides the weights and what the other methods say, by name.
-    fn settings(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-
     /// The arithmetic of the network, as profiles record it: `f32`, `bf16`.
     fn precision(&self) -> &str {
         "f32"
@@ -87,6 +82,12 @@ pub trait Denoiser: Send + Sync {
         false
     }
 
+    /// What else decides the output and the weights do not tell, by name, as profiles record it: those that differ in one
+    /// of these are of different networks.
+    fn settings(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// Checks the input of [`predict`](Self::predict) against what the network says of itself; for implementors.
     ///
     /// # Errors
@@ -94,7 +95,7 @@ pub trait Denoiser: Send + Sync {
     /// Names the first shape, timestep or label that does not fit.
     fn check_inputs(
         &self,
-        x: ArrayViewD<'_, f32>,
+        x: &ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<(), DenoiserError> {

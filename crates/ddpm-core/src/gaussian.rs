@@ -284,7 +284,7 @@ impl Denoiser for GaussianDenoiser {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> std::result::Result<Prediction, DenoiserError> {
-        self.check_inputs(x.view(), t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let mut mean = ArrayD::zeros(x.raw_dim());
         for ((mut mean, x), &t) in mean.axis_iter_mut(Axis(0)).zip(x.axis_iter(Axis(0))).zip(t) {
             Zip::from(&mut mean)

@@ -28,12 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let image = images.bytes(index)?.ok_or("expected uint8 images")?;
             pixels.extend(image.iter().copied());
         }
-        let [channels, height, width] = images.shape();
-        let view = TensorView::new(
-            Dtype::U8,
-            vec![range.len(), channels, height, width],
-            &pixels,
-        )?;
+        let shape = [&[range.len()], images.shape()].concat();
+        let view = TensorView::new(Dtype::U8, shape, &pixels)?;
         // A single key: the order of several would differ from run to run.
         let marks = HashMap::from([("stand_in".to_owned(), "true".to_owned())]);
         let bytes = safetensors::serialize([("images", view)], Some(marks))?;

@@ -149,12 +149,11 @@ fn check(denoiser: &dyn Denoiser, data: &ImageSet, plan: &BitsPerDimPlan<'_>) ->
     check_schedule(denoiser, &plan.schedule)?;
     if let Noise::Given(noise) = plan.noise {
         let expected = batched(plan.images.len(), data.shape());
-        if noise.raw_dim() != expected {
+        if noise.shape() != expected {
             return Err(Error::request(
                 "noise",
                 format!(
-                    "expected shape {:?} (like the images), found {:?}",
-                    expected.slice(),
+                    "expected shape {expected:?} (like the images), found {:?}",
                     noise.shape()
                 ),
             ));

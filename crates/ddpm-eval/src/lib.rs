@@ -23,7 +23,7 @@
 //!
 //! ```
 //! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, VarianceKind};
-//! use ddpm_data::ImageSet;
+//! use ddpm_data::{ImageSet, Split};
 //! use ddpm_eval::{BitsPerDimPlan, ProfilePlan, SamplingPlan, Silent, bits_per_dim, profile, sample};
 //! use ddpm_profile::{CostModel, Curves, choose};
 //! use ddpm_schedule::{Budgets, Scoring};
@@ -35,7 +35,7 @@
 //! let data = ImageSet::from_array("zeros", Array2::zeros((8, 4)).view())?;
 //!
 //! let plan = ProfilePlan::new((1..=50).collect(), (0..6).collect(), 2, 1);
-//! let found = profile(&model, &data, &plan, None, &Silent, &mut |_| Ok(()))?;
+//! let found = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut |_| Ok(()))?;
 //! let curves = Curves::from_profile(&found)?;
 //! let scoring = Scoring::new(VarianceKind::FixedSmall);
 //! let costs = CostModel::new(&curves, curves.freeze(&scoring)?)?;

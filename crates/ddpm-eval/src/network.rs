@@ -1,7 +1,7 @@
 //! One call of the network, with everything checked that a faulty one could get wrong.
 
 use ddpm_core::{Denoiser, DenoiserError, Path, Prediction};
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD};
 
 use ddpm_data::ImageSet;
 use ddpm_schedule::Schedule;
@@ -31,8 +31,8 @@ pub(crate) fn check_path(denoiser: &dyn Denoiser, path: &Path) -> Result<()> {
 }
 
 /// The shape of `count` data of shape `datum` in one array.
-pub(crate) fn batched(count: usize, datum: &[usize]) -> IxDyn {
-    IxDyn(&[&[count], datum].concat())
+pub(crate) fn batched(count: usize, datum: &[usize]) -> Vec<usize> {
+    [&[count], datum].concat()
 }
 
 /// An array of `count` data from their values, one datum after the other.

@@ -1,6 +1,5 @@
 //! What to profile, and how the run names itself so that its parts find each other again.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -28,8 +27,6 @@ pub struct ProfilePlan {
     pub images_per_block: usize,
     /// Seed of the noise.
     pub seed: u64,
-    /// Which split the images are; it decides their noise.
-    pub split: Split,
     /// Whether estimates of x0 are clamped to [-1, 1].
     pub clip_denoised: bool,
     /// Chebyshev nodes per column of the learned variance; see [`ProfileLayout::DEFAULT_NODES`].
@@ -47,7 +44,7 @@ impl ProfilePlan {
     pub const SAVE_EVERY: Duration = Duration::from_secs(20);
 
     /// A plan for these images and timesteps with the usual settings: at least `blocks` blocks (where there are as many
-    /// images) of equal size (the last may be smaller), the train split, [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
+    /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
     /// network's favourite batch, [`ProfilePlan::SAVE_EVERY`].
     pub fn new(timesteps: Vec<usize>, images: Vec<usize>, blocks: usize, seed: u64) -> Self {
         let images_per_block = (images.len() / blocks.max(1)).max(1);
@@ -56,7 +53,6 @@ impl ProfilePlan {
             images,
             images_per_block,
             seed,
-            split: Split::Train,
             clip_denoised: true,
             nodes: ProfileLayout::DEFAULT_NODES,
             batch: 0,
@@ -65,7 +61,7 @@ impl ProfilePlan {
         }
     }
 
-    /// The provenance of the run: what the network, the images and the plan say of themselves.
+    /// The provenance of the run: what the network, the images of `split` and the plan say of themselves.
     ///
     /// # Errors
     /// When images are missing, repeated or beyond the set, or cannot be read, blocks are empty, or labels do not fit the network.
@@ -73,6 +69,7 @@ impl ProfilePlan {
         &self,
         denoiser: &dyn Denoiser,
         data: &ImageSet,
+        split: Split,
     ) -> Result<Provenance> {
         self.check_images(data)?;
         let mut extra = BTreeMap::new();
@@ -81,7 +78,7 @@ impl ProfilePlan {
             let labels = self.images.iter().map(|&i| labels[i]);
             extra.insert("labels_sha256".to_owned(), hash_integers(labels));
         }
-        if self.split == Split::Test {
+        if split == Split::Test {
             // Tells these from profiles of the time when both splits met the same noise.
             extra.insert("noise_streams".to_owned(), "test".to_owned());
         }
@@ -89,7 +86,7 @@ impl ProfilePlan {
             model: ModelId::of(denoiser, self.clip_denoised),
             data_sha256: data.sha256()?,
             data_name: data.name().to_owned(),
-            split: self.split.to_string(),
+            split: split.to_string(),
             stand_in: data.stand_in(),
             seed: self.seed,
             total_images: self.images.len() as u64,

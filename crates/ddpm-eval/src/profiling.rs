@@ -14,7 +14,10 @@ use std::ops::Range;
 use std::time::Instant;
 
 use ddpm_core::{Denoiser, Difference};
-use ddpm_data::ImageSet;
+use ddpm_data::{ImageSet, Split};
+use ddpm_profile::{Block, ElboProfile, ProfileLayout};
+use ddpm_schedule::Provenance;
+
 use crate::error::{Error, Result};
 use crate::estimates::{ForwardProcess, Noise, Point, mean_square};
 use crate::profile_plan::ProfilePlan;
@@ -23,7 +26,7 @@ use crate::progress::Progress;
 /// Evaluations that are planned at a time; a bound on memory that changes no result.
 const POINTS_AT_A_TIME: usize = 1024;
 
-/// Profiles `denoiser` on the images and timesteps of `plan`.
+/// Profiles `denoiser` on the images and timesteps of `plan`; `split` says which part of the data the images are.
 ///
 /// `save` is given the profile so far, with the block in work, whenever [`ProfilePlan::save_every`] has passed since it was last
 /// given one, at the end, and before an error is returned (unless it is its own). A process that is killed loses the evaluations
@@ -37,6 +40,7 @@ pub fn profile(
     denoiser: &dyn Denoiser,
     data: &ImageSet,
     plan: &ProfilePlan,
+    split: Split,
     resume: Option<ElboProfile>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&ElboProfile) -> Result<()>,
@@ -46,12 +50,12 @@ pub fn profile(
         data,
         Noise::Seed {
             seed: plan.seed,
-            split: plan.split,
+            split,
         },
         plan.clip_denoised,
         plan.batch,
     )?;
-    let provenance = plan.provenance(denoiser, data)?;
+    let provenance = plan.provenance(denoiser, data, split)?;
     let layout = ProfileLayout::new(
         denoiser.noise_schedule(),
         plan.timesteps.clone(),

@@ -1,6 +1,8 @@
 //! The UNet as a `ddpm_core::Denoiser`: timesteps t in 1..=T instead of the network's own time.
 
-use ddpm_core::{Denoiser, DenoiserError, NoiseSchedule, Parameterization, Prediction};
+use std::collections::BTreeMap;
+
+use ddpm_core::{Denoiser, DenoiserError, NetworkId, NoiseSchedule, Parameterization, Prediction};
 use ndarray::{ArrayD, ArrayViewD, Ix4, s};
 
 use crate::config::{Known, ModelConfig, ModelOptions};
@@ -113,8 +115,8 @@ impl Denoiser for UNetDenoiser {
         self.config().architecture.num_classes
     }
 
-    fn checkpoint_sha256(&self) -> Option<&str> {
-        Some(self.unet.checkpoint_sha256())
+    fn network_id(&self) -> NetworkId {
+        NetworkId::Sha256(self.unet.checkpoint_sha256().to_owned())
     }
 
     fn precision(&self) -> &str {
@@ -128,13 +130,41 @@ impl Denoiser for UNetDenoiser {
             .is_some_and(|known| known.value)
     }
 
+    fn settings(&self) -> BTreeMap<String, String> {
+        let config = self.config().describe();
+        let told = [
+            "num_heads",
+            "num_heads_upsample",
+            "num_head_channels",
+            "attention_order",
+        ]
+        .into_iter()
+        .map(|key| (key, &config["architecture"][key]))
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            (key, text)
+        });
+        let told = told.chain(
+            self.unet
+                .state_dict()
+                .map(|of| ("state_dict", of.to_owned())),
+        );
+        let products = self.unet.bf16_products();
+        told.chain(products.map(|of| ("bf16_products", of.to_owned())))
+            .map(|(key, text)| (key.to_owned(), text))
+            .collect()
+    }
+
     fn predict(
         &self,
         x: ArrayViewD<'_, f32>,
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> std::result::Result<Prediction, DenoiserError> {
-        self.check_inputs(x.view(), t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let x = x
             .into_dimensionality::<Ix4>()
             .map_err(|error| DenoiserError::with_source("the network takes images", error))?;

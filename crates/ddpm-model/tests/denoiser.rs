@@ -65,6 +65,7 @@ fn inputs_are_checked() {
             .forward(Array4::zeros((1, 3, 15, 16)).view(), &[0.0], None)
             .is_err()
     );
+    let x = Array4::zeros((2, 3, 16, 16));
     assert!(unet().forward(x.view(), &[0.0, f32::NAN], None).is_err());
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
+use ddpm_core::NoiseSchedule;
 use serde_json::json;
 
 use crate::args::{Export, ExportFormat};
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Export, voice: Voice) -> Result<()> {
         return output::print_json(&json!({
             "format": args.format.name(),
             "T": listing.train_steps,
-            "noise_schedule": listing.chain.as_ref().map(|chain| &chain.name),
+            "noise_schedule": listing.chain.as_ref().map(NoiseSchedule::name_or_custom),
             "variance": listing.variance.map(|v| v.to_string()),
             "decoder": listing.decoder,
             "schedules": schedules,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddpm_core::Denoiser;
-use ddpm_eval::{ProfileOrigin, ProfilePlan, timesteps_for};
+use ddpm_eval::{ProfilePlan, timesteps_for};
 use ddpm_profile::ElboProfile;
 use serde_json::json;
 
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         network,
         &run.images.set,
         &run.plan,
-        &run.origin,
+        run.images.split,
         resume,
         &ProgressLine::new(voice).stopping_on(stop),
         &mut |profile| run.partial.keep(&profile.to_bytes()),
@@ -75,7 +75,6 @@ struct Run {
     network: Network,
     images: RunImages,
     plan: ProfilePlan,
-    origin: ProfileOrigin,
     out: PathBuf,
     /// Where finished blocks are kept while the run lasts.
     partial: Partial,
@@ -121,15 +120,10 @@ impl Run {
             Some(text) => Some(parse_shard(text)?),
             None => None,
         };
-        let origin = ProfileOrigin {
-            split: images.split,
-            extra: network.told_beside_weights(),
-        };
         Ok(Self {
             network,
             images,
             plan,
-            origin,
             partial: Partial::of(&args.out),
             out: args.out.clone(),
         })
@@ -168,7 +162,7 @@ impl Run {
         let earlier = read_profile(&self.out)?;
         let wanted =
             self.plan
-                .provenance(&self.network.denoiser, &self.images.set, &self.origin)?;
+                .provenance(&self.network.denoiser, &self.images.set, self.images.split)?;
         if *earlier.provenance() != wanted || earlier.layout().timesteps() != self.plan.timesteps {
             return Err(Error::file(
                 &self.out,

@@ -227,7 +227,7 @@ fn describe(
         checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
         rescale_timesteps: denoiser.rescales_timesteps(),
         precision: denoiser.precision().to_owned(),
-        network: network.told_beside_weights(),
+        network: denoiser.settings(),
     };
     let Some(from) = &args.noise_from else {
         return Ok(record);

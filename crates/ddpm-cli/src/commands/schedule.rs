@@ -15,8 +15,9 @@ use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
 use crate::input::{
-    self, Budgets, Chain, GaussianDecoder, default_decoder, default_variance, is_array_file,
-    objective, read_column, read_profile_to_use, read_squared_errors, step_variances, write_file,
+    self, Budgets, GaussianDecoder, default_decoder, default_variance, is_array_file,
+    noise_schedule, objective, read_column, read_profile_to_use, read_squared_errors,
+    step_variances, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -309,10 +310,10 @@ fn from_arrays(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
 
 fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
     let mse = read_column(&path, "mse")?;
-    let chain = Chain::from_args(&args.chain, Some(mse.len()))?;
-    let curves = Curves::from_mse(&chain.schedule, &mse).in_file(&path)?;
+    let schedule = noise_schedule(&args.chain, Some(mse.len()))?;
+    let curves = Curves::from_mse(&schedule, &mse).in_file(&path)?;
     let origin = Origin {
-        noise_schedule: chain.name.parse().ok(),
+        noise_schedule: schedule.name(),
         ..Origin::default()
     };
     Ok((path, None, curves, origin))

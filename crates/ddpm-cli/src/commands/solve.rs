@@ -15,7 +15,7 @@ use crate::args::{Solve, SolverArg};
 use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
-use crate::input::{Budgets, Chain};
+use crate::input::{Budgets, noise_schedule};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, shorten};
 
@@ -82,18 +82,19 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
 /// The paths on their way to another tool.
 fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<Listing> {
     let given = args.chain.noise_schedule.is_some() || args.chain.alpha_bar.is_some();
-    let chain = match given {
-        true => Some(Chain::from_args(&args.chain, Some(train_steps))?),
-        false => None,
+    let chain = if given {
+        Some(noise_schedule(&args.chain, Some(train_steps))?)
+    } else {
+        None
     };
     if let Some(chain) = &chain
-        && chain.schedule.train_steps() != train_steps
+        && chain.train_steps() != train_steps
     {
         return Err(Error::file(
             &args.table,
             format!(
                 "expected T={}, as the noise schedule has, found T={train_steps}",
-                chain.schedule.train_steps()
+                chain.train_steps()
             ),
         ));
     }

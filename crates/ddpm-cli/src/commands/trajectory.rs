@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use ddpm_core::{Denoiser, FlowSolver, Path};
 use ddpm_dp::second_order;
-use ddpm_eval::data::Split;
-use ddpm_eval::{
-    FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, TrajectoryPlan, follow_flow, follow_forward,
-};
+use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_profile::trajectory::{Process, Trajectories, reference_grid};
 use serde_json::json;
 
@@ -136,22 +133,21 @@ impl Work {
     ) -> ddpm_eval::Result<Trajectories> {
         match self {
             Self::Flow(network, plan) => {
-                let (denoiser, origin) = (&network.denoiser, origin(network, Split::Test));
-                follow_flow(denoiser, plan, &origin, earlier, progress, save)
+                follow_flow(&network.denoiser, plan, earlier, progress, save)
             }
             Self::Forward(network, images, plan) => {
-                let (denoiser, origin) = (&network.denoiser, origin(network, images.split));
-                let data = &images.set;
-                follow_forward(denoiser, data, plan, &origin, earlier, progress, save)
+                let RunImages { set, split, .. } = images;
+                follow_forward(
+                    &network.denoiser,
+                    set,
+                    plan,
+                    *split,
+                    earlier,
+                    progress,
+                    save,
+                )
             }
         }
-    }
-}
-
-fn origin(network: &Network, split: Split) -> ProfileOrigin {
-    ProfileOrigin {
-        split,
-        extra: network.told_beside_weights(),
     }
 }
 

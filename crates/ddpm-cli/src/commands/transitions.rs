@@ -5,20 +5,20 @@ use serde_json::json;
 
 use crate::args::Transitions;
 use crate::error::Result;
-use crate::input::{Chain, parse_path};
+use crate::input::{noise_schedule, parse_path};
 use crate::output;
 use crate::render::{Align, Indices, TextTable, scientific};
 
 /// Runs the command.
 pub(crate) fn run(args: &Transitions) -> Result<()> {
-    let chain = Chain::from_args(&args.chain, None)?;
-    let path = parse_path(&args.path, &chain.schedule, args.zero_based)?;
-    let constants = RespacedChain::new(&chain.schedule, &path);
+    let schedule = noise_schedule(&args.chain, None)?;
+    let path = parse_path(&args.path, &schedule, args.zero_based)?;
+    let constants = RespacedChain::new(&schedule, &path);
     let indices = Indices::from_flag(args.zero_based);
     if args.json {
         return output::print_json(&json!({
-            "T": chain.schedule.train_steps(),
-            "noise_schedule": chain.name,
+            "T": schedule.train_steps(),
+            "noise_schedule": schedule.name_or_custom(),
             "path": indices.show_path(path.nodes()),
             "betas": constants.betas,
             "alphas_cumprod": constants.alphas_cumprod,
@@ -41,8 +41,8 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
     ])
     .title(format!(
         "Constants of the respaced chain: {} noise schedule, T={}, {} steps",
-        chain.name,
-        chain.schedule.train_steps(),
+        schedule.name_or_custom(),
+        schedule.train_steps(),
         path.steps()
     ));
     for (k, (t, s)) in path.edges().enumerate() {

@@ -19,8 +19,8 @@ pub(super) fn csv(listing: &Listing) -> Result<Exported> {
             let (t, s) = (schedule.path[k], schedule.path[k - 1]);
             let (alpha_bar, sigma) = match &listing.chain {
                 Some(chain) => (
-                    format!("{:?}", chain.schedule.alpha_bar(t)),
-                    format!("{:?}", (-0.5 * chain.schedule.log_snr(t)).exp()),
+                    format!("{:?}", chain.alpha_bar(t)),
+                    format!("{:?}", (-0.5 * chain.log_snr(t)).exp()),
                 ),
                 None => (String::new(), String::new()),
             };

@@ -4,12 +4,11 @@
 //! `set_timesteps` takes one; DDIMScheduler with eta = 1, once it no longer steps by T // n; and DPMSolverMultistepScheduler of
 //! order 1 with `sde-dpmsolver++`. `cargo xtask check-exports` runs all three and compares what the other schedulers do with docs/exports.md.
 
-use ddpm_core::{FlowSolver, VarianceKind};
+use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, VarianceKind};
 
 use super::python::{assignment, comment, float, list};
 use super::{Exported, Listing};
 use crate::error::Result;
-use crate::input::Chain;
 
 /// Kept in float32, as diffusers does, the table loses 1 - alpha_bar where that is small, and a long step of DDIMScheduler under
 /// a cosine schedule becomes NaN.
@@ -225,7 +224,7 @@ fn needs_quiet_last_step(listing: &Listing) -> bool {
 }
 
 /// The configuration of the schedulers.
-fn noise(listing: &Listing, chain: &Chain) -> String {
+fn noise(listing: &Listing, chain: &NoiseSchedule) -> String {
     let steps = listing.train_steps;
     let range = |name: &str, start: f64, end: f64| {
         format!(
@@ -235,14 +234,14 @@ fn noise(listing: &Listing, chain: &Chain) -> String {
         )
     };
     let scale = 1000.0 / steps as f64;
-    let betas = match &chain.name[..] {
-        "linear" => range("linear", scale * 1e-4, scale * 0.02),
-        "linear-unscaled" => range("linear", 1e-4, 0.02),
-        "scaled-linear" => range("scaled_linear", 0.00085, 0.012),
-        "cosine" => "beta_schedule=\"squaredcos_cap_v2\"".to_owned(),
+    let betas = match chain.name() {
+        Some(NoiseScheduleName::Linear) => range("linear", scale * 1e-4, scale * 0.02),
+        Some(NoiseScheduleName::LinearUnscaled) => range("linear", 1e-4, 0.02),
+        Some(NoiseScheduleName::ScaledLinear) => range("scaled_linear", 0.00085, 0.012),
+        Some(NoiseScheduleName::Cosine) => "beta_schedule=\"squaredcos_cap_v2\"".to_owned(),
         // Only some schedulers know sigmoid, none a custom one.
-        _ => {
-            let betas = (1..=steps).map(|t| float(chain.schedule.transition(t, t - 1).beta));
+        Some(NoiseScheduleName::Sigmoid) | None => {
+            let betas = (1..=steps).map(|t| float(chain.transition(t, t - 1).beta));
             format!("trained_betas={}", list('[', betas, ']', 4))
         }
     };

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use ddpm_core::{FlowSolver, VarianceKind};
+use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, VarianceKind};
 
 use super::python::{assignment, comment, float, list};
 use super::{Exported, Listing};
 use crate::error::{Error, Result};
-use crate::input::Chain;
 
 pub(super) fn export(listing: &Listing) -> Result<Exported> {
     let chain = listing.chain("improved-diffusion")?;
@@ -28,7 +27,7 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
         text += &comment(&format!("Not taken over: {loss}."));
     }
     text += "from improved_diffusion import gaussian_diffusion as gd\nfrom improved_diffusion.respace import SpacedDiffusion\n\n";
-    if !known_by_name(chain) {
+    if known_name(chain).is_none() {
         text += "import numpy as np\n\n";
     }
     let lists: Vec<(usize, Vec<String>)> = listing
@@ -54,14 +53,13 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
         Some(false) => "False",
         None => "False,  # as your network was trained",
     };
-    let betas = match known_by_name(chain) {
-        true => format!(
-            "gd.get_named_beta_schedule(\"{}\", {})",
-            chain.name, listing.train_steps
+    let betas = match known_name(chain) {
+        Some(name) => format!(
+            "gd.get_named_beta_schedule(\"{name}\", {})",
+            listing.train_steps
         ),
-        false => {
-            let betas =
-                (1..=listing.train_steps).map(|t| float(chain.schedule.transition(t, t - 1).beta));
+        None => {
+            let betas = (1..=listing.train_steps).map(|t| float(chain.transition(t, t - 1).beta));
             format!("np.array({})", list('[', betas, ']', 4))
         }
     };
@@ -78,9 +76,11 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     })
 }
 
-/// Whether `get_named_beta_schedule` has this noise schedule.
-fn known_by_name(chain: &Chain) -> bool {
-    matches!(&chain.name[..], "linear" | "cosine")
+/// The name of this noise schedule, where `get_named_beta_schedule` has it.
+fn known_name(chain: &NoiseSchedule) -> Option<NoiseScheduleName> {
+    chain
+        .name()
+        .filter(|name| matches!(name, NoiseScheduleName::Linear | NoiseScheduleName::Cosine))
 }
 
 fn losses(listing: &Listing) -> Vec<String> {

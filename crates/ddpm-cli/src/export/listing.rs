@@ -2,18 +2,18 @@
 
 use std::path::Path as FilePath;
 
-use ddpm_core::{FlowSolver, VarianceKind};
+use ddpm_core::{FlowSolver, NoiseSchedule, VarianceKind};
 use ddpm_profile::Schedules;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{Budgets, Chain, UNKNOWN};
+use crate::input::{Budgets, UNKNOWN};
 
 /// Schedules on their way out.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     pub(crate) train_steps: usize,
     /// The noise schedule; `None` for a bare cost table.
-    pub(crate) chain: Option<Chain>,
+    pub(crate) chain: Option<NoiseSchedule>,
     /// `None` for a bare cost table.
     pub(crate) variance: Option<VarianceKind>,
     /// In the words of the schedules file; empty for a bare cost table.
@@ -58,10 +58,7 @@ impl Listing {
         }
         Ok(Self {
             train_steps: schedules.train_steps,
-            chain: Some(Chain {
-                schedule: schedules.schedule().in_file(file)?,
-                name: schedules.noise_schedule.clone(),
-            }),
+            chain: Some(schedules.schedule().in_file(file)?),
             variance: Some(schedules.variance.parse().in_file(file)?),
             decoder: schedules.decoder.clone(),
             clip_denoised: schedules.clip_denoised,
@@ -92,7 +89,7 @@ impl Listing {
     /// Bare paths of so many steps through a cost table.
     pub(crate) fn of_paths(
         train_steps: usize,
-        chain: Option<Chain>,
+        chain: Option<NoiseSchedule>,
         paths: impl IntoIterator<Item = (usize, Vec<usize>)>,
     ) -> Self {
         Self {
@@ -119,7 +116,7 @@ impl Listing {
     ///
     /// # Errors
     /// [`Error::Usage`] naming the flags that give it.
-    pub(crate) fn chain(&self, format: &str) -> Result<&Chain> {
+    pub(crate) fn chain(&self, format: &str) -> Result<&NoiseSchedule> {
         self.chain.as_ref().ok_or_else(|| {
             Error::usage(format!(
                 "{format} needs the noise schedule, which a cost table does not tell: expected --noise-schedule NAME or --alpha-bar A.csv (csv and npy do without)"
@@ -131,7 +128,7 @@ impl Listing {
     pub(crate) fn conventions(&self) -> String {
         let mut words = vec![format!("T={}", self.train_steps)];
         if let Some(chain) = &self.chain {
-            words.push(format!("{} noise schedule", chain.name));
+            words.push(format!("{} noise schedule", chain.name_or_custom()));
         }
         if let Some(sampler) = self.sampler {
             words.push(format!("for the sampler {sampler}"));
@@ -172,10 +169,10 @@ impl Listed {
     ///
     /// # Errors
     /// A timestep without any signal has none; the message names it.
-    pub(crate) fn sigmas(&self, chain: &Chain) -> Result<Vec<f64>> {
+    pub(crate) fn sigmas(&self, chain: &NoiseSchedule) -> Result<Vec<f64>> {
         let sigma = |&t: &usize| {
             // From the logarithm: exact where alpha_bar is near 0 or 1.
-            let sigma = (-0.5 * chain.schedule.log_snr(t)).exp();
+            let sigma = (-0.5 * chain.log_snr(t)).exp();
             if sigma.is_finite() {
                 return Ok(sigma);
             }

@@ -1,11 +1,8 @@
 //! A checkpoint with everything the flags say about it.
 
-use std::collections::BTreeMap;
-
 use ddpm_core::{Denoiser, Parameterization, VarianceKind};
 use ddpm_model::{
-    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, StateDictPlace, UNet,
-    UNetDenoiser,
+    Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser,
 };
 
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
@@ -91,8 +88,6 @@ pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
 /// A network with its diffusion process.
 pub(crate) struct Network {
     pub(crate) denoiser: UNetDenoiser,
-    /// The weights that were taken, where the checkpoint holds several.
-    state_dict: Option<String>,
     /// Images per network call; 0 for the network's own choice.
     pub(crate) batch: usize,
 }
@@ -110,7 +105,6 @@ impl Network {
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
         Ok(Self {
             denoiser,
-            state_dict: choice(checkpoint.place()),
             batch: args.batch.map_or(
                 match args.device {
                     // The rounding of a GPU's products may depend on their size, which must not be a matter of
@@ -140,39 +134,6 @@ impl Network {
             .with_image_size(height)
             .map_err(|e| Error::Input(format!("images of {height}x{width} pixels: {e}")))?;
         Ok(Self { denoiser, ..self })
-    }
-
-    /// What decides the network's output besides its weights and has no field of its own in a profile. Profiles that
-    /// differ in one of these are of different networks and do not merge.
-    pub(crate) fn told_beside_weights(&self) -> BTreeMap<String, String> {
-        let mut told = self.heads_and_order();
-        if let Some(place) = &self.state_dict {
-            told.insert("state_dict".to_owned(), place.clone());
-        }
-        if let Some(products) = self.denoiser.unet().bf16_products() {
-            told.insert("bf16_products".to_owned(), products.to_owned());
-        }
-        told
-    }
-
-    fn heads_and_order(&self) -> BTreeMap<String, String> {
-        let config = self.denoiser.config().describe();
-        [
-            "num_heads",
-            "num_heads_upsample",
-            "num_head_channels",
-            "attention_order",
-        ]
-        .into_iter()
-        .map(|key| (key, &config["architecture"][key]))
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (key.to_owned(), text)
-        })
-        .collect()
     }
 
     /// Refuses to predict from timestep `t` what the network cannot tell there.
@@ -206,18 +167,4 @@ impl Network {
             .clip_denoised
             .is_none_or(|known| known.value)
     }
-}
-
-/// The entry and the module of weights that have others beside them: the checkpoint's hash is that of all.
-fn choice(place: &StateDictPlace) -> Option<String> {
-    (!place.set_aside.is_empty()).then(|| {
-        let module = place.prefix.strip_suffix('.').unwrap_or_default();
-        let names: Vec<&str> = place
-            .entries
-            .iter()
-            .map(String::as_str)
-            .chain((!module.is_empty()).then_some(module))
-            .collect();
-        names.join(".")
-    })
 }

@@ -18,7 +18,7 @@ mod tensors;
 mod trajectories;
 
 pub(crate) use budgets::{Budgets, parse_list};
-pub(crate) use chain::{Chain, parse_path};
+pub(crate) use chain::{noise_schedule, parse_path};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use conventions::{

@@ -9,7 +9,7 @@ use ddpm_profile::{ElboProfile, Provenance, SquaredErrors};
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
 use sha2::{Digest, Sha256};
 
-use super::chain::Chain;
+use super::chain::noise_schedule;
 use super::file::read_bytes;
 use crate::advice::kind_of;
 use crate::args::ChainArgs;
@@ -67,10 +67,10 @@ fn read(
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let mut archive = NumberArchive::open(path)?;
-    let chain = chain_of(&mut archive, path, chain, voice)?;
+    let schedule = schedule_of(&mut archive, path, chain, voice)?;
     let errors = sums(&mut archive)?;
-    let end = chain.schedule.train_steps();
-    if chain.schedule.alpha_bar(end) == 0.0 && errors.timesteps.last() != Some(&end) {
+    let end = schedule.train_steps();
+    if schedule.alpha_bar(end) == 0.0 && errors.timesteps.last() != Some(&end) {
         voice.warn(format_args!(
             "{}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier",
             path.display()
@@ -92,8 +92,8 @@ fn read(
         stand_in: false,
         seed: 0,
         clip_denoised,
-        noise_schedule: chain.name.clone(),
-        train_steps: chain.schedule.train_steps(),
+        noise_schedule: schedule.name_or_custom(),
+        train_steps: schedule.train_steps(),
         image_shape: image_shape.to_vec(),
         parameterization: UNKNOWN.to_owned(),
         rescale_timesteps: false,
@@ -109,17 +109,15 @@ fn read(
             "squared errors of another program".to_owned(),
         )]),
     };
-    errors
-        .into_profile(&chain.schedule, provenance)
-        .in_file(path)
+    errors.into_profile(&schedule, provenance).in_file(path)
 }
 
-fn chain_of(
+fn schedule_of(
     archive: &mut NumberArchive<'_>,
     path: &Path,
     flags: Option<&ChainArgs>,
     voice: Voice,
-) -> Result<Chain> {
+) -> Result<NoiseSchedule> {
     const EXPECTED: &str = "float [T], alpha_bar of t = 1..T";
     let stored = match archive.contains("alpha_bar") {
         true => Some(vector(archive, "alpha_bar", EXPECTED)?),
@@ -146,29 +144,29 @@ fn chain_of(
         };
         return recognise(&stored, path, voice);
     };
-    let chain = Chain::from_args(flags, stored.as_ref().map(Vec::len))?;
+    let schedule = noise_schedule(flags, stored.as_ref().map(Vec::len))?;
     if let Some(stored) = stored {
-        let steps = chain.schedule.train_steps();
+        let steps = schedule.train_steps();
         let expected = format!(
             "that of the noise schedule on the command line, {} with T={steps}",
-            chain.name
+            schedule.name_or_custom()
         );
         if stored.len() != steps {
             let found = format!("T={}", stored.len());
             return Err(archive.wrong("alpha_bar", &expected, found).into());
         }
         // 0 is near nothing but 0.
-        let far = |&t: &usize| !near(chain.schedule.alpha_bar(t), stored[t - 1], SAME_AS_TOLD);
+        let far = |&t: &usize| !near(schedule.alpha_bar(t), stored[t - 1], SAME_AS_TOLD);
         if let Some(t) = (1..=steps).find(far) {
             let found = format!(
                 "{:e} at t = {t}, where that has {:e} (without the flag, the file's own is used)",
                 stored[t - 1],
-                chain.schedule.alpha_bar(t)
+                schedule.alpha_bar(t)
             );
             return Err(archive.wrong("alpha_bar", &expected, found).into());
         }
     }
-    Ok(chain)
+    Ok(schedule)
 }
 
 /// Whether two alpha_bar are the same up to an error and a ratio.
@@ -179,7 +177,7 @@ fn near(a: f64, b: f64, error: f64) -> bool {
 
 /// A stored alpha_bar by its name, if it has one. One that was rescaled to end without signal has none, and is used in
 /// full precision too.
-fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<Chain> {
+fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<NoiseSchedule> {
     let steps = stored.len();
     use NoiseScheduleName as Name;
     for name in [
@@ -203,20 +201,11 @@ fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<Chain> {
                     path.display(),
                     if is_rescaled { " with zero terminal SNR" } else { "" }
                 ));
-                return Ok(Chain {
-                    schedule,
-                    name: match is_rescaled {
-                        true => "custom".to_owned(),
-                        false => name.to_string(),
-                    },
-                });
+                return Ok(schedule);
             }
         }
     }
-    Ok(Chain {
-        schedule: NoiseSchedule::from_alpha_bar(stored).in_file(path)?,
-        name: "custom".to_owned(),
-    })
+    NoiseSchedule::from_alpha_bar(stored).in_file(path)
 }
 
 fn sums(archive: &mut NumberArchive<'_>) -> Result<SquaredErrors> {

@@ -1,6 +1,5 @@
 //! Everything that schedules for the quality of samples are chosen on, piece by piece, so that a long run can be continued.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ddpm_core::{Denoiser, Sampler, Path};
@@ -11,7 +10,7 @@ use super::earlier::check_earlier;
 use super::end_points::FlowPlan;
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
-use super::reference::{flow_origin, reference_trajectories};
+use super::reference::{flow_origin, follow_grid};
 use super::saver::Saver;
 use super::trials::{ends_of, run_trial};
 use crate::error::{Error, Result};
@@ -33,7 +32,7 @@ pub struct TrajectoryPlan {
     pub save_every: Duration,
 }
 
-/// A reference of the flow ([`reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
+/// A reference of the flow ([`super::reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
 /// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
 ///
 /// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
@@ -59,13 +58,15 @@ pub fn follow_flow(
     }
     // How growth is measured is a fact of the run: other growth is not this one's.
     let GrowthPlan { stride, reach, .. } = plan.growth;
-    let how = format!("errors of steps over {reach} of the grid, along every {stride} nodes");
-    let extra = BTreeMap::from([("growth".to_owned(), how)]);
+    let mut wanted = flow_origin(denoiser, &plan.flow);
+    wanted.extra.insert(
+        "growth".into(),
+        format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
+    );
     let run = Run {
         denoiser,
         plan,
-        wanted: flow_origin(denoiser, &plan.flow, &extra),
-        extra,
+        wanted,
         progress,
     };
     if let Some(earlier) = &earlier {
@@ -84,7 +85,6 @@ pub fn follow_flow(
 struct Run<'a> {
     denoiser: &'a dyn Denoiser,
     plan: &'a TrajectoryPlan,
-    extra: BTreeMap<String, String>,
     wanted: TrajectoryOrigin,
     progress: &'a dyn Progress,
 }
@@ -106,13 +106,12 @@ impl Run<'_> {
         self.stage(&what, left * grid.steps());
         let size = batch_size(flow.batch, self.denoiser);
         let made = saver.by_images(earlier, flow.count, size, |positions| {
-            reference_trajectories(
-                self.denoiser,
-                &flow.part(positions),
-                grid,
-                &self.extra,
-                &Part(self.progress),
-            )
+            let part = flow.part(positions);
+            let origin = TrajectoryOrigin {
+                extra: self.wanted.extra.clone(),
+                ..flow_origin(self.denoiser, &part)
+            };
+            follow_grid(self.denoiser, &part, grid, origin, &Part(self.progress))
         })?;
         self.progress.finish();
         Ok(made)

@@ -25,8 +25,6 @@ pub struct ForwardPlan {
     pub grid: Path,
     /// Seed of the noise.
     pub seed: u64,
-    /// Which split the images are; it decides their noise.
-    pub split: Split,
     /// Whether estimates of x0 are clamped to \[-1, 1\].
     pub clip_denoised: bool,
     /// Images per network call; 0 for what the network likes. Changes no result.
@@ -50,6 +48,7 @@ pub fn follow_forward(
     denoiser: &dyn Denoiser,
     data: &ImageSet,
     plan: &ForwardPlan,
+    split: Split,
     earlier: Option<Trajectories>,
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
@@ -64,19 +63,20 @@ pub fn follow_forward(
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
+    // It decides the noise.
+    let extra = BTreeMap::from([("split".to_owned(), split.to_string())]);
     let run = Run {
         flow,
         data,
         labels: labels_for(denoiser, data)?,
         plan,
-        domain: match plan.split {
+        domain: match split {
             Split::Train => NoiseDomain::Forward,
             Split::Test => NoiseDomain::ForwardTest,
         },
         origin: TrajectoryOrigin {
             data_sha256: Some(data.sha256()?.to_owned()),
-            // The split decides the noise.
-            extra: BTreeMap::from([("split".to_owned(), plan.split.to_string())]),
+            extra,
             ..blank_origin(denoiser, plan.clip_denoised)
         },
     };

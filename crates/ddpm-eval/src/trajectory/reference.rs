@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, ModelId, Sampler, Path};
+use ddpm_core::{Denoiser, ModelId, Path, Sampler};
 use ddpm_schedule::{Process, TrajectoryOrigin};
-use ddpm_trajectory::{Trajectories};
+use ddpm_trajectory::Trajectories;
 
 use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
@@ -24,7 +24,18 @@ pub fn reference_trajectories(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
     grid: &Path,
-    extra: &BTreeMap<String, String>,
+    progress: &dyn Progress,
+) -> Result<Trajectories> {
+    let origin = flow_origin(denoiser, plan);
+    follow_grid(denoiser, plan, grid, origin, progress)
+}
+
+/// [`reference_trajectories`] of this origin.
+pub(super) fn follow_grid(
+    denoiser: &dyn Denoiser,
+    plan: &FlowPlan,
+    grid: &Path,
+    mut origin: TrajectoryOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
     let flow = Flow {
@@ -59,7 +70,6 @@ pub fn reference_trajectories(
         })?;
     }
     progress.finish();
-    let mut origin = flow_origin(denoiser, plan, extra);
     origin.evaluations = (plan.count * nodes) as u64;
     Ok(Trajectories::new(
         origin,
@@ -70,12 +80,8 @@ pub fn reference_trajectories(
     )?)
 }
 
-/// What a reference of this plan says of itself, without evaluations; `extra` tells what else decides the run.
-pub(super) fn flow_origin(
-    denoiser: &dyn Denoiser,
-    plan: &FlowPlan,
-    extra: &BTreeMap<String, String>,
-) -> TrajectoryOrigin {
+/// What a reference of this plan says of itself, without evaluations.
+pub(super) fn flow_origin(denoiser: &dyn Denoiser, plan: &FlowPlan) -> TrajectoryOrigin {
     let labels = plan.labels.as_ref();
     TrajectoryOrigin {
         process: Process::Flow,
@@ -83,7 +89,6 @@ pub(super) fn flow_origin(
         seed: plan.seed,
         images: plan.names().iter().map(|&i| i as u64).collect(),
         labels: labels.map(|l| l.iter().map(|&l| l as u64).collect()),
-        extra: extra.clone(),
         ..blank_origin(denoiser, plan.clip_denoised)
     }
 }

@@ -107,11 +107,8 @@ fn cifar_binary() {
     );
     let size = error(folder.path(), Split::Test, Some(&[3, 16, 16]));
     assert!(matches!(
-        size,
-        Error::ImageSize {
-            found: [3, 32, 32],
-            ..
-        }
+        &size,
+        Error::ImageSize { found, .. } if found[..] == [3, 32, 32]
     ));
     assert!(
         size.to_string()

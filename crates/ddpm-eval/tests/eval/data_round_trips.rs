@@ -40,7 +40,7 @@ fn cifar_binary_folder_file_and_unpacked_archive() {
     let train = open(&archive, Split::Train, Some(&[3, 32, 32])).unwrap();
     assert_eq!(
         (train.len(), train.shape(), train.name()),
-        (15, [3, 32, 32], "cifar10-train")
+        (15, &[3, 32, 32][..], "cifar10-train")
     );
     assert!(train.split_is_named() && !train.stand_in());
     // Image 7 is the second image of the third file.
@@ -220,10 +220,10 @@ fn fixed_images_by_value_and_by_index() {
         "/../../tests/golden/cifar10-small-procedural/images.safetensors"
     ));
     let set = open_fixed_images(golden, None).unwrap();
-    assert_eq!((set.len(), set.shape()), (8, [3, 32, 32]));
+    assert_eq!((set.len(), set.shape()), (8, &[3, 32, 32][..]));
     assert_eq!(
         read_noise(golden, &[8, 3, 32, 32]).unwrap().shape(),
-        (8, 3, 32, 32)
+        [8, 3, 32, 32]
     );
     let text = read_noise(golden, &[7, 3, 32, 32]).unwrap_err().to_string();
     assert!(

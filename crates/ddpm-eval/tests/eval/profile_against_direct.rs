@@ -1,6 +1,5 @@
 //! The two routes to a cost, through a profile and directly, meet on the same images and noise.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddpm_core::{
@@ -8,8 +7,7 @@ use ddpm_core::{
 };
 use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
-    BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Silent,
-    bits_per_dim, profile,
+    BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfilePlan, Silent, bits_per_dim, profile,
 };
 use ddpm_profile::{
     CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances, optimal_decoder_log_variance,
@@ -37,11 +35,10 @@ fn measure(
 ) -> ElboProfile {
     let mut plan = ProfilePlan::new(timesteps, (0..data.len()).collect(), blocks, 21);
     plan.clip_denoised = clip;
-    let origin = ProfileOrigin {
-        split: Split::Train,
-        extra: BTreeMap::new(),
-    };
-    profile(model, data, &plan, &origin, None, &Silent, &mut |_| Ok(())).unwrap()
+    profile(model, data, &plan, Split::Train, None, &Silent, &mut |_| {
+        Ok(())
+    })
+    .unwrap()
 }
 
 impl Case {

@@ -1,7 +1,6 @@
 //! Profiling: the bytes of a profile depend on the plan alone, and a run can be stopped, resumed and shared out.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -10,21 +9,14 @@ use ddpm_core::{
 };
 use ddpm_eval::data::{ImageSet, Split, selection};
 use ddpm_eval::{
-    BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, ProfileOrigin, ProfilePlan, Progress,
-    Silent, bits_per_dim, profile, timesteps_for,
+    BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, ProfilePlan, Progress, Silent,
+    bits_per_dim, profile, timesteps_for,
 };
 use ddpm_profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
 use ndarray::{Array4, ArrayViewD};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
 use crate::support::watchers::Counter;
-
-fn origin() -> ProfileOrigin {
-    ProfileOrigin {
-        split: Split::Train,
-        extra: BTreeMap::new(),
-    }
-}
 
 /// Without saving.
 fn run(
@@ -33,9 +25,15 @@ fn run(
     plan: &ProfilePlan,
     progress: &dyn Progress,
 ) -> Result<ElboProfile, Error> {
-    profile(denoiser, data, plan, &origin(), None, progress, &mut |_| {
-        Ok(())
-    })
+    profile(
+        denoiser,
+        data,
+        plan,
+        Split::Train,
+        None,
+        progress,
+        &mut |_| Ok(()),
+    )
 }
 
 /// A learned model, byte images and a plan of 7 blocks (the last one smaller) over 20 timesteps.
@@ -126,7 +124,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
         saved.borrow_mut().push(p.to_bytes());
         Ok(())
     };
-    profile(&model, &data, &plan, &origin(), None, &Silent, &mut save).unwrap();
+    profile(&model, &data, &plan, Split::Train, None, &Silent, &mut save).unwrap();
     let saved = saved.into_inner();
     assert_eq!(saved.len(), 6 * 60usize.div_ceil(7) + 40usize.div_ceil(7));
     assert!(*saved.last().unwrap() == bytes);
@@ -138,7 +136,7 @@ fn bytes_do_not_depend_on_batch_threads_shards_or_interruption() {
             &model,
             &data,
             &plan,
-            &origin(),
+            Split::Train,
             Some(partial),
             &counter,
             &mut |_| Ok(()),
@@ -161,7 +159,7 @@ fn interrupted(model: &GaussianDenoiser, data: &ImageSet, plan: &ProfilePlan) ->
         model,
         data,
         plan,
-        &origin(),
+        Split::Train,
         None,
         &Counter::stopping_after(3 * 60 + 7),
         &mut |p: &ElboProfile| {
@@ -199,7 +197,7 @@ fn saves_are_rare_and_none_is_forgotten() {
             denoiser,
             &data,
             plan,
-            &origin(),
+            Split::Train,
             resume,
             &Silent,
             &mut |p: &ElboProfile| {
@@ -278,7 +276,7 @@ fn an_interrupted_run_has_saved_what_it_measured() {
         &model,
         &data,
         &plan,
-        &origin(),
+        Split::Train,
         Some(partial),
         &Silent,
         &mut |_| Ok(()),
@@ -296,7 +294,7 @@ fn a_failed_save_ends_the_run() {
             source: std::io::Error::from(std::io::ErrorKind::StorageFull),
         })
     };
-    let failed = profile(&model, &data, &plan, &origin(), None, &Silent, &mut save);
+    let failed = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut save);
     assert!(matches!(failed, Err(Error::Write { .. })));
 }
 
@@ -355,7 +353,7 @@ fn refuses_to_resume_another_run() {
             model,
             data,
             plan,
-            &origin(),
+            Split::Train,
             Some(partial.clone()),
             &Silent,
             &mut |_| Ok(()),
@@ -429,19 +427,7 @@ fn labels_are_passed_on_and_are_part_of_the_run() {
 #[test]
 fn train_and_test_share_no_noise() {
     let (model, data, plan) = small();
-    let of = |split| {
-        let origin = ProfileOrigin { split, ..origin() };
-        profile(
-            &model,
-            &data,
-            &plan,
-            &origin,
-            None,
-            &Silent,
-            &mut |_| Ok(()),
-        )
-        .unwrap()
-    };
+    let of = |split| profile(&model, &data, &plan, split, None, &Silent, &mut |_| Ok(())).unwrap();
     let (train, test) = (of(Split::Train), of(Split::Test));
     // The same images, and so the same prior terms; what the network makes of them differs everywhere.
     let curves = [&train, &test].map(|p| Curves::from_profile(p).unwrap());

@@ -1,15 +1,13 @@
 //! Data of any rank: vectors, signals and videos get the very numbers that they get as images of as many pixels.
 
-use std::collections::BTreeMap;
-
 use ddpm_core::{
     Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, Parameterization, Prediction, Stride,
 };
 use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
     BitsPerDim, BitsPerDimPlan, FlowPlan, ForwardPlan, Images, Noise, PathDecoder, PathVariance,
-    ProfileOrigin, ProfilePlan, Sampler, SamplingPlan, Silent, bits_per_dim, follow_forward,
-    profile, reference_trajectories, sample, timesteps_for,
+    ProfilePlan, Sampler, SamplingPlan, Silent, bits_per_dim, follow_forward, profile,
+    reference_trajectories, sample, timesteps_for,
 };
 use ddpm_profile::ElboProfile;
 use ddpm_profile::trajectory::{Trajectories, reference_grid};
@@ -48,18 +46,11 @@ fn data(model: &GaussianDenoiser) -> ImageSet {
     ImageSet::from_array("gaussian", all.view()).unwrap()
 }
 
-fn origin() -> ProfileOrigin {
-    ProfileOrigin {
-        split: Split::Train,
-        extra: BTreeMap::new(),
-    }
-}
-
 fn profiled(model: &dyn Denoiser, data: &ImageSet) -> ElboProfile {
     let timesteps = timesteps_for(model.noise_schedule(), 12);
     let plan = ProfilePlan::new(timesteps, (0..data.len()).collect(), 3, 5);
     let save = &mut |_: &ElboProfile| Ok(());
-    profile(model, data, &plan, &origin(), None, &Silent, save).unwrap()
+    profile(model, data, &plan, Split::Train, None, &Silent, save).unwrap()
 }
 
 fn scored(model: &dyn Denoiser, data: &ImageSet, noise: Noise<'_>) -> BitsPerDim {
@@ -100,7 +91,7 @@ fn followed(model: &dyn Denoiser) -> Trajectories {
         batch: 2,
     };
     let grid = reference_grid(model.noise_schedule(), 8).unwrap();
-    reference_trajectories(model, &plan, &grid, &origin(), &Silent).unwrap()
+    reference_trajectories(model, &plan, &grid, &Silent).unwrap()
 }
 
 fn noised(model: &dyn Denoiser, data: &ImageSet) -> Trajectories {
@@ -113,7 +104,7 @@ fn noised(model: &dyn Denoiser, data: &ImageSet) -> Trajectories {
         save_every: std::time::Duration::MAX,
     };
     let save = &mut |_: &Trajectories| Ok(());
-    follow_forward(model, data, &plan, &origin(), None, &Silent, save).unwrap()
+    follow_forward(model, data, &plan, Split::Train, None, &Silent, save).unwrap()
 }
 
 #[test]
@@ -186,7 +177,7 @@ impl Denoiser for Least {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
-        self.check_inputs(x.view(), t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let variance = None;
         let Prediction { mean, .. } = self.0.predict(x, t, labels)?;
         Ok(Prediction { mean, variance })
@@ -235,7 +226,7 @@ fn what_needs_images_says_so() {
         &model(&[24]),
         &signal,
         &plan,
-        &origin(),
+        Split::Train,
         None,
         &Silent,
         save,

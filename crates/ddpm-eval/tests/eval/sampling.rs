@@ -120,7 +120,8 @@ fn an_image_depends_on_its_index_and_seed_alone() {
         images: (4..9).collect(),
         ..base.clone()
     };
-    assert_eq!(draw(&model, &later), whole.slice(s![4.., .., .., ..]));
+    let last = whole.slice_axis(Axis(0), (4..).into());
+    assert_eq!(draw(&model, &later), last);
     let seed = SamplingPlan {
         seed: 4,
         ..base.clone()
@@ -229,13 +230,6 @@ fn counts_stops_and_names_what_does_not_fit() {
     };
     assert!(error(&learned).contains("no variance output"));
     assert!(error(&plan(Path::new([60], 60).unwrap(), 1)).contains("up to 50"));
-    let longer = models::cosine(60);
-    assert!(
-        sample(&model, &longer, &base, &Silent)
-            .unwrap_err()
-            .to_string()
-            .contains("expected 50 timesteps")
-    );
     let network = Faulty {
         model: models::learned(&schedule, Parameterization::X0),
         fault: Fault::NotFinite,

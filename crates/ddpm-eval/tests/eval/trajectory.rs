@@ -1,6 +1,5 @@
 //! Trajectories of the closed-form Gaussian denoiser: its flow is linear, so states, ends and growth are known.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ddpm_core::{
@@ -10,8 +9,8 @@ use ddpm_core::{
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
-    Error, FlowPlan, ForwardPlan, GrowthPlan, ProfileOrigin, Progress, Silent, TrajectoryPlan,
-    end_points, follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
+    Error, FlowPlan, ForwardPlan, GrowthPlan, Progress, Silent, TrajectoryPlan, end_points,
+    follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
     squared_distances,
 };
 use ddpm_profile::trajectory::{Process, Trajectories, klub, reference_grid};
@@ -41,13 +40,6 @@ fn plan(count: usize) -> FlowPlan {
     }
 }
 
-fn origin() -> ProfileOrigin {
-    ProfileOrigin {
-        split: Split::Train,
-        extra: BTreeMap::new(),
-    }
-}
-
 fn start(image: usize) -> Vec<f64> {
     let mut noise = vec![0.0f32; DIMS];
     let key = NoiseKey {
@@ -74,7 +66,7 @@ fn the_reference_follows_the_exact_flow() {
     let schedule = cosine(1000);
     let model = plain(&schedule);
     let grid = reference_grid(&schedule, 200).unwrap();
-    let found = reference_trajectories(&model, &plan(5), &grid, &origin(), &Silent).unwrap();
+    let found = reference_trajectories(&model, &plan(5), &grid, &Silent).unwrap();
     assert_eq!(found.origin().process, Process::Flow);
     assert_eq!(found.origin().evaluations, 1000);
     for image in [0, 4] {
@@ -141,7 +133,7 @@ fn growth_is_that_of_the_linear_flow() {
     let model = plain(&schedule);
     let plan = plan(4);
     let grid = reference_grid(&schedule, 160).unwrap();
-    let reference = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
+    let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
     let growth = GrowthPlan {
         stride: 2,
         ..GrowthPlan::default()
@@ -179,7 +171,7 @@ fn results_do_not_depend_on_batches_threads_or_neighbours() {
             .build()
             .unwrap();
         pool.install(|| {
-            let made = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
+            let made = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
             let growth =
                 measure_growth(&model, &plan, &made, &GrowthPlan::default(), &Silent).unwrap();
             made.with_growth(growth).unwrap()
@@ -206,7 +198,7 @@ fn trials_compare_with_the_end_of_the_reference() {
     let model = plain(&schedule);
     let plan = plan(4);
     let grid = reference_grid(&schedule, 60).unwrap();
-    let reference = reference_trajectories(&model, &plan, &grid, &origin(), &Silent).unwrap();
+    let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
     let same = (FlowSolver::DpmSolver2M, grid.clone());
     let few = (FlowSolver::Ddim, Path::new([10, 100, 200], 200).unwrap());
     let found = run_trials(&model, &plan, &reference, &[same, few.clone()], &Silent).unwrap();
@@ -347,7 +339,7 @@ fn images(model: &GaussianDenoiser, seed: u64, count: u64) -> ImageSet {
 /// The forward process at one go.
 fn forward(model: &GaussianDenoiser, data: &ImageSet, plan: &ForwardPlan) -> Trajectories {
     let save = &mut |_: &Trajectories| Ok(());
-    follow_forward(model, data, plan, &origin(), None, &Silent, save).unwrap()
+    follow_forward(model, data, plan, Split::Train, None, &Silent, save).unwrap()
 }
 
 /// Asks to stop after so many evaluations.
@@ -409,7 +401,7 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let model = plain(&schedule);
     let plan = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
     let run = |earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
-        follow_flow(&model, &plan, &origin(), earlier, progress, &mut |so_far| {
+        follow_flow(&model, &plan, earlier, progress, &mut |so_far| {
             assert_eq!(so_far.origin().evaluations, 0, "not finished");
             *kept = Some(Trajectories::from_bytes(&so_far.to_bytes())?);
             Ok(())
@@ -424,8 +416,7 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let total = count.done.into_inner();
     assert_eq!(whole.origin().evaluations, total, "as many as were made");
     // The functions that it is made of.
-    let reference =
-        reference_trajectories(&model, &plan.flow, &plan.grid, &origin(), &Silent).unwrap();
+    let reference = reference_trajectories(&model, &plan.flow, &plan.grid, &Silent).unwrap();
     assert_eq!(whole.state(4, 7), reference.state(4, 7));
     let growth = measure_growth(&model, &plan.flow, &reference, &plan.growth, &Silent).unwrap();
     assert_eq!(whole.growth(), growth);
@@ -465,7 +456,7 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
         ..whole_plan(&[FlowSolver::Ddim], &[3], &schedule)
     };
     let mut sizes = Vec::new();
-    follow_flow(&model, &plan, &origin(), None, &Silent, &mut |so_far| {
+    follow_flow(&model, &plan, None, &Silent, &mut |so_far| {
         sizes.push((
             so_far.images(),
             so_far.growth().len(),
@@ -489,7 +480,7 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
         sizes[6..].iter().map(|s| s.2).eq(1..=sizes.len() - 6),
         "{sizes:?}"
     );
-    let refused = follow_flow(&model, &plan, &origin(), None, &Silent, &mut |_| {
+    let refused = follow_flow(&model, &plan, None, &Silent, &mut |_| {
         Err(Error::Interrupted)
     });
     assert!(refused.is_err());
@@ -500,7 +491,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     let schedule = cosine(200);
     let model = plain(&schedule);
     let run = |plan: &TrajectoryPlan, earlier, progress: &dyn Progress| {
-        follow_flow(&model, plan, &origin(), earlier, progress, &mut |_| Ok(()))
+        follow_flow(&model, plan, earlier, progress, &mut |_| Ok(()))
     };
     let small = whole_plan(&[FlowSolver::DpmSolver2M], &[5], &schedule);
     let large = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
@@ -579,7 +570,7 @@ fn the_forward_process_resumes_too() {
                 &model,
                 &data,
                 plan,
-                &origin(),
+                Split::Train,
                 earlier,
                 progress,
                 &mut |so_far| {
@@ -621,13 +612,17 @@ fn the_forward_process_resumes_too() {
     let refused = run(&other, Some(kept.clone()), &Silent, &mut None).unwrap_err();
     assert!(refused.to_string().contains("images"), "{refused}");
     // The split decides the noise, even of the same images.
-    let test = ProfileOrigin {
-        split: Split::Test,
-        ..origin()
-    };
     let nothing = &mut |_: &Trajectories| Ok(());
-    let refused =
-        follow_forward(&model, &data, &plan, &test, Some(kept), &Silent, nothing).unwrap_err();
+    let refused = follow_forward(
+        &model,
+        &data,
+        &plan,
+        Split::Test,
+        Some(kept),
+        &Silent,
+        nothing,
+    )
+    .unwrap_err();
     assert!(matches!(refused, Error::Resume { .. }), "{refused}");
     let beyond = ForwardPlan {
         grid: Path::new([3, 60], 60).unwrap(),

@@ -67,6 +67,20 @@ impl StateDictPlace {
     pub fn is_plain(&self) -> bool {
         self.entries.is_empty() && self.prefix.is_empty()
     }
+
+    /// The entry and the module of weights that have others beside them.
+    pub(crate) fn choice(&self) -> Option<String> {
+        (!self.set_aside.is_empty()).then(|| {
+            let module = self.prefix.strip_suffix('.').unwrap_or_default();
+            let names: Vec<&str> = self
+                .entries
+                .iter()
+                .map(String::as_str)
+                .chain((!module.is_empty()).then_some(module))
+                .collect();
+            names.join(".")
+        })
+    }
 }
 
 impl fmt::Display for StateDictPlace {

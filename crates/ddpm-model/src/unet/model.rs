@@ -17,6 +17,7 @@ use crate::{Error, Result};
 pub struct UNet {
     config: ModelConfig,
     checkpoint_sha256: String,
+    state_dict: Option<String>,
     parameters: usize,
     backend: Backend,
     network: OnEngine,
@@ -68,6 +69,7 @@ impl UNet {
         Ok(Self {
             parameters: weights.parameters(),
             checkpoint_sha256: checkpoint.sha256().to_owned(),
+            state_dict: checkpoint.place().choice(),
             config,
             backend,
             network,
@@ -86,6 +88,11 @@ impl UNet {
     /// SHA-256 of the checkpoint that the weights come from ([`Checkpoint::sha256`]).
     pub fn checkpoint_sha256(&self) -> &str {
         &self.checkpoint_sha256
+    }
+
+    /// Which of several weights of the checkpoint these are, whose hash is that of all; `None` where it holds no others.
+    pub(crate) fn state_dict(&self) -> Option<&str> {
+        self.state_dict.as_deref()
     }
 
     /// What computes the network.

@@ -79,7 +79,7 @@ impl Denoiser for Conditional {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<Prediction, DenoiserError> {
-        self.check_inputs(x, t, labels)?;
+        self.check_inputs(&x, t, labels)?;
         let labels = labels.unwrap_or_default();
         let mut mean = ArrayD::zeros(x.raw_dim());
         for (b, mut out) in mean.axis_iter_mut(Axis(0)).enumerate() {

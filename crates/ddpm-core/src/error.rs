@@ -17,13 +17,17 @@ pub enum Error {
         expected: String,
     },
     /// A sampler that does not solve the probability flow where one is needed that does.
-    #[error("sampler: expected one of the probability flow (ddim or dpm-solver++), found {sampler}")]
+    #[error(
+        "sampler: expected one of the probability flow (ddim or dpm-solver++), found {sampler}"
+    )]
     NotOfTheFlow {
         /// The sampler.
         sampler: crate::Sampler,
     },
     /// A noise schedule that is not the one it is called.
-    #[error("noise schedule: {name} has another alpha_bar at t = {t} than this one; call it custom")]
+    #[error(
+        "noise schedule: {name} has another alpha_bar at t = {t} than this one; call it custom"
+    )]
     AnotherSchedule {
         /// The name.
         name: crate::NoiseScheduleName,

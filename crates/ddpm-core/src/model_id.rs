@@ -142,10 +142,7 @@ impl fmt::Display for Difference {
 }
 
 /// The facts that are not the same in both lists, in the order of the first; those that only the second has come last.
-pub fn differences(
-    first: Vec<(String, String)>,
-    second: Vec<(String, String)>,
-) -> Vec<Difference> {
+pub fn differences(first: Vec<(String, String)>, second: Vec<(String, String)>) -> Vec<Difference> {
     let absent = || "absent".to_owned();
     let mut others: BTreeMap<String, String> = second.into_iter().collect();
     let mut found = Vec::new();

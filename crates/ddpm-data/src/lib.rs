@@ -45,8 +45,8 @@ mod selection;
 mod source;
 mod unpacked;
 
-pub use fixed::{open_fixed_images, read_noise};
 pub use error::{Error, Result};
+pub use fixed::{open_fixed_images, read_noise};
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use image_set::{ImageSet, hexadecimal};
 pub use npy::{NpyHeaderError, check_npy_header};

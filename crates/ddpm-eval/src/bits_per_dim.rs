@@ -164,7 +164,10 @@ fn check(denoiser: &dyn Denoiser, data: &ImageSet, plan: &BitsPerDimPlan<'_>) ->
         None => Ok(()),
         Some(t) => Err(Error::request(
             "terms",
-            format!("expected timesteps of the path {}, found {t}", plan.schedule.path),
+            format!(
+                "expected timesteps of the path {}, found {t}",
+                plan.schedule.path
+            ),
         )),
     }
 }

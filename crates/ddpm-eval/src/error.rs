@@ -1,5 +1,7 @@
 //! The one error type of the crate: every way an evaluation can fail.
 
+use std::path::Path;
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -59,5 +61,26 @@ impl Error {
             field,
             problem: problem.into(),
         }
+    }
+
+    pub(crate) fn field(
+        path: &Path,
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::Data(ddpm_data::Error::Field {
+            path: path.to_owned(),
+            field: field.into(),
+            expected: expected.into(),
+            found: found.into(),
+        })
+    }
+
+    pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
+        Self::Data(ddpm_data::Error::Write {
+            path: path.to_owned(),
+            source,
+        })
     }
 }

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 use crate::Progress;
 use crate::batch::BatchSize;
-use ddpm_data::{ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::network::{batch_of, labels_for, predict, read_v};
+use ddpm_data::{ImageSet, Split};
 
 /// The noise that takes an image to a timestep.
 #[derive(Clone, Copy, Debug)]

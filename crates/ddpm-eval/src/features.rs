@@ -4,9 +4,9 @@ use ddpm_model::FeatureNetwork;
 use ndarray::{Array2, Array4, s};
 use rayon::prelude::*;
 
-use ddpm_data::ImageSet;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use ddpm_data::ImageSet;
 
 /// The features of the images at `indices`, one row each, in that order.
 ///
@@ -59,10 +59,14 @@ pub fn extract_features(
             .outer_iter()
             .position(|row| row.iter().any(|x| !x.is_finite()))
         {
-            return Err(Error::image(
-                chosen[image],
-                Error::request("features", "expected finite numbers, found others"),
-            ));
+            let source = ddpm_data::Error::Request {
+                field: "features",
+                problem: "expected finite numbers, found others".to_owned(),
+            };
+            return Err(Error::Data(ddpm_data::Error::Image {
+                index: chosen[image],
+                source: Box::new(source),
+            }));
         }
         let first = number * batch;
         features

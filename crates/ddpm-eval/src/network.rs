@@ -3,9 +3,9 @@
 use ddpm_core::{Denoiser, DenoiserError, Path, Prediction};
 use ndarray::{ArrayD, ArrayViewD};
 
+use crate::error::{Error, Result};
 use ddpm_data::ImageSet;
 use ddpm_schedule::Schedule;
-use crate::error::{Error, Result};
 
 /// The batch size to use: what was asked for, or the network's favourite if that is 0.
 pub(crate) fn batch_size(asked: usize, denoiser: &dyn Denoiser) -> usize {

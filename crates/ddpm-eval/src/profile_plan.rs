@@ -1,5 +1,6 @@
 //! What to profile, and how the run names itself so that its parts find each other again.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use ddpm_profile::ProfileLayout;
 use ddpm_schedule::Provenance;
 use sha2::{Digest, Sha256};
 
-use ddpm_data::{ImageSet, Split, hexadecimal, selection};
 use crate::error::{Error, Result};
 use crate::network::labels_for;
+use ddpm_data::{ImageSet, Split, hexadecimal, selection};
 
 /// What to profile.
 ///

@@ -15,7 +15,9 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{batch_labels, batch_of, batch_size, batched, check_kernels, check_path, predict, read_v};
+use crate::network::{
+    batch_labels, batch_of, batch_size, batched, check_kernels, check_path, predict, read_v,
+};
 use crate::progress::Progress;
 
 /// What to sample.

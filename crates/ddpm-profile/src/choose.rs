@@ -142,4 +142,3 @@ impl Optima {
         Ok(Path::new(nodes, self.table.train_steps())?)
     }
 }
-

@@ -4,8 +4,8 @@
 //! in nats. A table and a path go through the same code, so a table's optimum is the sum of its path's terms to the last bit.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Path, Sampler, VarianceKind, analytic_variance, gaussian_nll,
-    prior_kl, respaced_decoder_log_variance,
+    DecoderKind, NoiseSchedule, Objective, Path, Sampler, VarianceKind, analytic_variance,
+    gaussian_nll, prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_dp::{CostTable, Start};
 use ddpm_schedule::{Kernel, Schedule, Scoring};

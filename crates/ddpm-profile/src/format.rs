@@ -108,8 +108,9 @@ impl ElboProfile {
         if profile.to_bytes() != bytes {
             return Err(Error::Format(FormatError::Not {
                 kind: Header::KIND,
-                detail: "it is not written as this library writes it; the file was damaged or edited"
-                    .into(),
+                detail:
+                    "it is not written as this library writes it; the file was damaged or edited"
+                        .into(),
             }));
         }
         Ok(profile)

@@ -117,9 +117,7 @@ impl Frozen {
                     return Err(value("bin width", "a positive finite number", found));
                 }
                 match gaussian.first.filter(|f| !f.is_finite()) {
-                    Some(found) => {
-                        Err(value("decoder term at t = 1", "a finite number", found))
-                    }
+                    Some(found) => Err(value("decoder term at t = 1", "a finite number", found)),
                     None => Ok(()),
                 }
             }

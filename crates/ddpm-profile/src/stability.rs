@@ -82,10 +82,7 @@ pub fn stability(
         let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
         let others = paths(scoring, &rest, budgets)?;
         let on_own = model(scoring, &own, &rest)?;
-        let (theirs, ours) = (
-            costs(&on_own, &others),
-            costs(&on_own, &chosen),
-        );
+        let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, &chosen));
         let on_all = costs(&on_all, &others);
         for i in 0..budgets.len() {
             gaps[i].push(theirs[i] - ours[i]);

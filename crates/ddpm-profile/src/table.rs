@@ -129,12 +129,7 @@ impl Table {
         Ok(entries.iter().map(bpd).collect())
     }
 
-    fn rows(
-        &self,
-        train: &Curves,
-        test: &ElboProfile,
-        steps: &[usize],
-    ) -> Result<Vec<TableRow>> {
+    fn rows(&self, train: &Curves, test: &ElboProfile, steps: &[usize]) -> Result<Vec<TableRow>> {
         let entries = self.entries(train, steps)?;
         let train_bpd = self.score(train, &entries)?;
         let count = entries.len();

@@ -27,9 +27,7 @@
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
 //! as if it had been written in version 2.
 
-use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Path, Sampler, StartRule, VarianceKind,
-};
+use ddpm_core::{DecoderKind, NoiseSchedule, Objective, Path, Sampler, StartRule, VarianceKind};
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
@@ -359,7 +357,12 @@ impl StoredBudget {
         Ok(Chosen {
             schedule: Schedule {
                 path,
-                kernels: self.log_variance.into_iter().enumerate().map(kernel).collect(),
+                kernels: self
+                    .log_variance
+                    .into_iter()
+                    .enumerate()
+                    .map(kernel)
+                    .collect(),
                 decoder: expected,
                 bin_width: None,
                 sampler: file.sampler.unwrap_or(Sampler::Ddpm),

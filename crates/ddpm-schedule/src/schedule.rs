@@ -142,7 +142,11 @@ impl Schedule {
             }
         }
         match self.bin_width.filter(|w| !(*w > 0.0 && w.is_finite())) {
-            Some(found) => Err(field("bin width", "a positive finite number", found.to_string())),
+            Some(found) => Err(field(
+                "bin width",
+                "a positive finite number",
+                found.to_string(),
+            )),
             None => Ok(()),
         }
     }

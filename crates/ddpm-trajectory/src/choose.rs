@@ -4,10 +4,10 @@ use ddpm_core::{DecoderKind, Objective, Path, Sampler, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Process, Schedule, Schedules, Scoring};
 
+use crate::error::{Error, Result};
 use crate::klub::klub;
 use crate::quality::{QualityModel, Weighting};
 use crate::store::{Trajectories, Trial};
-use crate::error::{Error, Result};
 
 /// Schedules whose samples end close to where the probability flow takes the same starts, for one sampler.
 ///

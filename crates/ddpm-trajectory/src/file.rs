@@ -21,9 +21,9 @@ use ddpm_schedule::TrajectoryOrigin;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::growth::GrowthPoint;
 use crate::store::{Trajectories, Trial};
-use crate::error::Result;
 
 const VERSION: u64 = 1;
 

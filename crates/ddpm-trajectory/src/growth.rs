@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use ddpm_core::{Sampler, NoiseSchedule};
+use ddpm_core::{NoiseSchedule, Sampler};
 
 /// Growth measured at one node, along the direction of the error that a step of one sampler makes there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,11 +26,7 @@ pub(crate) struct GrowthCurve {
 
 impl GrowthCurve {
     /// The curve of `sampler`; growth 1 everywhere if none was measured.
-    pub(crate) fn new(
-        points: &[GrowthPoint],
-        sampler: Sampler,
-        schedule: &NoiseSchedule,
-    ) -> Self {
+    pub(crate) fn new(points: &[GrowthPoint], sampler: Sampler, schedule: &NoiseSchedule) -> Self {
         let mut points: Vec<(f64, f64)> = points
             .iter()
             .filter(|point| point.sampler == sampler)

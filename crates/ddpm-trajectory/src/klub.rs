@@ -3,8 +3,8 @@
 use ddpm_core::{NoiseSchedule, Path};
 use ddpm_dp::CostTable;
 
-use crate::gram::Gram;
 use crate::error::{Error, Result};
+use crate::gram::Gram;
 
 /// The KLUB cost of every edge between grid nodes, in nats per dimension (Sabour et al. 2024, *Align Your Steps*, theorem 3.1): the
 /// Girsanov bound on the divergence between the exact reverse SDE and the one whose estimate is frozen at the beginning of each step,
@@ -59,7 +59,8 @@ pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Res
         return Err(ddpm_schedule::Error::Steps {
             max: last,
             found: steps,
-        }.into());
+        }
+        .into());
     }
     if let Some(&found) = mse[1..].iter().find(|m| !(m.is_finite() && **m > 0.0)) {
         return Err(Error::Value {

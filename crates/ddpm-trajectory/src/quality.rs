@@ -1,14 +1,14 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
-use ddpm_core::{Sampler, LinearStep, NoiseSchedule, Path};
+use ddpm_core::{LinearStep, NoiseSchedule, Path, Sampler};
 use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
 use ddpm_schedule::{Budgets, Process};
 use rayon::prelude::*;
 
+use crate::error::{Error, Result};
 use crate::gram::Gram;
 use crate::growth::GrowthCurve;
 use crate::store::Trajectories;
-use crate::error::{Error, Result};
 
 /// How local errors are turned into costs.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,9 +4,9 @@ use ddpm_core::{Difference, NoiseSchedule, Path, Sampler};
 use ddpm_schedule::{TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::gram::Gram;
 use crate::growth::GrowthPoint;
-use crate::error::{Error, Result};
 
 /// A path that was run from the same starts as the reference, and how far from it it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use ndarray::{Array1, Array2, Dimension};
 use ndarray_npy::NpzWriter;
 
 use super::statistics::FeatureStatistics;
-use ddpm_data::Archive;
 use crate::error::{Error, Result};
+use ddpm_data::Archive;
 use ddpm_files::write_atomic;
 
 const MEAN: &str = "an array mu of d numbers (f64 or f32)";

@@ -1,8 +1,8 @@
 //! Whether what an earlier run left belongs to this one.
 
 use ddpm_core::{Difference, NoiseSchedule};
-use ddpm_schedule::{TrajectoryOrigin};
-use ddpm_trajectory::{Trajectories};
+use ddpm_schedule::TrajectoryOrigin;
+use ddpm_trajectory::Trajectories;
 
 use crate::error::{Error, Result};
 

@@ -1,6 +1,6 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
-use ddpm_core::{Denoiser, Sampler, NoiseDomain, NoiseKey, Path, standard_normal};
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, Sampler, standard_normal};
 
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};

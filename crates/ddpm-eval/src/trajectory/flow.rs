@@ -1,6 +1,6 @@
 //! The probability-flow ODE, solved along a path, batch by batch.
 
-use ddpm_core::{Denoiser, Sampler, NoiseSchedule, predict_x0};
+use ddpm_core::{Denoiser, NoiseSchedule, Sampler, predict_x0};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};

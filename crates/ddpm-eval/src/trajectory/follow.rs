@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Sampler, Path};
-use ddpm_schedule::{TrajectoryOrigin};
+use ddpm_core::{Denoiser, Path, Sampler};
+use ddpm_schedule::TrajectoryOrigin;
 use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
 
 use super::earlier::check_earlier;

@@ -1,6 +1,6 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Denoiser, Sampler, NoiseSchedule, Path};
+use ddpm_core::{Denoiser, NoiseSchedule, Path, Sampler};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
@@ -147,12 +147,7 @@ pub(super) fn measure_at(
                 names: &names[positions.clone()],
                 labels: plan.labels_at(positions.clone()),
             };
-            flow.solve(
-                &mut batch,
-                path.nodes(),
-                Sampler::DpmSolver2M,
-                |_, _, _| {},
-            )?;
+            flow.solve(&mut batch, path.nodes(), Sampler::DpmSolver2M, |_, _, _| {})?;
             Ok(batch.x)
         };
         let (up, down) = (follow(1.0)?, follow(-1.0)?);

@@ -11,10 +11,10 @@ use super::earlier::check_earlier;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
 use super::saver::Saver;
-use ddpm_data::{ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path, labels_for};
 use crate::progress::Progress;
+use ddpm_data::{ImageSet, Split};
 
 /// Which images are followed, and how.
 #[derive(Clone, Debug)]

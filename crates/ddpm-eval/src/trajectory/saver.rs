@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ddpm_profile::trajectory::Trajectories;
+use ddpm_trajectory::Trajectories;
 
 use crate::error::{Error, Result};
 

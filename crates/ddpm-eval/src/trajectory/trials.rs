@@ -1,6 +1,6 @@
 //! Candidate paths, run from the starts of the reference.
 
-use ddpm_core::{Denoiser, Sampler, Path};
+use ddpm_core::{Denoiser, Path, Sampler};
 use ddpm_trajectory::{Trajectories, Trial};
 
 use super::end_points::{FlowPlan, end_points, squared_distances};

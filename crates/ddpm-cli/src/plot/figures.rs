@@ -5,7 +5,8 @@ use std::path::Path as FilePath;
 use ddpm_core::{Path, VarianceKind, nats_to_bits};
 use ddpm_profile::{Budget, Curves, DecoderKind, ElboProfile, Schedules, TableRow};
 
-use super::{Chart, Point, Scale, Series, Shape};
+use super::axis::Scale;
+use super::chart::{Chart, Point, Series, Shape};
 use crate::error::{Error, Located, Result};
 use crate::input::{GaussianDecoder, elbo};
 use crate::render::{clip, images_of};
@@ -212,9 +213,10 @@ pub(crate) fn terms(
         .collect::<Result<Vec<Series>>>()?;
     // The density of continuous data can be above 1, and its term below 0.
     let positive = series.iter().flat_map(|s| &s.points).all(|p| p.y > 0.0);
-    let (y, y_scale) = match positive {
-        true => ("cost of the step [bits/dim] (log scale)", Scale::Log10),
-        false => ("cost of the step [bits/dim]", Scale::Linear),
+    let (y, y_scale) = if positive {
+        ("cost of the step [bits/dim] (log scale)", Scale::Log10)
+    } else {
+        ("cost of the step [bits/dim]", Scale::Linear)
     };
     Ok(Chart {
         title: "Cost of each step along the optimal schedules".to_owned(),

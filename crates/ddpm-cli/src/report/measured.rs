@@ -1,7 +1,9 @@
-//! What was measured, and on what.
+//! What was measured and on what, and the error of the network as it was found.
 
 use super::found::Found;
-use super::parts::{Section, paragraph, warning};
+use super::html::{Section, figure, paragraph, warning};
+use crate::error::Result;
+use crate::plot::figures;
 use crate::render::{Align, TextTable, clip, describe_images};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
@@ -21,9 +23,10 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;
         let shape = p.image_shape.map(|side| side.to_string()).join("x");
-        let missing = match profile.is_complete() {
-            true => "",
-            false => "; NOT ALL BLOCKS of its run",
+        let missing = if profile.is_complete() {
+            ""
+        } else {
+            "; NOT ALL BLOCKS of its run"
         };
         table.row([
             format!("{}{missing}", item.name),
@@ -71,4 +74,27 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         title: "What was measured",
         body,
     })
+}
+
+/// m(t).
+///
+/// # Errors
+/// Profiles that the figure cannot show.
+pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
+    if found.profiles.is_empty() {
+        return Ok(None);
+    }
+    let profiles: Vec<_> = found
+        .profiles
+        .iter()
+        .map(|item| (item.path.as_path(), &item.value))
+        .collect();
+    let chart = figures::errors(&profiles)?;
+    Ok(Some(Section {
+        id: "errors",
+        title: "Error of the network",
+        body: paragraph(
+            "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
+        ) + &figure(&chart),
+    }))
 }

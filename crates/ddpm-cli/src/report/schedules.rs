@@ -9,8 +9,8 @@ use ddpm_profile::{
 };
 
 use super::found::{Found, Item};
-use super::pair::Pair;
-use super::parts::{Section, details, figure, paragraph};
+use super::profile_pairs::Pair;
+use super::html::{Section, details, figure, paragraph};
 use crate::error::{Located, Result};
 use crate::input::{Budgets, GaussianDecoder, default_decoder, default_variance, elbo};
 use crate::plot::figures;
@@ -48,9 +48,10 @@ pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<She
         .collect();
     if sheets.is_empty() {
         let of_pairs: Vec<_> = pairs.iter().map(|pair| pair.train).collect();
-        let sources = match of_pairs.is_empty() {
-            true => found.profiles.iter().take(1).collect(),
-            false => of_pairs,
+        let sources = if of_pairs.is_empty() {
+            found.profiles.iter().take(1).collect()
+        } else {
+            of_pairs
         };
         for item in sources {
             sheets.push(Sheet {
@@ -90,9 +91,10 @@ fn profile_of<'a>(found: &'a Found, schedules: &Schedules) -> Option<&'a Item<El
 fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
     let curves = Curves::from_profile(&item.value).in_file(&item.path)?;
     let variance = default_variance(curves.learned());
-    let kind = match curves.has_decoder() {
-        true => default_decoder(variance),
-        false => DecoderKind::Gaussian,
+    let kind = if curves.has_decoder() {
+        default_decoder(variance)
+    } else {
+        DecoderKind::Gaussian
     };
     let steps = curves.train_steps();
     let budgets = Budgets::of_the_paper(steps).wanted(steps);

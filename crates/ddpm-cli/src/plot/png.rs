@@ -71,8 +71,13 @@ fn outline(figure: &mut String, text: Node<'_, '_>, glyphs: &HashMap<char, (f64,
     // Writing to a string does not fail.
     for c in text.text().unwrap_or("").chars() {
         // A character that the font lacks is a box, not a gap.
-        let (advance, path) = glyphs.get(&c).unwrap_or(&glyphs[&char::REPLACEMENT_CHARACTER]);
-        let _ = write!(paths, "<path transform=\"translate({advances})\" d=\"{path}\"/>");
+        let (advance, path) = glyphs
+            .get(&c)
+            .unwrap_or(&glyphs[&char::REPLACEMENT_CHARACTER]);
+        let _ = write!(
+            paths,
+            "<path transform=\"translate({advances})\" d=\"{path}\"/>"
+        );
         advances += advance;
     }
     let before = match inherited("text-anchor") {
@@ -103,7 +108,11 @@ mod tests {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"200\" height=\"200\" font-size=\"20\"><rect width=\"200\" height=\"200\" fill=\"#fff\"/>{text}</svg>"
         );
         let pixels = pixels(&svg).unwrap();
-        let inked = pixels.pixels().iter().zip(0u32..).filter(|(p, _)| p.red() < 128);
+        let inked = pixels
+            .pixels()
+            .iter()
+            .zip(0u32..)
+            .filter(|(p, _)| p.red() < 128);
         let places = inked.map(|(_, i)| [i % pixels.width(), i / pixels.width()]);
         places.fold([u32::MAX, u32::MAX, 0, 0], |[l, t, r, b], [x, y]| {
             [l.min(x), t.min(y), r.max(x), b.max(y)]
@@ -113,7 +122,9 @@ mod tests {
     #[test]
     fn words_stand_where_they_are_anchored() {
         let at = |attributes: &str, words: &str| {
-            ink(&format!("<text x=\"100\" y=\"100\" {attributes}>{words}</text>"))
+            ink(&format!(
+                "<text x=\"100\" y=\"100\" {attributes}>{words}</text>"
+            ))
         };
         // In pixels, two to a unit; a letter is a bit narrower than its advance.
         let [left, top, right, bottom] = at("", "HHHH");
@@ -136,8 +147,14 @@ mod tests {
             "<text transform=\"translate(50 100) rotate(-90)\" text-anchor=\"middle\">HHHH</text>",
         );
         assert!(bottom - top > 2 * (right - left));
-        assert!((top + bottom).abs_diff(400) <= 2, "upwards about the middle");
-        assert!(left < 80 && (98..=100).contains(&right), "left of the base line");
+        assert!(
+            (top + bottom).abs_diff(400) <= 2,
+            "upwards about the middle"
+        );
+        assert!(
+            left < 80 && (98..=100).contains(&right),
+            "left of the base line"
+        );
     }
 
     #[test]
@@ -158,6 +175,9 @@ mod tests {
         assert!((' '..='~').chain("±×·–−…éßλσε".chars()).all(known));
         // Markup is read as the character that it stands for.
         let figure = outlined("<svg><text>&lt;</text> <text>&amp;</text></svg>").unwrap();
-        assert!(!figure.contains("<text") && figure.matches("<path").count() == 2, "{figure}");
+        assert!(
+            !figure.contains("<text") && figure.matches("<path").count() == 2,
+            "{figure}"
+        );
     }
 }

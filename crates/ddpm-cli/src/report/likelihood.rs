@@ -3,8 +3,8 @@
 use ddpm_profile::{Curves, DecoderKind, StartRule, TableRow, table3};
 
 use super::found::Found;
-use super::profile_pairs::Pair;
 use super::html::{Section, details, figure, paragraph, warning};
+use super::profile_pairs::Pair;
 use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::input::{Budgets, default_variance};

@@ -9,8 +9,8 @@ use ddpm_profile::{
 };
 
 use super::found::{Found, Item};
-use super::profile_pairs::Pair;
 use super::html::{Section, details, figure, paragraph};
+use super::profile_pairs::Pair;
 use crate::error::{Located, Result};
 use crate::input::{Budgets, GaussianDecoder, default_decoder, default_variance, elbo};
 use crate::plot::figures;

@@ -54,6 +54,7 @@ fn outlined(svg: &str) -> Result<String> {
     Ok(figure)
 }
 
+/// One line of the font.
 fn glyph(line: &str) -> Option<(char, (f64, &str))> {
     let mut fields = line.splitn(3, ' ');
     let code = u32::from_str_radix(fields.next()?, 16).ok()?;

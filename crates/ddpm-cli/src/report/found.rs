@@ -8,7 +8,7 @@ use ddpm_profile::{ElboProfile, Schedules};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::image::Image;
+use super::html::Image;
 use crate::error::{Error, Result};
 use crate::input::{read_bytes, read_profile_to_use, read_schedules};
 use crate::output::Voice;

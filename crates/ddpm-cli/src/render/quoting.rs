@@ -1,4 +1,22 @@
-//! Command lines that can be pasted into a shell.
+//! Text that is safe inside another language: SVG and HTML, and the command line of a shell.
+
+/// Text that is neither markup nor ends an attribute in double quotes; characters that XML has no place for are replaced.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(c),
+            '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
 
 /// The words of a command line, quoted where a shell needs it.
 fn shell_words(words: &[String]) -> String {
@@ -37,6 +55,14 @@ mod tests {
         assert_eq!(
             shell_words(&words),
             r"ddpm profile 'my net.pt' --path=1,2 'it'\''s' ''"
+        );
+    }
+
+    #[test]
+    fn nothing_is_left_that_is_markup() {
+        assert_eq!(
+            escape("<a href=\"x\">&\u{0}\r</a>\n"),
+            "&lt;a href=&quot;x&quot;&gt;&amp;\u{fffd}\u{fffd}&lt;/a&gt;\n"
         );
     }
 }

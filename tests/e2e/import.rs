@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
-use ndarray_npy::NpzWriter;
+use ddpm_files::npz::NpzWriter;
 
 use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ddpm_eval::Images;
 use ndarray::{Array4, Axis};
-use ndarray_npy::NpzWriter;
+use ddpm_files::npz::NpzWriter;
 
 use crate::support::{Ddpm, scratch, small_checkpoint};
 

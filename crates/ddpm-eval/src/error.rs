@@ -154,6 +154,26 @@ pub enum Error {
     Profile(#[from] ddpm_profile::Error),
 }
 
+impl From<ddpm_files::Error> for Error {
+    fn from(error: ddpm_files::Error) -> Self {
+        use ddpm_files::Error as E;
+        match error {
+            E::Read { path, source } => Self::Read { path, source },
+            E::Field {
+                path,
+                field,
+                expected,
+                found,
+            } => Self::Field {
+                path,
+                field,
+                expected,
+                found,
+            },
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read {

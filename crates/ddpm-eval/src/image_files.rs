@@ -5,8 +5,8 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView3, ArrayView4, Axis};
-use ndarray_npy::NpzWriter;
 
 use crate::error::{Error, Result};
 use crate::io::write_atomic;

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ddpm_core::Denoiser;
+use ddpm_files::Sha256;
 use ddpm_profile::{ProfileLayout, Provenance};
-use sha2::{Digest, Sha256};
 
-use crate::data::{ImageSet, Split, check_indices, hexadecimal, selection};
+use crate::data::{ImageSet, Split, check_indices, selection};
 use crate::error::{Error, Result};
 use crate::network::labels_for;
 
@@ -179,11 +179,11 @@ impl ProfilePlan {
 }
 
 fn hash_integers(integers: impl Iterator<Item = usize>) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::default();
     for i in integers {
         hash.update((i as u64).to_le_bytes());
     }
-    hexadecimal(&hash.finalize())
+    hash.finish()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ndarray::{Array3, ArrayView4};
-use sha2::{Digest, Sha256};
+use ddpm_files::Sha256;
 
 use super::pixels::{Element, Pixels, floats};
 use crate::error::{Error, Result, shape as show};
@@ -270,7 +270,7 @@ impl ImageSet {
     }
 
     fn compute_sha256(&self) -> Result<String> {
-        let mut hash = Sha256::new();
+        let mut hash = Sha256::default();
         hash.update(b"ddpm-images-1");
         hash.update(match self.pixels.element() {
             Element::U8 => b"u8 ",
@@ -285,7 +285,7 @@ impl ImageSet {
             None => self.pixels.scan(see)?,
             Some(chosen) => self.pixels.scan_some(chosen.len(), |i| chosen[i], see)?,
         }
-        Ok(hexadecimal(&hash.finalize()))
+        Ok(hash.finish())
     }
 
     /// Bytes of the raw values of an image.
@@ -304,11 +304,6 @@ impl ImageSet {
     fn source_index(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index])
     }
-}
-
-/// Lowercase hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Every index below `len`.

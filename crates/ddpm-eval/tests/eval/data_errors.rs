@@ -7,7 +7,7 @@ use std::path::Path;
 use ddpm_eval::Error;
 use ddpm_eval::data::{Split, open};
 use ndarray::{Array1, Array3, Array4};
-use ndarray_npy::NpzWriter;
+use ddpm_files::npz::NpzWriter;
 use png::{BitDepth, ColorType};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

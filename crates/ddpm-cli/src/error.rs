@@ -229,10 +229,10 @@ impl From<ddpm_eval::Error> for Error {
     }
 }
 
-impl From<ddpm_files::Error> for Error {
-    fn from(error: ddpm_files::Error) -> Self {
+impl From<ddpm_files::FileError> for Error {
+    fn from(error: ddpm_files::FileError) -> Self {
         match error {
-            ddpm_files::Error::Read { path, source } => Self::read(&path, source),
+            ddpm_files::FileError::Read { path, source } => Self::read(&path, source),
             other => Self::Input(other.to_string()),
         }
     }

@@ -154,9 +154,9 @@ pub enum Error {
     Profile(#[from] ddpm_profile::Error),
 }
 
-impl From<ddpm_files::Error> for Error {
-    fn from(error: ddpm_files::Error) -> Self {
-        use ddpm_files::Error as E;
+impl From<ddpm_files::FileError> for Error {
+    fn from(error: ddpm_files::FileError) -> Self {
+        use ddpm_files::FileError as E;
         match error {
             E::Read { path, source } => Self::Read { path, source },
             E::Field {

@@ -3,7 +3,7 @@
 //!
 //! Nothing in a file is executed, and memory is bounded by the bytes that a file has, not by those that it declares.
 
-mod error;
+mod file_error;
 pub mod npy;
 pub mod npz;
 pub mod pickle;
@@ -11,7 +11,7 @@ mod positioned;
 mod sha256;
 mod tensor_file;
 
-pub use error::{Error, Result};
+pub use file_error::{FileError, FileResult};
 pub use positioned::PositionedFile;
 pub use sha256::{Sha256, sha256};
 pub use tensor_file::{LONGEST_HEADER, TensorFile};

@@ -9,7 +9,7 @@ use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::error::{Error, Result};
+use crate::file_error::{FileError, FileResult};
 use crate::npy::{NpyElement, NpyHeader, read_npy_header, write_npy};
 
 /// Deflate cannot shrink anything by more than this factor.
@@ -50,11 +50,11 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// A file that cannot be read or is no archive.
-    pub fn open(path: &'a Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::read(path, e))?;
-        let bytes = file.metadata().map_err(|e| Error::read(path, e))?.len();
+    pub fn open(path: &'a Path) -> FileResult<Self> {
+        let file = File::open(path).map_err(|e| FileError::read(path, e))?;
+        let bytes = file.metadata().map_err(|e| FileError::read(path, e))?.len();
         let zip = ZipArchive::new(BufReader::new(file))
-            .map_err(|e| Error::field(path, "content", "a readable .npz archive", e.to_string()))?;
+            .map_err(|e| FileError::field(path, "content", "a readable .npz archive", e.to_string()))?;
         let names = zip
             .file_names()
             .map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned())
@@ -87,9 +87,9 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// No such array, or one that is larger than its part of the archive can be.
-    pub fn entry(&mut self, key: &str, expected: &str) -> Result<Entry> {
+    pub fn entry(&mut self, key: &str, expected: &str) -> FileResult<Entry> {
         let (path, bytes) = (self.path, self.bytes);
-        let refuse = |found: String| Error::field(path, key, expected, found);
+        let refuse = |found: String| FileError::field(path, key, expected, found);
         let index = self
             .zip
             .index_for_name(key)
@@ -120,9 +120,9 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// A damaged archive, as `key` of the file.
-    pub fn content(&mut self, entry: &Entry, key: &str, expected: &str) -> Result<impl Read> {
+    pub fn content(&mut self, entry: &Entry, key: &str, expected: &str) -> FileResult<impl Read> {
         let path = self.path;
-        let refuse = |found: String| Error::field(path, key, expected, found);
+        let refuse = |found: String| FileError::field(path, key, expected, found);
         let mut content = self
             .zip
             .by_index(entry.index)
@@ -136,7 +136,7 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// No such array, or one of another type.
-    pub fn floats(&mut self, key: &str, expected: &str) -> Result<ArrayD<f64>> {
+    pub fn floats(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<f64>> {
         let entry = self.entry(key, expected)?;
         let found = entry.header.floats(&mut self.content(&entry, key, expected)?);
         found.map_err(|e| self.wrong(key, expected, e))
@@ -146,7 +146,7 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// No such array, or one of another type.
-    pub fn integers(&mut self, key: &str, expected: &str) -> Result<ArrayD<i128>> {
+    pub fn integers(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<i128>> {
         let entry = self.entry(key, expected)?;
         let found = entry.header.integers(&mut self.content(&entry, key, expected)?);
         found.map_err(|e| self.wrong(key, expected, e))
@@ -156,7 +156,7 @@ impl<'a> NpzArchive<'a> {
     ///
     /// # Errors
     /// No such array, one of another type, or a number below 0.
-    pub fn counts(&mut self, key: &str, expected: &str) -> Result<ArrayD<u64>> {
+    pub fn counts(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<u64>> {
         let found = self.integers(key, expected)?;
         match found.iter().find(|&&x| u64::try_from(x).is_err()) {
             Some(negative) => Err(self.wrong(key, expected, negative)),
@@ -165,8 +165,8 @@ impl<'a> NpzArchive<'a> {
     }
 
     /// The complaint that an array is not what it has to be.
-    pub fn wrong(&self, key: &str, expected: &str, found: impl std::fmt::Display) -> Error {
-        Error::field(self.path, key, expected, found.to_string())
+    pub fn wrong(&self, key: &str, expected: &str, found: impl std::fmt::Display) -> FileError {
+        FileError::field(self.path, key, expected, found.to_string())
     }
 }
 

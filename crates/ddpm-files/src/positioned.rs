@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::file_error::{FileError, FileResult};
 
 /// A file open for reading at positions.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ impl PositionedFile {
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn open(path: &Path) -> Result<Self> {
-        let read = |e| Error::read(path, e);
+    pub fn open(path: &Path) -> FileResult<Self> {
+        let read = |e| FileError::read(path, e);
         let file = File::open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl PositionedFile {
     /// # Errors
     /// The system's refusal; a file that is shorter, or that was written to since it was opened: what is read later would
     /// not belong to what was read before.
-    pub fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> Result<()> {
+    pub fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> FileResult<()> {
         let read = self.handle.read_exact_at(offset, dst);
         let (length, modified) = self.now()?;
         if length != self.length {
@@ -76,21 +76,21 @@ impl PositionedFile {
             io::ErrorKind::UnexpectedEof => {
                 self.changed(format!("no {} bytes from byte {offset} on", dst.len()))
             }
-            _ => Error::read(&self.path, e),
+            _ => FileError::read(&self.path, e),
         })
     }
 
-    fn now(&self) -> Result<(u64, Option<SystemTime>)> {
+    fn now(&self) -> FileResult<(u64, Option<SystemTime>)> {
         let metadata = self
             .handle
             .metadata()
-            .map_err(|e| Error::read(&self.path, e))?;
+            .map_err(|e| FileError::read(&self.path, e))?;
         Ok((metadata.len(), metadata.modified().ok()))
     }
 
-    fn changed(&self, found: impl Into<String>) -> Error {
+    fn changed(&self, found: impl Into<String>) -> FileError {
         let expected = format!("a file of {} bytes that stays as it is", self.length);
-        Error::field(&self.path, "content", expected, found)
+        FileError::field(&self.path, "content", expected, found)
     }
 }
 
@@ -105,7 +105,7 @@ impl Handle {
         Self(file)
     }
 
-    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::Result<()> {
+    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::FileResult<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, dst, offset)
     }
 
@@ -132,7 +132,7 @@ impl Handle {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::Result<()> {
+    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::FileResult<()> {
         use io::{Read, Seek};
         let mut file = self.lock();
         file.seek(io::SeekFrom::Start(offset))?;

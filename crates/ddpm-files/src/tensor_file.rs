@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use crate::error::{Error, Result};
+use crate::file_error::{FileError, FileResult};
 use crate::positioned::PositionedFile;
 
 /// Bytes of the number that a file begins with: the length of its header.
@@ -26,9 +26,9 @@ impl TensorFile {
     ///
     /// # Errors
     /// One that cannot be read, or whose header is not that of its bytes.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> FileResult<Self> {
         let malformed =
-            |found: String| Error::field(path, "header", "a readable safetensors file", found);
+            |found: String| FileError::field(path, "header", "a readable safetensors file", found);
         let file = PositionedFile::open(path)?;
         if file.length() < LENGTH {
             return Err(malformed(format!("a file of {} bytes", file.length())));
@@ -84,7 +84,7 @@ impl TensorFile {
     ///
     /// # Errors
     /// There is none of this name; the message lists those that there are.
-    pub fn info(&self, key: &str, expected: &str) -> Result<&TensorInfo> {
+    pub fn info(&self, key: &str, expected: &str) -> FileResult<&TensorInfo> {
         self.header.info(key).ok_or_else(|| {
             let mut names = self.header.offset_keys();
             names.sort_unstable();
@@ -93,7 +93,7 @@ impl TensorFile {
             } else {
                 format!("only {}", names.join(", "))
             };
-            Error::field(self.path(), key, expected, found)
+            FileError::field(self.path(), key, expected, found)
         })
     }
 
@@ -101,13 +101,13 @@ impl TensorFile {
     ///
     /// # Errors
     /// There is none of this name, or one of another type.
-    pub fn typed(&self, key: &str, dtype: Dtype, expected: &str) -> Result<&TensorInfo> {
+    pub fn typed(&self, key: &str, dtype: Dtype, expected: &str) -> FileResult<&TensorInfo> {
         let info = self.info(key, expected)?;
         if info.dtype == dtype {
             return Ok(info);
         }
         let found = format!("{:?}", info.dtype);
-        Err(Error::field(self.path(), key, expected, found))
+        Err(FileError::field(self.path(), key, expected, found))
     }
 
     /// Position of a tensor's first byte in the file.
@@ -119,7 +119,7 @@ impl TensorFile {
     ///
     /// # Errors
     /// Those of [`PositionedFile::read_exact_at`].
-    pub fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
+    pub fn bytes(&self, info: &TensorInfo) -> FileResult<Vec<u8>> {
         let (begin, end) = info.data_offsets;
         let mut bytes = vec![0; end - begin];
         self.file.read_exact_at(self.position(info), &mut bytes)?;
@@ -130,7 +130,7 @@ impl TensorFile {
     ///
     /// # Errors
     /// There is none of this name, or one of something else.
-    pub fn integers(&self, key: &str) -> Result<Vec<usize>> {
+    pub fn integers(&self, key: &str) -> FileResult<Vec<usize>> {
         let info = self.info(key, "a tensor of that name")?;
         let [_] = info.shape[..] else {
             return Err(self.other_shape(key, "one dimension", info));
@@ -140,7 +140,7 @@ impl TensorFile {
             Dtype::I32 => |b| elements(b, |b| i64::from(i32::from_le_bytes(b))),
             Dtype::U8 => |b| elements(b, |[b]| i64::from(b)),
             other => {
-                return Err(Error::field(
+                return Err(FileError::field(
                     self.path(),
                     key,
                     "i64, i32 or uint8",
@@ -150,7 +150,7 @@ impl TensorFile {
         };
         let from_zero = |v: i64| {
             usize::try_from(v)
-                .map_err(|_| Error::field(self.path(), key, "integers from 0 up", v.to_string()))
+                .map_err(|_| FileError::field(self.path(), key, "integers from 0 up", v.to_string()))
         };
         values(&self.bytes(info)?)
             .into_iter()
@@ -159,9 +159,9 @@ impl TensorFile {
     }
 
     /// The complaint about a tensor's shape.
-    pub fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> Error {
+    pub fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> FileError {
         let found = format!("shape {:?}", info.shape);
-        Error::field(self.path(), key, expected, found)
+        FileError::field(self.path(), key, expected, found)
     }
 
     /// The file, for those who know where to read.

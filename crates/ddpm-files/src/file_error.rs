@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// `std::result::Result` with this crate's [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// The result of reading a file.
+pub type FileResult<T> = Result<T, FileError>;
 
 /// A file that cannot be read, or that is not what it has to be.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum FileError {
     /// The operating system refused to read a file or folder.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -30,7 +30,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl FileError {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read {
             path: path.to_owned(),

@@ -14,4 +14,4 @@ mod tensor_file;
 pub use file_error::{FileError, FileResult};
 pub use positioned::PositionedFile;
 pub use sha256::{Sha256, sha256};
-pub use tensor_file::{LONGEST_HEADER, TensorFile};
+pub use tensor_file::{LONGEST_SAFETENSORS_HEADER, TensorFile};

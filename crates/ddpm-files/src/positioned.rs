@@ -105,7 +105,7 @@ impl Handle {
         Self(file)
     }
 
-    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::FileResult<()> {
+    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, dst, offset)
     }
 
@@ -132,7 +132,7 @@ impl Handle {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::FileResult<()> {
+    fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::Result<()> {
         use io::{Read, Seek};
         let mut file = self.lock();
         file.seek(io::SeekFrom::Start(offset))?;

@@ -10,7 +10,7 @@ use crate::positioned::PositionedFile;
 /// Bytes of the number that a file begins with: the length of its header.
 const LENGTH: u64 = 8;
 /// The format allows no longer header.
-pub const LONGEST_HEADER: u64 = 100_000_000;
+pub const LONGEST_SAFETENSORS_HEADER: u64 = 100_000_000;
 
 /// An open file whose header has been checked against its length.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl TensorFile {
         let mut length = [0; LENGTH as usize];
         file.read_exact_at(0, &mut length)?;
         let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER || length > file.length() - LENGTH {
+        if length > LONGEST_SAFETENSORS_HEADER || length > file.length() - LENGTH {
             return Err(malformed(format!(
                 "one of {length} bytes in a file of {}",
                 file.length()
@@ -124,6 +124,25 @@ impl TensorFile {
         let mut bytes = vec![0; end - begin];
         self.file.read_exact_at(self.position(info), &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The numbers of a tensor of any type that f32 is enough for.
+    ///
+    /// # Errors
+    /// There is none of this name, or one of another type.
+    pub fn floats(&self, key: &str, expected: &str) -> FileResult<Vec<f32>> {
+        let info = self.info(key, expected)?;
+        let values: fn(&[u8]) -> Vec<f32> = match info.dtype {
+            Dtype::F32 => |b| elements(b, f32::from_le_bytes),
+            Dtype::F64 => |b| elements(b, |b| f64::from_le_bytes(b) as f32),
+            Dtype::I64 => |b| elements(b, |b| i64::from_le_bytes(b) as f32),
+            Dtype::I32 => |b| elements(b, |b| i32::from_le_bytes(b) as f32),
+            other => {
+                let found = format!("elements of type {other:?}");
+                return Err(FileError::field(self.path(), key, expected, found));
+            }
+        };
+        Ok(values(&self.bytes(info)?))
     }
 
     /// A one-dimensional tensor of non-negative integers.

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
 use ddpm_files::npz::NpzWriter;
+use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
 
 use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
 

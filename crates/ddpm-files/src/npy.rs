@@ -115,13 +115,19 @@ impl NpyHeader {
         while left > 0 {
             let count = left.min(PIECE / N);
             fill(reader, &mut piece[..count * N])?;
-            values.extend(piece[..count * N].as_chunks::<N>().0.iter().map(|&element| {
-                let mut element = element;
-                if big_endian {
-                    element.reverse();
-                }
-                read(element)
-            }));
+            values.extend(
+                piece[..count * N]
+                    .as_chunks::<N>()
+                    .0
+                    .iter()
+                    .map(|&element| {
+                        let mut element = element;
+                        if big_endian {
+                            element.reverse();
+                        }
+                        read(element)
+                    }),
+            );
             left -= count;
         }
         // An archive compares its checksum at the end.
@@ -160,9 +166,7 @@ pub fn read_npy_header(reader: &mut impl Read, total: u64) -> Result<NpyHeader, 
             (u32::from_le_bytes(length) as usize, 12)
         }
         _ => {
-            return Err(NpyError::Malformed(
-                "an unknown version of the .npy format",
-            ));
+            return Err(NpyError::Malformed("an unknown version of the .npy format"));
         }
     };
     if length > LONGEST_HEADER {
@@ -218,9 +222,7 @@ fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<(), NpyError> {
 fn check_nesting(header: &str) -> Result<(), NpyError> {
     // With an escape, a name could be spelled so that we and the parser read two different shapes.
     if header.contains('\\') {
-        return Err(NpyError::Malformed(
-            "a header with escaped characters",
-        ));
+        return Err(NpyError::Malformed("a header with escaped characters"));
     }
     let mut depth = 0usize;
     for c in header.chars() {
@@ -376,7 +378,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, array, arr0};
+    use ndarray::{Array2, arr0, array};
 
     use super::*;
 

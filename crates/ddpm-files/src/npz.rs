@@ -53,8 +53,9 @@ impl<'a> NpzArchive<'a> {
     pub fn open(path: &'a Path) -> FileResult<Self> {
         let file = File::open(path).map_err(|e| FileError::read(path, e))?;
         let bytes = file.metadata().map_err(|e| FileError::read(path, e))?.len();
-        let zip = ZipArchive::new(BufReader::new(file))
-            .map_err(|e| FileError::field(path, "content", "a readable .npz archive", e.to_string()))?;
+        let zip = ZipArchive::new(BufReader::new(file)).map_err(|e| {
+            FileError::field(path, "content", "a readable .npz archive", e.to_string())
+        })?;
         let names = zip
             .file_names()
             .map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned())
@@ -95,7 +96,10 @@ impl<'a> NpzArchive<'a> {
             .index_for_name(key)
             .or_else(|| self.zip.index_for_name(&format!("{key}.npy")))
             .ok_or_else(|| refuse("no such array".to_owned()))?;
-        let mut entry = self.zip.by_index(index).map_err(|e| refuse(e.to_string()))?;
+        let mut entry = self
+            .zip
+            .by_index(index)
+            .map_err(|e| refuse(e.to_string()))?;
         let (packed, unpacked) = (entry.compressed_size(), entry.size());
         if packed > bytes || unpacked > packed.saturating_mul(BEST_COMPRESSION) {
             return Err(refuse(format!(
@@ -138,7 +142,9 @@ impl<'a> NpzArchive<'a> {
     /// No such array, or one of another type.
     pub fn floats(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<f64>> {
         let entry = self.entry(key, expected)?;
-        let found = entry.header.floats(&mut self.content(&entry, key, expected)?);
+        let found = entry
+            .header
+            .floats(&mut self.content(&entry, key, expected)?);
         found.map_err(|e| self.wrong(key, expected, e))
     }
 
@@ -148,7 +154,9 @@ impl<'a> NpzArchive<'a> {
     /// No such array, or one of another type.
     pub fn integers(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<i128>> {
         let entry = self.entry(key, expected)?;
-        let found = entry.header.integers(&mut self.content(&entry, key, expected)?);
+        let found = entry
+            .header
+            .integers(&mut self.content(&entry, key, expected)?);
         found.map_err(|e| self.wrong(key, expected, e))
     }
 
@@ -247,19 +255,29 @@ mod tests {
             let mut archive = NpzArchive::open(&path).unwrap();
             assert_eq!(archive.names(), ["x", "n", "flag"]);
             assert_eq!(archive.first_of(&["y", "n", "x"]), Some("n"));
-            assert_eq!(archive.floats("x", "").unwrap(), array![[0.5, 1.5]].into_dyn());
+            assert_eq!(
+                archive.floats("x", "").unwrap(),
+                array![[0.5, 1.5]].into_dyn()
+            );
             assert_eq!(archive.integers("n", "").unwrap(), array![3, -1].into_dyn());
             assert_eq!(archive.counts("flag", "").unwrap(), arr0(1).into_dyn());
             let stored = archive.entry("x", "").unwrap().stored;
             assert_eq!(stored.is_none(), compressed);
-            for (key, words) in [("n", "found -1"), ("x", "elements of type <f8"), ("y", "no such")] {
+            for (key, words) in [
+                ("n", "found -1"),
+                ("x", "elements of type <f8"),
+                ("y", "no such"),
+            ] {
                 let text = archive.counts(key, "counts").unwrap_err().to_string();
                 assert!(text.contains("a.npz") && text.contains(words), "{text}");
             }
             if let Some(at) = stored {
                 bytes[at.end as usize - 1] ^= 1;
                 std::fs::write(&path, &bytes).unwrap();
-                let text = NpzArchive::open(&path).unwrap().floats("x", "").unwrap_err();
+                let text = NpzArchive::open(&path)
+                    .unwrap()
+                    .floats("x", "")
+                    .unwrap_err();
                 assert!(text.to_string().contains("checksum"), "{text}");
             }
         }

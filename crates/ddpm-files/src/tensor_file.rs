@@ -168,8 +168,9 @@ impl TensorFile {
             }
         };
         let from_zero = |v: i64| {
-            usize::try_from(v)
-                .map_err(|_| FileError::field(self.path(), key, "integers from 0 up", v.to_string()))
+            usize::try_from(v).map_err(|_| {
+                FileError::field(self.path(), key, "integers from 0 up", v.to_string())
+            })
         };
         values(&self.bytes(info)?)
             .into_iter()

@@ -181,7 +181,12 @@ fn read_table(path: &Path) -> Result<CostTable> {
     let square = match (array.ndim(), array.into_dimensionality::<Ix2>()) {
         (_, Ok(square)) => square,
         (1, Err(_)) => return Err(no_table(path, "an array of 1 dimension")),
-        (ndim, Err(_)) => return Err(no_table(path, format_args!("an array of {ndim} dimensions"))),
+        (ndim, Err(_)) => {
+            return Err(no_table(
+                path,
+                format_args!("an array of {ndim} dimensions"),
+            ));
+        }
     };
     CostTable::from_square(square.view()).in_file(path)
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use ndarray::{Array3, ArrayView4};
 use ddpm_files::Sha256;
+use ndarray::{Array3, ArrayView4};
 
 use super::pixels::{Element, Pixels, floats};
 use crate::error::{Error, Result, shape as show};

@@ -64,8 +64,12 @@ pub(crate) fn bytes(
     }
     let elements = entry.header.shape.iter().map(|&n| n as u64).product();
     let path = archive.path();
-    let mut content = archive.content(&entry, key, expected)?;
-    let file = unpacked::unpack(path, key, &mut content, elements)?;
+    let file = unpacked::unpack(
+        path,
+        key,
+        &mut archive.content(&entry, key, expected)?,
+        elements,
+    )?;
     ArrayFile::new(file, 0, entry.header, key, expected)
 }
 
@@ -86,8 +90,11 @@ pub(crate) fn labels(
         return Err(archive.wrong(key, &expected, found.len()).into());
     }
     let from_zero = |&label: &i128| {
-        usize::try_from(label)
-            .map_err(|_| archive.wrong(key, "labels from 0 up", format!("label {label}")).into())
+        usize::try_from(label).map_err(|_| {
+            archive
+                .wrong(key, "labels from 0 up", format!("label {label}"))
+                .into()
+        })
     };
     found.iter().map(from_zero).collect()
 }

@@ -58,7 +58,9 @@ fn bytes_shape(file: &TensorFile, key: &str) -> Result<[usize; 4]> {
     let shape = four(file, key)?;
     match shape[1] {
         1 | 3 => Ok(shape),
-        _ => Err(file.other_shape(key, &format!("{BYTES} with 1 or 3 channels"), info).into()),
+        _ => Err(file
+            .other_shape(key, &format!("{BYTES} with 1 or 3 channels"), info)
+            .into()),
     }
 }
 

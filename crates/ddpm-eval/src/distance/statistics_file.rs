@@ -42,7 +42,7 @@ pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
                 Some(&[images]) if (2..=i64::MAX as i128).contains(&images) => {
                     Some(images as usize)
                 }
-                _ => return Err(archive.wrong(key, expected, found).into()),
+                _ => return Err(archive.wrong(key, expected, &found).into()),
             }
         }
     };
@@ -75,7 +75,9 @@ fn text(archive: &mut NpzArchive<'_>, key: &'static str, what: &str) -> Result<O
     let bytes: Option<Vec<u8>> = found.iter().map(|&c| u8::try_from(c).ok()).collect();
     match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
         Some(text) if found.ndim() == 1 => Ok(Some(text)),
-        _ => Err(archive.wrong(key, &expected, "something that is no text").into()),
+        _ => Err(archive
+            .wrong(key, &expected, "something that is no text")
+            .into()),
     }
 }
 

@@ -11,9 +11,9 @@ use ddpm_eval::{
     BitsPerDimPlan, Error, Images, Noise, PathDecoder, PathVariance, Silent, bits_per_dim,
     write_npz, write_png_folder,
 };
-use ndarray::{Array1, Array4, ArrayView, Dimension, ShapeBuilder};
 use ddpm_files::npy::write_npy;
 use ddpm_files::npz::NpzWriter;
+use ndarray::{Array1, Array4, ArrayView, Dimension, ShapeBuilder};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

@@ -73,11 +73,7 @@ pub trait Object<'a>: Sized {
     ///
     /// # Errors
     /// Something that is not to be called so.
-    fn call(
-        nodes: &mut Nodes<'a, Self>,
-        function: NodeId,
-        arguments: &[NodeId],
-    ) -> Result<NodeId>;
+    fn call(nodes: &mut Nodes<'a, Self>, function: NodeId, arguments: &[NodeId]) -> Result<NodeId>;
 
     /// Gives an object its state (`__setstate__`).
     ///

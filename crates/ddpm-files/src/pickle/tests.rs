@@ -99,6 +99,12 @@ fn integers_of_every_length_are_read() {
 
 #[test]
 fn strings_of_python_2_are_what_the_reader_says() {
-    assert!(matches!(read(b"U\x01\xff.").unwrap().root(), Node::Bytes([0xff])));
-    assert!(matches!(read(b"\x8c\x01a.").unwrap().root(), Node::Text("a")));
+    assert!(matches!(
+        read(b"U\x01\xff.").unwrap().root(),
+        Node::Bytes([0xff])
+    ));
+    assert!(matches!(
+        read(b"\x8c\x01a.").unwrap().root(),
+        Node::Text("a")
+    ));
 }

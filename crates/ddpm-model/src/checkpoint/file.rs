@@ -127,11 +127,7 @@ impl Checkpoint {
             source,
         })?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let lines = format!(
-            "{}  config.json\n{}  {name}\n",
-            sha256(bytes),
-            self.sha256
-        );
+        let lines = format!("{}  config.json\n{}  {name}\n", sha256(bytes), self.sha256);
         Ok(sha256(lines))
     }
 

@@ -102,8 +102,9 @@ fn check_byte_order(info: &Pickle<'_>) -> ReadResult<()> {
 }
 
 fn storage_keys<'a>(list: &Pickle<'a>) -> ReadResult<Vec<&'a str>> {
-    let wrong =
-        |node: &Node<'_>| ReadError::Damaged(format!("its list of storages holds {}", node.describe()));
+    let wrong = |node: &Node<'_>| {
+        ReadError::Damaged(format!("its list of storages holds {}", node.describe()))
+    };
     let Node::List(items) = list.root() else {
         return Err(wrong(list.root()));
     };

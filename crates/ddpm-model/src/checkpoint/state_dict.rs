@@ -21,10 +21,7 @@ pub(super) struct Located<'a> {
 ///
 /// # Errors
 /// [`ReadError::NotACheckpoint`] if there is no dictionary from strings to tensors, or not the one asked for.
-pub(super) fn locate<'a>(
-    pickle: &'a Pickle<'a>,
-    asked: &mut Asked<'_>,
-) -> ReadResult<Located<'a>> {
+pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadResult<Located<'a>> {
     let mut node = pickle.root();
     let mut place = StateDictPlace::default();
     loop {

@@ -54,7 +54,9 @@ impl From<PickleError> for ReadError {
         match error {
             PickleError::Truncated(detail) => Self::Truncated(detail),
             PickleError::Damaged(detail) => Self::Damaged(format!("in the pickle, {detail}")),
-            PickleError::UnknownName { module, name } => Self::Forbidden(format!("{module} {name}")),
+            PickleError::UnknownName { module, name } => {
+                Self::Forbidden(format!("{module} {name}"))
+            }
         }
     }
 }
@@ -140,7 +142,11 @@ impl<'a> pickle::Object<'a> for Object<'a> {
     }
 
     /// The attributes of a state dict (`_metadata`) say nothing about the weights.
-    fn set_state(nodes: &mut Nodes<'a, Self>, object: NodeId, _state: NodeId) -> pickle::Result<()> {
+    fn set_state(
+        nodes: &mut Nodes<'a, Self>,
+        object: NodeId,
+        _state: NodeId,
+    ) -> pickle::Result<()> {
         match &nodes[object] {
             Node::Dict(_) => Ok(()),
             other => Err(format!("{} is given attributes", other.describe()).into()),

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use ddpm_eval::data::{ImageSet, Split, open, open_fixed_images, read_noise};
 use ddpm_eval::{Images, write_npz, write_png_folder};
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView4};
-use ndarray_npy::NpzWriter;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::support::{cifar, needed};

@@ -5,11 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::file_error::{FileError, FileResult};
 
 /// A file open for reading at positions.
 #[derive(Debug)]
-pub(crate) struct PositionedFile {
+pub struct PositionedFile {
     /// What messages call it: the file, or the archive that was unpacked into it.
     path: PathBuf,
     handle: Handle,
@@ -20,8 +20,11 @@ pub(crate) struct PositionedFile {
 
 impl PositionedFile {
     /// Opens a file of the user's.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let read = |e| Error::read(path, e);
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn open(path: &Path) -> FileResult<Self> {
+        let read = |e| FileError::read(path, e);
         let file = File::open(path).map_err(read)?;
         let metadata = file.metadata().map_err(read)?;
         Ok(Self {
@@ -34,7 +37,7 @@ impl PositionedFile {
     }
 
     /// A temporary file of our own, made from `path`.
-    pub(crate) fn private(path: &Path, file: File, length: u64) -> Self {
+    pub fn private(path: &Path, file: File, length: u64) -> Self {
         Self {
             path: path.to_owned(),
             handle: Handle::new(file),
@@ -43,12 +46,13 @@ impl PositionedFile {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// What messages call it.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Bytes of the file when it was opened.
-    pub(crate) fn length(&self) -> u64 {
+    pub fn length(&self) -> u64 {
         self.length
     }
 
@@ -57,7 +61,7 @@ impl PositionedFile {
     /// # Errors
     /// The system's refusal; a file that is shorter, or that was written to since it was opened: what is read later would
     /// not belong to what was read before.
-    pub(crate) fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> Result<()> {
+    pub fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> FileResult<()> {
         let read = self.handle.read_exact_at(offset, dst);
         let (length, modified) = self.now()?;
         if length != self.length {
@@ -72,21 +76,21 @@ impl PositionedFile {
             io::ErrorKind::UnexpectedEof => {
                 self.changed(format!("no {} bytes from byte {offset} on", dst.len()))
             }
-            _ => Error::read(&self.path, e),
+            _ => FileError::read(&self.path, e),
         })
     }
 
-    fn now(&self) -> Result<(u64, Option<SystemTime>)> {
+    fn now(&self) -> FileResult<(u64, Option<SystemTime>)> {
         let metadata = self
             .handle
             .metadata()
-            .map_err(|e| Error::read(&self.path, e))?;
+            .map_err(|e| FileError::read(&self.path, e))?;
         Ok((metadata.len(), metadata.modified().ok()))
     }
 
-    fn changed(&self, found: impl Into<String>) -> Error {
+    fn changed(&self, found: impl Into<String>) -> FileError {
         let expected = format!("a file of {} bytes that stays as it is", self.length);
-        Error::field(&self.path, "content", expected, found)
+        FileError::field(&self.path, "content", expected, found)
     }
 }
 

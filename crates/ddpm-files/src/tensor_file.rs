@@ -4,17 +4,17 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
-use super::positioned::PositionedFile;
-use crate::error::{Error, Result};
+use crate::file_error::{FileError, FileResult};
+use crate::positioned::PositionedFile;
 
 /// Bytes of the number that a file begins with: the length of its header.
 const LENGTH: u64 = 8;
 /// The format allows no longer header.
-const LONGEST_HEADER: u64 = 100_000_000;
+pub const LONGEST_SAFETENSORS_HEADER: u64 = 100_000_000;
 
 /// An open file whose header has been checked against its length.
 #[derive(Debug)]
-pub(crate) struct TensorFile {
+pub struct TensorFile {
     file: PositionedFile,
     header: Metadata,
     /// Position of the first tensor.
@@ -22,9 +22,13 @@ pub(crate) struct TensorFile {
 }
 
 impl TensorFile {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// One that cannot be read, or whose header is not that of its bytes.
+    pub fn open(path: &Path) -> FileResult<Self> {
         let malformed =
-            |found: String| Error::field(path, "header", "a readable safetensors file", found);
+            |found: String| FileError::field(path, "header", "a readable safetensors file", found);
         let file = PositionedFile::open(path)?;
         if file.length() < LENGTH {
             return Err(malformed(format!("a file of {} bytes", file.length())));
@@ -32,7 +36,7 @@ impl TensorFile {
         let mut length = [0; LENGTH as usize];
         file.read_exact_at(0, &mut length)?;
         let length = u64::from_le_bytes(length);
-        if length > LONGEST_HEADER || length > file.length() - LENGTH {
+        if length > LONGEST_SAFETENSORS_HEADER || length > file.length() - LENGTH {
             return Err(malformed(format!(
                 "one of {length} bytes in a file of {}",
                 file.length()
@@ -57,12 +61,13 @@ impl TensorFile {
         })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The file.
+    pub fn path(&self) -> &Path {
         self.file.path()
     }
 
     /// An entry of the file's metadata.
-    pub(crate) fn metadata(&self, key: &str) -> Option<&str> {
+    pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header
             .metadata()
             .as_ref()?
@@ -70,7 +75,8 @@ impl TensorFile {
             .map(String::as_str)
     }
 
-    pub(crate) fn has(&self, key: &str) -> bool {
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, key: &str) -> bool {
         self.header.info(key).is_some()
     }
 
@@ -78,47 +84,72 @@ impl TensorFile {
     ///
     /// # Errors
     /// There is none of this name; the message lists those that there are.
-    pub(crate) fn info(&self, key: &str, expected: &str) -> Result<&TensorInfo> {
+    pub fn info(&self, key: &str, expected: &str) -> FileResult<&TensorInfo> {
         self.header.info(key).ok_or_else(|| {
             let mut names = self.header.offset_keys();
             names.sort_unstable();
-            let found = match names.is_empty() {
-                true => "no tensors".to_owned(),
-                false => format!("only {}", names.join(", ")),
+            let found = if names.is_empty() {
+                "no tensors".to_owned()
+            } else {
+                format!("only {}", names.join(", "))
             };
-            Error::field(self.path(), key, expected, found)
+            FileError::field(self.path(), key, expected, found)
         })
     }
 
     /// The same of a tensor of type `dtype`.
-    pub(crate) fn typed(&self, key: &str, dtype: Dtype, expected: &str) -> Result<&TensorInfo> {
+    ///
+    /// # Errors
+    /// There is none of this name, or one of another type.
+    pub fn typed(&self, key: &str, dtype: Dtype, expected: &str) -> FileResult<&TensorInfo> {
         let info = self.info(key, expected)?;
-        match info.dtype == dtype {
-            true => Ok(info),
-            false => Err(Error::field(
-                self.path(),
-                key,
-                expected,
-                format!("{:?}", info.dtype),
-            )),
+        if info.dtype == dtype {
+            return Ok(info);
         }
+        let found = format!("{:?}", info.dtype);
+        Err(FileError::field(self.path(), key, expected, found))
     }
 
     /// Position of a tensor's first byte in the file.
-    pub(crate) fn position(&self, info: &TensorInfo) -> u64 {
+    pub fn position(&self, info: &TensorInfo) -> u64 {
         self.start + info.data_offsets.0 as u64
     }
 
     /// All bytes of a tensor.
-    pub(crate) fn bytes(&self, info: &TensorInfo) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// Those of [`PositionedFile::read_exact_at`].
+    pub fn bytes(&self, info: &TensorInfo) -> FileResult<Vec<u8>> {
         let (begin, end) = info.data_offsets;
         let mut bytes = vec![0; end - begin];
         self.file.read_exact_at(self.position(info), &mut bytes)?;
         Ok(bytes)
     }
 
+    /// The numbers of a tensor of any type that f32 is enough for.
+    ///
+    /// # Errors
+    /// There is none of this name, or one of another type.
+    pub fn floats(&self, key: &str, expected: &str) -> FileResult<Vec<f32>> {
+        let info = self.info(key, expected)?;
+        let values: fn(&[u8]) -> Vec<f32> = match info.dtype {
+            Dtype::F32 => |b| elements(b, f32::from_le_bytes),
+            Dtype::F64 => |b| elements(b, |b| f64::from_le_bytes(b) as f32),
+            Dtype::I64 => |b| elements(b, |b| i64::from_le_bytes(b) as f32),
+            Dtype::I32 => |b| elements(b, |b| i32::from_le_bytes(b) as f32),
+            other => {
+                let found = format!("elements of type {other:?}");
+                return Err(FileError::field(self.path(), key, expected, found));
+            }
+        };
+        Ok(values(&self.bytes(info)?))
+    }
+
     /// A one-dimensional tensor of non-negative integers.
-    pub(crate) fn integers(&self, key: &str) -> Result<Vec<usize>> {
+    ///
+    /// # Errors
+    /// There is none of this name, or one of something else.
+    pub fn integers(&self, key: &str) -> FileResult<Vec<usize>> {
         let info = self.info(key, "a tensor of that name")?;
         let [_] = info.shape[..] else {
             return Err(self.other_shape(key, "one dimension", info));
@@ -128,7 +159,7 @@ impl TensorFile {
             Dtype::I32 => |b| elements(b, |b| i64::from(i32::from_le_bytes(b))),
             Dtype::U8 => |b| elements(b, |[b]| i64::from(b)),
             other => {
-                return Err(Error::field(
+                return Err(FileError::field(
                     self.path(),
                     key,
                     "i64, i32 or uint8",
@@ -137,8 +168,9 @@ impl TensorFile {
             }
         };
         let from_zero = |v: i64| {
-            usize::try_from(v)
-                .map_err(|_| Error::field(self.path(), key, "integers from 0 up", v.to_string()))
+            usize::try_from(v).map_err(|_| {
+                FileError::field(self.path(), key, "integers from 0 up", v.to_string())
+            })
         };
         values(&self.bytes(info)?)
             .into_iter()
@@ -147,13 +179,13 @@ impl TensorFile {
     }
 
     /// The complaint about a tensor's shape.
-    pub(crate) fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> Error {
+    pub fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> FileError {
         let found = format!("shape {:?}", info.shape);
-        Error::field(self.path(), key, expected, found)
+        FileError::field(self.path(), key, expected, found)
     }
 
     /// The file, for those who know where to read.
-    pub(crate) fn into_file(self) -> PositionedFile {
+    pub fn into_file(self) -> PositionedFile {
         self.file
     }
 }

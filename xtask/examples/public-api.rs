@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -28,8 +29,11 @@ struct Cli {
     root: Option<PathBuf>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+fn main() -> ExitCode {
+    xtask::exit_code(run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(root) = cli.root {
         print!("{}", list(&root)?);
         return Ok(());
@@ -103,7 +107,6 @@ impl Library {
         let mut module = Module::default();
         for item in items {
             let (name, visibility, members) = match item {
-                Item::Mod(m) if m.attrs.iter().any(is_test) => continue,
                 Item::Mod(m) => {
                     let inside = folder.join(m.ident.to_string());
                     let files = [inside.with_extension("rs"), inside.join("mod.rs")];
@@ -120,13 +123,12 @@ impl Library {
                 Item::Type(t) => (t.ident, t.vis, vec![]),
                 Item::Struct(s) => (s.ident, s.vis, fields(&s.fields, is_public)),
                 Item::Enum(e) => {
-                    let mut members = Vec::new();
-                    for v in &e.variants {
-                        let inside = fields(&v.fields, |_| true);
-                        members.extend(inside.iter().map(|f| format!("{}::{f}", v.ident)));
-                        members.push(v.ident.to_string());
-                    }
-                    (e.ident, e.vis, members)
+                    let members = e.variants.iter().flat_map(|v| {
+                        let inside = fields(&v.fields, |_| true).into_iter();
+                        let inside = inside.map(|f| format!("{}::{f}", v.ident));
+                        inside.chain([v.ident.to_string()])
+                    });
+                    (e.ident, e.vis, members.collect())
                 }
                 Item::Trait(t) => {
                     let members = t.items.iter().filter_map(|item| match item {
@@ -135,15 +137,14 @@ impl Library {
                         TraitItem::Type(t) => Some(&t.ident),
                         _ => None,
                     });
-                    let members = members.map(ToString::to_string).collect();
-                    (t.ident, t.vis, members)
+                    let members = members.map(ToString::to_string);
+                    (t.ident, t.vis, members.collect())
                 }
                 Item::Use(u) => {
-                    let found = imports(u.tree, vec![]).into_iter();
                     let public = is_public(&u.vis);
-                    module
-                        .uses
-                        .extend(found.map(|(name, from)| (public, name, from)));
+                    let found = imports(u.tree, vec![]).into_iter();
+                    let found = found.map(|(name, from)| (public, name, from));
+                    module.uses.extend(found);
                     continue;
                 }
                 Item::Impl(block) => {
@@ -183,13 +184,10 @@ impl Library {
             "super" => at.rsplit_once("::")?.0.to_owned(),
             name if module.items.contains_key(name) => format!("{at}::{name}"),
             name => module.uses.iter().find_map(|(_, shown, from)| {
-                let mut from = from.clone();
-                match shown {
-                    Some(shown) if shown != name => return None,
-                    Some(_) => {}
-                    None => from.push(name.to_owned()),
-                }
-                self.resolve(at, &from, patience.checked_sub(1)?)
+                let of_glob = shown.is_none().then(|| name.to_owned());
+                let fits = shown.as_deref().is_none_or(|shown| shown == name);
+                let from = Vec::from_iter(from.iter().cloned().chain(of_glob));
+                self.resolve(at, &from, patience.checked_sub(1).filter(|_| fits)?)
             })?,
         };
         self.resolve(&next, rest, patience)
@@ -204,24 +202,19 @@ impl Library {
             }
             for (_, name, from) in module.uses.iter().filter(|(public, ..)| *public) {
                 // The contents of a glob stand here, next to what is named.
-                let shown = name
-                    .iter()
-                    .fold(path.to_owned(), |path, name| format!("{path}::{name}"));
-                let at = self.resolve(at, from, 9).unwrap_or_else(|| from.join("::"));
-                self.publish(&at, &shown, paths);
+                let shown = name.iter().map(|name| format!("::{name}"));
+                let at = self.resolve(at, from, 9).unwrap_or(from.join("::"));
+                self.publish(&at, &format!("{path}{}", String::from_iter(shown)), paths);
             }
         } else if let Some((module, name)) = at.rsplit_once("::") {
             let item = self.modules.get(module).and_then(|m| m.items.get(name));
             let own = item.into_iter().flat_map(|(_, members)| members);
-            let of_it = |(m, of, _): &&(String, Vec<String>, Vec<String>)| {
-                self.resolve(m, of, 9).as_deref() == Some(at)
-            };
-            let more = self
-                .impls
-                .iter()
-                .filter(of_it)
-                .flat_map(|(.., members)| members);
-            paths.extend(own.chain(more).map(|member| format!("{path}::{member}")));
+            paths.extend(own.map(|member| format!("{path}::{member}")));
+            for (module, of, members) in &self.impls {
+                if self.resolve(module, of, 9).as_deref() == Some(at) {
+                    paths.extend(members.iter().map(|member| format!("{path}::{member}")));
+                }
+            }
         }
     }
 }
@@ -256,10 +249,23 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Whether an attribute is `#[cfg(test)]`.
-fn is_test(attribute: &syn::Attribute) -> bool {
-    let cfg = attribute.path().is_ident("cfg");
-    cfg && attribute
-        .parse_args::<syn::Path>()
-        .is_ok_and(|condition| condition.is_ident("test"))
+#[test]
+fn paths_are_found_through_uses_and_impl_blocks() {
+    let source = "
+        mod a { pub struct S { pub x: u8, y: u8 } impl S { pub fn f() {} fn g() {} } }
+        mod b { use super::a::*; impl S { pub const C: u8 = 1; } pub enum E { V { w: u8 } } }
+        pub use a::{self as c, S}; pub use b::E as F; pub use other::Thing; fn private() {}";
+    let mut library = Library::default();
+    let items = syn::parse_file(source).unwrap().items;
+    library.read("k", items, Path::new("")).unwrap();
+    let mut paths = BTreeSet::new();
+    library.publish("k", "k", &mut paths);
+    let found = Vec::from_iter(paths).join(" ");
+    let of = |name: &str| format!("{name} {name}::C {name}::f {name}::x");
+    let expected = format!(
+        "k k::F k::F::V k::F::V::w {} k::Thing k::c {}",
+        of("k::S"),
+        of("k::c::S")
+    );
+    assert_eq!(found, expected);
 }

@@ -34,10 +34,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// A program that fails.
+    /// Fails as the first program that fails.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if self.precision {
             let images = self.images.map(|n| format!("--images={n}").into());
@@ -61,31 +58,31 @@ fn run_peers() -> anyhow::Result<()> {
     let scratch = root().join("target/peers");
     std::fs::create_dir_all(&scratch)
         .with_context(|| format!("failed to create {}", scratch.display()))?;
-    let script = |python: &Path, name: &str| {
-        let mut command = Command::new(python);
-        command
-            .current_dir(root())
-            .arg(format!("benches/peers/{name}"));
-        command
-    };
     let python = venv(&scratch.join("venv"), &["numpy"])?;
     for (rounds, train_steps) in [("5", "4000"), ("9", "1000")] {
         println!("\n== peers of the all-budget solver, T = {train_steps}");
-        check(script(&python, "dp_interleaved.py").args([rounds, train_steps]))?;
+        check(script(&python, "benches/peers/dp_interleaved.py").args([rounds, train_steps]))?;
     }
     let requirements = ["-r", "benches/peers/requirements-network.txt"];
     let python = venv(&scratch.join("venv-network"), &requirements)?;
     let large = scratch.join("unet-cifar10.safetensors");
     // Written anew each time, so that it is the one that the script of this commit makes.
-    check(script(&python, "make_unet.py").arg(&large))?;
+    check(script(&python, "benches/peers/make_unet.py").arg(&large))?;
     let ddpm = build_ddpm()?;
     let shipped = root().join("datasets/cifar10-small.safetensors");
     for checkpoint in [shipped, large] {
         println!("\n== peers of the network, {}", checkpoint.display());
-        let mut network = script(&python, "network.py");
+        let mut network = script(&python, "benches/peers/network.py");
         check(network.arg(&checkpoint).arg("--ddpm").arg(&ddpm))?;
     }
     Ok(())
+}
+
+/// A Python script of the repository, run in its root.
+pub(crate) fn script(python: &Path, name: &str) -> Command {
+    let mut command = Command::new(python);
+    command.current_dir(root()).arg(name);
+    command
 }
 
 /// Makes a Python environment, once, installs these packages (pip's words) and returns its interpreter.
@@ -94,11 +91,7 @@ pub(crate) fn venv(at: &Path, packages: &[&str]) -> anyhow::Result<PathBuf> {
     if !python.exists() {
         check(Command::new("python3").args(["-m", "venv"]).arg(at))?;
     }
-    check(
-        Command::new(at.join("bin/pip"))
-            .current_dir(root())
-            .args(["install", "--quiet"])
-            .args(packages),
-    )?;
+    let mut pip = script(&python, "-m");
+    check(pip.args(["pip", "install", "--quiet"]).args(packages))?;
     Ok(python)
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use xtask::{build_ddpm, check, root};
 
-use crate::bench::venv;
+use crate::bench::{script, venv};
 
 /// What `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion
 ///
@@ -26,19 +26,15 @@ pub(crate) struct CheckExports {
 }
 
 impl CheckExports {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// A program that fails.
+    /// Fails as the first program that fails.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let packages = ["-r", "tests/peers/requirements.txt"];
         let (work, python) = prepare("exports", self.python, &packages)?;
         let ddpm = build_ddpm()?;
         let profile = root().join("datasets/cifar10-small.train.profile.safetensors");
-        for script in ["tests/peers/check_exports.py", "tests/peers/check_hook.py"] {
-            println!("\n== {script}");
-            let mut command = Command::new(&python);
-            command.current_dir(root()).arg(script);
+        for name in ["tests/peers/check_exports.py", "tests/peers/check_hook.py"] {
+            println!("\n== {name}");
+            let mut command = script(&python, name);
             command.arg("--ddpm").arg(&ddpm);
             command.arg("--profile").arg(&profile);
             check(command.arg("--work").arg(&work))?;
@@ -67,10 +63,7 @@ pub(crate) struct CheckReport {
 }
 
 impl CheckReport {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// A program that fails.
+    /// Fails as the first program that fails.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let (work, python) = prepare("report", self.python, &["playwright==1.56.0"])?;
         if self.chromium.is_none() {
@@ -80,17 +73,13 @@ impl CheckReport {
             Some(report) => std::path::absolute(report)?,
             None => {
                 let run = work.join("run");
-                let mut make = Command::new(&python);
-                make.current_dir(root()).arg("tests/peers/make_report.py");
+                let mut make = script(&python, "tests/peers/make_report.py");
                 make.arg("--ddpm").arg(build_ddpm()?);
                 check(make.arg("--work").arg(&run))?;
                 run.join("report.html")
             }
         };
-        let mut browser = Command::new(&python);
-        browser
-            .current_dir(root())
-            .arg("tests/peers/check_report.py");
+        let mut browser = script(&python, "tests/peers/check_report.py");
         browser.arg("--report").arg(report);
         browser.arg("--shots").arg(work.join("shots"));
         if let Some(chromium) = self.chromium {

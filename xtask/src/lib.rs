@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, bail};
 
@@ -29,14 +29,16 @@ pub fn cargo() -> Command {
 /// # Errors
 /// A command that cannot be started, or fails.
 pub fn check(command: &mut Command) -> anyhow::Result<()> {
-    let shown = show(command);
-    let status = command
-        .status()
-        .with_context(|| format!("failed to start {shown}"))?;
+    let status = status(command)?;
     if !status.success() {
-        bail!("{shown} ended with {status}");
+        bail!("{} ended with {status}", show(command));
     }
     Ok(())
+}
+
+fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
+    let status = command.status();
+    status.with_context(|| format!("failed to start {}", show(command)))
 }
 
 /// A command as one would type it.
@@ -86,13 +88,22 @@ pub fn start(program: [&str; 2], words: &[OsString]) -> anyhow::Result<()> {
         .args(program)
         .arg("--")
         .args(words);
-    let status = command
-        .status()
-        .with_context(|| format!("failed to start {}", show(&command)))?;
-    match status.code() {
+    match status(&mut command)?.code() {
         Some(0) => Ok(()),
         // It has said what went wrong.
         Some(code) => std::process::exit(code),
-        None => bail!("{} ended with {status}", show(&command)),
+        None => bail!("{} was killed", show(&command)),
+    }
+}
+
+/// How a program ends, which says what went wrong.
+#[allow(clippy::print_stderr)]
+pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

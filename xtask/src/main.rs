@@ -4,7 +4,7 @@
 //! of them computes anything about diffusion models itself.
 
 // A task runner talks to the person who started it.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 mod bench;
 mod checks;
@@ -66,7 +66,7 @@ struct Words {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().task {
+    xtask::exit_code(match Cli::parse().task {
         Some(Task::Bench(bench)) => bench.run(),
         Some(Task::CheckExports(exports)) => exports.run(),
         Some(Task::CheckReport(report)) => report.run(),
@@ -79,12 +79,5 @@ fn main() -> ExitCode {
         None => Cli::command()
             .print_help()
             .context("failed to print the help"),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }

@@ -4,7 +4,7 @@
 //! diffusion models itself.
 
 // A program for the person who started it.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
 mod cifar;
 mod digest;
@@ -34,17 +34,10 @@ enum Cli {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse() {
+    xtask::exit_code(match Cli::parse() {
         Cli::ReproduceCifar(args) => reproduce::run(args),
         Cli::Evaluations(args) => evaluations::run(args),
         Cli::Quality(args) => quality::run(args),
         Cli::Precision(args) => precision::run(args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }

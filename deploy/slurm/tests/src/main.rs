@@ -27,13 +27,7 @@ use jobs::Jobs;
 use measurement::{SHARDS, by_one_process};
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    xtask::exit_code(run())
 }
 
 fn run() -> anyhow::Result<()> {

@@ -46,11 +46,9 @@ impl Size {
 pub(crate) fn images(text: &str) -> Result<u64, String> {
     let images: u64 = text
         .parse()
-        .map_err(|_| format!("expected a whole number, found '{text}'"))?;
+        .map_err(|_| "expected a whole number".to_owned())?;
     if images < 4 {
-        return Err(format!(
-            "expected at least 4, which an error bar needs, found {images}"
-        ));
+        return Err("expected at least 4, which an error bar needs".to_owned());
     }
     Ok(images)
 }
@@ -68,9 +66,7 @@ impl FromStr for Steps {
             .collect::<Option<Vec<u64>>>()
             .filter(|steps| steps.is_sorted_by(|a, b| a < b))
             .map(Self)
-            .ok_or_else(|| {
-                format!("expected ascending numbers of steps such as 5,10, found '{text}'")
-            })
+            .ok_or_else(|| "expected ascending numbers of steps such as 5,10".to_owned())
     }
 }
 
@@ -93,7 +89,7 @@ mod tests {
         assert_eq!(Steps::from_str("5, 8").unwrap().0, [5, 8]);
         for text in ["10,5", "5,5", "0", "five"] {
             let error = Steps::from_str(text).unwrap_err();
-            assert!(error.contains(&format!("found '{text}'")), "{error}");
+            assert!(error.contains("ascending"), "{error}");
         }
         assert_eq!(images("64"), Ok(64));
         assert!(images("3").unwrap_err().contains("at least 4"));

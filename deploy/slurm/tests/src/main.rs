@@ -1,5 +1,8 @@
 //! `cargo xtask test-slurm`: the job files of `deploy/slurm` on a real Slurm, with tasks that die on the way.
 
+// A program for the person who started it.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 mod cluster;
 mod configuration;
@@ -12,32 +15,22 @@ mod processes;
 
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::args::Args;
-use crate::workspace::{build_ddpm, check, root};
+use xtask::{build_ddpm, check, root};
 
 use cluster::Cluster;
 use jobs::Jobs;
 use measurement::{SHARDS, by_one_process};
 
-const HELP: &str = "\
-cargo xtask test-slurm
+fn main() -> ExitCode {
+    xtask::exit_code(run())
+}
 
-Starts a Slurm of one node in target/slurm (installing Debian's slurm-wlm and munge if they are
-absent, which needs root and apt), submits the array of deploy/slurm on the stand-in images, kills one
-task, runs one out of time, lets the node crash under the rest, and compares the bytes of the merged
-profile with those of a single run. Takes minutes. Stops the daemons that it has started.";
-
-pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
-    let args = Args::new(words, HELP);
-    if args.help_wanted() {
-        return Ok(());
-    }
-    args.finish()?;
-
+fn run() -> anyhow::Result<()> {
     packages::install()?;
     let ddpm = build_ddpm()?;
     let folder = root().join("target/slurm");

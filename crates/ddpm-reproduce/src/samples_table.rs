@@ -4,23 +4,25 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::findings::{read_json, yes};
-use crate::samples::{SAMPLERS, STRIDES, Size};
+use crate::findings::yes;
+use crate::results::{Distance, Statistics, read};
+use crate::samples_size::{SAMPLERS, STRIDES, Size};
 use crate::stage::write_beside;
 
 /// Few steps, where the paper's optimal schedules of the ELBO are worse than even and quadratic ones.
 const FEW: u64 = 16;
 
 /// The distance of one schedule's samples.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Serialize)]
 struct Row {
     sampler: &'static str,
     stride: &'static str,
     steps: u64,
     distance: f64,
     /// Of the jackknife over blocks of samples, where there is one.
+    #[serde(rename = "stderr")]
     error: Option<f64>,
     blocks: u64,
 }
@@ -44,41 +46,35 @@ impl SamplesTable {
     /// A result that is missing, is no distance, or is one of another number of samples or another network: such
     /// distances are not comparable.
     pub(crate) fn read(folder: &Path, size: &Size, stand_in: bool) -> anyhow::Result<Self> {
-        let path = folder.join("reference.json");
-        let reference = read_json(&path)?["a"]["images"]
-            .as_u64()
-            .with_context(|| format!("{}: expected a number a.images", path.display()))?;
+        let reference: Statistics = read(&folder.join("reference.json"))?;
         let mut rows = Vec::new();
         let mut metric: Option<String> = None;
         for sampler in SAMPLERS {
             for stride in STRIDES {
                 for &steps in &size.steps {
                     let path = folder.join(format!("{sampler}.{stride}.{steps}.json"));
-                    let found = read_json(&path)?;
-                    let expected = |what: &str| format!("{}: expected {what}", path.display());
-                    let images = &found["a"]["images"];
-                    if images.as_u64() != Some(size.images) {
+                    let found: Distance = read(&path)?;
+                    let (images, name) = (found.a.images, found.metric);
+                    if images != size.images {
                         bail!(
-                            "{}, found {images}",
-                            expected(&format!("{} samples", size.images))
+                            "{}: expected {} samples, found {images}",
+                            path.display(),
+                            size.images
                         );
                     }
-                    let name = found["metric"]
-                        .as_str()
-                        .with_context(|| expected("a string 'metric'"))?;
-                    if metric.get_or_insert_with(|| name.to_owned()) != name {
-                        bail!("{}, found {name}", expected("the features of the others"));
+                    if *metric.get_or_insert_with(|| name.clone()) != name {
+                        bail!(
+                            "{}: expected the features of the others, found {name}",
+                            path.display()
+                        );
                     }
-                    let frechet = &found["frechet"];
                     rows.push(Row {
                         sampler,
                         stride,
                         steps,
-                        distance: frechet["value"]
-                            .as_f64()
-                            .with_context(|| expected("a number frechet.value"))?,
-                        error: frechet["stderr"].as_f64(),
-                        blocks: frechet["blocks"].as_u64().unwrap_or(0),
+                        distance: found.frechet.value,
+                        error: found.frechet.stderr,
+                        blocks: found.frechet.blocks,
                     });
                 }
             }
@@ -88,7 +84,7 @@ impl SamplesTable {
             metric: metric.context("expected at least one schedule")?,
             images: size.images,
             steps: size.steps.clone(),
-            reference,
+            reference: reference.a.images,
             stand_in,
         })
     }
@@ -98,8 +94,7 @@ impl SamplesTable {
     /// # Errors
     /// A file that cannot be written.
     pub(crate) fn write(&self, folder: &Path, seed: u64) -> anyhow::Result<()> {
-        let json = serde_json::to_string_pretty(&self.json(seed))? + "\n";
-        write_beside(&folder.join("table.json"), json.as_bytes())?;
+        self.write_json(&folder.join("table.json"), seed)?;
         let text = format!("{}\n{}", self.markdown(), self.findings());
         write_beside(&folder.join("table.md"), text.as_bytes())?;
         write_beside(&folder.join("grids.md"), self.grids().as_bytes())
@@ -110,14 +105,14 @@ impl SamplesTable {
     /// # Errors
     /// A file that cannot be written.
     pub(crate) fn publish(&self, report: &Path, seed: u64) -> anyhow::Result<()> {
-        let json = serde_json::to_string_pretty(&self.json(seed))? + "\n";
-        write_beside(&report.join("table5.json"), json.as_bytes())
+        self.write_json(&report.join("table5.json"), seed)
     }
 
     fn title(&self) -> String {
-        let what = match self.stand_in {
-            true => "images of a STAND-IN, not CIFAR-10",
-            false => "train images of CIFAR-10",
+        let what = if self.stand_in {
+            "images of a STAND-IN, not CIFAR-10"
+        } else {
+            "train images of CIFAR-10"
         };
         format!(
             "{} of {} samples against {} {what}",
@@ -211,48 +206,33 @@ impl SamplesTable {
                 }
             }
         }
-        match lines {
-            0 => {
-                let _ = writeln!(
-                    text,
-                    "  ELBO-optimal schedules worse than even and quadratic at few steps (DDPM): no K <= {FEW} in the table"
-                );
-            }
-            _ => {
-                let _ = writeln!(
-                    text,
-                    "  the paper's finding, ELBO-optimal schedules worse than even and quadratic at every K <= {FEW} \
-                     (DDPM, beyond two standard errors): {}",
-                    yes(all_worse)
-                );
-            }
+        if lines == 0 {
+            let _ = writeln!(
+                text,
+                "  ELBO-optimal schedules worse than even and quadratic at few steps (DDPM): no K <= {FEW} in the table"
+            );
+        } else {
+            let _ = writeln!(
+                text,
+                "  the paper's finding, ELBO-optimal schedules worse than even and quadratic at every K <= {FEW} \
+                 (DDPM, beyond two standard errors): {}",
+                yes(all_worse)
+            );
         }
         text
     }
 
-    fn json(&self, seed: u64) -> Value {
-        let rows: Vec<Value> = self
-            .rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "sampler": row.sampler,
-                    "stride": row.stride,
-                    "steps": row.steps,
-                    "distance": row.distance,
-                    "stderr": row.error,
-                    "blocks": row.blocks,
-                })
-            })
-            .collect();
-        json!({
-            "metric": self.metric,
-            "images": self.images,
-            "reference_images": self.reference,
-            "stand_in": self.stand_in,
-            "seed": seed,
-            "rows": rows,
-        })
+    fn write_json(&self, path: &Path, seed: u64) -> anyhow::Result<()> {
+        let file = File {
+            metric: &self.metric,
+            images: self.images,
+            reference_images: self.reference,
+            stand_in: self.stand_in,
+            seed,
+            rows: &self.rows,
+        };
+        let json = serde_json::to_string_pretty(&file)? + "\n";
+        write_beside(path, json.as_bytes())
     }
 
     /// The pictures of the same noise, as the paper's Figure 4 has them.
@@ -275,6 +255,17 @@ impl SamplesTable {
         }
         text
     }
+}
+
+/// The file of a table.
+#[derive(Serialize)]
+struct File<'a> {
+    metric: &'a str,
+    images: u64,
+    reference_images: u64,
+    stand_in: bool,
+    seed: u64,
+    rows: &'a [Row],
 }
 
 /// One distance minus another.
@@ -334,7 +325,9 @@ fn full_name(name: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
+
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -347,15 +340,15 @@ mod tests {
     }
 
     /// The results of a run whose every schedule has the distance that `of` gives it.
-    fn results(name: &str, of: impl Fn(&str, &str, u64) -> f64) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    fn results(of: impl Fn(&str, &str, u64) -> f64) -> TempDir {
+        let results = tempfile::tempdir().unwrap();
+        let folder = results.path();
         fs::write(folder.join("reference.json"), r#"{"a": {"images": 500}}"#).unwrap();
         for sampler in SAMPLERS {
             for stride in STRIDES {
                 for steps in size().steps {
                     put(
-                        &folder,
+                        folder,
                         (sampler, stride, steps),
                         64,
                         of(sampler, stride, steps),
@@ -363,7 +356,7 @@ mod tests {
                 }
             }
         }
-        folder
+        results
     }
 
     fn put(folder: &Path, (sampler, stride, steps): (&str, &str, u64), images: u64, value: f64) {
@@ -386,10 +379,11 @@ mod tests {
 
     #[test]
     fn the_table_has_every_schedule_and_says_of_what() {
-        let folder = results("samples", worse_by(3.0));
+        let results = results(worse_by(3.0));
+        let folder = results.path();
         for (stand_in, what) in [(false, "train images of CIFAR-10\n"), (true, "STAND-IN")] {
-            let table = SamplesTable::read(&folder, &size(), stand_in).unwrap();
-            table.write(&folder, 7).unwrap();
+            let table = SamplesTable::read(folder, &size(), stand_in).unwrap();
+            table.write(folder, 7).unwrap();
             let text = fs::read_to_string(folder.join("table.md")).unwrap();
             assert!(
                 text.contains("FD(resnet56) of 64 samples against 500"),
@@ -400,7 +394,7 @@ mod tests {
                 text.contains("| DDPM | DP (ELBO) | 13.000 ± 0.500 | 9.000 ± 0.500 |\n"),
                 "{text}"
             );
-            let json = read_json(&folder.join("table.json")).unwrap();
+            let json: Value = read(&folder.join("table.json")).unwrap();
             assert_eq!(json["rows"].as_array().unwrap().len(), 16);
             assert_eq!(
                 (&json["stand_in"], &json["seed"]),
@@ -409,15 +403,15 @@ mod tests {
         }
         let grids = fs::read_to_string(folder.join("grids.md")).unwrap();
         assert_eq!(grids.matches(".png)").count(), 16);
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn the_finding_needs_more_than_two_standard_errors() {
         // The standard error of the difference is 0.707.
         for (difference, verdict, shown) in [(3.0, "worse", "yes"), (1.0, "not told apart", "NO")] {
-            let folder = results(&format!("samples-{difference}"), worse_by(difference));
-            let findings = SamplesTable::read(&folder, &size(), false)
+            let results = results(worse_by(difference));
+            let folder = results.path();
+            let findings = SamplesTable::read(folder, &size(), false)
                 .unwrap()
                 .findings();
             let line =
@@ -429,15 +423,15 @@ mod tests {
                 "{findings}"
             );
             assert!(findings.ends_with(&format!("{shown}\n")), "{findings}");
-            fs::remove_dir_all(folder).unwrap();
         }
     }
 
     #[test]
     fn distances_of_different_sizes_are_not_mixed() {
-        let folder = results("samples-mixed", worse_by(3.0));
-        put(&folder, ("ddim", "even", 32), 63, 9.0);
-        let error = SamplesTable::read(&folder, &size(), false)
+        let results = results(worse_by(3.0));
+        let folder = results.path();
+        put(folder, ("ddim", "even", 32), 63, 9.0);
+        let error = SamplesTable::read(folder, &size(), false)
             .err()
             .unwrap()
             .to_string();
@@ -445,6 +439,5 @@ mod tests {
             error.contains("ddim.even.32") && error.contains("64 samples, found 63"),
             "{error}"
         );
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::workspace::root;
+use xtask::root;
 
 /// Tasks of the array. Each has a quarter of the 32 blocks of images.
 pub(crate) const SHARDS: usize = 4;

@@ -4,26 +4,36 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::cifar::{self, Data};
-use crate::reproduce::STEPS;
-use crate::rescoring::mean_of_totals;
-use crate::workspace::{build_ddpm, check, root};
+use xtask::{build_ddpm, check, root};
+
+use crate::cifar;
+use crate::findings::STEPS;
+use crate::results::Evaluation;
 
 /// How much bits/dim may change.
 const LIMIT: f64 = 0.01;
 
+/// What bf16 does to the bits/dim of the optimal schedules (`cargo xtask bench --precision`)
+///
 /// Evaluates the shipped checkpoint along its optimal schedules in f32 and in bf16, on the same images and noise.
+#[derive(clap::Args)]
+pub(crate) struct Precision {
+    /// Test images
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    images: u64,
+}
+
+/// Runs the command.
 ///
 /// # Errors
 /// A command that fails, or a difference beyond the limit.
-pub(crate) fn run(images: u64) -> anyhow::Result<()> {
+pub(crate) fn run(Precision { images }: Precision) -> anyhow::Result<()> {
     let ddpm = build_ddpm()?;
-    let (folder, what) = match cifar::find(None, false)? {
-        Data::Cifar10(folder) => (folder, "CIFAR-10 test images"),
-        Data::StandIn(_) => (
-            root().join("datasets/cifar10-stand-in"),
-            "images of the STAND-IN, not CIFAR-10",
-        ),
+    let data = cifar::find(None, false)?;
+    let what = if data.is_stand_in() {
+        "images of the STAND-IN, not CIFAR-10"
+    } else {
+        "CIFAR-10 test images"
     };
     let datasets = root().join("datasets");
     let schedules = root().join("target/precision.schedules.json");
@@ -44,7 +54,7 @@ pub(crate) fn run(images: u64) -> anyhow::Result<()> {
                 .arg("bpd")
                 .arg(datasets.join("cifar10-small.safetensors"))
                 .arg("--data")
-                .arg(&folder)
+                .arg(data.folder())
                 .args(["--split", "test", "--limit", &images.to_string()])
                 .arg("--schedule")
                 .arg(&schedules)
@@ -61,7 +71,7 @@ pub(crate) fn run(images: u64) -> anyhow::Result<()> {
             if !output.status.success() {
                 bail!("ddpm bpd: {}", String::from_utf8_lossy(&output.stderr));
             }
-            *mean = mean_of_totals(&serde_json::from_slice(&output.stdout)?, images)?;
+            *mean = serde_json::from_slice::<Evaluation>(&output.stdout)?.mean(images)?;
         }
         let [f32, bf16] = means;
         println!("{steps:>5} {f32:>9.4} {bf16:>9.4} {:>+10.5}", bf16 - f32);

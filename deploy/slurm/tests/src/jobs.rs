@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::workspace::{check, root};
+use xtask::{check, root};
 
-use super::client::{Client, captured, wait_until};
-use super::measurement::{SHARDS, by_variables};
-use super::processes::processes_in;
+use crate::client::{Client, captured, wait_until};
+use crate::measurement::{SHARDS, by_variables};
+use crate::processes::processes_in;
 
 /// What was submitted.
 pub(crate) struct Jobs {

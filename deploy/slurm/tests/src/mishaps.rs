@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use crate::workspace::check;
+use xtask::check;
 
-use super::cluster::Cluster;
-use super::jobs::Jobs;
-use super::measurement::SHARDS;
-use super::processes::kill;
+use crate::cluster::Cluster;
+use crate::jobs::Jobs;
+use crate::measurement::SHARDS;
+use crate::processes::kill;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

@@ -16,7 +16,7 @@ use anyhow::Context;
 pub(crate) fn configuration(folder: &Path, host: &str) -> anyhow::Result<String> {
     let folder = folder.display();
     let [controller, node] = free_ports()?;
-    let cores = super::SHARDS;
+    let cores = crate::measurement::SHARDS;
     Ok(format!(
         "\
 ClusterName=test

@@ -12,11 +12,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use xtask::show;
+
 use crate::digest::{add_file, hexadecimal};
-use crate::workspace::show;
 
 /// One step of a run.
 pub(crate) struct Stage<'a> {
@@ -40,7 +41,7 @@ impl Stage<'_> {
         let mut outputs = self.outputs.clone();
         outputs.extend(self.stdout.clone());
         if outputs.iter().all(|path| path.exists())
-            && read_stamp(&stamp_path) == Some(stamp.clone())
+            && read_stamp(&stamp_path).as_ref() == Some(&stamp)
         {
             println!("== {}: up to date", self.name);
             return Ok(());
@@ -80,17 +81,27 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn stamp(&self, hashes: &Hashes) -> anyhow::Result<Value> {
-        let mut inputs = serde_json::Map::new();
-        for path in &self.inputs {
-            inputs.insert(path.display().to_string(), json!(hashes.of(path)?));
-        }
-        Ok(json!({
-            "stage": self.name,
-            "command": show(&self.command),
-            "inputs": inputs,
-        }))
+    fn stamp(&self, hashes: &Hashes) -> anyhow::Result<Stamp> {
+        let hash = |path: &PathBuf| Ok((path.display().to_string(), hashes.of(path)?));
+        Ok(Stamp {
+            stage: self.name.to_owned(),
+            command: show(&self.command),
+            inputs: self
+                .inputs
+                .iter()
+                .map(hash)
+                .collect::<anyhow::Result<_>>()?,
+        })
     }
+}
+
+/// What a stage was done with.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Stamp {
+    stage: String,
+    command: String,
+    /// Hashes of the inputs by their paths.
+    inputs: BTreeMap<String, String>,
 }
 
 /// Hashes of inputs, each computed once: the images are the input of many stages.
@@ -110,7 +121,7 @@ impl Hashes {
     }
 }
 
-fn read_stamp(path: &Path) -> Option<Value> {
+fn read_stamp(path: &Path) -> Option<Stamp> {
     serde_json::from_str(&fs::read_to_string(path).ok()?).ok()
 }
 
@@ -151,12 +162,6 @@ fn hash(path: &Path) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
-    fn scratch(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        path
-    }
-
     fn stage(folder: &Path, word: &str) -> Stage<'static> {
         let mut command = Command::new("echo");
         command.arg(word);
@@ -171,42 +176,42 @@ mod tests {
 
     #[test]
     fn runs_once_and_again_when_an_input_changes() {
-        let folder = scratch("stage");
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path();
         let output = folder.join("output");
         fs::write(folder.join("input"), "a").unwrap();
-        stage(&folder, "first")
-            .run(&folder, &Hashes::default())
+        stage(folder, "first")
+            .run(folder, &Hashes::default())
             .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
 
         // Nothing changed: the output is left alone.
         fs::write(&output, "kept").unwrap();
-        stage(&folder, "first")
-            .run(&folder, &Hashes::default())
+        stage(folder, "first")
+            .run(folder, &Hashes::default())
             .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "kept");
 
         fs::write(folder.join("input"), "b").unwrap();
-        stage(&folder, "first")
-            .run(&folder, &Hashes::default())
+        stage(folder, "first")
+            .run(folder, &Hashes::default())
             .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "first\n");
 
-        stage(&folder, "second")
-            .run(&folder, &Hashes::default())
+        stage(folder, "second")
+            .run(folder, &Hashes::default())
             .unwrap();
         assert_eq!(fs::read_to_string(&output).unwrap(), "second\n");
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_failing_command_leaves_no_output() {
-        let folder = scratch("failing");
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path();
         fs::write(folder.join("input"), "a").unwrap();
-        let mut failing = stage(&folder, "x");
+        let mut failing = stage(folder, "x");
         failing.command = Command::new("false");
-        assert!(failing.run(&folder, &Hashes::default()).is_err());
+        assert!(failing.run(folder, &Hashes::default()).is_err());
         assert!(!folder.join("output").exists());
-        fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -6,88 +6,25 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::args::UsageError;
+use xtask::root;
+
+use crate::samples_size::{SAMPLERS, STRIDES, Size};
 use crate::samples_table::SamplesTable;
 use crate::stage::{Hashes, Stage};
-use crate::workspace::root;
 
-/// How samples are drawn: the ancestral sampler and DDIM without noise.
-pub(crate) const SAMPLERS: [&str; 2] = ["ddpm", "ddim"];
-/// How the timesteps are chosen.
-pub(crate) const STRIDES: [&str; 4] = ["even", "quadratic", "dp-elbo", "dp-mse"];
 /// Of the ancestral sampler and of the objective: the paper's networks of Table 5 learn no variance.
 const VARIANCE: &str = "fixed-small";
 /// Samples in a picture.
 const IN_GRID: u64 = 16;
 
-/// How many samples of which schedules.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Size {
-    /// Samples of each schedule.
-    pub(crate) images: u64,
-    /// Numbers of steps, ascending.
-    pub(crate) steps: Vec<u64>,
-    /// Real images that they are compared with; all where it is `None`.
-    pub(crate) reference: Option<u64>,
-}
-
-impl Size {
-    /// The size of a run, with what the command line says instead.
-    ///
-    /// # Errors
-    /// Steps or numbers that no table can be made of.
-    pub(crate) fn new(
-        full: bool,
-        smoke: bool,
-        images: Option<u64>,
-        steps: Option<&str>,
-    ) -> anyhow::Result<Self> {
-        let (default_images, default_steps) = match (full, smoke) {
-            (true, _) => (50_000, "8,16,32,64,128,256"),
-            (_, true) => (8, "3,6"),
-            _ => (1024, "5,10"),
-        };
-        let images = images.unwrap_or(default_images);
-        if images < 4 {
-            return Err(UsageError::new(format!(
-                "--samples: expected at least 4, which an error bar needs, found {images}"
-            ))
-            .into());
-        }
-        let text = steps.unwrap_or(default_steps);
-        let steps = text
-            .split(',')
-            .map(|word| word.trim().parse().ok().filter(|&steps| steps > 0))
-            .collect::<Option<Vec<u64>>>()
-            .filter(|steps| steps.is_sorted_by(|a, b| a < b));
-        let Some(steps) = steps else {
-            return Err(UsageError::new(format!(
-                "--sample-steps: expected ascending numbers of steps such as 5,10, found '{text}'"
-            ))
-            .into());
-        };
-        Ok(Self {
-            images,
-            steps,
-            reference: smoke.then_some(256),
-        })
-    }
-
-    /// Network evaluations, without those of the pictures.
-    pub(crate) fn evaluations(&self) -> u64 {
-        let schedules = (SAMPLERS.len() * STRIDES.len()) as u64;
-        schedules * self.images * self.steps.iter().sum::<u64>()
-    }
-}
-
 /// The weights of the feature network: of `--features`, of `DDPM_FEATURES`, or those beside the repository.
 ///
 /// # Errors
 /// A file that was named but is not there: leaving the stage out silently would be worse.
-pub(crate) fn find_features(named: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+pub(crate) fn find_features(named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     let from_environment = std::env::var_os("DDPM_FEATURES").filter(|value| !value.is_empty());
     let (path, flag) = match (named, from_environment) {
-        (Some(named), _) => (PathBuf::from(named), "--features"),
+        (Some(named), _) => (named.to_owned(), "--features"),
         (None, Some(value)) => (PathBuf::from(value), "DDPM_FEATURES"),
         (None, None) => {
             let beside = root().join("../shared/features/cifar-resnet56.safetensors");
@@ -296,34 +233,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_fits_twenty_minutes() {
-        let size = Size::new(false, false, None, None).unwrap();
-        // 9 ms per network evaluation and image on two cores.
-        let minutes = size.evaluations() as f64 * 9e-3 / 60.0;
-        assert!((15.0..20.0).contains(&minutes), "{minutes}");
-        let full = Size::new(true, false, None, None).unwrap();
-        assert_eq!((full.images, full.steps.len()), (50_000, 6));
-    }
-
-    #[test]
-    fn sizes_that_make_no_table_are_refused() {
-        let size = |images, steps| Size::new(false, false, images, steps);
-        assert_eq!(size(Some(64), Some("5, 8")).unwrap().steps, [5, 8]);
-        for (images, steps, named) in [
-            (Some(3), None, "--samples"),
-            (None, Some("10,5"), "--sample-steps"),
-            (None, Some("5,5"), "--sample-steps"),
-            (None, Some("0"), "--sample-steps"),
-            (None, Some("five"), "'five'"),
-        ] {
-            let error = size(images, steps).unwrap_err().to_string();
-            assert!(error.contains(named), "{error}");
-        }
-    }
-
-    #[test]
     fn named_features_that_are_not_there_are_an_error() {
-        let error = find_features(Some("/nonexistent/net.pth")).unwrap_err();
+        let error = find_features(Some(Path::new("/nonexistent/net.pth"))).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/net.pth"));
     }
 }

@@ -3,11 +3,10 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
-use serde_json::Value;
+use anyhow::anyhow;
 
-use crate::findings::{read_json, yes};
-use crate::reproduce::VARIANCES;
+use crate::findings::{VARIANCES, yes};
+use crate::results::{Evaluation, read};
 
 /// The strides that are re-scored, as the table calls them.
 pub(crate) const STRIDES: [&str; 4] = ["even", "quadratic", "dp", "dp-free"];
@@ -37,9 +36,10 @@ impl Rescoring<'_> {
             1 => "the first test image".to_owned(),
             n => format!("the first {n} test images"),
         };
-        match self.stand_in {
-            true => images + " of a STAND-IN, not real data",
-            false => images,
+        if self.stand_in {
+            images + " of a STAND-IN, not real data"
+        } else {
+            images
         }
     }
 
@@ -103,30 +103,11 @@ impl Rescoring<'_> {
     }
 }
 
-/// Mean of `total_bpd` over the images of a direct evaluation that lies in a file.
+/// Mean bits/dim over the images of a direct evaluation that lies in a file.
 fn mean_total(path: &Path, images: u64) -> anyhow::Result<f64> {
-    mean_of_totals(&read_json(path)?, images)
+    read::<Evaluation>(path)?
+        .mean(images)
         .map_err(|error| anyhow!("{}: {error}", path.display()))
-}
-
-/// Mean of `total_bpd` over the images of a direct evaluation.
-///
-/// # Errors
-/// Another number of images.
-pub(crate) fn mean_of_totals(evaluation: &Value, images: u64) -> anyhow::Result<f64> {
-    let totals: Vec<f64> = evaluation["total_bpd"]
-        .as_array()
-        .context("expected an array 'total_bpd'")?
-        .iter()
-        .filter_map(Value::as_f64)
-        .collect();
-    if totals.is_empty() || totals.len() as u64 != images {
-        bail!(
-            "expected {images} numbers in 'total_bpd', found {}",
-            totals.len()
-        );
-    }
-    Ok(totals.iter().sum::<f64>() / totals.len() as f64)
 }
 
 #[cfg(test)]
@@ -134,11 +115,9 @@ mod tests {
     use super::*;
 
     /// A run whose every schedule has the bits/dim that `of` gives it.
-    fn run(name: &str, of: impl Fn(&str, &str) -> f64) -> Rescoring<'static> {
-        let folder = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+    fn run(folder: &Path, of: impl Fn(&str, &str) -> f64) -> Rescoring<'static> {
         let rescoring = Rescoring {
-            folder,
+            folder: folder.to_owned(),
             images: 2,
             stand_in: false,
             budgets: vec!["8", "128"],
@@ -157,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_table_has_every_schedule_and_says_on_what() {
-        let rescoring = run("rescored-table", |stride, _| match stride {
+        let folder = tempfile::tempdir().unwrap();
+        let rescoring = run(folder.path(), |stride, _| match stride {
             "dp" => 4.25,
             _ => 5.0,
         });
@@ -184,23 +164,19 @@ mod tests {
             error.contains("learned.even.8") && error.contains("2 numbers"),
             "{error}"
         );
-        std::fs::remove_dir_all(&rescoring.folder).unwrap();
     }
 
     #[test]
     fn an_optimum_that_loses_is_noticed_at_few_steps() {
         for (loses_at, holds) in [("8", false), ("128", true), ("none", true)] {
-            let rescoring = run(
-                &format!("rescored-{loses_at}"),
-                |stride, steps| match stride {
-                    "quadratic" => 4.5,
-                    "dp" if steps == loses_at => 4.6,
-                    "dp" => 4.25,
-                    _ => 5.0,
-                },
-            );
+            let folder = tempfile::tempdir().unwrap();
+            let rescoring = run(folder.path(), |stride, steps| match stride {
+                "quadratic" => 4.5,
+                "dp" if steps == loses_at => 4.6,
+                "dp" => 4.25,
+                _ => 5.0,
+            });
             assert_eq!(rescoring.print_findings().unwrap(), holds, "{loses_at}");
-            std::fs::remove_dir_all(&rescoring.folder).unwrap();
         }
     }
 }

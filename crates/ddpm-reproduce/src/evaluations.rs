@@ -5,25 +5,30 @@ use std::process::Command;
 
 use anyhow::bail;
 
-use crate::args::Args;
-use crate::cifar::{self, Data};
-use crate::workspace::{build_ddpm, cargo, check, root};
+use xtask::{build_ddpm, cargo, check, root};
 
-const HELP: &str = "\
-cargo xtask evaluations [--data DIR] [--reference]
+use crate::cifar;
 
-Measures the shipped checkpoint on CIFAR-10 with 8,192 evaluations for each of the seeds 1 to 20 and with
-65,536 for seed 21, chooses schedules on each profile and on its first blocks (which are the runs of fewer
-evaluations), and scores them on the exhaustive reference datasets/cifar10-small.reference.safetensors.
-Takes half an hour on two cores and goes on where it was stopped (runs/evaluations).
-
-Then it spreads the same evaluations in other ways over images and timesteps, with and without a smoother.
-
-Writes crates/ddpm-profile/tests/fixtures/evaluations-8192.json, docs/evaluations.json,
-docs/evaluations.svg and docs/evaluations-layouts.md.
-
-  --data DIR     where CIFAR-10 is
-  --reference    measure the reference anew first: 128 train images at all 4000 timesteps, an hour more";
+/// What schedules lose that are chosen on few network evaluations
+///
+/// Measures the shipped checkpoint on CIFAR-10 with 8,192 evaluations for each of the seeds 1 to 20 and with 65,536 for
+/// seed 21, chooses schedules on each profile and on its first blocks (which are the runs of fewer evaluations), and
+/// scores them on the exhaustive reference datasets/cifar10-small.reference.safetensors. Takes half an hour on two cores
+/// and goes on where it was stopped (runs/evaluations).
+///
+/// Then it spreads the same evaluations in other ways over images and timesteps, with and without a smoother.
+///
+/// Writes crates/ddpm-profile/tests/fixtures/evaluations-8192.json, docs/evaluations.json, docs/evaluations.svg and
+/// docs/evaluations-layouts.md.
+#[derive(clap::Args)]
+pub(crate) struct Evaluations {
+    /// Where CIFAR-10 is
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Measure the reference anew first: 128 train images at all 4000 timesteps, an hour more
+    #[arg(long)]
+    reference: bool,
+}
 
 /// The seeds of 8,192 evaluations, fixed before the first of them was measured.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
@@ -37,25 +42,19 @@ const REFERENCE_SHARDS: usize = 8;
 ///
 /// # Errors
 /// CIFAR-10 that cannot be had, or a command that fails.
-pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
-    let mut args = Args::new(words, HELP);
-    if args.help_wanted() {
-        return Ok(());
-    }
-    let data = args.value("--data")?;
-    let reference_wanted = args.flag("--reference");
-    args.finish()?;
-    let Data::Cifar10(data) = cifar::find(data.as_deref(), false)? else {
+pub(crate) fn run(args: Evaluations) -> anyhow::Result<()> {
+    let data = cifar::find(args.data.as_deref(), false)?;
+    if data.is_stand_in() {
         bail!("expected CIFAR-10 in --data or DDPM_DATA: the reference is measured on it");
-    };
+    }
     let run = Run {
         ddpm: build_ddpm()?,
-        data,
+        data: data.folder(),
         out: root().join("runs/evaluations"),
     };
     std::fs::create_dir_all(&run.out)?;
     let reference = root().join("datasets/cifar10-small.reference.safetensors");
-    if reference_wanted {
+    if args.reference {
         run.reference(&reference)?;
     }
     let mut profiles = Vec::new();
@@ -85,8 +84,8 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
 /// The program that computes.
 fn example() -> Command {
     let mut command = cargo();
-    command.args(["run", "--release", "--quiet", "-p", "ddpm-profile"]);
-    command.args(["--example", "evaluations", "--"]);
+    command.args(["run", "--release", "--quiet", "--example", "evaluations"]);
+    command.arg("--");
     command
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use md5::{Digest, Md5};
 
 use crate::digest::{add_file, hexadecimal};
-use crate::workspace::check;
+use xtask::{check, root};
 
 const URL: &str = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz";
 const MD5_OF_ARCHIVE: &str = "c32a1d4ab5d03f1284b67883e8d87530";
@@ -22,25 +22,32 @@ pub(crate) enum Data {
     StandIn(String),
 }
 
+impl Data {
+    /// The folder with the images: of CIFAR-10 or of the stand-in.
+    pub(crate) fn folder(&self) -> PathBuf {
+        match self {
+            Self::Cifar10(folder) => folder.clone(),
+            Self::StandIn(_) => root().join("datasets/cifar10-stand-in"),
+        }
+    }
+
+    /// Whether they stand in for CIFAR-10.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        matches!(self, Self::StandIn(_))
+    }
+}
+
 /// Looks in `--data`, `$DDPM_DATA`, the cache, and then downloads into the cache.
 ///
 /// # Errors
 /// A folder that was named but holds no CIFAR-10 is an error: a silent stand-in would be worse.
-pub(crate) fn find(named: Option<&str>, may_download: bool) -> anyhow::Result<Data> {
-    if let Some(folder) = named {
-        let folder = PathBuf::from(folder);
+pub(crate) fn find(named: Option<&Path>, may_download: bool) -> anyhow::Result<Data> {
+    let from_environment = || Some(("DDPM_DATA=", std::env::var_os("DDPM_DATA")?.into()));
+    let named = named.map(|folder| ("--data ", folder.to_owned()));
+    if let Some((how, folder)) = named.or_else(from_environment) {
         if !is_cifar10(&folder) {
             bail!(
-                "--data {}: expected a folder with CIFAR-10 (data_batch_1.bin .. test_batch.bin, or the python pickles)",
-                folder.display()
-            );
-        }
-        return Ok(Data::Cifar10(folder));
-    }
-    if let Some(folder) = std::env::var_os("DDPM_DATA").map(PathBuf::from) {
-        if !is_cifar10(&folder) {
-            bail!(
-                "DDPM_DATA={}: expected a folder with CIFAR-10 (data_batch_1.bin .. test_batch.bin, or the python pickles)",
+                "{how}{}: expected a folder with CIFAR-10 (data_batch_1.bin .. test_batch.bin, or the python pickles)",
                 folder.display()
             );
         }
@@ -86,7 +93,7 @@ fn cache() -> Option<PathBuf> {
 }
 
 /// Downloads with the system's `curl` and unpacks with its `tar`: two programs that every
-/// platform we know has, instead of a TLS stack in the task runner.
+/// platform we know has, instead of a TLS stack here.
 fn download(cache: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(cache).with_context(|| format!("failed to create {}", cache.display()))?;
     let url = std::env::var("DDPM_CIFAR10_URL").unwrap_or_else(|_| URL.into());
@@ -136,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_named_folder_without_cifar10_is_an_error() {
-        let error = find(Some("/nonexistent/cifar"), false).err().unwrap();
+        let error = find(Some(Path::new("/nonexistent/cifar")), false)
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("/nonexistent/cifar"));
     }
 }

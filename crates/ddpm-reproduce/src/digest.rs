@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn digests_of_a_known_text() {
-        let path = std::env::temp_dir().join(format!("xtask-digest-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("some-file");
         std::fs::write(&path, "abc").unwrap();
         let mut md5 = md5::Md5::new();
         add_file(&mut md5, &path).unwrap();
@@ -49,6 +50,6 @@ mod tests {
         );
         std::fs::remove_file(&path).unwrap();
         let error = add_file(&mut sha2::Sha256::new(), &path).unwrap_err();
-        assert!(error.to_string().contains("xtask-digest"), "{error}");
+        assert!(error.to_string().contains("some-file"), "{error}");
     }
 }

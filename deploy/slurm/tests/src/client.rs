@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::workspace::show;
+use xtask::show;
 
 /// Runs Slurm's commands with the configuration in a folder.
 #[derive(Clone, Debug)]

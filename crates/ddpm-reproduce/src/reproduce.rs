@@ -7,61 +7,94 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::args::Args;
+use xtask::{build_ddpm, check, root};
+
 use crate::cifar::{self, Data};
-use crate::findings;
+use crate::findings::{self, STEPS, VARIANCES};
 use crate::rescoring::{Rescoring, STRIDES};
-use crate::samples::{self, Samples, Size};
+use crate::samples::{self, Samples};
+use crate::samples_size::{self, Size, Steps};
 use crate::samples_table::SamplesTable;
 use crate::stage::{Hashes, Stage};
-use crate::workspace::{build_ddpm, root};
 
-const HELP: &str = "\
-cargo xtask reproduce-cifar [options]
-
-Runs the whole job on CIFAR-10: finds the data, looks at the checkpoint, profiles it on train and
-on test images, solves for the optimal schedules of every step budget, prints the paper's Table 3
-(even / quadratic / DP, for every variance, with standard errors) and scores every schedule in it
-once more without the profiles, by running the network along each path. Then it draws samples with
-the schedules and prints the paper's Table 5 (even / quadratic / DP for the ELBO and for the
-reweighted error, DDPM and DDIM, Frechet distances with jackknife standard errors) and pictures of
-the same noise along every schedule. report.html shows it all. A second run starts where the first
-stopped.
-
-Table 5 needs a feature network: the weights of --features, of DDPM_FEATURES, or
-../shared/features/cifar-resnet56.safetensors beside the repository; without one it is left out.
-By default it is 1,024 samples of each of 8 schedules at K = 5 and 10: 123,000 network evaluations,
-18 minutes on two cores at 9 ms each.
-
-options:
-  --full              all 50,000 train and 10,000 test images at 256 timesteps; 50,000 samples at
-                      K = 8 to 256, which are 200 million evaluations (see --no-samples, --samples)
-  --exhaustive        every timestep instead of a subset
-  --smoke             a run of a minute that exercises every stage; its numbers mean little
-  --images N          images of each split           (default 128)
-  --timesteps N       timesteps evaluated per image  (default 64)
-  --rescored N        test images for the direct re-scoring (default 2)
-  --no-samples        leave Table 5 out
-  --samples N         samples of each schedule (default 1024); distances of different N do not compare
-  --sample-steps K,.. numbers of steps of Table 5 (default 5,10)
-  --features FILE     weights of the feature network
-  --only-samples P    only Table 5, with schedules chosen on the profile P, such as
-                      datasets/cifar10-small.train.profile.safetensors
-  --data DIR          a folder with CIFAR-10 (else $DDPM_DATA, the cache, a download)
-  --stand-in          use the repository's stand-in images even where CIFAR-10 is at hand
-  --offline           do not try to download
-  --checkpoint FILE   another checkpoint than the one that ships
-  --seed N            seed of the image order and of all noise (default 0)
-  --threads N         threads (default: all)
-  --out DIR           where the results go (default runs/reproduce-cifar)
-  --fresh             forget earlier results in --out";
+/// The whole job on CIFAR-10: data, checkpoint, profiles, schedules, tables
+///
+/// Runs the whole job on CIFAR-10: finds the data, looks at the checkpoint, profiles it on train and on test images,
+/// solves for the optimal schedules of every step budget, prints the paper's Table 3 (even / quadratic / DP, for every
+/// variance, with standard errors) and scores every schedule in it once more without the profiles, by running the
+/// network along each path. Then it draws samples with the schedules and prints the paper's Table 5 (even / quadratic /
+/// DP for the ELBO and for the reweighted error, DDPM and DDIM, Frechet distances with jackknife standard errors) and
+/// pictures of the same noise along every schedule. report.html shows it all. A second run starts where the first
+/// stopped.
+///
+/// Table 5 needs a feature network: the weights of --features, of DDPM_FEATURES, or
+/// ../shared/features/cifar-resnet56.safetensors beside the repository; without one it is left out. By default it is
+/// 1,024 samples of each of 8 schedules at K = 5 and 10: 123,000 network evaluations, 18 minutes on two cores at 9 ms
+/// each.
+#[derive(clap::Args)]
+pub(crate) struct Reproduce {
+    /// All 50,000 train and 10,000 test images at 256 timesteps; 50,000 samples at K = 8 to 256, which are 200 million
+    /// evaluations (see --no-samples, --samples)
+    #[arg(long)]
+    full: bool,
+    /// Every timestep instead of a subset
+    #[arg(long)]
+    exhaustive: bool,
+    /// A run of a minute that exercises every stage; its numbers mean little
+    #[arg(long, conflicts_with = "full")]
+    smoke: bool,
+    /// Images of each split (default 128)
+    #[arg(long, value_name = "N")]
+    images: Option<u64>,
+    /// Timesteps evaluated per image (default 64)
+    #[arg(long, value_name = "N", conflicts_with = "exhaustive")]
+    timesteps: Option<u64>,
+    /// Test images for the direct re-scoring (default 2)
+    #[arg(long, value_name = "N")]
+    rescored: Option<u64>,
+    /// Leave Table 5 out
+    #[arg(long)]
+    no_samples: bool,
+    /// Samples of each schedule (default 1024); distances of different N do not compare
+    #[arg(long, value_name = "N", value_parser = samples_size::images)]
+    samples: Option<u64>,
+    /// Numbers of steps of Table 5 (default 5,10)
+    #[arg(long, value_name = "K,..")]
+    sample_steps: Option<Steps>,
+    /// Weights of the feature network
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Only Table 5, with schedules chosen on the profile P, such as datasets/cifar10-small.train.profile.safetensors
+    #[arg(long, value_name = "P", conflicts_with = "no_samples")]
+    only_samples: Option<PathBuf>,
+    /// A folder with CIFAR-10 (else $DDPM_DATA, the cache, a download)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Use the repository's stand-in images even where CIFAR-10 is at hand
+    #[arg(long, conflicts_with = "data")]
+    stand_in: bool,
+    /// Do not try to download
+    #[arg(long)]
+    offline: bool,
+    /// Another checkpoint than the one that ships
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Seed of the image order and of all noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads (default: all)
+    #[arg(long, value_name = "N")]
+    threads: Option<u64>,
+    /// Where the results go (default runs/reproduce-cifar)
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Forget earlier results in --out
+    #[arg(long)]
+    fresh: bool,
+}
 
 const NO_FEATURES: &str = "needs a feature network: expected --features FILE, DDPM_FEATURES, or \
     ../shared/features/cifar-resnet56.safetensors beside the repository";
-
-/// The budgets of the paper's Table 3.
-pub(crate) const STEPS: &str = "8,16,32,64,128,256";
-pub(crate) const VARIANCES: [&str; 4] = ["learned", "fixed-small", "fixed-large", "analytic"];
 
 struct Plan {
     out: PathBuf,
@@ -73,71 +106,51 @@ struct Plan {
     threads: Option<u64>,
 }
 
-pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
-    let mut args = Args::new(words, HELP);
-    if args.help_wanted() {
-        return Ok(());
+impl Plan {
+    fn of(args: &Reproduce) -> Self {
+        let (images, timesteps, rescored) = if args.smoke {
+            (32, 20, 1)
+        } else {
+            (128, 64, 2)
+        };
+        let timesteps = if args.full { 256 } else { timesteps };
+        Self {
+            out: args
+                .out
+                .clone()
+                .unwrap_or_else(|| root().join("runs/reproduce-cifar")),
+            checkpoint: args
+                .checkpoint
+                .clone()
+                .unwrap_or_else(|| root().join("datasets/cifar10-small.safetensors")),
+            images: args.images.or((!args.full).then_some(images)),
+            timesteps: (!args.exhaustive).then(|| args.timesteps.unwrap_or(timesteps)),
+            rescored: args.rescored.unwrap_or(rescored),
+            seed: args.seed,
+            threads: args.threads,
+        }
     }
-    let full = args.flag("--full");
-    let exhaustive = args.flag("--exhaustive");
-    let smoke = args.flag("--smoke");
-    let stand_in = args.flag("--stand-in");
-    let offline = args.flag("--offline");
-    let fresh = args.flag("--fresh");
-    let images = args.number("--images")?;
-    let timesteps = args.number("--timesteps")?;
-    let rescored = args.number("--rescored")?;
-    let named_data = args.value("--data")?;
-    let checkpoint = args.value("--checkpoint")?;
-    let no_samples = args.flag("--no-samples");
-    let samples = args.number("--samples")?;
-    let sample_steps = args.value("--sample-steps")?;
-    let features = args.value("--features")?;
-    let only_samples = args.value("--only-samples")?;
-    let seed = args.number("--seed")?.unwrap_or(0);
-    let threads = args.number("--threads")?;
-    let out = args.value("--out")?;
-    args.conflict(full && smoke, "--full and --smoke")?;
-    args.conflict(
-        exhaustive && timesteps.is_some(),
-        "--exhaustive and --timesteps",
-    )?;
-    args.conflict(stand_in && named_data.is_some(), "--stand-in and --data")?;
-    args.conflict(
-        no_samples && only_samples.is_some(),
-        "--no-samples and --only-samples",
-    )?;
-    args.finish()?;
-    let size = Size::new(full, smoke, samples, sample_steps.as_deref())?;
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A stage that fails, or a table that does not show what the paper found.
+pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
+    let plan = Plan::of(&args);
+    let size = Size::new(args.full, args.smoke, args.samples, args.sample_steps);
     // A file that is not there is better known now than after the first hour.
-    let features = match no_samples {
-        true => None,
-        false => samples::find_features(features.as_deref())?,
+    let features = if args.no_samples {
+        None
+    } else {
+        samples::find_features(args.features.as_deref())?
     };
-    if only_samples.is_some() && features.is_none() {
+    if args.only_samples.is_some() && features.is_none() {
         bail!("--only-samples: {NO_FEATURES}");
     }
 
     let begun = Instant::now();
-    let (default_images, default_timesteps, default_rescored) =
-        if smoke { (32, 20, 1) } else { (128, 64, 2) };
-    let plan = Plan {
-        out: out.map_or_else(|| root().join("runs/reproduce-cifar"), PathBuf::from),
-        checkpoint: checkpoint.map_or_else(
-            || root().join("datasets/cifar10-small.safetensors"),
-            PathBuf::from,
-        ),
-        images: images.or((!full).then_some(default_images)),
-        timesteps: if exhaustive {
-            None
-        } else {
-            Some(timesteps.unwrap_or(if full { 256 } else { default_timesteps }))
-        },
-        rescored: rescored.unwrap_or(default_rescored),
-        seed,
-        threads,
-    };
-    if fresh && plan.out.exists() {
+    if args.fresh && plan.out.exists() {
         fs::remove_dir_all(&plan.out)
             .with_context(|| format!("failed to remove {}", plan.out.display()))?;
     }
@@ -149,22 +162,20 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let ddpm = build_ddpm()?;
 
     println!("== data");
-    let data = if stand_in {
+    let data = if args.stand_in {
         Data::StandIn("--stand-in was given".into())
     } else {
-        cifar::find(named_data.as_deref(), !offline)?
+        cifar::find(args.data.as_deref(), !args.offline)?
     };
-    let (folder, what) = match &data {
-        Data::Cifar10(folder) => (folder.clone(), "real CIFAR-10".to_owned()),
-        Data::StandIn(why) => (
-            root().join("datasets/cifar10-stand-in"),
-            format!(
-                "NOT CIFAR-10 but the stand-in set of this repository (samples of the shipped checkpoint), because {why}"
-            ),
+    let folder = data.folder();
+    let what = match &data {
+        Data::Cifar10(_) => "real CIFAR-10".to_owned(),
+        Data::StandIn(why) => format!(
+            "NOT CIFAR-10 but the stand-in set of this repository (samples of the shipped checkpoint), because {why}"
         ),
     };
     println!("   {what}\n   {}", folder.display());
-    if let Data::StandIn(_) = data {
+    if data.is_stand_in() {
         println!(
             "   bits/dim on samples of a model are lower than on photographs: compare strides, not papers"
         );
@@ -185,7 +196,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
             checkpoint: &plan.checkpoint,
             profile,
             data: &folder,
-            stand_in: matches!(data, Data::StandIn(_)),
+            stand_in: data.is_stand_in(),
             features,
             folder: plan.out.join("samples"),
             size,
@@ -195,8 +206,8 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
             hashes: &job.hashes,
         })
     };
-    if let Some(profile) = only_samples {
-        if let Some(samples) = samples(profile.into()) {
+    if let Some(profile) = args.only_samples {
+        if let Some(samples) = samples(profile) {
             let table = samples.run()?;
             table.publish(&plan.out, samples.seed)?;
             print_samples(&table);
@@ -216,8 +227,8 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let rescored = Rescoring {
         folder: plan.out.clone(),
         images: plan.rescored,
-        stand_in: matches!(data, Data::StandIn(_)),
-        budgets: if smoke {
+        stand_in: data.is_stand_in(),
+        budgets: if args.smoke {
             vec!["8"]
         } else {
             STEPS.split(',').collect()
@@ -230,7 +241,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
             table.publish(&plan.out, samples.seed)?;
             Some(table)
         }
-        None if no_samples => None,
+        None if args.no_samples => None,
         None => {
             println!("== samples: skipped: {NO_FEATURES}");
             None
@@ -250,7 +261,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let in_table = findings::print(&plan.out)?;
     let directly = rescored.print_findings()?;
     let holds = in_table && directly;
-    if let Data::StandIn(_) = data {
+    if data.is_stand_in() {
         job.shipped_table()?;
     }
     if let Some(samples) = &samples {
@@ -258,7 +269,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     }
     finish(&plan.out, begun);
     // A smoke run has too few images and timesteps to be held to the paper's findings.
-    if !holds && !smoke {
+    if !holds && !args.smoke {
         bail!("the table does not show what the paper found: see the checks above");
     }
     Ok(())
@@ -538,7 +549,7 @@ impl Job<'_> {
             .arg(shipped("test"))
             .args(["--steps", STEPS]);
         println!("\nFor comparison, the same from the profiles that ship with the repository:\n");
-        crate::workspace::check(&mut command)
+        check(&mut command)
     }
 }
 

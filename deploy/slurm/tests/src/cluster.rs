@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::workspace::check;
+use xtask::check;
 
-use super::client::{Client, captured, wait_until};
-use super::configuration::configuration;
-use super::daemon::Daemon;
-use super::processes::{kill, processes_in, slurmstepd_of};
+use crate::client::{Client, captured, wait_until};
+use crate::configuration::configuration;
+use crate::daemon::Daemon;
+use crate::processes::{kill, processes_in, slurmstepd_of};
 
 /// How long daemons may take to answer, and jobs to end.
 const PATIENCE: Duration = Duration::from_secs(60);

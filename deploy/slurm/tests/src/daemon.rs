@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::workspace::show;
+use xtask::show;
 
-use super::client::wait_until;
-use super::processes::kill;
+use crate::client::wait_until;
+use crate::processes::kill;
 
 /// How long it may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(10);

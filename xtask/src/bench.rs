@@ -42,7 +42,7 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     }
 
     let mut benches = cargo();
-    benches.args(["bench", "--package", "ddpm"]);
+    benches.args(["bench", "--package", "ddpm-benches"]);
     if let Some(filter) = filter {
         benches.args(["--", &filter]);
     }

@@ -8,8 +8,11 @@ use crate::workspace::{cargo, check};
 const HELP: &str = "\
 cargo xtask ci
 
-fmt --check, clippy with warnings as errors, every test in release mode, docs with warnings as
-errors, and cargo-deny (skipped with a line where it is not installed).";
+fmt --check, clippy with warnings as errors, every test in release mode, those of ddpm-model also
+with candle, docs with warnings as errors, and cargo-deny (skipped with a line where it is not installed).";
+
+/// The one crate that uses candle, with it.
+const CANDLE: [&str; 4] = ["--package", "ddpm-model", "--features", "candle"];
 
 pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     let args = Args::new(words, HELP);
@@ -21,13 +24,16 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     step("format");
     check(cargo().args(["fmt", "--all", "--check"]))?;
     step("clippy");
-    check(
-        cargo()
-            .args(["clippy", "--release", "--workspace", "--all-targets"])
-            .args(["--", "-D", "warnings"]),
-    )?;
+    let clippy = |args: &[&str]| {
+        let clippy = ["clippy", "--release", "--all-targets"];
+        check(cargo().args(clippy).args(args).args(["--", "-D", "warnings"]))
+    };
+    clippy(&["--workspace"])?;
+    clippy(&CANDLE)?;
     step("tests");
     check(cargo().args(["test", "--release"]))?;
+    step("networks on candle");
+    check(cargo().args(["test", "--release"]).args(CANDLE))?;
     step("docs");
     check(
         cargo()

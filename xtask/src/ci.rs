@@ -26,7 +26,12 @@ pub(crate) fn run(words: Vec<String>) -> anyhow::Result<()> {
     step("clippy");
     let clippy = |args: &[&str]| {
         let clippy = ["clippy", "--release", "--all-targets"];
-        check(cargo().args(clippy).args(args).args(["--", "-D", "warnings"]))
+        check(
+            cargo()
+                .args(clippy)
+                .args(args)
+                .args(["--", "-D", "warnings"]),
+        )
     };
     clippy(&["--workspace"])?;
     clippy(&CANDLE)?;

@@ -25,7 +25,12 @@ fn originals() -> Vec<(PathBuf, ModelOptions, Io)> {
         let name = case["name"].as_str().unwrap();
         (golden(&format!("unet-{name}.pt")), options, io(name))
     });
-    let diffusers = ["ddpm-pipeline", "v-prediction", "learned-range", "without-attention"];
+    let diffusers = [
+        "ddpm-pipeline",
+        "v-prediction",
+        "learned-range",
+        "without-attention",
+    ];
     let diffusers = diffusers.map(|name| {
         let folder = golden("diffusers").join(name);
         let io = io_at(&folder.join("io.safetensors"));

@@ -96,7 +96,11 @@ impl Layers {
         })
     }
 
-    pub(super) fn pick_or<T>(&self, field: impl Fn(&ModelOptions) -> Option<T>, default: T) -> Known<T> {
+    pub(super) fn pick_or<T>(
+        &self,
+        field: impl Fn(&ModelOptions) -> Option<T>,
+        default: T,
+    ) -> Known<T> {
         self.pick(field).unwrap_or(Known {
             value: default,
             source: Source::Default,

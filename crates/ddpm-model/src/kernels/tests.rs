@@ -40,33 +40,31 @@ fn difference<D: Dimension>(found: &[f32], expected: &Array<f64, D>) -> f64 {
 }
 
 /// `weight` of shape `[outputs, inputs, kernel height, kernel width]`.
-fn plain_convolution(
-    x: &Array4<f64>,
-    weight: &[f32],
-    bias: &[f32],
-    window: Window,
-) -> Array4<f64> {
+fn plain_convolution(x: &Array4<f64>, weight: &[f32], bias: &[f32], window: Window) -> Array4<f64> {
     let (batch, inputs, height, width) = x.dim();
     let [down, across] = window.kernel;
     let weight = planes_of(weight, [bias.len(), inputs, down, across]);
     let [rows, columns] = window.result([height, width]).unwrap();
     let [above, left] = window.padding;
-    Array4::from_shape_fn((batch, bias.len(), rows, columns), |(image, output, i, j)| {
-        let mut sum = f64::from(bias[output]);
-        for (k, l) in (0..down).flat_map(|k| (0..across).map(move |l| (k, l))) {
-            let y = (i * window.stride + k).checked_sub(above);
-            let column = (j * window.stride + l).checked_sub(left);
-            let (Some(y), Some(column)) = (y, column) else {
-                continue;
-            };
-            if y < height && column < width {
-                for input in 0..inputs {
-                    sum += weight[[output, input, k, l]] * x[[image, input, y, column]];
+    Array4::from_shape_fn(
+        (batch, bias.len(), rows, columns),
+        |(image, output, i, j)| {
+            let mut sum = f64::from(bias[output]);
+            for (k, l) in (0..down).flat_map(|k| (0..across).map(move |l| (k, l))) {
+                let y = (i * window.stride + k).checked_sub(above);
+                let column = (j * window.stride + l).checked_sub(left);
+                let (Some(y), Some(column)) = (y, column) else {
+                    continue;
+                };
+                if y < height && column < width {
+                    for input in 0..inputs {
+                        sum += weight[[output, input, k, l]] * x[[image, input, y, column]];
+                    }
                 }
             }
-        }
-        sum
-    })
+            sum
+        },
+    )
 }
 
 /// `shift` of shape `[batch, channels]` added to every pixel.

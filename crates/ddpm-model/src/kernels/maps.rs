@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::buffer::{Buffer, Pool};
 use super::isa::padded;
+use super::tasks::{Buffer, Pool};
 use crate::{Error, Result};
 
 /// Feature maps of a batch, `[batch, height, width, channels]`, channels last and padded with zeros to a multiple of

@@ -18,11 +18,10 @@
 
 use bytemuck::{cast_slice, cast_slice_mut};
 
-use super::buffer::AlignedFloats;
 use super::element::Element;
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::product::Panel;
-use super::tasks::for_pieces;
+use super::tasks::{AlignedFloats, for_pieces};
 
 /// Matrices of one shape, packed.
 pub(super) struct Panels<E> {

@@ -41,7 +41,7 @@ impl Bench {
             return xtask::reproduce("precision", images.as_slice());
         }
         let mut benches = cargo();
-        benches.args(["bench", "--package", "ddpm"]);
+        benches.args(["bench", "--package", "ddpm-benches"]);
         if let Some(filter) = self.filter {
             benches.args(["--", &filter]);
         }

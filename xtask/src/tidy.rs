@@ -10,7 +10,7 @@ use crate::ci;
 
 /// What each crate of the workspace may depend on among the others, without the `ddpm-` of their names; `*` is all above.
 /// One that is not there is passed over; one that is there and not here is an error.
-const LAYERS: [(&str, &str); 14] = [
+const LAYERS: [(&str, &str); 15] = [
     ("ddpm-core", ""),
     ("ddpm-dp", ""),
     ("ddpm-files", ""),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, &str); 14] = [
     ("xtask", ""),
     ("ddpm-reproduce", "schedule xtask"),
     ("ddpm-slurm-tests", "xtask"),
+    ("ddpm-benches", "*"),
 ];
 
 /// What Cargo says of packages, as (depth, name): for this platform and offline, as a build has fetched no more.

@@ -9,8 +9,7 @@ use super::diffusers::{self, DiffusersFiles};
 use super::place::{Asked, StateDictPlace, unwrap_modules};
 use super::read_error::{ReadError, ReadResult};
 use super::sniff::{Format, sniff};
-use super::state_dict::StateDict;
-use super::tensor::Tensor;
+use super::tensor::{StateDict, Tensor};
 use super::{legacy, safetensors_file, torch_zip};
 use crate::{Error, Result};
 

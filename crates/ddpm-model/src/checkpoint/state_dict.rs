@@ -1,14 +1,10 @@
 //! From a finished pickle to named tensors.
 
-use std::collections::BTreeMap;
-
 use super::place::{AVERAGED, Asked, RAW, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
+pub(super) use super::tensor::StateDict;
 use super::tensor::Tensor;
 use super::torch_pickle::{Node, Object, Pickle, TensorRef};
-
-/// Tensors by name.
-pub(super) type StateDict = BTreeMap<String, Tensor>;
 
 /// A pickled state dict.
 pub(super) struct Located<'a> {

@@ -1,8 +1,61 @@
-//! What a convolution does to its sums on their way out.
+//! What all methods of convolution share: windows, what is done to sums on their way out, and the call.
 
 use pulp::Simd;
 
-use super::vector::{load, store};
+use super::isa::{load, store};
+use super::maps::Shape;
+
+/// The pixels of the image that a pixel of the result sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Height and width.
+    pub(crate) kernel: [usize; 2],
+    /// Rows of zeros above the image, and columns left of it.
+    pub(crate) padding: [usize; 2],
+    /// Rows of zeros below the image, and columns right of it.
+    pub(crate) trailing: [usize; 2],
+    /// Pixels from one window to the next, down and across.
+    pub(crate) stride: usize,
+}
+
+impl Window {
+    /// A square of odd size, around its pixel where the stride is 1.
+    pub(crate) fn centred(kernel: usize, stride: usize) -> Self {
+        Self {
+            kernel: [kernel; 2],
+            padding: [kernel / 2; 2],
+            trailing: [kernel / 2; 2],
+            stride,
+        }
+    }
+
+    /// Number of pixels.
+    pub(super) fn area(self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Height and width of the result on an image of this size; `None` if no window fits.
+    pub(super) fn result(self, size: [usize; 2]) -> Option<[usize; 2]> {
+        let one = |axis: usize| {
+            let room = size[axis] + self.padding[axis] + self.trailing[axis];
+            Some(room.checked_sub(self.kernel[axis])? / self.stride + 1)
+        };
+        Some([one(0)?, one(1)?])
+    }
+}
+
+/// A convolution whose weights are packed for one method.
+pub(super) trait Prepared: Send + Sync {
+    /// Convolves `x` of `shape` into `out` of the shape `result`.
+    fn forward(
+        &self,
+        x: &[f32],
+        shape: Shape,
+        result: Shape,
+        epilogue: Epilogue<'_>,
+        out: &mut [f32],
+    );
+}
 
 /// Added to every pixel of the result, and what follows.
 #[derive(Clone, Copy)]

@@ -130,7 +130,7 @@ fn man_formats_every_page_without_warnings() {
             );
             assert!(man.status.success() && said.is_empty(), "{file}: {said}");
             assert!(
-                text.contains("SYNOPSIS") && text.contains("Example"),
+                text.contains("SYNOPSIS") && text.contains("EXAMPLES"),
                 "{text}"
             );
         }

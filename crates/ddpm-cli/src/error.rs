@@ -233,7 +233,7 @@ impl From<ddpm_eval::Error> for Error {
     fn from(error: ddpm_eval::Error) -> Self {
         match error {
             ddpm_eval::Error::Data(error) => error.into(),
-            error => Self::Input(with_causes(&error)),
+            error => Self::Input(with_causes(&error)).advised_maybe(advice::on_evaluation(&error)),
         }
     }
 }

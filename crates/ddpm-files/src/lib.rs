@@ -3,10 +3,12 @@
 //! - [`write_atomic`] replaces a file in one go.
 //! - [`container`] is the form of the project's own binary files: safetensors with one JSON document and a checksum over everything.
 //! - [`PartsChecksum`] is that checksum.
+//! - [`npy`] is NumPy's file of one array.
 
 mod atomic;
 pub mod container;
 mod error;
+pub mod npy;
 mod parts_checksum;
 mod tensors;
 

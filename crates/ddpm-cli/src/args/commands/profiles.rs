@@ -145,8 +145,8 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,
     /// Print the schedules as `ddpm export` writes them, instead of the table
-    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "zero_based"])]
-    pub(crate) export: Option<ExportFormat>,
+    #[arg(long, value_name = "FORMAT", value_parser = formats(), conflicts_with_all = ["json", "zero_based"])]
+    pub(crate) export: Option<Format>,
     /// Print 0-based timesteps (files always count from 1)
     #[arg(long)]
     pub(crate) zero_based: bool,

@@ -1,21 +1,22 @@
 //! `ddpm solve`: any table of step costs, every budget at once.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
+use ddpm_core::NoiseSchedule;
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
-use ddpm_eval::data::{NpyHeaderError, check_npy_header};
-use ndarray::Array2;
-use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use ddpm_files::npy::{NpyError, read_npy_header};
+use ddpm_schedule::Budgets;
+use ddpm_schedule::export::export_paths;
+use ndarray::Ix2;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Solve, SolverArg};
-use crate::commands::export::{print as print_export, warn_of_losses};
+use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
-use crate::export::{Listing, export};
-use crate::input::{Budgets, noise_schedule};
+use crate::input::{noise_schedule, parse_budgets};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, shorten};
 
@@ -23,7 +24,7 @@ use crate::render::{Align, Indices, TextTable, shorten};
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     let table = read_table(&args.table)?;
     let train_steps = table.train_steps();
-    let budgets = Budgets::parse("--budgets", &args.budgets, train_steps)?;
+    let budgets = parse_budgets("--budgets", &args.budgets, train_steps)?;
     let indices = Indices::from_flag(args.zero_based);
     voice.note(format_args!(
         "{}: T={train_steps}, solving for every budget",
@@ -40,9 +41,11 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
     let chosen = choose(&table, &solution, &budgets, &args.table)?;
     if let Some(format) = args.export {
-        let exported = export(&listing(args, train_steps, chosen)?, format)?;
-        warn_of_losses(&exported, format, voice);
-        return print_export(&exported);
+        let chain = chain(args, train_steps)?;
+        let paths = chosen.into_iter().map(|b| ddpm_core::Path::new(b.path, train_steps));
+        let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
+        let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
+        return print_export(exported, &args.table, voice);
     }
     if args.json {
         let costs: Vec<Option<f64>> = (1..=train_steps)
@@ -79,17 +82,13 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     }
 }
 
-/// The paths on their way to another tool.
-fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<Listing> {
-    let given = args.chain.noise_schedule.is_some() || args.chain.alpha_bar.is_some();
-    let chain = if given {
-        Some(noise_schedule(&args.chain, Some(train_steps))?)
-    } else {
-        None
-    };
-    if let Some(chain) = &chain
-        && chain.train_steps() != train_steps
-    {
+/// The noise schedule of the table's timesteps, where one is given.
+fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
+    if args.chain.noise_schedule.is_none() && args.chain.alpha_bar.is_none() {
+        return Ok(None);
+    }
+    let chain = noise_schedule(&args.chain, Some(train_steps))?;
+    if chain.train_steps() != train_steps {
         return Err(Error::file(
             &args.table,
             format!(
@@ -98,11 +97,7 @@ fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<List
             ),
         ));
     }
-    Ok(Listing::of_paths(
-        train_steps,
-        chain,
-        chosen.into_iter().map(|b| (b.steps, b.path)),
-    ))
+    Ok(Some(chain))
 }
 
 /// A budget with its optimum.
@@ -125,6 +120,7 @@ fn choose(
     let end = table.train_steps();
     let chosen: Vec<Option<Chosen>> = budgets
         .wanted(end)
+        .or_internal()?
         .into_par_iter()
         .map(|steps| {
             let path = solution.path(table, steps, end)?;
@@ -134,7 +130,7 @@ fn choose(
         .collect();
     match budgets {
         Budgets::All => Ok(chosen.into_iter().flatten().collect()),
-        Budgets::List(list) => chosen
+        Budgets::Only(list) => chosen
             .into_iter()
             .zip(list)
             .map(|(found, steps)| {
@@ -160,7 +156,7 @@ fn method_name(solution: &Solution) -> &'static str {
 
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
-    let mut file = File::open(path).map_err(|source| Error::read(path, source))?;
+    let file = File::open(path).map_err(|source| Error::read(path, source))?;
     let metadata = file
         .metadata()
         .map_err(|source| Error::read(path, source))?;
@@ -170,45 +166,27 @@ fn read_table(path: &Path) -> Result<CostTable> {
             "expected a regular file, found something else",
         ));
     }
-    let bytes = metadata.len();
-    match check_npy_header(&mut file, bytes) {
-        Ok(()) => {}
-        Err(NpyHeaderError::Io(source)) => return Err(Error::read(path, source)),
-        Err(found) => return Err(no_table(path, found)),
+    let unreadable = |error| match error {
+        NpyError::Io(source) => Error::read(path, source),
+        other => no_table(path, other),
+    };
+    let mut file = BufReader::new(file);
+    let header = read_npy_header(&mut file, metadata.len()).map_err(unreadable)?;
+    if !matches!(header.element(), "f8" | "f4") {
+        return Err(no_table(path, NpyError::Elements(header.descr)));
     }
-    let square = match read_npy::<f64>(path)? {
-        Ok(array) => array,
-        Err(ReadNpyError::WrongDescriptor(_)) => match read_npy::<f32>(path)? {
-            Ok(array) => array.mapv(f64::from),
-            Err(error) => return Err(unreadable(path, error)),
-        },
-        Err(error) => return Err(unreadable(path, error)),
+    let array = header.floats(&mut file).map_err(unreadable)?;
+    let square = match (array.ndim(), array.into_dimensionality::<Ix2>()) {
+        (_, Ok(square)) => square,
+        (1, Err(_)) => return Err(no_table(path, "an array of 1 dimension")),
+        (ndim, Err(_)) => {
+            return Err(no_table(
+                path,
+                format_args!("an array of {ndim} dimensions"),
+            ));
+        }
     };
     CostTable::from_square(square.view()).in_file(path)
-}
-
-fn read_npy<A: ndarray_npy::ReadableElement>(
-    path: &Path,
-) -> Result<std::result::Result<Array2<A>, ReadNpyError>> {
-    let file = File::open(path).map_err(|source| Error::read(path, source))?;
-    Ok(Array2::<A>::read_npy(BufReader::new(file)))
-}
-
-fn unreadable(path: &Path, error: ReadNpyError) -> Error {
-    match error {
-        ReadNpyError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            no_table(path, "a file that ends too early")
-        }
-        ReadNpyError::Io(source) => Error::read(path, source),
-        ReadNpyError::WrongDescriptor(found) => {
-            no_table(path, format_args!("elements of type {found}"))
-        }
-        ReadNpyError::WrongNdim(_, 1) => no_table(path, "an array of 1 dimension"),
-        ReadNpyError::WrongNdim(_, ndim) => {
-            no_table(path, format_args!("an array of {ndim} dimensions"))
-        }
-        other => no_table(path, other),
-    }
 }
 
 fn no_table(path: &Path, found: impl std::fmt::Display) -> Error {

@@ -8,8 +8,6 @@ use ddpm_model::{
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
 
-use super::conventions::default_variance;
-
 /// Images per network call on a GPU where `--batch` is not given.
 const GPU_BATCH: usize = 64;
 
@@ -54,14 +52,13 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
     };
     let backend = match args.device {
         DeviceArg::Cpu => return Ok(Backend::Packed(arithmetic)),
-        DeviceArg::Stock => Backend::Stock,
         DeviceArg::Cuda => Backend::Cuda,
         DeviceArg::Metal => Backend::Metal,
     };
     match arithmetic {
         Arithmetic::F32 => Ok(backend),
         _ => Err(Error::usage(
-            "--precision bf16 needs --device cpu: candle's operations run in f32",
+            "--precision bf16 needs --device cpu: on a GPU the network runs in f32",
         )),
     }
 }
@@ -110,7 +107,7 @@ impl Network {
                     // The rounding of a GPU's products may depend on their size, which must not be a matter of
                     // measured time.
                     DeviceArg::Cuda | DeviceArg::Metal => GPU_BATCH,
-                    DeviceArg::Cpu | DeviceArg::Stock => 0,
+                    DeviceArg::Cpu => 0,
                 },
                 |n| n as usize,
             ),
@@ -157,7 +154,7 @@ impl Network {
     pub(crate) fn variance(&self) -> VarianceKind {
         let learned = self.denoiser.learns_variance();
         let told = self.denoiser.config().variance;
-        told.map_or_else(|| default_variance(learned), |known| known.value)
+        told.map_or_else(|| VarianceKind::of_network(learned), |known| known.value)
     }
 
     /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes.

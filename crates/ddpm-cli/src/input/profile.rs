@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use ddpm_profile::{Budget, Budgets as ProfileBudgets, ElboProfile, Schedules};
+use ddpm_files::FormatError;
+use ddpm_profile::ElboProfile;
+use ddpm_schedule::{Chosen, Schedules};
 
-use super::budgets::Budgets;
 use super::file::read_bytes;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
@@ -20,7 +21,9 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     ElboProfile::from_bytes(&bytes)
         .map_err(|error| match (&error, kind_of(&bytes)) {
             // The library says more of a safetensors file than that it is one.
-            (ddpm_profile::Error::NotAProfile(_), Some(kind)) if !kind.contains("safetensors") => {
+            (ddpm_profile::Error::Format(FormatError::Not { .. }), Some(kind))
+                if !kind.contains("safetensors") =>
+            {
                 Error::file(path, format!("not an elbo profile: found {kind}"))
             }
             _ => Error::file(path, error),
@@ -68,55 +71,31 @@ pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
     })
 }
 
-/// The schedule of `steps` steps.
-///
-/// # Errors
-/// A budget that the file does not hold; the message lists those it does.
-pub(crate) fn find_budget<'a>(
-    schedules: &'a Schedules,
-    steps: usize,
-    path: &Path,
-) -> Result<&'a Budget> {
-    schedules.budget(steps).ok_or_else(|| {
-        let held: Vec<String> = schedules
-            .budgets
-            .iter()
-            .map(|b| b.steps.to_string())
-            .collect();
-        Error::file(
-            path,
-            format!(
-                "no schedule of {steps} steps (--steps); expected one of {}",
-                held.join(", ")
-            ),
-        )
-        .advised(format!(
-            "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
-            quote(&path.to_string_lossy())
-        ))
-    })
-}
-
-impl Budgets {
-    /// These budgets of a schedules file, in the order asked for.
-    ///
-    /// # Errors
-    /// A budget that the file does not hold.
-    pub(crate) fn of<'a>(&self, schedules: &'a Schedules, file: &Path) -> Result<Vec<&'a Budget>> {
-        match self {
-            Self::All => Ok(schedules.budgets.iter().collect()),
-            Self::List(list) => list
-                .iter()
-                .map(|&steps| find_budget(schedules, steps, file))
-                .collect(),
+/// What the library says of the schedules of `file`, or of an export, with the flags that mend it.
+pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error {
+    use ddpm_schedule::Error as E;
+    match &error {
+        E::NoBudget { steps, found } => {
+            let held: Vec<String> = found.iter().map(ToString::to_string).collect();
+            Error::file(
+                file,
+                format!(
+                    "no schedule of {steps} steps (--steps); expected one of {}",
+                    held.join(", ")
+                ),
+            )
+            .advised(format!(
+                "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
+                quote(&file.to_string_lossy())
+            ))
         }
-    }
-
-    /// As the profile crate takes them.
-    pub(crate) fn for_profile(&self) -> ProfileBudgets<'_> {
-        match self {
-            Self::All => ProfileBudgets::All,
-            Self::List(list) => ProfileBudgets::Only(list),
-        }
+        E::NeedsNoiseSchedule { .. } => Error::usage(format!(
+            "{error}, which a cost table does not tell: expected --noise-schedule NAME or --alpha-bar A.csv (csv and npy do without)"
+        )),
+        E::NotExpressible { .. } => Error::usage(format!(
+            "{error}; expected another --format (csv and npy hold the bare timesteps)"
+        )),
+        E::NoSignal { .. } => Error::Input(format!("{error} (ddpm schedule --start free)")),
+        _ => Error::file(file, error),
     }
 }

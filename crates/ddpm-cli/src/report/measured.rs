@@ -1,7 +1,9 @@
-//! What was measured, and on what.
+//! What was measured and on what, and the error of the network as it was found.
 
 use super::found::Found;
-use super::parts::{Section, paragraph, warning};
+use super::html::{Section, figure, paragraph, warning};
+use crate::error::Result;
+use crate::plot::figures;
 use crate::render::{Align, TextTable, clip, describe_images};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
@@ -20,27 +22,26 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     for item in &found.profiles {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;
-        let shape: Vec<String> = p.image_shape.iter().map(ToString::to_string).collect();
+        let shape: Vec<String> = p.model.shape.iter().map(ToString::to_string).collect();
         let shape = shape.join("x");
-        let missing = match profile.is_complete() {
-            true => "",
-            false => "; NOT ALL BLOCKS of its run",
+        let missing = if profile.is_complete() {
+            ""
+        } else {
+            "; NOT ALL BLOCKS of its run"
         };
         table.row([
             format!("{}{missing}", item.name),
             format!(
                 "{}, {}-prediction, {}",
-                p.checkpoint_sha256
-                    .get(..12)
-                    .unwrap_or(&p.checkpoint_sha256),
-                p.parameterization,
-                p.precision
+                p.model.network.short(),
+                p.model.parameterization_text(),
+                p.model.precision
             ),
             format!(
                 "T={} {}, {}",
-                p.train_steps,
-                p.noise_schedule,
-                clip(Some(p.clip_denoised))
+                p.model.train_steps,
+                p.model.noise_schedule_text(),
+                clip(Some(p.model.clip_denoised))
             ),
             format!(
                 "{}, {shape}",
@@ -72,4 +73,27 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         title: "What was measured",
         body,
     })
+}
+
+/// m(t).
+///
+/// # Errors
+/// Profiles that the figure cannot show.
+pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
+    if found.profiles.is_empty() {
+        return Ok(None);
+    }
+    let profiles: Vec<_> = found
+        .profiles
+        .iter()
+        .map(|item| (item.path.as_path(), &item.value))
+        .collect();
+    let chart = figures::errors(&profiles)?;
+    Ok(Some(Section {
+        id: "errors",
+        title: "Error of the network",
+        body: paragraph(
+            "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
+        ) + &figure(&chart),
+    }))
 }

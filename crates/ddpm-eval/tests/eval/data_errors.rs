@@ -6,8 +6,8 @@ use std::path::Path;
 
 use ddpm_eval::Error;
 use ddpm_eval::data::{Split, open};
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array3, Array4};
-use ndarray_npy::NpzWriter;
 use png::{BitDepth, ColorType};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

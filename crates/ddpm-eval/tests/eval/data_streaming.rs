@@ -11,8 +11,9 @@ use ddpm_eval::{
     BitsPerDimPlan, Error, Images, Noise, PathDecoder, PathVariance, Silent, bits_per_dim,
     write_npz, write_png_folder,
 };
+use ddpm_files::npy::write_npy;
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView, Dimension, ShapeBuilder};
-use ndarray_npy::{NpzWriter, WriteNpyExt};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -44,7 +45,7 @@ fn save_npz<D: Dimension>(path: &Path, compressed: bool, key: &str, array: Array
 }
 
 fn save_npy(path: &Path, array: &Array4<u8>) {
-    array.write_npy(File::create(path).unwrap()).unwrap();
+    write_npy(&mut File::create(path).unwrap(), array).unwrap();
 }
 
 fn save_tensor(path: &Path, key: &str, dtype: Dtype, shape: &[usize], data: &[u8]) {

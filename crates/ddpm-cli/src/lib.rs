@@ -14,7 +14,6 @@ mod advice;
 mod args;
 mod commands;
 mod error;
-mod export;
 mod input;
 mod interrupt;
 mod output;

@@ -84,6 +84,8 @@ pub use likelihood::{
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
 pub use model_id::{Difference, ModelId, NetworkId, differences};
+#[doc(hidden)]
+pub use names::parse_name;
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
 pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};

@@ -3,6 +3,10 @@
 use crate::{Error, Result};
 
 /// Gives an enumeration its names: `name`, `ALL`, `Display`, `FromStr` (which knows further names too) and the JSON form, a string.
+///
+/// For the enumerations of this workspace; the crate that uses it needs serde.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! names {
     ($type:ident, $what:literal, $($variant:ident => $name:literal $(| $other:literal)*),+ $(,)?) => {
         impl $type {
@@ -26,7 +30,7 @@ macro_rules! names {
 
             fn from_str(text: &str) -> $crate::Result<Self> {
                 const NAMES: &[(&str, $type)] = &[$(($name, $type::$variant)),+ $($(, ($other, $type::$variant))*)+];
-                $crate::names::parse_name($what, text, NAMES)
+                $crate::parse_name($what, text, NAMES)
             }
         }
 
@@ -48,7 +52,7 @@ pub(crate) use names;
 
 /// Finds `text` among named values; `-` and `_` are the same and case does not matter, because other
 /// tools write `fixed_small` where this one writes `fixed-small`.
-pub(crate) fn parse_name<T: Copy>(
+pub fn parse_name<T: Copy>(
     what: &'static str,
     text: &str,
     names: &[(&'static str, T)],

@@ -1,4 +1,4 @@
-//! What can be wrong with a schedules file, an origin or a list of budgets.
+//! What can be wrong with a schedules file, an origin, a list of budgets or an export.
 
 use ddpm_core::Difference;
 use ddpm_files::FormatError;
@@ -6,7 +6,7 @@ use ddpm_files::FormatError;
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a schedules file, an origin or a request for budgets was refused.
+/// Why a schedules file, an origin, a request for budgets or an export was refused.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,6 +41,30 @@ pub enum Error {
         steps: usize,
         /// The budgets that there are.
         found: Vec<usize>,
+    },
+    /// An export to a program that needs the noise schedule, which is not known.
+    #[error("{format} needs the noise schedule")]
+    NeedsNoiseSchedule {
+        /// What the export is for.
+        format: &'static str,
+    },
+    /// An export to a program that cannot run what the schedules are for.
+    #[error("{format} cannot run {what}")]
+    NotExpressible {
+        /// What the export is for.
+        format: &'static str,
+        /// What the program cannot run, and why.
+        what: &'static str,
+    },
+    /// A list of sigmas that begins where there is none.
+    #[error(
+        "K={steps}: timestep t={t} has no signal left (alpha_bar = 0), so its sigma is infinite; expected a schedule that ends earlier"
+    )]
+    NoSignal {
+        /// The budget.
+        steps: usize,
+        /// The last node of its path.
+        t: usize,
     },
     /// A choice that cannot be served.
     #[error("{0}")]

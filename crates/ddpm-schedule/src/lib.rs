@@ -6,7 +6,7 @@
 //! 2. Choosing (in `ddpm-profile` and `ddpm-trajectory`) makes [`Schedules`]: for each of the [`Budgets`] asked for a [`Chosen`] with its
 //!    cost.
 //! 3. The [`Schedule`] of one budget is what evaluation and sampling run: a path and a frozen [`Kernel`] per step.
-//! 4. [`Schedules`] are a file, which names the origin of its numbers: a [`Provenance`] or a [`TrajectoryOrigin`].
+//! 4. [`Schedules`] are a file, which names the origin of its numbers: a [`Provenance`] or a [`TrajectoryOrigin`], and [`mod@export`] writes them down for other programs.
 //!
 //! ```
 //! use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
@@ -21,6 +21,7 @@
 
 mod budgets;
 mod error;
+pub mod export;
 mod file;
 mod provenance;
 mod sample_record;
@@ -35,5 +36,5 @@ pub use provenance::{Provenance, check_known};
 pub use sample_record::SampleRecord;
 pub use schedule::{Kernel, Schedule};
 pub use schedules::{Chosen, Schedules, Stability};
-pub use scoring::{GaussianDecoder, Scoring};
+pub use scoring::{GaussianDecoder, Scoring, clip_in_words};
 pub use trajectory_origin::{Process, TrajectoryOrigin};

@@ -3,6 +3,7 @@
 use ddpm_core::{ModelId, NoiseSchedule, Parameterization, Sampler};
 use serde::{Deserialize, Serialize};
 
+use crate::budgets::Budgets;
 use crate::error::{Error, Result};
 use crate::provenance::Provenance;
 use crate::schedule::Schedule;
@@ -98,13 +99,25 @@ impl Schedules {
     /// # Errors
     /// [`Error::NoBudget`] that names the budgets there are.
     pub fn schedule(&self, steps: usize) -> Result<&Schedule> {
-        match self.budget(steps) {
-            Some(chosen) => Ok(&chosen.schedule),
-            None => Err(Error::NoBudget {
-                steps,
-                found: self.budgets.iter().map(Chosen::steps).collect(),
-            }),
+        Ok(&self.chosen(steps)?.schedule)
+    }
+
+    /// What was chosen for these budgets, in the order asked for.
+    ///
+    /// # Errors
+    /// [`Error::NoBudget`] that names the budgets there are.
+    pub fn select(&self, budgets: &Budgets) -> Result<Vec<&Chosen>> {
+        match budgets {
+            Budgets::All => Ok(self.budgets.iter().collect()),
+            Budgets::Only(list) => list.iter().map(|&steps| self.chosen(steps)).collect(),
         }
+    }
+
+    fn chosen(&self, steps: usize) -> Result<&Chosen> {
+        self.budget(steps).ok_or_else(|| Error::NoBudget {
+            steps,
+            found: self.budgets.iter().map(Chosen::steps).collect(),
+        })
     }
 
     /// The same schedules with their stability, one entry per budget.

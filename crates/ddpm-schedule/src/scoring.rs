@@ -27,6 +27,15 @@ pub struct GaussianDecoder {
     pub first: Option<f64>,
 }
 
+/// Whether estimates of x0 are clipped, in words; `None` where nobody said.
+pub fn clip_in_words(clip_denoised: Option<bool>) -> &'static str {
+    match clip_denoised {
+        Some(true) => "clip on",
+        Some(false) => "clip off",
+        None => "clip unknown",
+    }
+}
+
 impl Scoring {
     /// The usual conventions with this variance: its own decoder ([`DecoderKind::of_variance`]), the negative ELBO, paths that end at T.
     pub fn new(variance: VarianceKind) -> Self {

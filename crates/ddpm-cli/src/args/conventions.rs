@@ -19,6 +19,7 @@ macro_rules! named_values {
         }
     )+};
 }
+pub(super) use named_values;
 
 named_values! {
     /// Variance of a reverse step.

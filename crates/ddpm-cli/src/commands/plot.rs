@@ -4,13 +4,13 @@ use std::path::Path as FilePath;
 
 use ddpm_core::{StartRule, VarianceKind};
 use ddpm_profile::table3;
-use ddpm_schedule::{Budgets, Schedules};
+use ddpm_schedule::{Budgets, Chosen, Schedules};
 use serde_json::json;
 
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    budgets_or_the_papers, chosen_of, gaussian_decoder, parse_budgets, read_profile_to_use,
+    about_schedules, budgets_or_the_papers, gaussian_decoder, parse_budgets, read_profile_to_use,
     read_schedules, write_file,
 };
 use crate::output::{self, Voice};
@@ -160,18 +160,20 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
     Ok(figures::bits_per_dim(&train, &test, &rows, variance))
 }
 
-/// The budgets of a schedules file that `--steps` asks for.
-fn budgets(args: &Plot, schedules: &Schedules) -> Result<Budgets> {
-    match &args.steps {
-        Some(text) => parse_budgets("--steps", text, schedules.train_steps()),
-        None => Ok(Budgets::All),
-    }
+/// What `--steps` asks for of a schedules file.
+fn chosen<'a>(args: &Plot, schedules: &'a Schedules, file: &FilePath) -> Result<Vec<&'a Chosen>> {
+    let budgets = match &args.steps {
+        Some(text) => parse_budgets("--steps", text, schedules.train_steps())?,
+        None => Budgets::All,
+    };
+    let chosen = schedules.select(&budgets);
+    chosen.map_err(|e| about_schedules(e, file))
 }
 
 fn timesteps(args: &Plot) -> Result<Chart> {
     let [file] = files(args, "S.json")?;
     let schedules = read_schedules(file)?;
-    let wanted = chosen_of(&budgets(args, &schedules)?, &schedules, file)?;
+    let wanted = chosen(args, &schedules, file)?;
     Ok(figures::timesteps(&schedules, &wanted))
 }
 
@@ -194,7 +196,7 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
     let [schedules_file, profile_file] = files(args, "S.json P")?;
     let schedules = read_schedules(schedules_file)?;
     let profile = read_profile_to_use(profile_file, voice)?;
-    let wanted = chosen_of(&budgets(args, &schedules)?, &schedules, schedules_file)?;
+    let wanted = chosen(args, &schedules, schedules_file)?;
     let gaussian = gaussian_decoder(
         args.decoder_bin_width,
         args.decoder_first_bits,

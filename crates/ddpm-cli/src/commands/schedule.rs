@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use ddpm_core::{NoiseSchedule, Objective, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
+use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
 use super::schedule_on_trajectories;
 use crate::args::Schedule;
-use crate::commands::export::{print as print_export, warn_of_losses};
+use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
-use crate::export::{Listing, export};
 use crate::input::{
     budgets_or_the_papers, gaussian_decoder, is_array_file, noise_schedule, read_column,
     read_profile_to_use, read_squared_errors, write_file,
@@ -35,10 +35,8 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
     }
     if let Some(format) = args.export {
-        let listing = Listing::of_schedules(&schedules, &Budgets::All, &request.source)?;
-        let exported = export(&listing, format)?;
-        warn_of_losses(&exported, format, voice);
-        return print_export(&exported);
+        let exported = export(&schedules, &Budgets::All, format);
+        return print_export(exported, &request.source, voice);
     }
     let indices = Indices::from_flag(args.zero_based);
     if args.json {

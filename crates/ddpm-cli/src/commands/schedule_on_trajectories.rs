@@ -1,13 +1,13 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
 use ddpm_core::{Objective, Sampler, StartRule};
+use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
 use crate::args::Schedule;
-use crate::commands::export::{print as print_export, warn_of_losses};
+use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
-use crate::export::{Listing, export};
 use crate::input::{parse_budgets, read_trajectories_to_use, write_file};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
@@ -55,10 +55,8 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
     }
     if let Some(format) = args.export {
-        let listing = Listing::of_schedules(&schedules, &Budgets::All, file)?;
-        let exported = export(&listing, format)?;
-        warn_of_losses(&exported, format, voice);
-        return print_export(&exported);
+        let exported = export(&schedules, &Budgets::All, format);
+        return print_export(exported, file, voice);
     }
     let indices = Indices::from_flag(args.zero_based);
     if args.json {

@@ -4,17 +4,18 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use ddpm_core::NoiseSchedule;
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
 use ddpm_files::npy::{NpyError, read_npy_header};
 use ddpm_schedule::Budgets;
+use ddpm_schedule::export::export_paths;
 use ndarray::Ix2;
 use rayon::prelude::*;
 use serde_json::json;
 
 use crate::args::{Solve, SolverArg};
-use crate::commands::export::{print as print_export, warn_of_losses};
+use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
-use crate::export::{Listing, export};
 use crate::input::{noise_schedule, parse_budgets};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, shorten};
@@ -40,9 +41,13 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
     let chosen = choose(&table, &solution, &budgets, &args.table)?;
     if let Some(format) = args.export {
-        let exported = export(&listing(args, train_steps, chosen)?, format)?;
-        warn_of_losses(&exported, format, voice);
-        return print_export(&exported);
+        let chain = chain(args, train_steps)?;
+        let paths = chosen
+            .into_iter()
+            .map(|b| ddpm_core::Path::new(b.path, train_steps));
+        let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
+        let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
+        return print_export(exported, &args.table, voice);
     }
     if args.json {
         let costs: Vec<Option<f64>> = (1..=train_steps)
@@ -79,17 +84,13 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     }
 }
 
-/// The paths on their way to another tool.
-fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<Listing> {
-    let given = args.chain.noise_schedule.is_some() || args.chain.alpha_bar.is_some();
-    let chain = if given {
-        Some(noise_schedule(&args.chain, Some(train_steps))?)
-    } else {
-        None
-    };
-    if let Some(chain) = &chain
-        && chain.train_steps() != train_steps
-    {
+/// The noise schedule of the table's timesteps, where one is given.
+fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
+    if args.chain.noise_schedule.is_none() && args.chain.alpha_bar.is_none() {
+        return Ok(None);
+    }
+    let chain = noise_schedule(&args.chain, Some(train_steps))?;
+    if chain.train_steps() != train_steps {
         return Err(Error::file(
             &args.table,
             format!(
@@ -98,11 +99,7 @@ fn listing(args: &Solve, train_steps: usize, chosen: Vec<Chosen>) -> Result<List
             ),
         ));
     }
-    Ok(Listing::of_paths(
-        train_steps,
-        chain,
-        chosen.into_iter().map(|b| (b.steps, b.path)),
-    ))
+    Ok(Some(chain))
 }
 
 /// A budget with its optimum.

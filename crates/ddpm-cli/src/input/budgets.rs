@@ -1,10 +1,7 @@
 //! Lists of step counts.
 
-use std::path::Path;
+use ddpm_schedule::Budgets;
 
-use ddpm_schedule::{Budgets, Chosen, Schedules};
-
-use super::profile::find_budget;
 use crate::error::{Error, Result};
 
 /// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
@@ -35,24 +32,6 @@ pub(crate) fn budgets_or_the_papers(text: Option<&str>, train_steps: usize) -> R
     match text {
         Some(text) => parse_budgets("--steps", text, train_steps),
         None => Ok(Budgets::of_the_paper(train_steps)),
-    }
-}
-
-/// These budgets of a schedules file, in the order asked for.
-///
-/// # Errors
-/// A budget that the file does not hold.
-pub(crate) fn chosen_of<'a>(
-    budgets: &Budgets,
-    schedules: &'a Schedules,
-    file: &Path,
-) -> Result<Vec<&'a Chosen>> {
-    match budgets {
-        Budgets::All => Ok(schedules.budgets.iter().collect()),
-        Budgets::Only(list) => list
-            .iter()
-            .map(|&steps| find_budget(schedules, steps, file))
-            .collect(),
     }
 }
 

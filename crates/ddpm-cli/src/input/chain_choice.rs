@@ -9,7 +9,7 @@ use ddpm_schedule::{Kernel, Schedule, Scoring};
 use super::chain::parse_path;
 use super::checkpoint::Network;
 use super::conventions::gaussian_decoder;
-use super::profile::{find_budget, read_profile_to_use, read_schedules};
+use super::profile::{about_schedules, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
 use crate::output::Voice;
@@ -60,7 +60,8 @@ impl ChainChoice {
         voice: Voice,
     ) -> Result<Self> {
         let schedules = read_schedules(file)?;
-        let mut schedule = find_budget(&schedules, steps, file)?.schedule.clone();
+        let found = schedules.schedule(steps);
+        let mut schedule = found.map_err(|e| about_schedules(e, file))?.clone();
         let (noise, own) = (&schedules.noise_schedule, network.denoiser.noise_schedule());
         if !noise.is_close(own) {
             let found = format!(

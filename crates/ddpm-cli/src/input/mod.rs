@@ -16,7 +16,7 @@ mod profile;
 mod squared_errors;
 mod trajectories;
 
-pub(crate) use budgets::{budgets_or_the_papers, chosen_of, parse_budgets, parse_list};
+pub(crate) use budgets::{budgets_or_the_papers, parse_budgets, parse_list};
 pub(crate) use chain::{noise_schedule, parse_path};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
@@ -27,6 +27,6 @@ pub(crate) use file::{check_writable, read_bytes, write_file};
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
 pub(crate) use partial::{Left, Partial};
-pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};
+pub(crate) use profile::{about_schedules, read_profile, read_profile_to_use, read_schedules};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
 pub(crate) use trajectories::{read_trajectories, read_trajectories_to_use};

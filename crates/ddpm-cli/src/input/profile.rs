@@ -71,31 +71,31 @@ pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
     })
 }
 
-/// The schedule of `steps` steps.
-///
-/// # Errors
-/// A budget that the file does not hold; the message lists those it does.
-pub(crate) fn find_budget<'a>(
-    schedules: &'a Schedules,
-    steps: usize,
-    path: &Path,
-) -> Result<&'a Chosen> {
-    schedules.budget(steps).ok_or_else(|| {
-        let held: Vec<String> = schedules
-            .budgets
-            .iter()
-            .map(|chosen| chosen.steps().to_string())
-            .collect();
-        Error::file(
-            path,
-            format!(
-                "no schedule of {steps} steps (--steps); expected one of {}",
-                held.join(", ")
-            ),
-        )
-        .advised(format!(
-            "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
-            quote(&path.to_string_lossy())
-        ))
-    })
+/// What the library says of the schedules of `file`, or of an export, with the flags that mend it.
+pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error {
+    use ddpm_schedule::Error as E;
+    match &error {
+        E::NoBudget { steps, found } => {
+            let held: Vec<String> = found.iter().map(ToString::to_string).collect();
+            Error::file(
+                file,
+                format!(
+                    "no schedule of {steps} steps (--steps); expected one of {}",
+                    held.join(", ")
+                ),
+            )
+            .advised(format!(
+                "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
+                quote(&file.to_string_lossy())
+            ))
+        }
+        E::NeedsNoiseSchedule { .. } => Error::usage(format!(
+            "{error}, which a cost table does not tell: expected --noise-schedule NAME or --alpha-bar A.csv (csv and npy do without)"
+        )),
+        E::NotExpressible { .. } => Error::usage(format!(
+            "{error}; expected another --format (csv and npy hold the bare timesteps)"
+        )),
+        E::NoSignal { .. } => Error::Input(format!("{error} (ddpm schedule --start free)")),
+        _ => Error::file(file, error),
+    }
 }

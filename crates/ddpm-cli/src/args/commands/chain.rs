@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ddpm_schedule::export::Format;
 
-use crate::args::{ChainArgs, ExportFormat, SolverArg};
+use super::export::formats;
+use crate::args::{ChainArgs, SolverArg};
 
 /// How PATH is spelled, for the long help.
 pub(super) const PATH_HELP: &str = "\
@@ -57,8 +59,8 @@ pub(crate) struct Solve {
     #[arg(long, value_name = "METHOD", default_value = "auto")]
     pub(crate) method: SolverArg,
     /// Print the paths as `ddpm export` writes schedules, instead of the table
-    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "zero_based"])]
-    pub(crate) export: Option<ExportFormat>,
+    #[arg(long, value_name = "FORMAT", value_parser = formats(), conflicts_with_all = ["json", "zero_based"])]
+    pub(crate) export: Option<Format>,
     /// The chain of the table's timesteps, which most formats of --export need
     #[command(flatten)]
     pub(crate) chain: ChainArgs,

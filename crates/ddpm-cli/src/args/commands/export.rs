@@ -2,7 +2,23 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use ddpm_schedule::export::Format;
+
+use crate::args::conventions::named_values;
+
+named_values! {
+    /// What an export is for.
+    formats: Format {
+        Diffusers: "Python: timesteps and the schedulers that follow them",
+        KDiffusion: "Python: sigmas, ending with 0",
+        Comfyui: "One line of sigmas per schedule, as its nodes take them",
+        ImprovedDiffusion: "Python: use_timesteps of SpacedDiffusion",
+        Csv: "One row per step, with alpha_bar, sigma and log-variance",
+        Npy: "Timesteps as int64; several schedules are rows filled up with -1",
+    }
+}
 
 /// Write schedules down for other tools
 ///
@@ -20,8 +36,8 @@ pub(crate) struct Export {
     #[arg(value_name = "S.json")]
     pub(crate) schedules: PathBuf,
     /// For what
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: ExportFormat,
+    #[arg(long, value_name = "FORMAT", value_parser = formats())]
+    pub(crate) format: Format,
     /// Budgets of the schedules file: a comma list or `all` [default: all]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
@@ -31,35 +47,4 @@ pub(crate) struct Export {
     /// Print the schedules as JSON instead
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// What an export is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// Python: timesteps and the schedulers that follow them
-    Diffusers,
-    /// Python: sigmas, ending with 0
-    KDiffusion,
-    /// One line of sigmas per schedule, as its nodes take them
-    Comfyui,
-    /// Python: use_timesteps of SpacedDiffusion
-    ImprovedDiffusion,
-    /// One row per step, with alpha_bar, sigma and log-variance
-    Csv,
-    /// Timesteps as int64; several schedules are rows filled up with -1
-    Npy,
-}
-
-impl ExportFormat {
-    /// As it is typed.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Diffusers => "diffusers",
-            Self::KDiffusion => "k-diffusion",
-            Self::Comfyui => "comfyui",
-            Self::ImprovedDiffusion => "improved-diffusion",
-            Self::Csv => "csv",
-            Self::Npy => "npy",
-        }
-    }
 }

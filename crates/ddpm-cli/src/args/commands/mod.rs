@@ -14,7 +14,7 @@ mod trajectory;
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use distance::Fid;
 pub(crate) use evaluation::{Bpd, Sample};
-pub(crate) use export::{Export, ExportFormat};
+pub(crate) use export::Export;
 pub(crate) use install::{Completions, Man};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot};

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+use ddpm_schedule::export::Format;
 
+use super::export::formats;
 use crate::args::{
-    ChainArgs, CheckpointArgs, ClipArgs, ExportFormat, ImageArgs, StepArgs, decoders, objectives,
-    starts, variances,
+    ChainArgs, CheckpointArgs, ClipArgs, ImageArgs, StepArgs, decoders, objectives, starts,
+    variances,
 };
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
@@ -147,8 +149,8 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,
     /// Print the schedules as `ddpm export` writes them, instead of the table
-    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "zero_based"])]
-    pub(crate) export: Option<ExportFormat>,
+    #[arg(long, value_name = "FORMAT", value_parser = formats(), conflicts_with_all = ["json", "zero_based"])]
+    pub(crate) export: Option<Format>,
     /// Print 0-based timesteps (files always count from 1)
     #[arg(long)]
     pub(crate) zero_based: bool,

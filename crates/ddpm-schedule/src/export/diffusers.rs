@@ -4,11 +4,12 @@
 //! `set_timesteps` takes one; DDIMScheduler with eta = 1, once it no longer steps by T // n; and DPMSolverMultistepScheduler of
 //! order 1 with `sde-dpmsolver++`. `cargo xtask check-exports` runs all three and compares what the other schedulers do with docs/exports.md.
 
-use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, VarianceKind};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
+use super::listing::Listing;
 use super::python::{assignment, comment, float, list};
-use super::{Exported, Listing};
 use crate::error::Result;
+use crate::schedule::Kernel;
 
 /// Kept in float32, as diffusers does, the table loses 1 - alpha_bar where that is small, and a long step of DDIMScheduler under
 /// a cosine schedule becomes NaN.
@@ -129,23 +130,23 @@ def sample(unet, scheduler, shape, generator=None, **step):
     return x
 "#;
 
-pub(super) fn export(listing: &Listing) -> Result<Exported> {
+pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("diffusers")?;
     let losses = losses(listing);
-    let analytic = listing.variance == Some(VarianceKind::Analytic);
+    let analytic = listing.variance() == Some(VarianceKind::Analytic);
     let mut text = comment(&format!(
         "Timesteps for diffusers: {}.",
         listing.conventions()
     ));
     text += &comment("They count from 0 and are in the order of sampling, noisiest first.");
-    let takes = match listing.sampler {
-        None => {
+    let takes = match listing.sampler() {
+        Sampler::Ddpm => {
             "ddpm_scheduler takes the ancestral steps that the schedule was chosen for. ddim_scheduler (with eta=1) and dpm_solver_scheduler take them with fixed-small variances."
         }
-        Some(FlowSolver::Ddim) => {
+        Sampler::Ddim => {
             "The schedule was chosen for DDIM: ddim_scheduler takes its steps; give step() eta=0, use_clipped_model_output=True, as sample() passes them on."
         }
-        Some(FlowSolver::DpmSolver2M) => {
+        Sampler::DpmSolver2M => {
             "The schedule was chosen for DPM-Solver++(2M): dpm_solver_scheduler takes its steps."
         }
     };
@@ -160,71 +161,55 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    text += match listing.sampler {
-        None => {
+    text += match listing.sampler() {
+        Sampler::Ddpm => {
             "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler\n\n"
         }
-        Some(FlowSolver::Ddim) => {
+        Sampler::Ddim => {
             "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler\n\n"
         }
-        Some(FlowSolver::DpmSolver2M) => {
+        Sampler::DpmSolver2M => {
             "import torch\nfrom diffusers import DPMSolverMultistepScheduler\n\n"
         }
     };
-    let lists: Vec<(usize, Vec<String>)> = listing
-        .schedules
-        .iter()
-        .map(|s| {
-            let words = s.timesteps().iter().map(ToString::to_string).collect();
-            (s.steps, words)
-        })
-        .collect();
+    let lists = listing.lists(|p| Ok(p.timesteps().map(|t| t.to_string()).collect()))?;
     text += &assignment("timesteps", &lists, ('[', ']'));
     if analytic {
-        text += &assignment("variances", &variances(listing), ('[', ']'));
+        // sigma^2 of every step, noisiest first.
+        let of = |kernel: &Kernel| float(kernel.log_variance().map_or(0.0, f64::exp));
+        let lists = listing.lists(|p| Ok(p.kernels.iter().rev().map(of).collect()))?;
+        text += &assignment("variances", &lists, ('[', ']'));
     }
     text.push('\n');
     text += &noise(listing, chain);
     text += IN_DOUBLE;
-    match listing.sampler {
-        None => {
-            text += match (analytic, needs_quiet_last_step(listing)) {
-                (true, _) => DDPM_ANALYTIC,
-                (false, true) => DDPM_LISTED,
-                (false, false) => DDPM,
+    match listing.sampler() {
+        Sampler::Ddpm => {
+            text += if analytic {
+                DDPM_ANALYTIC
+            } else if needs_quiet_last_step(listing) {
+                DDPM_LISTED
+            } else {
+                DDPM
             };
             text += DDIM;
             text += DPM_SOLVER;
         }
-        Some(FlowSolver::Ddim) => text += DDIM,
-        Some(FlowSolver::DpmSolver2M) => text += DPM_SOLVER_2M,
+        Sampler::Ddim => text += DDIM,
+        Sampler::DpmSolver2M => text += DPM_SOLVER_2M,
     }
     text += SAMPLE;
-    Ok(Exported {
-        bytes: text.into_bytes(),
-        text: true,
-        losses,
-    })
-}
-
-/// sigma^2 of every step, noisiest first.
-fn variances(listing: &Listing) -> Vec<(usize, Vec<String>)> {
-    let of = |l: &Option<f64>| float(l.map_or(0.0, f64::exp));
-    listing
-        .schedules
-        .iter()
-        .map(|s| (s.steps, s.log_variance.iter().rev().map(of).collect()))
-        .collect()
+    Ok((text.into_bytes(), losses))
 }
 
 /// Whether DDPMScheduler would add noise to the result: it leaves that out at timestep 0 alone, and only the fixed-small
 /// variance of a step onto the data is 0 by itself.
-fn needs_quiet_last_step(listing: &Listing) -> bool {
-    listing.skips_first() && listing.variance != Some(VarianceKind::FixedSmall)
+fn needs_quiet_last_step(listing: &Listing<'_>) -> bool {
+    listing.skips_first() && listing.variance() != Some(VarianceKind::FixedSmall)
 }
 
 /// The configuration of the schedulers.
-fn noise(listing: &Listing, chain: &NoiseSchedule) -> String {
+fn noise(listing: &Listing<'_>, chain: &NoiseSchedule) -> String {
     let steps = listing.train_steps;
     let range = |name: &str, start: f64, end: f64| {
         format!(
@@ -245,21 +230,18 @@ fn noise(listing: &Listing, chain: &NoiseSchedule) -> String {
             format!("trained_betas={}", list('[', betas, ']', 4))
         }
     };
-    let prediction = match listing.parameterization.as_deref() {
-        Some("x0") => "sample",
-        Some("v") => "v_prediction",
-        _ => "epsilon",
+    let prediction = match listing.parameterization() {
+        Some(Parameterization::Epsilon) => "\"epsilon\",",
+        Some(Parameterization::X0) => "\"sample\",",
+        Some(Parameterization::V) => "\"v_prediction\",",
+        None => "\"epsilon\",  # as your network was trained",
     };
-    let prediction = match listing.parameterization {
-        Some(_) => format!("prediction_type=\"{prediction}\","),
-        None => format!("prediction_type=\"{prediction}\",  # as your network was trained"),
-    };
-    let variance = match listing.variance {
+    let variance = match listing.variance() {
         Some(VarianceKind::Learned) => "learned_range",
         Some(VarianceKind::FixedLarge) => "fixed_large",
         _ => "fixed_small",
     };
-    let clip = match listing.clip_denoised {
+    let clip = match listing.clip_denoised() {
         Some(true) => "CLIP = dict(clip_sample=True)",
         Some(false) => "CLIP = dict(clip_sample=False)",
         None => {
@@ -267,13 +249,13 @@ fn noise(listing: &Listing, chain: &NoiseSchedule) -> String {
         }
     };
     format!(
-        "NOISE = dict(\n    num_train_timesteps={steps},\n    {betas},\n    {prediction}\n)\n{clip}\nDDPM = dict(variance_type=\"{variance}\", **CLIP)\n"
+        "NOISE = dict(\n    num_train_timesteps={steps},\n    {betas},\n    prediction_type={prediction}\n)\n{clip}\nDDPM = dict(variance_type=\"{variance}\", **CLIP)\n"
     )
 }
 
-fn losses(listing: &Listing) -> Vec<String> {
-    let mut losses = match listing.variance {
-        _ if listing.sampler.is_some() => Vec::new(),
+fn losses(listing: &Listing<'_>) -> Vec<String> {
+    let mut losses = match listing.variance() {
+        _ if listing.sampler() != Sampler::Ddpm => Vec::new(),
         Some(VarianceKind::Learned) => vec![
             "the learned variances, by ddim_scheduler and dpm_solver_scheduler; cut the network's output to its first half for them".to_owned(),
         ],
@@ -282,7 +264,7 @@ fn losses(listing: &Listing) -> Vec<String> {
         )],
         _ => Vec::new(),
     };
-    if listing.clip_denoised == Some(true) && listing.sampler != Some(FlowSolver::Ddim) {
+    if listing.clip_denoised() == Some(true) && listing.sampler() != Sampler::Ddim {
         losses.push("clipping of the predicted image, by dpm_solver_scheduler".to_owned());
     }
     if listing.scales_timesteps() {

@@ -1,19 +1,16 @@
 //! Noise levels sigma = sqrt((1 - alpha_bar)/alpha_bar) for k-diffusion and ComfyUI, ending with 0.
 
-use ddpm_core::FlowSolver;
+use ddpm_core::Sampler;
 
-use super::listing::variance_loss;
+use super::listing::Listing;
 use super::python::{assignment, comment, float};
-use super::{Exported, Listing};
 use crate::error::Result;
 
-pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
+pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("k-diffusion")?;
-    let mut losses = variance_loss(
-        listing,
-        "sample_euler_ancestral adds fixed-small noise, other samplers their own",
-    );
-    if listing.clip_denoised == Some(true) {
+    let mut losses = listing
+        .variance_loss("sample_euler_ancestral adds fixed-small noise, other samplers their own");
+    if listing.clip_denoised() == Some(true) {
         losses.push(
             "clipping of the predicted image (the wrappers of k_diffusion.external do not clip)"
                 .to_owned(),
@@ -24,16 +21,16 @@ pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
         "Sigmas for k-diffusion: {}.",
         listing.conventions()
     ));
-    let (sampler, takes) = match listing.sampler {
-        None => (
+    let (sampler, takes) = match listing.sampler() {
+        Sampler::Ddpm => (
             "sample_euler_ancestral",
             "With eta = 1 (its default) sample_euler_ancestral takes exactly the steps of the ancestral sampler with fixed-small variances.",
         ),
-        Some(FlowSolver::Ddim) => (
+        Sampler::Ddim => (
             "sample_euler",
             "sample_euler takes exactly the steps of DDIM with eta = 0, which the schedule was chosen for.",
         ),
-        Some(FlowSolver::DpmSolver2M) => (
+        Sampler::DpmSolver2M => (
             "sample_dpmpp_2m",
             "sample_dpmpp_2m takes the steps of DPM-Solver++(2M), which the schedule was chosen for.",
         ),
@@ -44,32 +41,21 @@ pub(super) fn k_diffusion(listing: &Listing) -> Result<Exported> {
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    let lists = listing
-        .schedules
-        .iter()
-        .map(|s| {
-            let sigmas = s.sigmas(chain)?;
-            Ok((s.steps, sigmas.into_iter().map(float).collect()))
-        })
-        .collect::<Result<Vec<(usize, Vec<String>)>>>()?;
+    let lists = listing.lists(|p| Ok(p.sigmas(chain)?.into_iter().map(float).collect()))?;
     text += &assignment("sigmas", &lists, ('[', ']'));
     text += &format!(
         "\n\ndef sample(denoiser, shape, sigmas, device=\"cpu\"):\n    import torch\n    from k_diffusion.sampling import {sampler}\n\n    sigmas = torch.tensor(sigmas, device=device)\n    # The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, device=device) * (1 + sigmas[0] ** 2).sqrt()\n    return {sampler}(denoiser, x, sigmas)\n"
     );
-    Ok(Exported {
-        bytes: text.into_bytes(),
-        text: true,
-        losses,
-    })
+    Ok((text.into_bytes(), losses))
 }
 
 /// One line per schedule and nothing else: nodes that take sigmas as text pick up every number they see. No exponents, because
 /// some of them read `1e-3` as 1 and 3.
-pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
+pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("comfyui")?;
     let mut text = String::new();
-    for schedule in &listing.schedules {
-        let sigmas: Vec<String> = schedule
+    for listed in &listing.paths {
+        let sigmas: Vec<String> = listed
             .sigmas(chain)?
             .into_iter()
             .map(|sigma| match sigma {
@@ -80,11 +66,9 @@ pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
         text += &sigmas.join(", ");
         text.push('\n');
     }
-    let mut losses = variance_loss(
-        listing,
-        "ComfyUI's ddpm and euler_ancestral samplers add fixed-small noise",
-    );
-    if listing.clip_denoised == Some(true) {
+    let mut losses =
+        listing.variance_loss("ComfyUI's ddpm and euler_ancestral samplers add fixed-small noise");
+    if listing.clip_denoised() == Some(true) {
         losses.push("clipping of the predicted image (ComfyUI's samplers do not clip)".to_owned());
     }
     losses.extend(scaling_loss(listing));
@@ -94,24 +78,20 @@ pub(super) fn comfyui(listing: &Listing) -> Result<Exported> {
                 .to_owned(),
         );
     }
-    if let Some(sampler) = listing.sampler {
-        let theirs = match sampler {
-            FlowSolver::Ddim => "euler",
-            FlowSolver::DpmSolver2M => "dpmpp_2m",
-        };
-        losses.push(format!(
-            "the sampler {sampler}: choose {theirs}, whose steps the schedule was chosen for"
-        ));
-    }
-    Ok(Exported {
-        bytes: text.into_bytes(),
-        text: true,
-        losses,
-    })
+    let sampler = listing.sampler();
+    let theirs = match sampler {
+        Sampler::Ddpm => None,
+        Sampler::Ddim => Some("euler"),
+        Sampler::DpmSolver2M => Some("dpmpp_2m"),
+    };
+    losses.extend(theirs.map(|theirs| {
+        format!("the sampler {sampler}: choose {theirs}, whose steps the schedule was chosen for")
+    }));
+    Ok((text.into_bytes(), losses))
 }
 
 /// Both feed the network a timestep.
-fn scaling_loss(listing: &Listing) -> Option<String> {
+fn scaling_loss(listing: &Listing<'_>) -> Option<String> {
     listing.scales_timesteps().then(|| {
         format!(
             "the scaling of timesteps: this network is fed i * 1000 / {}; wrap it so that it is",

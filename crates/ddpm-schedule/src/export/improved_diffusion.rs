@@ -2,19 +2,24 @@
 
 use std::fmt::Write;
 
-use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, VarianceKind};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
+use super::listing::Listing;
 use super::python::{assignment, comment, float, list};
-use super::{Exported, Listing};
 use crate::error::{Error, Result};
 
-pub(super) fn export(listing: &Listing) -> Result<Exported> {
+pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("improved-diffusion")?;
-    if listing.parameterization.as_deref() == Some("v") {
-        return Err(Error::usage(
-            "improved-diffusion cannot run a network of v-prediction (its ModelMeanType knows EPSILON, START_X and PREVIOUS_X); expected another --format (csv and npy hold the bare timesteps)",
-        ));
-    }
+    let mean = match listing.parameterization() {
+        Some(Parameterization::V) => {
+            return Err(Error::NotExpressible {
+                format: "improved-diffusion",
+                what: "a network of v-prediction (its ModelMeanType knows EPSILON, START_X and PREVIOUS_X)",
+            });
+        }
+        Some(Parameterization::X0) => "START_X",
+        Some(Parameterization::Epsilon) | None => "EPSILON",
+    };
     let losses = losses(listing);
     let mut text = comment(&format!(
         "Timesteps for improved-diffusion and guided-diffusion: {}.",
@@ -30,27 +35,16 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     if known_name(chain).is_none() {
         text += "import numpy as np\n\n";
     }
-    let lists: Vec<(usize, Vec<String>)> = listing
-        .schedules
-        .iter()
-        .map(|s| {
-            let ascending = s.timesteps().into_iter().rev();
-            (s.steps, ascending.map(|t| t.to_string()).collect())
-        })
-        .collect();
+    let lists = listing.lists(|p| Ok(p.timesteps().rev().map(|t| t.to_string()).collect()))?;
     text += &assignment("use_timesteps", &lists, ('{', '}'));
-    let mean = match listing.parameterization.as_deref() {
-        Some("x0") => "START_X",
-        _ => "EPSILON",
-    };
-    let variance = match listing.variance {
+    let variance = match listing.variance() {
         Some(VarianceKind::Learned) => "LEARNED_RANGE",
         Some(VarianceKind::FixedLarge) => "FIXED_LARGE",
         _ => "FIXED_SMALL",
     };
-    let rescale = match listing.rescale_timesteps {
-        Some(true) => "True",
-        Some(false) => "False",
+    let rescale = match listing.rescale_timesteps() {
+        Some(true) => "True,",
+        Some(false) => "False,",
         None => "False,  # as your network was trained",
     };
     let betas = match known_name(chain) {
@@ -66,14 +60,9 @@ pub(super) fn export(listing: &Listing) -> Result<Exported> {
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "\n\ndef diffusion(use_timesteps):\n    return SpacedDiffusion(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}{}\n    )\n",
-        if rescale.contains('#') { "" } else { "," }
+        "\n\ndef diffusion(use_timesteps):\n    return SpacedDiffusion(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}\n    )\n"
     );
-    Ok(Exported {
-        bytes: text.into_bytes(),
-        text: true,
-        losses,
-    })
+    Ok((text.into_bytes(), losses))
 }
 
 /// The name of this noise schedule, where `get_named_beta_schedule` has it.
@@ -83,19 +72,19 @@ fn known_name(chain: &NoiseSchedule) -> Option<NoiseScheduleName> {
         .filter(|name| matches!(name, NoiseScheduleName::Linear | NoiseScheduleName::Cosine))
 }
 
-fn losses(listing: &Listing) -> Vec<String> {
+fn losses(listing: &Listing<'_>) -> Vec<String> {
     let mut losses = Vec::new();
-    match listing.sampler {
-        None => {}
-        Some(FlowSolver::Ddim) => losses.push(
+    match listing.sampler() {
+        Sampler::Ddpm => {}
+        Sampler::Ddim => losses.push(
             "the sampler: call ddim_sample_loop with eta=0, whose steps the schedule was chosen for"
                 .to_owned(),
         ),
-        Some(FlowSolver::DpmSolver2M) => losses.push(
+        Sampler::DpmSolver2M => losses.push(
             "the sampler: DPM-Solver++(2M), which the schedule was chosen for, is not there".to_owned(),
         ),
     }
-    if listing.variance == Some(VarianceKind::Analytic) {
+    if listing.variance() == Some(VarianceKind::Analytic) {
         losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
     }
     losses

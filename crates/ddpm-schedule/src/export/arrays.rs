@@ -1,0 +1,65 @@
+//! Plain columns and arrays.
+
+use std::fmt::Write;
+
+use ddpm_files::npy::write_npy;
+use ndarray::{Array1, Array2};
+
+use super::listing::{Listing, sigma};
+
+/// One row per step in the order of sampling. Cells that are not known are empty.
+pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
+    let mut text = format!(
+        "# {}\n# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where the network supplies it\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
+        listing.conventions()
+    );
+    let known =
+        |number: Option<f64>| number.map_or_else(String::new, |number| format!("{number:?}"));
+    for listed in &listing.paths {
+        let (steps, nodes) = (listed.path.steps(), listed.path.nodes());
+        for k in (1..=steps).rev() {
+            let t = nodes[k];
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "{steps},{},{t},{},{},{},{},{}",
+                steps - k + 1,
+                nodes[k - 1],
+                t - 1,
+                known(listing.chain.map(|chain| chain.alpha_bar(t))),
+                known(listing.chain.map(|chain| sigma(chain, t))),
+                known(
+                    listed
+                        .kernels
+                        .get(k - 1)
+                        .and_then(|kernel| kernel.log_variance())
+                ),
+            );
+        }
+    }
+    (text.into_bytes(), Vec::new())
+}
+
+/// Timesteps as int64, 0-based, noisiest first: `[K]` for one schedule, `[schedules, largest K]` filled up with -1 for several.
+pub(super) fn npy(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
+    // A timestep is below T, which is far below 2^63.
+    let rows = listing
+        .paths
+        .iter()
+        .map(|p| p.timesteps().map(|t| t as i64));
+    let rows: Vec<Vec<i64>> = rows.map(Iterator::collect).collect();
+    let mut bytes = Vec::new();
+    let written = if let [only] = &rows[..] {
+        write_npy(&mut bytes, &Array1::from(only.clone()))
+    } else {
+        let width = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let cell = |(i, j): (usize, usize)| rows[i].get(j).copied().unwrap_or(-1);
+        write_npy(
+            &mut bytes,
+            &Array2::from_shape_fn((rows.len(), width), cell),
+        )
+    };
+    written.expect("memory takes every array of two dimensions");
+    let losses = listing.variance_loss("an array of timesteps holds no variances");
+    (bytes, losses)
+}

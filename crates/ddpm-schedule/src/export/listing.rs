@@ -1,0 +1,145 @@
+//! What is exported: paths with what is known of their chain and conventions.
+
+use ddpm_core::{NoiseSchedule, Parameterization, Path, Sampler, VarianceKind};
+
+use crate::error::{Error, Result};
+use crate::schedule::Kernel;
+use crate::schedules::Schedules;
+use crate::scoring::clip_in_words;
+
+/// Paths on their way out.
+pub(super) struct Listing<'a> {
+    pub(super) train_steps: usize,
+    /// The noise schedule; `None` for the paths of a bare cost table.
+    pub(super) chain: Option<&'a NoiseSchedule>,
+    /// What the paths are of; `None` for those of a cost table, of which nothing else is known.
+    pub(super) known: Option<&'a Schedules>,
+    pub(super) paths: Vec<Listed<'a>>,
+}
+
+/// One path and, where they are known, its kernels.
+pub(super) struct Listed<'a> {
+    pub(super) path: &'a Path,
+    pub(super) kernels: &'a [Kernel],
+}
+
+impl Listing<'_> {
+    /// The noise schedule, for a format that needs it.
+    ///
+    /// # Errors
+    /// [`Error::NeedsNoiseSchedule`].
+    pub(super) fn chain(&self, format: &'static str) -> Result<&NoiseSchedule> {
+        self.chain.ok_or(Error::NeedsNoiseSchedule { format })
+    }
+
+    pub(super) fn variance(&self) -> Option<VarianceKind> {
+        self.known.map(|known| known.scoring.variance)
+    }
+
+    /// The sampler that the paths are for.
+    pub(super) fn sampler(&self) -> Sampler {
+        let sampler = self.known.and_then(|known| known.sampler);
+        sampler.unwrap_or(Sampler::Ddpm)
+    }
+
+    pub(super) fn clip_denoised(&self) -> Option<bool> {
+        self.known.and_then(|known| known.clip_denoised)
+    }
+
+    pub(super) fn parameterization(&self) -> Option<Parameterization> {
+        self.known.and_then(|known| known.parameterization)
+    }
+
+    /// Whether the network is fed t * 1000 / T.
+    pub(super) fn rescale_timesteps(&self) -> Option<bool> {
+        let known = self.known?;
+        match (&known.provenance, &known.trajectories) {
+            // Of a network without a parameterisation nobody told this either.
+            (Some(p), _) => p.model.parameterization.map(|_| p.model.rescale_timesteps),
+            (None, origin) => origin.as_ref().map(|o| o.model.rescale_timesteps),
+        }
+    }
+
+    /// Conventions on one line.
+    pub(super) fn conventions(&self) -> String {
+        let mut words = vec![format!("T={}", self.train_steps)];
+        if let Some(chain) = self.chain {
+            words.push(format!("{} noise schedule", chain.name_or_custom()));
+        }
+        if let Some(known) = self.known {
+            match self.sampler() {
+                Sampler::Ddpm => {
+                    words.push(format!("{} variance", known.scoring.variance));
+                    words.push(format!("{} decoder", known.scoring.decoder));
+                }
+                sampler => words.push(format!("for the sampler {sampler}")),
+            }
+            words.push(clip_in_words(known.clip_denoised).to_owned());
+        }
+        words.join(", ")
+    }
+
+    /// Whether the network is fed other numbers than the timesteps.
+    pub(super) fn scales_timesteps(&self) -> bool {
+        self.rescale_timesteps() == Some(true) && self.train_steps != 1000
+    }
+
+    /// Whether some path does not end at T.
+    pub(super) fn ends_early(&self) -> bool {
+        self.paths.iter().any(|p| p.path.end() != self.train_steps)
+    }
+
+    /// Whether some path leaves out the first timestep.
+    pub(super) fn skips_first(&self) -> bool {
+        self.paths.iter().any(|p| p.path.nodes()[1] != 1)
+    }
+
+    /// The loss of variances that only numbers or the network can tell, where the program has no place for them.
+    pub(super) fn variance_loss(&self, why: &str) -> Vec<String> {
+        match (self.sampler(), self.variance()) {
+            (Sampler::Ddpm, Some(variance)) if variance != VarianceKind::FixedSmall => {
+                vec![format!("the {variance} variances ({why})")]
+            }
+            // A deterministic sampler adds no noise.
+            _ => Vec::new(),
+        }
+    }
+
+    /// The list of every path, under its number of steps.
+    pub(super) fn lists(
+        &self,
+        list: impl Fn(&Listed<'_>) -> Result<Vec<String>>,
+    ) -> Result<Vec<(usize, Vec<String>)>> {
+        let lists = self.paths.iter().map(|p| Ok((p.path.steps(), list(p)?)));
+        lists.collect()
+    }
+}
+
+impl Listed<'_> {
+    /// The timesteps of other programs: from 0, noisiest first.
+    pub(super) fn timesteps(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.path.nodes()[1..].iter().rev().map(|t| t - 1)
+    }
+
+    /// sqrt((1 - alpha_bar)/alpha_bar) of every timestep, noisiest first, and 0 at the end.
+    ///
+    /// # Errors
+    /// [`Error::NoSignal`] for a timestep that has none.
+    pub(super) fn sigmas(&self, chain: &NoiseSchedule) -> Result<Vec<f64>> {
+        let nodes = self.path.nodes().iter().rev();
+        let sigmas: Vec<f64> = nodes.map(|&t| sigma(chain, t)).collect();
+        // The noisiest has the largest.
+        if sigmas[0].is_finite() {
+            return Ok(sigmas);
+        }
+        Err(Error::NoSignal {
+            steps: self.path.steps(),
+            t: self.path.end(),
+        })
+    }
+}
+
+/// sqrt((1 - alpha_bar)/alpha_bar), from the logarithm: exact where alpha_bar is near 0 or 1.
+pub(super) fn sigma(chain: &NoiseSchedule, t: usize) -> f64 {
+    (-0.5 * chain.log_snr(t)).exp()
+}

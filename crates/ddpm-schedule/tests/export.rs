@@ -1,0 +1,235 @@
+//! Exports against the texts that were checked with the programs they are for (tests/golden/exports, `cargo xtask check-exports`), from
+//! schedules that stand here: no profile and no command line.
+
+use ddpm_core::{
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Parameterization, Path, Sampler, VarianceKind,
+};
+use ddpm_schedule::export::{Format, export, export_paths};
+use ddpm_schedule::{Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring};
+
+const T: usize = 60;
+
+fn golden(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/exports/");
+    std::fs::read_to_string(format!("{folder}{name}")).unwrap()
+}
+
+fn cosine() -> NoiseSchedule {
+    NoiseSchedule::named(NoiseScheduleName::Cosine, T).unwrap()
+}
+
+/// The paths of the fixtures, as the squared errors of tests/golden/squared-errors.npz gave them.
+fn of_fixtures(variance: VarianceKind) -> Schedules {
+    let paths: [&[usize]; 2] = match variance {
+        VarianceKind::FixedSmall => [&[28, 39, 60], &[2, 3, 5, 9, 16, 24, 39, 60]],
+        VarianceKind::FixedLarge => [&[2, 20, 60], &[1, 2, 4, 7, 12, 20, 39, 60]],
+        _ => [&[1, 12, 60], &[1, 2, 4, 7, 13, 24, 39, 60]],
+    };
+    let scoring = Scoring::new(variance).with_decoder(DecoderKind::Gaussian);
+    let chosen = |nodes: &[usize]| {
+        let path = Path::new(nodes, T).unwrap();
+        let schedule = if variance == VarianceKind::Analytic {
+            Schedule {
+                kernels: analytic_kernels(path.steps()),
+                path,
+                decoder: DecoderKind::Gaussian,
+                bin_width: None,
+                sampler: Sampler::Ddpm,
+            }
+        } else {
+            Schedule::of_path(&cosine(), path, &scoring).unwrap()
+        };
+        Chosen {
+            schedule,
+            cost: 0.0,
+            prior_bpd: None,
+            stability: None,
+            distance: None,
+        }
+    };
+    Schedules {
+        noise_schedule: cosine(),
+        scoring,
+        sampler: None,
+        clip_denoised: Some(true),
+        parameterization: None,
+        costs: vec![None; T],
+        budgets: paths.into_iter().map(chosen).collect(),
+        provenance: None,
+        trajectories: None,
+    }
+}
+
+/// The measured variances of K steps: numbers that only a fixture knows.
+fn analytic_kernels(steps: usize) -> Vec<Kernel> {
+    let table = golden("schedules.csv");
+    let rows = table.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    let of_budget = rows.filter(|row| row[0] == steps.to_string());
+    let mut kernels: Vec<Kernel> = of_budget
+        .map(|row| Kernel::Scalar {
+            log_variance: row[7].parse().unwrap(),
+        })
+        .collect();
+    kernels.reverse();
+    kernels
+}
+
+#[test]
+fn the_text_of_every_format_is_the_one_that_was_checked() {
+    use VarianceKind::{Analytic, FixedLarge, FixedSmall};
+    let only = |list: &[usize]| Budgets::Only(list.to_vec());
+    for (variance, format, budgets, name) in [
+        (
+            FixedSmall,
+            "diffusers",
+            only(&[3]),
+            "diffusers-fixed-small.py",
+        ),
+        (
+            FixedLarge,
+            "diffusers",
+            Budgets::All,
+            "diffusers-fixed-large.py",
+        ),
+        (Analytic, "diffusers", only(&[8]), "diffusers-analytic.py"),
+        (Analytic, "k-diffusion", only(&[3]), "k-diffusion.py"),
+        (
+            FixedSmall,
+            "k-diffusion",
+            only(&[3, 8]),
+            "k-diffusion-several.py",
+        ),
+        (FixedSmall, "comfyui", Budgets::All, "comfyui.txt"),
+        (
+            FixedLarge,
+            "improved-diffusion",
+            only(&[8]),
+            "improved-diffusion.py",
+        ),
+        (Analytic, "csv", Budgets::All, "schedules.csv"),
+    ] {
+        let format: Format = format.parse().unwrap();
+        let found = export(&of_fixtures(variance), &budgets, format).unwrap();
+        assert_eq!(
+            String::from_utf8(found.bytes).unwrap(),
+            golden(name),
+            "{name}"
+        );
+        assert!(format.is_text());
+    }
+}
+
+#[test]
+fn arrays_are_those_of_numpy() {
+    let array = |budgets: &Budgets| {
+        let found = export(&of_fixtures(VarianceKind::FixedSmall), budgets, Format::Npy);
+        found.unwrap().bytes
+    };
+    let expected = |shape: &str, cells: &[i64]| {
+        let dictionary = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}}}");
+        let mut bytes = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        bytes.extend(format!("{dictionary:117}\n").bytes());
+        bytes.extend(cells.iter().flat_map(|cell| cell.to_le_bytes()));
+        bytes
+    };
+    assert!(!Format::Npy.is_text());
+    assert_eq!(
+        array(&Budgets::Only(vec![3])),
+        expected("(3,)", &[59, 38, 27])
+    );
+    let rows = [
+        [59, 38, 27, -1, -1, -1, -1, -1],
+        [59, 38, 23, 15, 8, 4, 2, 1],
+    ];
+    assert_eq!(
+        array(&Budgets::All),
+        expected("(2, 8)", rows.as_flattened())
+    );
+}
+
+#[test]
+fn an_export_tells_its_lists_and_losses_as_values() {
+    let schedules = of_fixtures(VarianceKind::Analytic);
+    let found = export(&schedules, &Budgets::Only(vec![8, 3]), Format::Comfyui).unwrap();
+    let steps: Vec<usize> = found.lists.iter().map(|list| list.steps).collect();
+    assert_eq!(steps, [8, 3]);
+    assert_eq!(found.lists[1].timesteps, [59, 11, 0]);
+    let sigmas = found.lists[1].sigmas.as_deref().unwrap();
+    assert_eq!((sigmas.len(), sigmas[3]), (4, 0.0));
+    assert!(found.losses[0].starts_with("the analytic variances"));
+    let json = serde_json::to_value(&found).unwrap();
+    let object = json.as_object().unwrap();
+    assert_eq!(
+        (&json["T"], &json["variance"]),
+        (&60.into(), &"analytic".into())
+    );
+    assert_eq!(json["not_taken_over"][0], found.losses[0]);
+    assert!(!object.contains_key("bytes"));
+}
+
+#[test]
+fn a_sampler_replaces_the_variances() {
+    let mut schedules = of_fixtures(VarianceKind::FixedLarge);
+    schedules.sampler = Some(Sampler::Ddim);
+    let text = |format| {
+        let found = export(&schedules, &Budgets::All, format).unwrap();
+        String::from_utf8(found.bytes).unwrap()
+    };
+    let csv = text(Format::Csv);
+    assert!(csv.starts_with("# T=60, cosine noise schedule, for the sampler ddim, clip on\n"));
+    let listed = text(Format::Diffusers);
+    assert!(listed.contains("def ddim_scheduler") && !listed.contains("ddpm_scheduler"));
+    assert!(!text(Format::KDiffusion).contains("fixed-large"));
+}
+
+#[test]
+fn paths_of_a_cost_table_need_no_conventions() {
+    let path = Path::new([5, 10, 15, 20], 20).unwrap();
+    let bare = |format| export_paths(20, None, std::slice::from_ref(&path), format);
+    let csv = bare(Format::Csv).unwrap();
+    let text = String::from_utf8(csv.bytes).unwrap();
+    assert!(
+        text.starts_with("# T=20\n") && text.contains("\n4,1,20,15,19,,,\n"),
+        "{text}"
+    );
+    assert_eq!((csv.variance, csv.decoder), (None, None));
+    for format in Format::ALL {
+        match bare(*format) {
+            Ok(_) => assert!(matches!(format, Format::Csv | Format::Npy)),
+            Err(Error::NeedsNoiseSchedule { format: named }) => assert_eq!(named, format.name()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_program_cannot_run_is_refused() {
+    let mut schedules = of_fixtures(VarianceKind::FixedSmall);
+    let missing = export(&schedules, &Budgets::Only(vec![5]), Format::Csv).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "no schedule of 5 steps; expected one of 3, 8"
+    );
+    schedules.parameterization = Some(Parameterization::V);
+    let refused = export(&schedules, &Budgets::All, Format::ImprovedDiffusion).unwrap_err();
+    assert!(matches!(refused, Error::NotExpressible { .. }), "{refused}");
+    assert!(export(&schedules, &Budgets::All, Format::Diffusers).is_ok());
+
+    schedules.noise_schedule = cosine().zero_terminal_snr();
+    for format in [Format::KDiffusion, Format::Comfyui] {
+        let refused = export(&schedules, &Budgets::All, format).unwrap_err();
+        assert!(
+            matches!(refused, Error::NoSignal { steps: 3, t: T }),
+            "{refused}"
+        );
+    }
+    let timesteps = export(&schedules, &Budgets::All, Format::Npy).unwrap();
+    assert_eq!(timesteps.lists[0].sigmas, None);
+
+    schedules.budgets.clear();
+    let empty = export(&schedules, &Budgets::All, Format::Csv).unwrap_err();
+    assert_eq!(
+        empty.to_string(),
+        "budgets: expected at least one, found none"
+    );
+}

@@ -130,7 +130,6 @@ impl Error {
             | E::UnknownNetwork { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),
             E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
-            E::Tensor(_) => Self::Internal(error.to_string()),
             _ => Self::file(file, error),
         }
         .advised_maybe(advice)

@@ -85,7 +85,7 @@ fn read(
             rescale_timesteps: false,
             clip_denoised,
             precision: UNKNOWN.to_owned(),
-            shape: image_shape,
+            shape: image_shape.to_vec(),
             settings: BTreeMap::from([(
                 "imported".to_owned(),
                 "squared errors of another program".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ddpm_eval::data::{Split, open};
+use ddpm_data::{Split, open};
 use ddpm_eval::distance::{FeatureStatistics, FrechetReference};
 use ddpm_eval::{Silent, extract_features};
 use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};

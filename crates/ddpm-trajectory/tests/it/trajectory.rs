@@ -587,30 +587,34 @@ fn parts_of_a_run_are_joined_and_others_refused() {
 }
 
 #[test]
-fn trajectories_of_an_unknown_network_are_not_joined() {
-    let mut origin = origin(1, Process::Flow);
-    origin.model.network = NetworkId::Unknown;
+fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
+    let mut unknown = origin(1, Process::Flow);
+    unknown.model.network = NetworkId::Unknown;
     let known = exact(1, &NODES);
-    let states = |i| known.state(0, i).to_vec();
-    let make = || {
-        Trajectories::new(
-            origin.clone(),
-            schedule(),
-            NODES.to_vec(),
-            (1..=8).flat_map(states).collect(),
-            (1..=8).flat_map(states).collect(),
-        )
-        .expect("consistent")
-    };
-    let refused = make().append(make()).expect_err("of any two networks");
+    let all = |of: &dyn Fn(usize) -> Vec<f32>| (1..=8).flat_map(of).collect();
+    let made = Trajectories::new(
+        unknown.clone(),
+        schedule(),
+        NODES.to_vec(),
+        all(&|i| known.state(0, i).to_vec()),
+        all(&|i| known.estimate(0, i).to_vec()),
+    )
+    .expect("consistent");
+    let bytes = made.to_bytes();
+    let read = Trajectories::from_bytes(&bytes).expect("readable");
+    assert_eq!(read.origin(), &unknown);
+    assert_eq!(read.to_bytes(), bytes);
+    let refused = read
+        .check_same_run(&unknown, &schedule(), &NODES)
+        .expect_err("of any network");
     let message = refused.to_string();
     assert!(message.contains("network is unknown"), "{message}");
     assert!(message.contains("expected the hash of its checkpoint or a name"));
-    // They are kept in a file all the same.
-    let bytes = make().to_bytes();
-    let read = Trajectories::from_bytes(&bytes).expect("readable");
-    assert_eq!(read.origin().model.network, NetworkId::Unknown);
-    assert_eq!(read.to_bytes(), bytes);
+    // What differs is said first.
+    let refused = read
+        .check_same_run(known.origin(), &schedule(), &NODES)
+        .expect_err("another network");
+    assert!(matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "checkpoint_sha256"));
 }
 
 #[test]

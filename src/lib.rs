@@ -4,10 +4,14 @@
 //! no logic of its own. The README tells what the project is; ARCHITECTURE.md is the map.
 
 pub use ddpm_core as core;
+pub use ddpm_data as data;
 pub use ddpm_dp as dp;
 pub use ddpm_eval as eval;
+pub use ddpm_files as files;
 pub use ddpm_model as model;
 pub use ddpm_profile as profile;
+pub use ddpm_schedule as schedule;
+pub use ddpm_trajectory as trajectory;
 
 /// Runs the README's Rust examples with the other documentation tests.
 #[cfg(doctest)]

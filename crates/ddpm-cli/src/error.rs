@@ -201,9 +201,9 @@ impl Error {
     }
 }
 
-impl From<ddpm_eval::Error> for Error {
-    fn from(error: ddpm_eval::Error) -> Self {
-        use ddpm_eval::Error as E;
+impl From<ddpm_data::Error> for Error {
+    fn from(error: ddpm_data::Error) -> Self {
+        use ddpm_data::Error as E;
         let advice = advice::on_images(&error);
         match error {
             E::Read { path, source } => Self::read(&path, source),
@@ -226,6 +226,15 @@ impl From<ddpm_eval::Error> for Error {
             _ => Self::Input(with_causes(&error)),
         }
         .advised_maybe(advice)
+    }
+}
+
+impl From<ddpm_eval::Error> for Error {
+    fn from(error: ddpm_eval::Error) -> Self {
+        match error {
+            ddpm_eval::Error::Data(error) => error.into(),
+            error => Self::Input(with_causes(&error)),
+        }
     }
 }
 
@@ -334,9 +343,9 @@ mod tests {
     #[test]
     fn a_failing_image_is_named_and_keeps_its_kind_of_failure() {
         let image = |kind: io::ErrorKind| {
-            Error::from(ddpm_eval::Error::Image {
+            Error::from(ddpm_data::Error::Image {
                 index: 7,
-                source: Box::new(ddpm_eval::Error::Read {
+                source: Box::new(ddpm_data::Error::Read {
                     path: "a.png".into(),
                     source: kind.into(),
                 }),
@@ -352,7 +361,7 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains("image 7") && text.contains("a.png"), "{text}");
         }
-        let full = Error::from(ddpm_eval::Error::Unpack {
+        let full = Error::from(ddpm_data::Error::Unpack {
             path: "a.npz".into(),
             bytes: 5,
             folder: "/tmp".into(),

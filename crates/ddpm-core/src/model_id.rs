@@ -30,6 +30,11 @@ impl NetworkId {
         }
     }
 
+    /// Its first 12 characters, for titles and warnings.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(12).collect()
+    }
+
     /// Whether anything vouches for the network.
     pub fn is_known(&self) -> bool {
         match self {

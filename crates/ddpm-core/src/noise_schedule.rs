@@ -202,17 +202,27 @@ impl NoiseSchedule {
     /// [`Error::AnotherSchedule`] where `alpha_bar` differs from that of the name, by more than rounding.
     pub fn called(self, name: NoiseScheduleName) -> Result<Self> {
         let named = Self::named(name, self.train_steps())?;
-        let near = |t: usize| {
-            let (a, b) = (named.log_alpha_bar(t), self.log_alpha_bar(t));
-            a == b || (a - b).abs() <= 1e-9 * b.abs()
-        };
-        match (1..=self.train_steps()).find(|&t| !near(t)) {
+        match named.first_apart(&self) {
             None => Ok(Self {
                 name: Some(name),
                 ..self
             }),
             Some(t) => Err(Error::AnotherSchedule { name, t }),
         }
+    }
+
+    /// Whether two schedules are the same up to the rounding of a stored `alpha_bar`.
+    pub fn is_close(&self, other: &Self) -> bool {
+        self.train_steps() == other.train_steps() && self.first_apart(other).is_none()
+    }
+
+    /// The first timestep where a schedule of the same length differs by more than rounding.
+    fn first_apart(&self, other: &Self) -> Option<usize> {
+        let apart = |&t: &usize| {
+            let (a, b) = (self.log_alpha_bar(t), other.log_alpha_bar(t));
+            a != b && (a - b).abs() > 1e-9 * b.abs()
+        };
+        (1..=self.train_steps()).find(apart)
     }
 
     /// The name that the schedule was made from by [`named`](Self::named); `None` for any other.

@@ -35,6 +35,19 @@ impl From<Scoring> for Frozen {
 }
 
 impl Curves {
+    /// The conventions with this variance and decoder; where they are not named, the network's own variance, and the decoder that goes
+    /// with it. Squared errors know nothing of discretised pixels: their decoder is gaussian.
+    pub fn scoring(&self, variance: Option<VarianceKind>, decoder: Option<DecoderKind>) -> Scoring {
+        let variance = variance.unwrap_or_else(|| VarianceKind::of_network(self.learned()));
+        let usual = Scoring::new(variance);
+        let decoder = decoder.unwrap_or(if self.has_decoder() {
+            usual.decoder
+        } else {
+            DecoderKind::Gaussian
+        });
+        usual.with_decoder(decoder)
+    }
+
     /// Fixes what the conventions take from these curves.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ddpm_core::{Difference, NoiseSchedule};
+use ddpm_core::{Difference, NoiseSchedule, VarianceKind};
 use ddpm_schedule::Provenance;
 
 use crate::{
@@ -138,6 +138,13 @@ impl ElboProfile {
         }
         blocks.iter().try_for_each(Block::check_finished)?;
         Self::new(merged.provenance, merged.schedule, merged.layout, blocks)
+    }
+
+    /// The variances that costs can be had under.
+    pub fn variances(&self) -> Vec<VarianceKind> {
+        let learned = self.layout.learned();
+        let served = |v: &VarianceKind| learned || *v != VarianceKind::Learned;
+        VarianceKind::ALL.iter().copied().filter(served).collect()
     }
 
     /// Checks that both profiles are parts of one run.

@@ -112,7 +112,7 @@ impl Schedules {
         Ok(text + "\n")
     }
 
-    /// The same document with the timesteps of tools that count from 0. It is no schedules file and does not pose as one: it has no
+    /// The same document, on one line, with the timesteps of tools that count from 0. It is no schedules file and does not pose as one: it has no
     /// format, version or checksum.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ impl Schedules {
         if let Some(object) = value.as_object_mut() {
             object.retain(|key, _| !matches!(&key[..], "format" | "version" | "checksum"));
         }
-        let text = serde_json::to_string_pretty(&value).map_err(not_json)?;
+        let text = serde_json::to_string(&value).map_err(not_json)?;
         Ok(text + "\n")
     }
 

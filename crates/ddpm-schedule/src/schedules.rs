@@ -1,6 +1,6 @@
 //! Schedules of many budgets, chosen under one set of conventions.
 
-use ddpm_core::{NoiseSchedule, Parameterization, Sampler};
+use ddpm_core::{ModelId, NoiseSchedule, Parameterization, Sampler};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -80,6 +80,12 @@ impl Schedules {
     /// T.
     pub fn train_steps(&self) -> usize {
         self.noise_schedule.train_steps()
+    }
+
+    /// The network that they were chosen for, where the file says so.
+    pub fn model(&self) -> Option<&ModelId> {
+        let profile = self.provenance.as_ref().map(|p| &p.model);
+        profile.or_else(|| self.trajectories.as_ref().map(|origin| &origin.model))
     }
 
     /// What was chosen for K steps.

@@ -1,45 +1,62 @@
-//! Variances, decoders and the other conventions that decide a number.
+//! Variances, decoders and the other conventions that decide a number, by the names that the libraries give them.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
+use ddpm_core::{DecoderKind, Objective, Sampler, StartRule, VarianceKind};
+use ddpm_data::Split;
 
-/// Variance of a reverse step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum VarianceArg {
-    /// The network's own, per pixel
-    Learned,
-    /// The posterior variance (the paper's choice for L_simple)
-    FixedSmall,
-    /// The forward variance beta
-    FixedLarge,
-    /// The best isotropic one, from the measured error of the network
-    Analytic,
+/// A parser of a closed set of names, each with its line in `--help`.
+macro_rules! named_values {
+    ($($(#[$doc:meta])* $parser:ident: $type:ident { $($variant:ident: $help:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        pub(crate) fn $parser() -> impl TypedValueParser<Value = $type> {
+            let values = [$(($type::$variant, $help)),+];
+            let named = move |name: &str| values.iter().find(|(value, _)| value.name() == name);
+            PossibleValuesParser::new(values.map(|(value, help)| PossibleValue::new(value.name()).help(help)))
+                .map(move |name| named(&name).expect("clap lets no other name pass").0)
+        }
+    )+};
 }
 
-/// Samplers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SamplerArg {
-    /// Ancestral: the reverse chain whose likelihood is measured
-    Ddpm,
-    /// DDIM, with the noise of --eta
-    Ddim,
-    /// DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order
-    #[value(name = "dpm-solver++")]
-    DpmSolver,
-}
-
-/// Variance of the decoder, the step onto the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecoderArg {
-    /// The respaced chain's clipped posterior variance, as improved-diffusion
-    Respaced,
-    /// 1 - alpha_bar of the first node
-    Marginal,
-    /// The scalar that is best on the choosing set
-    Optimal,
-    /// A continuous density under the respaced variance
-    Gaussian,
-    /// No decoder term
-    None,
+named_values! {
+    /// Variance of a reverse step.
+    variances: VarianceKind {
+        Learned: "The network's own, per pixel",
+        FixedSmall: "The posterior variance (the paper's choice for L_simple)",
+        FixedLarge: "The forward variance beta",
+        Analytic: "The best isotropic one, from the measured error of the network",
+    }
+    /// Samplers.
+    samplers: Sampler {
+        Ddpm: "Ancestral: the reverse chain whose likelihood is measured",
+        Ddim: "DDIM, with the noise of --eta",
+        DpmSolver2M: "DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order",
+    }
+    /// Variance of the decoder, the step onto the data.
+    decoders: DecoderKind {
+        Respaced: "The respaced chain's clipped posterior variance, as improved-diffusion",
+        Marginal: "1 - alpha_bar of the first node",
+        Optimal: "The scalar that is best on the choosing set",
+        Gaussian: "A continuous density under the respaced variance",
+        None: "No decoder term",
+    }
+    /// Where paths end.
+    starts: StartRule {
+        Full: "Sampling starts at T, as in the paper",
+        Free: "Sampling starts wherever cost plus prior is least",
+    }
+    /// The parts of a data set.
+    splits: Split {
+        Train: "Images the network was trained on: to choose schedules",
+        Test: "Images it has not seen: to report numbers",
+    }
+    /// What the schedules minimise.
+    objectives: Objective {
+        Elbo: "The negative evidence lower bound",
+        Mse: "The paper's reweighted squared error, (t-s)/T m(t)",
+        Quality: "How far samples end from where many small steps lead; on trajectories of `ddpm trajectory`",
+        Klub: "The bound of Align Your Steps; on trajectories of `ddpm trajectory --forward`",
+    }
 }
 
 /// Variance of the steps, the one onto the data included.
@@ -47,12 +64,12 @@ pub(crate) enum DecoderArg {
 pub(crate) struct StepArgs {
     /// Variance of the reverse steps [default: learned where the network has it; else, where CKPT is run, that of its
     /// scheduler_config.json or model.json; else fixed-small]
-    #[arg(long, value_name = "V")]
-    pub(crate) variance: Option<VarianceArg>,
+    #[arg(long, value_name = "V", value_parser = variances())]
+    pub(crate) variance: Option<VarianceKind>,
     /// Variance of the decoder, the step onto the data [default: respaced; optimal for analytic; gaussian for a curve
     /// of --mse]
-    #[arg(long, value_name = "D")]
-    pub(crate) decoder: Option<DecoderArg>,
+    #[arg(long, value_name = "D", value_parser = decoders())]
+    pub(crate) decoder: Option<DecoderKind>,
     /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the
     /// discretised value (2/255 for 8-bit images in [-1, 1]) [default: a density]
     #[arg(long, value_name = "W")]
@@ -66,28 +83,6 @@ pub(crate) struct ClipArgs {
     /// else as the checkpoint's scheduler_config.json does, else true]
     #[arg(long, value_name = "BOOL", action = ArgAction::Set)]
     pub(crate) clip_denoised: Option<bool>,
-}
-
-/// Where paths end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StartArg {
-    /// Sampling starts at T, as in the paper
-    Full,
-    /// Sampling starts wherever cost plus prior is least
-    Free,
-}
-
-/// What the schedules minimise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ObjectiveArg {
-    /// The negative evidence lower bound
-    Elbo,
-    /// The paper's reweighted squared error, (t-s)/T m(t)
-    Mse,
-    /// How far samples end from where many small steps lead; on trajectories of `ddpm trajectory`
-    Quality,
-    /// The bound of Align Your Steps; on trajectories of `ddpm trajectory --forward`
-    Klub,
 }
 
 /// How the dynamic program is solved.

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use ddpm_data::Split;
+
+use super::conventions::splits;
 
 /// A data set and the part of it that is used.
 #[derive(Args, Clone, Debug)]
@@ -12,18 +15,9 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Which part, where the data set has two [default: test]
-    #[arg(long, value_name = "SPLIT")]
-    pub(crate) split: Option<SplitArg>,
+    #[arg(long, value_name = "SPLIT", value_parser = splits())]
+    pub(crate) split: Option<Split>,
     /// Use the first N images of the seeded order [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-}
-
-/// The parts of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SplitArg {
-    /// Images the network was trained on: to choose schedules
-    Train,
-    /// Images it has not seen: to report numbers
-    Test,
 }

@@ -21,6 +21,6 @@ pub(crate) use commands::{
     Profile, Report, Sample, Schedule, Solve, Table, Trajectory, Transitions,
 };
 pub(crate) use conventions::{
-    ClipArgs, DecoderArg, ObjectiveArg, SamplerArg, SolverArg, StartArg, StepArgs, VarianceArg,
+    ClipArgs, SolverArg, StepArgs, decoders, objectives, samplers, splits, starts, variances,
 };
-pub(crate) use images::{ImageArgs, SplitArg};
+pub(crate) use images::ImageArgs;

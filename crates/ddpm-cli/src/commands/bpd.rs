@@ -1,7 +1,7 @@
 //! `ddpm bpd`: direct evaluation of one path, every term of every image.
 
 use ddpm_core::Denoiser;
-use ddpm_eval::data::{self, ImageSet, Split};
+use ddpm_data::{ImageSet, Split};
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
 use ndarray::{ArrayD, Axis};
 use serde_json::json;
@@ -47,9 +47,7 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
     };
     let (images, network) = Images::open(args, network)?;
     let plan = BitsPerDimPlan {
-        path: choice.path.clone(),
-        variance: choice.variance.clone(),
-        decoder: choice.decoder,
+        schedule: choice.schedule.clone(),
         images: images.chosen.clone(),
         noise: match &images.noise {
             Some(noise) => Noise::Given(noise),
@@ -90,7 +88,7 @@ fn terms(text: &str, choice: &ChainChoice, zero_based: bool) -> Result<Vec<usize
         .into_iter()
         .map(|shown| {
             let t = shown.saturating_add(shift);
-            if t > 0 && choice.path.nodes().contains(&t) {
+            if t > 0 && choice.schedule.path.nodes().contains(&t) {
                 Ok(t)
             } else {
                 Err(Error::flag(
@@ -123,11 +121,11 @@ impl Images {
         };
         let tensors = TensorFile::read(file)?;
         let cifar_test = if tensors.contains("cifar_test_index")? {
-            Some(data::open(&data_path(&args.data)?, Split::Test, None)?)
+            Some(ddpm_data::open(&data_path(&args.data)?, Split::Test, None)?)
         } else {
             None
         };
-        let mut set = data::open_fixed_images(file, cifar_test.as_ref())?;
+        let mut set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
         let network = network.fit_to(set.shape())?;
         check_size(file.clone(), &set, &network)?;
         if let Some(class) = args.class {
@@ -137,7 +135,7 @@ impl Images {
         let noise = match &args.noise {
             Some(noise) => {
                 let shape = [&[set.len()], set.shape()].concat();
-                let all = data::read_noise(noise, &shape)?;
+                let all = ddpm_data::read_noise(noise, &shape)?;
                 Some(all.slice_axis(Axis(0), (..count).into()).to_owned())
             }
             None => None,
@@ -171,10 +169,10 @@ impl Report<'_> {
         output::print_json(&json!({
             "T": self.network.denoiser.train_steps(),
             "noise_schedule": self.network.denoiser.noise_schedule().name_or_custom(),
-            "path": self.indices.show_path(self.choice.path.nodes()),
-            "variance": self.choice.variance_name,
-            "decoder": self.choice.decoder_name,
-            "scored_decoder": self.choice.scored_decoder,
+            "path": self.indices.show_path(self.choice.schedule.path.nodes()),
+            "variance": self.choice.scoring.variance,
+            "decoder": self.choice.scoring.decoder,
+            "scored_decoder": self.choice.schedule.decoder,
             "clip_denoised": self.choice.clip_denoised,
             "precision": self.network.denoiser.precision(),
             "data_name": self.images.set.name(),
@@ -196,10 +194,10 @@ impl Report<'_> {
         ])
         .title(format!(
             "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
-            self.choice.variance_name,
-            self.choice.scored_decoder,
+            self.choice.scoring.variance,
+            self.choice.schedule.decoder,
             clip(Some(self.choice.clip_denoised)),
-            plural(self.choice.path.steps() as u64, "step")
+            plural(self.choice.schedule.path.steps() as u64, "step")
         ))
         .title(format!(
             "{}, T={} {}, {}",
@@ -223,10 +221,10 @@ impl Report<'_> {
         if let Some(total) = &self.found.total {
             text.row(["total".into(), String::new(), mean_with_error(total)]);
         }
-        if self.choice.scored_decoder != self.choice.decoder_name {
+        if self.choice.schedule.decoder != self.choice.scoring.decoder {
             text.note(format!(
                 "K=1 has no second step for the {} decoder: {} is in its place, not comparable with K>1.",
-                self.choice.decoder_name, self.choice.scored_decoder
+                self.choice.scoring.decoder, self.choice.schedule.decoder
             ));
         }
         if count > 1 {

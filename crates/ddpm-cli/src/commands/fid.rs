@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_eval::data::{self, ImageSet, Split};
+use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{
     FeatureStatistics, FrechetReference, KernelDistance, Neighbours, disjoint_subsets,
     frechet_difference, frechet_jackknife, is_statistics, kernel_distance, neighbours,
@@ -14,7 +14,7 @@ use ddpm_profile::Estimate;
 use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
-use crate::args::{Fid, SplitArg};
+use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{Features, INCEPTION_FILE, INCEPTION_SHA256, check_writable};
 use crate::output::{self, Voice};
@@ -167,7 +167,7 @@ enum Content {
 }
 
 impl Source {
-    fn open(path: &Path, split: Option<SplitArg>, flag: &str) -> Result<Self> {
+    fn open(path: &Path, asked: Option<Split>, flag: &str) -> Result<Self> {
         if is_statistics(path)? {
             return Ok(Self {
                 name: path.display().to_string(),
@@ -175,13 +175,9 @@ impl Source {
                 content: Content::Statistics(Box::new(read_statistics(path)?)),
             });
         }
-        let asked = split.map(|split| match split {
-            SplitArg::Train => Split::Train,
-            SplitArg::Test => Split::Test,
-        });
-        let set = match (data::open(path, asked.unwrap_or(Split::Test), None), asked) {
+        let set = match (ddpm_data::open(path, asked.unwrap_or(Split::Test), None), asked) {
             (Ok(set), None) if set.split_is_named() => None,
-            (Err(ddpm_eval::Error::MissingSplit { .. }), None) => None,
+            (Err(ddpm_data::Error::MissingSplit { .. }), None) => None,
             (set, _) => Some(set?),
         };
         let set = set.ok_or_else(|| {
@@ -277,7 +273,7 @@ impl Side {
         };
         let Features { network, .. } = features
             .ok_or_else(|| Error::Internal("images without a feature network".to_owned()))?;
-        let mut chosen = data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
+        let mut chosen = ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
         // Blocks of the jackknife are runs of neighbours in this order.
         chosen.sort_unstable();
         let batch = match (args.batch, network.kind()) {
@@ -405,7 +401,7 @@ impl Comparison {
             if args.nearest_images > 0 {
                 let some = |x: &Array2<f32>| match x.nrows() > args.nearest_images {
                     true => {
-                        let chosen = data::selection(args.seed, x.nrows(), args.nearest_images);
+                        let chosen = ddpm_data::selection(args.seed, x.nrows(), args.nearest_images);
                         x.select(Axis(0), &chosen)
                     }
                     false => x.clone(),

@@ -2,14 +2,16 @@
 
 use std::path::Path as FilePath;
 
-use ddpm_core::VarianceKind;
-use ddpm_profile::{DecoderKind, table3};
+use ddpm_core::{StartRule, VarianceKind};
+use ddpm_profile::table3;
+use ddpm_schedule::{Budgets, Schedules};
 use serde_json::json;
 
-use crate::args::{Figure, Plot, StartArg};
-use crate::error::{Error, Result};
+use crate::args::{Figure, Plot};
+use crate::error::{Error, Located, Result};
 use crate::input::{
-    Budgets, GaussianDecoder, default_variance, read_profile_to_use, read_schedules, write_file,
+    budgets_or_the_papers, chosen_of, gaussian_decoder, parse_budgets, read_profile_to_use, read_schedules,
+    write_file,
 };
 use crate::output::{self, Voice};
 use crate::plot::{Chart, MOST_SERIES, figures, png};
@@ -133,22 +135,20 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
     let train = read_profile_to_use(train_file, voice)?;
     let test = read_profile_to_use(test_file, voice)?;
     let train_steps = train.schedule().train_steps();
-    let steps = match &args.steps {
-        Some(text) => Budgets::parse("--steps", text, train_steps)?,
-        None => Budgets::of_the_paper(train_steps),
-    }
-    .wanted(train_steps);
+    let steps = budgets_or_the_papers(args.steps.as_deref(), train_steps)?
+        .wanted(train_steps)
+        .or_internal()?;
     let learned = train.layout().learned() && test.layout().learned();
     let variance = args
         .variance
-        .map_or_else(|| default_variance(learned), VarianceKind::from);
+        .unwrap_or_else(|| VarianceKind::of_network(learned));
     let rows = table3(
         &train,
         &test,
         &steps,
         &[variance],
-        args.decoder.map(DecoderKind::from),
-        args.start.unwrap_or(StartArg::Full).into(),
+        args.decoder,
+        args.start.unwrap_or(StartRule::Full),
     )
     .map_err(|error| {
         Error::Input(format!(
@@ -160,14 +160,18 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
     Ok(figures::bits_per_dim(&train, &test, &rows, variance))
 }
 
+/// The budgets of a schedules file that `--steps` asks for.
+fn budgets(args: &Plot, schedules: &Schedules) -> Result<Budgets> {
+    match &args.steps {
+        Some(text) => parse_budgets("--steps", text, schedules.train_steps()),
+        None => Ok(Budgets::All),
+    }
+}
+
 fn timesteps(args: &Plot) -> Result<Chart> {
     let [file] = files(args, "S.json")?;
     let schedules = read_schedules(file)?;
-    let budgets = match &args.steps {
-        Some(text) => Budgets::parse("--steps", text, schedules.train_steps)?,
-        None => Budgets::All,
-    };
-    let wanted = budgets.of(&schedules, file)?;
+    let wanted = chosen_of(&budgets(args, &schedules)?, &schedules, file)?;
     Ok(figures::timesteps(&schedules, &wanted))
 }
 
@@ -190,18 +194,16 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
     let [schedules_file, profile_file] = files(args, "S.json P")?;
     let schedules = read_schedules(schedules_file)?;
     let profile = read_profile_to_use(profile_file, voice)?;
-    let steps = match &args.steps {
-        Some(text) => Budgets::parse("--steps", text, schedules.train_steps)?,
-        None => Budgets::All,
-    };
-    let wanted = steps.of(&schedules, schedules_file)?;
+    let wanted = chosen_of(&budgets(args, &schedules)?, &schedules, schedules_file)?;
+    let gaussian = gaussian_decoder(
+        args.decoder_bin_width,
+        args.decoder_first_bits,
+        schedules.scoring.decoder,
+    )?;
     figures::terms(
-        (schedules_file, &schedules),
+        &schedules,
         &wanted,
         (profile_file, &profile),
-        GaussianDecoder {
-            bin_width: args.decoder_bin_width,
-            first_bits: args.decoder_first_bits,
-        },
+        gaussian,
     )
 }

@@ -113,7 +113,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
+        plan.clip_denoised = args.clip.model.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);
         plan.shard = match &args.shard {
@@ -204,8 +204,8 @@ fn report(out: &Path, profile: &ElboProfile, as_json: bool) -> Result<()> {
             "blocks": profile.blocks().len(),
             "total_blocks": p.total_blocks,
             "missing_blocks": profile.missing_blocks(),
-            "clip_denoised": p.clip_denoised,
-            "precision": p.precision,
+            "clip_denoised": p.model.clip_denoised,
+            "precision": p.model.precision,
             "seed": p.seed,
         }));
     }
@@ -223,11 +223,11 @@ fn report(out: &Path, profile: &ElboProfile, as_json: bool) -> Result<()> {
         out.display(),
         images_of(profile),
         timesteps.len(),
-        p.train_steps,
+        p.model.train_steps,
         profile.images() * timesteps.len() as u64,
         plural(profile.blocks().len() as u64, "block"),
         chain_of(p),
-        clip(Some(p.clip_denoised)),
+        clip(Some(p.model.clip_denoised)),
         p.seed
     ))
 }

@@ -5,13 +5,13 @@ mod store;
 
 use std::path::{Path, PathBuf};
 
-use ddpm_core::{Denoiser, FlowSolver};
-use ddpm_eval::{PathVariance, Sampler, SamplingPlan, sample_in_batches};
+use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler};
+use ddpm_eval::{SamplingPlan, sample_in_batches};
+use ddpm_schedule::{Kernel, SampleRecord};
 use serde_json::json;
 
-use self::record::Record;
 use self::store::Store;
-use crate::args::{DecoderArg, Sample, SamplerArg, StepArgs};
+use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::interrupt::StopRequest;
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     check_flags(args)?;
     let store = Store::of(&args.out)?;
     let network = Network::open(&args.checkpoint)?;
-    let choice = choose(args, &network, voice)?;
+    let mut choice = choose(args, &network, voice)?;
     let network = match &choice.image_shape {
         Some(shape) => network.fit_to(shape)?,
         None => network,
@@ -34,10 +34,9 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
         )));
     }
-    let kind = sampler_of(args, &choice, voice);
-    check_sampler(args, kind)?;
-    let sampler = sampler(args, kind, &choice);
-    let record = describe(args, &network, &choice, &sampler)?;
+    choice.schedule.sampler = sampler_of(args, &choice, voice);
+    check_sampler(args, choice.schedule.sampler)?;
+    let record = describe(args, &network, &choice)?;
     let labels = labels(&network, &record)?;
 
     store.check_place()?;
@@ -51,11 +50,11 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let missing: Vec<usize> = wanted
         .filter(|index| earlier.binary_search(index).is_err())
         .collect();
-    record.write(store.out())?;
+    record::write(&record, store.out())?;
     if !missing.is_empty() {
         let plan = SamplingPlan {
-            path: choice.path.clone(),
-            sampler,
+            schedule: choice.schedule.clone(),
+            eta: args.eta.unwrap_or(0.0),
             clip_last_noise: args.clip_last_noise,
             labels: labels.as_ref().map(|labels| {
                 let label = |&index: &usize| labels[index - record.start_index];
@@ -125,7 +124,7 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
             // Nothing is scored.
             let conventions = StepArgs {
                 variance: args.variance,
-                decoder: Some(DecoderArg::None),
+                decoder: Some(DecoderKind::None),
                 decoder_bin_width: None,
             };
             let flags = PathFlags {
@@ -141,31 +140,27 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
 }
 
 /// The sampler asked for, or that the schedule was chosen for.
-fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> SamplerArg {
-    let chosen_for = choice.sampler.map(|sampler| match sampler {
-        FlowSolver::Ddim => SamplerArg::Ddim,
-        FlowSolver::DpmSolver2M => SamplerArg::DpmSolver,
-    });
+fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
     match (args.sampler, choice.sampler) {
-        (Some(asked), Some(sampler)) if chosen_for != Some(asked) => voice.warn(format_args!(
+        (Some(asked), Some(sampler)) if sampler != asked => voice.warn(format_args!(
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"
         )),
         _ => {}
     }
-    args.sampler.or(chosen_for).unwrap_or(SamplerArg::Ddpm)
+    args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm)
 }
 
 /// Flags that say nothing with this sampler.
-fn check_sampler(args: &Sample, sampler: SamplerArg) -> Result<()> {
-    if sampler != SamplerArg::Ddim && args.eta.is_some() {
+fn check_sampler(args: &Sample, sampler: Sampler) -> Result<()> {
+    if sampler != Sampler::Ddim && args.eta.is_some() {
         return Err(Error::usage("--eta goes with --sampler ddim"));
     }
-    if sampler != SamplerArg::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
+    if sampler != Sampler::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
         return Err(Error::usage(
             "--variance and --profile go with --sampler ddpm: the other samplers have no variance",
         ));
     }
-    if sampler == SamplerArg::DpmSolver && args.clip_last_noise.is_some() {
+    if sampler == Sampler::DpmSolver2M && args.clip_last_noise.is_some() {
         return Err(Error::usage(
             "--clip-last-noise goes with --sampler ddpm or ddim: dpm-solver++ adds no noise",
         ));
@@ -173,72 +168,40 @@ fn check_sampler(args: &Sample, sampler: SamplerArg) -> Result<()> {
     Ok(())
 }
 
-fn sampler(args: &Sample, kind: SamplerArg, choice: &ChainChoice) -> Sampler {
-    match kind {
-        SamplerArg::Ddpm => Sampler::Ancestral(choice.variance.clone()),
-        SamplerArg::Ddim => Sampler::Ddim {
-            eta: args.eta.unwrap_or(0.0),
-        },
-        SamplerArg::DpmSolver => Sampler::DpmSolver,
-    }
-}
-
 /// Everything that decides the pixels, the noise of an earlier run included.
-fn describe(
-    args: &Sample,
-    network: &Network,
-    choice: &ChainChoice,
-    sampler: &Sampler,
-) -> Result<Record> {
-    let (format, version) = Record::format();
+fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<SampleRecord> {
     let denoiser = &network.denoiser;
-    let image_shape = denoiser.shape();
-    let mut record = Record {
-        format,
-        version,
+    let (schedule, sampler) = (&choice.schedule, choice.schedule.sampler);
+    let ancestral = sampler == Sampler::Ddpm;
+    // Any number keeps the place of a step that has no density.
+    let number = |kernel: &Kernel| match kernel {
+        Kernel::None => Some(0.0),
+        kernel => kernel.log_variance(),
+    };
+    let mut record = SampleRecord {
+        model: ModelId::of(denoiser, choice.clip_denoised),
         seed: args.seed,
         start_index: args.start_index as usize,
         count: args.count.unwrap_or_default() as usize,
         class: args.class,
-        image_shape: image_shape.clone(),
-        sampler: match sampler {
-            Sampler::Ancestral(_) => "ddpm",
-            Sampler::Ddim { .. } => "ddim",
-            Sampler::DpmSolver => "dpm-solver++",
-        }
-        .to_owned(),
-        eta: match sampler {
-            Sampler::Ddim { eta } => Some(*eta),
-            _ => None,
-        },
-        variance: match sampler {
-            Sampler::Ancestral(_) => Some(choice.variance_name.clone()),
-            _ => None,
-        },
-        log_variance: match sampler {
-            Sampler::Ancestral(PathVariance::LogVariances(steps)) => Some(steps.clone()),
-            _ => None,
-        },
+        sampler,
+        eta: (sampler == Sampler::Ddim).then(|| args.eta.unwrap_or(0.0)),
+        variance: ancestral.then_some(choice.scoring.variance),
+        log_variance: (ancestral && choice.frozen)
+            .then(|| schedule.kernels.iter().map(number).collect()),
         clip_last_noise: args.clip_last_noise,
-        clip_denoised: choice.clip_denoised,
-        path: choice.path.nodes().to_vec(),
-        train_steps: denoiser.train_steps(),
-        noise_schedule: denoiser.noise_schedule().name_or_custom(),
-        checkpoint_sha256: denoiser.checkpoint_sha256().unwrap_or_default().to_owned(),
-        rescale_timesteps: denoiser.rescales_timesteps(),
-        precision: denoiser.precision().to_owned(),
-        network: denoiser.settings(),
+        path: schedule.path.clone(),
     };
     let Some(from) = &args.noise_from else {
         return Ok(record);
     };
-    let earlier = Record::read(from)?;
-    if earlier.image_shape != image_shape {
+    let earlier = record::read(from)?;
+    if earlier.model.shape != record.model.shape {
         return Err(Error::file(
             from,
             format!(
-                "image_shape: expected {image_shape:?} (the network's), found {:?}: noise of another size is other noise",
-                earlier.image_shape
+                "image_shape: expected {:?} (the network's), found {:?}: noise of another size is other noise",
+                record.model.shape, earlier.model.shape
             ),
         ));
     }
@@ -252,7 +215,7 @@ fn describe(
 }
 
 /// One class per image for a class-conditional network: the one asked for, or all in turn by index.
-fn labels(network: &Network, record: &Record) -> Result<Option<Vec<usize>>> {
+fn labels(network: &Network, record: &SampleRecord) -> Result<Option<Vec<usize>>> {
     match (network.denoiser.num_classes(), record.class) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Error::flag(
@@ -271,8 +234,8 @@ fn labels(network: &Network, record: &Record) -> Result<Option<Vec<usize>>> {
     }
 }
 
-fn report(args: &Sample, store: &Store, record: &Record, resumed: usize) -> Result<()> {
-    let steps = record.path.len() - 1;
+fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -> Result<()> {
+    let steps = record.path.steps();
     if args.json {
         return output::print_json(&json!({
             "out": store.out().display().to_string(),
@@ -280,13 +243,13 @@ fn report(args: &Sample, store: &Store, record: &Record, resumed: usize) -> Resu
             "resumed": resumed,
             "start_index": record.start_index,
             "steps": steps,
-            "path": record.path,
+            "path": record.path.nodes(),
             "sampler": record.sampler,
             "eta": record.eta,
             "variance": record.variance,
             "clip_last_noise": record.clip_last_noise,
-            "clip_denoised": record.clip_denoised,
-            "precision": record.precision,
+            "clip_denoised": record.model.clip_denoised,
+            "precision": record.model.precision,
             "class": record.class,
             "seed": record.seed,
         }));
@@ -307,7 +270,7 @@ fn report(args: &Sample, store: &Store, record: &Record, resumed: usize) -> Resu
         record.start_index,
         plural(steps as u64, "step"),
         record.sampler,
-        clip(Some(record.clip_denoised)),
+        clip(Some(record.model.clip_denoised)),
         record.seed
     ))
 }

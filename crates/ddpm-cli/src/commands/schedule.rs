@@ -2,12 +2,9 @@
 
 use std::path::PathBuf;
 
-use ddpm_core::{Path, VarianceKind};
-use ddpm_profile::{
-    Choice, CostModel, Curves, Decoder, DecoderKind, ElboProfile, Objective, Origin, Schedules,
-    StartRule, StepVariances, choose, jackknife, stability,
-};
-use serde_json::{Value, json};
+use ddpm_core::{NoiseSchedule, Objective, nats_to_bits};
+use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
+use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
 use super::schedule_on_trajectories;
 use crate::args::Schedule;
@@ -15,9 +12,8 @@ use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
 use crate::input::{
-    self, Budgets, GaussianDecoder, default_decoder, default_variance, is_array_file,
-    noise_schedule, objective, read_column, read_profile_to_use, read_squared_errors,
-    step_variances, write_file,
+    budgets_or_the_papers, gaussian_decoder, is_array_file, noise_schedule, read_column,
+    read_profile_to_use, read_squared_errors, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -27,7 +23,7 @@ use crate::render::{
 
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
-    if schedule_on_trajectories::serves(args.objective) {
+    if args.objective.on_trajectories() {
         return schedule_on_trajectories::run(args, voice);
     }
     if args.sampler.is_some() {
@@ -49,7 +45,9 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         return match indices {
             // What is printed is a schedules file too.
             Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => output::print_json(&zero_based(&schedules)?),
+            Indices::ZeroBased => {
+                output::print_text(&schedules.to_json_zero_based().or_internal()?)
+            }
         };
     }
     output::print_text(&request.table(&schedules, indices)?)
@@ -61,19 +59,14 @@ struct Request {
     source: PathBuf,
     profile: Option<ElboProfile>,
     curves: Curves,
-    origin: Origin,
     budgets: Budgets,
-    variance: VarianceKind,
-    decoder: DecoderKind,
-    gaussian: GaussianDecoder,
-    objective: Objective,
-    start: StartRule,
+    scoring: Scoring,
     folds: usize,
 }
 
 impl Request {
     fn new(args: &Schedule, voice: Voice) -> Result<Self> {
-        let (source, profile, curves, origin) = match (&args.profile, &args.mse) {
+        let (source, profile, curves) = match (&args.profile, &args.mse) {
             (Some(path), _) => from_profile(args, path.clone(), voice)?,
             (None, Some(path)) if is_array_file(path) => from_arrays(args, path.clone(), voice)?,
             (None, Some(path)) => from_curve(args, path.clone())?,
@@ -83,102 +76,61 @@ impl Request {
                 ));
             }
         };
-        let variance = args
-            .conventions
-            .variance
-            .map_or_else(|| default_variance(curves.learned()), VarianceKind::from);
-        let decoder = args.conventions.decoder.map_or_else(
-            || match curves.has_decoder() {
-                true => default_decoder(variance),
-                // Squared errors know nothing of discretised pixels.
-                false => DecoderKind::Gaussian,
-            },
-            DecoderKind::from,
-        );
-        let gaussian = GaussianDecoder {
-            bin_width: args.conventions.decoder_bin_width,
-            first_bits: args.decoder_first_bits,
-        };
-        let train_steps = curves.train_steps();
+        let conventions = &args.conventions;
+        let mut scoring = curves
+            .scoring(conventions.variance, conventions.decoder)
+            .with_objective(args.objective)
+            .with_start(args.start);
+        scoring.gaussian = gaussian_decoder(
+            conventions.decoder_bin_width,
+            args.decoder_first_bits,
+            scoring.decoder,
+        )?;
         Ok(Self {
-            budgets: match &args.steps {
-                Some(text) => Budgets::parse("--steps", text, train_steps)?,
-                None => Budgets::of_the_paper(train_steps),
-            },
+            budgets: budgets_or_the_papers(args.steps.as_deref(), curves.train_steps())?,
             source,
             profile,
             curves,
-            origin,
-            variance,
-            decoder,
-            gaussian: gaussian.check(decoder)?,
-            objective: objective(args.objective)?,
-            start: args.start.into(),
+            scoring,
             folds: args.folds,
         })
     }
 
+    fn provenance(&self) -> Option<&Provenance> {
+        self.profile.as_ref().map(ElboProfile::provenance)
+    }
+
     fn choose(&self) -> Result<Schedules> {
-        let model = self
-            .frozen()
-            .and_then(|frozen| frozen.price(&self.curves))
+        let schedules = self
+            .curves
+            .freeze(&self.scoring)
+            .and_then(|frozen| CostModel::new(&self.curves, frozen))
+            .and_then(|model| choose(&model, &self.budgets, self.provenance()))
             .in_file(&self.source)?;
-        let schedules = choose(&model, self.budgets.for_profile(), self.start, &self.origin)
-            .in_file(&self.source)?;
-        let (Some(profile), Budgets::List(list)) = (&self.profile, &self.budgets) else {
+        let (Some(profile), Budgets::Only(list)) = (&self.profile, &self.budgets) else {
             return Ok(schedules);
         };
         if self.folds < 2 || profile.blocks().len() < 2 {
             return Ok(schedules);
         }
-        let choice = Choice {
-            conventions: &|curves| self.conventions(curves),
-            objective: self.objective,
-            start: self.start,
-        };
-        stability(profile, &choice, list, self.folds)
-            .and_then(|found| schedules.with_stability(found))
-            .in_file(&self.source)
-    }
-
-    /// The conventions with everything that is estimated taken from `curves`.
-    fn conventions(&self, curves: &Curves) -> ProfileResult<(StepVariances, Decoder)> {
-        Ok((
-            step_variances(self.variance, curves),
-            input::decoder(self.decoder, curves, self.gaussian)?,
-        ))
-    }
-
-    /// The conventions with everything that is estimated fixed on the choosing set.
-    fn frozen(&self) -> ProfileResult<Frozen> {
-        let (variances, decoder) = self.conventions(&self.curves)?;
-        Ok(Frozen {
-            variances,
-            decoder,
-            objective: self.objective,
-        })
+        let found = stability(profile, &self.scoring, list, self.folds).in_file(&self.source)?;
+        schedules.with_stability(found).in_file(&self.source)
     }
 
     /// Standard errors of the costs of the listed paths, in the unit of the file.
     fn standard_errors(&self, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
-        let (Some(profile), Budgets::List(_), Objective::Elbo) =
-            (&self.profile, &self.budgets, self.objective)
+        let (Some(profile), Budgets::Only(_), Objective::Elbo) =
+            (&self.profile, &self.budgets, self.scoring.objective)
         else {
             return Ok(None);
         };
-        let paths = schedules
-            .budgets
-            .iter()
-            .map(|b| Path::new(b.path.clone(), schedules.train_steps))
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .or_internal()?;
-        let frozen = self.frozen().in_file(&self.source)?;
+        // Everything that is estimated is fixed on the choosing set.
+        let frozen = self.curves.freeze(&self.scoring).in_file(&self.source)?;
         let estimates = jackknife(profile, |curves| {
-            let model = frozen.price(curves)?;
-            Ok(paths
-                .iter()
-                .map(|path| ddpm_core::nats_to_bits(model.path_cost(path)))
-                .collect())
+            let model = CostModel::new(curves, frozen.clone())?;
+            let cost = |path| nats_to_bits(model.path_cost(path));
+            let paths = schedules.budgets.iter().map(|b| &b.schedule.path);
+            Ok(paths.map(cost).collect())
         })
         .in_file(&self.source)?;
         Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
@@ -186,7 +138,7 @@ impl Request {
 
     fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
         let errors = self.standard_errors(schedules)?;
-        let unit = &schedules.unit;
+        let unit = schedules.scoring.objective.unit();
         let images = match &self.profile {
             Some(profile) => format!(
                 "Chosen and measured on {} ({})",
@@ -196,8 +148,8 @@ impl Request {
             None => format!(
                 "Chosen on the curve {} (T={} {})",
                 self.source.display(),
-                schedules.train_steps,
-                schedules.noise_schedule
+                schedules.train_steps(),
+                schedules.noise_schedule.name_or_custom()
             ),
         };
         let cost = format!("cost [{unit}]");
@@ -211,21 +163,21 @@ impl Request {
         ])
         .title(format!(
             "Optimal schedules: {} variance, {} decoder, {}, start {}, objective {}",
-            schedules.variance,
-            schedules.decoder,
+            self.scoring.variance,
+            self.scoring.decoder,
             clip(schedules.clip_denoised),
-            schedules.start,
-            schedules.objective
+            self.scoring.start,
+            self.scoring.objective
         ))
         .title(images);
         for (i, budget) in schedules.budgets.iter().enumerate() {
             text.row([
-                budget.steps.to_string(),
+                budget.steps().to_string(),
                 with_error(budget.cost, errors.as_ref().map(|e| e[i]))
-                    + mark_of_decoder(budget.scored_decoder == schedules.decoder),
+                    + mark_of_decoder(budget.schedule.decoder == self.scoring.decoder),
                 budget
                     .prior_bpd
-                    .filter(|_| self.objective == Objective::Elbo)
+                    .filter(|_| self.scoring.objective == Objective::Elbo)
                     .map_or_else(
                         || "-".to_owned(),
                         |prior| format!("{:.4}", budget.cost + prior),
@@ -237,7 +189,7 @@ impl Request {
                 budget
                     .stability
                     .map_or_else(|| "-".to_owned(), |s| format!("{:.4}", s.largest_excess)),
-                shorten(&indices.show_path(&budget.path)),
+                shorten(&indices.show_path(budget.nodes())),
             ]);
         }
         if errors.is_some() {
@@ -253,7 +205,7 @@ impl Request {
         if schedules
             .budgets
             .iter()
-            .any(|b| b.scored_decoder != schedules.decoder)
+            .any(|b| b.schedule.decoder != self.scoring.decoder)
         {
             text.note(NOTE_ON_ONE_STEP);
         }
@@ -261,28 +213,7 @@ impl Request {
     }
 }
 
-type ProfileResult<T> = std::result::Result<T, ddpm_profile::Error>;
-
-/// See [`Request::frozen`].
-struct Frozen {
-    variances: StepVariances,
-    decoder: Decoder,
-    objective: Objective,
-}
-
-impl Frozen {
-    /// The cost model on `curves`.
-    fn price<'a>(&self, curves: &'a Curves) -> ProfileResult<CostModel<'a>> {
-        CostModel::new(
-            curves,
-            self.variances.clone(),
-            self.decoder.clone(),
-            self.objective,
-        )
-    }
-}
-
-type Source = (PathBuf, Option<ElboProfile>, Curves, Origin);
+type Source = (PathBuf, Option<ElboProfile>, Curves);
 
 fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
     let chain = &args.chain;
@@ -297,43 +228,18 @@ fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> 
     }
     let profile = read_profile_to_use(&path, voice)?;
     let curves = Curves::from_profile(&profile).in_file(&path)?;
-    let origin = Origin::from(profile.provenance());
-    Ok((path, Some(profile), curves, origin))
+    Ok((path, Some(profile), curves))
 }
 
 fn from_arrays(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
     let profile = read_squared_errors(&path, Some(&args.chain), None, voice)?;
     let curves = Curves::from_profile(&profile).in_file(&path)?;
-    let origin = Origin::from(profile.provenance());
-    Ok((path, Some(profile), curves, origin))
+    Ok((path, Some(profile), curves))
 }
 
 fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
     let mse = read_column(&path, "mse")?;
-    let schedule = noise_schedule(&args.chain, Some(mse.len()))?;
+    let schedule: NoiseSchedule = noise_schedule(&args.chain, Some(mse.len()))?;
     let curves = Curves::from_mse(&schedule, &mse).in_file(&path)?;
-    let origin = Origin {
-        noise_schedule: schedule.name(),
-        ..Origin::default()
-    };
-    Ok((path, None, curves, origin))
-}
-
-/// The schedules with other tools' timesteps. No longer a schedules file, so it does not pose as one.
-pub(super) fn zero_based(schedules: &Schedules) -> Result<Value> {
-    let mut value = serde_json::to_value(schedules).or_internal()?;
-    if let Some(object) = value.as_object_mut() {
-        for key in ["format", "version", "checksum"] {
-            object.shift_remove(key);
-        }
-    }
-    for (budget, shown) in schedules
-        .budgets
-        .iter()
-        .enumerate()
-        .map(|(i, b)| (i, &b.path))
-    {
-        value["budgets"][budget]["path"] = json!(Indices::ZeroBased.show_path(shown));
-    }
-    Ok(value)
+    Ok((path, None, curves))
 }

@@ -1,26 +1,19 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
-use ddpm_core::FlowSolver;
-use ddpm_profile::Schedules;
-use ddpm_profile::trajectory::{Trajectories, choose_klub, choose_quality};
+use ddpm_core::{Objective, Sampler, StartRule};
+use ddpm_schedule::{Budgets, Schedules};
+use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
-use crate::args::{ObjectiveArg, Schedule, StartArg};
+use crate::args::Schedule;
 use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
-use crate::input::{Budgets, read_trajectories_to_use, write_file};
+use crate::input::{parse_budgets, read_trajectories_to_use, write_file};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
 
-use super::schedule::zero_based;
-
 /// Numbers of steps where `--steps` is not given.
 const STEPS: [usize; 6] = [5, 8, 10, 16, 20, 32];
-
-/// Whether the objective is one over trajectories.
-pub(super) fn serves(objective: ObjectiveArg) -> bool {
-    matches!(objective, ObjectiveArg::Quality | ObjectiveArg::Klub)
-}
 
 /// Runs the command for one of its objectives.
 pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -33,15 +26,15 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     let trajectories = read_trajectories_to_use(file)?;
     let train_steps = trajectories.schedule().train_steps();
     let budgets = match &args.steps {
-        Some(text) => Budgets::parse("--steps", text, train_steps)?,
+        Some(text) => parse_budgets("--steps", text, train_steps)?,
         None => {
             let possible = STEPS
                 .into_iter()
                 .filter(|&k| k <= trajectories.nodes().len());
-            Budgets::List(possible.collect())
+            Budgets::Only(possible.collect())
         }
     };
-    if let Budgets::List(list) = &budgets
+    if let Budgets::Only(list) = &budgets
         && let Some(k) = list.iter().find(|&&k| k > trajectories.nodes().len())
     {
         return Err(Error::flag(
@@ -54,8 +47,8 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         ));
     }
     let schedules = match args.objective {
-        ObjectiveArg::Klub => choose_klub(&trajectories, budgets.for_profile()),
-        _ => choose_quality(&trajectories, sampler(args)?, budgets.for_profile()),
+        Objective::Klub => choose_klub(&trajectories, &budgets),
+        _ => choose_quality(&trajectories, sampler(args)?, &budgets),
     }
     .in_file(file)?;
     if let Some(out) = &args.out {
@@ -71,16 +64,20 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     if args.json {
         return match indices {
             Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => output::print_json(&zero_based(&schedules)?),
+            Indices::ZeroBased => output::print_text(&schedules.to_json_zero_based().or_internal()?),
         };
     }
     output::print_text(&table(&trajectories, &schedules, indices))
 }
 
-fn sampler(args: &Schedule) -> Result<FlowSolver> {
+fn sampler(args: &Schedule) -> Result<Sampler> {
     match &args.sampler {
-        Some(name) => name.parse().in_flag("--sampler"),
-        None => Ok(FlowSolver::DpmSolver2M),
+        Some(name) => {
+            let sampler: Sampler = name.parse().in_flag("--sampler")?;
+            sampler.check_of_the_flow().in_flag("--sampler")?;
+            Ok(sampler)
+        }
+        None => Ok(Sampler::DpmSolver2M),
     }
 }
 
@@ -96,13 +93,13 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
             "--decoder-bin-width",
         ),
         (args.decoder_first_bits.is_some(), "--decoder-first-bits"),
-        (args.start != StartArg::Full, "--start free"),
+        (args.start != StartRule::Full, "--start free"),
         (chain.noise_schedule.is_some(), "--noise-schedule"),
         (chain.alpha_bar.is_some(), "--alpha-bar"),
         (chain.train_steps.is_some(), "--train-steps"),
         (chain.zero_terminal_snr, "--zero-terminal-snr"),
         (
-            args.objective == ObjectiveArg::Klub && args.sampler.is_some(),
+            args.objective == Objective::Klub && args.sampler.is_some(),
             "--sampler",
         ),
     ];
@@ -110,17 +107,13 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
         None => Ok(()),
         Some((_, flag)) => Err(Error::usage(format!(
             "{flag} does not go with --objective {}, which is chosen on trajectories",
-            if args.objective == ObjectiveArg::Klub {
-                "klub"
-            } else {
-                "quality"
-            }
+            args.objective
         ))),
     }
 }
 
 fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -> String {
-    let cost = format!("cost [{}]", schedules.unit);
+    let cost = format!("cost [{}]", schedules.scoring.objective.unit());
     let for_sampler = schedules
         .sampler
         .as_ref()
@@ -133,24 +126,24 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
     ])
     .title(format!(
         "Optimal schedules{for_sampler}: objective {}, {}",
-        schedules.objective,
+        schedules.scoring.objective,
         clip(schedules.clip_denoised)
     ))
     .title(format!(
         "Chosen on trajectories of {} at {} timesteps (T={} {})",
         plural(trajectories.images() as u64, "image"),
         trajectories.nodes().len(),
-        schedules.train_steps,
-        schedules.noise_schedule
+        schedules.train_steps(),
+        schedules.noise_schedule.name_or_custom()
     ));
     for budget in &schedules.budgets {
         text.row([
-            budget.steps.to_string(),
+            budget.steps().to_string(),
             format!("{:.3e}", budget.cost),
             budget
                 .distance
                 .map_or_else(|| "-".to_owned(), |d| format!("{d:.4}")),
-            shorten(&indices.show_path(&budget.path)),
+            shorten(&indices.show_path(budget.nodes())),
         ]);
     }
     if schedules.budgets.iter().any(|b| b.distance.is_some()) {

@@ -5,7 +5,8 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
-use ddpm_eval::data::{NpyHeaderError, check_npy_header};
+use ddpm_data::{NpyHeaderError, check_npy_header};
+use ddpm_schedule::Budgets;
 use ndarray::Array2;
 use ndarray_npy::{ReadNpyError, ReadNpyExt};
 use rayon::prelude::*;
@@ -15,7 +16,7 @@ use crate::args::{Solve, SolverArg};
 use crate::commands::export::{print as print_export, warn_of_losses};
 use crate::error::{Error, Located, Result};
 use crate::export::{Listing, export};
-use crate::input::{Budgets, noise_schedule};
+use crate::input::{noise_schedule, parse_budgets};
 use crate::output::{self, Voice};
 use crate::render::{Align, Indices, TextTable, shorten};
 
@@ -23,7 +24,7 @@ use crate::render::{Align, Indices, TextTable, shorten};
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     let table = read_table(&args.table)?;
     let train_steps = table.train_steps();
-    let budgets = Budgets::parse("--budgets", &args.budgets, train_steps)?;
+    let budgets = parse_budgets("--budgets", &args.budgets, train_steps)?;
     let indices = Indices::from_flag(args.zero_based);
     voice.note(format_args!(
         "{}: T={train_steps}, solving for every budget",
@@ -125,6 +126,7 @@ fn choose(
     let end = table.train_steps();
     let chosen: Vec<Option<Chosen>> = budgets
         .wanted(end)
+        .or_internal()?
         .into_par_iter()
         .map(|steps| {
             let path = solution.path(table, steps, end)?;
@@ -134,7 +136,7 @@ fn choose(
         .collect();
     match budgets {
         Budgets::All => Ok(chosen.into_iter().flatten().collect()),
-        Budgets::List(list) => chosen
+        Budgets::Only(list) => chosen
             .into_iter()
             .zip(list)
             .map(|(found, steps)| {

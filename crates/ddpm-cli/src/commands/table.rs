@@ -1,12 +1,12 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
 use ddpm_core::VarianceKind;
-use ddpm_profile::{DecoderKind, ElboProfile, TableRow, table3};
+use ddpm_profile::{ElboProfile, TableRow, table3};
 use serde_json::{Value, json};
 
 use crate::args::Table;
-use crate::error::{Error, Result};
-use crate::input::{Budgets, read_profile_to_use};
+use crate::error::{Error, Located, Result};
+use crate::input::{budgets_or_the_papers, read_profile_to_use};
 use crate::output::{self, Voice};
 use crate::render::{
     Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
@@ -23,22 +23,21 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         );
     }
     let train_steps = train.schedule().train_steps();
-    let steps = match &args.steps {
-        Some(text) => Budgets::parse("--steps", text, train_steps)?,
-        None => Budgets::of_the_paper(train_steps),
-    }
-    .wanted(train_steps);
-    let variances = match args.variance.is_empty() {
-        true => variances(&train, &test),
-        false => args.variance.iter().map(|&v| v.into()).collect(),
+    let steps = budgets_or_the_papers(args.steps.as_deref(), train_steps)?
+        .wanted(train_steps)
+        .or_internal()?;
+    let variances = if args.variance.is_empty() {
+        variances(&train, &test)
+    } else {
+        args.variance.clone()
     };
     let rows = table3(
         &train,
         &test,
         &steps,
         &variances,
-        args.decoder.map(DecoderKind::from),
-        args.start.into(),
+        args.decoder,
+        args.start,
     )
     .map_err(|error| {
         Error::Input(format!(
@@ -59,16 +58,10 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
 
 /// All variances that both profiles can serve.
 pub(crate) fn variances(train: &ElboProfile, test: &ElboProfile) -> Vec<VarianceKind> {
-    let learned = train.layout().learned() && test.layout().learned();
-    [
-        VarianceKind::Learned,
-        VarianceKind::FixedSmall,
-        VarianceKind::FixedLarge,
-        VarianceKind::Analytic,
-    ]
-    .into_iter()
-    .filter(|&v| learned || v != VarianceKind::Learned)
-    .collect()
+    let served = test.variances();
+    let mut variances = train.variances();
+    variances.retain(|v| served.contains(v));
+    variances
 }
 
 fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: Indices) -> Value {
@@ -100,8 +93,8 @@ fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: 
         })
         .collect();
     json!({
-        "T": train.provenance().train_steps,
-        "clip_denoised": train.provenance().clip_denoised,
+        "T": train.provenance().model.train_steps,
+        "clip_denoised": train.provenance().model.clip_denoised,
         "chosen_on": data(train),
         "scored_on": data(test),
         "rows": rows,
@@ -118,7 +111,7 @@ pub(crate) fn tables(
 ) -> [TextTable; 2] {
     let p = test.provenance();
     let heads: Vec<String> = steps.iter().map(|k| format!("K={k}")).collect();
-    let all = format!("all T={}", p.train_steps);
+    let all = format!("all T={}", p.model.train_steps);
     let columns = || {
         [
             ("variance", Align::Left),
@@ -132,7 +125,7 @@ pub(crate) fn tables(
     let mut text = TextTable::new(columns().chain([(all.as_str(), Align::Right)]))
         .title(format!(
             "Bits/dim with prior, {} ({})",
-            clip(Some(p.clip_denoised)),
+            clip(Some(p.model.clip_denoised)),
             chain_of(p)
         ))
         .title(format!(

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, FlowSolver, Path};
+use ddpm_core::{Denoiser, Sampler, Path};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
-use ddpm_profile::trajectory::{Process, Trajectories, reference_grid};
+use ddpm_schedule::{Budgets, Process};
+use ddpm_trajectory::{Trajectories, reference_grid};
 use serde_json::json;
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Budgets, Left, Network, OutputLock, Partial, RunImages, check_writable, read_trajectories,
+    Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets, read_trajectories,
     write_file,
 };
 use crate::interrupt::StopRequest;
@@ -51,9 +52,9 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
             partial.keep(&so_far.to_bytes())
         })
         .map_err(|error| match error {
-            ddpm_eval::Error::Profile(
-                error @ (ddpm_profile::Error::Steps { .. }
-                | ddpm_profile::Error::Unreachable { .. }),
+            ddpm_eval::Error::Trajectory(
+                error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
+                | ddpm_trajectory::Error::Unreachable { .. }),
             ) => Error::flag("--steps", error.to_string()),
             error => partial.failure(left, error),
         })?;
@@ -169,13 +170,14 @@ fn grid(args: &Trajectory, network: &Network) -> Result<Path> {
     reference_grid(schedule, nodes).in_flag("--nodes")
 }
 
-fn samplers(names: &[String]) -> Result<Vec<FlowSolver>> {
+fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     if names.is_empty() {
-        return Ok(FlowSolver::ALL.to_vec());
+        return Ok(Sampler::OF_THE_FLOW.to_vec());
     }
     let mut found = Vec::new();
     for name in names {
-        let solver = name.parse().in_flag("--sampler")?;
+        let solver: Sampler = name.parse().in_flag("--sampler")?;
+        solver.check_of_the_flow().in_flag("--sampler")?;
         if !found.contains(&solver) {
             found.push(solver);
         }
@@ -188,8 +190,8 @@ fn tried(args: &Trajectory, grid: &Path) -> Result<Vec<usize>> {
     match args.steps.as_deref() {
         Some("none") => Ok(Vec::new()),
         None => Ok(TRIED.into_iter().filter(|&k| k <= grid.steps()).collect()),
-        Some(text) => match Budgets::parse("--steps", text, grid.steps())? {
-            Budgets::List(mut list) => {
+        Some(text) => match parse_budgets("--steps", text, grid.steps())? {
+            Budgets::Only(mut list) => {
                 list.sort_unstable();
                 list.dedup();
                 Ok(list)
@@ -230,14 +232,14 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
         let trials: Vec<_> = made
             .trials()
             .iter()
-            .map(|t| json!({"sampler": t.sampler, "steps": t.steps(), "distance": t.rms(), "path": t.path}))
+            .map(|t| json!({"sampler": t.sampler.name(), "steps": t.steps(), "distance": t.rms(), "path": t.path}))
             .collect();
         return output::print_json(&json!({
             "out": args.out.display().to_string(),
             "process": kind,
             "count": made.images(),
             "nodes": made.nodes(),
-            "clip_denoised": origin.clip_denoised,
+            "clip_denoised": origin.model.clip_denoised,
             "evaluations": origin.evaluations,
             "trials": trials,
         }));
@@ -251,7 +253,7 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
         args.out.display(),
         plural(made.images() as u64, "image"),
         made.nodes().len(),
-        clip(Some(origin.clip_denoised)),
+        clip(Some(origin.model.clip_denoised)),
         origin.evaluations,
     ))
 }

@@ -1,51 +1,58 @@
 //! Lists of step counts.
 
+use std::path::Path;
+
+use ddpm_schedule::{Budgets, Chosen, Schedules};
+
+use super::profile::find_budget;
 use crate::error::{Error, Result};
 
-/// Which budgets the user asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Budgets {
-    /// Every budget that is possible.
-    All,
-    /// These, each of which has to be possible.
-    List(Vec<usize>),
+/// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
+///
+/// # Errors
+/// [`Error::Input`] for anything else, a 0 or a budget beyond `most`.
+pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budgets> {
+    if text == "all" {
+        return Ok(Budgets::All);
+    }
+    let budgets = parse_list(flag, text, "numbers of steps or `all`")?;
+    for &steps in &budgets {
+        if !(1..=most).contains(&steps) {
+            return Err(Error::flag(
+                flag,
+                format!("K={steps}: expected a number of steps from 1 to {most}"),
+            ));
+        }
+    }
+    Ok(Budgets::Only(budgets))
 }
 
-impl Budgets {
-    /// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
-    ///
-    /// # Errors
-    /// [`Error::Input`] for anything else, a 0 or a budget beyond `most`.
-    pub(crate) fn parse(flag: &str, text: &str, most: usize) -> Result<Self> {
-        if text == "all" {
-            return Ok(Self::All);
-        }
-        let budgets: Vec<usize> = parse_list(flag, text, "numbers of steps or `all`")?;
-        for &steps in &budgets {
-            if !(1..=most).contains(&steps) {
-                return Err(Error::flag(
-                    flag,
-                    format!("K={steps}: expected a number of steps from 1 to {most}"),
-                ));
-            }
-        }
-        Ok(Self::List(budgets))
+/// What `--steps` asks for of a chain of `train_steps`; the paper's budgets where it is not given.
+///
+/// # Errors
+/// As [`parse_budgets`].
+pub(crate) fn budgets_or_the_papers(text: Option<&str>, train_steps: usize) -> Result<Budgets> {
+    match text {
+        Some(text) => parse_budgets("--steps", text, train_steps),
+        None => Ok(Budgets::of_the_paper(train_steps)),
     }
+}
 
-    /// The budgets of the paper's tables, as far as the chain is long enough.
-    pub(crate) fn of_the_paper(train_steps: usize) -> Self {
-        let possible = [8, 16, 32, 64, 128, 256]
-            .into_iter()
-            .filter(|&k| k <= train_steps);
-        Self::List(possible.collect())
-    }
-
-    /// The budgets as numbers; all of 1..=T for `all`.
-    pub(crate) fn wanted(&self, train_steps: usize) -> Vec<usize> {
-        match self {
-            Self::All => (1..=train_steps).collect(),
-            Self::List(list) => list.clone(),
-        }
+/// These budgets of a schedules file, in the order asked for.
+///
+/// # Errors
+/// A budget that the file does not hold.
+pub(crate) fn chosen_of<'a>(
+    budgets: &Budgets,
+    schedules: &'a Schedules,
+    file: &Path,
+) -> Result<Vec<&'a Chosen>> {
+    match budgets {
+        Budgets::All => Ok(schedules.budgets.iter().collect()),
+        Budgets::Only(list) => list
+            .iter()
+            .map(|&steps| find_budget(schedules, steps, file))
+            .collect(),
     }
 }
 
@@ -72,9 +79,9 @@ mod tests {
 
     #[test]
     fn lists_and_all() {
-        let parse = |text| Budgets::parse("--steps", text, 100);
+        let parse = |text| parse_budgets("--steps", text, 100);
         assert_eq!(parse("all").unwrap(), Budgets::All);
-        assert_eq!(parse("8, 16").unwrap(), Budgets::List(vec![8, 16]));
+        assert_eq!(parse("8, 16").unwrap(), Budgets::Only(vec![8, 16]));
         for (bad, named) in [
             ("8,,16", "\"\""),
             ("eight", "eight"),

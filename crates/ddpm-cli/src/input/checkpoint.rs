@@ -8,8 +8,6 @@ use ddpm_model::{
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
 
-use super::conventions::default_variance;
-
 /// Images per network call on a GPU where `--batch` is not given.
 const GPU_BATCH: usize = 64;
 
@@ -157,7 +155,7 @@ impl Network {
     pub(crate) fn variance(&self) -> VarianceKind {
         let learned = self.denoiser.learns_variance();
         let told = self.denoiser.config().variance;
-        told.map_or_else(|| default_variance(learned), |known| known.value)
+        told.map_or_else(|| VarianceKind::of_network(learned), |known| known.value)
     }
 
     /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes.

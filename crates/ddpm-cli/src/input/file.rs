@@ -17,7 +17,7 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::System`] naming `path`.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
-    ddpm_eval::check_writable(path).map_err(|source| Error::write(path, source))
+    ddpm_files::check_writable(path).map_err(|source| Error::write(path, source))
 }
 
 /// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
@@ -25,5 +25,5 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::System`].
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    ddpm_eval::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
+    ddpm_files::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
 }

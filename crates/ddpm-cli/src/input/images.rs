@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use ddpm_core::Denoiser;
-use ddpm_eval::data::{self, ImageSet, Split};
+use ddpm_data::{ImageSet, Split};
 
-use crate::args::{ImageArgs, SplitArg};
+use crate::args::ImageArgs;
 use crate::error::{Error, Result};
 use crate::input::Network;
 
@@ -32,7 +32,7 @@ impl RunImages {
     ) -> Result<(Self, Network)> {
         let split = split(args);
         let path = data_path(args)?;
-        let set = data::open(&path, split, None)?;
+        let set = ddpm_data::open(&path, split, None)?;
         let network = network.fit_to(set.shape())?;
         check_size(path, &set, &network)?;
         let set = match class {
@@ -47,7 +47,7 @@ impl RunImages {
         };
         let limit = limit(args, set.len())?;
         let run = Self {
-            chosen: data::selection(seed, set.len(), limit),
+            chosen: ddpm_data::selection(seed, set.len(), limit),
             set,
             split,
         };
@@ -64,7 +64,7 @@ pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Re
     if found == expected {
         return Ok(());
     }
-    Err(ddpm_eval::Error::ImageSize {
+    Err(ddpm_data::Error::ImageSize {
         path,
         expected,
         found: found.to_vec(),
@@ -87,10 +87,7 @@ pub(crate) fn data_path(args: &ImageArgs) -> Result<PathBuf> {
 
 /// `--split`, test if it is not given.
 pub(crate) fn split(args: &ImageArgs) -> Split {
-    match args.split {
-        Some(SplitArg::Train) => Split::Train,
-        Some(SplitArg::Test) | None => Split::Test,
-    }
+    args.split.unwrap_or(Split::Test)
 }
 
 /// `--limit`, checked against the number of images there are.

@@ -17,13 +17,11 @@ mod squared_errors;
 mod tensors;
 mod trajectories;
 
-pub(crate) use budgets::{Budgets, parse_list};
+pub(crate) use budgets::{budgets_or_the_papers, chosen_of, parse_budgets, parse_list};
 pub(crate) use chain::{noise_schedule, parse_path};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
-pub(crate) use conventions::{
-    GaussianDecoder, decoder, default_decoder, default_variance, elbo, objective, step_variances,
-};
+pub(crate) use conventions::gaussian_decoder;
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use file::{check_writable, read_bytes, write_file};
@@ -31,6 +29,6 @@ pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};
-pub(crate) use squared_errors::{UNKNOWN, is_array_file, read_squared_errors};
+pub(crate) use squared_errors::{is_array_file, read_squared_errors};
 pub(crate) use tensors::TensorFile;
 pub(crate) use trajectories::{read_trajectories, read_trajectories_to_use};

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use ddpm_profile::{Budget, Budgets as ProfileBudgets, ElboProfile, Schedules};
+use ddpm_files::FormatError;
+use ddpm_profile::ElboProfile;
+use ddpm_schedule::{Chosen, Schedules};
 
-use super::budgets::Budgets;
 use super::file::read_bytes;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
@@ -20,7 +21,9 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     ElboProfile::from_bytes(&bytes)
         .map_err(|error| match (&error, kind_of(&bytes)) {
             // The library says more of a safetensors file than that it is one.
-            (ddpm_profile::Error::NotAProfile(_), Some(kind)) if !kind.contains("safetensors") => {
+            (ddpm_profile::Error::Format(FormatError::Not { .. }), Some(kind))
+                if !kind.contains("safetensors") =>
+            {
                 Error::file(path, format!("not an elbo profile: found {kind}"))
             }
             _ => Error::file(path, error),
@@ -76,12 +79,12 @@ pub(crate) fn find_budget<'a>(
     schedules: &'a Schedules,
     steps: usize,
     path: &Path,
-) -> Result<&'a Budget> {
+) -> Result<&'a Chosen> {
     schedules.budget(steps).ok_or_else(|| {
         let held: Vec<String> = schedules
             .budgets
             .iter()
-            .map(|b| b.steps.to_string())
+            .map(|chosen| chosen.steps().to_string())
             .collect();
         Error::file(
             path,
@@ -95,28 +98,4 @@ pub(crate) fn find_budget<'a>(
             quote(&path.to_string_lossy())
         ))
     })
-}
-
-impl Budgets {
-    /// These budgets of a schedules file, in the order asked for.
-    ///
-    /// # Errors
-    /// A budget that the file does not hold.
-    pub(crate) fn of<'a>(&self, schedules: &'a Schedules, file: &Path) -> Result<Vec<&'a Budget>> {
-        match self {
-            Self::All => Ok(schedules.budgets.iter().collect()),
-            Self::List(list) => list
-                .iter()
-                .map(|&steps| find_budget(schedules, steps, file))
-                .collect(),
-        }
-    }
-
-    /// As the profile crate takes them.
-    pub(crate) fn for_profile(&self) -> ProfileBudgets<'_> {
-        match self {
-            Self::All => ProfileBudgets::All,
-            Self::List(list) => ProfileBudgets::Only(list),
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_eval::data::{NumberArchive, Split};
+use ddpm_data::{NumberArchive, Split};
 use ddpm_profile::{ElboProfile, Provenance, SquaredErrors};
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 
 /// What stands in a profile for what the other program did not tell.
-pub(crate) const UNKNOWN: &str = "unknown";
+const UNKNOWN: &str = ModelId::UNKNOWN;
 
 /// How far single precision may have moved an alpha_bar from that of a named noise schedule.
 const SAME_SCHEDULE: f64 = 2e-5;
@@ -79,35 +79,34 @@ fn read(
     let image_shape = image_shape(&mut archive)?;
     let clip_denoised = flag(&mut archive, "clip_denoised")?;
     let provenance = Provenance {
-        checkpoint_sha256: UNKNOWN.to_owned(),
+        model: ModelId {
+            network: NetworkId::Unknown,
+            noise_schedule: schedule.name(),
+            train_steps: schedule.train_steps(),
+            parameterization: None,
+            rescale_timesteps: false,
+            clip_denoised,
+            precision: UNKNOWN.to_owned(),
+            shape: image_shape,
+            settings: BTreeMap::from([(
+                "imported".to_owned(),
+                "squared errors of another program".to_owned(),
+            )]),
+        },
         data_sha256: sha256,
         data_name: path
             .file_name()
             .map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string_lossy().into_owned()),
-        split: match split {
-            Some(Split::Train) => "train".to_owned(),
-            Some(Split::Test) => "test".to_owned(),
-            None => UNKNOWN.to_owned(),
-        },
+        split: split.map_or_else(|| UNKNOWN.to_owned(), |split| split.to_string()),
         stand_in: false,
         seed: 0,
-        clip_denoised,
-        noise_schedule: schedule.name_or_custom(),
-        train_steps: schedule.train_steps(),
-        image_shape: image_shape.to_vec(),
-        parameterization: UNKNOWN.to_owned(),
-        rescale_timesteps: false,
-        precision: UNKNOWN.to_owned(),
         // The three numbers are replaced by those of the arrays.
         total_images: 1,
         images_per_block: 1,
         total_blocks: 1,
         library_version: env!("CARGO_PKG_VERSION").to_owned(),
         image_order: UNKNOWN.to_owned(),
-        extra: BTreeMap::from([(
-            "imported".to_owned(),
-            "squared errors of another program".to_owned(),
-        )]),
+        extra: BTreeMap::new(),
     };
     errors.into_profile(&schedule, provenance).in_file(path)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_profile::trajectory::Trajectories;
+use ddpm_trajectory::Trajectories;
 
 use super::file::read_bytes;
 use crate::error::{Error, Result};

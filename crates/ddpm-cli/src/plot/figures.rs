@@ -2,12 +2,12 @@
 
 use std::path::Path as FilePath;
 
-use ddpm_core::{Path, VarianceKind, nats_to_bits};
-use ddpm_profile::{Budget, Curves, DecoderKind, ElboProfile, Schedules, TableRow};
+use ddpm_core::{Objective, VarianceKind, nats_to_bits};
+use ddpm_profile::{CostModel, Curves, ElboProfile, TableRow};
+use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
 
 use super::{Chart, Point, Scale, Series, Shape};
 use crate::error::{Error, Located, Result};
-use crate::input::{GaussianDecoder, elbo};
 use crate::render::{clip, images_of};
 
 /// Bits/dim against K: the rows of this variance.
@@ -49,7 +49,7 @@ pub(crate) fn bits_per_dim(
         })
         .filter(|series| !series.points.is_empty())
         .collect();
-    let p = train.provenance();
+    let model = &train.provenance().model;
     let decoder = rows
         .iter()
         .find(|row| row.variance == variance)
@@ -59,9 +59,9 @@ pub(crate) fn bits_per_dim(
         subtitle: vec![
             format!(
                 "T={} {}, {variance} variance, {decoder} decoder, {}",
-                p.train_steps,
-                p.noise_schedule,
-                clip(Some(p.clip_denoised))
+                model.train_steps,
+                model.noise_schedule_text(),
+                clip(Some(model.clip_denoised))
             ),
             format!("chosen on {}", images_of(train)),
             format!("scored on {}; bars: one standard error", images_of(test)),
@@ -75,13 +75,13 @@ pub(crate) fn bits_per_dim(
 }
 
 /// The timesteps of these budgets.
-pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Budget]) -> Chart {
+pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
     let points = budgets
         .iter()
         .flat_map(|budget| {
-            budget.path.iter().skip(1).map(|&t| Point {
+            budget.nodes().iter().skip(1).map(|&t| Point {
                 x: t as f64,
-                y: budget.steps as f64,
+                y: budget.steps() as f64,
                 error: 0.0,
             })
         })
@@ -90,12 +90,12 @@ pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Budget]) -> Chart {
         title: "Timesteps of the optimal schedules".to_owned(),
         subtitle: vec![format!(
             "T={} {}, {} variance, {} decoder, {}, start {}",
-            schedules.train_steps,
-            schedules.noise_schedule,
-            schedules.variance,
-            schedules.decoder,
+            schedules.train_steps(),
+            schedules.noise_schedule.name_or_custom(),
+            schedules.scoring.variance,
+            schedules.scoring.decoder,
             clip(schedules.clip_denoised),
-            schedules.start
+            schedules.scoring.start
         )],
         x: "timestep t (0 is the clean image)".to_owned(),
         x_scale: Scale::Linear,
@@ -134,9 +134,9 @@ pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
             "{}: {}, T={} {}, {}",
             p.split,
             images_of(profile),
-            p.train_steps,
-            p.noise_schedule,
-            clip(Some(p.clip_denoised))
+            p.model.train_steps,
+            p.model.noise_schedule_text(),
+            clip(Some(p.model.clip_denoised))
         ));
         let name = p.split.clone();
         series.push(Series {
@@ -169,60 +169,64 @@ pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
 /// # Errors
 /// Files that do not belong together.
 pub(crate) fn terms(
-    (schedules_file, schedules): (&FilePath, &Schedules),
-    budgets: &[&Budget],
+    schedules: &Schedules,
+    budgets: &[&Chosen],
     (profile_file, profile): (&FilePath, &ElboProfile),
     gaussian: GaussianDecoder,
 ) -> Result<Chart> {
-    if profile.schedule().train_steps() != schedules.train_steps {
+    if profile.schedule().train_steps() != schedules.train_steps() {
         return Err(Error::file(
             profile_file,
             format!(
                 "expected T={}, as the schedules have, found T={}",
-                schedules.train_steps,
+                schedules.train_steps(),
                 profile.schedule().train_steps()
             ),
         ));
     }
     let curves = Curves::from_profile(profile).in_file(profile_file)?;
-    let variance: VarianceKind = schedules.variance.parse().in_file(schedules_file)?;
-    let kind: DecoderKind = schedules.decoder.parse().in_file(schedules_file)?;
-    let gaussian = gaussian.check(kind)?;
-    let model = elbo(&curves, variance, kind, gaussian).in_file(profile_file)?;
+    let scoring = Scoring {
+        gaussian,
+        ..schedules.scoring.with_objective(Objective::Elbo)
+    };
+    let frozen = curves.freeze(&scoring).in_file(profile_file)?;
+    let model = CostModel::new(&curves, frozen).in_file(profile_file)?;
     let series = budgets
         .iter()
         .map(|budget| {
-            let path =
-                Path::new(budget.path.clone(), schedules.train_steps).in_file(schedules_file)?;
+            let path = &budget.schedule.path;
             let points = path
                 .edges()
-                .zip(model.path_terms(&path))
+                .zip(model.path_terms(path))
                 .map(|((t, _), term)| Point {
                     x: t as f64,
                     y: nats_to_bits(term),
                     error: 0.0,
                 })
                 .collect();
-            Ok(Series {
-                name: format!("K = {}", budget.steps),
+            Series {
+                name: format!("K = {}", budget.steps()),
                 shape: Shape::Both,
                 points,
-            })
+            }
         })
-        .collect::<Result<Vec<Series>>>()?;
+        .collect::<Vec<Series>>();
     // The density of continuous data can be above 1, and its term below 0.
     let positive = series.iter().flat_map(|s| &s.points).all(|p| p.y > 0.0);
-    let (y, y_scale) = match positive {
-        true => ("cost of the step [bits/dim] (log scale)", Scale::Log10),
-        false => ("cost of the step [bits/dim]", Scale::Linear),
+    let (y, y_scale) = if positive {
+        ("cost of the step [bits/dim] (log scale)", Scale::Log10)
+    } else {
+        ("cost of the step [bits/dim]", Scale::Linear)
     };
     Ok(Chart {
         title: "Cost of each step along the optimal schedules".to_owned(),
         subtitle: vec![
             format!(
-                "T={} {}, {variance} variance, {kind} decoder, {}",
-                schedules.train_steps,
-                schedules.noise_schedule,
+                "T={} {}, {} variance, {} decoder, {}",
+                schedules.train_steps(),
+                schedules.noise_schedule.name_or_custom(),
+                scoring.variance,
+                scoring.decoder,
                 clip(schedules.clip_denoised)
             ),
             format!(

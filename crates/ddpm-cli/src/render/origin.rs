@@ -1,6 +1,7 @@
 //! Where numbers come from, in the words of a title.
 
-use ddpm_profile::{ElboProfile, Provenance};
+use ddpm_profile::ElboProfile;
+use ddpm_schedule::Provenance;
 
 use super::plural;
 
@@ -31,14 +32,13 @@ pub(crate) fn describe_images(name: &str, count: u64, stand_in: bool) -> String 
 
 /// Network and chain of a profile.
 pub(crate) fn chain_of(p: &Provenance) -> String {
+    let model = &p.model;
     format!(
         "checkpoint {}, T={} {}, {}-prediction",
-        p.checkpoint_sha256
-            .get(..12)
-            .unwrap_or(&p.checkpoint_sha256),
-        p.train_steps,
-        p.noise_schedule,
-        p.parameterization
+        model.network.short(),
+        model.train_steps,
+        model.noise_schedule_text(),
+        model.parameterization_text()
     )
 }
 

@@ -253,14 +253,14 @@ impl Found {
             .iter()
             .map(|item| {
                 let s = &item.value;
-                let steps: Vec<usize> = s.budgets.iter().map(|b| b.steps).collect();
+                let steps: Vec<usize> = s.budgets.iter().map(|b| b.steps()).collect();
                 json!({
                     "file": item.name,
                     "sha256": item.sha256,
-                    "variance": s.variance,
-                    "decoder": s.decoder,
-                    "objective": s.objective,
-                    "start": s.start,
+                    "variance": s.scoring.variance,
+                    "decoder": s.scoring.decoder,
+                    "objective": s.scoring.objective,
+                    "start": s.scoring.start,
                     "steps": steps,
                 })
             })

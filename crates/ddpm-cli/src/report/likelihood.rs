@@ -1,13 +1,14 @@
 //! Table 3 and bits/dim against K.
 
-use ddpm_profile::{Curves, DecoderKind, StartRule, TableRow, table3};
+use ddpm_core::{DecoderKind, StartRule, VarianceKind};
+use ddpm_profile::{Curves, TableRow, table3};
+use ddpm_schedule::Budgets;
 
 use super::found::Found;
 use super::pair::Pair;
 use super::parts::{Section, details, figure, paragraph, warning};
 use crate::commands::table::{tables, variances};
 use crate::error::Located;
-use crate::input::{Budgets, default_variance};
 use crate::output::Voice;
 use crate::plot::figures;
 use crate::render::{Align, TextTable, mean_with_error};
@@ -62,7 +63,9 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
 fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let (train, test) = (&pair.train.value, &pair.test.value);
     let train_steps = train.schedule().train_steps();
-    let steps = Budgets::of_the_paper(train_steps).wanted(train_steps);
+    let steps = Budgets::of_the_paper(train_steps)
+        .wanted(train_steps)
+        .or_internal()?;
     let kinds = variances(train, test);
     let curves = Curves::from_profile(train).in_file(&pair.train.path)?;
     // Squared errors know nothing of discretised pixels.
@@ -73,7 +76,7 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
         .iter()
         .map(TextTable::html)
         .collect();
-    let first = default_variance(curves.learned());
+    let first = VarianceKind::of_network(curves.learned());
     let charts = kinds
         .iter()
         .map(|&variance| {

@@ -24,14 +24,14 @@ fn lists(sheet: &Sheet<'_>) -> String {
     let (budgets, hidden) = sheet.shown();
     let mut html = String::new();
     for budget in budgets {
-        let mut zero = Indices::ZeroBased.show_path(&budget.path);
+        let mut zero = Indices::ZeroBased.show_path(budget.nodes());
         zero.reverse();
-        let nodes = Indices::Nodes.show_path(&budget.path);
+        let nodes = Indices::Nodes.show_path(budget.nodes());
         html.push_str(&format!(
             "<div class=\"list\"><p><b>K = {}</b> <span>{} {}</span> <button type=\"button\" class=\"copy\" aria-label=\"Copy the schedule of {0} steps\">Copy</button></p><code class=\"zero\">[{}]</code><code class=\"nodes\">{}</code></div>\n",
-            budget.steps,
+            budget.steps(),
             with_error(budget.cost, None),
-            escape(&sheet.schedules.unit),
+            escape(sheet.schedules.scoring.objective.unit()),
             join(&zero, ", "),
             join(&nodes, ","),
         ));

@@ -20,27 +20,26 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     for item in &found.profiles {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;
-        let shape: Vec<String> = p.image_shape.iter().map(ToString::to_string).collect();
+        let shape: Vec<String> = p.model.shape.iter().map(ToString::to_string).collect();
         let shape = shape.join("x");
-        let missing = match profile.is_complete() {
-            true => "",
-            false => "; NOT ALL BLOCKS of its run",
+        let missing = if profile.is_complete() {
+            ""
+        } else {
+            "; NOT ALL BLOCKS of its run"
         };
         table.row([
             format!("{}{missing}", item.name),
             format!(
                 "{}, {}-prediction, {}",
-                p.checkpoint_sha256
-                    .get(..12)
-                    .unwrap_or(&p.checkpoint_sha256),
-                p.parameterization,
-                p.precision
+                p.model.network.short(),
+                p.model.parameterization_text(),
+                p.model.precision
             ),
             format!(
                 "T={} {}, {}",
-                p.train_steps,
-                p.noise_schedule,
-                clip(Some(p.clip_denoised))
+                p.model.train_steps,
+                p.model.noise_schedule_text(),
+                clip(Some(p.model.clip_denoised))
             ),
             format!(
                 "{}, {shape}",

@@ -20,11 +20,11 @@ pub(super) fn pairs(found: &Found) -> Vec<Pair<'_>> {
         let p = item.value.provenance();
         let network = format!(
             "{} {} {} {} {} {}",
-            p.checkpoint_sha256,
-            p.noise_schedule,
-            p.train_steps,
-            p.clip_denoised,
-            p.precision,
+            p.model.network,
+            p.model.noise_schedule_text(),
+            p.model.train_steps,
+            p.model.clip_denoised,
+            p.model.precision,
             p.stand_in
         );
         networks.entry(network).or_default().push(item);

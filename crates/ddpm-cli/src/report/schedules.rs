@@ -1,18 +1,15 @@
 //! The discovered timesteps and what each step costs.
 
 use std::borrow::Cow;
-use std::path::Path;
 
-use ddpm_core::VarianceKind;
-use ddpm_profile::{
-    Budget, Curves, DecoderKind, ElboProfile, Origin, Schedules, StartRule, choose,
-};
+use ddpm_core::{Objective, StartRule};
+use ddpm_profile::{CostModel, Curves, ElboProfile, choose};
+use ddpm_schedule::{Budgets, Chosen, GaussianDecoder, Schedules};
 
 use super::found::{Found, Item};
 use super::pair::Pair;
 use super::parts::{Section, details, figure, paragraph};
 use crate::error::{Located, Result};
-use crate::input::{Budgets, GaussianDecoder, default_decoder, default_variance, elbo};
 use crate::plot::figures;
 use crate::render::clip;
 
@@ -25,7 +22,6 @@ const CURVES: usize = 6;
 pub(super) struct Sheet<'a> {
     /// The file, or what was done instead.
     pub(super) name: String,
-    path: &'a Path,
     pub(super) schedules: Cow<'a, Schedules>,
     /// A profile of the network that the schedules are for.
     profile: Option<&'a Item<ElboProfile>>,
@@ -41,31 +37,28 @@ pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<She
         .iter()
         .map(|item| Sheet {
             name: item.name.clone(),
-            path: &item.path,
             schedules: Cow::Borrowed(&item.value),
             profile: profile_of(found, &item.value),
         })
         .collect();
     if sheets.is_empty() {
         let of_pairs: Vec<_> = pairs.iter().map(|pair| pair.train).collect();
-        let sources = match of_pairs.is_empty() {
-            true => found.profiles.iter().take(1).collect(),
-            false => of_pairs,
+        let sources = if of_pairs.is_empty() {
+            found.profiles.iter().take(1).collect()
+        } else {
+            of_pairs
         };
         for item in sources {
             sheets.push(Sheet {
                 name: format!("chosen for this page on {}", item.name),
-                path: &item.path,
-                schedules: Cow::Owned(chosen(item)?),
+                    schedules: Cow::Owned(chosen(item)?),
                 profile: Some(item),
             });
         }
     }
     sheets.sort_by_key(|sheet| {
-        let s = &sheet.schedules;
-        let variances = ["learned", "fixed-small", "fixed-large", "analytic"];
-        let rank = variances.iter().position(|v| *v == s.variance);
-        (rank, s.start != "full", sheet.name.clone())
+        let s = &sheet.schedules.scoring;
+        (s.variance, s.start != StartRule::Full, sheet.name.clone())
     });
     Ok(sheets)
 }
@@ -76,9 +69,9 @@ fn profile_of<'a>(found: &'a Found, schedules: &Schedules) -> Option<&'a Item<El
     let same = |item: &&Item<ElboProfile>| item.value.provenance() == wanted;
     let network = |item: &&Item<ElboProfile>| {
         let p = item.value.provenance();
-        p.checkpoint_sha256 == wanted.checkpoint_sha256
-            && p.clip_denoised == wanted.clip_denoised
-            && item.value.schedule().train_steps() == schedules.train_steps
+        p.model.network == wanted.model.network
+            && p.model.clip_denoised == wanted.model.clip_denoised
+            && p.model.train_steps == wanted.model.train_steps
     };
     let mut profiles = found.profiles.iter();
     profiles
@@ -89,22 +82,11 @@ fn profile_of<'a>(found: &'a Found, schedules: &Schedules) -> Option<&'a Item<El
 
 fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
     let curves = Curves::from_profile(&item.value).in_file(&item.path)?;
-    let variance = default_variance(curves.learned());
-    let kind = match curves.has_decoder() {
-        true => default_decoder(variance),
-        false => DecoderKind::Gaussian,
-    };
-    let steps = curves.train_steps();
-    let budgets = Budgets::of_the_paper(steps).wanted(steps);
-    elbo(&curves, variance, kind, GaussianDecoder::default())
-        .and_then(|model| {
-            choose(
-                &model,
-                ddpm_profile::Budgets::Only(&budgets),
-                StartRule::Full,
-                &Origin::from(item.value.provenance()),
-            )
-        })
+    let budgets = Budgets::of_the_paper(curves.train_steps());
+    curves
+        .freeze(&curves.scoring(None, None))
+        .and_then(|frozen| CostModel::new(&curves, frozen))
+        .and_then(|model| choose(&model, &budgets, Some(item.value.provenance())))
         .in_file(&item.path)
 }
 
@@ -118,21 +100,21 @@ impl Sheet<'_> {
             .map_or(String::new(), |name| format!(" for {name}"));
         format!(
             "{}{sampler}: {} variance, {} decoder, start {}, {} ({})",
-            s.objective,
-            s.variance,
-            s.decoder,
-            s.start,
+            s.scoring.objective,
+            s.scoring.variance,
+            s.scoring.decoder,
+            s.scoring.start,
             clip(s.clip_denoised),
             self.name
         )
     }
 
     /// Budgets to show, and how many are not shown.
-    pub(super) fn shown(&self) -> (Vec<&Budget>, usize) {
+    pub(super) fn shown(&self) -> (Vec<&Chosen>, usize) {
         let all = &self.schedules.budgets;
-        let shown: Vec<&Budget> = all
+        let shown: Vec<&Chosen> = all
             .iter()
-            .filter(|b| all.len() <= BUDGETS || b.steps.is_power_of_two())
+            .filter(|b| all.len() <= BUDGETS || b.steps().is_power_of_two())
             .collect();
         let hidden = all.len() - shown.len();
         (shown, hidden)
@@ -168,15 +150,14 @@ pub(super) fn timesteps(sheets: &[Sheet<'_>]) -> Option<Section> {
 pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
     let mut body = String::new();
     for sheet in sheets {
-        let known = sheet.schedules.objective == "elbo"
-            && sheet.schedules.variance.parse::<VarianceKind>().is_ok();
+        let known = sheet.schedules.scoring.objective == Objective::Elbo;
         let (Some(item), true) = (sheet.profile, known) else {
             continue;
         };
         let (budgets, _) = sheet.shown();
-        let few: Vec<&Budget> = budgets.iter().copied().take(CURVES).collect();
+        let few: Vec<&Chosen> = budgets.iter().copied().take(CURVES).collect();
         let chart = figures::terms(
-            (sheet.path, &sheet.schedules),
+            &sheet.schedules,
             &few,
             (&item.path, &item.value),
             GaussianDecoder::default(),

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::SplitArg;
+use ddpm_data::Split;
+
+use crate::args::splits;
 
 /// Compare two sets of images, or statistics of them: FID, KID, precision, recall, density, coverage
 ///
@@ -28,11 +30,11 @@ pub(crate) struct Fid {
     #[arg(value_name = "B", required_unless_present = "save_statistics")]
     pub(crate) b: Option<PathBuf>,
     /// Which part of A, where it has two
-    #[arg(long, value_name = "SPLIT")]
-    pub(crate) split_a: Option<SplitArg>,
+    #[arg(long, value_name = "SPLIT", value_parser = splits())]
+    pub(crate) split_a: Option<Split>,
     /// Which part of B, where it has two; FIDs are published against train
-    #[arg(long, value_name = "SPLIT", requires = "b")]
-    pub(crate) split_b: Option<SplitArg>,
+    #[arg(long, value_name = "SPLIT", requires = "b", value_parser = splits())]
+    pub(crate) split_b: Option<Split>,
     /// Weights of the feature network, .pth or .safetensors [default: $DDPM_FEATURES, or Inception
     /// downloaded before]
     #[arg(long, value_name = "WEIGHTS")]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::chain::PATH_HELP;
-use crate::args::{CheckpointArgs, ClipArgs, ImageArgs, SamplerArg, StepArgs, VarianceArg};
+use ddpm_core::{Sampler, VarianceKind};
+
+use crate::args::{CheckpointArgs, ClipArgs, ImageArgs, StepArgs, samplers, variances};
 
 /// Evaluate bits/dim of one path directly, term by term, without a profile
 ///
@@ -91,14 +93,14 @@ pub(crate) struct Sample {
     #[arg(long, requires = "path")]
     pub(crate) zero_based: bool,
     /// How a step is taken [default: what the schedule was chosen for, else ddpm]
-    #[arg(long, value_name = "SAMPLER")]
-    pub(crate) sampler: Option<SamplerArg>,
+    #[arg(long, value_name = "SAMPLER", value_parser = samplers())]
+    pub(crate) sampler: Option<Sampler>,
     /// Noise of a DDIM step in [0, 1]: 0 is deterministic, 1 is ddpm with variance fixed-small [default: 0]
     #[arg(long, value_name = "ETA")]
     pub(crate) eta: Option<f64>,
     /// Variance of the steps of ddpm [default: learned where the network has it, else fixed-small]
-    #[arg(long, value_name = "V")]
-    pub(crate) variance: Option<VarianceArg>,
+    #[arg(long, value_name = "V", value_parser = variances())]
+    pub(crate) variance: Option<VarianceKind>,
     /// Profile whose measured errors give the analytic variances
     #[arg(long, value_name = "P")]
     pub(crate) profile: Option<PathBuf>,

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::{DecoderArg, StartArg, VarianceArg};
+use ddpm_core::{DecoderKind, StartRule, VarianceKind};
+
+use crate::args::{decoders, starts, variances};
 
 /// Draw a figure as SVG or PNG
 ///
@@ -31,14 +33,14 @@ pub(crate) struct Plot {
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
     /// For bits-per-dim: the variance [default: learned where the network has it, else fixed-small]
-    #[arg(long, value_name = "V")]
-    pub(crate) variance: Option<VarianceArg>,
+    #[arg(long, value_name = "V", value_parser = variances())]
+    pub(crate) variance: Option<VarianceKind>,
     /// For bits-per-dim: the decoder [default: respaced; optimal for analytic]
-    #[arg(long, value_name = "D")]
-    pub(crate) decoder: Option<DecoderArg>,
+    #[arg(long, value_name = "D", value_parser = decoders())]
+    pub(crate) decoder: Option<DecoderKind>,
     /// For bits-per-dim: with `free` the paths that may end early, too [default: full]
-    #[arg(long, value_name = "START")]
-    pub(crate) start: Option<StartArg>,
+    #[arg(long, value_name = "START", value_parser = starts())]
+    pub(crate) start: Option<StartRule>,
     /// For terms with the gaussian decoder: the width of a bin of the data that the schedules were chosen with
     #[arg(long, value_name = "W")]
     pub(crate) decoder_bin_width: Option<f64>,

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+
 use crate::args::{
-    ChainArgs, CheckpointArgs, ClipArgs, DecoderArg, ExportFormat, ImageArgs, ObjectiveArg,
-    StartArg, StepArgs, VarianceArg,
+    ChainArgs, CheckpointArgs, ClipArgs, ExportFormat, ImageArgs, StepArgs, decoders, objectives, starts,
+    variances,
 };
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
@@ -129,11 +131,11 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "BITS")]
     pub(crate) decoder_first_bits: Option<f64>,
     /// Where paths end
-    #[arg(long, value_name = "START", default_value = "full")]
-    pub(crate) start: StartArg,
+    #[arg(long, value_name = "START", default_value = "full", value_parser = starts())]
+    pub(crate) start: StartRule,
     /// What to minimise
-    #[arg(long, value_name = "OBJ", default_value = "elbo")]
-    pub(crate) objective: ObjectiveArg,
+    #[arg(long, value_name = "OBJ", default_value = "elbo", value_parser = objectives())]
+    pub(crate) objective: Objective,
     /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
@@ -175,14 +177,14 @@ pub(crate) struct Table {
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
     /// Variances: a comma list [default: all that the profiles can serve]
-    #[arg(long, value_name = "V,..", value_delimiter = ',')]
-    pub(crate) variance: Vec<VarianceArg>,
+    #[arg(long, value_name = "V,..", value_delimiter = ',', value_parser = variances())]
+    pub(crate) variance: Vec<VarianceKind>,
     /// One decoder for every variance [default: respaced, and optimal for analytic]
-    #[arg(long, value_name = "D")]
-    pub(crate) decoder: Option<DecoderArg>,
+    #[arg(long, value_name = "D", value_parser = decoders())]
+    pub(crate) decoder: Option<DecoderKind>,
     /// Where optimal paths end
-    #[arg(long, value_name = "START", default_value = "full")]
-    pub(crate) start: StartArg,
+    #[arg(long, value_name = "START", default_value = "full", value_parser = starts())]
+    pub(crate) start: StartRule,
     /// Print 0-based timesteps
     #[arg(long)]
     pub(crate) zero_based: bool,

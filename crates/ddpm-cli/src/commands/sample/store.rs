@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ddpm_eval::data::{self, Split};
+use ddpm_data::{Split};
 use ddpm_eval::{Images, write_npz, write_png_folder, write_png_grid};
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
-use super::record::Record;
+use ddpm_schedule::SampleRecord;
+
+use super::record;
 use super::with_ending;
 use crate::error::{Error, Result};
 use crate::input::check_writable;
@@ -90,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// Images in the way: those that are not of this run would pass for samples of it. A run that cannot be gone on with.
-    pub(super) fn earlier(&self, record: &Record, resume: bool) -> Result<Vec<usize>> {
+    pub(super) fn earlier(&self, record: &SampleRecord, resume: bool) -> Result<Vec<usize>> {
         let present = self.present()?;
         if present.is_empty() {
             return Ok(Vec::new());
@@ -109,7 +111,7 @@ impl Store {
             };
             return Err(Error::file(&self.folder, what).advised(advice));
         }
-        record.check_same_run(&Record::read(&self.out)?, &self.out)?;
+        record::check_same_run(record, &record::read(&self.out)?, &self.out)?;
         let wanted = record.start_index..record.start_index + record.count;
         let mut indices = Vec::with_capacity(present.len());
         for (name, index) in &present {
@@ -134,11 +136,13 @@ impl Store {
     }
 
     /// Whether the very output of `record` is there, complete.
-    pub(super) fn is_done(&self, record: &Record) -> bool {
+    pub(super) fn is_done(&self, record: &SampleRecord) -> bool {
         self.target != Target::Folder
             && self.out.is_file()
             && !self.folder.exists()
-            && Record::read(&self.out).is_ok_and(|earlier| earlier == *record)
+            && record::read(&self.out).is_ok_and(|earlier| {
+                earlier.count == record.count && record.differences(&earlier).is_empty()
+            })
     }
 
     /// Keeps the samples of `indices`.
@@ -161,11 +165,11 @@ impl Store {
     ///
     /// # Errors
     /// When an image cannot be read back or the file cannot be written.
-    pub(super) fn finish(&self, record: &Record, labels: Option<&[usize]>) -> Result<()> {
+    pub(super) fn finish(&self, record: &SampleRecord, labels: Option<&[usize]>) -> Result<()> {
         if self.target == Target::Folder {
             return Ok(());
         }
-        let set = data::open(&self.folder, Split::Test, Some(&record.image_shape))?;
+        let set = ddpm_data::open(&self.folder, Split::Test, Some(&record.model.shape))?;
         // The set is in the order of the names.
         let places: BTreeMap<usize, usize> = self
             .present()?
@@ -173,7 +177,7 @@ impl Store {
             .enumerate()
             .filter_map(|(place, index)| Some((index?, place)))
             .collect();
-        let mut pixels = ArrayD::zeros([&[record.count], &record.image_shape[..]].concat());
+        let mut pixels = ArrayD::zeros([&[record.count], &record.model.shape[..]].concat());
         for (i, mut image) in pixels.outer_iter_mut().enumerate() {
             let place = places.get(&(record.start_index + i));
             let bytes = match place {

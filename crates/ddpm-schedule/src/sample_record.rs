@@ -1,0 +1,201 @@
+//! OUT.run.json: how samples were made, for whoever goes on with them or starts from their noise.
+
+use std::collections::BTreeMap;
+
+use ddpm_core::{
+    Difference, ModelId, NetworkId, Path, Sampler, VarianceKind, differences,
+};
+use ddpm_files::FormatError;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, field};
+use crate::provenance::told;
+
+const FORMAT: &str = "ddpm-samples";
+const VERSION: u32 = 1;
+const KIND: &str = "a record of samples";
+
+/// Everything that decides the pixels of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleRecord {
+    /// The network and its process; the record does not say what the network predicts.
+    pub model: ModelId,
+    /// Seed of every noise stream.
+    pub seed: u64,
+    /// Index of the first image.
+    pub start_index: usize,
+    /// Number of images.
+    pub count: usize,
+    /// Class of every image; `None` for classes in turn, or no classes.
+    pub class: Option<usize>,
+    /// How steps are taken.
+    pub sampler: Sampler,
+    /// Noise of DDIM.
+    pub eta: Option<f64>,
+    /// Variance of the steps of [`Sampler::Ddpm`].
+    pub variance: Option<VarianceKind>,
+    /// Log-variance of every step in ascending t, where they are frozen numbers; `None` for one from the network.
+    pub log_variance: Option<Vec<Option<f64>>>,
+    /// Levels to which the last noise was clipped.
+    pub clip_last_noise: Option<f64>,
+    /// The path.
+    pub path: Path,
+}
+
+/// The JSON form, its keys in this order.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: String,
+    version: u32,
+    seed: u64,
+    start_index: usize,
+    count: usize,
+    class: Option<usize>,
+    image_shape: Vec<usize>,
+    sampler: Sampler,
+    eta: Option<f64>,
+    variance: Option<VarianceKind>,
+    log_variance: Option<Vec<Option<f64>>>,
+    clip_last_noise: Option<f64>,
+    clip_denoised: bool,
+    path: Vec<usize>,
+    #[serde(rename = "T")]
+    train_steps: usize,
+    noise_schedule: String,
+    checkpoint_sha256: String,
+    rescale_timesteps: bool,
+    precision: String,
+    network: BTreeMap<String, String>,
+}
+
+impl SampleRecord {
+    /// The file, indented, with a final newline.
+    ///
+    /// # Errors
+    /// [`FormatError::Not`] for a number that JSON cannot hold.
+    pub fn to_json(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(&self.stored()).map_err(not_json)?;
+        Ok(text + "\n")
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FormatError::Not`] for text that is no such file; [`Error::Field`] for numbers that no run can have.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(not_json)?;
+        if value["format"] != FORMAT || value["version"] != VERSION {
+            return Err(not(format!(
+                "expected format {FORMAT:?} version {VERSION}, found {} version {}",
+                value["format"], value["version"]
+            )));
+        }
+        let stored: Stored = serde_json::from_value(value).map_err(not_json)?;
+        // The limits of the flags.
+        if stored.count == 0 || u32::try_from(stored.count).is_err() {
+            return Err(field(
+                "count",
+                format!("1 to {}", u32::MAX),
+                stored.count.to_string(),
+            ));
+        }
+        if stored.start_index >= 1 << 55 {
+            return Err(field(
+                "start_index",
+                "a number below 2^55",
+                stored.start_index.to_string(),
+            ));
+        }
+        Ok(Self {
+            path: Path::new(stored.path, stored.train_steps)?,
+            model: ModelId {
+                network: NetworkId::of_text(&stored.checkpoint_sha256),
+                noise_schedule: told(&stored.noise_schedule, "custom")?,
+                train_steps: stored.train_steps,
+                parameterization: None,
+                rescale_timesteps: stored.rescale_timesteps,
+                clip_denoised: stored.clip_denoised,
+                precision: stored.precision,
+                shape: stored.image_shape,
+                settings: stored.network,
+            },
+            seed: stored.seed,
+            start_index: stored.start_index,
+            count: stored.count,
+            class: stored.class,
+            sampler: stored.sampler,
+            eta: stored.eta,
+            variance: stored.variance,
+            log_variance: stored.log_variance,
+            clip_last_noise: stored.clip_last_noise,
+        })
+    }
+
+    /// Everything in which another run differs, but for the number of its images.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
+        let mut found = differences(self.facts(), other.facts());
+        // Neither record says what the network predicts.
+        let told = |record: &Self| ModelId {
+            parameterization: None,
+            ..record.model.clone()
+        };
+        found.extend(told(self).differences(&told(other)));
+        found
+    }
+
+    fn facts(&self) -> Vec<(String, String)> {
+        let facts = [
+            ("seed", self.seed.to_string()),
+            ("start_index", self.start_index.to_string()),
+            ("class", said(self.class)),
+            ("sampler", self.sampler.to_string()),
+            ("eta", said(self.eta)),
+            ("variance", said(self.variance)),
+            ("log_variance", format!("{:?}", self.log_variance)),
+            ("clip_last_noise", said(self.clip_last_noise)),
+            ("path", self.path.to_string()),
+        ];
+        facts
+            .map(|(field, value)| (field.to_owned(), value))
+            .to_vec()
+    }
+
+    fn stored(&self) -> Stored {
+        let model = &self.model;
+        Stored {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            seed: self.seed,
+            start_index: self.start_index,
+            count: self.count,
+            class: self.class,
+            image_shape: model.shape.clone(),
+            sampler: self.sampler,
+            eta: self.eta,
+            variance: self.variance,
+            log_variance: self.log_variance.clone(),
+            clip_last_noise: self.clip_last_noise,
+            clip_denoised: model.clip_denoised,
+            path: self.path.nodes().to_vec(),
+            train_steps: model.train_steps,
+            noise_schedule: model.noise_schedule_text(),
+            checkpoint_sha256: model.network.to_string(),
+            rescale_timesteps: model.rescale_timesteps,
+            precision: model.precision.clone(),
+            network: model.settings.clone(),
+        }
+    }
+}
+
+fn said(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+fn not(detail: String) -> Error {
+    Error::Format(FormatError::Not { kind: KIND, detail })
+}
+
+fn not_json(e: serde_json::Error) -> Error {
+    not(e.to_string())
+}

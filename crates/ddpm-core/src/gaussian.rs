@@ -8,8 +8,8 @@ use ndarray::{Array, ArrayD, ArrayViewD, Axis, Dimension, Zip};
 
 use crate::{
     Denoiser, DenoiserError, Error, NetworkId, NoiseDomain, NoiseKey, NoiseSchedule,
-    Parameterization, Prediction, Result, Transition, VarianceKind, analytic_variance, gaussian_nll, interior_fixed,
-    interior_learned_pixel, prior_kl, standard_normal,
+    Parameterization, Prediction, Result, Transition, VarianceKind, analytic_variance,
+    gaussian_nll, interior_fixed, interior_learned_pixel, prior_kl, standard_normal,
 };
 
 /// The optimal [`Denoiser`] of data `N(mu, diag(variance))`, with its terms in closed form.

@@ -13,7 +13,11 @@ fn a_network_comes_back_from_its_text() {
     let hash = "ab".repeat(32);
     let cases = [
         (NetworkId::Sha256(hash.clone()), &hash[..], true),
-        (NetworkId::Named("mine, of May".into()), "name:mine, of May", true),
+        (
+            NetworkId::Named("mine, of May".into()),
+            "name:mine, of May",
+            true,
+        ),
         // Names that look like something else stay names.
         (NetworkId::Named("unknown".into()), "name:unknown", true),
         (NetworkId::Named("name:x".into()), "name:name:x", true),
@@ -48,12 +52,37 @@ fn id() -> ModelId {
 fn every_field_that_differs_is_named_with_both_values() {
     type Change = fn(&mut ModelId);
     let changes: [(Change, &str, &str, &str); 10] = [
-        (|m| m.network = NetworkId::Unknown, "checkpoint_sha256", "name:a", "unknown"),
-        (|m| m.noise_schedule = None, "noise_schedule", "cosine", "custom"),
+        (
+            |m| m.network = NetworkId::Unknown,
+            "checkpoint_sha256",
+            "name:a",
+            "unknown",
+        ),
+        (
+            |m| m.noise_schedule = None,
+            "noise_schedule",
+            "cosine",
+            "custom",
+        ),
         (|m| m.train_steps = 41, "train_steps", "40", "41"),
-        (|m| m.parameterization = None, "parameterization", "epsilon", "unknown"),
-        (|m| m.rescale_timesteps = true, "rescale_timesteps", "false", "true"),
-        (|m| m.clip_denoised = false, "clip_denoised", "true", "false"),
+        (
+            |m| m.parameterization = None,
+            "parameterization",
+            "epsilon",
+            "unknown",
+        ),
+        (
+            |m| m.rescale_timesteps = true,
+            "rescale_timesteps",
+            "false",
+            "true",
+        ),
+        (
+            |m| m.clip_denoised = false,
+            "clip_denoised",
+            "true",
+            "false",
+        ),
         (|m| m.precision = "bf16".into(), "precision", "f32", "bf16"),
         (|m| m.shape = vec![48], "image_shape", "[3, 4, 4]", "[48]"),
         (|m| m.settings.clear(), "extra.heads", "4", "absent"),
@@ -71,9 +100,15 @@ fn every_field_that_differs_is_named_with_both_values() {
         change(&mut other);
         let found = id().differences(&other);
         assert_eq!(found.len(), 1, "{field}");
-        assert_eq!(found[0].to_string(), format!("{field} ({first} and {second})"));
+        assert_eq!(
+            found[0].to_string(),
+            format!("{field} ({first} and {second})")
+        );
         let back = other.differences(&id());
-        assert_eq!(back[0].to_string(), format!("{field} ({second} and {first})"));
+        assert_eq!(
+            back[0].to_string(),
+            format!("{field} ({second} and {first})")
+        );
         change(&mut all);
     }
     let found = id().differences(&all);
@@ -113,11 +148,17 @@ fn a_closed_form_model_is_known_by_all_that_it_is_made_of() {
     assert_eq!(usual().network_id(), ids[0]);
     let text = ids[0].to_string();
     let digits = text.strip_prefix("name:gaussian-").expect("its name");
-    assert!(digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()), "{text}");
+    assert!(
+        digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{text}"
+    );
 
     let id = ModelId::of(&usual(), true);
     assert_eq!(id.network, ids[0]);
-    assert_eq!((id.noise_schedule_text(), id.train_steps), ("cosine".into(), 20));
+    assert_eq!(
+        (id.noise_schedule_text(), id.train_steps),
+        ("cosine".into(), 20)
+    );
     assert_eq!(id.parameterization_text(), "epsilon");
     assert_eq!((&id.precision[..], id.clip_denoised), ("f64", true));
     assert_eq!((id.shape, id.rescale_timesteps), (vec![6], false));

@@ -4,8 +4,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use ddpm_core::{
-    DecoderKind, NoiseScheduleName, Objective, Parameterization, PathSpec, Sampler, StartRule, Stride,
-    VarianceKind,
+    DecoderKind, NoiseScheduleName, Objective, Parameterization, PathSpec, Sampler, StartRule,
+    Stride, VarianceKind,
 };
 
 use crate::support::NAMED;
@@ -38,7 +38,10 @@ fn names_round_trip() {
     for (&decoder, text) in DecoderKind::ALL.iter().zip(decoders) {
         round_trip(decoder, text);
     }
-    for (&objective, text) in Objective::ALL.iter().zip(["elbo", "mse", "quality", "klub"]) {
+    for (&objective, text) in Objective::ALL
+        .iter()
+        .zip(["elbo", "mse", "quality", "klub"])
+    {
         round_trip(objective, text);
     }
     for (&sampler, text) in Sampler::ALL.iter().zip(["ddpm", "ddim", "dpm-solver++"]) {

@@ -300,7 +300,10 @@ fn a_failed_save_ends_the_run() {
         }))
     };
     let failed = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut save);
-    assert!(matches!(failed, Err(Error::Data(ddpm_data::Error::Write { .. }))));
+    assert!(matches!(
+        failed,
+        Err(Error::Data(ddpm_data::Error::Write { .. }))
+    ));
 }
 
 #[test]
@@ -326,7 +329,10 @@ fn says_where_its_numbers_come_from() {
     let said = &provenance.model;
     assert_eq!(said.parameterization, Some(Parameterization::Epsilon));
     assert_eq!(said.noise_schedule_text(), "cosine");
-    assert_eq!((&said.network, &said.precision[..]), (&model.network_id(), "f64"));
+    assert_eq!(
+        (&said.network, &said.precision[..]),
+        (&model.network_id(), "f64")
+    );
     assert_eq!(said.shape, model.shape());
     assert_eq!(
         provenance.image_order,
@@ -449,9 +455,20 @@ fn runs_of_an_unknown_network_are_neither_resumed_nor_merged() {
     let merged = merged.unwrap_err().to_string();
     assert!(merged.contains(expected), "{merged}");
     // A network with a name does not go on with what another may have made.
-    let named = profile(&model, &data, &plan, Split::Train, Some(first), &Silent, save);
+    let named = profile(
+        &model,
+        &data,
+        &plan,
+        Split::Train,
+        Some(first),
+        &Silent,
+        save,
+    );
     let named = named.unwrap_err().to_string();
-    assert!(named.contains("checkpoint_sha256") && named.contains("unknown"), "{named}");
+    assert!(
+        named.contains("checkpoint_sha256") && named.contains("unknown"),
+        "{named}"
+    );
     // Whole runs are as good as any.
     assert!(run(&unknown, &data, &plan, &Silent).unwrap().is_complete());
 }

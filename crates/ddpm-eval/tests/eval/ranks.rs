@@ -64,7 +64,10 @@ fn scored(model: &dyn Denoiser, data: &ImageSet, noise: Noise<'_>) -> BitsPerDim
     let plan = BitsPerDimPlan {
         noise,
         batch: 4,
-        ..BitsPerDimPlan::new(even(model, VarianceKind::Learned), (0..data.len()).collect())
+        ..BitsPerDimPlan::new(
+            even(model, VarianceKind::Learned),
+            (0..data.len()).collect(),
+        )
     };
     bits_per_dim(model, data, &plan, &Silent).unwrap()
 }
@@ -139,11 +142,7 @@ fn any_rank_gives_the_numbers_of_images_bit_by_bit() {
         let found = scored(&model, &data, Noise::Given(&reshaped));
         assert_eq!(found, expected);
 
-        for sampler in [
-            Sampler::Ddpm,
-            Sampler::Ddim,
-            Sampler::DpmSolver2M,
-        ] {
+        for sampler in [Sampler::Ddpm, Sampler::Ddim, Sampler::DpmSolver2M] {
             let found = sampled(&model, sampler);
             assert_eq!(found.shape(), [&[7], shape].concat());
             assert!(found.iter().eq(&sampled(&image, sampler)));

@@ -8,9 +8,7 @@ use ddpm_eval::{Error, SamplingPlan, Silent, sample};
 use ddpm_schedule::Schedule;
 use ndarray::{ArrayD, Axis, s};
 
-use crate::support::models::{
-    self, Conditional, Fault, Faulty, along, with_log_variances,
-};
+use crate::support::models::{self, Conditional, Fault, Faulty, along, with_log_variances};
 use crate::support::watchers::{Counter, Seen};
 
 /// Along a path by ancestral sampling with this variance.
@@ -51,9 +49,9 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
             ddpm_core::GaussianDenoiser::new(schedule.clone(), mu.clone(), equal, parameterization)
                 .unwrap();
         let short = Path::new([1, 8, 40, 90, 150, 200], 200).unwrap();
-        let analytic = short.edges().map(|(t, s)| {
-            Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln())
-        });
+        let analytic = short
+            .edges()
+            .map(|(t, s)| Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln()));
         let analytic = with_log_variances(&short, &analytic.collect::<Vec<_>>());
         let n = 3000;
         let exact = draw(
@@ -235,7 +233,9 @@ fn counts_stops_and_names_what_does_not_fit() {
         ..base.clone()
     };
     assert!(error(&learned).contains("no variance output"));
-    assert!(error(&plan(&models::cosine(60), Path::new([60], 60).unwrap(), 1)).contains("up to 50"));
+    assert!(
+        error(&plan(&models::cosine(60), Path::new([60], 60).unwrap(), 1)).contains("up to 50")
+    );
     let network = Faulty {
         model: models::learned(&schedule, Parameterization::X0),
         fault: Fault::NotFinite,

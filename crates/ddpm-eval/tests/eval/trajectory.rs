@@ -6,8 +6,8 @@ use ddpm_core::{
     Denoiser, DenoiserError, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule,
     Parameterization, Path, Prediction, Sampler, VarianceKind, standard_normal,
 };
-use ddpm_dp::{SolveOptions, solve};
 use ddpm_data::{ImageSet, Split};
+use ddpm_dp::{SolveOptions, solve};
 use ddpm_eval::{
     Error, FlowPlan, ForwardPlan, GrowthPlan, Progress, Silent, TrajectoryPlan, end_points,
     follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
@@ -110,8 +110,12 @@ fn ends_of_short_paths_are_products_of_known_factors() {
                 let mut away = z - schedule.alpha_bar(900).sqrt() * 0.3;
                 let mut before = 0.0;
                 for k in (1..=4).rev() {
-                    let step =
-                        solver.flow_step(&schedule, nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]);
+                    let step = solver.flow_step(
+                        &schedule,
+                        nodes.get(k + 1).copied(),
+                        nodes[k],
+                        nodes[k - 1],
+                    );
                     let estimate = gain(&schedule, nodes[k]) * away;
                     away = step.from_x_t * away
                         + step.from_xhat0 * estimate
@@ -505,11 +509,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     assert_eq!(count.told.into_inner(), left);
     assert_eq!(count.done.into_inner(), left);
     // The order is that of the plan, not of what happened.
-    let reversed = whole_plan(
-        &[Sampler::DpmSolver2M, Sampler::Ddim],
-        &[5, 3],
-        &schedule,
-    );
+    let reversed = whole_plan(&[Sampler::DpmSolver2M, Sampler::Ddim], &[5, 3], &schedule);
     let turned = run(&reversed, Some(direct.clone()), &Silent).unwrap();
     assert!(turned.to_bytes() == run(&reversed, None, &Silent).unwrap().to_bytes());
     // What is finished has nothing left to do.

@@ -90,7 +90,11 @@ fn damaged_and_newer_files_are_refused() {
     };
     assert!(matches!(
         read("\"version\": 2", "\"version\": 5"),
-        FormatError::NewerVersion { found: 5, supported: 4, .. }
+        FormatError::NewerVersion {
+            found: 5,
+            supported: 4,
+            ..
+        }
     ));
     assert!(matches!(
         read("\"T\": 60", "\"T\": 61"),
@@ -146,19 +150,33 @@ fn contents_that_contradict_themselves_are_refused() {
     let error = with(&|json| json["budgets"][1]["path"] = json!([0, 7, 6]));
     assert!(matches!(error, Error::Core(_)), "{error}");
     let error = with(&|json| json["costs"] = json!([1.0]));
-    assert!(error.to_string().contains("costs: expected 60 values, found 1"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("costs: expected 60 values, found 1"),
+        "{error}"
+    );
     // Words that no version knew.
     for key in ["variance", "decoder", "objective", "start"] {
         let error = with(&|json| json[key] = "other".into());
-        assert!(error.to_string().contains("\"other\": expected one of"), "{key}: {error}");
+        assert!(
+            error.to_string().contains("\"other\": expected one of"),
+            "{key}: {error}"
+        );
     }
     let error = with(&|json| json["noise_schedule"] = "custom".into());
     assert!(error.to_string().contains("log_alpha_bar"), "{error}");
     // A version 2 has no sampler, no stability and no distance.
     let error = with(&|json| json["sampler"] = "ddim".into());
-    assert!(error.to_string().contains("in version 4, and there only"), "{error}");
+    assert!(
+        error.to_string().contains("in version 4, and there only"),
+        "{error}"
+    );
     let error = with(&|json| json["budgets"][0]["distance"] = 0.5.into());
-    assert!(error.to_string().contains("in version 4, and there only"), "{error}");
+    assert!(
+        error.to_string().contains("in version 4, and there only"),
+        "{error}"
+    );
     let error = with(&|json| json["version"] = 3.into());
     assert!(error.to_string().contains("stability"), "{error}");
 }
@@ -213,7 +231,9 @@ fn one_step_is_marked_as_scored_with_the_marginal_decoder() {
     let wrong = signed(&text, |json| {
         json["budgets"][0]["scored_decoder"] = "respaced".into();
     });
-    let named = Schedules::from_json(&wrong).expect_err("contradiction").to_string();
+    let named = Schedules::from_json(&wrong)
+        .expect_err("contradiction")
+        .to_string();
     assert!(
         named.contains("scored_decoder") && named.contains("marginal"),
         "{named}"
@@ -236,7 +256,9 @@ fn nulls_become_the_kernels_that_they_stood_for() {
         let back = Schedules::from_json(&text).expect("readable");
         assert_eq!(back, made, "{variance} {decoder}");
         let json: Value = serde_json::from_str(&text).expect("json");
-        let stored = json["budgets"][0]["log_variance"].as_array().expect("a list");
+        let stored = json["budgets"][0]["log_variance"]
+            .as_array()
+            .expect("a list");
         let nulls: Vec<bool> = stored.iter().map(Value::is_null).collect();
         (nulls, back.budgets[0].schedule.kernels.clone())
     };
@@ -244,7 +266,10 @@ fn nulls_become_the_kernels_that_they_stood_for() {
     assert_eq!((nulls, kernels), (vec![true; 3], vec![Kernel::Learned; 3]));
     let (nulls, kernels) = read_back(VarianceKind::Learned, DecoderKind::None);
     let (none, learned) = (Kernel::None, Kernel::Learned);
-    assert_eq!((nulls, kernels), (vec![true; 3], vec![none, learned, learned]));
+    assert_eq!(
+        (nulls, kernels),
+        (vec![true; 3], vec![none, learned, learned])
+    );
     let (nulls, kernels) = read_back(VarianceKind::Learned, DecoderKind::Marginal);
     assert_eq!(nulls, [false, true, true]);
     assert!(kernels[0].log_variance().is_some() && kernels[1..] == [learned; 2]);
@@ -264,7 +289,9 @@ fn stability_makes_it_version_3() {
         largest_excess: 0.05,
     };
     let plain = || schedules(&[2, 8]);
-    let told = plain().with_stability(vec![stability; 2]).expect("one per budget");
+    let told = plain()
+        .with_stability(vec![stability; 2])
+        .expect("one per budget");
     let text = told.to_json().expect("numbers");
     assert!(text.contains("\"version\": 3"));
     let back = Schedules::from_json(&text).expect("readable");
@@ -273,8 +300,13 @@ fn stability_makes_it_version_3() {
     let older = signed(&text, |json| json["version"] = 2.into());
     let refused = Schedules::from_json(&older).expect_err("a version 2 has none");
     assert!(refused.to_string().contains("stability"), "{refused}");
-    let refused = plain().with_stability(vec![stability]).expect_err("two budgets");
-    assert!(refused.to_string().contains("expected 2 values"), "{refused}");
+    let refused = plain()
+        .with_stability(vec![stability])
+        .expect_err("two budgets");
+    assert!(
+        refused.to_string().contains("expected 2 values"),
+        "{refused}"
+    );
 }
 
 /// The settings of the network and what is told of the images share one map in a file, and come apart again.
@@ -282,7 +314,10 @@ fn stability_makes_it_version_3() {
 fn an_origin_comes_back_with_its_parts_apart() {
     let known = provenance();
     let json = serde_json::to_value(&known).expect("json");
-    assert_eq!(json["extra"], json!({"noise_streams": "test", "num_heads": "4"}));
+    assert_eq!(
+        json["extra"],
+        json!({"noise_streams": "test", "num_heads": "4"})
+    );
     assert_eq!(json["checkpoint_sha256"], "c".repeat(64));
     let back: Provenance = serde_json::from_value(json).expect("readable");
     assert_eq!(back, known);
@@ -293,22 +328,44 @@ fn an_origin_comes_back_with_its_parts_apart() {
     let mut untold = known.clone();
     (untold.model.noise_schedule, untold.model.parameterization) = (None, None);
     let json = serde_json::to_value(&untold).expect("json");
-    assert_eq!((&json["noise_schedule"], &json["parameterization"]), (&json!("custom"), &json!("unknown")));
-    assert_eq!(serde_json::from_value::<Provenance>(json).expect("readable"), untold);
+    assert_eq!(
+        (&json["noise_schedule"], &json["parameterization"]),
+        (&json!("custom"), &json!("unknown"))
+    );
+    assert_eq!(
+        serde_json::from_value::<Provenance>(json).expect("readable"),
+        untold
+    );
 
     assert!(known.differences(&known).is_empty());
     let mut other = known.clone();
     other.seed = 8;
     other.extra.clear();
     other.model.parameterization = Some(Parameterization::V);
-    let fields: Vec<String> = known.differences(&other).into_iter().map(|d| d.field).collect();
+    let fields: Vec<String> = known
+        .differences(&other)
+        .into_iter()
+        .map(|d| d.field)
+        .collect();
     assert_eq!(fields, ["parameterization", "seed", "extra.noise_streams"]);
-    let refused = known.check_same(&other).expect_err("another run").to_string();
-    assert!(refused.contains("parameterization differs (epsilon and v)"), "{refused}");
+    let refused = known
+        .check_same(&other)
+        .expect_err("another run")
+        .to_string();
+    assert!(
+        refused.contains("parameterization differs (epsilon and v)"),
+        "{refused}"
+    );
     let mut unknown = known;
     unknown.model.network = ddpm_core::NetworkId::Unknown;
-    let refused = unknown.check_same(&unknown).expect_err("of any network").to_string();
-    assert!(refused.contains("expected the hash of its checkpoint or a name"), "{refused}");
+    let refused = unknown
+        .check_same(&unknown)
+        .expect_err("of any network")
+        .to_string();
+    assert!(
+        refused.contains("expected the hash of its checkpoint or a name"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -317,13 +374,19 @@ fn the_usual_conventions_go_with_the_variance() {
     assert_eq!(optimal.decoder, DecoderKind::Optimal);
     let usual = Scoring::new(VarianceKind::Learned);
     assert_eq!(usual.decoder, DecoderKind::Respaced);
-    assert_eq!((usual.objective, usual.start), (Objective::Elbo, StartRule::Full));
+    assert_eq!(
+        (usual.objective, usual.start),
+        (Objective::Elbo, StartRule::Full)
+    );
     assert_eq!(usual.decoder_for(1), DecoderKind::Marginal);
     assert_eq!(usual.decoder_for(2), DecoderKind::Respaced);
     let other = usual
         .with_decoder(DecoderKind::None)
         .with_objective(Objective::Mse)
         .with_start(StartRule::Free);
-    assert_eq!((other.decoder, other.objective, other.start), (DecoderKind::None, Objective::Mse, StartRule::Free));
+    assert_eq!(
+        (other.decoder, other.objective, other.start),
+        (DecoderKind::None, Objective::Mse, StartRule::Free)
+    );
     assert_eq!(other.variance, VarianceKind::Learned);
 }

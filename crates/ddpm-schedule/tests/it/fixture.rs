@@ -68,7 +68,10 @@ fn fixtures_mean_what_they_meant() {
     assert_eq!(learned.scoring.variance, VarianceKind::Learned);
     assert_eq!(learned.scoring.objective, Objective::Elbo);
     assert_eq!(learned.scoring.start, StartRule::Full);
-    assert_eq!((learned.sampler, learned.noise_schedule.name()), (None, None));
+    assert_eq!(
+        (learned.sampler, learned.noise_schedule.name()),
+        (None, None)
+    );
     let schedule = learned.schedule(3).expect("a budget");
     assert_eq!(schedule.kernels, [Kernel::Learned; 3]);
     assert_eq!(schedule.sampler, Sampler::Ddpm);
@@ -95,6 +98,9 @@ fn fixtures_mean_what_they_meant() {
         assert_eq!(chosen.schedule.kernels[0], Kernel::None);
         let rest = &chosen.schedule.kernels[1..];
         assert!(rest.iter().all(|kernel| kernel.log_variance().is_some()));
-        chosen.schedule.check(quality.train_steps()).expect("can be run");
+        chosen
+            .schedule
+            .check(quality.train_steps())
+            .expect("can be run");
     }
 }

@@ -43,7 +43,11 @@ fn kernels_are_those_of_the_conventions() {
                 _ => first,
             };
             let made = of(variance, decoder, &nodes);
-            assert_eq!(made.kernels, [&[first][..], &interior].concat(), "{variance} {decoder}");
+            assert_eq!(
+                made.kernels,
+                [&[first][..], &interior].concat(),
+                "{variance} {decoder}"
+            );
             assert_eq!((made.decoder, made.sampler), (decoder, Sampler::Ddpm));
             let learned = variance == VarianceKind::Learned;
             assert_eq!(made.needs_learned_variance(), learned);
@@ -60,7 +64,10 @@ fn kernels_are_those_of_the_conventions() {
         first: None,
     };
     let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Gaussian);
-    let scoring = Scoring { gaussian, ..scoring };
+    let scoring = Scoring {
+        gaussian,
+        ..scoring
+    };
     let made = Schedule::of_path(&noise, path(&nodes), &scoring).expect("not measured");
     assert_eq!(made.bin_width, gaussian.bin_width);
 }
@@ -77,7 +84,10 @@ fn kernels_give_the_variance_of_a_step() {
         Kernel::Learned.with_v(Some(&v)),
         StepVariance::Learned(found) if found == v
     ));
-    assert_eq!((scalar.log_variance(), Kernel::Learned.log_variance()), (Some(-2.0), None));
+    assert_eq!(
+        (scalar.log_variance(), Kernel::Learned.log_variance()),
+        (Some(-2.0), None)
+    );
     assert_eq!(Kernel::None.log_variance(), None);
 }
 
@@ -99,7 +109,9 @@ fn what_cannot_be_run_is_named() {
     short.kernels.pop();
     assert!(message(short, 60).contains("expected 2 (one per step of the path), found 1"));
     let mut infinite = good();
-    infinite.kernels[1] = Kernel::Scalar { log_variance: f64::INFINITY };
+    infinite.kernels[1] = Kernel::Scalar {
+        log_variance: f64::INFINITY,
+    };
     assert!(message(infinite, 60).contains("log variance of step 2"));
     for width in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let mut binned = good();
@@ -129,5 +141,8 @@ fn budgets_are_checked_and_found() {
     assert_eq!(schedules.schedule(8).expect("asked for").steps(), 8);
     assert_eq!(schedules.budget(2).expect("asked for").cost, 4.0);
     let missing = schedules.schedule(4).expect_err("not asked for");
-    assert_eq!(missing.to_string(), "no schedule of 4 steps; expected one of 2, 8");
+    assert_eq!(
+        missing.to_string(),
+        "no schedule of 4 steps; expected one of 2, 8"
+    );
 }

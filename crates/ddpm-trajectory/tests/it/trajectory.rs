@@ -614,7 +614,9 @@ fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
     let refused = read
         .check_same_run(known.origin(), &schedule(), &NODES)
         .expect_err("another network");
-    assert!(matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "checkpoint_sha256"));
+    assert!(
+        matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "checkpoint_sha256")
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! All budgets of the dynamic programme: general (blocked) and Monge solver, T = 1000 and T = 4000, the recovery
 //! of every path, and the second-order solver on the grids that two-step samplers are priced on.
 //!
-//! `cargo bench --bench dp` measures with criterion. `cargo bench --bench dp -- --once 4000` solves once and prints
+//! `cargo bench -p ddpm-benches --bench dp` measures with criterion. `cargo bench -p ddpm-benches --bench dp -- --once 4000` solves once and prints
 //! `NAME SECONDS` lines, for `benches/peers/dp_interleaved.py`, which runs it in turn with the programs it is compared
 //! with. Both first check that the costs are those that the peers check theirs against.
 #![allow(

@@ -1,6 +1,6 @@
 //! The cost table of T = 4000 under learned variances, rebuilt from a profile, against its direct evaluation.
 //!
-//! `cargo bench --bench table` measures with criterion. `cargo bench --bench table -- --once` prints `NAME SECONDS` lines and
+//! `cargo bench -p ddpm-benches --bench table` measures with criterion. `cargo bench -p ddpm-benches --bench table -- --once` prints `NAME SECONDS` lines and
 //! the ratios of `benches/README.md`. Both first check that the table is the direct one to 1e-9.
 //!
 //! Direct evaluation is what the paper does: every pixel of an image at every edge (t, s), T (T-1) / 2 edges of D pixels. It is timed on

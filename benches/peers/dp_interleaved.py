@@ -29,7 +29,7 @@ def main() -> None:
     source = str(PEERS / "dp_triangular.c")
     subprocess.run(["gcc", "-O3", "-march=native", source, "-o", str(program)], check=True)
     commands = [
-        ["cargo", "bench", "--quiet", "--bench", "dp", "--", "--once", T],
+        ["cargo", "bench", "--quiet", "--package", "ddpm-benches", "--bench", "dp", "--", "--once", T],
         [str(program), T],
         [sys.executable, str(PEERS / "dp_numpy.py"), T],
     ]

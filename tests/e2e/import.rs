@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
-use ndarray_npy::NpzWriter;
 
 use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
 

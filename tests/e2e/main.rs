@@ -1,9 +1,6 @@
 //! End-to-end tests: the real binary, its files, streams and exit codes.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a test says what it measured, or why it was skipped"
-)]
+#![expect(clippy::print_stdout, reason = "a test says what it measured")]
 
 mod bad_input;
 mod bits_per_dim;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use ddpm::eval::{Images, write_png_folder};
 use ddpm::model::{Checkpoint, Precision, save_safetensors};
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array2, Array4, arr0, arr1};
-use ndarray_npy::NpzWriter;
 use serde_json::{Value, json};
 
 use crate::fid;

@@ -8,8 +8,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use ddpm_eval::Images;
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array4, Axis};
-use ndarray_npy::NpzWriter;
 
 use crate::support::{Ddpm, scratch, small_checkpoint};
 

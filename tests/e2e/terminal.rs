@@ -19,13 +19,8 @@ fn shell_line(command: Ddpm) -> String {
         .join(" ")
 }
 
-/// What a shell command shows on a terminal of 100 columns, and its exit code; none without util-linux's `script`.
-fn on_a_terminal(line: &str) -> Option<(String, i32)> {
-    let known = Command::new("script").arg("--version").output();
-    if !known.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("util-linux")) {
-        println!("skipped: needs util-linux's script");
-        return None;
-    }
+/// What a shell command shows on a terminal of 100 columns, and its exit code.
+fn on_a_terminal(line: &str) -> (String, i32) {
     let output = Command::new("script")
         .args(["-qec", &format!("stty cols 100; {line}"), "/dev/null"])
         .env("TERM", "xterm")
@@ -37,9 +32,9 @@ fn on_a_terminal(line: &str) -> Option<(String, i32)> {
         .env_remove("DDPM_DATA")
         .stdin(Stdio::null())
         .output()
-        .expect("script runs");
+        .expect("this test needs util-linux's script");
     let text = String::from_utf8(output.stdout).expect("text");
-    Some((text, output.status.code().unwrap_or(-1)))
+    (text, output.status.code().unwrap_or(-1))
 }
 
 /// A run of 40 evaluations.
@@ -53,117 +48,120 @@ fn run(folder: &Path) -> Ddpm {
 
 const ESCAPE: char = '\x1b';
 
-#[test]
-fn progress_is_for_a_person_at_a_terminal() {
-    let folder = scratch();
-    let piped = run(folder.path()).run().succeeds();
-    assert_eq!(piped.stderr(), "");
-    assert!(!piped.stdout().contains("evaluations"));
+mod needs_script {
+    use super::*;
 
-    let line = shell_line(run(folder.path()));
-    let Some((shown, code)) = on_a_terminal(&line) else {
-        return;
-    };
-    assert_eq!(code, 0, "{shown}");
-    for word in [
-        "0/40 evaluations, time left unknown",
-        " 1/40 evaluations, ",
-        "/s, ",
-        " s left",
-    ] {
-        assert!(shown.contains(word), "{word:?} is not in:\n{shown}");
-    }
-    // The line goes away, and what follows it is what a pipe gets.
-    let (_, after) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
-    assert_eq!(
-        after.trim_start_matches('\r').replace("\r\n", "\n"),
-        piped.stdout()
-    );
+    #[test]
+    #[ignore = "needs util-linux's script"]
+    fn progress_is_for_a_person_at_a_terminal() {
+        let folder = scratch();
+        let piped = run(folder.path()).run().succeeds();
+        assert_eq!(piped.stderr(), "");
+        assert!(!piped.stdout().contains("evaluations"));
 
-    for silent in [
-        format!("{line} --quiet"),
-        format!("TERM=dumb {line}"),
-        format!("{line} 2>/dev/null"),
-    ] {
-        let (shown, code) = on_a_terminal(&silent).unwrap();
-        assert_eq!(code, 0);
+        let line = shell_line(run(folder.path()));
+        let (shown, code) = on_a_terminal(&line);
+        assert_eq!(code, 0, "{shown}");
+        for word in [
+            "0/40 evaluations, time left unknown",
+            " 1/40 evaluations, ",
+            "/s, ",
+            " s left",
+        ] {
+            assert!(shown.contains(word), "{word:?} is not in:\n{shown}");
+        }
+        // The line goes away, and what follows it is what a pipe gets.
+        let (_, after) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
+        assert_eq!(
+            after.trim_start_matches('\r').replace("\r\n", "\n"),
+            piped.stdout()
+        );
+
+        for silent in [
+            format!("{line} --quiet"),
+            format!("TERM=dumb {line}"),
+            format!("{line} 2>/dev/null"),
+        ] {
+            let (shown, code) = on_a_terminal(&silent);
+            assert_eq!(code, 0);
+            assert!(
+                !shown.contains("evaluations") && !shown.contains(ESCAPE),
+                "{silent}\n{shown}"
+            );
+        }
+        // A line that is rewritten has no colour to switch off: nothing but what clears it.
+        let (shown, _) = on_a_terminal(&format!("NO_COLOR=1 {line}"));
+        assert!(shown.contains(" 1/40 evaluations, "));
         assert!(
-            !shown.contains("evaluations") && !shown.contains(ESCAPE),
-            "{silent}\n{shown}"
+            shown
+                .split(ESCAPE)
+                .skip(1)
+                .all(|rest| rest.starts_with("[2K")),
+            "{shown:?}"
         );
     }
-    // A line that is rewritten has no colour to switch off: nothing but what clears it.
-    let (shown, _) = on_a_terminal(&format!("NO_COLOR=1 {line}")).unwrap();
-    assert!(shown.contains(" 1/40 evaluations, "));
-    assert!(
-        shown
-            .split(ESCAPE)
-            .skip(1)
-            .all(|rest| rest.starts_with("[2K")),
-        "{shown:?}"
-    );
-}
 
-#[test]
-fn colours_are_switched_off() {
-    for words in ["--help", "frobnicate"] {
-        let line = shell_line(Ddpm::new(words));
-        let Some((shown, _)) = on_a_terminal(&line) else {
-            return;
-        };
-        assert!(shown.contains(ESCAPE), "{shown}");
-        for off in [
-            "NO_COLOR=1",
-            "TERM=dumb",
-            "CI=true NO_COLOR=1",
-            "CI=true TERM=dumb",
-        ] {
-            let (shown, _) = on_a_terminal(&format!("{off} {line}")).unwrap();
-            assert!(
-                shown.contains("ddpm") && !shown.contains(ESCAPE),
-                "{off}: {shown:?}"
-            );
+    #[test]
+    #[ignore = "needs util-linux's script"]
+    fn colours_are_switched_off() {
+        for words in ["--help", "frobnicate"] {
+            let line = shell_line(Ddpm::new(words));
+            let (shown, _) = on_a_terminal(&line);
+            assert!(shown.contains(ESCAPE), "{shown}");
+            for off in [
+                "NO_COLOR=1",
+                "TERM=dumb",
+                "CI=true NO_COLOR=1",
+                "CI=true TERM=dumb",
+            ] {
+                let (shown, _) = on_a_terminal(&format!("{off} {line}"));
+                assert!(
+                    shown.contains("ddpm") && !shown.contains(ESCAPE),
+                    "{off}: {shown:?}"
+                );
+            }
         }
     }
 }
 
-#[test]
-fn readers_that_leave_early_are_no_error() {
-    if Command::new("bash").arg("--version").output().is_err() {
-        println!("skipped: needs bash");
-        return;
-    }
-    let all = "--noise-schedule cosine --train-steps 4000";
-    for command in [
-        Ddpm::new("transitions").words(all),
-        Ddpm::new("transitions").words(all).words("--json"),
-        Ddpm::new("completions").words("zsh"),
-        Ddpm::new("man"),
-        Ddpm::new("profile").words("--help"),
-        Ddpm::new("frobnicate"),
-    ] {
-        let line = shell_line(command);
-        let wrong = line.contains("frobnicate");
-        // Both streams into a pipe that is closed after a line, or before anything was written.
-        for reader in ["head -n 1", "true"] {
-            let output = Command::new("bash")
-                .args([
-                    "-c",
-                    &format!("{line} 2>&1 | {reader} > /dev/null; echo ${{PIPESTATUS[0]}}"),
-                ])
-                .output()
-                .unwrap();
-            let code = if wrong { "2\n" } else { "0\n" };
-            assert_eq!(
-                String::from_utf8_lossy(&output.stdout),
-                code,
-                "{line} | {reader}"
-            );
-            assert_eq!(
-                String::from_utf8_lossy(&output.stderr),
-                "",
-                "{line} | {reader}"
-            );
+mod needs_bash {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs bash"]
+    fn readers_that_leave_early_are_no_error() {
+        let all = "--noise-schedule cosine --train-steps 4000";
+        for command in [
+            Ddpm::new("transitions").words(all),
+            Ddpm::new("transitions").words(all).words("--json"),
+            Ddpm::new("completions").words("zsh"),
+            Ddpm::new("man"),
+            Ddpm::new("profile").words("--help"),
+            Ddpm::new("frobnicate"),
+        ] {
+            let line = shell_line(command);
+            let wrong = line.contains("frobnicate");
+            // Both streams into a pipe that is closed after a line, or before anything was written.
+            for reader in ["head -n 1", "true"] {
+                let output = Command::new("bash")
+                    .args([
+                        "-c",
+                        &format!("{line} 2>&1 | {reader} > /dev/null; echo ${{PIPESTATUS[0]}}"),
+                    ])
+                    .output()
+                    .expect("this test needs bash");
+                let code = if wrong { "2\n" } else { "0\n" };
+                assert_eq!(
+                    String::from_utf8_lossy(&output.stdout),
+                    code,
+                    "{line} | {reader}"
+                );
+                assert_eq!(
+                    String::from_utf8_lossy(&output.stderr),
+                    "",
+                    "{line} | {reader}"
+                );
+            }
         }
     }
 }

@@ -4,74 +4,80 @@
 //! of them computes anything about diffusion models itself.
 
 // A task runner talks to the person who started it.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout)]
 
-mod args;
 mod bench;
+mod checks;
 mod ci;
-mod cifar;
-mod digest;
-mod evaluations;
-mod exports;
-mod findings;
-mod precision;
-mod quality;
-mod report;
-mod reproduce;
-mod rescoring;
-mod samples;
-mod samples_table;
-mod slurm;
-mod stage;
 #[cfg(test)]
 mod tidy;
-mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-const HELP: &str = "\
-cargo xtask <command>
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
 
-commands:
-  reproduce-cifar   the whole job on CIFAR-10: data, checkpoint, profiles, schedules, tables
-  bench             the criterion benches; with --peers also the programs they are compared with
-  evaluations       what schedules lose that are chosen on few network evaluations
-  check-exports     what `ddpm export` writes, run by diffusers, k-diffusion and improved-diffusion
-  check-report      the page of `ddpm report`, clicked through in Chromium
-  quality           how far samples end from the probability flow, for every way of choosing schedules
-  test-slurm        the job files of deploy/slurm on a real Slurm of one node
-  ci                fmt, clippy, tests, docs, cargo-deny
+use xtask::{reproduce, start};
 
-`cargo xtask <command> --help` tells more.";
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The task runner of this repository")]
+struct Cli {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The whole job on CIFAR-10: data, checkpoint, profiles, schedules, tables
+    #[command(disable_help_flag = true)]
+    ReproduceCifar(Words),
+    Bench(bench::Bench),
+    /// What schedules lose that are chosen on few network evaluations
+    #[command(disable_help_flag = true)]
+    Evaluations(Words),
+    CheckExports(checks::CheckExports),
+    CheckReport(checks::CheckReport),
+    /// How far samples end from the probability flow, for every way of choosing schedules
+    #[command(disable_help_flag = true)]
+    Quality(Words),
+    /// The job files of deploy/slurm on a real Slurm of one node
+    ///
+    /// Starts a Slurm of one node in target/slurm (installing Debian's slurm-wlm and munge if they are absent, which
+    /// needs root and apt), submits the array of deploy/slurm on the stand-in images, kills one task, runs one out of
+    /// time, lets the node crash under the rest, and compares the bytes of the merged profile with those of a single
+    /// run. Takes minutes. Stops the daemons that it has started.
+    TestSlurm,
+    /// The public paths of the library crates, compared with docs/public-api.txt
+    #[command(disable_help_flag = true)]
+    PublicApi(Words),
+    /// What must be green: fmt, clippy, tests, docs, public paths, a smoke run, cargo-deny
+    ///
+    /// fmt --check, clippy with warnings as errors, every test in release mode, docs with warnings as errors, the list
+    /// of public paths, a smoke run of reproduce-cifar, and cargo-deny (skipped with a line where it is not installed).
+    Ci,
+}
+
+/// The words of another program, which parses them itself.
+#[derive(clap::Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let command = arguments.next();
-    let rest: Vec<String> = arguments.collect();
-    let outcome = match command.as_deref() {
-        Some("reproduce-cifar") => reproduce::run(rest),
-        Some("bench") => bench::run(rest),
-        Some("evaluations") => evaluations::run(rest),
-        Some("check-exports") => exports::run(rest),
-        Some("check-report") => report::run(rest),
-        Some("quality") => quality::run(rest),
-        Some("test-slurm") => slurm::run(rest),
-        Some("ci") => ci::run(rest),
-        None | Some("help" | "--help" | "-h") => {
-            println!("{HELP}");
-            return ExitCode::SUCCESS;
-        }
-        Some(other) => {
-            eprintln!("error: unknown command '{other}'\n\n{HELP}");
-            return ExitCode::from(2);
-        }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            let code = error.downcast_ref::<args::UsageError>().map_or(1, |_| 2);
-            ExitCode::from(code)
-        }
-    }
+    xtask::exit_code(match Cli::parse().task {
+        Some(Task::Bench(bench)) => bench.run(),
+        Some(Task::CheckExports(exports)) => exports.run(),
+        Some(Task::CheckReport(report)) => report.run(),
+        Some(Task::ReproduceCifar(w)) => reproduce("reproduce-cifar", &w.words),
+        Some(Task::Evaluations(w)) => reproduce("evaluations", &w.words),
+        Some(Task::Quality(w)) => reproduce("quality", &w.words),
+        Some(Task::TestSlurm) => start(["--bin", "test-slurm"], &[]),
+        Some(Task::PublicApi(w)) => start(["--example", "public-api"], &w.words),
+        Some(Task::Ci) => ci::run(),
+        None => Cli::command()
+            .print_help()
+            .context("failed to print the help"),
+    })
 }

@@ -1,179 +1,112 @@
 //! The invariants of ARCHITECTURE.md, checked as ordinary tests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::workspace::{cargo, root};
+use xtask::{cargo, root};
 
-/// What each crate of the workspace may depend on among its siblings.
-const LAYERS: &[(&str, &[&str])] = &[
-    ("ddpm-core", &[]),
-    ("ddpm-dp", &[]),
-    ("ddpm-profile", &["ddpm-core", "ddpm-dp"]),
-    ("ddpm-model", &["ddpm-core"]),
-    ("ddpm-eval", &["ddpm-core", "ddpm-profile", "ddpm-model"]),
-    (
-        "ddpm-cli",
-        &[
-            "ddpm-core",
-            "ddpm-dp",
-            "ddpm-profile",
-            "ddpm-model",
-            "ddpm-eval",
-        ],
-    ),
-    (
-        "ddpm",
-        &[
-            "ddpm-core",
-            "ddpm-dp",
-            "ddpm-profile",
-            "ddpm-model",
-            "ddpm-eval",
-            "ddpm-cli",
-        ],
-    ),
-    ("xtask", &[]),
+use crate::ci;
+
+/// What each crate of the workspace may depend on among the others, without the `ddpm-` of their names; `*` is all above.
+/// One that is not there is passed over; one that is there and not here is an error.
+const LAYERS: [(&str, &str); 15] = [
+    ("ddpm-core", ""),
+    ("ddpm-dp", ""),
+    ("ddpm-files", ""),
+    ("ddpm-schedule", "core files"),
+    ("ddpm-profile", "core dp files schedule"),
+    ("ddpm-trajectory", "core dp files schedule"),
+    ("ddpm-data", "core files"),
+    ("ddpm-model", "core files"),
+    ("ddpm-eval", "*"),
+    ("ddpm-cli", "*"),
+    ("ddpm", "*"),
+    ("xtask", ""),
+    ("ddpm-reproduce", "schedule xtask"),
+    ("ddpm-slurm-tests", "xtask"),
+    ("ddpm-benches", "*"),
 ];
 
-/// Crates that must not reach a tensor framework, not even through others.
-const WITHOUT_CANDLE: &[&str] = &["ddpm-core", "ddpm-dp", "ddpm-profile", "xtask"];
-
-/// The normal dependencies of every package, by name, from `cargo metadata`.
-///
-/// For this platform only: a build has fetched no packages of others, and these tests run offline.
-fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+/// What Cargo says of packages, as (depth, name): for this platform and offline, as a build has fetched no more.
+fn tree(options: &[&str]) -> Vec<(usize, String)> {
     let output = cargo()
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .args(["--filter-platform", &host()])
+        .args(["tree", "--edges", "normal", "--prefix", "depth"])
+        .args(["--offline", "--locked"])
+        .args(options)
         .output()
-        .expect("cargo metadata runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let name_of: BTreeMap<&str, &str> = metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|p| (p["id"].as_str().unwrap(), p["name"].as_str().unwrap()))
-        .collect();
-    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
-        let entry = graph
-            .entry(name_of[node["id"].as_str().unwrap()].to_owned())
-            .or_default();
-        for dep in node["deps"].as_array().unwrap() {
-            let normal = dep["dep_kinds"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|kind| kind["kind"].is_null());
-            if normal {
-                entry.insert(name_of[dep["pkg"].as_str().unwrap()].to_owned());
-            }
-        }
-    }
-    graph
+        .expect("cargo tree runs");
+    let [text, errors] = [&output.stdout, &output.stderr].map(|o| String::from_utf8_lossy(o));
+    assert!(output.status.success() && !text.is_empty(), "{errors}");
+    let line = |line: &str| {
+        let (depth, rest) = line.split_at(line.find(|c: char| !c.is_ascii_digit())?);
+        let name = rest.split(' ').next()?;
+        Some((depth.parse().ok()?, name.to_owned()))
+    };
+    text.lines().filter_map(line).collect()
 }
 
-/// This platform's name for Cargo.
-fn host() -> String {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .args(["--print", "host-tuple"])
-        .output()
-        .expect("rustc runs");
-    assert!(output.status.success(), "rustc --print host-tuple failed");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn reaches(graph: &BTreeMap<String, BTreeSet<String>>, from: &str, to: &str) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open = vec![from];
-    while let Some(name) = open.pop() {
-        for next in graph.get(name).into_iter().flatten() {
-            if next == to {
-                return true;
-            }
-            if seen.insert(next) {
-                open.push(next);
-            }
-        }
-    }
-    false
-}
-
-fn rust_files(under: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut open = vec![under.to_owned()];
-    while let Some(folder) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The part of a source file above its unit tests (a test module that lies in a file of its own is skipped by name).
-fn without_tests(source: &str) -> &str {
-    source
-        .split("#[cfg(test)]\nmod tests {")
-        .next()
-        .unwrap_or(source)
+/// The crates of the workspace that are there.
+fn members() -> BTreeSet<String> {
+    let found = tree(&["--workspace", "--depth", "0"]);
+    found.into_iter().map(|(_, name)| name).collect()
 }
 
 #[test]
-fn dependencies_point_one_way() {
-    let graph = dependencies();
-    let ours: BTreeSet<&str> = LAYERS.iter().map(|(name, _)| *name).collect();
-    for (name, allowed) in LAYERS {
-        for dep in &graph[*name] {
+fn dependencies_point_one_way_and_candle_stays_above() {
+    let members = members();
+    for name in &members {
+        let Some(place) = LAYERS.iter().position(|(known, _)| known == name) else {
+            panic!("{name} is not in the table of layers");
+        };
+        let may = |dep: &str| match LAYERS[place].1 {
+            "*" => LAYERS[..place].iter().any(|(above, _)| *above == dep),
+            some => some
+                .split(' ')
+                .any(|name| [name, &format!("ddpm-{name}")].contains(&dep)),
+        };
+        for (depth, dep) in tree(&["--package", name]) {
+            let ours = depth == 1 && members.contains(&dep);
+            assert!(!ours || may(&dep), "{name} must not depend on {dep}");
+            let candle = ["ddpm-model", "ddpm-eval", "ddpm-cli", "ddpm"].contains(&name.as_str());
             assert!(
-                !ours.contains(dep.as_str()) || allowed.contains(&dep.as_str()),
-                "{name} must not depend on {dep}"
+                candle || dep != "candle-core",
+                "{name} must not reach candle"
             );
         }
     }
 }
 
-#[test]
-fn no_tensor_framework_below_the_model() {
-    let graph = dependencies();
-    for name in WITHOUT_CANDLE {
-        assert!(
-            !reaches(&graph, name, "candle-core"),
-            "{name} must not reach candle"
-        );
+fn rust_files(under: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(under).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
     }
+    files
 }
 
-/// Source files of a crate that contain one of the needles outside their tests.
+/// Lines of a crate's sources that contain one of the needles, outside comments and unit tests (a test module that lies
+/// in a file of its own is known by its name).
 fn offenders(krate: &str, needles: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let files = rust_files(&root().join("crates").join(krate).join("src"));
-    assert!(!files.is_empty(), "{krate} has no sources: was it renamed?");
+    let there = root().join("crates").join(krate).exists();
+    assert_eq!(there, !files.is_empty(), "{krate}: where are its sources?");
     for path in files {
-        if path.file_stem().is_some_and(|name| name == "tests") {
+        let in_one_place = path.ends_with("ddpm-eval/src/io.rs");
+        if in_one_place || path.file_stem().is_some_and(|name| name == "tests") {
             continue;
         }
         let source = fs::read_to_string(&path).unwrap();
-        for line in without_tests(&source).lines() {
-            let code = line.split("//").next().unwrap_or("");
-            if let Some(needle) = needles.iter().find(|n| code.contains(*n)) {
+        let code = source.split("#[cfg(test)]\nmod tests {").next();
+        for line in code.unwrap_or_default().lines() {
+            let line = line.split("//").next().unwrap_or_default();
+            if let Some(needle) = needles.iter().find(|n| line.contains(*n)) {
                 found.push(format!("{}: {needle}", path.display()));
             }
         }
@@ -181,109 +114,73 @@ fn offenders(krate: &str, needles: &[&str]) -> Vec<String> {
     found
 }
 
-#[test]
-fn no_files_in_core_dp_and_profile() {
-    for krate in ["ddpm-core", "ddpm-dp", "ddpm-profile"] {
-        let found = offenders(
-            krate,
-            &[
-                "std::fs",
-                " fs::",
-                "{fs",
-                "File::",
-                "std::net",
-                "std::env::",
-            ],
-        );
-        assert!(found.is_empty(), "{found:#?}");
-    }
+/// Checks that no library uses one of the needles, but for exceptions.
+fn only_in(exceptions: &str, needles: &[&str], rule: &str) {
+    let libraries = LAYERS.iter().map(|(name, _)| *name);
+    let found: Vec<String> = libraries
+        .take_while(|name| *name != "ddpm")
+        .filter(|name| exceptions.split(' ').all(|short| name[5..] != *short))
+        .flat_map(|name| offenders(name, needles))
+        .collect();
+    assert!(found.is_empty(), "{rule}: {found:#?}");
 }
 
 #[test]
-fn libraries_do_not_print() {
-    for krate in [
-        "ddpm-core",
-        "ddpm-dp",
-        "ddpm-profile",
-        "ddpm-model",
-        "ddpm-eval",
-    ] {
-        let found = offenders(krate, &["println!", "eprintln!", "print!("]);
-        assert!(found.is_empty(), "{found:#?}");
-    }
-}
-
-#[test]
-fn no_hidden_randomness() {
-    for krate in [
-        "ddpm-core",
-        "ddpm-dp",
-        "ddpm-profile",
-        "ddpm-model",
-        "ddpm-eval",
-        "ddpm-cli",
-    ] {
-        let found = offenders(
-            krate,
-            &["rand::", "thread_rng", "Tensor::randn", "Tensor::rand"],
-        );
-        assert!(found.is_empty(), "{found:#?}");
-    }
+fn libraries_leave_files_printing_and_chance_alone() {
+    let files = [
+        "std::fs",
+        " fs::",
+        "{fs",
+        "File::",
+        "std::net",
+        "std::env::",
+    ];
+    only_in(
+        "files data model eval cli",
+        &files,
+        "mathematics reads no files",
+    );
+    let writing = ["fs::write", "File::create", "fs::rename"];
+    only_in("files", &writing, "files are written in one place");
+    let printing = ["println!", "eprintln!", "print!("];
+    only_in("cli", &printing, "libraries do not print");
+    let chance = ["rand::", "thread_rng", "Tensor::randn", "Tensor::rand"];
+    only_in("", &chance, "no hidden randomness");
 }
 
 #[test]
 fn unsafe_only_in_kernels() {
-    for path in rust_files(&root().join("crates"))
-        .into_iter()
-        .chain(rust_files(&root().join("src")))
-        .chain(rust_files(&root().join("tests")))
-    {
+    let folders = ["crates", "src", "tests", "deploy"].map(|name| rust_files(&root().join(name)));
+    for path in folders.concat() {
         let in_kernels = path.components().any(|c| c.as_os_str() == "kernels");
         let source = fs::read_to_string(&path).unwrap();
         let found = source.lines().any(|line| {
-            let code = line.split("//").next().unwrap_or("");
-            code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")
+            let code = line.split("//").next().unwrap_or_default();
+            ["{", "fn", "impl"].map(|what| code.contains(&format!("unsafe {what}"))) != [false; 3]
         });
         assert!(in_kernels || !found, "{} holds unsafe code", path.display());
     }
 }
 
 #[test]
-fn atomic_writes_in_one_place() {
-    let found: Vec<String> = ["ddpm-eval", "ddpm-cli", "ddpm-model"]
-        .iter()
-        .flat_map(|krate| offenders(krate, &["fs::write", "File::create", "fs::rename"]))
-        .filter(|line| !line.contains("ddpm-eval/src/io.rs"))
-        .collect();
-    assert!(
-        found.is_empty(),
-        "files are written by ddpm_eval::io alone: {found:#?}"
-    );
-}
-
-#[test]
-fn every_invariant_is_written_down() {
+fn every_crate_is_written_down() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for (name, _) in LAYERS {
-        assert!(
-            text.contains(&format!("`{name}`")),
-            "ARCHITECTURE.md does not name {name}"
-        );
+    let members = members();
+    for name in &members {
+        let named = text.contains(&format!("`{name}`"));
+        assert!(named, "ARCHITECTURE.md does not name {name}");
     }
-    assert!(text.matches("**Invariant:**").count() >= LAYERS.len());
+    // All but the tests of the Slurm files have one.
+    assert!(text.matches("**Invariant:**").count() >= members.len() - 1);
 }
 
 #[test]
-fn no_trailing_whitespace_and_no_tabs() {
-    for path in rust_files(&root().join("crates")) {
-        let source = fs::read_to_string(&path).unwrap();
-        for (number, line) in source.lines().enumerate() {
-            assert!(
-                line == line.trim_end() && !line.contains('\t'),
-                "{}:{}",
-                path.display(),
-                number + 1
-            );
-        }
-    }
+fn ci_is_one_list() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let script = read(".ci/run");
+    let commands = script.lines().filter(|line| line.starts_with("cargo "));
+    assert_eq!(commands.collect::<Vec<_>>(), ["cargo xtask ci"]);
+    let is_tests = |(name, _): &&(&str, &str)| *name == "tests";
+    let (_, tests) = ci::STEPS.iter().find(is_tests).unwrap();
+    assert!(read("README.md").contains(&format!("\ncargo {tests} ")));
 }

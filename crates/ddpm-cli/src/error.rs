@@ -238,6 +238,15 @@ impl From<ddpm_eval::Error> for Error {
     }
 }
 
+impl From<ddpm_files::FileError> for Error {
+    fn from(error: ddpm_files::FileError) -> Self {
+        match error {
+            ddpm_files::FileError::Read { path, source } => Self::read(&path, source),
+            other => Self::Input(other.to_string()),
+        }
+    }
+}
+
 /// What is left of an interrupted run.
 fn kept(partial: Option<&Path>) -> String {
     match partial {

@@ -1,7 +1,8 @@
 //! The mathematics of discrete-time diffusion models, and nothing else.
 //!
-//! Every formula of the workspace is written once, here, in `f64`, and in a form that does not
-//! cancel: schedules are kept as `log(alpha_bar)`, and differences go through `log1p` and `expm1`.
+//! The formulas of the diffusion process are written once, here, in `f64`. Betas are computed in the arithmetic of the code that each
+//! schedule comes from (cosine betas cancel there, and so here); from them on nothing cancels: schedules are kept as
+//! `log(alpha_bar)`, and differences go through `log1p` and `expm1`.
 //! The crate reads no files, knows no tensor framework and holds no hidden random state.
 //!
 //! # Flow

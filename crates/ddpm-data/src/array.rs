@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use ddpm_files::PositionedFile;
+use ddpm_files::npy::{NpyHeader, read_npy_header};
+use ddpm_files::npz::StoredAt;
+
 use super::ImageSet;
-use super::checksum::Checksum;
-use super::npy::{NpyHeader, read_npy_header};
 use super::pixels::{Element, Pixels};
-use super::positioned::PositionedFile;
 use super::records::{Order, Records};
 use super::unpacked;
 use crate::error::{Error, Result};
@@ -21,7 +22,7 @@ pub(crate) struct ArrayFile {
     /// First byte of the first element.
     start: u64,
     shape: Vec<usize>,
-    checksum: Option<Checksum>,
+    checksum: Option<StoredAt>,
 }
 
 impl ArrayFile {
@@ -57,7 +58,7 @@ impl ArrayFile {
     }
 
     /// The same, of an array that is part of something with a checksum. (That a turned copy no longer is.)
-    pub(crate) fn with_checksum(mut self, checksum: Checksum) -> Self {
+    pub(crate) fn with_checksum(mut self, checksum: StoredAt) -> Self {
         if self.start > 0 {
             self.checksum = Some(checksum);
         }
@@ -109,15 +110,10 @@ pub(crate) fn check_bytes(
     key: &str,
     expected: &str,
 ) -> Result<()> {
-    // A byte has no order, but some writers give it one.
-    if matches!(header.descr.trim_start_matches(['|', '<', '>', '=']), "u1") {
+    if header.element() == "u1" {
         return Ok(());
     }
-    let kind = match header.descr.is_empty() {
-        true => "objects or structures",
-        false => &header.descr,
-    };
-    let found = format!("{kind} of shape {}", shown(&header.shape));
+    let found = format!("{} of shape {}", header.descr, shown(&header.shape));
     Err(Error::field(path, key, expected, found))
 }
 

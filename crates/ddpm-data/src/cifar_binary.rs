@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use ddpm_files::PositionedFile;
+
 use super::pixels::{Element, Pixels};
-use super::positioned::PositionedFile;
 use super::records::{Order, Records};
 use super::{ImageSet, Split};
 use crate::error::{Error, Result};

@@ -128,6 +128,26 @@ pub enum Error {
     },
 }
 
+impl From<ddpm_files::FileError> for Error {
+    fn from(error: ddpm_files::FileError) -> Self {
+        use ddpm_files::FileError as E;
+        match error {
+            E::Read { path, source } => Self::Read { path, source },
+            E::Field {
+                path,
+                field,
+                expected,
+                found,
+            } => Self::Field {
+                path,
+                field,
+                expected,
+                found,
+            },
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read {

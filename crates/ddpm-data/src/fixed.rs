@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use ddpm_files::TensorFile;
 use ndarray::{ArrayD, IxDyn};
 
 use super::ImageSet;
 use super::pixels::floats;
 use super::safetensors_file::{floats_shape, from_file};
-use super::safetensors_header::TensorFile;
 use crate::error::{Error, Result};
 
 /// Images of a parity file: either `x_start` (f32 in [-1, 1], `[B, C, H, W]`; see [`open`](super::open)) or

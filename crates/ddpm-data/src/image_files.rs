@@ -5,9 +5,9 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use ddpm_files::npz::NpzWriter;
 use ddpm_files::write_atomic;
 use ndarray::{Array, Array1, Array4, ArrayView, ArrayView3, ArrayView4, Axis, Dimension, Ix4};
-use ndarray_npy::NpzWriter;
 
 use crate::error::{Error, Result};
 

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use ddpm_files::Sha256;
 use ndarray::{ArrayD, ArrayView, Dimension};
-use sha2::{Digest, Sha256};
 
 use super::pixels::{Element, Pixels, floats};
 use crate::error::{Error, Result, shape as show, wrong_size};
@@ -291,7 +291,7 @@ impl ImageSet {
     }
 
     fn compute_sha256(&self) -> Result<String> {
-        let mut hash = Sha256::new();
+        let mut hash = Sha256::default();
         if self.shape.len() == 3 {
             hash.update(b"ddpm-images-1");
         } else {
@@ -311,7 +311,7 @@ impl ImageSet {
             None => self.pixels.scan(see)?,
             Some(chosen) => self.pixels.scan_some(chosen.len(), |i| chosen[i], see)?,
         }
-        Ok(hexadecimal(&hash.finalize()))
+        Ok(hash.finish())
     }
 
     /// Bytes of the raw values of an image.
@@ -330,11 +330,6 @@ impl ImageSet {
     fn source_index(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index])
     }
-}
-
-/// Lowercase hexadecimal digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The shape of one of the images of an array `[N, ..]`.

@@ -6,11 +6,12 @@
 
 use std::path::{Path, PathBuf};
 
+use ddpm_files::npz::NpzArchive;
+
 use super::array::shown;
-use super::npz::Archive;
 use super::pixels::{Element, Pixels};
 use super::records::Records;
-use super::{ImageSet, Split};
+use super::{ImageSet, Split, npz};
 use crate::error::{Error, Result};
 
 /// The array of the images; no other layout has one of this name.
@@ -82,8 +83,8 @@ pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
 
 /// The side of the images, where they lie, and their labels if there are any.
 fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
-    let mut archive = Archive::open(path)?;
-    let data = archive.bytes(KEY, EXPECTED)?;
+    let mut archive = NpzArchive::open(path)?;
+    let data = npz::bytes(&mut archive, KEY, EXPECTED)?;
     let side = match *data.shape() {
         [n, values] if n > 0 => (values / 3).isqrt(),
         _ => 0,
@@ -95,7 +96,10 @@ fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
     let records = data.planes();
     let labels = match archive.first_of(&[LABELS]) {
         None => None,
-        Some(key) => Some(from_zero(path, archive.labels(key, records.count())?)?),
+        Some(key) => {
+            let labels = npz::labels(&mut archive, key, records.count())?;
+            Some(from_zero(path, labels)?)
+        }
     };
     Ok((side, records, labels))
 }

@@ -1,9 +1,10 @@
 //! Images of one size in a file, one record after the other.
 
+use ddpm_files::PositionedFile;
+use ddpm_files::npz::StoredAt;
 use rayon::prelude::*;
 
-use super::checksum::Checksum;
-use super::positioned::PositionedFile;
+use super::checksum::Running;
 use crate::error::{Error, Result};
 
 /// In which order the values of an image are stored.
@@ -30,7 +31,7 @@ pub(crate) struct Records {
     stride: usize,
     order: Order,
     count: usize,
-    checksum: Option<Checksum>,
+    checksum: Option<StoredAt>,
 }
 
 impl Records {
@@ -61,7 +62,7 @@ impl Records {
     }
 
     /// The same, of images without gaps that are part of something with a checksum.
-    pub(crate) fn with_checksum(mut self, checksum: Option<Checksum>) -> Self {
+    pub(crate) fn with_checksum(mut self, checksum: Option<StoredAt>) -> Self {
         self.checksum = checksum;
         self
     }
@@ -94,7 +95,7 @@ impl Records {
     ) -> Result<()> {
         let at_once = room.len() / self.size;
         let mut running = match self.checksum {
-            Some(checksum) => Some(checksum.start(&self.file, self.start)?),
+            Some(checksum) => Some(Running::start(checksum, &self.file, self.start)?),
             None => None,
         };
         for first in (0..self.count).step_by(at_once) {
@@ -119,7 +120,7 @@ impl Records {
         let offset = self.start + first as u64 * self.stride as u64;
         let count = dst.len() / self.size;
         if self.stride == self.size || count == 0 {
-            return self.file.read_exact_at(offset, dst);
+            return Ok(self.file.read_exact_at(offset, dst)?);
         }
         // What follows the last image may not be there.
         let mut records = vec![0; (count - 1) * self.stride + self.size];

@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
+use ddpm_files::TensorFile;
 use safetensors::tensor::Dtype;
 
 use super::ImageSet;
 use super::pixels::{Element, Pixels};
 use super::records::{Order, Records};
-use super::safetensors_header::TensorFile;
 use crate::error::Result;
 
 const BYTES: &str = "uint8 [images, channels, height, width]";
@@ -58,7 +58,9 @@ fn bytes_shape(file: &TensorFile, key: &str) -> Result<[usize; 4]> {
     let shape = four(file, key)?;
     match shape[1] {
         1 | 3 => Ok(shape),
-        _ => Err(file.other_shape(key, &format!("{BYTES} with 1 or 3 channels"), info)),
+        _ => Err(file
+            .other_shape(key, &format!("{BYTES} with 1 or 3 channels"), info)
+            .into()),
     }
 }
 
@@ -66,19 +68,21 @@ fn labels(file: &TensorFile, count: usize) -> Result<Vec<usize>> {
     let info = file.info("labels", "a tensor of that name")?;
     if info.shape != [count] {
         let expected = format!("shape [{count}], one per image");
-        return Err(file.other_shape("labels", &expected, info));
+        return Err(file.other_shape("labels", &expected, info).into());
     }
-    file.integers("labels")
+    Ok(file.integers("labels")?)
 }
 
 fn four(file: &TensorFile, key: &str) -> Result<[usize; 4]> {
     let info = file.info(key, "a tensor of that name")?;
     match <[usize; 4]>::try_from(&info.shape[..]) {
         Ok(four) if four.iter().all(|&n| n > 0) => Ok(four),
-        _ => Err(file.other_shape(
-            key,
-            "at least one image, [images, channels, height, width]",
-            info,
-        )),
+        _ => Err(file
+            .other_shape(
+                key,
+                "at least one image, [images, channels, height, width]",
+                info,
+            )
+            .into()),
     }
 }

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use super::positioned::PositionedFile;
+use ddpm_files::PositionedFile;
+
 use crate::error::{Error, Result};
 
 /// Bytes copied at a time.

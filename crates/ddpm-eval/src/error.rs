@@ -55,6 +55,12 @@ pub enum Error {
     Profile(#[from] ddpm_profile::Error),
 }
 
+impl From<ddpm_files::FileError> for Error {
+    fn from(error: ddpm_files::FileError) -> Self {
+        Self::Data(error.into())
+    }
+}
+
 impl Error {
     pub(crate) fn request(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Request {

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ddpm_core::{Denoiser, ModelId};
+use ddpm_data::{ImageSet, Split, selection};
+use ddpm_files::Sha256;
 use ddpm_profile::ProfileLayout;
 use ddpm_schedule::Provenance;
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::network::labels_for;
-use ddpm_data::{ImageSet, Split, hexadecimal, selection};
 
 /// What to profile.
 ///
@@ -156,11 +156,11 @@ impl ProfilePlan {
 }
 
 fn hash_integers(integers: impl Iterator<Item = usize>) -> String {
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::default();
     for i in integers {
         hash.update((i as u64).to_le_bytes());
     }
-    hexadecimal(&hash.finalize())
+    hash.finish()
 }
 
 #[cfg(test)]

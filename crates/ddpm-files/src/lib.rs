@@ -1,15 +1,30 @@
 //! Files: how they are written so that nobody sees half of one, and what is checked when they are read.
 //!
 //! - [`write_atomic`] replaces a file in one go.
-//! - [`container`] is the form of the project's own binary files: safetensors with one JSON document and a checksum over everything.
-//! - [`PartsChecksum`] is that checksum.
+//! - [`container`] is the form of the project's own binary files: safetensors with one JSON document and a checksum over everything
+//!   ([`PartsChecksum`]).
+//! - Files of other programs are read without trust: restricted [`pickle`]s, NumPy's arrays ([`npy`], [`npz`]) and the headers of
+//!   safetensors files ([`TensorFile`]). Nothing in a file is executed, and memory is bounded by the bytes that a file has, not by
+//!   those that it declares.
+//! - Hashes are written one way ([`sha256`]).
 
 mod atomic;
 pub mod container;
 mod error;
+mod file_error;
+pub mod npy;
+pub mod npz;
 mod parts_checksum;
+pub mod pickle;
+mod positioned;
+mod sha256;
+mod tensor_file;
 mod tensors;
 
 pub use atomic::{check_writable, write_atomic};
 pub use error::{FormatError, FormatResult};
+pub use file_error::{FileError, FileResult};
 pub use parts_checksum::PartsChecksum;
+pub use positioned::PositionedFile;
+pub use sha256::{Sha256, sha256};
+pub use tensor_file::{LONGEST_SAFETENSORS_HEADER, TensorFile};

@@ -1,6 +1,6 @@
 //! SHA-256 over named parts, as our own files state it.
 
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 
 /// Accumulates parts; the length of each part is hashed before it, so that parts cannot run into each other.
 #[derive(Default)]
@@ -15,11 +15,7 @@ impl PartsChecksum {
 
     /// The sum in lowercase hexadecimal.
     pub fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.finish()
     }
 }
 

@@ -188,7 +188,8 @@ pub enum Error {
     #[error("invalid network input: {0}")]
     Input(String),
 
-    /// The tensor library failed; a bug unless memory ran out.
+    /// candle failed; a bug unless memory ran out.
+    #[cfg(feature = "candle")]
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
 

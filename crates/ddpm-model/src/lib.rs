@@ -1,4 +1,5 @@
-//! Diffusion UNets on kernels of their own or on candle, and strict checkpoint readers.
+//! Diffusion UNets on kernels of their own or, with the cargo feature `candle`, on candle's operations; and strict checkpoint
+//! readers.
 //!
 //! A file or a folder of diffusers becomes a [`Checkpoint`] (named tensors, untrusted input), a checkpoint becomes a [`UNet`]
 //! (architecture inferred from the weights or read from `config.json`, every key used, every shape checked), and a UNet

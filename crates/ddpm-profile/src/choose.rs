@@ -24,11 +24,7 @@ pub(crate) fn unit(objective: Objective) -> f64 {
 ///
 /// # Errors
 /// Those of [`Curves::from_profile`], [`Curves::freeze`], [`CostModel::new`] and [`choose`].
-pub fn choose_on(
-    profile: &ElboProfile,
-    scoring: &Scoring,
-    budgets: &Budgets,
-) -> Result<Schedules> {
+pub fn choose_on(profile: &ElboProfile, scoring: &Scoring, budgets: &Budgets) -> Result<Schedules> {
     let curves = Curves::from_profile(profile)?;
     let model = CostModel::new(&curves, curves.freeze(scoring)?)?;
     choose(&model, budgets, Some(profile.provenance()))

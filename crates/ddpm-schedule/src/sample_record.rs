@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{
-    Difference, ModelId, NetworkId, Path, Sampler, VarianceKind, differences,
-};
+use ddpm_core::{Difference, ModelId, NetworkId, Path, Sampler, VarianceKind, differences};
 use ddpm_files::FormatError;
 use serde::{Deserialize, Serialize};
 

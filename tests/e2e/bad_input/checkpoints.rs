@@ -192,7 +192,7 @@ fn tensors_to_predict_from_are_checked() {
     predict(
         hybrid,
         two,
-        &["in.safetensors", "expected a .safetensors file"],
+        &["in.safetensors", "expected a readable safetensors file"],
     );
     safetensors(&input, &[("x", Dtype::F32, &[1, 3, 16, 16], zeros(768))]);
     predict(hybrid, two, &["in.safetensors", "timesteps"]);
@@ -222,6 +222,6 @@ fn tensors_to_predict_from_are_checked() {
     predict(
         "unet-classcond-noscale.pt",
         "--num-heads 4",
-        &["in.safetensors", "`y`", "below 10"],
+        &["in.safetensors", "y: expected", "below 10"],
     );
 }

@@ -74,8 +74,6 @@ pub(crate) enum PrecisionArg {
 pub(crate) enum DeviceArg {
     /// The processor, by this program's own kernels
     Cpu,
-    /// The processor, by candle's operations: slow, to compare with
-    Stock,
     /// The first CUDA device (built with --features cuda)
     Cuda,
     /// The first Metal device (built with --features metal)

@@ -3,14 +3,14 @@
 use ddpm_core::Denoiser;
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
+use ddpm_files::TensorFile;
 use ndarray::{ArrayD, Axis};
 use serde_json::json;
 
 use crate::args::Bpd;
 use crate::error::{Error, Result};
 use crate::input::{
-    ChainChoice, Network, PathFlags, RunImages, TensorFile, check_size, data_path, limit,
-    parse_list, split,
+    ChainChoice, Network, PathFlags, RunImages, check_size, data_path, limit, parse_list, split,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -119,8 +119,7 @@ impl Images {
             };
             return Ok((images, network));
         };
-        let tensors = TensorFile::read(file)?;
-        let cifar_test = if tensors.contains("cifar_test_index")? {
+        let cifar_test = if TensorFile::open(file)?.has("cifar_test_index") {
             Some(ddpm_data::open(&data_path(&args.data)?, Split::Test, None)?)
         } else {
             None

@@ -1,20 +1,26 @@
-//! `ddpm man`: the manual pages.
+//! `ddpm man`: the manual pages, as clap_mangen makes them from the data of `--help`.
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 
 use crate::args::{Cli, Man};
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 use crate::input::write_file;
 use crate::output::{self, Voice};
-use crate::render::manual::{pages, whole};
 
 /// Runs the command.
 pub(crate) fn run(args: &Man, voice: Voice) -> Result<()> {
+    let mut cli = Cli::command();
+    // With the flags of every command in every command.
+    cli.build();
+    let pages = std::iter::once(&cli)
+        .chain(cli.get_subcommands())
+        .map(page)
+        .collect::<Result<Vec<_>>>()?;
     let Some(folder) = &args.out else {
-        return output::print_text(&whole(&Cli::command()));
+        let texts: Vec<String> = pages.into_iter().map(|(_, text)| text).collect();
+        return output::print_text(&texts.concat());
     };
     std::fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
-    let pages = pages(&Cli::command());
     for (name, text) in &pages {
         write_file(&folder.join(name), text.as_bytes())?;
     }
@@ -24,4 +30,19 @@ pub(crate) fn run(args: &Man, voice: Voice) -> Result<()> {
         folder.display()
     ));
     Ok(())
+}
+
+/// The name and the text of a page.
+fn page(command: &Command) -> Result<(String, String)> {
+    let page = clap_mangen::Man::new(command.clone())
+        // No date, so that the same program always writes the same page; an empty one would be lost.
+        .date(" ")
+        .source(concat!("ddpm ", env!("CARGO_PKG_VERSION")))
+        .manual("ddpm manual");
+    let mut text = Vec::new();
+    page.render(&mut text).or_internal()?;
+    let text = String::from_utf8(text).or_internal()?;
+    // Examples keep their lines, to be pasted.
+    let text = text.replacen(".SH EXTRA\n", ".SH EXAMPLES\n.nf\n", 1);
+    Ok((page.get_filename(), text))
 }

@@ -1,5 +1,6 @@
 //! `ddpm predict`: the raw output of the network, to verify a port.
 
+use ddpm_files::{FileError, TensorFile};
 use ddpm_model::UNet;
 use ndarray::{Array4, s};
 use safetensors::tensor::{Dtype, TensorView};
@@ -7,7 +8,7 @@ use serde_json::json;
 
 use crate::args::Predict;
 use crate::error::{Error, Located, Result};
-use crate::input::{TensorFile, open_network, write_file};
+use crate::input::{open_network, write_file};
 use crate::output::{self, Voice};
 
 /// Images per network call where `--batch` is not given.
@@ -54,39 +55,37 @@ struct Request {
 
 impl Request {
     fn read(args: &Predict, unet: &UNet) -> Result<Self> {
-        let file = TensorFile::read(&args.input)?;
+        let file = TensorFile::open(&args.input)?;
         let images = "images [B,C,H,W] of f32";
-        let (shape, values) = file.floats("x", images)?;
-        let &[b, c, h, w] = shape.as_slice() else {
-            return Err(file.unexpected("x", images, format!("shape {shape:?}")));
+        let info = file.info("x", images)?;
+        let &[b, c, h, w] = info.shape.as_slice() else {
+            return Err(file.other_shape("x", images, info).into());
         };
+        let values = file.floats("x", images)?;
         if values.is_empty() {
-            return Err(file.unexpected("x", images, format!("shape {shape:?}")));
+            return Err(file.other_shape("x", images, info).into());
         }
         let x = Array4::from_shape_vec((b, c, h, w), values).or_internal()?;
         let one_per_image = format!("[{b}], one number per image, as the network is fed");
-        let (shape, timesteps) = file.floats("timesteps", &one_per_image)?;
-        if shape != [b] {
-            return Err(file.unexpected("timesteps", &one_per_image, format!("shape {shape:?}")));
+        let info = file.info("timesteps", &one_per_image)?;
+        if info.shape != [b] {
+            return Err(file.other_shape("timesteps", &one_per_image, info).into());
         }
+        let timesteps = file.floats("timesteps", &one_per_image)?;
         let y = match unet.config().architecture.num_classes {
             None => None,
             Some(classes) => {
                 let expected = format!("[{b}], one class below {classes} per image");
-                let (shape, y) = file.integers("y", &expected)?;
-                if shape != [b] {
-                    return Err(file.unexpected("y", &expected, format!("shape {shape:?}")));
+                let info = file.info("y", &expected)?;
+                if info.shape != [b] {
+                    return Err(file.other_shape("y", &expected, info).into());
                 }
-                let labels = y
-                    .into_iter()
-                    .map(|label| {
-                        usize::try_from(label)
-                            .ok()
-                            .filter(|&label| label < classes)
-                            .ok_or_else(|| file.unexpected("y", &expected, label))
-                    })
-                    .collect::<Result<_>>()?;
-                Some(labels)
+                let y = file.integers("y")?;
+                if let Some(label) = y.iter().find(|&&label| label >= classes) {
+                    let found = label.to_string();
+                    return Err(FileError::field(file.path(), "y", expected, found).into());
+                }
+                Some(y)
             }
         };
         Ok(Self { x, timesteps, y })

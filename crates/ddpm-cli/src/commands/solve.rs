@@ -1,14 +1,13 @@
 //! `ddpm solve`: any table of step costs, every budget at once.
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::BufReader;
 use std::path::Path;
 
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
-use ddpm_data::{NpyHeaderError, check_npy_header};
+use ddpm_files::npy::{NpyError, read_npy_header};
 use ddpm_schedule::Budgets;
-use ndarray::Array2;
-use ndarray_npy::{ReadNpyError, ReadNpyExt};
+use ndarray::Ix2;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -162,7 +161,7 @@ fn method_name(solution: &Solution) -> &'static str {
 
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
-    let mut file = File::open(path).map_err(|source| Error::read(path, source))?;
+    let file = File::open(path).map_err(|source| Error::read(path, source))?;
     let metadata = file
         .metadata()
         .map_err(|source| Error::read(path, source))?;
@@ -172,45 +171,27 @@ fn read_table(path: &Path) -> Result<CostTable> {
             "expected a regular file, found something else",
         ));
     }
-    let bytes = metadata.len();
-    match check_npy_header(&mut file, bytes) {
-        Ok(()) => {}
-        Err(NpyHeaderError::Io(source)) => return Err(Error::read(path, source)),
-        Err(found) => return Err(no_table(path, found)),
+    let unreadable = |error| match error {
+        NpyError::Io(source) => Error::read(path, source),
+        other => no_table(path, other),
+    };
+    let mut file = BufReader::new(file);
+    let header = read_npy_header(&mut file, metadata.len()).map_err(unreadable)?;
+    if !matches!(header.element(), "f8" | "f4") {
+        return Err(no_table(path, NpyError::Elements(header.descr)));
     }
-    let square = match read_npy::<f64>(path)? {
-        Ok(array) => array,
-        Err(ReadNpyError::WrongDescriptor(_)) => match read_npy::<f32>(path)? {
-            Ok(array) => array.mapv(f64::from),
-            Err(error) => return Err(unreadable(path, error)),
-        },
-        Err(error) => return Err(unreadable(path, error)),
+    let array = header.floats(&mut file).map_err(unreadable)?;
+    let square = match (array.ndim(), array.into_dimensionality::<Ix2>()) {
+        (_, Ok(square)) => square,
+        (1, Err(_)) => return Err(no_table(path, "an array of 1 dimension")),
+        (ndim, Err(_)) => {
+            return Err(no_table(
+                path,
+                format_args!("an array of {ndim} dimensions"),
+            ));
+        }
     };
     CostTable::from_square(square.view()).in_file(path)
-}
-
-fn read_npy<A: ndarray_npy::ReadableElement>(
-    path: &Path,
-) -> Result<std::result::Result<Array2<A>, ReadNpyError>> {
-    let file = File::open(path).map_err(|source| Error::read(path, source))?;
-    Ok(Array2::<A>::read_npy(BufReader::new(file)))
-}
-
-fn unreadable(path: &Path, error: ReadNpyError) -> Error {
-    match error {
-        ReadNpyError::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-            no_table(path, "a file that ends too early")
-        }
-        ReadNpyError::Io(source) => Error::read(path, source),
-        ReadNpyError::WrongDescriptor(found) => {
-            no_table(path, format_args!("elements of type {found}"))
-        }
-        ReadNpyError::WrongNdim(_, 1) => no_table(path, "an array of 1 dimension"),
-        ReadNpyError::WrongNdim(_, ndim) => {
-            no_table(path, format_args!("an array of {ndim} dimensions"))
-        }
-        other => no_table(path, other),
-    }
 }
 
 fn no_table(path: &Path, found: impl std::fmt::Display) -> Error {

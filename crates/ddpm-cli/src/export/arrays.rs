@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use ndarray::{Array1, Array2};
-use ndarray_npy::WriteNpyExt;
+use ddpm_files::npy::write_npy;
+use ndarray::{Array2, aview1};
 
 use super::{Exported, Listing};
 use crate::error::{Located, Result};
@@ -59,11 +59,12 @@ pub(super) fn npy(listing: &Listing) -> Result<Exported> {
         .collect();
     let mut bytes = Vec::new();
     match &rows[..] {
-        [only] => Array1::from(only.clone()).write_npy(&mut bytes),
+        [only] => write_npy(&mut bytes, &aview1(only)),
         several => {
             let width = several.iter().map(Vec::len).max().unwrap_or(0);
             let cell = |(i, j): (usize, usize)| several[i].get(j).copied().unwrap_or(-1);
-            Array2::from_shape_fn((several.len(), width), cell).write_npy(&mut bytes)
+            let table = Array2::from_shape_fn((several.len(), width), cell);
+            write_npy(&mut bytes, &table)
         }
     }
     .or_internal()?;

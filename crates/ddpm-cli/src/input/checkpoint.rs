@@ -52,14 +52,13 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
     };
     let backend = match args.device {
         DeviceArg::Cpu => return Ok(Backend::Packed(arithmetic)),
-        DeviceArg::Stock => Backend::Stock,
         DeviceArg::Cuda => Backend::Cuda,
         DeviceArg::Metal => Backend::Metal,
     };
     match arithmetic {
         Arithmetic::F32 => Ok(backend),
         _ => Err(Error::usage(
-            "--precision bf16 needs --device cpu: candle's operations run in f32",
+            "--precision bf16 needs --device cpu: on a GPU the network runs in f32",
         )),
     }
 }
@@ -108,7 +107,7 @@ impl Network {
                     // The rounding of a GPU's products may depend on their size, which must not be a matter of
                     // measured time.
                     DeviceArg::Cuda | DeviceArg::Metal => GPU_BATCH,
-                    DeviceArg::Cpu | DeviceArg::Stock => 0,
+                    DeviceArg::Cpu => 0,
                 },
                 |n| n as usize,
             ),

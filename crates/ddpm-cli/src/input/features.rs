@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ddpm_files::sha256;
 use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::output::Voice;
@@ -84,10 +84,7 @@ fn downloaded(download: bool, voice: Voice) -> Result<PathBuf> {
     voice.note(format_args!("downloading {url}"));
     let bytes = fetch(&url)?;
     // Before anything is made of the bytes.
-    let found: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let found = sha256(&bytes);
     if found != SHA256 {
         return Err(Error::Input(format!(
             "{url}: expected SHA-256 {SHA256}, found {found}"

@@ -14,7 +14,6 @@ mod lock;
 mod partial;
 mod profile;
 mod squared_errors;
-mod tensors;
 mod trajectories;
 
 pub(crate) use budgets::{budgets_or_the_papers, chosen_of, parse_budgets, parse_list};
@@ -30,5 +29,4 @@ pub(crate) use lock::OutputLock;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use profile::{read_profile, read_profile_to_use, read_schedules};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
-pub(crate) use tensors::TensorFile;
 pub(crate) use trajectories::{read_trajectories, read_trajectories_to_use};

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_data::{NumberArchive, Split};
+use ddpm_data::Split;
+use ddpm_files::npz::NpzArchive;
+use ddpm_files::sha256;
 use ddpm_profile::{ElboProfile, Provenance, SquaredErrors};
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
-use sha2::{Digest, Sha256};
 
 use super::chain::noise_schedule;
 use super::file::read_bytes;
@@ -62,11 +63,7 @@ fn read(
             format!("expected a readable .npz archive, as numpy.savez writes; found {found}"),
         ));
     }
-    let sha256: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let mut archive = NumberArchive::open(path)?;
+    let mut archive = NpzArchive::open(path)?;
     let schedule = schedule_of(&mut archive, path, chain, voice)?;
     let errors = sums(&mut archive)?;
     let end = schedule.train_steps();
@@ -93,7 +90,7 @@ fn read(
                 "squared errors of another program".to_owned(),
             )]),
         },
-        data_sha256: sha256,
+        data_sha256: sha256(&bytes),
         data_name: path
             .file_name()
             .map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string_lossy().into_owned()),
@@ -112,15 +109,15 @@ fn read(
 }
 
 fn schedule_of(
-    archive: &mut NumberArchive<'_>,
+    archive: &mut NpzArchive<'_>,
     path: &Path,
     flags: Option<&ChainArgs>,
     voice: Voice,
 ) -> Result<NoiseSchedule> {
     const EXPECTED: &str = "float [T], alpha_bar of t = 1..T";
-    let stored = match archive.contains("alpha_bar") {
-        true => Some(vector(archive, "alpha_bar", EXPECTED)?),
-        false => None,
+    let stored = match archive.first_of(&["alpha_bar"]) {
+        Some(key) => Some(vector(archive, key, EXPECTED)?),
+        None => None,
     };
     if let (Some(stored), Some(wanted)) = (&stored, flags.and_then(|f| f.train_steps))
         && stored.len() != wanted
@@ -207,12 +204,12 @@ fn recognise(stored: &[f64], path: &Path, voice: Voice) -> Result<NoiseSchedule>
     NoiseSchedule::from_alpha_bar(stored).in_file(path)
 }
 
-fn sums(archive: &mut NumberArchive<'_>) -> Result<SquaredErrors> {
+fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     const T: &str = "int [M], timesteps from 1 to T in ascending order";
     const SUMS: &str = "float [B, M], per block of images and timestep";
     const COUNTS: &str = "int [B, M], images summed per block and timestep";
     const SQUARES: &str = "float [B], the mean of x0^2 per block";
-    let t = archive.integers("t", T)?;
+    let t = archive.counts("t", T)?;
     let timesteps: Vec<usize> = match t.ndim() {
         1 => t
             .iter()
@@ -226,7 +223,7 @@ fn sums(archive: &mut NumberArchive<'_>) -> Result<SquaredErrors> {
     }
     let found = archive.floats("sum_squared_error", SUMS)?;
     let sums = rows(archive, "sum_squared_error", SUMS, found, timesteps.len())?;
-    let found = archive.integers("count", COUNTS)?;
+    let found = archive.counts("count", COUNTS)?;
     let counts = rows(archive, "count", COUNTS, found, timesteps.len())?;
     let x0_mean_square = vector(archive, "x0_mean_square", SQUARES)?;
     for (key, expected, found) in [
@@ -248,7 +245,7 @@ fn sums(archive: &mut NumberArchive<'_>) -> Result<SquaredErrors> {
 
 /// The rows of an array with one column per timestep.
 fn rows<A: Copy>(
-    archive: &NumberArchive<'_>,
+    archive: &NpzArchive<'_>,
     key: &'static str,
     expected: &str,
     array: ArrayD<A>,
@@ -266,7 +263,7 @@ fn rows<A: Copy>(
     }
 }
 
-fn vector(archive: &mut NumberArchive<'_>, key: &'static str, expected: &str) -> Result<Vec<f64>> {
+fn vector(archive: &mut NpzArchive<'_>, key: &'static str, expected: &str) -> Result<Vec<f64>> {
     let array = archive.floats(key, expected)?;
     let shape = array.shape().to_vec();
     match array.into_dimensionality::<Ix1>() {
@@ -277,9 +274,9 @@ fn vector(archive: &mut NumberArchive<'_>, key: &'static str, expected: &str) ->
     }
 }
 
-fn image_shape(archive: &mut NumberArchive<'_>) -> Result<[usize; 3]> {
+fn image_shape(archive: &mut NpzArchive<'_>) -> Result<[usize; 3]> {
     const EXPECTED: &str = "int [3]: channels, height and width, at least 1 each";
-    let array = archive.integers("image_shape", EXPECTED)?;
+    let array = archive.counts("image_shape", EXPECTED)?;
     let found: Vec<usize> = array
         .iter()
         .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -292,9 +289,9 @@ fn image_shape(archive: &mut NumberArchive<'_>) -> Result<[usize; 3]> {
     }
 }
 
-fn flag(archive: &mut NumberArchive<'_>, key: &'static str) -> Result<bool> {
+fn flag(archive: &mut NpzArchive<'_>, key: &'static str) -> Result<bool> {
     const EXPECTED: &str = "one boolean";
-    let array = archive.integers(key, EXPECTED)?;
+    let array = archive.counts(key, EXPECTED)?;
     let found: Vec<u64> = array.iter().copied().collect();
     match found[..] {
         [0] => Ok(false),

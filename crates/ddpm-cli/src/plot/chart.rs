@@ -1,6 +1,6 @@
 //! What a figure shows, whatever it is written as.
 
-use super::Scale;
+use super::axis::Scale;
 
 /// A figure with one pair of axes.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use ddpm_core::{Objective, VarianceKind, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile, TableRow};
 use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
 
-use super::{Chart, Point, Scale, Series, Shape};
+use super::axis::Scale;
+use super::chart::{Chart, Point, Series, Shape};
 use crate::error::{Error, Located, Result};
 use crate::render::{clip, images_of};
 

@@ -8,8 +8,7 @@ pub(crate) mod figures;
 mod png;
 mod svg;
 
-pub(crate) use axis::Scale;
-pub(crate) use chart::{Chart, Point, Series, Shape};
+pub(crate) use chart::Chart;
 pub(crate) use png::png;
 #[cfg(test)]
 pub(crate) use svg::COLOURS;

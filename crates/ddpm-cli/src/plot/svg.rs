@@ -158,9 +158,9 @@ impl Chart {
         for p in shown {
             let at = x.place(p.x);
             if p.error > 0.0 {
-                let end = |v: f64| match self.y_scale.shows(v) {
-                    true => y.place(v),
-                    false => y.place(f64::MIN_POSITIVE),
+                let end = |v: f64| {
+                    let shown = self.y_scale.shows(v);
+                    y.place(if shown { v } else { f64::MIN_POSITIVE })
                 };
                 let (low, high) = (end(p.y - p.error), end(p.y + p.error));
                 let _ = write!(
@@ -220,7 +220,7 @@ fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::Scale;
+    use crate::plot::axis::Scale;
 
     fn chart(points: Vec<Point>) -> Chart {
         Chart {

@@ -35,6 +35,14 @@ pub(crate) fn scientific(value: f64) -> String {
     format!("{value:.8e}")
 }
 
+/// What the mark of [`mark_of_decoder`] means.
+pub(crate) const NOTE_ON_ONE_STEP: &str = "* scored with the marginal decoder: K=1 has no second step for the respaced one; not comparable with K>1.";
+
+/// What follows a number that was scored with the decoder asked for, or was not.
+pub(crate) fn mark_of_decoder(as_asked: bool) -> &'static str {
+    if as_asked { "" } else { "*" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

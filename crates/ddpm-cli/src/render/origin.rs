@@ -3,7 +3,7 @@
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Provenance;
 
-use super::plural;
+use super::number::plural;
 
 /// The images of a profile and whether they stand in for real ones.
 pub(crate) fn images_of(profile: &ElboProfile) -> String {

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write};
 
-use super::escape;
+use super::quoting::escape;
 
 /// Which side of a column its cells keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ddpm_model::{OperationTime, operation_times};
 
+use super::table::{Align, TextTable};
 use crate::output;
-use crate::render::{Align, TextTable};
 
 /// Prints the table to stderr; nothing unless time was taken.
 pub(crate) fn report() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::found::Found;
-use super::parts::{Section, paragraph, verbatim};
+use super::html::{Section, paragraph, verbatim};
 use crate::render::{Align, TextTable, with_error};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
@@ -53,9 +53,10 @@ fn distances(found: &Found) -> String {
             item.name.clone(),
             side("a"),
             side("b"),
-            match item.value["weights"] == "assumed" {
-                true => format!("{} (weights assumed)", cell(&item.value["metric"])),
-                false => cell(&item.value["metric"]),
+            if item.value["weights"] == "assumed" {
+                format!("{} (weights assumed)", cell(&item.value["metric"]))
+            } else {
+                cell(&item.value["metric"])
             },
             estimate(&item.value["frechet"], 1.0),
             estimate(&item.value["kid"], 1e3),
@@ -83,12 +84,13 @@ fn any_table(value: &Value) -> String {
             keys.push(key);
         }
     }
-    let align = |key: &&str| match objects
-        .iter()
-        .any(|o| o.get(*key).is_some_and(Value::is_string))
-    {
-        true => Align::Left,
-        false => Align::Right,
+    let align = |key: &&str| {
+        let text = |o: &&serde_json::Map<String, Value>| o.get(*key).is_some_and(Value::is_string);
+        if objects.iter().any(text) {
+            Align::Left
+        } else {
+            Align::Right
+        }
     };
     let mut table = TextTable::new(keys.iter().map(|key| (*key, align(key))));
     for object in &objects {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ddpm_files::sha256;
 use ddpm_profile::{ElboProfile, Schedules};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::image::Image;
+use super::html::Image;
 use crate::error::{Error, Result};
 use crate::input::{read_bytes, read_profile_to_use, read_schedules};
 use crate::output::Voice;
@@ -187,7 +187,7 @@ impl Found {
         Ok(Item {
             name: self.name(path),
             path: path.to_owned(),
-            sha256: sha256(&read_bytes(path)?),
+            sha256: sha256(read_bytes(path)?),
             value,
         })
     }
@@ -343,11 +343,4 @@ fn is_profile(path: &Path, head: &[u8]) -> Result<bool> {
     Ok(header["__metadata__"]["ddpm"]
         .as_str()
         .is_some_and(|text| text.contains("\"ddpm-elbo-profile\"")))
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

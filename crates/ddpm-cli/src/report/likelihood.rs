@@ -5,8 +5,8 @@ use ddpm_profile::{Curves, TableRow, table3};
 use ddpm_schedule::Budgets;
 
 use super::found::Found;
-use super::pair::Pair;
-use super::parts::{Section, details, figure, paragraph, warning};
+use super::html::{Section, details, figure, paragraph, warning};
+use super::profile_pairs::Pair;
 use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::output::Voice;
@@ -118,20 +118,19 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
             word("scored_decoder"),
             nodes.saturating_sub(1).to_string(),
             totals.len().to_string(),
-            match totals.is_empty() {
-                true => "-".to_owned(),
-                false => mean_with_error(&totals),
+            if totals.is_empty() {
+                "-".to_owned()
+            } else {
+                mean_with_error(&totals)
             },
         ]);
     }
     table.note("± one standard error over images, where there are several.");
-    let stand_in = match found
-        .evaluations
-        .iter()
-        .any(|e| e.value["stand_in"] == true)
-    {
-        true => warning("Some of these images STAND IN for real data."),
-        false => String::new(),
+    let mut evaluations = found.evaluations.iter();
+    let stand_in = if evaluations.any(|e| e.value["stand_in"] == true) {
+        warning("Some of these images STAND IN for real data.")
+    } else {
+        String::new()
     };
     Some(Section {
         id: "evaluations",

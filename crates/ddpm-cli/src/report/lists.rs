@@ -1,6 +1,6 @@
 //! Schedules as lists to be copied.
 
-use super::parts::{Section, details, paragraph};
+use super::html::{Section, details, paragraph};
 use super::schedules::Sheet;
 use crate::render::{Indices, escape, with_error};
 

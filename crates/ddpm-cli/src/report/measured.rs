@@ -1,7 +1,9 @@
-//! What was measured, and on what.
+//! What was measured and on what, and the error of the network as it was found.
 
 use super::found::Found;
-use super::parts::{Section, paragraph, warning};
+use super::html::{Section, figure, paragraph, warning};
+use crate::error::Result;
+use crate::plot::figures;
 use crate::render::{Align, TextTable, clip, describe_images};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
@@ -71,4 +73,27 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         title: "What was measured",
         body,
     })
+}
+
+/// m(t).
+///
+/// # Errors
+/// Profiles that the figure cannot show.
+pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
+    if found.profiles.is_empty() {
+        return Ok(None);
+    }
+    let profiles: Vec<_> = found
+        .profiles
+        .iter()
+        .map(|item| (item.path.as_path(), &item.value))
+        .collect();
+    let chart = figures::errors(&profiles)?;
+    Ok(Some(Section {
+        id: "errors",
+        title: "Error of the network",
+        body: paragraph(
+            "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
+        ) + &figure(&chart),
+    }))
 }

@@ -1,21 +1,157 @@
 //! The report: what lies in a folder of results, as one HTML page that needs nothing else.
 //!
-//! `found` knows files by their contents, one file per section turns them into HTML, `page` puts the sections together. Every text
+//! `found` knows files by their contents, one file per section turns them into HTML, [`Page`] puts the sections together. Every text
 //! that comes from a file goes through `escape`. The same folder gives the same bytes: there is no date in a page.
 
 mod distances;
-mod errors;
 mod found;
-mod image;
+mod html;
 mod likelihood;
 mod lists;
 mod measured;
-mod page;
-mod pair;
-mod parts;
+mod profile_pairs;
 mod provenance;
 mod samples;
 mod schedules;
 
 pub(crate) use found::Found;
-pub(crate) use page::Page;
+use html::Section;
+use profile_pairs::pairs;
+
+use crate::error::Result;
+use crate::output::Voice;
+use crate::render::escape;
+
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// A page to write.
+pub(crate) struct Page {
+    title: String,
+    summary: String,
+    sections: Vec<Section>,
+    missing: Vec<String>,
+}
+
+impl Page {
+    /// Everything that can be said about a folder.
+    ///
+    /// # Errors
+    /// Files that contradict themselves.
+    pub(crate) fn of(found: &Found, voice: Voice) -> Result<Self> {
+        let pairs = pairs(found);
+        let sheets = schedules::sheets(found, &pairs)?;
+        let likelihood = likelihood::sections(&pairs, voice);
+        let mut missing = likelihood.problems;
+        if pairs.is_empty() {
+            missing.push("Table 3 and bits/dim against K: they need profiles of train and of test images of one network (ddpm profile --split train, --split test)".to_owned());
+        }
+        let mut sections = Vec::new();
+        let mut add = |section: Option<Section>, otherwise: &str| match section {
+            Some(section) => sections.push(section),
+            None if otherwise.is_empty() => {}
+            None => missing.push(otherwise.to_owned()),
+        };
+        add(
+            measured::section(found),
+            "what was measured: it needs a profile (ddpm profile --out)",
+        );
+        add(likelihood.table, "");
+        add(likelihood.figure, "");
+        add(likelihood::evaluations(found), "");
+        add(
+            schedules::timesteps(&sheets),
+            "timesteps and lists: they need a schedules file (ddpm schedule --out)",
+        );
+        add(measured::errors(found)?, "");
+        add(
+            schedules::terms(&sheets)?,
+            "the cost of each step: it needs schedules and a profile of the same network",
+        );
+        add(
+            samples::section(found),
+            "samples: they need a PNG grid (ddpm sample --out F.png)",
+        );
+        add(
+            distances::section(found),
+            "distances from images: they need a printed FID (ddpm fid --json > fid.json) or a table5.json",
+        );
+        add(lists::section(&sheets), "");
+        sections.push(provenance::section(found)?);
+        Ok(Self {
+            title: found.title(),
+            summary: found.summary(),
+            sections,
+            missing,
+        })
+    }
+
+    /// Anchors of the sections, in their order.
+    pub(crate) fn sections(&self) -> Vec<&'static str> {
+        self.sections.iter().map(|s| s.id).collect()
+    }
+
+    /// What the page does not show, and what that would need.
+    pub(crate) fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// The page, which is well-formed XML too.
+    pub(crate) fn html(&self) -> String {
+        let links: String = self
+            .sections
+            .iter()
+            .map(|s| format!("<a href=\"#{}\">{}</a>\n", s.id, escape(s.title)))
+            .collect();
+        let sections: String = self
+            .sections
+            .iter()
+            .map(|s| {
+                format!(
+                    "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
+                    s.id,
+                    escape(s.title),
+                    s.body
+                )
+            })
+            .collect();
+        let missing: String = self
+            .missing
+            .iter()
+            .map(|line| format!("<li>{}</li>\n", escape(line)))
+            .collect();
+        let missing = if missing.is_empty() {
+            missing
+        } else {
+            format!("<aside><p>Not in this folder:</p>\n<ul>\n{missing}</ul></aside>\n")
+        };
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\"/>\n<link rel=\"icon\" href=\"data:,\"/>\n<title>{title} - ddpm report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>Optimal inference schedules: {summary}.</p>\n</header>\n<nav aria-label=\"Sections\">\n{links}</nav>\n<main>\n{sections}{missing}</main>\n<p id=\"said\" role=\"status\"></p>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+            title = escape(&self.title),
+            summary = escape(&self.summary),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plot::COLOURS;
+
+    #[test]
+    fn every_colour_of_a_figure_has_one_for_dark_screens() {
+        for colour in COLOURS.iter().chain(&["#000", "#fff", "#ddd", "#444"]) {
+            assert!(
+                STYLE.contains(&format!("=\"{colour}\"]")),
+                "{colour} is not in page.css"
+            );
+        }
+    }
+
+    #[test]
+    fn style_and_script_are_text_of_xml_too() {
+        for text in [STYLE, SCRIPT] {
+            assert!(!text.contains(['<', '&']));
+        }
+    }
+}

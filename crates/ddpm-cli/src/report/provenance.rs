@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::found::{Found, Item};
-use super::parts::{Section, details, pairs_of_words, paragraph, verbatim};
+use super::html::{Section, details, pairs_of_words, paragraph, verbatim};
 use crate::error::{Located, Result};
 use crate::render::{Align, TextTable};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::found::Found;
-use super::parts::Section;
+use super::html::Section;
 use crate::render::escape;
 
 pub(super) fn section(found: &Found) -> Option<Section> {

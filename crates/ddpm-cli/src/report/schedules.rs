@@ -7,8 +7,8 @@ use ddpm_profile::{CostModel, Curves, ElboProfile, choose};
 use ddpm_schedule::{Budgets, Chosen, GaussianDecoder, Schedules};
 
 use super::found::{Found, Item};
-use super::pair::Pair;
-use super::parts::{Section, details, figure, paragraph};
+use super::html::{Section, details, figure, paragraph};
+use super::profile_pairs::Pair;
 use crate::error::{Located, Result};
 use crate::plot::figures;
 use crate::render::clip;
@@ -51,7 +51,7 @@ pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<She
         for item in sources {
             sheets.push(Sheet {
                 name: format!("chosen for this page on {}", item.name),
-                    schedules: Cow::Owned(chosen(item)?),
+                schedules: Cow::Owned(chosen(item)?),
                 profile: Some(item),
             });
         }

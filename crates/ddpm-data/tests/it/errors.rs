@@ -5,8 +5,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ddpm_data::{Error, Split, open};
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array3, Array4};
-use ndarray_npy::NpzWriter;
 use png::{BitDepth, ColorType};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

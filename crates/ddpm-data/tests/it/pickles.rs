@@ -117,8 +117,8 @@ fn names_what_is_wrong() {
         ("protocol", b"\x80\x05.".to_vec(), &["protocol 5"]),
         (
             "deep",
-            [&b"\x80\x02N"[..], &[0x85; 5000]].concat(),
-            &["256 nested containers"],
+            [&b"\x80\x02N"[..], &[0x85; 100_000], b"."].concat(),
+            &["data", "no such key"],
         ),
     ];
     for (name, bytes, wanted) in cases {

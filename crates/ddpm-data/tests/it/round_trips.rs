@@ -7,11 +7,11 @@ use std::path::Path;
 use ddpm_data::{
     ImageSet, Images, Split, open, open_fixed_images, read_noise, write_npz, write_png_folder,
 };
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView4};
-use ndarray_npy::NpzWriter;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use crate::support::cifar;
+use crate::support::{cifar, needed};
 
 /// `[N, C, H, W]` bytes from a formula.
 fn bytes(shape: [usize; 4]) -> Array4<u8> {
@@ -233,44 +233,44 @@ fn fixed_images_by_value_and_by_index() {
     );
 }
 
-#[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn real_cifar10() {
-    let Some(folder) = std::env::var_os("DDPM_DATA") else {
-        eprintln!("skipped: needs DDPM_DATA");
-        return;
-    };
-    let folder = Path::new(&folder);
-    let hashes = [
-        "c860e53852db502dadafc1285a0aeec3e0eda7b699535d1de52d348a2c400498",
-        "9639f60bf174bcc1c5dacb17e00ae57a12c3c571603f01bc0ac1bd3dadde7fcb",
-    ];
-    for ((split, len), hash) in [(Split::Train, 50_000), (Split::Test, 10_000)]
-        .into_iter()
-        .zip(hashes)
-    {
-        let set = open(folder, split, Some(&[3, 32, 32])).unwrap();
-        assert_eq!(set.len(), len);
-        assert_eq!(set.sha256().unwrap(), hash);
-        // Every class has the same number of images.
-        let mut counts = [0; 10];
-        for &label in set.labels().unwrap() {
-            counts[label] += 1;
+mod needs_data {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs DDPM_DATA"]
+    fn real_cifar10() {
+        let folder = needed("DDPM_DATA");
+        let hashes = [
+            "c860e53852db502dadafc1285a0aeec3e0eda7b699535d1de52d348a2c400498",
+            "9639f60bf174bcc1c5dacb17e00ae57a12c3c571603f01bc0ac1bd3dadde7fcb",
+        ];
+        for ((split, len), hash) in [(Split::Train, 50_000), (Split::Test, 10_000)]
+            .into_iter()
+            .zip(hashes)
+        {
+            let set = open(&folder, split, Some(&[3, 32, 32])).unwrap();
+            assert_eq!(set.len(), len);
+            assert_eq!(set.sha256().unwrap(), hash);
+            // Every class has the same number of images.
+            let mut counts = [0; 10];
+            for &label in set.labels().unwrap() {
+                counts[label] += 1;
+            }
+            assert_eq!(counts, [len / 10; 10]);
+            // The known mean of the red channel of the training set is 0.4914 (x / 255).
+            let red: f64 = (0..len)
+                .map(|i| {
+                    set.bytes(i)
+                        .unwrap()
+                        .unwrap()
+                        .iter()
+                        .take(1024)
+                        .map(|&p| f64::from(p))
+                        .sum::<f64>()
+                })
+                .sum();
+            let mean = red / (len as f64 * 1024.0 * 255.0);
+            assert!((mean - 0.492).abs() < 0.004, "{split}: {mean}");
         }
-        assert_eq!(counts, [len / 10; 10]);
-        // The known mean of the red channel of the training set is 0.4914 (x / 255).
-        let red: f64 = (0..len)
-            .map(|i| {
-                set.bytes(i)
-                    .unwrap()
-                    .unwrap()
-                    .iter()
-                    .take(1024)
-                    .map(|&p| f64::from(p))
-                    .sum::<f64>()
-            })
-            .sum();
-        let mean = red / (len as f64 * 1024.0 * 255.0);
-        assert!((mean - 0.492).abs() < 0.004, "{split}: {mean}");
     }
 }

@@ -6,8 +6,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ddpm_data::{Error, ImageSet, Images, Split, open, write_npz, write_png_folder};
+use ddpm_files::npy::write_npy;
+use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView, Dimension, ShapeBuilder};
-use ndarray_npy::{NpzWriter, WriteNpyExt};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -39,7 +40,7 @@ fn save_npz<D: Dimension>(path: &Path, compressed: bool, key: &str, array: Array
 }
 
 fn save_npy(path: &Path, array: &Array4<u8>) {
-    array.write_npy(File::create(path).unwrap()).unwrap();
+    write_npy(&mut File::create(path).unwrap(), array).unwrap();
 }
 
 fn save_tensor(path: &Path, key: &str, dtype: Dtype, shape: &[usize], data: &[u8]) {

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use ddpm_files::sha256;
 
 use super::diffusers::{self, DiffusersFiles};
 use super::place::{Asked, StateDictPlace, unwrap_modules};
 use super::read_error::{ReadError, ReadResult};
 use super::sniff::{Format, sniff};
-use super::state_dict::StateDict;
-use super::tensor::Tensor;
+use super::tensor::{StateDict, Tensor};
 use super::{legacy, safetensors_file, torch_zip};
 use crate::{Error, Result};
 
@@ -98,7 +97,7 @@ impl Checkpoint {
         let (tensors, place) = read(bytes, part).map_err(|error| error.at(path))?;
         Ok(Self {
             path: path.to_path_buf(),
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: sha256(bytes),
             place,
             diffusers: None,
             tensors,
@@ -127,12 +126,8 @@ impl Checkpoint {
             source,
         })?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let lines = format!(
-            "{}  config.json\n{}  {name}\n",
-            hex(&Sha256::digest(&bytes)),
-            self.sha256
-        );
-        Ok(hex(&Sha256::digest(lines)))
+        let lines = format!("{}  config.json\n{}  {name}\n", sha256(bytes), self.sha256);
+        Ok(sha256(lines))
     }
 
     /// The file or folder.
@@ -176,10 +171,6 @@ fn read(bytes: &[u8], part: Option<&str>) -> ReadResult<(StateDict, StateDictPla
     };
     let tensors = unwrap_modules(tensors, asked, &mut place)?;
     Ok((tensors, place))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(all(test, unix))]

@@ -6,10 +6,12 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::pickle::{Cursor, Node, Pickle, read_pickle};
+use ddpm_files::pickle::{Cursor, read_pickle};
+
 use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 use super::state_dict::{self, Located, StateDict};
+use super::torch_pickle::{Node, Object, Pickle};
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 const PROTOCOL_VERSION: i128 = 1001;
@@ -17,14 +19,15 @@ const PROTOCOL_VERSION: i128 = 1001;
 /// Reads a whole legacy file.
 pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict, StateDictPlace)> {
     let mut cursor = Cursor::new(bytes);
-    let magic = read_pickle(&mut cursor)?;
+    let magic: Pickle = read_pickle(&mut cursor)?;
     if !matches!(magic.root(), Node::Int(MAGIC)) {
         return Err(ReadError::NotACheckpoint(format!(
             "a pickle of {} without PyTorch's magic number",
             magic.root().describe()
         )));
     }
-    match read_pickle(&mut cursor)?.root() {
+    let version: Pickle = read_pickle(&mut cursor)?;
+    match version.root() {
         Node::Int(PROTOCOL_VERSION) => {}
         other => {
             return Err(ReadError::Damaged(format!(
@@ -40,15 +43,15 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     let sizes: HashMap<&str, (usize, usize)> = object
         .nodes()
         .filter_map(|node| match node {
-            Node::Storage(storage) => {
-                Some((storage.key.as_str(), (storage.element.size(), storage.len)))
+            Node::Object(Object::Storage(storage)) => {
+                Some((storage.key, (storage.element.size(), storage.len)))
             }
             _ => None,
         })
         .collect();
     let mut storages: HashMap<&str, &[u8]> = HashMap::with_capacity(keys.len());
-    for key in &keys {
-        let &(size, expected) = sizes.get(key.as_str()).ok_or_else(|| {
+    for key in keys {
+        let &(size, expected) = sizes.get(key).ok_or_else(|| {
             ReadError::Damaged(format!("storage {key} is listed and belongs to no tensor"))
         })?;
         let len = i64::from_le_bytes(cursor.array()?);
@@ -70,7 +73,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     }
     let Located { entries, place } = state_dict::locate(&object, asked)?;
     let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
-        let key = tensor.storage.key.as_str();
+        let key = tensor.storage.key;
         storages
             .get(key)
             .map(|&bytes| Cow::Borrowed(bytes))
@@ -79,7 +82,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     Ok((tensors, place))
 }
 
-fn check_byte_order(info: &Pickle) -> ReadResult<()> {
+fn check_byte_order(info: &Pickle<'_>) -> ReadResult<()> {
     let Node::Dict(items) = info.root() else {
         return Err(ReadError::Damaged(format!(
             "its system information is {}, expected a dictionary",
@@ -87,7 +90,7 @@ fn check_byte_order(info: &Pickle) -> ReadResult<()> {
         )));
     };
     for &(key, value) in items {
-        if matches!(info.node(key), Node::Text(key) if key == "little_endian")
+        if matches!(info.node(key), Node::Text("little_endian"))
             && !matches!(info.node(value), Node::Bool(true))
         {
             return Err(ReadError::Damaged(
@@ -98,16 +101,17 @@ fn check_byte_order(info: &Pickle) -> ReadResult<()> {
     Ok(())
 }
 
-fn storage_keys(list: &Pickle) -> ReadResult<Vec<String>> {
-    let wrong =
-        |node: &Node| ReadError::Damaged(format!("its list of storages holds {}", node.describe()));
+fn storage_keys<'a>(list: &Pickle<'a>) -> ReadResult<Vec<&'a str>> {
+    let wrong = |node: &Node<'_>| {
+        ReadError::Damaged(format!("its list of storages holds {}", node.describe()))
+    };
     let Node::List(items) = list.root() else {
         return Err(wrong(list.root()));
     };
     items
         .iter()
         .map(|&item| match list.node(item) {
-            Node::Text(key) => Ok(key.clone()),
+            Node::Text(key) => Ok(*key),
             other => Err(wrong(other)),
         })
         .collect()

@@ -7,7 +7,6 @@
 mod diffusers;
 mod file;
 mod legacy;
-mod pickle;
 mod place;
 mod read_error;
 mod safetensors_file;
@@ -15,6 +14,7 @@ mod save;
 mod sniff;
 mod state_dict;
 mod tensor;
+mod torch_pickle;
 mod torch_zip;
 
 pub use diffusers::{DiffusersFiles, JsonFile};

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::read_error::{ReadError, ReadResult};
-use super::state_dict::StateDict;
+use super::tensor::StateDict;
 
 /// Entries that hold averaged weights, and entries that hold weights; the first one present is taken.
 pub(super) const AVERAGED: [&str; 8] = [

@@ -1,5 +1,7 @@
 //! What a file is, by its first bytes.
 
+use ddpm_files::LONGEST_SAFETENSORS_HEADER;
+
 /// The formats that hold weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -7,9 +9,6 @@ pub(super) enum Format {
     TorchLegacy,
     Safetensors,
 }
-
-/// Longest header that the safetensors format allows.
-const LONGEST_SAFETENSORS_HEADER: u64 = 100_000_000;
 
 /// The format, or what else the bytes look like.
 pub(super) fn sniff(bytes: &[u8]) -> Result<Format, String> {

@@ -1,18 +1,14 @@
 //! From a finished pickle to named tensors.
 
-use std::collections::BTreeMap;
-
-use super::pickle::{Node, Pickle, TensorRef};
 use super::place::{AVERAGED, Asked, RAW, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
+pub(super) use super::tensor::StateDict;
 use super::tensor::Tensor;
-
-/// Tensors by name.
-pub(super) type StateDict = BTreeMap<String, Tensor>;
+use super::torch_pickle::{Node, Object, Pickle, TensorRef};
 
 /// A pickled state dict.
 pub(super) struct Located<'a> {
-    pub(super) entries: Vec<(&'a str, &'a TensorRef)>,
+    pub(super) entries: Vec<(&'a str, &'a TensorRef<'a>)>,
     pub(super) place: StateDictPlace,
 }
 
@@ -21,7 +17,7 @@ pub(super) struct Located<'a> {
 ///
 /// # Errors
 /// [`ReadError::NotACheckpoint`] if there is no dictionary from strings to tensors, or not the one asked for.
-pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResult<Located<'a>> {
+pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadResult<Located<'a>> {
     let mut node = pickle.root();
     let mut place = StateDictPlace::default();
     loop {
@@ -31,18 +27,18 @@ pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResul
                 node.describe()
             )));
         };
-        let inner: Vec<(&str, &Node)> = items
+        let inner: Vec<(&str, &Node<'_>)> = items
             .iter()
             .filter_map(
                 |&(key, value)| match (pickle.node(key), pickle.node(value)) {
-                    (Node::Text(key), value @ Node::Dict(_)) => Some((key.as_str(), value)),
+                    (Node::Text(key), value @ Node::Dict(_)) => Some((*key, value)),
                     _ => None,
                 },
             )
             .collect();
         let holds_tensors = items
             .iter()
-            .any(|&(_, value)| matches!(pickle.node(value), Node::Tensor(_)));
+            .any(|&(_, value)| matches!(pickle.node(value), Node::Object(Object::Tensor(_))));
         let find = |name: &str| inner.iter().find(|(key, _)| *key == name).copied();
         let chosen = match asked.next().map(find) {
             Some(Some(entry)) => {
@@ -79,10 +75,10 @@ pub(super) fn locate<'a>(pickle: &'a Pickle, asked: &mut Asked<'_>) -> ReadResul
 
 /// The entries of a dictionary of tensors.
 fn tensors<'a>(
-    pickle: &'a Pickle,
+    pickle: &'a Pickle<'a>,
     items: &[(usize, usize)],
     place: &StateDictPlace,
-) -> ReadResult<Vec<(&'a str, &'a TensorRef)>> {
+) -> ReadResult<Vec<(&'a str, &'a TensorRef<'a>)>> {
     let inside = if place.entries.is_empty() {
         String::new()
     } else {
@@ -97,7 +93,7 @@ fn tensors<'a>(
         .iter()
         .map(
             |&(key, value)| match (pickle.node(key), pickle.node(value)) {
-                (Node::Text(key), Node::Tensor(tensor)) => Ok((key.as_str(), tensor)),
+                (Node::Text(key), Node::Object(Object::Tensor(tensor))) => Ok((*key, &**tensor)),
                 (Node::Text(key), other) => {
                     let hint = match other {
                         Node::Dict(_) => "; if the weights are in it, name it with --state-dict",
@@ -125,9 +121,9 @@ fn tensors<'a>(
 /// `limit` bounds the bytes of all tensors together: entries may share a storage, and without a bound a small file
 /// could name one storage very often.
 pub(super) fn materialise<'a>(
-    entries: &[(&str, &TensorRef)],
+    entries: &[(&str, &TensorRef<'_>)],
     limit: usize,
-    mut storage: impl FnMut(&TensorRef) -> ReadResult<std::borrow::Cow<'a, [u8]>>,
+    mut storage: impl FnMut(&TensorRef<'_>) -> ReadResult<std::borrow::Cow<'a, [u8]>>,
 ) -> ReadResult<StateDict> {
     let mut tensors = StateDict::new();
     let mut total = 0usize;

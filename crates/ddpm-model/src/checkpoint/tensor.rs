@@ -1,5 +1,7 @@
 //! Tensors as they come out of a file, and the strided gather that makes them contiguous.
 
+use std::collections::BTreeMap;
+
 use half::{bf16, f16};
 
 use super::read_error::{ReadError, ReadResult};
@@ -46,6 +48,9 @@ impl ElementType {
         }
     }
 }
+
+/// Tensors by name.
+pub(super) type StateDict = BTreeMap<String, Tensor>;
 
 /// Contiguous values; narrower types are widened without loss.
 #[derive(Clone, Debug, PartialEq)]

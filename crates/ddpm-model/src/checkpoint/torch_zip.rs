@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor as IoCursor, Read};
 
+use ddpm_files::pickle::{Cursor, read_pickle};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::pickle::{Cursor, read_pickle};
 use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 use super::state_dict::{self, Located, StateDict};
@@ -43,7 +43,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
     for (_, tensor) in &entries {
         let storage = &tensor.storage;
-        if storages.contains_key(storage.key.as_str()) {
+        if storages.contains_key(storage.key) {
             continue;
         }
         let name = format!("{prefix}data/{}", storage.key);
@@ -56,11 +56,11 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
                 storage.element.size()
             )));
         }
-        storages.insert(&storage.key, contents);
+        storages.insert(storage.key, contents);
     }
     let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
         let storage = &tensor.storage;
-        match storages.get(storage.key.as_str()) {
+        match storages.get(storage.key) {
             Some(contents)
                 if contents.len() == storage.len.saturating_mul(storage.element.size()) =>
             {

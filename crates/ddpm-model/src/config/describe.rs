@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::architecture::{Architecture, Family, Heads, Resampling};
-use super::model_config::{Known, ModelConfig, Source};
+use super::model_config::ModelConfig;
+use super::options::{Known, Source};
 
 impl ModelConfig {
     /// The configuration as the JSON object of `ddpm inspect --json`.

@@ -6,7 +6,6 @@ mod describe;
 mod diffusers;
 mod fields;
 mod infer;
-mod layers;
 mod model_config;
 mod model_file;
 mod open_ai;
@@ -18,8 +17,8 @@ mod training_noise;
 pub use architecture::{
     Architecture, AttentionOrder, Family, Heads, Level, Middle, Norm, Resampling, Sinusoids,
 };
-pub use model_config::{Known, ModelConfig, Source};
-pub use options::ModelOptions;
+pub use model_config::ModelConfig;
+pub use options::{Known, ModelOptions, Source};
 pub use training_noise::TrainingNoise;
 
 #[cfg(test)]

@@ -1,60 +1,14 @@
 //! The complete description of a checkpoint, with the origin of every value.
 
-use std::fmt;
-
 use ddpm_core::{Parameterization, VarianceKind};
 use serde_json::{Map, Value};
 
 use super::architecture::{Architecture, AttentionOrder, Heads};
-use super::layers::Layers;
-use super::options::ModelOptions;
+use super::options::{Known, Layers, ModelOptions, Source};
 use super::training_noise::TrainingNoise;
 use super::{diffusers, infer, model_file, preset, scheduler};
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Result};
-
-/// Where a value came from, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// Read off names and shapes.
-    Weights,
-    /// Given by the caller.
-    Flag,
-    /// Read from `model.json`.
-    ModelFile,
-    /// Read from diffusers' `config.json`, or its default there.
-    Config,
-    /// Read from diffusers' `scheduler_config.json`, or its default there.
-    Scheduler,
-    /// A released checkpoint recognised by name and shapes; unverified.
-    Preset,
-    /// Nobody said so: the convention of improved-diffusion.
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Weights => "weights",
-            Self::Flag => "flag",
-            Self::ModelFile => "model.json",
-            Self::Config => "config.json",
-            Self::Scheduler => "scheduler_config.json",
-            Self::Preset => "preset",
-            Self::Default => "default",
-        })
-    }
-}
-
-/// A value and its origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known<T> {
-    /// The value.
-    pub value: T,
-    /// Who said so.
-    pub source: Source,
-}
 
 /// Everything known about a checkpoint's network and its diffusion process.
 ///
@@ -115,7 +69,7 @@ impl ModelConfig {
                 });
                 clip_denoised = process.clip_denoised.map(|value| Known { value, source });
             }
-            let config = Layers(layers).complete(network.architecture, noise)?;
+            let config = Self::complete(&Layers(layers), network.architecture, noise)?;
             return Ok(Self {
                 clip_denoised,
                 config_entries: Some(network.entries),
@@ -131,17 +85,48 @@ impl ModelConfig {
         let preset = preset::find(checkpoint.path(), &architecture);
         let name = preset.as_ref().map(|(name, _)| *name);
         layers.extend(preset.map(|(_, options)| (Source::Preset, options)));
-        let config = Layers(layers).complete(architecture, None)?;
+        let config = Self::complete(&Layers(layers), architecture, None)?;
         Ok(Self {
             preset: name,
             ..config
         })
     }
 
+    /// The configuration of a network; `noise` is weaker than all `layers`.
+    fn complete(
+        layers: &Layers,
+        architecture: Architecture,
+        noise: Option<Known<TrainingNoise>>,
+    ) -> Result<Self> {
+        let variance = layers.pick(|o| o.variance).or_else(|| {
+            architecture.learns_variance().then_some(Known {
+                value: VarianceKind::Learned,
+                source: Source::Weights,
+            })
+        });
+        let config = Self {
+            heads: layers.heads()?,
+            attention_order: layers.pick_or(|o| o.attention_order, AttentionOrder::Legacy),
+            image_size: layers.pick_or(|o| o.image_size, 8 * architecture.size_multiple()),
+            train_steps: layers.pick(|o| o.train_steps),
+            noise_schedule: layers.noise_schedule()?.or(noise),
+            rescale_timesteps: layers.pick(|o| o.rescale_timesteps),
+            parameterization: layers.pick_or(|o| o.parameterization, Parameterization::Epsilon),
+            variance,
+            clip_denoised: None,
+            preset: None,
+            config_entries: None,
+            architecture,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
     /// A network of `architecture` without a file.
     #[cfg(test)]
     pub(crate) fn of(architecture: Architecture, options: &ModelOptions) -> Result<Self> {
-        Layers(vec![(Source::Flag, options.clone())]).complete(architecture, None)
+        let layers = Layers(vec![(Source::Flag, options.clone())]);
+        Self::complete(&layers, architecture, None)
     }
 
     /// This configuration with the values of `options` that are given put over it.
@@ -187,7 +172,7 @@ impl ModelConfig {
         })
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         let multiple = self.architecture.size_multiple();
         let size = self.image_size.value;
         if size == 0 || !size.is_multiple_of(multiple) {

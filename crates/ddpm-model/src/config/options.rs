@@ -1,10 +1,13 @@
-//! What weights cannot tell, as a user gives it.
+//! What weights cannot tell, as a user or a file gives it, and which of several origins decides.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use ddpm_core::{Parameterization, VarianceKind};
 
-use super::architecture::AttentionOrder;
+use super::architecture::{AttentionOrder, Heads};
+use super::training_noise::TrainingNoise;
+use crate::{Error, Result};
 
 /// Values that override what is found beside the checkpoint; `None` everywhere by default.
 ///
@@ -34,4 +37,117 @@ pub struct ModelOptions {
     pub variance: Option<VarianceKind>,
     /// A JSON file to read instead of searching for one beside the checkpoint (`--model FILE`).
     pub model_file: Option<PathBuf>,
+}
+
+/// Where a value came from, strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// Read off names and shapes.
+    Weights,
+    /// Given by the caller.
+    Flag,
+    /// Read from `model.json`.
+    ModelFile,
+    /// Read from diffusers' `config.json`, or its default there.
+    Config,
+    /// Read from diffusers' `scheduler_config.json`, or its default there.
+    Scheduler,
+    /// A released checkpoint recognised by name and shapes; unverified.
+    Preset,
+    /// Nobody said so: the convention of improved-diffusion.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Weights => "weights",
+            Self::Flag => "flag",
+            Self::ModelFile => "model.json",
+            Self::Config => "config.json",
+            Self::Scheduler => "scheduler_config.json",
+            Self::Preset => "preset",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// A value and its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known<T> {
+    /// The value.
+    pub value: T,
+    /// Who said so.
+    pub source: Source,
+}
+
+/// Options by origin, strongest first.
+pub(super) struct Layers(pub(super) Vec<(Source, ModelOptions)>);
+
+impl Layers {
+    /// The first layer's value of a field.
+    pub(super) fn pick<T>(&self, field: impl Fn(&ModelOptions) -> Option<T>) -> Option<Known<T>> {
+        self.0.iter().find_map(|(source, options)| {
+            field(options).map(|value| Known {
+                value,
+                source: *source,
+            })
+        })
+    }
+
+    pub(super) fn pick_or<T>(
+        &self,
+        field: impl Fn(&ModelOptions) -> Option<T>,
+        default: T,
+    ) -> Known<T> {
+        self.pick(field).unwrap_or(Known {
+            value: default,
+            source: Source::Default,
+        })
+    }
+
+    /// The strongest layer that says anything about heads decides; a number of heads on the way up may come from
+    /// another one.
+    pub(super) fn heads(&self) -> Result<Known<Heads>> {
+        let conflict = self
+            .0
+            .iter()
+            .any(|(_, o)| o.num_heads.is_some() && o.num_head_channels.is_some());
+        if conflict {
+            return Err(Error::InvalidOption {
+                key: "num_head_channels",
+                detail: "it cannot be given together with num_heads".into(),
+            });
+        }
+        let up = self.pick(|o| o.num_heads_upsample);
+        self.pick(|o| {
+            let count = o.num_heads.map(|down| Heads::Count {
+                down,
+                up: up.map_or(down, |up| up.value),
+            });
+            count.or(o.num_head_channels.map(Heads::Channels))
+        })
+        .ok_or(Error::MissingOption {
+            what: "the number of attention heads",
+            flag: "--num-heads N",
+            key: "num_heads",
+        })
+    }
+
+    /// The schedule that some layer names.
+    pub(super) fn noise_schedule(&self) -> Result<Option<Known<TrainingNoise>>> {
+        self.pick(|o| o.noise_schedule.clone())
+            .map(|known| {
+                let name = known.value.parse().map_err(|error| Error::InvalidOption {
+                    key: "noise_schedule",
+                    detail: format!("{error}"),
+                })?;
+                Ok(Known {
+                    value: TrainingNoise::Named(name),
+                    source: known.source,
+                })
+            })
+            .transpose()
+    }
 }

@@ -15,12 +15,11 @@
 #![expect(unsafe_code, reason = "the instructions are reached through assembly")]
 
 use std::arch::asm;
-use std::sync::OnceLock;
 
 use half::bf16;
 
-use super::element::Rows;
-use super::panels::Panel;
+use super::isa;
+use super::product::{Panel, Rows};
 
 #[cfg(all(test, target_os = "linux"))]
 mod emulator;
@@ -34,58 +33,18 @@ const TILE_DEPTH: usize = 32;
 /// Columns of a tile of sums.
 const TILE_COLUMNS: usize = 16;
 
-/// Whether the processor has the instructions and the system lets this process use them, which is asked for once.
-pub(super) fn available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| processor_has_tiles() && system_permits_tiles())
-}
-
-fn processor_has_tiles() -> bool {
-    const BF16_PRODUCTS: u32 = 1 << 22;
-    const TILES: u32 = 1 << 24;
-    if std::arch::x86_64::__cpuid(0).eax < 7 {
-        return false;
-    }
-    let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
-    features & (BF16_PRODUCTS | TILES) == BF16_PRODUCTS | TILES
-}
-
-/// Asks Linux for the tiles' part of the register state.
-#[cfg(target_os = "linux")]
-fn system_permits_tiles() -> bool {
-    const ARCH_PRCTL: i64 = 158;
-    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-    const XFEATURE_XTILEDATA: i64 = 18;
-    let result: i64;
-    // SAFETY: the system call reads two numbers and no memory; it changes what this process may use, and fails with a
-    // negative number where it does not exist. Linux clobbers rcx and r11.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") ARCH_PRCTL => result,
-            in("rdi") ARCH_REQ_XCOMP_PERM,
-            in("rsi") XFEATURE_XTILEDATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn system_permits_tiles() -> bool {
-    false
-}
-
-/// See [`Element::multiply`](super::element::Element::multiply); only where [`available`] says so.
+/// See [`Element::multiply`](super::element::Element::multiply); only where
+/// [`isa::tiles_available`] says so.
 pub(super) fn multiply(
     rows: Rows<'_, bf16>,
     panel: Panel<'_, bf16>,
     out: &mut [f32],
     accumulate: bool,
 ) {
-    assert!(available(), "AMX was asked for where there is none");
+    assert!(
+        isa::tiles_available(),
+        "AMX was asked for where there is none"
+    );
     // SAFETY: the processor has tiles, and the system lets this process use them.
     unsafe { multiply_on_tiles(rows, panel, out, accumulate) };
 }

@@ -7,15 +7,11 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
-use super::buffer::{Pool, with_scratch};
-use super::element::Rows;
 use super::exp::exp;
-use super::isa::Isa;
+use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::{Maps, Shape};
-use super::panels::Panel;
-use super::product;
-use super::tasks::for_pieces;
-use super::vector::{CHANNEL_MULTIPLE, padded};
+use super::product::{self, Panel, Rows};
+use super::tasks::{Pool, for_pieces, with_scratch};
 use crate::{Error, Result};
 
 /// Queries whose scores are held at once.

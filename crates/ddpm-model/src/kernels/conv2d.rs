@@ -4,54 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use half::bf16;
 
-use super::buffer::Pool;
-use super::epilogue::Epilogue;
+use super::conv_method::{Epilogue, Prepared, Window};
 use super::gemm_conv::GemmConv;
-use super::isa::Isa;
-use super::maps::{Maps, Shape};
-use super::vector::padded;
+use super::isa::{Arithmetic, Isa, padded};
+use super::maps::{Maps, Shape, Vectors};
+use super::tasks::Pool;
+use super::timing;
 use super::winograd::{F2, F4, Winograd};
-use super::{Arithmetic, Vectors};
 use crate::{Error, Result};
-
-/// The pixels of the image that a pixel of the result sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// Height and width.
-    pub(crate) kernel: [usize; 2],
-    /// Rows of zeros above the image, and columns left of it.
-    pub(crate) padding: [usize; 2],
-    /// Rows of zeros below the image, and columns right of it.
-    pub(crate) trailing: [usize; 2],
-    /// Pixels from one window to the next, down and across.
-    pub(crate) stride: usize,
-}
-
-impl Window {
-    /// A square of odd size, around its pixel where the stride is 1.
-    pub(crate) fn centred(kernel: usize, stride: usize) -> Self {
-        Self {
-            kernel: [kernel; 2],
-            padding: [kernel / 2; 2],
-            trailing: [kernel / 2; 2],
-            stride,
-        }
-    }
-
-    /// Number of pixels.
-    pub(super) fn area(self) -> usize {
-        self.kernel[0] * self.kernel[1]
-    }
-
-    /// Height and width of the result on an image of this size; `None` if no window fits.
-    pub(super) fn result(self, size: [usize; 2]) -> Option<[usize; 2]> {
-        let one = |axis: usize| {
-            let room = size[axis] + self.padding[axis] + self.trailing[axis];
-            Some(room.checked_sub(self.kernel[axis])? / self.stride + 1)
-        };
-        Some([one(0)?, one(1)?])
-    }
-}
 
 /// A convolution with zeros around the image and a bias.
 pub(crate) struct PackedConv2d {
@@ -67,19 +27,6 @@ pub(crate) struct PackedConv2d {
     relu: bool,
     /// The weights as each [`Method`] reads them, packed when an image first asks for it.
     packed: [OnceLock<Box<dyn Prepared>>; 3],
-}
-
-/// A convolution whose weights are packed for one method.
-pub(super) trait Prepared: Send + Sync {
-    /// Convolves `x` of `shape` into `out` of the shape `result`.
-    fn forward(
-        &self,
-        x: &[f32],
-        shape: Shape,
-        result: Shape,
-        epilogue: Epilogue<'_>,
-        out: &mut [f32],
-    );
 }
 
 /// How a convolution is computed.
@@ -211,7 +158,7 @@ impl PackedConv2d {
         let method = self.method(shape);
         // Packing is not part of the operation's time.
         let prepared = self.prepared(method);
-        let _timer = super::timing::start(|| {
+        let _timer = timing::start(|| {
             let method = match method {
                 Method::SmallTiles => "F(2,3)",
                 Method::LargeTiles => "F(4,3)",

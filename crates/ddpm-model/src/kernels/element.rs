@@ -4,19 +4,9 @@ use bytemuck::Pod;
 use half::bf16;
 use pulp::Simd;
 
-use super::isa::Isa;
-use super::panels::Panel;
-use super::product;
-use super::vector::{self, CHANNEL_MULTIPLE};
-
-/// Rows of the left operand.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a, E> {
-    pub(super) entries: &'a [E],
-    /// From one row to the next.
-    pub(super) stride: usize,
-    pub(super) count: usize,
-}
+use super::isa::{self, CHANNEL_MULTIPLE, Isa};
+use super::product::{self, Panel, Rows};
+use super::product_bf16;
 
 /// A number that products multiply.
 pub(super) trait Element: Pod + Send + Sync {
@@ -63,7 +53,7 @@ impl Element for f32 {
 
     #[inline(always)]
     fn store<S: Simd>(out: &mut [Self], at: usize, vector: S::f32s) {
-        vector::store::<S>(out, at, vector);
+        isa::store::<S>(out, at, vector);
     }
 
     #[inline(always)]
@@ -104,7 +94,7 @@ impl Element for bf16 {
     #[inline(always)]
     fn store<S: Simd>(out: &mut [Self], at: usize, vector: S::f32s) {
         let mut values = [0f32; CHANNEL_MULTIPLE];
-        vector::store::<S>(&mut values, 0, vector);
+        isa::store::<S>(&mut values, 0, vector);
         Self::round_all(&values[..S::F32_LANES], &mut out[at..at + S::F32_LANES]);
     }
 
@@ -117,6 +107,6 @@ impl Element for bf16 {
         out: &mut [f32],
         accumulate: bool,
     ) {
-        super::product_bf16::multiply(simd, isa, rows, panel, out, accumulate);
+        product_bf16::multiply(simd, isa, rows, panel, out, accumulate);
     }
 }

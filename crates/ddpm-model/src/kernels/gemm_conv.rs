@@ -3,15 +3,13 @@
 use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::buffer::with_scratch;
-use super::conv2d::{Prepared, Window};
-use super::element::{Element, Rows};
-use super::epilogue::Epilogue;
-use super::isa::Isa;
+use super::conv_method::{Epilogue, Prepared, Window};
+use super::element::Element;
+use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::Shape;
 use super::panels::Panels;
-use super::tasks::{for_pieces, units_per_task};
-use super::vector::{CHANNEL_MULTIPLE, padded};
+use super::product::Rows;
+use super::tasks::{for_pieces, units_per_task, with_scratch};
 
 /// Pixels that a task copies and multiplies at once.
 const PIXELS: usize = 48;

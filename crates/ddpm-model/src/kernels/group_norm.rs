@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
-use super::Vectors;
-use super::buffer::Pool;
 use super::exp::silu;
 use super::isa::Isa;
-use super::maps::{Maps, Shape};
-use super::tasks::for_pieces;
+use super::maps::{Maps, Shape, Vectors};
+use super::tasks::{Pool, for_pieces};
 use crate::{Error, Result};
 
 /// Pixels whose statistics are taken in f32 before they are joined in f64. Fixed, so that sums do not depend on how work

@@ -1,5 +1,6 @@
-//! Which instruction set the kernels run on.
+//! Which instruction set the kernels run on, and vectors of whatever width it has.
 
+use std::any::TypeId;
 use std::sync::OnceLock;
 
 use pulp::{Scalar256b, Simd, WithSimd};
@@ -8,6 +9,16 @@ use crate::{Error, Result};
 
 /// Environment variable that overrides what the processor offers, so that every path can be tested on one machine.
 const VARIABLE: &str = "DDPM_ISA";
+
+/// What products multiply; sums are f32 in both cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// 24-bit significands.
+    #[default]
+    F32,
+    /// 8-bit significands, twice the speed and more where the processor has instructions for them.
+    Bf16,
+}
 
 /// An instruction set that this processor has.
 ///
@@ -71,7 +82,7 @@ impl Isa {
             "avx512" => pulp::x86::V4::try_new().map(Kind::Avx512),
             #[cfg(target_arch = "x86_64")]
             "amx" => pulp::x86::V4::try_new()
-                .filter(|_| super::amx::available())
+                .filter(|_| tiles_available())
                 .map(Kind::Amx),
             #[cfg(not(target_arch = "x86_64"))]
             "avx2" | "avx512" | "amx" => None,
@@ -122,7 +133,7 @@ impl Isa {
     /// Whether products of bf16 may run on the vector instruction for pairs.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn has_pairs(self) -> bool {
-        matches!(self.0, Kind::Avx512(_) | Kind::Amx(_)) && super::product_bf16::pairs_available()
+        matches!(self.0, Kind::Avx512(_) | Kind::Amx(_)) && pairs_available()
     }
 
     /// What multiplies bf16: `tiles`, `pairs` (a vector instruction) or `widened` (to f32 first).
@@ -144,4 +155,92 @@ impl Isa {
             _ => 16,
         }
     }
+}
+
+/// Whether the processor has `vdpbf16ps`.
+#[cfg(target_arch = "x86_64")]
+fn pairs_available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16")
+        && std::arch::is_x86_feature_detected!("avx512f")
+}
+
+/// Whether the processor has AMX with bf16 and the system lets this process use them, which is asked for once.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn tiles_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| processor_has_tiles() && system_permits_tiles())
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) fn processor_has_tiles() -> bool {
+    const BF16_PRODUCTS: u32 = 1 << 22;
+    const TILES: u32 = 1 << 24;
+    if std::arch::x86_64::__cpuid(0).eax < 7 {
+        return false;
+    }
+    let features = std::arch::x86_64::__cpuid_count(7, 0).edx;
+    features & (BF16_PRODUCTS | TILES) == BF16_PRODUCTS | TILES
+}
+
+/// Asks Linux for the tiles' part of the register state.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[expect(unsafe_code, reason = "the system call is reached through assembly")]
+fn system_permits_tiles() -> bool {
+    const ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    let result: i64;
+    // SAFETY: the system call reads two numbers and no memory; it changes what this process may use, and fails with a
+    // negative number where it does not exist. Linux clobbers rcx and r11.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") ARCH_PRCTL => result,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XFEATURE_XTILEDATA,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+#[cfg(all(target_arch = "x86_64", not(target_os = "linux")))]
+fn system_permits_tiles() -> bool {
+    false
+}
+
+/// Channels of every activation are padded to a multiple of this: the widest vector, so that no kernel has a remainder.
+pub(super) const CHANNEL_MULTIPLE: usize = 16;
+
+/// `channels` with padding.
+pub(super) const fn padded(channels: usize) -> usize {
+    channels.next_multiple_of(CHANNEL_MULTIPLE)
+}
+
+/// `a b + c`, fused where the instruction set does it in one instruction.
+///
+/// The portable path must not call the C library's `fmaf` for each float.
+#[inline(always)]
+pub(super) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if TypeId::of::<S>() == TypeId::of::<Scalar256b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_f32s(a, b, c)
+    }
+}
+
+/// The vector that begins at `values[at]`.
+#[inline(always)]
+pub(super) fn load<S: Simd>(values: &[f32], at: usize) -> S::f32s {
+    let (vectors, _) = S::as_simd_f32s(&values[at..at + S::F32_LANES]);
+    vectors[0]
+}
+
+/// Writes a vector from `values[at]` on.
+#[inline(always)]
+pub(super) fn store<S: Simd>(values: &mut [f32], at: usize, vector: S::f32s) {
+    let (vectors, _) = S::as_mut_simd_f32s(&mut values[at..at + S::F32_LANES]);
+    vectors[0] = vector;
 }

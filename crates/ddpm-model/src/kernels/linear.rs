@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::Vectors;
 use super::isa::Isa;
+use super::maps::Vectors;
 use super::tasks::for_pieces;
 use crate::Result;
 

@@ -1,9 +1,9 @@
 //! The network's operations on the CPU.
 //!
 //! Activations are [`Maps`]: a batch with channels last, so that every kernel reads and writes whole vectors of
-//! channels, in memory that comes from a [`Pool`](buffer::Pool) and goes back to it. 3x3 convolutions run by Winograd's
+//! channels, in memory that comes from a [`Pool`] and goes back to it. 3x3 convolutions run by Winograd's
 //! minimal filtering ([`winograd`]), everything else that multiplies runs as products of rows with packed panels
-//! ([`panels`], [`product`]); bias, timestep and shortcut are added on the way out ([`epilogue`]). Normalisation,
+//! ([`panels`], [`product`]); bias, timestep and shortcut are added on the way out ([`conv_method`]). Normalisation,
 //! modulation and SiLU are one operation ([`group_norm`]).
 //!
 //! An operation is cut into tasks that write consecutive pieces of its result ([`tasks`]). How it is cut depends on the
@@ -17,10 +17,9 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod attention;
-mod buffer;
 mod conv2d;
+mod conv_method;
 mod element;
-mod epilogue;
 mod exp;
 mod gemm_conv;
 mod group_norm;
@@ -34,32 +33,20 @@ mod product_bf16;
 mod resample;
 mod tasks;
 mod timing;
-mod vector;
-mod vectors;
 mod winograd;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use attention::{HeadLayout, attend};
-pub(crate) use buffer::Pool;
-pub(crate) use conv2d::{PackedConv2d, Window};
+pub(crate) use conv_method::Window;
+pub(crate) use conv2d::PackedConv2d;
 pub(crate) use exp::silu;
 pub(crate) use group_norm::PackedGroupNorm;
-pub use isa::Isa;
+pub use isa::{Arithmetic, Isa};
 pub(crate) use linear::PackedLinear;
-pub(crate) use maps::{Maps, Shape};
+pub(crate) use maps::{Maps, Shape, Vectors};
 pub(crate) use pooling::{Pooling, global_means};
 pub(crate) use resample::{join, join_all, pool_means, subsample, upsample};
+pub(crate) use tasks::Pool;
 pub use timing::{OperationTime, TIMING_VARIABLE, operation_times};
-pub(crate) use vectors::Vectors;
-
-/// What products multiply; sums are f32 in both cases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// 24-bit significands.
-    #[default]
-    F32,
-    /// 8-bit significands, twice the speed and more where the processor has instructions for them.
-    Bf16,
-}

@@ -14,15 +14,14 @@
 //!           └───────────────┴───────────────┘         the processor multiplies and adds them in pairs
 //! ```
 //!
-//! Lines and columns are padded with zeros to a multiple of [`CHANNEL_MULTIPLE`](super::vector::CHANNEL_MULTIPLE).
+//! Lines and columns are padded with zeros to a multiple of [`CHANNEL_MULTIPLE`](super::isa::CHANNEL_MULTIPLE).
 
 use bytemuck::{cast_slice, cast_slice_mut};
 
-use super::buffer::AlignedFloats;
 use super::element::Element;
-use super::isa::Isa;
-use super::tasks::for_pieces;
-use super::vector::{CHANNEL_MULTIPLE, padded};
+use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
+use super::product::Panel;
+use super::tasks::{AlignedFloats, for_pieces};
 
 /// Matrices of one shape, packed.
 pub(super) struct Panels<E> {
@@ -33,14 +32,6 @@ pub(super) struct Panels<E> {
     firsts: Vec<usize>,
     entries: AlignedFloats,
     element: std::marker::PhantomData<E>,
-}
-
-/// Some columns of one block.
-#[derive(Clone, Copy)]
-pub(super) struct Panel<'a, E> {
-    /// `depth` x `width`.
-    pub(super) entries: &'a [E],
-    pub(super) width: usize,
 }
 
 impl<E: Element> Panels<E> {

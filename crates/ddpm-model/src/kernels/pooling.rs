@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::buffer::Pool;
-use super::conv2d::Window;
+use super::conv_method::Window;
 use super::maps::{Maps, Shape};
-use super::tasks::for_pieces;
+use super::tasks::{Pool, for_pieces};
 use crate::{Error, Result};
 
 /// What becomes of the pixels of a window.

@@ -13,10 +13,8 @@
 use half::bf16;
 use pulp::Simd;
 
-use super::element::Rows;
-use super::isa::Isa;
-use super::panels::Panel;
-use super::vector::{load, mul_add, store};
+use super::isa::{Isa, load, mul_add, store};
+use super::product::{Panel, Rows};
 
 /// See [`Element::multiply`](super::element::Element::multiply).
 #[inline(always)]
@@ -41,13 +39,6 @@ pub(super) fn multiply<S: Simd>(
     #[cfg(not(target_arch = "x86_64"))]
     let _ = isa;
     widened(simd, rows, panel, out, accumulate);
-}
-
-/// Whether the processor has `vdpbf16ps`.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn pairs_available() -> bool {
-    std::arch::is_x86_feature_detected!("avx512bf16")
-        && std::arch::is_x86_feature_detected!("avx512f")
 }
 
 /// The plain version: the two products of a pair are added to the sum one after the other.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::buffer::Pool;
 use super::maps::{Maps, Shape};
-use super::tasks::for_pieces;
+use super::tasks::{Pool, for_pieces};
 use crate::{Error, Result};
 
 /// Height and width doubled by repeating pixels.

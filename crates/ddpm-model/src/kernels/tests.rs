@@ -1,8 +1,8 @@
-//! Every kernel against the plain candle version, over odd shapes, on every instruction set of this processor.
+//! Every kernel against plain loops in f64, over odd shapes, on every instruction set of this processor.
 
 use std::sync::Arc;
 
-use candle_core::{D, DType, Device, Tensor};
+use ndarray::{Array, Array2, Array4, Axis, Dimension, concatenate, s};
 use proptest::prelude::*;
 
 use super::{
@@ -18,24 +18,61 @@ fn values(len: usize, seed: usize, offset: f32) -> Vec<f32> {
         .collect()
 }
 
-fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
-    Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
+/// Row-major values in f64.
+fn wide<D: Dimension>(values: &[f32], shape: impl Into<ndarray::StrideShape<D>>) -> Array<f64, D> {
+    Array::from_shape_vec(shape, values.iter().copied().map(f64::from).collect()).unwrap()
 }
 
-fn numbers(t: &Tensor) -> Vec<f32> {
-    t.flatten_all().unwrap().to_vec1().unwrap()
+/// `[batch, channels, height, width]`, or whatever else has four sizes.
+fn planes_of(values: &[f32], [a, b, c, d]: [usize; 4]) -> Array4<f64> {
+    wide(values, (a, b, c, d))
 }
 
 /// Largest difference relative to the largest expected value.
-fn difference(found: &[f32], expected: &Tensor) -> f32 {
-    let expected = numbers(expected);
+fn difference<D: Dimension>(found: &[f32], expected: &Array<f64, D>) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let scale = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     found
         .iter()
-        .zip(&expected)
-        .fold(0f32, |m, (a, b)| m.max((a - b).abs()))
+        .zip(expected)
+        .fold(0f64, |m, (a, b)| m.max((f64::from(*a) - b).abs()))
         / scale
+}
+
+/// `weight` of shape `[outputs, inputs, kernel height, kernel width]`.
+fn plain_convolution(x: &Array4<f64>, weight: &[f32], bias: &[f32], window: Window) -> Array4<f64> {
+    let (batch, inputs, height, width) = x.dim();
+    let [down, across] = window.kernel;
+    let weight = planes_of(weight, [bias.len(), inputs, down, across]);
+    let [rows, columns] = window.result([height, width]).unwrap();
+    let [above, left] = window.padding;
+    Array4::from_shape_fn(
+        (batch, bias.len(), rows, columns),
+        |(image, output, i, j)| {
+            let mut sum = f64::from(bias[output]);
+            for (k, l) in (0..down).flat_map(|k| (0..across).map(move |l| (k, l))) {
+                let y = (i * window.stride + k).checked_sub(above);
+                let column = (j * window.stride + l).checked_sub(left);
+                let (Some(y), Some(column)) = (y, column) else {
+                    continue;
+                };
+                if y < height && column < width {
+                    for input in 0..inputs {
+                        sum += weight[[output, input, k, l]] * x[[image, input, y, column]];
+                    }
+                }
+            }
+            sum
+        },
+    )
+}
+
+/// `shift` of shape `[batch, channels]` added to every pixel.
+fn plus_shift(mut x: Array4<f64>, shift: &[f32]) -> Array4<f64> {
+    let (batch, channels, ..) = x.dim();
+    let shift: Array2<f64> = wide(shift, (batch, channels));
+    x += &shift.insert_axis(Axis(2)).insert_axis(Axis(3));
+    x
 }
 
 fn shape([batch, channels, height, width]: [usize; 4]) -> Shape {
@@ -86,41 +123,30 @@ fn assert_padding(maps: &Maps) {
 /// Batch, inputs, outputs, height, width, kernel, stride, zeros above and left.
 type ConvCase = [usize; 8];
 
-fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolerance: f32) {
+fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolerance: f64) {
     let [batch, inputs, outputs, height, width, kernel, stride, lead] = case;
     let sizes = [batch, inputs, height, width];
     let planes = values(sizes.iter().product(), seed, 0.0);
     let weight = values(outputs * inputs * kernel * kernel, seed + 1, 0.0);
     let bias = values(outputs, seed + 2, 0.0);
     let lead = lead.min(kernel / 2);
-    let trail = kernel - 1 - lead;
-    let expected = tensor(&planes, &sizes)
-        .pad_with_zeros(2, lead, trail)
-        .unwrap()
-        .pad_with_zeros(3, lead, trail)
-        .unwrap()
-        .conv2d(
-            &tensor(&weight, &[outputs, inputs, kernel, kernel]),
-            0,
-            stride,
-            1,
-            1,
-        )
-        .unwrap()
-        .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1]))
-        .unwrap();
-    let result: [usize; 4] = expected.dims().try_into().unwrap();
+    let window = Window {
+        kernel: [kernel; 2],
+        padding: [lead; 2],
+        trailing: [kernel - 1 - lead; 2],
+        stride,
+    };
+    let expected = plain_convolution(&planes_of(&planes, sizes), &weight, &bias, window);
+    let result: [usize; 4] = expected.dim().into();
     let shift = values(batch * outputs, seed + 3, 0.0);
-    let addend = values(expected.elem_count(), seed + 4, 0.0);
-    let shifted = expected
-        .broadcast_add(&tensor(&shift, &[batch, outputs, 1, 1]))
-        .unwrap();
-    let both = (&shifted + tensor(&addend, &result)).unwrap();
+    let addend = values(expected.len(), seed + 4, 0.0);
+    let shifted = plus_shift(expected.clone(), &shift);
+    let both = &shifted + &planes_of(&addend, result);
     for isa in isas() {
         let sizes_of = [inputs, kernel, stride];
         let conv = PackedConv2d::new(isa, arithmetic, weight.clone(), &bias, sizes_of);
         let conv = conv.with_lead(lead);
-        let pool = dirty_pool(both.elem_count());
+        let pool = dirty_pool(both.len());
         let x = maps(&pool, &planes, sizes);
         let addend = maps(&pool, &addend, result);
         let shift = Vectors::new(outputs, shift.clone());
@@ -170,20 +196,15 @@ proptest! {
         let planes = values(sizes.iter().product(), seed, 0.0);
         let weight = values(outputs * inputs * down * across, seed + 1, 0.0);
         let bias = values(outputs, seed + 2, 0.0);
-        let [above, left] = window.padding;
-        let expected = tensor(&planes, &sizes)
-            .pad_with_zeros(2, above, above).unwrap()
-            .pad_with_zeros(3, left, left).unwrap()
-            .conv2d(&tensor(&weight, &[outputs, inputs, down, across]), 0, stride, 1, 1).unwrap()
-            .broadcast_add(&tensor(&bias, &[1, outputs, 1, 1])).unwrap();
-        let addend = values(expected.elem_count(), seed + 3, 0.0);
-        let result: [usize; 4] = expected.dims().try_into().unwrap();
-        let expected = (expected + tensor(&addend, &result)).unwrap().relu().unwrap();
+        let expected = plain_convolution(&planes_of(&planes, sizes), &weight, &bias, window);
+        let result: [usize; 4] = expected.dim().into();
+        let addend = values(expected.len(), seed + 3, 0.0);
+        let expected = (expected + planes_of(&addend, result)).mapv(|sum| sum.max(0.0));
         for isa in isas() {
             let conv =
                 PackedConv2d::with_window(isa, Arithmetic::F32, weight.clone(), &bias, inputs, window)
                     .then_relu();
-            let pool = dirty_pool(expected.elem_count());
+            let pool = dirty_pool(expected.len());
             let x = maps(&pool, &planes, sizes);
             let addend = maps(&pool, &addend, result);
             let found = conv.forward(&pool, &x, None, Some(&addend)).unwrap();
@@ -194,7 +215,6 @@ proptest! {
         }
     }
 
-    /// Against plain loops: candle's pools know no padding.
     #[test]
     fn pools_leave_the_padding_out(
         batch in 1usize..3, channels in 1usize..40, height in 3usize..10, width in 3usize..10,
@@ -235,7 +255,7 @@ proptest! {
                 }
             }
         }
-        let means = tensor(&planes, &sizes).mean((2, 3)).unwrap();
+        let means = planes_of(&planes, sizes).mean_axis(Axis(3)).unwrap().mean_axis(Axis(2)).unwrap();
         prop_assert!(difference(&global_means(&x), &means) < 1e-6);
     }
 
@@ -249,14 +269,11 @@ proptest! {
         let pool = dirty_pool(4 * planes.len() + 4096);
         let found = subsample(&pool, &maps(&pool, &planes, sizes), stride, before, before + channels + behind);
         assert_padding(&found);
-        let index = |size: usize| -> Tensor {
-            let places: Vec<u32> = (0..size as u32).step_by(stride).collect();
-            Tensor::new(places, &Device::Cpu).unwrap()
-        };
-        let expected = tensor(&planes, &sizes)
-            .index_select(&index(height), 2).unwrap()
-            .index_select(&index(width), 3).unwrap()
-            .pad_with_zeros(1, before, behind).unwrap();
+        let seen = planes_of(&planes, sizes).slice_move(s![.., .., ..;stride, ..;stride]);
+        let (_, _, rows, columns) = seen.dim();
+        let zeros = |channels| Array4::zeros((batch, channels, rows, columns));
+        let (before, behind) = (zeros(before), zeros(behind));
+        let expected = concatenate(Axis(1), &[before.view(), seen.view(), behind.view()]).unwrap();
         prop_assert_eq!(difference(&found.to_planes(), &expected), 0.0);
     }
 
@@ -281,27 +298,25 @@ proptest! {
         let channels = groups * per_group;
         let sizes = [batch, channels, height, width];
         let planes = values(sizes.iter().product(), seed, offset);
-        // In f64: candle's sums in f32 are less exact than the kernel's.
-        let wide = |values: &[f32], shape: &[usize]| tensor(values, shape).to_dtype(DType::F64).unwrap();
-        let x = wide(&planes, &sizes);
         let (weight, bias) = (values(channels, seed + 1, 1.0), values(channels, seed + 2, 0.0));
-        let norm = candle_nn::GroupNorm::new(
-            wide(&weight, &[channels]), wide(&bias, &[channels]), channels, groups, 1e-5,
-        ).unwrap();
-        let mut expected = x.apply(&norm).unwrap();
         let scale_shift = values(batch * 2 * channels, seed + 3, 0.0);
-        if modulated {
-            let rows = wide(&scale_shift, &[batch, 2 * channels]);
-            let half = |start| {
-                rows.narrow(1, start, channels).unwrap().reshape((batch, channels, 1, 1)).unwrap()
-            };
-            expected = expected.broadcast_mul(&(half(0) + 1.0).unwrap()).unwrap();
-            expected = expected.broadcast_add(&half(channels)).unwrap();
+        let mut expected = planes_of(&planes, sizes);
+        for (image, mut x) in expected.outer_iter_mut().enumerate() {
+            for (group, mut x) in x.axis_chunks_iter_mut(Axis(0), per_group).enumerate() {
+                let (mean, deviation) = (x.mean().unwrap(), (x.var(0.0) + 1e-5).sqrt());
+                for (i, mut x) in x.outer_iter_mut().enumerate() {
+                    let channel = group * per_group + i;
+                    let row = &scale_shift[image * 2 * channels..];
+                    x.mapv_inplace(|x| {
+                        let mut y = (x - mean) / deviation * f64::from(weight[channel]) + f64::from(bias[channel]);
+                        if modulated {
+                            y = y * (f64::from(row[channel]) + 1.0) + f64::from(row[channels + channel]);
+                        }
+                        if silu { y / (1.0 + (-y).exp()) } else { y }
+                    });
+                }
+            }
         }
-        if silu {
-            expected = expected.silu().unwrap();
-        }
-        let expected = expected.to_dtype(DType::F32).unwrap();
         // A group of one value has no variance: the kernel amplifies its rounding by up to 1 / sqrt(1e-5).
         let tolerance = if per_group * height * width == 1 { 1e-3 } else { 1e-5 };
         for isa in isas() {
@@ -326,19 +341,21 @@ proptest! {
         let sizes = [batch, 3 * heads * channels, height, width];
         let planes: Vec<f32> = values(sizes.iter().product(), seed, 0.0)
             .into_iter().map(|v| v * gain).collect();
-        let qkv = tensor(&planes, &[batch, 3 * heads, channels, positions]);
-        let part = |kind: usize| {
-            let blocks: Vec<Tensor> = (0..heads)
-                .map(|head| if kind_first { kind * heads + head } else { 3 * head + kind })
-                .map(|index| qkv.narrow(1, index, 1).unwrap())
-                .collect();
-            Tensor::cat(&blocks, 1).unwrap().contiguous().unwrap()
-        };
-        let (q, k, v) = (part(0), part(1), part(2));
-        let scores = q.transpose(2, 3).unwrap().contiguous().unwrap().matmul(&k).unwrap();
-        let scores = (scores / (channels as f64).sqrt()).unwrap();
-        let weights = candle_nn::ops::softmax(&scores, D::Minus1).unwrap();
-        let expected = v.matmul(&weights.transpose(2, 3).unwrap().contiguous().unwrap()).unwrap();
+        let qkv = planes_of(&planes, [batch, 3 * heads, channels, positions]);
+        let mut expected = Array4::zeros((batch, heads, channels, positions));
+        for (image, head) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
+            let part = |kind: usize| {
+                let index = if kind_first { kind * heads + head } else { 3 * head + kind };
+                qkv.slice(s![image, index, .., ..])
+            };
+            let mut scores = part(0).t().dot(&part(1)) / (channels as f64).sqrt();
+            for mut row in scores.outer_iter_mut() {
+                let most = row.iter().copied().fold(f64::MIN, f64::max);
+                row.mapv_inplace(|score| (score - most).exp());
+                row /= row.sum();
+            }
+            expected.slice_mut(s![image, head, .., ..]).assign(&part(2).dot(&scores.t()));
+        }
         let layout = if kind_first { HeadLayout::KindFirst } else { HeadLayout::HeadFirst };
         for isa in isas() {
             let pool = dirty_pool(planes.len());
@@ -354,11 +371,9 @@ proptest! {
     ) {
         let x = values(batch * inputs, seed, 0.0);
         let (weight, bias) = (values(inputs * outputs, seed + 1, 0.0), values(outputs, seed + 2, 0.0));
-        let expected = tensor(&x, &[batch, inputs])
-            .matmul(&tensor(&weight, &[outputs, inputs]).t().unwrap())
-            .unwrap()
-            .broadcast_add(&tensor(&bias, &[outputs]))
-            .unwrap();
+        let rows: Array2<f64> = wide(&x, (batch, inputs));
+        let columns: Array2<f64> = wide(&weight, (outputs, inputs));
+        let expected = rows.dot(&columns.t()) + wide(&bias, outputs);
         for isa in isas() {
             let linear = PackedLinear::new(isa, &weight, bias.clone(), inputs);
             let found = linear.forward(&Vectors::new(inputs, x.clone())).unwrap();
@@ -373,21 +388,22 @@ proptest! {
     ) {
         let sizes = [batch, channels, height, width];
         let planes = values(sizes.iter().product(), 0, 0.0);
-        let x = tensor(&planes, &sizes);
+        let x = planes_of(&planes, sizes);
         let pool = dirty_pool(8 * planes.len());
         let packed = maps(&pool, &planes, sizes);
-        let expected = x.upsample_nearest2d(2 * height, 2 * width).unwrap();
+        let expected = Array4::from_shape_fn((batch, channels, 2 * height, 2 * width), |(b, c, i, j)| {
+            x[[b, c, i / 2, j / 2]]
+        });
         let doubled = upsample(&pool, &packed);
         prop_assert_eq!(difference(&doubled.to_planes(), &expected), 0.0);
-        let expected = expected.avg_pool2d(2).unwrap();
         let halved = pool_means(&pool, &doubled);
-        prop_assert_eq!(difference(&halved.to_planes(), &expected), 0.0);
+        prop_assert_eq!(difference(&halved.to_planes(), &x), 0.0);
         assert_padding(&doubled);
         assert_padding(&halved);
 
         let sizes = [batch, others, height, width];
         let planes = values(sizes.iter().product(), 1, 0.0);
-        let expected = Tensor::cat(&[&x, &tensor(&planes, &sizes)], 1).unwrap();
+        let expected = concatenate(Axis(1), &[x.view(), planes_of(&planes, sizes).view()]).unwrap();
         let joined = join(&pool, &packed, &maps(&pool, &planes, sizes)).unwrap();
         prop_assert_eq!(difference(&joined.to_planes(), &expected), 0.0);
         assert_padding(&joined);

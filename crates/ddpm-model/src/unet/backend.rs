@@ -1,9 +1,7 @@
 //! Where and how a network is computed.
 
-use candle_core::Device;
-
-use crate::kernels::{Arithmetic, Isa};
-use crate::{Error, Result};
+use crate::Error;
+use crate::kernels::Arithmetic;
 
 /// Where and how a network is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +9,8 @@ use crate::{Error, Result};
 pub enum Backend {
     /// This crate's kernels on the processor.
     Packed(Arithmetic),
-    /// candle's own operations on the processor: slow, and what the kernels are tested against.
+    /// candle's own operations on the processor: slow, and what the kernels are tested against; needs the cargo feature
+    /// `candle`.
     Stock,
     /// candle's own operations on the first CUDA device; needs the cargo feature `cuda`.
     Cuda,
@@ -23,12 +22,6 @@ impl Default for Backend {
     fn default() -> Self {
         Self::Packed(Arithmetic::default())
     }
-}
-
-/// A backend made ready.
-pub(super) enum Opened {
-    Packed(Isa, Arithmetic),
-    Stock(Device),
 }
 
 impl Backend {
@@ -50,33 +43,13 @@ impl Backend {
         }
     }
 
-    /// # Errors
-    /// [`Error::Device`] where the device is absent or this build cannot use it; [`Error::Isa`].
-    pub(super) fn open(self) -> Result<Opened> {
-        Ok(match self {
-            Self::Packed(arithmetic) => Opened::Packed(Isa::detect()?, arithmetic),
-            Self::Stock => Opened::Stock(Device::Cpu),
-            Self::Cuda => Opened::Stock(device("cuda", cfg!(feature = "cuda"), Device::new_cuda)?),
-            Self::Metal => {
-                Opened::Stock(device("metal", cfg!(feature = "metal"), Device::new_metal)?)
-            }
-        })
-    }
-}
-
-fn device(
-    name: &'static str,
-    built: bool,
-    open: impl FnOnce(usize) -> candle_core::Result<Device>,
-) -> Result<Device> {
-    if !built {
-        return Err(Error::Device {
+    /// The error where this build lacks what computes here.
+    pub(super) fn not_built(self) -> Error {
+        let name = self.device();
+        let feature = if self == Self::Stock { "candle" } else { name };
+        Error::Device {
             name,
-            detail: format!("this program was built without the cargo feature `{name}`"),
-        });
+            detail: format!("this program was built without the cargo feature `{feature}`"),
+        }
     }
-    open(0).map_err(|error| Error::Device {
-        name,
-        detail: error.to_string(),
-    })
 }

@@ -1,11 +1,11 @@
 //! The network for a batch.
 
-use candle_core::Device;
 use ndarray::{Array4, ArrayView4};
 
-use super::backend::{Backend, Opened};
+use super::backend::Backend;
 use super::network::Network;
 use super::packed::Packed;
+#[cfg(feature = "candle")]
 use super::stock::Stock;
 use super::weights::Weights;
 use crate::checkpoint::Checkpoint;
@@ -25,7 +25,8 @@ pub struct UNet {
 
 enum OnEngine {
     Packed(Box<Network<Packed>>),
-    Stock(Box<Network<Stock>>, Device),
+    #[cfg(feature = "candle")]
+    Stock(Box<Network<Stock>>),
 }
 
 impl UNet {
@@ -55,15 +56,18 @@ impl UNet {
     fn build(checkpoint: &Checkpoint, options: &ModelOptions, backend: Backend) -> Result<Self> {
         let config = ModelConfig::resolve(checkpoint, options)?;
         let weights = Weights::new(checkpoint.tensors());
-        let network = match backend.open()? {
-            Opened::Packed(isa, arithmetic) => {
-                let engine = Packed::new(isa, arithmetic);
+        let network = match backend {
+            Backend::Packed(arithmetic) => {
+                let engine = Packed::new(Isa::detect()?, arithmetic);
                 OnEngine::Packed(Box::new(Network::load(engine, &weights, &config)?))
             }
-            Opened::Stock(device) => {
-                let network = Network::load(Stock::new(device.clone()), &weights, &config)?;
-                OnEngine::Stock(Box::new(network), device)
+            #[cfg(feature = "candle")]
+            _ => {
+                let engine = Stock::open(backend)?;
+                OnEngine::Stock(Box::new(Network::load(engine, &weights, &config)?))
             }
+            #[cfg(not(feature = "candle"))]
+            _ => return Err(backend.not_built()),
         };
         weights.finish()?;
         Ok(Self {
@@ -139,7 +143,8 @@ impl UNet {
                 labels,
             )?,
             // candle's products on the processor round according to their size, so that images go one by one.
-            OnEngine::Stock(network, Device::Cpu) => {
+            #[cfg(feature = "candle")]
+            OnEngine::Stock(network) if self.backend == Backend::Stock => {
                 let mut output = Vec::with_capacity(batch * out_channels * height * width);
                 let images = images.chunks_exact(channels * height * width);
                 for (index, image) in images.enumerate() {
@@ -150,7 +155,8 @@ impl UNet {
                 }
                 output
             }
-            OnEngine::Stock(network, _) => network.forward(
+            #[cfg(feature = "candle")]
+            OnEngine::Stock(network) => network.forward(
                 images,
                 [batch, channels, height, width],
                 network_time,

@@ -116,9 +116,10 @@ impl Names {
 
     /// The first or second residual block of the middle.
     pub(super) fn middle_residual(self, second: bool) -> &'static str {
-        match second {
-            false => self.choose("middle_block.0", "mid_block.resnets.0"),
-            true => self.choose("middle_block.2", "mid_block.resnets.1"),
+        if second {
+            self.choose("middle_block.2", "mid_block.resnets.1")
+        } else {
+            self.choose("middle_block.0", "mid_block.resnets.0")
         }
     }
 

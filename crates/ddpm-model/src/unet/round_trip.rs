@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use super::network::Network;
-use super::stock::Stock;
+use super::packed::Packed;
 use super::weights::Weights;
 use crate::Error;
 use crate::checkpoint::Tensor;
 use crate::config::{ModelConfig, ModelOptions, OpenAi, Resampling, infer};
+use crate::kernels::{Arithmetic, Isa};
 
 /// Zeros for every tensor that the network asks for.
 fn weights_of(config: &ModelConfig) -> BTreeMap<String, Tensor> {
     let mut tensors = BTreeMap::new();
     loop {
         let weights = Weights::new(&tensors);
-        let engine = Stock::new(candle_core::Device::Cpu);
+        let engine = Packed::new(Isa::detect().unwrap(), Arithmetic::F32);
         match Network::load(engine, &weights, config) {
             Ok(_) => {
                 weights.finish().unwrap();

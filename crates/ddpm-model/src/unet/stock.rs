@@ -2,9 +2,10 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::backend::Backend;
 use super::engine::{ConvSizes, Engine};
-use crate::Result;
 use crate::config::AttentionOrder;
+use crate::{Error, Result};
 
 /// Tensors of shape `[batch, channels, height, width]` on one device.
 pub(super) struct Stock {
@@ -25,8 +26,21 @@ pub(super) struct Linear {
 }
 
 impl Stock {
-    pub(super) fn new(device: Device) -> Self {
-        Self { device }
+    /// # Errors
+    /// [`Error::Device`] where the device of `backend` is not to be had.
+    pub(super) fn open(backend: Backend) -> Result<Self> {
+        let device = match backend {
+            Backend::Stock => Ok(Device::Cpu),
+            Backend::Cuda if cfg!(feature = "cuda") => Device::new_cuda(0),
+            Backend::Metal if cfg!(feature = "metal") => Device::new_metal(0),
+            _ => return Err(backend.not_built()),
+        };
+        device
+            .map(|device| Self { device })
+            .map_err(|error| Error::Device {
+                name: backend.device(),
+                detail: error.to_string(),
+            })
     }
 
     fn tensor(&self, values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {

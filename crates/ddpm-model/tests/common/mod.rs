@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm_model::{Checkpoint, ModelOptions, TensorData};
+use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, TensorData};
 use ndarray::Array4;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use serde_json::Value;
 
 /// Path of a golden file.
 pub(crate) fn golden(name: &str) -> PathBuf {
@@ -124,4 +125,50 @@ pub(crate) fn two_heads() -> ModelOptions {
         image_size: Some(16),
         ..ModelOptions::default()
     }
+}
+
+/// The cases of `unets.json` and `unets-guided.json`, and the options that weights cannot tell.
+pub(crate) fn cases() -> Vec<(Value, ModelOptions)> {
+    ["unets.json", "unets-guided.json"]
+        .into_iter()
+        .flat_map(|file| {
+            let text = std::fs::read_to_string(golden(file)).unwrap();
+            serde_json::from_str::<Vec<Value>>(&text).unwrap()
+        })
+        .map(|case| {
+            let count = |key: &str| case["unet"][key].as_u64().map(|n| n as usize);
+            let options = ModelOptions {
+                num_heads: count("num_heads"),
+                num_heads_upsample: count("num_heads_upsample"),
+                num_head_channels: count("num_head_channels"),
+                attention_order: (case["unet"]["use_new_attention_order"] == true)
+                    .then_some(AttentionOrder::New),
+                image_size: Some(case["image_size"].as_u64().unwrap() as usize),
+                ..ModelOptions::default()
+            };
+            (case, options)
+        })
+        .collect()
+}
+
+/// Largest difference between two outputs.
+pub(crate) fn worst(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
+    assert_eq!(a.shape(), b.shape());
+    (a - b).iter().fold(0f32, |worst, d| worst.max(d.abs()))
+}
+
+/// Reproducible images.
+pub(crate) fn waves(shape: [usize; 4]) -> Array4<f32> {
+    Array4::from_shape_fn(shape, |(b, c, i, j)| {
+        ((b * 31 + c * 17 + i * 5 + j * 3) as f32).sin()
+    })
+}
+
+/// A network whose resolution changes without weights, which no golden one does.
+pub(crate) fn without_resampling_weights() -> Checkpoint {
+    let entries: Vec<_> = entries("unet-hybrid-16px.pt")
+        .into_iter()
+        .filter(|(key, ..)| !key.contains(".op.") && !key.contains(".conv."))
+        .collect();
+    checkpoint(&entries)
 }

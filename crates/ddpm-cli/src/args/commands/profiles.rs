@@ -7,8 +7,8 @@ use clap::Args;
 use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
 
 use crate::args::{
-    ChainArgs, CheckpointArgs, ClipArgs, ExportFormat, ImageArgs, StepArgs, decoders, objectives, starts,
-    variances,
+    ChainArgs, CheckpointArgs, ClipArgs, ExportFormat, ImageArgs, StepArgs, decoders, objectives,
+    starts, variances,
 };
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ndarray_npy::NpzWriter;
+use ddpm_files::npz::NpzWriter;
 
 /// A writer whose arrays are stored or deflated.
 pub(crate) fn writer(compressed: bool) -> NpzWriter<Cursor<Vec<u8>>> {

@@ -9,10 +9,10 @@ use half::bf16;
 use proptest::prelude::*;
 use pulp::{Simd, WithSimd};
 
-use super::super::isa::Isa;
+use super::super::isa::{Isa, processor_has_tiles, tiles_available};
 use super::super::product_bf16;
 use super::emulator::{self, Memory, addresses};
-use super::{Panel, Rows, available, multiply_on_tiles, processor_has_tiles};
+use super::{Panel, Rows, multiply_on_tiles};
 
 /// Entries around the result.
 const GUARD: usize = 100;
@@ -185,7 +185,7 @@ impl WithSimd for Widened<'_> {
 
 /// On the processor's tiles or emulated ones.
 fn multiply(rows: Rows<'_, bf16>, panel: Panel<'_, bf16>, out: &mut [f32], accumulate: bool) {
-    if available() {
+    if tiles_available() {
         // SAFETY: there are tiles.
         return unsafe { multiply_on_tiles(rows, panel, out, accumulate) };
     }
@@ -201,7 +201,7 @@ fn multiply(rows: Rows<'_, bf16>, panel: Panel<'_, bf16>, out: &mut [f32], accum
 
 /// A processor whose system withholds its tiles runs some of the instructions by itself, so that neither way is open.
 fn testable() -> bool {
-    available() || !processor_has_tiles()
+    tiles_available() || !processor_has_tiles()
 }
 
 proptest! {

@@ -16,15 +16,13 @@ use std::marker::PhantomData;
 use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::buffer::with_scratch;
-use super::conv2d::Prepared;
-use super::element::{Element, Rows};
-use super::epilogue::Epilogue;
-use super::isa::Isa;
+use super::conv_method::{Epilogue, Prepared};
+use super::element::Element;
+use super::isa::{CHANNEL_MULTIPLE, Isa, load, store};
 use super::maps::Shape;
 use super::panels::Panels;
-use super::tasks::{for_pieces, units_per_task};
-use super::vector::{CHANNEL_MULTIPLE, load, store};
+use super::product::Rows;
+use super::tasks::{for_pieces, units_per_task, with_scratch};
 pub(super) use transforms::{F2, F4, Transform};
 
 /// Tiles that one task takes through the transforms at once: enough rows for the product to reuse the weights it

@@ -6,7 +6,7 @@
 
 use pulp::Simd;
 
-use crate::kernels::vector::mul_add;
+use crate::kernels::isa::mul_add;
 
 /// F(M, 3) with T = M + 2.
 pub(in crate::kernels) trait Transform<const T: usize, const M: usize>:

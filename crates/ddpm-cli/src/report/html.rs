@@ -1,0 +1,92 @@
+//! Pieces of a page.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::plot::Chart;
+use crate::render::escape;
+
+/// A part of the page with a heading.
+pub(super) struct Section {
+    /// Its anchor.
+    pub(super) id: &'static str,
+    pub(super) title: &'static str,
+    /// HTML.
+    pub(super) body: String,
+}
+
+/// A paragraph of plain text.
+pub(super) fn paragraph(text: &str) -> String {
+    format!("<p>{}</p>\n", escape(text))
+}
+
+/// A paragraph that is not to be overlooked.
+pub(super) fn warning(text: &str) -> String {
+    format!("<p class=\"warning\">{}</p>\n", escape(text))
+}
+
+/// Text as it is, which is moved sideways where it is wide.
+pub(super) fn verbatim(text: &str) -> String {
+    format!(
+        "<pre class=\"wide\" tabindex=\"0\">{}</pre>\n",
+        escape(text)
+    )
+}
+
+/// A chart of its own, which on a small screen is moved sideways and not shrunk beyond reading.
+pub(super) fn figure(chart: &Chart) -> String {
+    // Inside HTML the name space is understood.
+    let svg = chart
+        .svg()
+        .replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    format!("<figure class=\"chart\"><div class=\"wide\" tabindex=\"0\">{svg}</div></figure>\n")
+}
+
+/// Something that opens.
+pub(super) fn details(summary: &str, open: bool, body: &str) -> String {
+    let open = if open { " open=\"\"" } else { "" };
+    format!(
+        "<details{open}><summary>{}</summary>\n{body}</details>\n",
+        escape(summary)
+    )
+}
+
+/// A list of names and values.
+pub(super) fn pairs_of_words<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let rows: String = rows
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(&value)))
+        .collect();
+    format!("<dl>\n{rows}</dl>\n")
+}
+
+/// A PNG file.
+pub(super) struct Image {
+    bytes: Vec<u8>,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+impl Image {
+    /// `None` unless the file begins with the header of a picture that has pixels.
+    pub(super) fn new(bytes: Vec<u8>) -> Option<Self> {
+        if bytes.get(12..16)? != b"IHDR" {
+            return None;
+        }
+        let side = |at: usize| {
+            let word = bytes.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_be_bytes(word)).filter(|&side| side > 0)
+        };
+        let (width, height) = (side(16)?, side(20)?);
+        Some(Self {
+            bytes,
+            width,
+            height,
+        })
+    }
+
+    /// Its address, which holds all of it.
+    pub(super) fn address(&self) -> String {
+        format!("data:image/png;base64,{}", STANDARD.encode(&self.bytes))
+    }
+}

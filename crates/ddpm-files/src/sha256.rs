@@ -1,0 +1,43 @@
+//! SHA-256 in lowercase hexadecimal, as files and messages state it.
+
+use sha2::Digest;
+
+/// A hash in the making.
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all bytes: 64 digits.
+    pub fn finish(self) -> String {
+        let bytes = self.0.finalize();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The hash of these bytes.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    let mut hash = Sha256::default();
+    hash.update(bytes);
+    hash.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of FIPS 180-2.
+    #[test]
+    fn the_hash_is_that_of_the_standard() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256("abc"), expected);
+        let mut parts = Sha256::default();
+        parts.update("a");
+        parts.update(b"bc");
+        assert_eq!(parts.finish(), expected);
+    }
+}

@@ -1,0 +1,101 @@
+//! The paper's Table 3: what is in it, and whether a run shows what the paper found.
+
+use std::path::Path;
+
+use anyhow::bail;
+
+use crate::results::{Chosen, Schedules, Table, TableRow, read};
+
+/// The numbers of steps.
+pub(crate) const STEPS: &str = "8,16,32,64,128,256";
+/// The variances of the steps.
+pub(crate) const VARIANCES: [&str; 4] = ["learned", "fixed-small", "fixed-large", "analytic"];
+
+/// Says whether the table shows what the paper found, and returns whether all of it holds.
+pub(crate) fn print(out: &Path) -> anyhow::Result<bool> {
+    let table = read::<Table>(&out.join("table.json"))?.rows;
+    let differences: Vec<(u64, f64, f64)> = table
+        .iter()
+        .filter(|row| row.stride == "even" || row.stride == "quadratic")
+        .filter_map(|row| {
+            let difference = row.dp_minus_this.as_ref()?;
+            Some((row.steps, difference.bpd, difference.stderr))
+        })
+        .collect();
+    let expected = 2 * VARIANCES.len() * STEPS.split(',').count();
+    let compared = differences.len();
+    if compared != expected {
+        bail!(
+            "table.json: expected {expected} rows of even and quadratic with a paired difference, found {compared}"
+        );
+    }
+    let strictly_below = differences
+        .iter()
+        .all(|&(steps, difference, _)| steps > 64 || difference < 0.0);
+    let never_above = differences
+        .iter()
+        .all(|&(_, difference, error)| difference <= 2.0 * error);
+    println!(
+        "  DP below even and quadratic at every K <= 64, every variance: {}",
+        yes(strictly_below)
+    );
+    println!(
+        "  DP nowhere above them by more than two paired standard errors: {}",
+        yes(never_above)
+    );
+
+    let shared = read::<Table>(&out.join("table-one-decoder.json"))?.rows;
+    let bpd = |variance: &str, like: &TableRow| {
+        shared
+            .iter()
+            .find(|r| r.variance == variance && r.stride == like.stride && r.steps == like.steps)
+            .map(|r| r.bpd)
+    };
+    if !shared.iter().any(|row| row.variance == "analytic") {
+        bail!("table-one-decoder.json: expected rows of the analytic variance");
+    }
+    let analytic_best = shared
+        .iter()
+        .filter(|row| row.variance == "analytic")
+        .all(|row| {
+            ["fixed-small", "fixed-large"]
+                .iter()
+                .all(|fixed| bpd(fixed, row).is_some_and(|other| row.bpd < other))
+        });
+    println!(
+        "  analytic variance below both fixed ones under one decoder, every stride and K: {}",
+        yes(analytic_best)
+    );
+
+    let mut free_never_above = true;
+    for variance in VARIANCES {
+        let chosen = |start: &str| -> anyhow::Result<Vec<Chosen>> {
+            let file = format!("{variance}.{start}.schedules.json");
+            Ok(read::<Schedules>(&out.join(file))?.budgets)
+        };
+        let (full, free) = (chosen("full")?, chosen("free")?);
+        free_never_above &= full
+            .iter()
+            .zip(&free)
+            .all(|(full, free)| free.total() <= full.total());
+        let gains: Vec<String> = full
+            .iter()
+            .zip(&free)
+            .map(|(a, b)| format!("K={} {:+.5}", a.steps, b.total() - a.total()))
+            .collect();
+        println!(
+            "  {variance:<12} --start free minus full, on the choosing set: {}",
+            gains.join("  ")
+        );
+    }
+    println!(
+        "  --start free never above full on the choosing set: {}",
+        yes(free_never_above)
+    );
+    Ok(strictly_below && never_above && analytic_best && free_never_above)
+}
+
+/// How a finding is shown.
+pub(crate) fn yes(holds: bool) -> &'static str {
+    if holds { "yes" } else { "NO" }
+}

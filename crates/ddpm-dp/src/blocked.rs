@@ -26,14 +26,11 @@ use rayon::prelude::*;
 
 use self::aligned::AlignedBuffer;
 use self::kernel::{ROWS, tile_width};
-use self::panel::EdgePanel;
+use self::panel::{BLOCK, EdgePanel};
 use self::product::Product;
 use self::triangle::Triangle;
 use crate::budgets::{BudgetCosts, GROUP};
 use crate::cost_table::CostTable;
-
-/// Nodes per block.
-const BLOCK: usize = 128;
 
 /// C\[0..=max_steps\]\[0..=T\].
 pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCosts {

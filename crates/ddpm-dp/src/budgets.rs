@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::chunks::{self, CHUNK};
+use crate::cost_table::{CHUNK, minima_of_chunks};
 
 /// Rows that begin at the same node, the first of a chunk. The blocked solver reads `GROUP` rows at a time over one
 /// common range of nodes.
@@ -55,7 +55,7 @@ impl BudgetCosts {
     pub(crate) fn chunk_minima(&self) -> Vec<Vec<f64>> {
         self.rows
             .par_iter()
-            .map(|row| chunks::minima(row))
+            .map(|row| minima_of_chunks(row))
             .collect()
     }
 

@@ -1,7 +1,23 @@
-//! What a solve can say about the table and the costs, besides the costs.
+//! Which solver runs, and what a solve can say about the table and the costs, besides the costs.
 
 use crate::monge_check::MongeReport;
-use crate::solve::Method;
+
+/// Which solver to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// [`Method::Monge`] where the table proves that it gives the same floats and paths as the plain recurrence,
+    /// [`Method::Blocked`] otherwise. Nothing is assumed: every adjacent quadruple is checked, and must fulfil the
+    /// Monge inequality with more room than rounding can take away.
+    #[default]
+    Auto,
+    /// Blocked min-plus products: any table, T^3 / 6 additions at vector speed.
+    Blocked,
+    /// Divide and conquer over monotone argmins, O(T^2 log T): tables whose interior is Monge up to rounding, that is
+    /// whose violations do not exceed 8 machine epsilons times the largest cost in a quadruple. The costs are then
+    /// those of real paths, optimal up to the same rounding; [`Certificate::exact`] says whether they are proved
+    /// optimal to the last bit. Tables with larger violations or missing edges between nodes >= 1 are refused.
+    Monge,
+}
 
 /// How a [`crate::Solution`] was found and which regularities were seen.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,16 @@
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use crate::chunks;
-use crate::error::{Error, Result};
+use crate::error::{Error, MAX_COST, Result};
+
+/// Nodes per chunk, whose minima let a search skip most chunks; chunk c holds the nodes c * CHUNK .. (c+1) * CHUNK.
+pub(crate) const CHUNK: usize = 64;
+
+/// The smallest value of each chunk of a row that begins at the first node of a chunk.
+pub(crate) fn minima_of_chunks(row: &[f64]) -> Vec<f64> {
+    let smallest = |chunk: &[f64]| chunk.iter().copied().fold(f64::INFINITY, f64::min);
+    row.chunks(CHUNK).map(smallest).collect()
+}
 
 /// The best two-step costs 0 -> t1 -> t, for costs whose first edge depends on the second node.
 ///
@@ -39,7 +47,7 @@ impl CostTable {
     pub const MAX_TRAIN_STEPS: usize = 1 << 16;
 
     /// The largest magnitude of a finite cost; sums along any path then stay finite.
-    pub const MAX_COST: f64 = 1e300;
+    pub const MAX_COST: f64 = MAX_COST;
 
     /// Builds the table edge by edge: `cost(t, s)` for every 0 <= s < t <= `train_steps`, rows in parallel.
     ///
@@ -79,7 +87,7 @@ impl CostTable {
                 fill(t, row);
                 match admit(row) {
                     Some((s, found)) => Err(Error::EdgeCost { t, s, found }),
-                    None => Ok(chunks::minima(row)),
+                    None => Ok(minima_of_chunks(row)),
                 }
             })
             .collect();

@@ -3,6 +3,9 @@
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// The largest magnitude of a finite cost; sums along any path then stay finite.
+pub(crate) const MAX_COST: f64 = 1e300;
+
 /// A request that cannot be solved as given.
 ///
 /// An impossible budget is not an error: its cost is `+inf` and its path `None`.
@@ -29,7 +32,7 @@ pub enum Error {
     #[error(
         "cost of edge (t={t}, s={s}): expected a number of magnitude at most {limit:e}, or +inf for \
          no edge, found {found}",
-        limit = crate::CostTable::MAX_COST
+        limit = MAX_COST
     )]
     EdgeCost {
         /// Later node of the edge.
@@ -53,7 +56,7 @@ pub enum Error {
     #[error(
         "start.cost[{t}]: expected a number of magnitude at most {limit:e}, or +inf for no such path, \
          found {found}",
-        limit = crate::CostTable::MAX_COST
+        limit = MAX_COST
     )]
     StartCost {
         /// The node.
@@ -84,7 +87,7 @@ pub enum Error {
         "cost of step (previous={}, t={t}, s={s}): expected a number of magnitude at most {limit:e}, or +inf for no \
          step, found {found}",
         previous.map_or_else(|| "none".to_owned(), |p| p.to_string()),
-        limit = crate::CostTable::MAX_COST
+        limit = MAX_COST
     )]
     TripleCost {
         /// The node before t; `None` for the first step of a path.

@@ -4,8 +4,7 @@ use std::sync::OnceLock;
 
 use crate::budgets::{BudgetCosts, first};
 use crate::certificate::Certificate;
-use crate::chunks::CHUNK;
-use crate::cost_table::CostTable;
+use crate::cost_table::{CHUNK, CostTable};
 
 /// The smallest cost of every budget k at every end t, and how it was found.
 ///

@@ -4,29 +4,12 @@ use pulp::Arch;
 
 use crate::blocked;
 use crate::budgets::BudgetCosts;
-use crate::certificate::{Certificate, ConvexityReport};
+use crate::certificate::{Certificate, ConvexityReport, Method};
 use crate::cost_table::CostTable;
 use crate::error::{Error, Result};
 use crate::monge;
 use crate::monge_check::{MongeReport, check_monge};
 use crate::solution::Solution;
-
-/// Which solver to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// [`Method::Monge`] where the table proves that it gives the same floats and paths as the plain recurrence,
-    /// [`Method::Blocked`] otherwise. Nothing is assumed: every adjacent quadruple is checked, and must fulfil the
-    /// Monge inequality with more room than rounding can take away.
-    #[default]
-    Auto,
-    /// Blocked min-plus products: any table, T^3 / 6 additions at vector speed.
-    Blocked,
-    /// Divide and conquer over monotone argmins, O(T^2 log T): tables whose interior is Monge up to rounding, that is
-    /// whose violations do not exceed 8 machine epsilons times the largest cost in a quadruple. The costs are then
-    /// those of real paths, optimal up to the same rounding; [`Certificate::exact`] says whether they are proved
-    /// optimal to the last bit. Tables with larger violations or missing edges between nodes >= 1 are refused.
-    Monge,
-}
 
 /// Options of [`solve`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,9 @@ use rayon::prelude::*;
 use super::aligned::AlignedBuffer;
 use crate::cost_table::CostTable;
 
+/// Nodes per block.
+pub(super) const BLOCK: usize = 128;
+
 /// Sources per pass of the packing.
 const PASS: usize = 32;
 

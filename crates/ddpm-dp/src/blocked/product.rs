@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::BLOCK;
 use super::kernel::{FEW_VECTORS, MANY_VECTORS, ROWS, has_many_registers, min_plus};
-use super::panel::EdgePanel;
+use super::panel::{BLOCK, EdgePanel};
 
 /// Sources per pass: the lines of a tile (256 bytes each with AVX-512) then stay in the first-level cache while all
 /// the budgets of the group go over them.

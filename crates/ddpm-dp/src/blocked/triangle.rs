@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::BLOCK;
 use super::kernel::{FEW_VECTORS, MANY_VECTORS, has_many_registers};
+use super::panel::BLOCK;
 
 /// Finishes one tile: C\[k\]\[t\] = min(minima so far, min over the s of the tile of C\[k-1\]\[s\] + L(t, s)), k = 1, 2, ..
 pub(super) struct Triangle<'a> {

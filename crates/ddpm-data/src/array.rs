@@ -4,13 +4,13 @@ use std::path::Path;
 
 use ddpm_files::PositionedFile;
 use ddpm_files::npy::{NpyHeader, read_npy_header};
-use ddpm_files::npz::StoredAt;
+use ddpm_files::npz::{NpzArchive, StoredAt};
 
 use super::ImageSet;
 use super::pixels::{Element, Pixels};
 use super::records::{Order, Records};
-use super::unpacked;
-use crate::error::{Error, Result};
+use super::temporary_copy;
+use crate::error::{Error, Result, shape as show};
 
 /// What [`ArrayFile::interleaved`] reads.
 pub(crate) const IMAGES: &str = "uint8 [images, height, width, channels]";
@@ -41,7 +41,7 @@ impl ArrayFile {
         check_bytes(file.path(), &header, key, expected)?;
         let shape = header.shape;
         if header.fortran_order && !shape.contains(&0) {
-            let file = unpacked::row_major(&file, start, &shape)?;
+            let file = temporary_copy::row_major(&file, start, &shape)?;
             return Ok(Self {
                 file,
                 start: 0,
@@ -55,6 +55,36 @@ impl ArrayFile {
             shape,
             checksum: None,
         })
+    }
+
+    /// A uint8 array, to be read where it lies or, if it is compressed, from a temporary copy.
+    pub(crate) fn of_archive(
+        archive: &mut NpzArchive<'_>,
+        key: &'static str,
+        expected: &str,
+    ) -> Result<Self> {
+        let entry = archive.entry(key, expected)?;
+        // Before gigabytes are unpacked.
+        check_bytes(archive.path(), &entry.header, key, expected)?;
+        if let Some(stored) = entry.stored {
+            let file = PositionedFile::open(archive.path())?;
+            if stored.end > file.length() {
+                let found = "a file that ends too early";
+                return Err(archive.wrong(key, expected, found).into());
+            }
+            let start = stored.begin + entry.header.length;
+            let array = Self::new(file, start, entry.header, key, expected)?;
+            return Ok(array.with_checksum(stored));
+        }
+        let elements = entry.header.shape.iter().map(|&n| n as u64).product();
+        let path = archive.path();
+        let file = temporary_copy::unpack(
+            path,
+            key,
+            &mut archive.content(&entry, key, expected)?,
+            elements,
+        )?;
+        Self::new(file, 0, entry.header, key, expected)
     }
 
     /// The same, of an array that is part of something with a checksum. (That a turned copy no longer is.)
@@ -76,7 +106,7 @@ impl ArrayFile {
     /// Images `[N, H, W, C]`: `[C, H, W]` of each, and where they lie.
     pub(crate) fn interleaved(self, key: &str) -> Result<([usize; 3], Records)> {
         let Ok([n, h, w, c]) = <[usize; 4]>::try_from(&self.shape[..]) else {
-            let found = format!("shape {}", shown(&self.shape));
+            let found = format!("shape {}", show(&self.shape));
             return Err(Error::field(self.path(), key, IMAGES, found));
         };
         if n * h * w == 0 || !matches!(c, 1 | 3) {
@@ -84,7 +114,7 @@ impl ArrayFile {
                 self.path(),
                 key,
                 "at least one image, [images, height, width, channels] with 1 or 3 channels",
-                format!("shape {}", shown(&self.shape)),
+                format!("shape {}", show(&self.shape)),
             ));
         }
         let order = match c {
@@ -113,7 +143,7 @@ pub(crate) fn check_bytes(
     if header.element() == "u1" {
         return Ok(());
     }
-    let found = format!("{} of shape {}", header.descr, shown(&header.shape));
+    let found = format!("{} of shape {}", header.descr, show(&header.shape));
     Err(Error::field(path, key, expected, found))
 }
 
@@ -130,8 +160,28 @@ pub(crate) fn read_npy(path: &Path) -> Result<ImageSet> {
     Ok(ImageSet::from_parts("npy", shape, pixels, None))
 }
 
-/// A shape as people write it.
-pub(crate) fn shown(shape: &[usize]) -> String {
-    let extents: Vec<String> = shape.iter().map(usize::to_string).collect();
-    extents.join("x")
+/// The labels of `count` images; NumPy users store them as whatever integer they had.
+pub(crate) fn integer_labels(
+    archive: &mut NpzArchive<'_>,
+    key: &'static str,
+    count: usize,
+) -> Result<Vec<usize>> {
+    const EXPECTED: &str = "a one-dimensional array of integer labels";
+    let found = archive.integers(key, EXPECTED)?;
+    if found.ndim() != 1 {
+        let found = format!("{} dimensions", found.ndim());
+        return Err(archive.wrong(key, EXPECTED, found).into());
+    }
+    if found.len() != count {
+        let expected = format!("{count} labels, one per image");
+        return Err(archive.wrong(key, &expected, found.len()).into());
+    }
+    let from_zero = |&label: &i128| {
+        usize::try_from(label).map_err(|_| {
+            archive
+                .wrong(key, "labels from 0 up", format!("label {label}"))
+                .into()
+        })
+    };
+    found.iter().map(from_zero).collect()
 }

@@ -48,13 +48,14 @@ pub(crate) fn batch_paths(folder: &Path, split: Split, suffix: &str) -> Result<V
         .into_iter()
         .map(|name| {
             let path = folder.join(&name);
-            match path.is_file() {
-                true => Ok(path),
-                false => Err(Error::MissingSplit {
+            if path.is_file() {
+                Ok(path)
+            } else {
+                Err(Error::MissingSplit {
                     path: folder.to_owned(),
                     split,
                     expected: format!("the file {name}"),
-                }),
+                })
             }
         })
         .collect()

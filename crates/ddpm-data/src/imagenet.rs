@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use ddpm_files::npz::NpzArchive;
 
-use super::array::shown;
+use super::array::{ArrayFile, integer_labels};
 use super::pixels::{Element, Pixels};
 use super::records::Records;
-use super::{ImageSet, Split, npz};
-use crate::error::{Error, Result};
+use super::{ImageSet, Split};
+use crate::error::{Error, Result, shape as show};
 
 /// The array of the images; no other layout has one of this name.
 pub(crate) const KEY: &str = "data";
@@ -84,20 +84,20 @@ pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
 /// The side of the images, where they lie, and their labels if there are any.
 fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
     let mut archive = NpzArchive::open(path)?;
-    let data = npz::bytes(&mut archive, KEY, EXPECTED)?;
+    let data = ArrayFile::of_archive(&mut archive, KEY, EXPECTED)?;
     let side = match *data.shape() {
         [n, values] if n > 0 => (values / 3).isqrt(),
         _ => 0,
     };
     if side == 0 || data.shape()[1] != 3 * side * side {
-        let found = format!("shape {}", shown(data.shape()));
+        let found = format!("shape {}", show(data.shape()));
         return Err(Error::field(path, KEY, EXPECTED, found));
     }
     let records = data.planes();
     let labels = match archive.first_of(&[LABELS]) {
         None => None,
         Some(key) => {
-            let labels = npz::labels(&mut archive, key, records.count())?;
+            let labels = integer_labels(&mut archive, key, records.count())?;
             Some(from_zero(path, labels)?)
         }
     };

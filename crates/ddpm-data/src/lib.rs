@@ -22,27 +22,27 @@
 //! statistics of an image never depend on which others were chosen beside it.
 
 mod array;
-mod checksum;
 mod cifar_binary;
 mod cifar_pickle;
 mod error;
 mod file_names;
-mod fixed;
 mod image_files;
 mod image_set;
 mod imagenet;
+mod member_checksum;
 mod npz;
+mod parity_files;
 mod pixels;
 mod png_folder;
 mod records;
 mod safetensors_file;
 mod selection;
 mod source;
-mod unpacked;
+mod temporary_copy;
 
 pub use error::{Error, Result};
-pub use fixed::{open_fixed_images, read_noise};
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use image_set::ImageSet;
-pub use selection::selection;
-pub use source::{Split, open};
+pub use parity_files::{open_fixed_images, read_noise};
+pub use selection::{Split, selection};
+pub use source::open;

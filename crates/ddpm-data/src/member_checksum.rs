@@ -8,23 +8,23 @@ use crate::error::{Error, Result};
 /// Bytes read at a time that are no images.
 const PIECE: u64 = 1 << 16;
 
-/// A checksum in the making.
-pub(crate) struct Running {
+/// The checksum of a member of an archive in the making.
+pub(crate) struct MemberChecksum {
     stored: StoredAt,
     hasher: crc32fast::Hasher,
     at: u64,
 }
 
-impl Running {
+impl MemberChecksum {
     /// Begins with what lies before byte `start`, the first of those that [`update`](Self::update) is given.
     pub(crate) fn start(stored: StoredAt, file: &PositionedFile, start: u64) -> Result<Self> {
-        let mut running = Self {
+        let mut checksum = Self {
             stored,
             hasher: crc32fast::Hasher::new(),
             at: stored.begin,
         };
-        running.read_to(file, start)?;
-        Ok(running)
+        checksum.read_to(file, start)?;
+        Ok(checksum)
     }
 
     /// The next bytes.

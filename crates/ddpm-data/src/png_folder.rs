@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
 
-use super::ImageSet;
 use super::file_names::FileNames;
-use super::pixels::Pixels;
 use super::records::to_planes;
 use crate::error::{Error, Result, shape as show};
 
@@ -20,15 +18,7 @@ const MAX_SIDE: u32 = 16_384;
 /// What the decoder may allocate beside the image itself.
 const DECODER_BYTES: usize = 64 << 20;
 
-/// Every `*.png` directly in `folder`, sorted by name.
-pub(crate) fn read(folder: &Path) -> Result<ImageSet> {
-    let folder = PngFolder::open(folder)?;
-    let shape = folder.shape();
-    let pixels = Pixels::pngs(folder);
-    Ok(ImageSet::from_parts("png-folder", shape, pixels, None))
-}
-
-/// The files of a folder.
+/// Every `*.png` directly in a folder, sorted by name.
 #[derive(Debug)]
 pub(crate) struct PngFolder {
     path: PathBuf,
@@ -38,7 +28,7 @@ pub(crate) struct PngFolder {
 }
 
 impl PngFolder {
-    fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let names = names(path)?;
         if names.len() == 0 {
             return Err(Error::EmptyFolder {
@@ -215,7 +205,7 @@ mod tests {
     fn a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated() {
         let folder = tempfile::tempdir().unwrap();
         header_only(&folder.path().join("a.png"), MAX_SIDE + 1, 1);
-        let text = read(folder.path()).unwrap_err().to_string();
+        let text = PngFolder::open(folder.path()).unwrap_err().to_string();
         assert!(
             text.contains("at most 16384x16384; found 16385x1"),
             "{text}"

@@ -4,7 +4,7 @@ use ddpm_files::PositionedFile;
 use ddpm_files::npz::StoredAt;
 use rayon::prelude::*;
 
-use super::checksum::Running;
+use super::member_checksum::MemberChecksum;
 use crate::error::{Error, Result};
 
 /// In which order the values of an image are stored.
@@ -95,7 +95,7 @@ impl Records {
     ) -> Result<()> {
         let at_once = room.len() / self.size;
         let mut running = match self.checksum {
-            Some(checksum) => Some(Running::start(checksum, &self.file, self.start)?),
+            Some(checksum) => Some(MemberChecksum::start(checksum, &self.file, self.start)?),
             None => None,
         };
         for first in (0..self.count).step_by(at_once) {
@@ -141,9 +141,10 @@ impl Records {
             let interleaved = image.to_vec();
             to_planes(&interleaved, channels, image);
         };
-        match images.len() == self.size {
-            true => arrange(images),
-            false => images.par_chunks_exact_mut(self.size).for_each(arrange),
+        if images.len() == self.size {
+            arrange(images)
+        } else {
+            images.par_chunks_exact_mut(self.size).for_each(arrange)
         }
     }
 }

@@ -34,9 +34,10 @@ pub(crate) fn from_file(file: TensorFile) -> Result<ImageSet> {
         Element::F32 => floats_shape(&file, key)?,
         Element::U8 => bytes_shape(&file, key)?,
     };
-    let labels = match file.has("labels") {
-        true => Some(labels(&file, count)?),
-        false => None,
+    let labels = if file.has("labels") {
+        Some(labels(&file, count)?)
+    } else {
+        None
     };
     let stand_in = file.metadata("stand_in") == Some("true");
     let start = file.position(file.info(key, "a tensor of that name")?);

@@ -1,4 +1,19 @@
-//! Which images of a set take part in a run.
+//! Which images take part in a run: the part of a data set, and some of it.
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// The images that schedules and variances are chosen on.
+    Train,
+    /// The images that they are scored on.
+    Test,
+}
+
+ddpm_core::names!(
+    Split, "split",
+    Train => "train",
+    Test => "test",
+);
 
 /// The first `limit` of a seeded permutation of the `n` indices of a set; all of them when `limit` is at least `n`.
 ///

@@ -13,54 +13,12 @@
 //! In cases 1 and 5 train and test are the same images: [`ImageSet::split_is_named`] is false then, so that
 //! callers can say that a result was tested on what it was chosen on.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use super::{
-    ImageSet, array, cifar_binary, cifar_pickle, imagenet, npz, png_folder, safetensors_file,
-};
+use super::pixels::Pixels;
+use super::png_folder::PngFolder;
+use super::{ImageSet, Split, array, cifar_binary, cifar_pickle, imagenet, npz, safetensors_file};
 use crate::error::{Error, Result};
-
-/// Which part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Split {
-    /// The images that schedules and variances are chosen on.
-    Train,
-    /// The images that they are scored on.
-    Test,
-}
-
-impl Split {
-    /// `train` or `test`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Split {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "train" => Ok(Self::Train),
-            "test" => Ok(Self::Test),
-            _ => Err(Error::request(
-                "split",
-                format!("expected train or test, found {s:?}"),
-            )),
-        }
-    }
-}
 
 /// Opens one split of the images at `path`: finds out where they lie, how many there are and of which size. Pixels are
 /// read, and checked, when they are asked for; a compressed array is unpacked into a temporary file.
@@ -150,9 +108,10 @@ fn read_batches(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
             return cifar_pickle::read_folder(&candidate, split).map(Some);
         }
     }
-    match imagenet::is_folder(folder) {
-        true => imagenet::read_folder(folder, split).map(Some),
-        false => Ok(None),
+    if imagenet::is_folder(folder) {
+        imagenet::read_folder(folder, split).map(Some)
+    } else {
+        Ok(None)
     }
 }
 
@@ -160,7 +119,16 @@ fn read_batches(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
 fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
     match read_batches(folder, split)? {
         Some(set) => Ok(set),
-        None => png_folder::read(folder),
+        None => {
+            let folder = PngFolder::open(folder)?;
+            let shape = folder.shape();
+            Ok(ImageSet::from_parts(
+                "png-folder",
+                shape,
+                Pixels::pngs(folder),
+                None,
+            ))
+        }
     }
 }
 

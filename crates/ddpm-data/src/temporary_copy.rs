@@ -83,11 +83,12 @@ pub(crate) fn unpack(
         copy.write(&piece[..wanted as usize])?;
         done += wanted;
     }
-    match done == bytes {
-        true => copy.finish(),
-        false => Err(damaged(format!(
+    if done == bytes {
+        copy.finish()
+    } else {
+        Err(damaged(format!(
             "{done} bytes of elements where {bytes} are declared"
-        ))),
+        )))
     }
 }
 

@@ -140,7 +140,7 @@ fn a_split_that_is_not_there() {
             .parse::<Split>()
             .unwrap_err()
             .to_string()
-            .contains("train or test")
+            .contains("train, test")
     );
     assert_eq!("test".parse::<Split>().unwrap(), Split::Test);
 }

@@ -9,9 +9,10 @@ use ddpm_files::npz::NpzWriter;
 /// A writer whose arrays are stored or deflated.
 pub(crate) fn writer(compressed: bool) -> NpzWriter<Cursor<Vec<u8>>> {
     let out = Cursor::new(Vec::new());
-    match compressed {
-        true => NpzWriter::new_compressed(out),
-        false => NpzWriter::new(out),
+    if compressed {
+        NpzWriter::new_compressed(out)
+    } else {
+        NpzWriter::new(out)
     }
 }
 

@@ -163,7 +163,7 @@ fn direct_interior(schedule: &NoiseSchedule, p: &Point, edges: &[(usize, usize)]
         let edge = schedule.transition(t, s);
         let mut sum = 0.0;
         for i in 0..D {
-            let (x, e) = (p.v[i] * edge.lambda, p.x0[i] - p.xhat0[i]);
+            let (x, e) = (p.v[i] * edge.log_variance_ratio, p.x0[i] - p.xhat0[i]);
             sum += -1.0 + x + (-x).exp() * (1.0 + edge.snr_gain * e * e);
         }
         total += 0.5 * sum / D as f64;

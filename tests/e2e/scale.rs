@@ -39,9 +39,10 @@ fn noisy(count: usize, side: usize) -> Array4<u8> {
 fn npz(folder: &Path, count: usize, side: usize, compressed: bool) -> PathBuf {
     let path = folder.join(format!("{count}-{compressed}.npz"));
     let out = BufWriter::new(File::create(&path).unwrap());
-    let mut writer = match compressed {
-        true => NpzWriter::new_compressed(out),
-        false => NpzWriter::new(out),
+    let mut writer = if compressed {
+        NpzWriter::new_compressed(out)
+    } else {
+        NpzWriter::new(out)
     };
     writer.add_array("arr_0", &noisy(count, side)).unwrap();
     writer.finish().unwrap();

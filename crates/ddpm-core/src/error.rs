@@ -22,7 +22,7 @@ pub enum Error {
     )]
     NotOfTheFlow {
         /// The sampler.
-        sampler: crate::Sampler,
+        sampler: &'static str,
     },
     /// A noise schedule that is not the one it is called.
     #[error(
@@ -30,7 +30,7 @@ pub enum Error {
     )]
     AnotherSchedule {
         /// The name.
-        name: crate::NoiseScheduleName,
+        name: &'static str,
         /// The first timestep at which they differ.
         t: usize,
     },
@@ -38,13 +38,12 @@ pub enum Error {
     #[error("noise schedule has no timesteps: expected at least 1")]
     NoTrainSteps,
     /// A noise schedule longer than any model is trained with.
-    #[error(
-        "noise schedule has {train_steps} training timesteps: expected at most {}",
-        crate::noise_schedule::MAX_TRAIN_STEPS
-    )]
+    #[error("noise schedule has {train_steps} training timesteps: expected at most {max}")]
     TooManyTrainSteps {
         /// The length asked for.
         train_steps: usize,
+        /// The longest schedule.
+        max: usize,
     },
     /// A named schedule whose betas would leave `(0, 1]` at this length.
     #[error(

@@ -63,6 +63,7 @@ mod gaussian;
 mod likelihood;
 mod model_id;
 mod names;
+mod network_id;
 mod noise;
 mod noise_schedule;
 mod numeric;
@@ -73,7 +74,6 @@ mod respacing;
 mod sampler;
 mod stride;
 mod transition;
-mod variance;
 
 pub use conventions::{DecoderKind, Objective, StartRule, VarianceKind};
 pub use denoiser::{Denoiser, DenoiserError, Prediction};
@@ -83,16 +83,18 @@ pub use likelihood::{
     StepVariance, discretized_gaussian_nll, edge_nll, gaussian_nll, interior_fixed,
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
-pub use model_id::{Difference, ModelId, NetworkId, differences};
+pub use model_id::{Difference, ModelId, differences};
 #[doc(hidden)]
 pub use names::parse_name;
+pub use network_id::NetworkId;
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
 pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path::Path;
 pub use path_spec::PathSpec;
-pub use respacing::space_timesteps;
+pub use respacing::{RespacedChain, space_timesteps};
 pub use sampler::{LinearStep, Sampler, ancestral_step, clipped_noise_limit};
 pub use stride::Stride;
-pub use transition::{RespacedChain, Transition};
-pub use variance::{analytic_variance, learned_log_variance, respaced_decoder_log_variance};
+pub use transition::{
+    Transition, analytic_variance, learned_log_variance, respaced_decoder_log_variance,
+};

@@ -30,12 +30,12 @@ pub fn interior_fixed(transition: &Transition, log_variance: f64, mse: f64) -> f
     )
 }
 
-/// Interior term of one pixel under the learned range: the variance is `btilde exp(v lambda)`, `sq_err` the squared error
+/// Interior term of one pixel under the learned range: the variance is `btilde (beta / btilde)^v`, `sq_err` the squared error
 /// of the estimate of `x_0`.
 ///
 /// Infinity at `s = 0`.
 pub fn interior_learned_pixel(transition: &Transition, v: f64, sq_err: f64) -> f64 {
-    interior(transition, v * transition.lambda, sq_err)
+    interior(transition, v * transition.log_variance_ratio, sq_err)
 }
 
 /// `log_ratio = log(s2 / btilde)`.

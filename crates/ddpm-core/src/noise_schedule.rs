@@ -12,18 +12,21 @@ pub(crate) use beta_curve::linspace;
 pub use named::NoiseScheduleName;
 
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
-use crate::{Error, Result, Transition};
+use crate::{Error, Result};
 
 /// The longest schedule. Models are trained with a few thousand timesteps at most; the bound turns a slip of the
 /// keyboard into a message instead of a failed allocation.
-pub(crate) const MAX_TRAIN_STEPS: usize = 1_000_000;
+const MAX_TRAIN_STEPS: usize = 1_000_000;
 
 /// Whether `T` is in `1..=MAX_TRAIN_STEPS`.
 fn check_train_steps(train_steps: usize) -> Result<()> {
     match train_steps {
         0 => Err(Error::NoTrainSteps),
         1..=MAX_TRAIN_STEPS => Ok(()),
-        _ => Err(Error::TooManyTrainSteps { train_steps }),
+        _ => Err(Error::TooManyTrainSteps {
+            train_steps,
+            max: MAX_TRAIN_STEPS,
+        }),
     }
 }
 
@@ -64,6 +67,7 @@ impl NoiseSchedule {
     ///
     /// [`Error::NoTrainSteps`] for `train_steps = 0`, [`Error::TooManyTrainSteps`] above a million and [`Error::ScheduleTooShort`] for `linear` below 20.
     pub fn named(name: NoiseScheduleName, train_steps: usize) -> Result<Self> {
+        check_train_steps(train_steps)?;
         Ok(Self {
             name: Some(name),
             ..Self::from_betas(&named::betas(name, train_steps)?)?
@@ -207,7 +211,10 @@ impl NoiseSchedule {
                 name: Some(name),
                 ..self
             }),
-            Some(t) => Err(Error::AnotherSchedule { name, t }),
+            Some(t) => Err(Error::AnotherSchedule {
+                name: name.name(),
+                t,
+            }),
         }
     }
 
@@ -278,16 +285,6 @@ impl NoiseSchedule {
     /// All of `log(alpha_bar_t)`, index `t` in `0..=T`: what a file should store.
     pub fn log_alpha_bars(&self) -> &[f64] {
         &self.log_alpha_bar
-    }
-
-    /// The constants of the edge from `t` down to `s`.
-    ///
-    /// # Panics
-    ///
-    /// If `t > T`. `s < t` is the caller's promise (a [`Path`](crate::Path) keeps it), checked in debug builds.
-    pub fn transition(&self, t: usize, s: usize) -> Transition {
-        debug_assert!(s < t, "transition from {t} to {s} does not go down");
-        Transition::between(self, t, s)
     }
 }
 

@@ -1,6 +1,6 @@
-//! improved-diffusion's respacing strings.
+//! improved-diffusion's respaced chains: the strings that ask for them, and their constants.
 
-use crate::{Error, Result};
+use crate::{Error, NoiseSchedule, Path, Result, Transition, respaced_decoder_log_variance};
 
 /// The 0-based timesteps that improved-diffusion keeps for a respacing string, ascending.
 ///
@@ -74,4 +74,64 @@ pub fn space_timesteps(train_steps: usize, respacing: &str) -> Result<Vec<usize>
         start += size;
     }
     Ok(kept)
+}
+
+/// All constants of the chain respaced to a path, one entry per step in ascending `t`; entry 0 is the step to clean data.
+///
+/// The arrays have the names of improved-diffusion's `GaussianDiffusion`, of which this is the state after respacing.
+///
+/// ```
+/// use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, RespacedChain};
+///
+/// let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 1000)?;
+/// let chain = RespacedChain::new(&schedule, &Path::new([1, 10, 100, 1000], 1000)?);
+/// assert_eq!(chain.betas.len(), 4);
+/// assert_eq!(chain.posterior_mean_coef1[0], 1.0);
+/// # Ok::<(), ddpm_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RespacedChain {
+    /// `beta_{t_k|t_{k-1}}`.
+    pub betas: Vec<f64>,
+    /// `alpha_bar_{t_k}`.
+    pub alphas_cumprod: Vec<f64>,
+    /// `btilde_{t_k|t_{k-1}}`; 0 at entry 0.
+    pub posterior_variance: Vec<f64>,
+    /// `log(btilde)`, with entry 0 replaced by entry 1, the variance that the decoder uses
+    /// ([`respaced_decoder_log_variance`]); a chain of one step has `log(1 - alpha_bar_{t_1})` instead.
+    pub posterior_log_variance_clipped: Vec<f64>,
+    /// `c`, the weight of `x_0` in the posterior mean.
+    pub posterior_mean_coef1: Vec<f64>,
+    /// `d`, the weight of `x_t` in the posterior mean.
+    pub posterior_mean_coef2: Vec<f64>,
+}
+
+impl RespacedChain {
+    /// The constants of `schedule` along `path`.
+    ///
+    /// # Panics
+    ///
+    /// If the path was made for a longer schedule and ends beyond this one.
+    pub fn new(schedule: &NoiseSchedule, path: &Path) -> Self {
+        let steps: Vec<Transition> = path
+            .edges()
+            .map(|(t, s)| schedule.transition(t, s))
+            .collect();
+        let of = |f: fn(&Transition) -> f64| steps.iter().map(f).collect::<Vec<f64>>();
+        let mut log_variance = of(|step| step.log_posterior_variance);
+        log_variance[0] =
+            respaced_decoder_log_variance(schedule, steps[0].t, steps.get(1).map(|step| step.t));
+        Self {
+            betas: of(|step| step.beta),
+            alphas_cumprod: steps
+                .iter()
+                .map(|step| schedule.alpha_bar(step.t))
+                .collect(),
+            posterior_variance: of(|step| step.posterior_variance),
+            posterior_log_variance_clipped: log_variance,
+            posterior_mean_coef1: of(|step| step.coef_x0),
+            posterior_mean_coef2: of(|step| step.coef_xt),
+        }
+    }
 }

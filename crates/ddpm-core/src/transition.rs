@@ -1,7 +1,6 @@
-//! The Gaussians along one edge of a path, and the constants of a whole respaced chain.
+//! The Gaussians along one edge of a path, and the variances that reverse steps can have.
 
-use crate::variance::respaced_decoder_log_variance;
-use crate::{NoiseSchedule, Path};
+use crate::NoiseSchedule;
 
 /// Every constant of the edge from `t` down to `s < t`.
 ///
@@ -31,12 +30,24 @@ pub struct Transition {
     pub coef_xt: f64,
     /// `c^2 / btilde = SNR_s - SNR_t`; infinity at `s = 0`.
     pub snr_gain: f64,
-    /// `log(beta / btilde) = log((1 - alpha_bar_t) / (1 - alpha_bar_s))`; infinity at `s = 0`.
-    pub lambda: f64,
+    /// `log(beta / btilde) = log((1 - alpha_bar_t) / (1 - alpha_bar_s))`, the range of the learned log-variance; infinity at `s = 0`.
+    pub log_variance_ratio: f64,
+}
+
+impl NoiseSchedule {
+    /// The constants of the edge from `t` down to `s`.
+    ///
+    /// # Panics
+    ///
+    /// If `t > T`. `s < t` is the caller's promise (a [`Path`](crate::Path) keeps it), checked in debug builds.
+    pub fn transition(&self, t: usize, s: usize) -> Transition {
+        debug_assert!(s < t, "transition from {t} to {s} does not go down");
+        Transition::between(self, t, s)
+    }
 }
 
 impl Transition {
-    pub(crate) fn between(schedule: &NoiseSchedule, t: usize, s: usize) -> Self {
+    fn between(schedule: &NoiseSchedule, t: usize, s: usize) -> Self {
         let log_alpha = schedule.log_alpha_bar(t) - schedule.log_alpha_bar(s);
         let beta = -libm::expm1(log_alpha);
         let alpha = if beta < 0.5 {
@@ -49,7 +60,7 @@ impl Transition {
         let noise_s = schedule.one_minus_alpha_bar(s);
         // alpha_bar_s - alpha_bar_t = alpha_bar_s beta, and so SNR_s - SNR_t and the ratio of noises need no difference.
         let signal_lost = alpha_bar_s * beta;
-        let lambda = libm::log1p(signal_lost / noise_s);
+        let log_variance_ratio = libm::log1p(signal_lost / noise_s);
         let log_beta = libm::log(beta);
         Self {
             t,
@@ -58,71 +69,41 @@ impl Transition {
             beta,
             log_beta,
             posterior_variance: beta * noise_s / noise_t,
-            log_posterior_variance: log_beta - lambda,
+            log_posterior_variance: log_beta - log_variance_ratio,
             coef_x0: alpha_bar_s.sqrt() * beta / noise_t,
             coef_xt: alpha.sqrt() * noise_s / noise_t,
             snr_gain: signal_lost / noise_t / noise_s,
-            lambda,
+            log_variance_ratio,
         }
     }
 }
 
-/// All constants of the chain respaced to a path, one entry per step in ascending `t`; entry 0 is the step to clean data.
+/// `v log_beta + (1 - v) log_posterior`, the learned range (Nichol & Dhariwal 2021, eq. 15).
 ///
-/// The arrays have the names of improved-diffusion's `GaussianDiffusion`, of which this is the state after respacing.
-///
-/// ```
-/// use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, RespacedChain};
-///
-/// let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 1000)?;
-/// let chain = RespacedChain::new(&schedule, &Path::new([1, 10, 100, 1000], 1000)?);
-/// assert_eq!(chain.betas.len(), 4);
-/// assert_eq!(chain.posterior_mean_coef1[0], 1.0);
-/// # Ok::<(), ddpm_core::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct RespacedChain {
-    /// `beta_{t_k|t_{k-1}}`.
-    pub betas: Vec<f64>,
-    /// `alpha_bar_{t_k}`.
-    pub alphas_cumprod: Vec<f64>,
-    /// `btilde_{t_k|t_{k-1}}`; 0 at entry 0.
-    pub posterior_variance: Vec<f64>,
-    /// `log(btilde)`, with entry 0 replaced by entry 1, the variance that the decoder uses
-    /// ([`respaced_decoder_log_variance`]); a chain of one step has `log(1 - alpha_bar_{t_1})` instead.
-    pub posterior_log_variance_clipped: Vec<f64>,
-    /// `c`, the weight of `x_0` in the posterior mean.
-    pub posterior_mean_coef1: Vec<f64>,
-    /// `d`, the weight of `x_t` in the posterior mean.
-    pub posterior_mean_coef2: Vec<f64>,
+/// `v = (output + 1) / 2` from the network's raw variance channel; it is not clamped to `[0, 1]`.
+pub fn learned_log_variance(v: f64, log_beta: f64, log_posterior: f64) -> f64 {
+    v * log_beta + (1.0 - v) * log_posterior
 }
 
-impl RespacedChain {
-    /// The constants of `schedule` along `path`.
-    ///
-    /// # Panics
-    ///
-    /// If the path was made for a longer schedule and ends beyond this one.
-    pub fn new(schedule: &NoiseSchedule, path: &Path) -> Self {
-        let steps: Vec<Transition> = path
-            .edges()
-            .map(|(t, s)| schedule.transition(t, s))
-            .collect();
-        let of = |f: fn(&Transition) -> f64| steps.iter().map(f).collect::<Vec<f64>>();
-        let mut log_variance = of(|step| step.log_posterior_variance);
-        log_variance[0] =
-            respaced_decoder_log_variance(schedule, steps[0].t, steps.get(1).map(|step| step.t));
-        Self {
-            betas: of(|step| step.beta),
-            alphas_cumprod: steps
-                .iter()
-                .map(|step| schedule.alpha_bar(step.t))
-                .collect(),
-            posterior_variance: of(|step| step.posterior_variance),
-            posterior_log_variance_clipped: log_variance,
-            posterior_mean_coef1: of(|step| step.coef_x0),
-            posterior_mean_coef2: of(|step| step.coef_xt),
-        }
+/// `btilde + c^2 m`, the scalar variance that minimises the expected Kullback-Leibler term of an edge when the
+/// model's mean squared error per dimension is `mse`.
+///
+/// In the spirit of Analytic-DPM (Bao et al. 2022), but for the actual error of this model. At `s = 0` it is `mse` itself.
+pub fn analytic_variance(transition: &Transition, mse: f64) -> f64 {
+    transition.posterior_variance + transition.coef_x0 * transition.coef_x0 * mse
+}
+
+/// Log-variance of the decoder in a respaced chain whose first node is `t1` and second is `next`.
+///
+/// This is `log(btilde_{t2|t1})`, the clipped posterior variance of Ho et al. (2020) and improved-diffusion. A chain of
+/// one step has no second node; `log(1 - alpha_bar_{t1})` stands in, and such a number should not be compared across K.
+pub fn respaced_decoder_log_variance(
+    schedule: &NoiseSchedule,
+    t1: usize,
+    next: Option<usize>,
+) -> f64 {
+    match next {
+        Some(t2) => schedule.transition(t2, t1).log_posterior_variance,
+        None => schedule.log_one_minus_alpha_bar(t1),
     }
 }

@@ -14,8 +14,8 @@ use ddpm_core::{
 use ddpm_data::{ImageSet, Split};
 use ddpm_schedule::{Kernel, Schedule};
 
+use crate::denoising::{Denoised, ForwardProcess, Noise, Point, mean_square};
 use crate::error::{Error, Result};
-use crate::estimates::{Estimate, ForwardProcess, Noise, Point, mean_square};
 use crate::network::{batched, check_schedule};
 use crate::progress::Progress;
 
@@ -124,8 +124,8 @@ pub fn bits_per_dim(
         })
         .collect();
     progress.start(points.len() as u64);
-    let nats = process.map(&points, progress, |point, estimate| {
-        edges[point.term].nats(&estimate)
+    let nats = process.map(&points, progress, |point, denoised| {
+        edges[point.term].nats(&denoised)
     })?;
     progress.finish();
 
@@ -213,24 +213,24 @@ fn edges(noise: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
 
 impl Edge {
     /// The term of one image, in nats per dimension.
-    fn nats(&self, estimate: &Estimate<'_>) -> f64 {
-        let variance = self.kernel.with_v(estimate.v);
+    fn nats(&self, denoised: &Denoised<'_>) -> f64 {
+        let variance = self.kernel.with_v(denoised.v);
         match (self.transition.s, self.log_bin_width, variance) {
             (0, Some(log_bin_width), StepVariance::LogVariance(log_variance)) => {
-                let squares = estimate
+                let squares = denoised
                     .x0
                     .iter()
-                    .zip(estimate.xhat0)
+                    .zip(denoised.xhat0)
                     .map(|(x, e)| (x - e).powi(2));
-                let mse = squares.sum::<f64>() / estimate.x0.len() as f64;
+                let mse = squares.sum::<f64>() / denoised.x0.len() as f64;
                 gaussian_nll(mse, log_variance) - log_bin_width
             }
             _ => edge_nll(
                 &self.transition,
                 self.respaced,
                 variance,
-                estimate.x0,
-                estimate.xhat0,
+                denoised.x0,
+                denoised.xhat0,
             ),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Point {
 }
 
 /// What the network made of one point.
-pub(crate) struct Estimate<'a> {
+pub(crate) struct Denoised<'a> {
     /// The image.
     pub(crate) x0: &'a [f64],
     /// Its estimate, clipped if the run clips.
@@ -96,7 +96,7 @@ impl<'a> ForwardProcess<'a> {
         &self,
         points: &[Point],
         progress: &dyn Progress,
-        f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
+        f: impl Fn(&Point, Denoised<'_>) -> R + Sync,
     ) -> Result<Vec<R>> {
         let mut done = Vec::with_capacity(points.len());
         self.each(points, progress, f, |_, batch| {
@@ -114,7 +114,7 @@ impl<'a> ForwardProcess<'a> {
         &self,
         points: &[Point],
         progress: &dyn Progress,
-        f: impl Fn(&Point, Estimate<'_>) -> R + Sync,
+        f: impl Fn(&Point, Denoised<'_>) -> R + Sync,
         mut sink: impl FnMut(&[Point], Vec<R>) -> Result<bool>,
     ) -> Result<()> {
         let mut rest = points;
@@ -138,7 +138,7 @@ impl<'a> ForwardProcess<'a> {
     fn evaluate<R: Send>(
         &self,
         batch: &[Point],
-        f: &(impl Fn(&Point, Estimate<'_>) -> R + Sync),
+        f: &(impl Fn(&Point, Denoised<'_>) -> R + Sync),
     ) -> Result<Vec<R>> {
         let dims = self.data.dims();
         let inputs: Vec<Result<Input>> = batch.par_iter().map(|point| self.input(point)).collect();
@@ -159,8 +159,8 @@ impl<'a> ForwardProcess<'a> {
         )?;
         let mean = prediction.mean.as_standard_layout();
         let outputs = mean.as_slice().unwrap_or_default();
-        let estimates = batch.par_iter().zip(&inputs).enumerate();
-        estimates
+        let inputs = batch.par_iter().zip(&inputs).enumerate();
+        inputs
             .map(|(b, (point, input))| {
                 let mut xhat0 = vec![0.0f64; dims];
                 predict_x0(
@@ -178,12 +178,12 @@ impl<'a> ForwardProcess<'a> {
                     read_v(raw.index_axis(ndarray::Axis(0), b).iter(), &mut v);
                     v
                 });
-                let estimate = Estimate {
+                let denoised = Denoised {
                     x0: &x0,
                     xhat0: &xhat0,
                     v: v.as_deref(),
                 };
-                Ok(f(point, estimate))
+                Ok(f(point, denoised))
             })
             .collect()
     }

@@ -49,9 +49,9 @@
 
 mod batch;
 mod bits_per_dim;
+mod denoising;
 pub mod distance;
 mod error;
-mod estimates;
 mod features;
 mod network;
 mod profile_plan;
@@ -62,8 +62,8 @@ mod timesteps;
 mod trajectory;
 
 pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, bits_per_dim};
+pub use denoising::Noise;
 pub use error::{Error, Result};
-pub use estimates::Noise;
 pub use features::extract_features;
 pub use profile_plan::ProfilePlan;
 pub use profiling::profile;

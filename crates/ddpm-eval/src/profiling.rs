@@ -18,8 +18,8 @@ use ddpm_data::{ImageSet, Split};
 use ddpm_profile::{Block, ElboProfile, ProfileLayout};
 use ddpm_schedule::Provenance;
 
+use crate::denoising::{ForwardProcess, Noise, Point, mean_square};
 use crate::error::{Error, Result};
-use crate::estimates::{ForwardProcess, Noise, Point, mean_square};
 use crate::profile_plan::ProfilePlan;
 use crate::progress::Progress;
 
@@ -200,9 +200,9 @@ impl Run<'_> {
             self.process.each(
                 &points,
                 progress,
-                |point, estimate| {
+                |point, denoised| {
                     self.layout
-                        .measure(point.term, estimate.x0, estimate.xhat0, estimate.v)
+                        .measure(point.term, denoised.x0, denoised.xhat0, denoised.v)
                 },
                 &mut add,
             )?;

@@ -77,9 +77,10 @@ fn even_density(widths: &[f64], count: usize) -> f64 {
     let (mut low, mut high) = (-80.0, 80.0);
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
-        match total(middle) < count as f64 {
-            true => low = middle,
-            false => high = middle,
+        if total(middle) < count as f64 {
+            low = middle
+        } else {
+            high = middle
         }
     }
     high.exp()

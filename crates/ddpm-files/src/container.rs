@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{FormatError, FormatResult};
-use crate::parts_checksum::PartsChecksum;
+use crate::sha256::PartsChecksum;
 
 pub use crate::tensors::{Reader, Tensor, Views, field, index};
 

@@ -26,6 +26,23 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     hash.finish()
 }
 
+/// The hash of named parts, as our own files state it; the length of each part is hashed before it, so that parts cannot run into each other.
+#[derive(Default)]
+pub struct PartsChecksum(Sha256);
+
+impl PartsChecksum {
+    /// Adds a part.
+    pub fn part(&mut self, bytes: &[u8]) {
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    /// The sum in lowercase hexadecimal.
+    pub fn finish(self) -> String {
+        self.0.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +56,16 @@ mod tests {
         parts.update("a");
         parts.update(b"bc");
         assert_eq!(parts.finish(), expected);
+    }
+
+    #[test]
+    fn parts_are_kept_apart() {
+        let of = |parts: &[&[u8]]| {
+            let mut sum = PartsChecksum::default();
+            parts.iter().for_each(|part| sum.part(part));
+            sum.finish()
+        };
+        assert_ne!(of(&[b"ab", b"c"]), of(&[b"a", b"bc"]));
+        assert_eq!(of(&[b"ab", b"c"]).len(), 64);
     }
 }

@@ -274,13 +274,14 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let mut scalar = reader.optional("decoder_scalar", true, &[b, knot_count])?;
     let mut learned = reader.optional("decoder_learned", header.learned, &[b, knot_count])?;
     let unfinished = header.version == VERSION_UNFINISHED;
-    let mut counts = match unfinished {
-        true => Some(
+    let mut counts = if unfinished {
+        Some(
             reader
                 .words("counts", Dtype::U64, &[b, m])?
                 .map(u64::from_le_bytes),
-        ),
-        false => None,
+        )
+    } else {
+        None
     };
     let others = if header.learned { 12 } else { 9 };
     reader.no_others(others + usize::from(unfinished))?;

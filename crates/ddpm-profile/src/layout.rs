@@ -201,6 +201,6 @@ pub(crate) fn lambda_max(schedule: &NoiseSchedule, t: usize) -> f64 {
     if t == 1 {
         0.0
     } else {
-        schedule.transition(t, 1).lambda
+        schedule.transition(t, 1).log_variance_ratio
     }
 }

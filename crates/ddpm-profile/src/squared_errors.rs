@@ -51,9 +51,10 @@ impl SquaredErrors {
                 .map(|i| {
                     let mut point = PointStatistics::zero(&layout, i);
                     let (sum, count) = (self.sums[b][i], self.counts[b][i]);
-                    point.moments.mse = match count == images {
-                        true => sum,
-                        false => sum / count as f64 * images as f64,
+                    point.moments.mse = if count == images {
+                        sum
+                    } else {
+                        sum / count as f64 * images as f64
                     };
                     point
                 })

@@ -161,13 +161,14 @@ impl ProfileLayout {
         });
         statistics.scale(1.0 / x0.len() as f64);
         let t = self.timesteps()[timestep_index];
-        match statistics.is_finite() {
-            true => Ok(statistics),
-            false => Err(Error::Value {
+        if statistics.is_finite() {
+            Ok(statistics)
+        } else {
+            Err(Error::Value {
                 field: format!("statistics at t = {t}"),
                 expected: "finite sums of squared errors and of e^(-v lambda)",
                 found: f64::INFINITY,
-            }),
+            })
         }
     }
 }

@@ -19,7 +19,6 @@
 //! # Ok::<(), ddpm_schedule::Error>(())
 //! ```
 
-mod budgets;
 mod error;
 pub mod export;
 mod file;
@@ -30,11 +29,10 @@ mod schedules;
 mod scoring;
 mod trajectory_origin;
 
-pub use budgets::Budgets;
 pub use error::{Error, Result};
 pub use provenance::{Provenance, check_known};
 pub use sample_record::SampleRecord;
 pub use schedule::{Kernel, Schedule};
-pub use schedules::{Chosen, Schedules, Stability};
+pub use schedules::{Budgets, Chosen, Schedules, Stability};
 pub use scoring::{GaussianDecoder, Scoring, clip_in_words};
-pub use trajectory_origin::{Process, TrajectoryOrigin};
+pub use trajectory_origin::{TrajectoryKind, TrajectoryOrigin};

@@ -10,7 +10,7 @@ use crate::provenance::{take, told};
 /// What the states of trajectories follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Process {
+pub enum TrajectoryKind {
     /// The probability-flow ODE from pure noise down to data.
     Flow,
     /// The forward process from an image up to noise, with the joint law of its states: one path of the SDE per image.
@@ -24,7 +24,7 @@ pub struct TrajectoryOrigin {
     /// The network and its process.
     pub model: ModelId,
     /// What the states follow.
-    pub process: Process,
+    pub kind: TrajectoryKind,
     /// The solver of the flow; `None` for the forward process.
     pub solver: Option<Sampler>,
     /// Seed of all noise.
@@ -62,7 +62,7 @@ impl TrajectoryOrigin {
             "none"
         };
         let facts = [
-            ("process", format!("{:?}", self.process).to_lowercase()),
+            ("process", format!("{:?}", self.kind).to_lowercase()),
             ("solver", or_none(self.solver.map(|s| s.to_string()))),
             ("seed", self.seed.to_string()),
             ("labels", labelled.into()),
@@ -81,7 +81,7 @@ impl TrajectoryOrigin {
 #[serde(deny_unknown_fields)]
 struct Stored {
     checkpoint_sha256: String,
-    process: Process,
+    process: TrajectoryKind,
     solver: Option<Sampler>,
     seed: u64,
     images: Vec<u64>,
@@ -105,7 +105,7 @@ impl From<TrajectoryOrigin> for Stored {
         extra.extend(o.extra);
         Self {
             checkpoint_sha256: o.model.network.to_string(),
-            process: o.process,
+            process: o.kind,
             solver: o.solver,
             seed: o.seed,
             images: o.images,
@@ -142,7 +142,7 @@ impl TryFrom<Stored> for TrajectoryOrigin {
                 shape: stored.image_shape,
                 settings: stored.extra,
             },
-            process: stored.process,
+            kind: stored.process,
             solver: stored.solver,
             seed: stored.seed,
             images: stored.images,

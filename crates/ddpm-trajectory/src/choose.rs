@@ -2,7 +2,7 @@
 
 use ddpm_core::{DecoderKind, Objective, Path, Sampler, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
-use ddpm_schedule::{Budgets, Chosen, Process, Schedule, Schedules, Scoring};
+use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
 use crate::error::{Error, Result};
 use crate::klub::klub;
@@ -84,7 +84,7 @@ pub fn choose_quality(
 /// [`Error::Unsupported`] for trajectories of the flow, [`Error::Schedule`] for more steps than the grid has nodes.
 pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Schedules> {
     trajectories.check_finished()?;
-    if trajectories.origin().process != Process::Forward {
+    if trajectories.origin().kind != TrajectoryKind::Forward {
         return Err(Error::Unsupported(
             "objective klub: expected trajectories of the forward process, found those of the probability flow".into(),
         ));

@@ -3,8 +3,8 @@
 //! # Flow
 //!
 //! 1. [`Trajectories`] hold, for a few images and on a fine grid of timesteps, the states and the network's estimates of the data.
-//!    Along the probability-flow ODE ([`Process::Flow`](ddpm_schedule::Process::Flow)) they are the reference that a sampler of K steps tries to follow; along the
-//!    forward process ([`Process::Forward`](ddpm_schedule::Process::Forward)) they are what [`klub`] integrates. They are a file.
+//!    Along the probability-flow ODE ([`TrajectoryKind::Flow`](ddpm_schedule::TrajectoryKind::Flow)) they are the reference that a sampler of K steps tries to follow; along the
+//!    forward process ([`TrajectoryKind::Forward`](ddpm_schedule::TrajectoryKind::Forward)) they are what [`klub`] integrates. They are a file.
 //! 2. [`Gram`] keeps the inner products of states and estimates: the squared error of any step of any linear sampler between
 //!    grid nodes is a quadratic form of it, O(1) and without the network.
 //! 3. [`QualityModel`] weights local errors with how much they grow until time 0 and solves for every budget: by [`ddpm_dp::solve`]

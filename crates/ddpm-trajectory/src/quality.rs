@@ -2,7 +2,7 @@
 
 use ddpm_core::{LinearStep, NoiseSchedule, Path, Sampler};
 use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
-use ddpm_schedule::{Budgets, Process};
+use ddpm_schedule::{Budgets, TrajectoryKind};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -95,9 +95,10 @@ pub fn check_reachable(
     let free = |previous: Option<usize>, t: usize, s: usize| {
         let before = previous.map(|p| nodes[p]);
         let step = solver.flow_step(schedule, before, nodes[t], nodes[s]);
-        match extrapolation(&step) > MOST_EXTRAPOLATION {
-            true => f64::INFINITY,
-            false => 0.0,
+        if extrapolation(&step) > MOST_EXTRAPOLATION {
+            f64::INFINITY
+        } else {
+            0.0
         }
     };
     let solution = second_order::solve(max, Some(most), &free)?;
@@ -134,7 +135,7 @@ impl QualityModel {
     /// # Errors
     /// [`Error::Unsupported`] for trajectories of another process than the flow.
     pub fn new(trajectories: &Trajectories) -> Result<Self> {
-        if trajectories.origin().process != Process::Flow {
+        if trajectories.origin().kind != TrajectoryKind::Flow {
             return Err(Error::Unsupported(
                 "objective quality: expected trajectories of the probability flow, found those of the forward process".into(),
             ));

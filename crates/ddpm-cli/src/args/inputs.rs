@@ -1,8 +1,11 @@
-//! The checkpoint, and what its weights cannot tell.
+//! What commands take in: a checkpoint with what its weights cannot tell, images, a training chain.
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
+use ddpm_data::Split;
+
+use super::conventions::splits;
 
 /// A checkpoint with the flags that complete it.
 ///
@@ -87,4 +90,36 @@ pub(crate) enum AttentionOrderArg {
     Legacy,
     /// Queries, keys and values first, as guided-diffusion's new order
     New,
+}
+
+/// A data set and the part of it that is used.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImageArgs {
+    /// Images: a folder with CIFAR-10 (binary or python), downsampled ImageNet (.npz) or PNG, or a .npz, .npy or
+    /// .safetensors file [default: $DDPM_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Which part, where the data set has two [default: test]
+    #[arg(long, value_name = "SPLIT", value_parser = splits())]
+    pub(crate) split: Option<Split>,
+    /// Use the first N images of the seeded order [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
+/// A noise schedule by name or from a file.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ChainArgs {
+    /// Noise schedule: linear, linear-unscaled, scaled-linear, cosine or sigmoid
+    #[arg(long, value_name = "NAME", conflicts_with = "alpha_bar")]
+    pub(crate) noise_schedule: Option<String>,
+    /// CSV with a column alpha_bar for t = 1..T, instead of a named schedule
+    #[arg(long, value_name = "A.csv")]
+    pub(crate) alpha_bar: Option<PathBuf>,
+    /// T, the number of training timesteps [default: the number of rows of the file]
+    #[arg(long, value_name = "T")]
+    pub(crate) train_steps: Option<usize>,
+    /// Rescale the schedule so that nothing of the image is left at T
+    #[arg(long)]
+    pub(crate) zero_terminal_snr: bool,
 }

@@ -6,15 +6,11 @@
 //! text may come from a file, so its mistakes are bad input wherever it stands. Each command turns
 //! its arguments into validated values before it does any work.
 
-mod chain;
-mod checkpoint;
 mod cli;
 mod commands;
 mod conventions;
-mod images;
+mod inputs;
 
-pub(crate) use chain::ChainArgs;
-pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
     Bench, Bpd, Completions, Export, Fid, Figure, Inspect, Man, Merge, Plot, Predict, Profile,
@@ -23,4 +19,6 @@ pub(crate) use commands::{
 pub(crate) use conventions::{
     ClipArgs, SolverArg, StepArgs, decoders, objectives, samplers, splits, starts, variances,
 };
-pub(crate) use images::ImageArgs;
+pub(crate) use inputs::{
+    AttentionOrderArg, ChainArgs, CheckpointArgs, DeviceArg, ImageArgs, PrecisionArg,
+};

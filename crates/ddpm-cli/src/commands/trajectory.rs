@@ -5,7 +5,7 @@ use std::time::Duration;
 use ddpm_core::{Denoiser, Path, Sampler};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
-use ddpm_schedule::{Budgets, Process};
+use ddpm_schedule::{Budgets, TrajectoryKind};
 use ddpm_trajectory::{Trajectories, reference_grid};
 use serde_json::json;
 
@@ -224,9 +224,9 @@ fn labels(args: &Trajectory, network: &Network) -> Result<Option<Vec<usize>>> {
 
 fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
     let origin = made.origin();
-    let kind = match origin.process {
-        Process::Flow => "flow",
-        Process::Forward => "forward",
+    let kind = match origin.kind {
+        TrajectoryKind::Flow => "flow",
+        TrajectoryKind::Forward => "forward",
     };
     if args.json {
         let trials: Vec<_> = made
@@ -244,9 +244,9 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
             "trials": trials,
         }));
     }
-    let next = match origin.process {
-        Process::Flow => "--objective quality",
-        Process::Forward => "--objective klub",
+    let next = match origin.kind {
+        TrajectoryKind::Flow => "--objective quality",
+        TrajectoryKind::Forward => "--objective klub",
     };
     output::print_text(&format!(
         "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule {next}`\n",

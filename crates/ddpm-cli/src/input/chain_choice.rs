@@ -9,7 +9,7 @@ use ddpm_schedule::{Kernel, Schedule, Scoring};
 use super::chain::parse_path;
 use super::checkpoint::Network;
 use super::conventions::gaussian_decoder;
-use super::profile::{about_schedules, read_profile_to_use, read_schedules};
+use super::files::{about_schedules, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
 use crate::output::Voice;

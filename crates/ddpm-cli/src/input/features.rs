@@ -110,10 +110,11 @@ fn fetch(url: &str) -> Result<Vec<u8>> {
         .stdin(Stdio::null())
         .output()
         .map_err(refused)?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(refused(std::io::Error::other(
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(refused(std::io::Error::other(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ))),
+        )))
     }
 }

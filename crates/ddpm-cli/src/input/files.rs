@@ -1,16 +1,40 @@
-//! Profile and schedules files.
+//! Whole files in and out, and those of this program: profiles, schedules and trajectories.
 
 use std::path::Path;
 
 use ddpm_files::FormatError;
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
+use ddpm_trajectory::Trajectories;
 
-use super::file::read_bytes;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 use crate::render::quote;
+
+/// Reads a file.
+///
+/// # Errors
+/// [`Error::read`].
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::read(path, source))
+}
+
+/// Finds out before a long run whether its output can be written at all.
+///
+/// # Errors
+/// [`Error::System`] naming `path`.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    ddpm_files::check_writable(path).map_err(|source| Error::write(path, source))
+}
+
+/// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
+///
+/// # Errors
+/// [`Error::System`].
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    ddpm_files::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
+}
 
 /// Reads a profile.
 ///
@@ -97,5 +121,29 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
         )),
         E::NoSignal { .. } => Error::Input(format!("{error} (ddpm schedule --start free)")),
         _ => Error::file(file, error),
+    }
+}
+
+/// Reads trajectories, of an interrupted run too.
+///
+/// # Errors
+/// A file that is absent, damaged, of a newer version or no trajectories.
+pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
+    Trajectories::from_bytes(&read_bytes(path)?).map_err(|error| {
+        Error::file(path, error)
+            .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
+    })
+}
+
+/// Reads trajectories to choose from.
+///
+/// # Errors
+/// As [`read_trajectories`]; those of a run that has not ended, of which nobody knows what is missing.
+pub(crate) fn read_trajectories_to_use(path: &Path) -> Result<Trajectories> {
+    let trajectories = read_trajectories(path)?;
+    match trajectories.check_finished() {
+        Ok(()) => Ok(trajectories),
+        Err(unfinished) => Err(Error::file(path, unfinished)
+            .advised("finish it by `ddpm trajectory ... --resume`, and take its --out")),
     }
 }

@@ -8,13 +8,11 @@ mod checkpoint;
 mod conventions;
 mod csv;
 mod features;
-mod file;
+mod files;
 mod images;
 mod lock;
 mod partial;
-mod profile;
 mod squared_errors;
-mod trajectories;
 
 pub(crate) use budgets::{budgets_or_the_papers, parse_budgets, parse_list};
 pub(crate) use chain::{noise_schedule, parse_path};
@@ -23,10 +21,11 @@ pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_networ
 pub(crate) use conventions::gaussian_decoder;
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
-pub(crate) use file::{check_writable, read_bytes, write_file};
+pub(crate) use files::{
+    about_schedules, check_writable, read_bytes, read_profile, read_profile_to_use, read_schedules,
+    read_trajectories, read_trajectories_to_use, write_file,
+};
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
 pub(crate) use partial::{Left, Partial};
-pub(crate) use profile::{about_schedules, read_profile, read_profile_to_use, read_schedules};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
-pub(crate) use trajectories::{read_trajectories, read_trajectories_to_use};

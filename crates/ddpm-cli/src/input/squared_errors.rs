@@ -12,7 +12,7 @@ use ddpm_schedule::Provenance;
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
 
 use super::chain::noise_schedule;
-use super::file::read_bytes;
+use super::files::read_bytes;
 use crate::advice::kind_of;
 use crate::args::ChainArgs;
 use crate::error::{Advice, Error, Located, Result};

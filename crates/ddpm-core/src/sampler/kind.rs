@@ -41,7 +41,9 @@ impl Sampler {
         if Self::OF_THE_FLOW.contains(&self) {
             Ok(())
         } else {
-            Err(Error::NotOfTheFlow { sampler: self })
+            Err(Error::NotOfTheFlow {
+                sampler: self.name(),
+            })
         }
     }
 

@@ -75,10 +75,10 @@ impl LinearStep {
         }
         let edge = schedule.transition(t, s);
         // (1 - alpha_bar_s - sigma^2) / (1 - alpha_bar_s), as a sum of what is not negative.
-        let kept = (1.0 - eta * eta) + eta * eta * edge.alpha * libm::exp(-edge.lambda);
+        let kept = (1.0 - eta * eta) + eta * eta * edge.alpha * libm::exp(-edge.log_variance_ratio);
         let log_kept = 0.5 * libm::log(kept);
         Ok(Self {
-            from_x_t: libm::exp(log_kept - 0.5 * edge.lambda),
+            from_x_t: libm::exp(log_kept - 0.5 * edge.log_variance_ratio),
             from_xhat0: schedule.alpha_bar(s).sqrt()
                 * -libm::expm1(log_kept - half_log_snr_gain(schedule, &edge)),
             from_previous: 0.0,
@@ -117,7 +117,7 @@ impl LinearStep {
             _ => 0.0,
         };
         Self {
-            from_x_t: libm::exp(-0.5 * edge.lambda),
+            from_x_t: libm::exp(-0.5 * edge.log_variance_ratio),
             from_xhat0: from_data * (1.0 + slope),
             from_previous: 0.0 - from_data * slope,
             noise: 0.0,
@@ -177,5 +177,5 @@ impl LinearStep {
 /// `(log SNR_s - log SNR_t) / 2`, the `h` of DPM-Solver; infinite at `s = 0` and where no signal is left at `t`.
 fn half_log_snr_gain(schedule: &NoiseSchedule, edge: &Transition) -> f64 {
     let log_alpha = schedule.log_alpha_bar(edge.t) - schedule.log_alpha_bar(edge.s);
-    0.5 * (edge.lambda - log_alpha)
+    0.5 * (edge.log_variance_ratio - log_alpha)
 }

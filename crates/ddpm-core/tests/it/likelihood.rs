@@ -139,7 +139,7 @@ fn small_terms_keep_their_digits() {
     // A ratio of variances of 1 + 1e-6 costs 1/4 (1e-6)^2, which the printed formula cannot resolve.
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).unwrap();
     let step = schedule.transition(3000, 2999);
-    let found = interior_learned_pixel(&step, 1e-6 / step.lambda, 0.0);
+    let found = interior_learned_pixel(&step, 1e-6 / step.log_variance_ratio, 0.0);
     assert!(
         relative(found, 0.25e-12 * (1.0 - 1e-6 / 3.0)) < 1e-9,
         "{found:e}"

@@ -151,7 +151,12 @@ fn without_signal_the_last_step_is_pure_noise() {
     assert_eq!((step.alpha, step.beta, step.coef_xt), (0.0, 1.0, 0.0));
     assert_eq!(step.posterior_variance, schedule.one_minus_alpha_bar(60));
     assert!(relative(step.snr_gain, schedule.snr(60)) < 1e-15);
-    assert!(relative(step.lambda, -schedule.log_one_minus_alpha_bar(60)) < 1e-15);
+    assert!(
+        relative(
+            step.log_variance_ratio,
+            -schedule.log_one_minus_alpha_bar(60)
+        ) < 1e-15
+    );
     let whole = schedule.transition(100, 0);
     assert_eq!((whole.coef_x0, whole.posterior_variance), (1.0, 0.0));
 

@@ -30,7 +30,7 @@ proptest! {
             schedule.transition(middle, s),
         );
         prop_assert!(relative(upper.snr_gain + lower.snr_gain, whole.snr_gain) < 1e-10);
-        prop_assert!((upper.lambda + lower.lambda - whole.lambda).abs() < 1e-10 * whole.lambda);
+        prop_assert!((upper.log_variance_ratio + lower.log_variance_ratio - whole.log_variance_ratio).abs() < 1e-10 * whole.log_variance_ratio);
     }
 
     #[test]
@@ -46,7 +46,7 @@ proptest! {
         let difference = schedule.snr(s) - schedule.snr(t);
         prop_assert!((step.snr_gain - difference).abs() < 1e-9 * schedule.snr(s));
         let noise = schedule.one_minus_alpha_bar(t) / schedule.one_minus_alpha_bar(s);
-        prop_assert!((step.lambda - noise.ln()).abs() < 1e-13 * (1.0 + noise));
+        prop_assert!((step.log_variance_ratio - noise.ln()).abs() < 1e-13 * (1.0 + noise));
     }
 
     #[test]
@@ -54,7 +54,7 @@ proptest! {
         let step = schedule.transition(schedule.train_steps(), 0);
         prop_assert_eq!((step.coef_x0, step.coef_xt, step.posterior_variance), (1.0, 0.0, 0.0));
         prop_assert_eq!(step.log_posterior_variance, f64::NEG_INFINITY);
-        prop_assert_eq!((step.snr_gain, step.lambda), (f64::INFINITY, f64::INFINITY));
+        prop_assert_eq!((step.snr_gain, step.log_variance_ratio), (f64::INFINITY, f64::INFINITY));
         prop_assert!(step.log_beta.is_finite());
     }
 

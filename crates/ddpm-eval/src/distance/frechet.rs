@@ -74,9 +74,12 @@ fn rounding_of_roots(values: &[f64]) -> f64 {
         .iter()
         .fold(0f64, |most, value| most.max(value.abs()));
     let delta = 4.0 * f64::EPSILON * largest;
-    let squares = values.iter().map(|&value| match value > delta {
-        true => (delta / (2.0 * value.sqrt())).powi(2),
-        false => delta,
+    let squares = values.iter().map(|&value| {
+        if value > delta {
+            (delta / (2.0 * value.sqrt())).powi(2)
+        } else {
+            delta
+        }
     });
     squares.sum::<f64>().sqrt()
 }

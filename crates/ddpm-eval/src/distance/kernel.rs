@@ -98,9 +98,10 @@ pub fn kernel_distance(
     Ok(KernelDistance {
         value,
         deviation: variance.sqrt(),
-        standard_error: match independent {
-            true => (variance / (n - 1.0)).sqrt(),
-            false => f64::NAN,
+        standard_error: if independent {
+            (variance / (n - 1.0)).sqrt()
+        } else {
+            f64::NAN
         },
         subsets: values.len(),
     })

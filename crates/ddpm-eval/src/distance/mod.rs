@@ -43,12 +43,13 @@ use crate::error::{Error, Result};
 
 /// Checks that two sets have features of one network's size.
 fn check_dims(a: usize, b: usize) -> Result<()> {
-    match a == b {
-        true => Ok(()),
-        false => Err(Error::request(
+    if a == b {
+        Ok(())
+    } else {
+        Err(Error::request(
             "features",
             format!("expected two sets of equally many features, found {a} and {b}"),
-        )),
+        ))
     }
 }
 
@@ -64,8 +65,9 @@ fn check_features(features: ArrayView2<'_, f32>, least: usize) -> Result<()> {
             ),
         ));
     }
-    match features.iter().all(|x| x.is_finite()) {
-        true => Ok(()),
-        false => Err(Error::request("features", "expected finite numbers")),
+    if features.iter().all(|x| x.is_finite()) {
+        Ok(())
+    } else {
+        Err(Error::request("features", "expected finite numbers"))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, standard_normal};
-use ddpm_schedule::{Process, TrajectoryOrigin};
+use ddpm_schedule::{TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
 use super::earlier::check_earlier;
@@ -115,7 +115,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn origin_of(&self, images: &[usize]) -> TrajectoryOrigin {
         TrajectoryOrigin {
-            process: Process::Forward,
+            kind: TrajectoryKind::Forward,
             seed: self.plan.seed,
             images: images.iter().map(|&i| i as u64).collect(),
             labels: self

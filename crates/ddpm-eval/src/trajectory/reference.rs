@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::{Denoiser, ModelId, Path, Sampler};
-use ddpm_schedule::{Process, TrajectoryOrigin};
+use ddpm_schedule::{TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
 use super::end_points::FlowPlan;
@@ -84,7 +84,7 @@ pub(super) fn follow_grid(
 pub(super) fn flow_origin(denoiser: &dyn Denoiser, plan: &FlowPlan) -> TrajectoryOrigin {
     let labels = plan.labels.as_ref();
     TrajectoryOrigin {
-        process: Process::Flow,
+        kind: TrajectoryKind::Flow,
         solver: Some(REFERENCE),
         seed: plan.seed,
         images: plan.names().iter().map(|&i| i as u64).collect(),
@@ -97,7 +97,7 @@ pub(super) fn flow_origin(denoiser: &dyn Denoiser, plan: &FlowPlan) -> Trajector
 pub(super) fn blank_origin(denoiser: &dyn Denoiser, clip_denoised: bool) -> TrajectoryOrigin {
     TrajectoryOrigin {
         model: ModelId::of(denoiser, clip_denoised),
-        process: Process::Flow,
+        kind: TrajectoryKind::Flow,
         solver: None,
         seed: 0,
         images: Vec::new(),

@@ -13,7 +13,7 @@ use ddpm_eval::{
     follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
     squared_distances,
 };
-use ddpm_schedule::Process;
+use ddpm_schedule::TrajectoryKind;
 use ddpm_trajectory::{Trajectories, klub, reference_grid};
 use ndarray::{Array3, ArrayD, ArrayViewD, Axis};
 
@@ -68,7 +68,7 @@ fn the_reference_follows_the_exact_flow() {
     let model = plain(&schedule);
     let grid = reference_grid(&schedule, 200).unwrap();
     let found = reference_trajectories(&model, &plan(5), &grid, &Silent).unwrap();
-    assert_eq!(found.origin().process, Process::Flow);
+    assert_eq!(found.origin().kind, TrajectoryKind::Flow);
     assert_eq!(found.origin().evaluations, 1000);
     for image in [0, 4] {
         // abar_T is 1e-9 or so: the start is N(sqrt(abar) mu, s_T^2) but for that.
@@ -293,7 +293,7 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
         save_every: Duration::MAX,
     };
     let made = forward(&model, &data, &plan);
-    assert_eq!(made.origin().process, Process::Forward);
+    assert_eq!(made.origin().kind, TrajectoryKind::Forward);
     // Cov(x_t, x_s) = sqrt(alpha_{t|s}) s_s^2: independent noise per timestep would give sqrt(abar_t abar_s) v.
     let (n, mut product) = (400.0 * DIMS as f64, 0.0);
     for i in 0..400 {

@@ -82,9 +82,12 @@ impl Setup {
         for image in self.first_image..self.first_image + self.images {
             // 8-bit pixels, some of them at the edges.
             let x0 = run.model.sample(self.seed, image as u64);
-            let pixel = |x: &f32| match self.eight_bit {
-                true => ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0,
-                false => *x,
+            let pixel = |x: &f32| {
+                if self.eight_bit {
+                    ((x + 1.0) * 127.5).round().clamp(0.0, 255.0) / 127.5 - 1.0
+                } else {
+                    *x
+                }
             };
             let x0: Vec<f32> = x0.iter().map(pixel).collect();
             run.points.push(

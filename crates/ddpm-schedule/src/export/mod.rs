@@ -26,8 +26,8 @@ mod sigmas;
 use ddpm_core::{DecoderKind, NoiseSchedule, Path, VarianceKind};
 use serde::Serialize;
 
-use crate::budgets::Budgets;
 use crate::error::{Result, field};
+use crate::schedules::Budgets;
 use crate::schedules::Schedules;
 use listing::{Listed, Listing};
 

@@ -5,7 +5,7 @@
 
 use ddpm_core::{DecoderKind, NoiseSchedule, Objective, Sampler, StartRule, VarianceKind};
 use ddpm_files::FormatError;
-use ddpm_schedule::{Error, Kernel, Process, Schedules};
+use ddpm_schedule::{Error, Kernel, Schedules, TrajectoryKind};
 
 use crate::support::fixture;
 
@@ -90,7 +90,7 @@ fn fixtures_mean_what_they_meant() {
     assert_eq!(quality.scoring.objective, Objective::Quality);
     assert_eq!(quality.sampler, Some(Sampler::DpmSolver2M));
     let origin = quality.trajectories.as_ref().expect("version 4");
-    assert_eq!(origin.process, Process::Flow);
+    assert_eq!(origin.kind, TrajectoryKind::Flow);
     assert_eq!(origin.solver, Some(Sampler::DpmSolver2M));
     for chosen in &quality.budgets {
         assert_eq!(chosen.schedule.sampler, Sampler::DpmSolver2M);

@@ -10,7 +10,7 @@ use ddpm_core::{
     Path, Sampler,
 };
 use ddpm_files::FormatError;
-use ddpm_schedule::{Budgets, Kernel, Process, Schedules, TrajectoryOrigin};
+use ddpm_schedule::{Budgets, Kernel, Schedules, TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::{
     Error, GrowthPoint, QualityModel, Trajectories, Trial, Weighting, check_reachable, choose_klub,
     choose_quality, entropic_path, reference_grid,
@@ -42,7 +42,7 @@ fn z(image: usize, pixel: usize) -> f64 {
     4.0 * ((image * DIMS + pixel + 1) as f64 * 0.618).fract() - 2.0
 }
 
-fn origin(images: usize, process: Process) -> TrajectoryOrigin {
+fn origin(images: usize, kind: TrajectoryKind) -> TrajectoryOrigin {
     TrajectoryOrigin {
         model: ModelId {
             network: NetworkId::Sha256("ab".repeat(32)),
@@ -55,7 +55,7 @@ fn origin(images: usize, process: Process) -> TrajectoryOrigin {
             shape: SHAPE.to_vec(),
             settings: BTreeMap::new(),
         },
-        process,
+        kind,
         solver: Some(Sampler::DpmSolver2M),
         seed: 7,
         images: (0..images as u64).collect(),
@@ -83,7 +83,7 @@ fn exact(images: usize, nodes: &[usize]) -> Trajectories {
         }
     }
     Trajectories::new(
-        origin(images, Process::Flow),
+        origin(images, TrajectoryKind::Flow),
         schedule,
         nodes.to_vec(),
         states,
@@ -359,7 +359,7 @@ fn what_does_not_fit_is_named() {
     let states = |n: usize, x: f32| vec![x; n];
     let make = |nodes: &[usize], n: usize, x: f32| {
         Trajectories::new(
-            origin(2, Process::Flow),
+            origin(2, TrajectoryKind::Flow),
             schedule(),
             nodes.to_vec(),
             states(n, x),
@@ -588,7 +588,7 @@ fn parts_of_a_run_are_joined_and_others_refused() {
 
 #[test]
 fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
-    let mut unknown = origin(1, Process::Flow);
+    let mut unknown = origin(1, TrajectoryKind::Flow);
     unknown.model.network = NetworkId::Unknown;
     let known = exact(1, &NODES);
     let all = |of: &dyn Fn(usize) -> Vec<f32>| (1..=8).flat_map(of).collect();

@@ -8,7 +8,6 @@ mod install;
 mod network;
 mod plot;
 mod profiles;
-mod report;
 mod trajectory;
 
 pub(crate) use chain::{Solve, Transitions};
@@ -17,7 +16,6 @@ pub(crate) use evaluation::{Bpd, Sample};
 pub(crate) use export::Export;
 pub(crate) use install::{Completions, Man};
 pub(crate) use network::{Bench, Inspect, Predict};
-pub(crate) use plot::{Figure, Plot};
+pub(crate) use plot::{Figure, Plot, Report};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};
-pub(crate) use report::Report;
 pub(crate) use trajectory::Trajectory;

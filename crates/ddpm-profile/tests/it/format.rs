@@ -1,4 +1,4 @@
-//! The file: round trips, merges, and every way a file can be wrong.
+//! The file: round trips, merges, its size, and every way a file can be wrong.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use ddpm_schedule::Provenance;
 use proptest::prelude::*;
 use safetensors::{SafeTensors, tensor::TensorView};
 
-use crate::support::{Fraction, Run, Setup, spread};
+use crate::support::{Fraction, Run, Setup, log_snr_timesteps, spread};
 
 fn run(learned: bool) -> Run {
     Setup {
@@ -374,5 +374,34 @@ proptest! {
         }
         let merged = ElboProfile::merge(parts).expect("disjoint");
         prop_assert_eq!(merged.to_bytes(), PROFILE.to_bytes());
+    }
+}
+
+#[test]
+fn a_profile_of_32_blocks_and_64_timesteps_is_below_4_megabytes() {
+    for (name, steps) in [
+        (NoiseScheduleName::Cosine, 4000),
+        (NoiseScheduleName::Linear, 1000),
+    ] {
+        let schedule = NoiseSchedule::named(name, steps).expect("valid");
+        let timesteps = log_snr_timesteps(&schedule, 64);
+        let run = Setup {
+            schedule,
+            shape: [1, 2, 2],
+            v: Some(spread),
+            timesteps,
+            clip: true,
+            images: 32,
+            first_image: 0,
+            eight_bit: true,
+            seed: 1,
+        }
+        .run();
+        let bytes = run
+            .profile(ProfileLayout::DEFAULT_NODES, 1)
+            .to_bytes()
+            .len();
+        eprintln!("{name} {steps}: {bytes} bytes");
+        assert!(bytes < 4_000_000, "{name}: {bytes} bytes");
     }
 }

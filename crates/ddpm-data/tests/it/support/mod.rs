@@ -1,6 +1,5 @@
 //! What several subjects need.
 
-pub(crate) mod archives;
 pub(crate) mod cifar;
 
 use std::path::PathBuf;

@@ -150,7 +150,7 @@ mod needs_man {
             );
             assert!(man.status.success() && said.is_empty(), "{file}: {said}");
             assert!(
-                text.contains("SYNOPSIS") && text.contains("Example"),
+                text.contains("SYNOPSIS") && text.contains("EXAMPLES"),
                 "{text}"
             );
         }

@@ -175,7 +175,10 @@ impl Source {
                 content: Content::Statistics(Box::new(read_statistics(path)?)),
             });
         }
-        let set = match (ddpm_data::open(path, asked.unwrap_or(Split::Test), None), asked) {
+        let set = match (
+            ddpm_data::open(path, asked.unwrap_or(Split::Test), None),
+            asked,
+        ) {
             (Ok(set), None) if set.split_is_named() => None,
             (Err(ddpm_data::Error::MissingSplit { .. }), None) => None,
             (set, _) => Some(set?),
@@ -273,7 +276,8 @@ impl Side {
         };
         let Features { network, .. } = features
             .ok_or_else(|| Error::Internal("images without a feature network".to_owned()))?;
-        let mut chosen = ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
+        let mut chosen =
+            ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
         // Blocks of the jackknife are runs of neighbours in this order.
         chosen.sort_unstable();
         let batch = match (args.batch, network.kind()) {
@@ -401,7 +405,8 @@ impl Comparison {
             if args.nearest_images > 0 {
                 let some = |x: &Array2<f32>| match x.nrows() > args.nearest_images {
                     true => {
-                        let chosen = ddpm_data::selection(args.seed, x.nrows(), args.nearest_images);
+                        let chosen =
+                            ddpm_data::selection(args.seed, x.nrows(), args.nearest_images);
                         x.select(Axis(0), &chosen)
                     }
                     false => x.clone(),

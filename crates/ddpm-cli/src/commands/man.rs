@@ -37,8 +37,12 @@ fn page(command: &Command) -> Result<(String, String)> {
     let page = clap_mangen::Man::new(command.clone())
         // No date, so that the same program always writes the same page; an empty one would be lost.
         .date(" ")
+        .source(concat!("ddpm ", env!("CARGO_PKG_VERSION")))
         .manual("ddpm manual");
     let mut text = Vec::new();
     page.render(&mut text).or_internal()?;
-    Ok((page.get_filename(), String::from_utf8(text).or_internal()?))
+    let text = String::from_utf8(text).or_internal()?;
+    // Examples keep their lines, to be pasted.
+    let text = text.replacen(".SH EXTRA\n", ".SH EXAMPLES\n.nf\n", 1);
+    Ok((page.get_filename(), text))
 }

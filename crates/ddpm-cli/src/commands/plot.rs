@@ -10,8 +10,8 @@ use serde_json::json;
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    about_schedules, budgets_or_the_papers, gaussian_decoder, parse_budgets, read_profile_to_use, read_schedules,
-    write_file,
+    about_schedules, budgets_or_the_papers, gaussian_decoder, parse_budgets, read_profile_to_use,
+    read_schedules, write_file,
 };
 use crate::output::{self, Voice};
 use crate::plot::{Chart, MOST_SERIES, figures, png};
@@ -202,10 +202,5 @@ fn terms(args: &Plot, voice: Voice) -> Result<Chart> {
         args.decoder_first_bits,
         schedules.scoring.decoder,
     )?;
-    figures::terms(
-        &schedules,
-        &wanted,
-        (profile_file, &profile),
-        gaussian,
-    )
+    figures::terms(&schedules, &wanted, (profile_file, &profile), gaussian)
 }

@@ -62,7 +62,9 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     if args.json {
         return match indices {
             Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => output::print_text(&schedules.to_json_zero_based().or_internal()?),
+            Indices::ZeroBased => {
+                output::print_text(&schedules.to_json_zero_based().or_internal()?)
+            }
         };
     }
     output::print_text(&table(&trajectories, &schedules, indices))

@@ -31,22 +31,17 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     } else {
         args.variance.clone()
     };
-    let rows = table3(
-        &train,
-        &test,
-        &steps,
-        &variances,
-        args.decoder,
-        args.start,
-    )
-    .map_err(|error| {
-        Error::Input(format!(
-            "{} + {}: {error}",
-            args.train.display(),
-            args.test.display()
-        ))
-        .advised("make both by `ddpm profile` with the same checkpoint and flags, but for --split")
-    })?;
+    let rows =
+        table3(&train, &test, &steps, &variances, args.decoder, args.start).map_err(|error| {
+            Error::Input(format!(
+                "{} + {}: {error}",
+                args.train.display(),
+                args.test.display()
+            ))
+            .advised(
+                "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
+            )
+        })?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&to_json(&train, &test, &rows, indices))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Sampler, Path};
+use ddpm_core::{Denoiser, Path, Sampler};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Process};
@@ -12,8 +12,8 @@ use serde_json::json;
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets, read_trajectories,
-    write_file,
+    Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets,
+    read_trajectories, write_file,
 };
 use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};

@@ -82,7 +82,11 @@ impl ChainChoice {
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
-        let learned = schedule.kernels.iter().skip(1).any(|k| *k == Kernel::Learned);
+        let learned = schedule
+            .kernels
+            .iter()
+            .skip(1)
+            .any(|k| *k == Kernel::Learned);
         if learned && !network.denoiser.learns_variance() {
             return Err(Error::file(
                 file,

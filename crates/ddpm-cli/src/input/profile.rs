@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ddpm_files::FormatError;
 use ddpm_profile::ElboProfile;
-use ddpm_schedule::{Chosen, Schedules};
+use ddpm_schedule::Schedules;
 
 use super::file::read_bytes;
 use crate::advice::kind_of;

@@ -51,7 +51,7 @@ pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<She
         for item in sources {
             sheets.push(Sheet {
                 name: format!("chosen for this page on {}", item.name),
-                    schedules: Cow::Owned(chosen(item)?),
+                schedules: Cow::Owned(chosen(item)?),
                 profile: Some(item),
             });
         }

@@ -11,7 +11,6 @@ use ndarray::{Array, Array1, Array2, Dimension, aview1};
 
 use super::statistics::FeatureStatistics;
 use crate::error::{Error, Result};
-use ddpm_data::Archive;
 use ddpm_files::write_atomic;
 
 const MEAN: &str = "an array mu of d numbers (f64 or f32)";

@@ -18,11 +18,7 @@ pub(super) fn beside(out: &Path) -> PathBuf {
 /// A file that is absent or no record.
 pub(super) fn read(out: &Path) -> Result<SampleRecord> {
     let itself = out.to_string_lossy().ends_with(".run.json");
-    let file = if itself {
-        out.to_owned()
-    } else {
-        beside(out)
-    };
+    let file = if itself { out.to_owned() } else { beside(out) };
     SampleRecord::from_json(&read_bytes(&file)?).map_err(|problem| {
         Error::file(
             &file,

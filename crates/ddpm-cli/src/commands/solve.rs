@@ -42,7 +42,9 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
     let chosen = choose(&table, &solution, &budgets, &args.table)?;
     if let Some(format) = args.export {
         let chain = chain(args, train_steps)?;
-        let paths = chosen.into_iter().map(|b| ddpm_core::Path::new(b.path, train_steps));
+        let paths = chosen
+            .into_iter()
+            .map(|b| ddpm_core::Path::new(b.path, train_steps));
         let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
         let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
         return print_export(exported, &args.table, voice);

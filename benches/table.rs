@@ -20,14 +20,12 @@ use std::{
 use criterion::Criterion;
 use ddpm::{
     core::{
-        NoiseDomain, NoiseKey, NoiseSchedule, NoiseScheduleName, StepVariance, edge_nll,
-        standard_normal,
+        DecoderKind, ModelId, NetworkId, NoiseDomain, NoiseKey, NoiseSchedule, NoiseScheduleName,
+        Parameterization, StepVariance, VarianceKind, edge_nll, standard_normal,
     },
     dp::CostTable,
-    profile::{
-        Block, CostModel, Curves, Decoder, ElboProfile, Objective, ProfileLayout, Provenance,
-        StepVariances,
-    },
+    profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout},
+    schedule::{Provenance, Scoring},
 };
 
 const T: usize = 4000;
@@ -103,19 +101,22 @@ fn profile(schedule: &NoiseSchedule) -> ElboProfile {
         block.add_image(0.25);
     }
     let provenance = Provenance {
-        checkpoint_sha256: String::new(),
+        model: ModelId {
+            network: NetworkId::Unknown,
+            noise_schedule: Some(NoiseScheduleName::Cosine),
+            train_steps: T,
+            parameterization: Some(Parameterization::Epsilon),
+            rescale_timesteps: true,
+            clip_denoised: true,
+            precision: "f32".into(),
+            shape: vec![3, 32, 32],
+            settings: BTreeMap::new(),
+        },
         data_sha256: String::new(),
         data_name: "made up".into(),
         split: "train".into(),
         stand_in: true,
         seed: 1,
-        clip_denoised: true,
-        noise_schedule: "cosine".into(),
-        train_steps: T,
-        image_shape: vec![3, 32, 32],
-        parameterization: "epsilon".into(),
-        rescale_timesteps: true,
-        precision: "f32".into(),
         total_images: IMAGES as u64,
         images_per_block: IMAGES as u64,
         total_blocks: 1,
@@ -126,14 +127,14 @@ fn profile(schedule: &NoiseSchedule) -> ElboProfile {
     ElboProfile::new(provenance, schedule.clone(), layout, vec![block]).expect("one whole block")
 }
 
-fn model(curves: &Curves, decoder: Decoder) -> CostModel<'_> {
-    CostModel::new(curves, StepVariances::Learned, decoder, Objective::Elbo)
-        .expect("the columns are resolved")
+fn model(curves: &Curves, decoder: DecoderKind) -> CostModel<'_> {
+    let scoring = Scoring::new(VarianceKind::Learned).with_decoder(decoder);
+    CostModel::new(curves, scoring.into()).expect("the columns are resolved")
 }
 
 /// Panics unless edges of the table at evaluated timesteps are the direct ones to 1e-9.
 fn check(schedule: &NoiseSchedule, curves: &Curves) {
-    let model = model(curves, Decoder::None);
+    let model = model(curves, DecoderKind::None);
     for &t in timesteps(schedule).iter().filter(|&&t| t > 1).step_by(7) {
         for s in (1..t).step_by(t.div_ceil(9)) {
             let edge = schedule.transition(t, s);
@@ -210,7 +211,7 @@ fn sampled_edges(count: usize) -> Vec<(usize, usize)> {
 }
 
 /// Curves and table, as a user who has loaded a profile gets them.
-fn table(profile: &ElboProfile, decoder: Decoder) -> CostTable {
+fn table(profile: &ElboProfile, decoder: DecoderKind) -> CostTable {
     let curves = Curves::from_profile(profile).expect("one block");
     model(&curves, decoder).table().expect("numbers")
 }
@@ -226,7 +227,10 @@ fn measure(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .measurement_time(Duration::from_secs(5));
-    for (name, decoder) in [("interior", Decoder::None), ("respaced", Decoder::Respaced)] {
+    for (name, decoder) in [
+        ("interior", DecoderKind::None),
+        ("respaced", DecoderKind::Respaced),
+    ] {
         group.bench_function(name, |b| {
             b.iter(|| table(black_box(&profile), decoder.clone()))
         });
@@ -270,10 +274,10 @@ fn once() {
                 .push(scale * begin.elapsed().as_secs_f64());
         };
         add("table_interior", 1.0, &mut || {
-            drop(black_box(table(&profile, Decoder::None)))
+            drop(black_box(table(&profile, DecoderKind::None)))
         });
         add("table_respaced", 1.0, &mut || {
-            drop(black_box(table(&profile, Decoder::Respaced)))
+            drop(black_box(table(&profile, DecoderKind::Respaced)))
         });
         add("direct_interior_one_image", all, &mut || {
             black_box(direct_interior(&schedule, &p, &edges));

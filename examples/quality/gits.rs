@@ -7,7 +7,7 @@
 //! node is sigma = 0, with which paths end here.
 
 use ddpm::core::{NoiseSchedule, Path};
-use ddpm::profile::trajectory::Trajectories;
+use ddpm::trajectory::Trajectories;
 
 /// The factor per step that the authors recommend.
 pub(crate) const COEFFICIENT: f64 = 1.15;

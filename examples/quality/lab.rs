@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ddpm::core::{Denoiser, FlowSolver, NoiseSchedule, Path, Stride};
-use ddpm::eval::data::{Split, open, selection};
+use ddpm::core::{Denoiser, NoiseSchedule, Path, Sampler, Stride};
+use ddpm::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, ForwardPlan, GrowthPlan, Silent, TrajectoryPlan, end_points, follow_flow,
-    follow_forward, reference_trajectories, squared_distances, write_atomic,
+    follow_forward, reference_trajectories, squared_distances,
 };
+use ddpm::files::write_atomic;
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
-use ddpm::profile::trajectory::{Trajectories, reference_grid};
+use ddpm::trajectory::{Trajectories, reference_grid};
 
 use crate::{Options, Outcome};
 
@@ -187,7 +188,7 @@ impl Lab {
         self.ends(
             &format!("ends-{nodes}-{count}"),
             &grid,
-            FlowSolver::DpmSolver2M,
+            Sampler::DpmSolver2M,
             count,
         )
     }
@@ -195,15 +196,10 @@ impl Lab {
     /// End points of `count` judging starts by DDIM through every timestep: another solver than the reference's, and no grid.
     pub(crate) fn ddim_ends(&self, count: usize) -> Outcome<Vec<f32>> {
         let every = Stride::Even(self.schedule().train_steps()).path(self.schedule())?;
-        self.ends(
-            &format!("ends-ddim-{count}"),
-            &every,
-            FlowSolver::Ddim,
-            count,
-        )
+        self.ends(&format!("ends-ddim-{count}"), &every, Sampler::Ddim, count)
     }
 
-    fn ends(&self, name: &str, path: &Path, solver: FlowSolver, count: usize) -> Outcome<Vec<f32>> {
+    fn ends(&self, name: &str, path: &Path, solver: Sampler, count: usize) -> Outcome<Vec<f32>> {
         let file = self.work.join(format!("{name}.f32"));
         if let Ok(bytes) = std::fs::read(&file) {
             return Ok(bytes
@@ -221,7 +217,7 @@ impl Lab {
     }
 
     /// Whether [`Lab::distances`] is known already.
-    pub(crate) fn knows(&self, solver: FlowSolver, path: &Path) -> bool {
+    pub(crate) fn knows(&self, solver: Sampler, path: &Path) -> bool {
         self.distances
             .borrow()
             .contains_key(&distance_key(solver, path))
@@ -230,7 +226,7 @@ impl Lab {
     /// Per judging start, the mean square distance between the path's end point and `target`.
     pub(crate) fn distances(
         &self,
-        solver: FlowSolver,
+        solver: Sampler,
         path: &Path,
         target: &[f32],
     ) -> Outcome<Vec<f64>> {
@@ -248,7 +244,7 @@ impl Lab {
     }
 }
 
-fn distance_key(solver: FlowSolver, path: &Path) -> String {
+fn distance_key(solver: Sampler, path: &Path) -> String {
     format!("{solver} {path}")
 }
 

@@ -15,7 +15,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use ddpm::core::FlowSolver;
+use ddpm::core::Sampler;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -78,7 +78,7 @@ fn main() -> Outcome<()> {
     let mut found = report::Report::new(&lab, &options, &target)?;
     // Few steps first: a run that is stopped has whole columns.
     for &steps in &options.steps {
-        for solver in FlowSolver::ALL {
+        for solver in Sampler::OF_THE_FLOW {
             for (name, path) in methods.paths(solver, steps)? {
                 let wanted = options.only.is_empty() || options.only.contains(&name);
                 if !wanted && !lab.knows(solver, &path) {

@@ -1,11 +1,10 @@
 //! The schedules that are ranked.
 
-use ddpm::core::{FlowSolver, Path, Stride};
+use ddpm::core::{DecoderKind, Objective, Path, Sampler, Stride, VarianceKind};
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
-use ddpm::profile::trajectory::{QualityModel, Weighting, choose_quality, entropic_path, klub};
-use ddpm::profile::{
-    Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Schedules, StepVariances,
-};
+use ddpm::profile::{CostModel, Curves, ElboProfile};
+use ddpm::schedule::{Budgets, Schedules, Scoring};
+use ddpm::trajectory::{QualityModel, Weighting, choose_quality, entropic_path, klub};
 
 use crate::gits::{COEFFICIENT, Gits};
 use crate::lab::Lab;
@@ -27,7 +26,7 @@ pub(crate) struct Methods {
     schedule: ddpm::core::NoiseSchedule,
     quality: QualityModel,
     /// What `ddpm schedule --objective quality` chooses.
-    chosen: Vec<(FlowSolver, Schedules)>,
+    chosen: Vec<(Sampler, Schedules)>,
     gits: [(&'static str, Gits); 2],
     /// Name, timesteps of the nodes, table, solution.
     tables: Vec<(&'static str, Vec<usize>, CostTable, Solution)>,
@@ -45,16 +44,15 @@ impl Methods {
         let most = options.steps.iter().copied().max();
         let mut tables = Vec::new();
         let all: Vec<usize> = (0..=schedule.train_steps()).collect();
-        let variance = if curves.learned() {
-            StepVariances::Learned
-        } else {
-            StepVariances::FixedSmall
-        };
+        let scoring = Scoring::new(VarianceKind::of_network(curves.learned()));
         for (name, objective) in [
             ("DP (ELBO)", Objective::Elbo),
             ("DP (reweighted MSE)", Objective::Mse),
         ] {
-            let model = CostModel::new(&curves, variance.clone(), Decoder::Respaced, objective)?;
+            let scoring = scoring
+                .with_decoder(DecoderKind::Respaced)
+                .with_objective(objective);
+            let model = CostModel::new(&curves, scoring.into())?;
             tables.push((name, all.clone(), model.table()?));
         }
         let mut nodes = forward.nodes().to_vec();
@@ -69,9 +67,9 @@ impl Methods {
             let solution = solve(&table, &options)?;
             Ok((name, nodes, table, solution))
         });
-        let chosen = FlowSolver::ALL.into_iter().map(|solver| {
-            let budgets = Budgets::Only(&options.steps);
-            Ok((solver, choose_quality(&choosing, solver, budgets)?))
+        let chosen = Sampler::OF_THE_FLOW.into_iter().map(|solver| {
+            let budgets = Budgets::Only(options.steps.clone());
+            Ok((solver, choose_quality(&choosing, solver, &budgets)?))
         });
         Ok(Self {
             quality: QualityModel::new(&choosing)?,
@@ -87,7 +85,7 @@ impl Methods {
     }
 
     /// Every method's name and its path of `steps` steps.
-    pub(crate) fn paths(&self, solver: FlowSolver, steps: usize) -> Outcome<Vec<(String, Path)>> {
+    pub(crate) fn paths(&self, solver: Sampler, steps: usize) -> Outcome<Vec<(String, Path)>> {
         let mut found = Vec::new();
         let model = &self.quality;
         let best = |weighting| -> Outcome<Path> {
@@ -97,9 +95,8 @@ impl Methods {
             .chosen
             .iter()
             .find(|(of, _)| *of == solver)
-            .and_then(|(_, chosen)| chosen.budgets.iter().find(|b| b.steps == steps))
             .ok_or("no schedule was chosen")?;
-        let winner = Path::new(chosen.path.clone(), self.schedule.train_steps())?;
+        let winner = chosen.1.schedule(steps)?.path.clone();
         found.push(("quality".to_owned(), winner));
         found.push((
             "trajectory, nothing run".to_owned(),

@@ -2,8 +2,9 @@
 
 use std::path::Path as FilePath;
 
-use ddpm::core::{FlowSolver, Path};
-use ddpm::eval::{squared_distances, write_atomic};
+use ddpm::core::{Path, Sampler};
+use ddpm::eval::squared_distances;
+use ddpm::files::write_atomic;
 use serde_json::{Value, json};
 
 use crate::lab::{JUDGING_NODES, Lab};
@@ -22,7 +23,7 @@ pub(crate) struct Report {
     evaluations: u64,
     rows: Vec<Value>,
     /// Squared distances of "quality", by solver and number of steps, for paired differences.
-    quality: Vec<(FlowSolver, usize, Vec<f64>)>,
+    quality: Vec<(Sampler, usize, Vec<f64>)>,
 }
 
 impl Report {
@@ -45,7 +46,7 @@ impl Report {
         })
     }
 
-    pub(crate) fn add(&mut self, solver: FlowSolver, name: &str, path: &Path, squares: Vec<f64>) {
+    pub(crate) fn add(&mut self, solver: Sampler, name: &str, path: &Path, squares: Vec<f64>) {
         let steps = path.steps();
         if name == "quality" {
             self.quality.push((solver, steps, squares.clone()));

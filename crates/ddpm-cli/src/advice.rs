@@ -110,9 +110,19 @@ pub(crate) fn on_checkpoint(error: &ddpm_model::Error) -> Option<&'static str> {
     })
 }
 
+/// For an evaluation that cannot be made.
+pub(crate) fn on_evaluation(error: &ddpm_eval::Error) -> Option<&'static str> {
+    match error {
+        ddpm_eval::Error::Request {
+            field: "labels", ..
+        } => Some("give one class for all images by --class N"),
+        _ => None,
+    }
+}
+
 /// For images that cannot be used.
-pub(crate) fn on_images(error: &ddpm_eval::Error) -> Option<String> {
-    use ddpm_eval::Error as E;
+pub(crate) fn on_images(error: &ddpm_data::Error) -> Option<String> {
+    use ddpm_data::Error as E;
     match error {
         E::ImageSize {
             expected, found, ..
@@ -138,9 +148,6 @@ pub(crate) fn on_images(error: &ddpm_eval::Error) -> Option<String> {
             Some("name the folder or file that holds the images themselves".to_owned())
         }
         E::MissingSplit { .. } => Some("take the other part by --split".to_owned()),
-        E::Request {
-            field: "labels", ..
-        } => Some("give one class for all images by --class N".to_owned()),
         E::Image { source, .. } => on_images(source),
         _ => None,
     }

@@ -130,7 +130,6 @@ impl Error {
             | E::UnknownNetwork { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),
             E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
-            E::Tensor(_) => Self::Internal(error.to_string()),
             _ => Self::file(file, error),
         }
         .advised_maybe(advice)
@@ -233,7 +232,7 @@ impl From<ddpm_eval::Error> for Error {
     fn from(error: ddpm_eval::Error) -> Self {
         match error {
             ddpm_eval::Error::Data(error) => error.into(),
-            error => Self::Input(with_causes(&error)),
+            error => Self::Input(with_causes(&error)).advised_maybe(advice::on_evaluation(&error)),
         }
     }
 }

@@ -7,9 +7,9 @@
 use ndarray::{Array, ArrayD, ArrayViewD, Axis, Dimension, Zip};
 
 use crate::{
-    Denoiser, DenoiserError, Error, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization,
-    Prediction, Result, Transition, VarianceKind, analytic_variance, gaussian_nll, interior_fixed,
-    interior_learned_pixel, prior_kl, standard_normal,
+    Denoiser, DenoiserError, Error, NetworkId, NoiseDomain, NoiseKey, NoiseSchedule,
+    Parameterization, Prediction, Result, Transition, VarianceKind, analytic_variance,
+    gaussian_nll, interior_fixed, interior_learned_pixel, prior_kl, standard_normal,
 };
 
 /// The optimal [`Denoiser`] of data `N(mu, diag(variance))`, with its terms in closed form.
@@ -276,6 +276,23 @@ impl Denoiser for GaussianDenoiser {
 
     fn precision(&self) -> &str {
         "f64"
+    }
+
+    /// A hash of all that it is made of, `gaussian-` and 16 hexadecimal digits (64-bit FNV-1a).
+    fn network_id(&self) -> NetworkId {
+        let numbers = self.mu.iter().chain(&self.variance);
+        let numbers = numbers.chain(self.v.iter().flatten());
+        let numbers = numbers.chain(self.schedule.log_alpha_bars());
+        let shape = self.mu.shape().iter().map(|&n| n as u64);
+        let words = numbers.map(|x| x.to_bits()).chain(shape);
+        let parameterization = self.parameterization.to_string();
+        let bytes = words.flat_map(u64::to_le_bytes);
+        let hash = bytes
+            .chain(parameterization.into_bytes())
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+            });
+        NetworkId::Named(format!("gaussian-{hash:016x}"))
     }
 
     fn predict(

@@ -37,7 +37,10 @@ impl NetworkId {
 
     /// Whether anything vouches for the network.
     pub fn is_known(&self) -> bool {
-        *self != Self::Unknown
+        match self {
+            Self::Sha256(text) | Self::Named(text) => !text.is_empty(),
+            Self::Unknown => false,
+        }
     }
 }
 

@@ -10,8 +10,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use ddpm_eval::data::{Split, open};
-use ddpm_eval::write_atomic;
+use ddpm_data::{Split, open};
+use ddpm_files::write_atomic;
 use safetensors::tensor::{Dtype, TensorView};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -75,6 +75,15 @@ pub struct BitsPerDim {
     pub total: Option<Vec<f64>>,
 }
 
+impl BitsPerDim {
+    /// The mean over the images of what was evaluated of them: of the bound itself, if that is every term.
+    pub fn mean(&self) -> f64 {
+        let terms = self.terms.iter().map(|term| &term.bits_per_dim);
+        let all = terms.chain([&self.prior]).flatten();
+        all.sum::<f64>() / self.prior.len() as f64
+    }
+}
+
 /// Evaluates the terms of `plan.schedule.path` on `plan.images`.
 ///
 /// # Errors

@@ -25,7 +25,7 @@
 //! use ddpm_core::{GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization, VarianceKind};
 //! use ddpm_data::{ImageSet, Split};
 //! use ddpm_eval::{BitsPerDimPlan, ProfilePlan, SamplingPlan, Silent, bits_per_dim, profile, sample};
-//! use ddpm_profile::{CostModel, Curves, choose};
+//! use ddpm_profile::choose_on;
 //! use ddpm_schedule::{Budgets, Scoring};
 //! use ndarray::{Array1, Array2};
 //!
@@ -36,10 +36,8 @@
 //!
 //! let plan = ProfilePlan::new((1..=50).collect(), (0..6).collect(), 2, 1);
 //! let found = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut |_| Ok(()))?;
-//! let curves = Curves::from_profile(&found)?;
 //! let scoring = Scoring::new(VarianceKind::FixedSmall);
-//! let costs = CostModel::new(&curves, curves.freeze(&scoring)?)?;
-//! let schedules = choose(&costs, &Budgets::Only(vec![5]), Some(found.provenance()))?;
+//! let schedules = choose_on(&found, &scoring, &Budgets::Only(vec![5]))?;
 //!
 //! let schedule = schedules.schedule(5)?.clone();
 //! let plan = BitsPerDimPlan::new(schedule.clone(), vec![6, 7]);

@@ -4,11 +4,13 @@ use std::f64::consts::LN_2;
 
 use ddpm_core::{Objective, Path, StartRule};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
-use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules};
+use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules, Scoring};
 use rayon::prelude::*;
 
 use crate::cost::CostModel;
+use crate::curves::Curves;
 use crate::error::{Error, Result};
+use crate::profile::ElboProfile;
 
 /// The factor from a cost model's costs to the unit of its objective.
 pub(crate) fn unit(objective: Objective) -> f64 {
@@ -16,6 +18,16 @@ pub(crate) fn unit(objective: Objective) -> f64 {
         Objective::Elbo => LN_2,
         _ => 1.0,
     }
+}
+
+/// The best schedules of a profile's images, under conventions whose numbers are frozen on these very images.
+///
+/// # Errors
+/// Those of [`Curves::from_profile`], [`Curves::freeze`], [`CostModel::new`] and [`choose`].
+pub fn choose_on(profile: &ElboProfile, scoring: &Scoring, budgets: &Budgets) -> Result<Schedules> {
+    let curves = Curves::from_profile(profile)?;
+    let model = CostModel::new(&curves, curves.freeze(scoring)?)?;
+    choose(&model, budgets, Some(profile.provenance()))
 }
 
 /// Finds the best path of every budget under `model` and reports those asked for, each re-scored term by term.

@@ -9,7 +9,7 @@
 //!    blocks merge, bit-identically in any order.
 //! 4. [`Curves`] are the statistics as functions of every timestep, exact where they were measured.
 //! 5. [`Curves::freeze`] fixes the numbers of a [`Scoring`](ddpm_schedule::Scoring), and a [`CostModel`] prices edges and paths under it; its table goes to [`ddpm_dp`].
-//! 6. [`choose`] makes [`Schedules`](ddpm_schedule::Schedules) of it, [`jackknife`] gives error bars, [`table3`] the paper's table.
+//! 6. [`choose`] makes [`Schedules`](ddpm_schedule::Schedules) of it ([`choose_on`] goes all the way from a profile), [`jackknife`] gives error bars, [`table3`] the paper's table.
 //!
 //! # Why this is enough
 //!
@@ -78,7 +78,7 @@ mod uncertainty;
 mod vecmath;
 
 pub use block::Block;
-pub use choose::choose;
+pub use choose::{choose, choose_on};
 pub use cost::CostModel;
 pub use curves::{Curves, Evaluations};
 pub use error::{Error, Result};

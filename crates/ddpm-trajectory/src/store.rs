@@ -111,7 +111,8 @@ impl Trajectories {
         })
     }
 
-    /// Takes in the images of `more`, which come after these: an earlier part of a run and a later one.
+    /// Takes in the images of `more`, which come after these: two parts of one run of one network. Whether parts that were kept in
+    /// files are, [`check_same_run`](Self::check_same_run) says.
     ///
     /// # Errors
     /// [`Error::Mismatch`] if the parts are not of one run; [`Error::Unsupported`] if growth or trials were measured on these alone.
@@ -121,7 +122,7 @@ impl Trajectories {
                 "further images after growth or trials were measured".into(),
             ));
         }
-        self.check_same_run(&more.origin, &more.schedule, &more.nodes)?;
+        self.check_alike(&more.origin, &more.schedule, &more.nodes)?;
         self.origin.images.extend(more.origin.images);
         if let (Some(labels), Some(more)) = (&mut self.origin.labels, more.origin.labels) {
             labels.extend(more);
@@ -135,8 +136,19 @@ impl Trajectories {
     /// evaluations they took.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] that names the first field in which they differ, these first.
+    /// [`Error::Mismatch`] that names the first field in which they differ, these first; [`Error::Schedule`] for a network that nobody
+    /// vouches for.
     pub fn check_same_run(
+        &self,
+        origin: &TrajectoryOrigin,
+        schedule: &NoiseSchedule,
+        nodes: &[usize],
+    ) -> Result<()> {
+        self.check_alike(origin, schedule, nodes)?;
+        Ok(check_known(&origin.model)?)
+    }
+
+    fn check_alike(
         &self,
         origin: &TrajectoryOrigin,
         schedule: &NoiseSchedule,
@@ -145,7 +157,6 @@ impl Trajectories {
         if let Some(first) = self.origin.differences(origin).into_iter().next() {
             return Err(Error::Mismatch(first));
         }
-        check_known(&origin.model)?;
         let differs = |field: &str, first: String, second: String| {
             if first == second {
                 return Ok(());

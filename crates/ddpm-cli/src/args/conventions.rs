@@ -11,9 +11,11 @@ macro_rules! named_values {
         $(#[$doc])*
         pub(crate) fn $parser() -> impl TypedValueParser<Value = $type> {
             let values = [$(($type::$variant, $help)),+];
-            let named = move |name: &str| values.iter().find(|(value, _)| value.name() == name);
-            PossibleValuesParser::new(values.map(|(value, help)| PossibleValue::new(value.name()).help(help)))
-                .map(move |name| named(&name).expect("clap lets no other name pass").0)
+            let possible = values.map(|(value, help)| PossibleValue::new(value.name()).help(help));
+            PossibleValuesParser::new(possible).map(move |name| {
+                let named = values.iter().find(|(value, _)| value.name() == name);
+                named.expect("clap lets no other name pass").0
+            })
         }
     )+};
 }

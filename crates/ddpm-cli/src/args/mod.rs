@@ -17,8 +17,8 @@ pub(crate) use chain::ChainArgs;
 pub(crate) use checkpoint::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 pub(crate) use cli::{Cli, Command};
 pub(crate) use commands::{
-    Bench, Bpd, Completions, Export, Fid, Figure, Inspect, Man, Merge, Plot, Predict,
-    Profile, Report, Sample, Schedule, Solve, Table, Trajectory, Transitions,
+    Bench, Bpd, Completions, Export, Fid, Figure, Inspect, Man, Merge, Plot, Predict, Profile,
+    Report, Sample, Schedule, Solve, Table, Trajectory, Transitions,
 };
 pub(crate) use conventions::{
     ClipArgs, SolverArg, StepArgs, decoders, objectives, samplers, splits, starts, variances,

@@ -113,11 +113,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        plan.clip_denoised = args
-            .clip
-            .model
-            .clip_denoised
-            .unwrap_or_else(|| network.clips());
+        plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);
         plan.shard = match &args.shard {

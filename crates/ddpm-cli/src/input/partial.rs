@@ -53,9 +53,12 @@ impl Partial {
 
     /// Writes what there is.
     pub(crate) fn keep(&self, bytes: &[u8]) -> ddpm_eval::Result<()> {
-        ddpm_eval::write_atomic(&self.path, bytes).map_err(|source| ddpm_eval::Error::Write {
-            path: self.path.clone(),
-            source,
+        ddpm_files::write_atomic(&self.path, bytes).map_err(|source| {
+            ddpm_data::Error::Write {
+                path: self.path.clone(),
+                source,
+            }
+            .into()
         })
     }
 

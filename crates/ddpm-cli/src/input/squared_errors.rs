@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+use ddpm_core::{ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
 use ddpm_files::npz::NpzArchive;
 use ddpm_files::sha256;
-use ddpm_profile::{ElboProfile, Provenance, SquaredErrors};
+use ddpm_profile::{ElboProfile, SquaredErrors};
+use ddpm_schedule::Provenance;
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
 
 use super::chain::noise_schedule;
@@ -84,7 +85,7 @@ fn read(
             rescale_timesteps: false,
             clip_denoised,
             precision: UNKNOWN.to_owned(),
-            shape: image_shape,
+            shape: image_shape.to_vec(),
             settings: BTreeMap::from([(
                 "imported".to_owned(),
                 "squared errors of another program".to_owned(),

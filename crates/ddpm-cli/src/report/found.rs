@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ddpm_files::sha256;
-use ddpm_profile::{ElboProfile, Schedules};
+use ddpm_profile::ElboProfile;
+use ddpm_schedule::Schedules;
 use serde_json::{Value, json};
 
 use super::html::Image;

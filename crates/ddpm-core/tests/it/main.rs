@@ -8,6 +8,7 @@ mod golden_respacing;
 mod golden_samplers;
 mod likelihood;
 mod linear_steps;
+mod model_id;
 mod names;
 mod noise;
 mod paths;

@@ -3,7 +3,10 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use ddpm_core::{NoiseScheduleName, Parameterization, PathSpec, Stride, VarianceKind};
+use ddpm_core::{
+    DecoderKind, NoiseScheduleName, Objective, Parameterization, PathSpec, Sampler, StartRule,
+    Stride, VarianceKind,
+};
 
 use crate::support::NAMED;
 
@@ -31,6 +34,21 @@ fn names_round_trip() {
     round_trip(VarianceKind::FixedSmall, "fixed-small");
     round_trip(VarianceKind::FixedLarge, "fixed-large");
     round_trip(VarianceKind::Analytic, "analytic");
+    let decoders = ["respaced", "marginal", "optimal", "gaussian", "none"];
+    for (&decoder, text) in DecoderKind::ALL.iter().zip(decoders) {
+        round_trip(decoder, text);
+    }
+    for (&objective, text) in Objective::ALL
+        .iter()
+        .zip(["elbo", "mse", "quality", "klub"])
+    {
+        round_trip(objective, text);
+    }
+    for (&sampler, text) in Sampler::ALL.iter().zip(["ddpm", "ddim", "dpm-solver++"]) {
+        round_trip(sampler, text);
+    }
+    round_trip(StartRule::Full, "full");
+    round_trip(StartRule::Free, "free");
     round_trip(Parameterization::Epsilon, "epsilon");
     round_trip(Parameterization::X0, "x0");
     round_trip(Parameterization::V, "v");
@@ -57,6 +75,7 @@ fn other_spellings_are_read() {
     assert_eq!("Cosine".parse(), cosine);
     assert_eq!("scaled_linear".parse(), Ok(NoiseScheduleName::ScaledLinear));
     assert_eq!("fixed_large".parse(), Ok(VarianceKind::FixedLarge));
+    assert_eq!("dpmpp_2m".parse(), Ok(Sampler::DpmSolver2M));
     assert_eq!(" 1, 5 ,9 ".parse(), Ok(PathSpec::Nodes(vec![1, 5, 9])));
 }
 

@@ -1,30 +1,29 @@
 //! Direct evaluation: against the original code's numbers, against closed forms, and what it depends on.
 
-use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, VarianceKind, nats_to_bits};
-use ddpm_eval::data::{ImageSet, Split};
-use ddpm_eval::{
-    BitsPerDim, BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, Silent, bits_per_dim,
+use ddpm_core::{
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, VarianceKind, nats_to_bits,
 };
+use ddpm_data::{ImageSet, Images, Split, open, write_png_folder};
+use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Error, Noise, Silent, bits_per_dim};
+use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{Array4, ArrayD};
 use serde_json::Value;
 
 use crate::support::golden;
-use crate::support::models::{self, Conditional, Fault, Faulty, Recorded};
+use crate::support::models::{
+    self, Conditional, Fault, Faulty, Recorded, along, with_log_variances,
+};
 use crate::support::watchers::Counter;
 
-fn plan(path: &Path, images: usize) -> BitsPerDimPlan<'static> {
+fn plan(noise: &NoiseSchedule, path: &Path, images: usize) -> BitsPerDimPlan<'static> {
+    let (variance, decoder) = (VarianceKind::FixedSmall, DecoderKind::Respaced);
     BitsPerDimPlan {
-        path: path.clone(),
-        variance: PathVariance::FixedSmall,
-        decoder: PathDecoder::Respaced,
-        images: (0..images).collect(),
         noise: Noise::Seed {
             seed: 5,
             split: Split::Train,
         },
         clip_denoised: false,
-        only: None,
-        batch: 0,
+        ..BitsPerDimPlan::new(along(noise, path, variance, decoder), (0..images).collect())
     }
 }
 
@@ -90,24 +89,25 @@ fn equals_the_original_code_on_recorded_outputs() {
         };
         let path = Path::new(nodes, train_steps).unwrap();
         let variance = match text("variance") {
-            "learned_range" => PathVariance::Learned,
-            "fixed_small" => PathVariance::FixedSmall,
-            _ => PathVariance::FixedLarge,
+            "learned_range" => VarianceKind::Learned,
+            "fixed_small" => VarianceKind::FixedSmall,
+            _ => VarianceKind::FixedLarge,
         };
+        let scored = along(&schedule, &path, variance, DecoderKind::Respaced);
         let network = Recorded {
-            schedule,
+            schedule: schedule.clone(),
             output: tensors[text("net")].clone(),
-            learned: variance == PathVariance::Learned,
+            learned: variance == VarianceKind::Learned,
         };
         for term in case["terms"].as_array().unwrap() {
             let t = path.nodes()[term["step"].as_u64().unwrap() as usize + 1];
             let plan = BitsPerDimPlan {
-                variance: variance.clone(),
+                schedule: scored.clone(),
                 noise: Noise::Given(&noise),
                 clip_denoised: term["clip_denoised"].as_bool().unwrap(),
                 only: Some(vec![t]),
                 batch: 4,
-                ..plan(&path, 4)
+                ..plan(&schedule, &path, 4)
             };
             let found = evaluate(&network, &data, &plan).unwrap();
             assert_eq!(found.terms.len(), 1);
@@ -145,24 +145,28 @@ fn equals_the_closed_form_within_monte_carlo_error() {
     ] {
         let model = models::learned(&schedule, parameterization);
         let data = models::images(&model, 600);
-        let analytic = PathVariance::LogVariances(
-            path.edges()
-                .map(|(t, s)| {
-                    let transition = schedule.transition(t, s);
-                    Some(ddpm_core::analytic_variance(&transition, model.mse(t)).ln())
-                })
-                .collect(),
-        );
-        for (kind, variance) in [
-            (VarianceKind::Learned, PathVariance::Learned),
-            (VarianceKind::FixedSmall, PathVariance::FixedSmall),
-            (VarianceKind::FixedLarge, PathVariance::FixedLarge),
-            (VarianceKind::Analytic, analytic),
+        let gaussian = |kind| {
+            if kind != VarianceKind::Analytic {
+                return along(&schedule, &path, kind, DecoderKind::Gaussian);
+            }
+            let analytic = path.edges().map(|(t, s)| {
+                let transition = schedule.transition(t, s);
+                Some(ddpm_core::analytic_variance(&transition, model.mse(t)).ln())
+            });
+            Schedule {
+                decoder: DecoderKind::Gaussian,
+                ..with_log_variances(&path, &analytic.collect::<Vec<_>>())
+            }
+        };
+        for kind in [
+            VarianceKind::Learned,
+            VarianceKind::FixedSmall,
+            VarianceKind::FixedLarge,
+            VarianceKind::Analytic,
         ] {
             let plan = BitsPerDimPlan {
-                variance,
-                decoder: PathDecoder::Gaussian { bin_width: None },
-                ..plan(&path, data.len())
+                schedule: gaussian(kind),
+                ..plan(&schedule, &path, data.len())
             };
             let found = evaluate(&model, &data, &plan).unwrap();
             let log_decoder = match kind {
@@ -194,7 +198,7 @@ fn totals_are_the_sums_and_parts_are_the_same_terms() {
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let data = models::byte_images(&model, 5);
     let path = Path::new([1, 7, 20, 60], 60).unwrap();
-    let whole = evaluate(&model, &data, &plan(&path, 5)).unwrap();
+    let whole = evaluate(&model, &data, &plan(&schedule, &path, 5)).unwrap();
     assert_eq!(
         whole.terms.iter().map(|e| (e.t, e.s)).collect::<Vec<_>>(),
         [(1, 0), (7, 1), (20, 7), (60, 20)]
@@ -205,15 +209,20 @@ fn totals_are_the_sums_and_parts_are_the_same_terms() {
     }
     let part = BitsPerDimPlan {
         only: Some(vec![20, 1]),
-        ..plan(&path, 5)
+        ..plan(&schedule, &path, 5)
     };
     let part = evaluate(&model, &data, &part).unwrap();
     assert_eq!(part.terms, [whole.terms[0].clone(), whole.terms[2].clone()]);
     assert_eq!(part.prior, whole.prior);
 
     let without = BitsPerDimPlan {
-        decoder: PathDecoder::None,
-        ..plan(&path, 5)
+        schedule: along(
+            &schedule,
+            &path,
+            VarianceKind::FixedSmall,
+            DecoderKind::None,
+        ),
+        ..plan(&schedule, &path, 5)
     };
     let without = evaluate(&model, &data, &without).unwrap();
     assert_eq!(without.terms, whole.terms[1..]);
@@ -227,9 +236,14 @@ fn terms_depend_on_the_image_and_not_on_its_company() {
     let data = models::byte_images(&model, 9);
     let path = Path::new([3, 20, 60], 60).unwrap();
     let base = BitsPerDimPlan {
-        variance: PathVariance::Learned,
+        schedule: along(
+            &schedule,
+            &path,
+            VarianceKind::Learned,
+            DecoderKind::Respaced,
+        ),
         clip_denoised: true,
-        ..plan(&path, 9)
+        ..plan(&schedule, &path, 9)
     };
     let whole = evaluate(&model, &data, &base).unwrap();
     for batch in [1, 4, 100] {
@@ -286,64 +300,61 @@ fn decoders() {
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let data = models::byte_images(&model, 4);
     let path = Path::new([2, 12, 60], 60).unwrap();
-    let decoder = |path: &Path, variance: PathVariance, decoder| {
+    let first = |scored: Schedule| {
         let plan = BitsPerDimPlan {
-            variance,
-            decoder,
-            ..plan(path, 4)
+            schedule: scored,
+            ..plan(&schedule, &path, 4)
         };
         evaluate(&model, &data, &plan).unwrap().terms[0]
             .bits_per_dim
             .clone()
     };
-    use PathVariance::{FixedLarge, FixedSmall, Learned, LogVariances};
+    let decoder = |path: &Path, variance, decoder| first(along(&schedule, path, variance, decoder));
+    use DecoderKind::{Gaussian, Marginal, Respaced};
+    use VarianceKind::{FixedLarge, FixedSmall, Learned};
     let respaced = schedule.transition(12, 2).log_posterior_variance;
-    let explicit = decoder(&path, FixedSmall, PathDecoder::LogVariance(respaced));
-    assert_eq!(decoder(&path, FixedSmall, PathDecoder::Respaced), explicit);
-    assert_eq!(decoder(&path, FixedLarge, PathDecoder::Respaced), explicit);
-    let steps = LogVariances(vec![Some(respaced), Some(-1.0), None]);
-    assert_eq!(decoder(&path, steps, PathDecoder::Respaced), explicit);
-    assert_ne!(decoder(&path, Learned, PathDecoder::Respaced), explicit);
-    let steps = LogVariances(vec![None; 3]);
+    let explicit = first(with_log_variances(
+        &path,
+        &[Some(respaced), Some(-1.0), None],
+    ));
+    assert_eq!(decoder(&path, FixedSmall, Respaced), explicit);
+    assert_eq!(decoder(&path, FixedLarge, Respaced), explicit);
+    assert_ne!(decoder(&path, Learned, Respaced), explicit);
     assert_eq!(
-        decoder(&path, steps, PathDecoder::Respaced),
-        decoder(&path, Learned, PathDecoder::Respaced)
+        first(with_log_variances(&path, &[None; 3])),
+        decoder(&path, Learned, Respaced)
     );
 
-    let marginal = decoder(&path, Learned, PathDecoder::Marginal);
+    let marginal = decoder(&path, Learned, Marginal);
     let log_noise = schedule.log_one_minus_alpha_bar(2);
-    assert_eq!(
-        marginal,
-        decoder(&path, FixedSmall, PathDecoder::LogVariance(log_noise))
-    );
+    let steps = [Some(log_noise), Some(-1.0), Some(-1.0)];
+    assert_eq!(marginal, first(with_log_variances(&path, &steps)));
     // One step has no second node.
     let single = Path::new([2], 60).unwrap();
-    assert_eq!(
-        decoder(&single, FixedSmall, PathDecoder::Respaced),
-        marginal
-    );
+    assert_eq!(decoder(&single, FixedSmall, Respaced), marginal);
+    assert_eq!(decoder(&single, FixedLarge, Marginal), marginal);
 
     // The discretised density tends to the continuous one times the width of a bin where bins are narrow against it.
     let interior = ImageSet::from_array("middle", Array4::zeros((1, 3, 4, 4)).view()).unwrap();
-    let wide = LogVariances(vec![Some(0.0), Some(-1.0), None]);
-    let of = |decoder| {
+    let wide = with_log_variances(&path, &[Some(0.0), Some(-1.0), None]);
+    let of = |decoder, bin_width| {
         let plan = BitsPerDimPlan {
-            variance: wide.clone(),
-            decoder,
-            ..plan(&path, 1)
+            schedule: Schedule {
+                decoder,
+                bin_width,
+                ..wide.clone()
+            },
+            ..plan(&schedule, &path, 1)
         };
         evaluate(&model, &interior, &plan).unwrap().terms[0].bits_per_dim[0]
     };
-    let binned = PathDecoder::Gaussian {
-        bin_width: Some(2.0 / 255.0),
-    };
-    let (continuous, discretised) = (of(binned), of(PathDecoder::Respaced));
+    let (continuous, discretised) = (of(Gaussian, Some(2.0 / 255.0)), of(Respaced, None));
     // The tanh approximation of the distribution is good to a few thousandths.
     assert!(
         (continuous - discretised).abs() < 5e-3,
         "{continuous} {discretised}"
     );
-    let density = of(PathDecoder::Gaussian { bin_width: None });
+    let density = of(Gaussian, None);
     assert!((density - continuous - (2.0f64 / 255.0).log2()).abs() < 1e-12);
 }
 
@@ -360,12 +371,12 @@ fn labels_reach_their_images() {
     .unwrap();
     let data = models::images(&mild, 6);
     let path = Path::new([5, 40], 40).unwrap();
-    let plain = evaluate(&mild, &data, &plan(&path, 6)).unwrap();
+    let plain = evaluate(&mild, &data, &plan(&schedule, &path, 6)).unwrap();
     let model = Conditional(vec![mild, wrong]);
     let labelled = data.clone().with_labels(vec![0, 1, 0, 0, 1, 0]).unwrap();
     let plan = BitsPerDimPlan {
         batch: 4,
-        ..plan(&path, 6)
+        ..plan(&schedule, &path, 6)
     };
     let found = evaluate(&model, &labelled, &plan).unwrap();
     for (a, b) in found.terms.iter().zip(&plain.terms) {
@@ -391,12 +402,12 @@ fn counts_and_stops() {
     let data = models::images(&model, 6);
     let path = Path::new([5, 20, 40], 40).unwrap();
     let counter = Counter::default();
-    bits_per_dim(&model, &data, &plan(&path, 6), &counter).unwrap();
+    bits_per_dim(&model, &data, &plan(&schedule, &path, 6), &counter).unwrap();
     assert_eq!(counter.seen(), (18, 18, true));
     let counter = Counter::stopping_after(4);
     let plan = BitsPerDimPlan {
         batch: 2,
-        ..plan(&path, 6)
+        ..plan(&schedule, &path, 6)
     };
     let stopped = bits_per_dim(&model, &data, &plan, &counter);
     assert!(matches!(stopped, Err(Error::Interrupted)));
@@ -409,7 +420,7 @@ fn names_what_does_not_fit() {
     let model = models::fixed(&schedule, Parameterization::Epsilon);
     let data = models::images(&model, 3);
     let path = Path::new([5, 40], 40).unwrap();
-    let base = plan(&path, 3);
+    let base = plan(&schedule, &path, 3);
     let other_size = ImageSet::from_array("other", Array4::zeros((3, 3, 4, 5)).view()).unwrap();
     let noise = ArrayD::zeros(vec![2, 3, 4, 4]);
     let cases: Vec<(&str, BitsPerDimPlan<'_>, &ImageSet, &[&str])> = vec![
@@ -440,7 +451,12 @@ fn names_what_does_not_fit() {
         (
             "variance",
             BitsPerDimPlan {
-                variance: PathVariance::Learned,
+                schedule: along(
+                    &schedule,
+                    &path,
+                    VarianceKind::Learned,
+                    DecoderKind::Respaced,
+                ),
                 ..base.clone()
             },
             &data,
@@ -449,7 +465,7 @@ fn names_what_does_not_fit() {
         (
             "log variances",
             BitsPerDimPlan {
-                variance: PathVariance::LogVariances(vec![Some(0.0)]),
+                schedule: with_log_variances(&path, &[Some(0.0)]),
                 ..base.clone()
             },
             &data,
@@ -458,7 +474,7 @@ fn names_what_does_not_fit() {
         (
             "log variance",
             BitsPerDimPlan {
-                variance: PathVariance::LogVariances(vec![Some(0.0), Some(f64::NAN)]),
+                schedule: with_log_variances(&path, &[Some(0.0), Some(f64::NAN)]),
                 ..base.clone()
             },
             &data,
@@ -467,7 +483,7 @@ fn names_what_does_not_fit() {
         (
             "hidden learned",
             BitsPerDimPlan {
-                variance: PathVariance::LogVariances(vec![Some(0.0), None]),
+                schedule: with_log_variances(&path, &[Some(0.0), None]),
                 ..base.clone()
             },
             &data,
@@ -494,22 +510,24 @@ fn names_what_does_not_fit() {
         (
             "decoder",
             BitsPerDimPlan {
-                decoder: PathDecoder::LogVariance(f64::INFINITY),
+                schedule: with_log_variances(&path, &[Some(f64::INFINITY), Some(0.0)]),
                 ..base.clone()
             },
             &data,
-            &["decoder", "finite"],
+            &["step 1", "finite"],
         ),
         (
             "bin",
             BitsPerDimPlan {
-                decoder: PathDecoder::Gaussian {
+                schedule: Schedule {
+                    decoder: DecoderKind::Gaussian,
                     bin_width: Some(0.0),
+                    ..with_log_variances(&path, &[Some(0.0), Some(0.0)])
                 },
                 ..base.clone()
             },
             &data,
-            &["positive bin width"],
+            &["bin width", "positive"],
         ),
     ];
     for (name, plan, data, wanted) in cases {
@@ -518,7 +536,7 @@ fn names_what_does_not_fit() {
             assert!(text.contains(part), "{name}: {text}");
         }
     }
-    let beyond = plan(&Path::new([50], 50).unwrap(), 3);
+    let beyond = plan(&models::cosine(50), &Path::new([50], 50).unwrap(), 3);
     let text = evaluate(&model, &data, &beyond).unwrap_err().to_string();
     assert!(text.contains("up to 40, found 50"), "{text}");
 
@@ -554,7 +572,7 @@ fn faulty_networks_are_named() {
         };
         let plan = BitsPerDimPlan {
             batch: 1,
-            ..plan(&path, 1)
+            ..plan(&schedule, &path, 1)
         };
         let error = evaluate(&network, &data, &plan).unwrap_err();
         assert!(matches!(error, Error::Denoiser(_)));
@@ -562,4 +580,45 @@ fn faulty_networks_are_named() {
             assert!(error.to_string().contains(part), "{error}");
         }
     }
+}
+
+#[test]
+fn an_evaluation_ends_with_the_image_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let schedule = models::cosine(40);
+    let model = models::fixed(&schedule, Parameterization::Epsilon);
+    let (c, h, w) = models::SHAPE;
+    let png = Images::from_bytes(Array4::zeros((3, c, h, w))).unwrap();
+    write_png_folder(folder.path(), &png, 0).unwrap();
+    let set = open(folder.path(), Split::Train, None).unwrap();
+    std::fs::write(folder.path().join("000001.png"), "no longer one").unwrap();
+    let path = Path::new([0, 1, 40], 40).unwrap();
+    let plan = BitsPerDimPlan {
+        clip_denoised: true,
+        ..plan(&schedule, &path, 3)
+    };
+    let error = bits_per_dim(&model, &set, &plan, &Silent).unwrap_err();
+    assert!(
+        matches!(error, Error::Data(ddpm_data::Error::Image { index: 1, .. })),
+        "{error}"
+    );
+    let good = BitsPerDimPlan {
+        images: vec![2, 0],
+        ..plan
+    };
+    bits_per_dim(&model, &set, &good, &Silent).unwrap();
+}
+
+/// Conventions that need no measurement are the usual plan of a path, in three arguments.
+#[test]
+fn the_usual_plan_is_of_the_test_split_and_clips() {
+    let noise = models::cosine(40);
+    let path = Path::new([5, 40], 40).unwrap();
+    let scored = along(&noise, &path, VarianceKind::Learned, DecoderKind::Respaced);
+    assert_eq!(scored.kernels, [Kernel::Learned; 2]);
+    let plan = BitsPerDimPlan::new(scored.clone(), vec![3, 1]);
+    assert_eq!((&plan.schedule, &plan.images[..]), (&scored, &[3, 1][..]));
+    let split = Split::Test;
+    assert!(matches!(plan.noise, Noise::Seed { seed: 0, split: found } if found == split));
+    assert!(plan.clip_denoised && plan.only.is_none() && plan.batch == 0);
 }

@@ -1,6 +1,6 @@
 //! The CIFAR ResNet-56 on CIFAR-10: accuracy and Frechet distance as PyTorch and NumPy compute them.
 
-use ddpm_eval::data::{Split, open};
+use ddpm_data::{Split, open};
 use ddpm_eval::distance::{FeatureStatistics, FrechetReference};
 use ddpm_eval::{Silent, extract_features};
 use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};

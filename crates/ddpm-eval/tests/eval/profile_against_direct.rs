@@ -1,17 +1,13 @@
 //! The two routes to a cost, through a profile and directly, meet on the same images and noise.
 
-use std::sync::Arc;
-
 use ddpm_core::{
-    Denoiser, NoiseSchedule, Parameterization, Path, Stride, VarianceKind, nats_to_bits,
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, Stride, VarianceKind,
+    nats_to_bits,
 };
-use ddpm_eval::data::{ImageSet, Split};
-use ddpm_eval::{
-    BitsPerDimPlan, Noise, PathDecoder, PathVariance, ProfilePlan, Silent, bits_per_dim, profile,
-};
-use ddpm_profile::{
-    CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances, optimal_decoder_log_variance,
-};
+use ddpm_data::{ImageSet, Split};
+use ddpm_eval::{BitsPerDimPlan, Noise, ProfilePlan, Silent, bits_per_dim, profile};
+use ddpm_profile::{CostModel, Curves, ElboProfile};
+use ddpm_schedule::{GaussianDecoder, Schedule, Scoring};
 use proptest::prelude::*;
 
 use crate::support::models;
@@ -58,19 +54,14 @@ impl Case {
     }
 
     /// Mean over the images, in nats, of every term of a path, and of the prior.
-    fn direct(&self, path: &Path, variance: PathVariance, decoder: PathDecoder) -> (Vec<f64>, f64) {
+    fn direct(&self, scored: Schedule) -> (Vec<f64>, f64) {
         let plan = BitsPerDimPlan {
-            path: path.clone(),
-            variance,
-            decoder,
-            images: (0..self.data.len()).collect(),
             noise: Noise::Seed {
                 seed: 21,
                 split: Split::Train,
             },
             clip_denoised: self.clip,
-            only: None,
-            batch: 0,
+            ..BitsPerDimPlan::new(scored, (0..self.data.len()).collect())
         };
         let found = bits_per_dim(&self.model, &self.data, &plan, &Silent).unwrap();
         let mean =
@@ -81,56 +72,36 @@ impl Case {
         )
     }
 
-    fn compare(&self, path: &Path, kind: VarianceKind, decoder: &Decoder) {
-        let frozen: Arc<[f64]> = self.curves.mse().into();
-        let variances = match kind {
-            VarianceKind::Learned => StepVariances::Learned,
-            VarianceKind::FixedSmall => StepVariances::FixedSmall,
-            VarianceKind::FixedLarge => StepVariances::FixedLarge,
-            VarianceKind::Analytic => StepVariances::Analytic { mse: frozen },
-        };
-        let cost =
-            CostModel::new(&self.curves, variances, decoder.clone(), Objective::Elbo).unwrap();
-        let variance = match kind {
-            VarianceKind::Learned => PathVariance::Learned,
-            VarianceKind::FixedSmall => PathVariance::FixedSmall,
-            VarianceKind::FixedLarge => PathVariance::FixedLarge,
-            VarianceKind::Analytic => PathVariance::LogVariances(cost.log_variances(path)),
-        };
-        let direct_decoder = match decoder {
-            Decoder::Respaced => PathDecoder::Respaced,
-            Decoder::Marginal => PathDecoder::Marginal,
-            Decoder::Optimal { log_variance } => {
-                PathDecoder::LogVariance(log_variance[path.nodes()[1]])
-            }
-            Decoder::Gaussian { bin_width, .. } => PathDecoder::Gaussian {
-                bin_width: *bin_width,
-            },
-            Decoder::None => PathDecoder::None,
-        };
-        let (direct, prior) = self.direct(path, variance, direct_decoder);
+    fn compare(&self, path: &Path, scoring: &Scoring) {
+        let (kind, decoder) = (scoring.variance, scoring.decoder);
+        let frozen = self.curves.freeze(scoring).unwrap();
+        let cost = CostModel::new(&self.curves, frozen).unwrap();
+        let priced = cost.schedule_of(path.clone());
+        let (direct, prior) = self.direct(priced.clone());
         let rebuilt = cost.path_terms(path);
-        // A schedules file says the same of every step, `None` where it is per pixel.
-        let stored = PathVariance::LogVariances(cost.log_variances(path));
-        let from_file = self.direct(path, stored, direct_decoder).0;
-        for (a, b) in from_file.iter().zip(&direct) {
-            assert!(
-                (a - b).abs() <= 1e-12 * b.abs().max(1.0),
-                "{kind} {decoder:?} along {path}: {a} and {b}"
-            );
+        // What needs no measurement is the same from the noise schedule alone.
+        let measured = kind == VarianceKind::Analytic || decoder == DecoderKind::Optimal;
+        if !measured {
+            let plain = Schedule::of_path(&self.schedule, path.clone(), scoring).unwrap();
+            for (a, b) in self.direct(plain).0.iter().zip(&direct) {
+                assert!(
+                    (a - b).abs() <= 1e-12 * b.abs().max(1.0),
+                    "{kind} {decoder} along {path}: {a} and {b}"
+                );
+            }
         }
 
         let rebuilt = match decoder {
-            Decoder::None => &rebuilt[1..],
+            DecoderKind::None => &rebuilt[1..],
             _ => &rebuilt[..],
         };
         for (i, (a, b)) in rebuilt.iter().zip(&direct).enumerate() {
-            let is_decoder = i == 0 && !matches!(decoder, Decoder::None);
+            let is_decoder = i == 0 && decoder != DecoderKind::None;
             let tolerance = if is_decoder { 2e-4 } else { 1e-6 };
             let off = nats_to_bits((a - b).abs()) / nats_to_bits(*b).abs().max(1.0);
             assert!(
                 off <= tolerance,
-                "{kind} {decoder:?} term {i} along {path}: {a} and {b}"
+                "{kind} {decoder} term {i} along {path}: {a} and {b}"
             );
         }
         let known = cost.prior(path.end()).unwrap();
@@ -138,20 +109,13 @@ impl Case {
     }
 }
 
-fn decoders(curves: &Curves) -> Vec<Decoder> {
-    vec![
-        Decoder::Respaced,
-        Decoder::Marginal,
-        Decoder::Optimal {
-            log_variance: optimal_decoder_log_variance(curves).unwrap().into(),
-        },
-        Decoder::Gaussian {
-            bin_width: Some(2.0 / 255.0),
-            first: None,
-        },
-        Decoder::None,
-    ]
-}
+const DECODERS: [DecoderKind; 5] = [
+    DecoderKind::Respaced,
+    DecoderKind::Marginal,
+    DecoderKind::Optimal,
+    DecoderKind::Gaussian,
+    DecoderKind::None,
+];
 
 const KINDS: [VarianceKind; 4] = [
     VarianceKind::Learned,
@@ -177,8 +141,15 @@ fn every_variance_and_decoder_along_every_kind_of_path() {
         ];
         for path in &paths {
             for kind in KINDS {
-                for decoder in decoders(&case.curves) {
-                    case.compare(path, kind, &decoder);
+                for decoder in DECODERS {
+                    let scoring = Scoring {
+                        gaussian: GaussianDecoder {
+                            bin_width: Some(2.0 / 255.0),
+                            first: None,
+                        },
+                        ..Scoring::new(kind).with_decoder(decoder)
+                    };
+                    case.compare(path, &scoring);
                 }
             }
         }
@@ -196,7 +167,7 @@ fn random_paths() {
     };
     proptest!(config, |(nodes in nodes, kind in 0usize..4)| {
         let path = Path::new(nodes.into_iter().collect::<Vec<_>>(), T).unwrap();
-        case.compare(&path, KINDS[kind], &Decoder::Respaced);
+        case.compare(&path, &Scoring::new(KINDS[kind]).with_decoder(DecoderKind::Respaced));
     });
 }
 
@@ -208,13 +179,14 @@ fn a_profile_of_a_gaussian_estimates_its_closed_form() {
     let data = models::images(&model, 800);
     let path = Path::new([2, 6, 15, 40, T], T).unwrap();
     let profile = measure(&model, &data, path.nodes()[1..].to_vec(), 20, false);
-    for (kind, variances) in [
-        (VarianceKind::Learned, StepVariances::Learned),
-        (VarianceKind::FixedSmall, StepVariances::FixedSmall),
-        (VarianceKind::FixedLarge, StepVariances::FixedLarge),
+    for kind in [
+        VarianceKind::Learned,
+        VarianceKind::FixedSmall,
+        VarianceKind::FixedLarge,
     ] {
+        let scoring = Scoring::new(kind).with_decoder(DecoderKind::None);
         let estimates = ddpm_profile::jackknife(&profile, |curves| {
-            let cost = CostModel::new(curves, variances.clone(), Decoder::None, Objective::Elbo)?;
+            let cost = CostModel::new(curves, scoring.into())?;
             Ok(cost.path_terms(&path))
         })
         .unwrap();

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ddpm_core::{
-    Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, Parameterization, Path, Prediction,
+    DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
+    Parameterization, Path, Prediction, VarianceKind,
 };
-use ddpm_eval::data::{ImageSet, Split, selection};
+use ddpm_data::{ImageSet, Split, selection};
 use ddpm_eval::{
-    BitsPerDimPlan, Error, Noise, PathDecoder, PathVariance, ProfilePlan, Progress, Silent,
-    bits_per_dim, profile, timesteps_for,
+    BitsPerDimPlan, Error, Noise, ProfilePlan, Progress, Silent, bits_per_dim, profile,
+    timesteps_for,
 };
-use ddpm_profile::{CostModel, Curves, Decoder, ElboProfile, Objective, StepVariances};
+use ddpm_profile::{CostModel, Curves, ElboProfile};
+use ddpm_schedule::{Schedule, Scoring};
 use ndarray::{Array4, ArrayViewD};
 
 use crate::support::models::{self, Conditional, Fault, Faulty};
@@ -248,6 +250,9 @@ impl Denoiser for FailsAfter {
     fn learns_variance(&self) -> bool {
         true
     }
+    fn network_id(&self) -> NetworkId {
+        self.model.network_id()
+    }
     fn predict(
         &self,
         x: ArrayViewD<'_, f32>,
@@ -289,13 +294,16 @@ fn an_interrupted_run_has_saved_what_it_measured() {
 fn a_failed_save_ends_the_run() {
     let (model, data, plan) = small();
     let mut save = |_: &ElboProfile| {
-        Err(Error::Write {
+        Err(Error::Data(ddpm_data::Error::Write {
             path: "p.safetensors".into(),
             source: std::io::Error::from(std::io::ErrorKind::StorageFull),
-        })
+        }))
     };
     let failed = profile(&model, &data, &plan, Split::Train, None, &Silent, &mut save);
-    assert!(matches!(failed, Err(Error::Write { .. })));
+    assert!(matches!(
+        failed,
+        Err(Error::Data(ddpm_data::Error::Write { .. }))
+    ));
 }
 
 #[test]
@@ -308,8 +316,8 @@ fn says_where_its_numbers_come_from() {
         .clone();
     assert_eq!(provenance.data_sha256, data.sha256().unwrap());
     assert_eq!(provenance.data_name, "made up");
-    assert!(provenance.stand_in && provenance.clip_denoised);
-    assert_eq!((provenance.seed, provenance.train_steps), (11, 40));
+    assert!(provenance.stand_in && provenance.model.clip_denoised);
+    assert_eq!((provenance.seed, provenance.model.train_steps), (11, 40));
     assert_eq!(
         (
             provenance.total_images,
@@ -318,7 +326,14 @@ fn says_where_its_numbers_come_from() {
         ),
         (20, 3, 7)
     );
-    assert_eq!(provenance.parameterization, "epsilon");
+    let said = &provenance.model;
+    assert_eq!(said.parameterization, Some(Parameterization::Epsilon));
+    assert_eq!(said.noise_schedule_text(), "cosine");
+    assert_eq!(
+        (&said.network, &said.precision[..]),
+        (&model.network_id(), "f64")
+    );
+    assert_eq!(said.shape, model.shape());
     assert_eq!(
         provenance.image_order,
         "first 20 of the permutation of the seed"
@@ -395,6 +410,69 @@ fn refuses_to_resume_another_run() {
     );
 }
 
+/// The same predictions, and nobody who vouches for them.
+struct Anonymous(GaussianDenoiser);
+
+impl Denoiser for Anonymous {
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.0.noise_schedule()
+    }
+    fn shape(&self) -> Vec<usize> {
+        self.0.shape()
+    }
+    fn learns_variance(&self) -> bool {
+        true
+    }
+    fn predict(
+        &self,
+        x: ArrayViewD<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.0.predict(x, t, labels)
+    }
+}
+
+#[test]
+fn runs_of_an_unknown_network_are_neither_resumed_nor_merged() {
+    let (model, data, plan) = small();
+    let unknown = Anonymous(model.clone());
+    let shard = |i| {
+        let plan = ProfilePlan {
+            shard: Some((i, 2)),
+            ..plan.clone()
+        };
+        run(&unknown, &data, &plan, &Silent).unwrap()
+    };
+    let (first, second) = (shard(0), shard(1));
+    let save = &mut |_: &ElboProfile| Ok(());
+    let earlier = Some(first.clone());
+    let resumed = profile(&unknown, &data, &plan, Split::Train, earlier, &Silent, save);
+    let expected = "the network is unknown: expected the hash of its checkpoint or a name";
+    let resumed = resumed.unwrap_err().to_string();
+    assert!(resumed.contains(expected), "{resumed}");
+    let merged = ElboProfile::merge(vec![first.clone(), second]);
+    let merged = merged.unwrap_err().to_string();
+    assert!(merged.contains(expected), "{merged}");
+    // A network with a name does not go on with what another may have made.
+    let named = profile(
+        &model,
+        &data,
+        &plan,
+        Split::Train,
+        Some(first),
+        &Silent,
+        save,
+    );
+    let named = named.unwrap_err().to_string();
+    assert!(
+        named.contains("checkpoint_sha256") && named.contains("unknown"),
+        "{named}"
+    );
+    // Whole runs are as good as any.
+    assert!(run(&unknown, &data, &plan, &Silent).unwrap().is_complete());
+}
+
 #[test]
 fn labels_are_passed_on_and_are_part_of_the_run() {
     let schedule = models::cosine(30);
@@ -439,31 +517,23 @@ fn train_and_test_share_no_noise() {
     assert_eq!(test.provenance().extra["noise_streams"], "test");
     // Direct evaluation meets the noise of the profile of its split.
     let path = Path::new([train.layout().timesteps()[3]], 40).unwrap();
+    let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Gaussian);
+    let scored = Schedule::of_path(model.noise_schedule(), path.clone(), &scoring).unwrap();
     let direct = |split| {
         let plan = BitsPerDimPlan {
-            path: path.clone(),
-            variance: PathVariance::FixedSmall,
-            decoder: PathDecoder::Gaussian { bin_width: None },
-            images: plan.images.clone(),
             noise: Noise::Seed {
                 seed: plan.seed,
                 split,
             },
             clip_denoised: plan.clip_denoised,
-            only: None,
-            batch: 0,
+            ..BitsPerDimPlan::new(scored.clone(), plan.images.clone())
         };
         let found = bits_per_dim(&model, &data, &plan, &Silent).unwrap();
         let bits = &found.terms[0].bits_per_dim;
         bits.iter().sum::<f64>() / bits.len() as f64 * std::f64::consts::LN_2
     };
     for (split, curves) in [Split::Train, Split::Test].into_iter().zip(&curves) {
-        let decoder = Decoder::Gaussian {
-            bin_width: None,
-            first: None,
-        };
-        let model =
-            CostModel::new(curves, StepVariances::FixedSmall, decoder, Objective::Elbo).unwrap();
+        let model = CostModel::new(curves, scoring.into()).unwrap();
         let cost = model.path_cost(&path);
         assert!((direct(split) - cost).abs() < 1e-9, "{split}");
     }

@@ -1,19 +1,20 @@
 //! Data of any rank: vectors, signals and videos get the very numbers that they get as images of as many pixels.
 
 use ddpm_core::{
-    Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, Parameterization, Prediction, Stride,
+    DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
+    NoiseScheduleName, Parameterization, Prediction, Sampler, Stride, VarianceKind,
 };
-use ddpm_eval::data::{ImageSet, Split};
+use ddpm_data::{ImageSet, Images, Split};
 use ddpm_eval::{
-    BitsPerDim, BitsPerDimPlan, FlowPlan, ForwardPlan, Images, Noise, PathDecoder, PathVariance,
-    ProfilePlan, Sampler, SamplingPlan, Silent, bits_per_dim, follow_forward, profile,
-    reference_trajectories, sample, timesteps_for,
+    BitsPerDim, BitsPerDimPlan, FlowPlan, ForwardPlan, Noise, ProfilePlan, SamplingPlan, Silent,
+    bits_per_dim, follow_forward, profile, reference_trajectories, sample, timesteps_for,
 };
 use ddpm_profile::ElboProfile;
-use ddpm_profile::trajectory::{Trajectories, reference_grid};
+use ddpm_schedule::Schedule;
+use ddpm_trajectory::{Trajectories, reference_grid};
 use ndarray::{ArrayD, ArrayViewD};
 
-use crate::support::models::cosine;
+use crate::support::models::{along, cosine};
 
 const DIMS: usize = 24;
 const STEPS: usize = 30;
@@ -53,30 +54,36 @@ fn profiled(model: &dyn Denoiser, data: &ImageSet) -> ElboProfile {
     profile(model, data, &plan, Split::Train, None, &Silent, save).unwrap()
 }
 
+fn even(model: &dyn Denoiser, variance: VarianceKind) -> Schedule {
+    let noise = model.noise_schedule();
+    let path = Stride::Even(6).path(noise).unwrap();
+    along(noise, &path, variance, DecoderKind::Respaced)
+}
+
 fn scored(model: &dyn Denoiser, data: &ImageSet, noise: Noise<'_>) -> BitsPerDim {
     let plan = BitsPerDimPlan {
-        path: Stride::Even(6).path(model.noise_schedule()).unwrap(),
-        variance: PathVariance::Learned,
-        decoder: PathDecoder::Respaced,
-        images: (0..data.len()).collect(),
         noise,
-        clip_denoised: true,
-        only: None,
         batch: 4,
+        ..BitsPerDimPlan::new(
+            even(model, VarianceKind::Learned),
+            (0..data.len()).collect(),
+        )
     };
     bits_per_dim(model, data, &plan, &Silent).unwrap()
 }
 
 fn sampled(model: &dyn Denoiser, sampler: Sampler) -> ArrayD<f32> {
-    let plan = SamplingPlan {
-        path: Stride::Even(6).path(model.noise_schedule()).unwrap(),
+    let variance = VarianceKind::of_network(model.learns_variance());
+    let schedule = Schedule {
         sampler,
-        clip_last_noise: None,
+        ..even(model, variance)
+    };
+    let plan = SamplingPlan {
+        eta: if sampler == Sampler::Ddim { 0.5 } else { 0.0 },
         images: (3..10).collect(),
         seed: 8,
-        labels: None,
-        clip_denoised: true,
         batch: 3,
+        ..SamplingPlan::new(schedule, 7)
     };
     sample(model, &plan, &Silent).unwrap()
 }
@@ -125,7 +132,7 @@ fn any_rank_gives_the_numbers_of_images_bit_by_bit() {
 
         let found = profiled(&model, &data);
         assert_eq!(found.blocks(), profiled(&image, &images).blocks());
-        assert_eq!(found.provenance().image_shape, shape);
+        assert_eq!(found.provenance().model.shape, shape);
         assert_eq!(ElboProfile::from_bytes(&found.to_bytes()).unwrap(), found);
 
         let expected = scored(&image, &images, seeded);
@@ -135,12 +142,8 @@ fn any_rank_gives_the_numbers_of_images_bit_by_bit() {
         let found = scored(&model, &data, Noise::Given(&reshaped));
         assert_eq!(found, expected);
 
-        for sampler in [
-            Sampler::Ancestral(PathVariance::Learned),
-            Sampler::Ddim { eta: 0.5 },
-            Sampler::DpmSolver,
-        ] {
-            let found = sampled(&model, sampler.clone());
+        for sampler in [Sampler::Ddpm, Sampler::Ddim, Sampler::DpmSolver2M] {
+            let found = sampled(&model, sampler);
             assert_eq!(found.shape(), [&[7], shape].concat());
             assert!(found.iter().eq(&sampled(&image, sampler)));
         }
@@ -153,7 +156,7 @@ fn any_rank_gives_the_numbers_of_images_bit_by_bit() {
                 assert_eq!(found.state(at, node), expected.state(at, node));
                 assert_eq!(found.estimate(at, node), expected.estimate(at, node));
             }
-            assert_eq!(found.origin().image_shape, shape);
+            assert_eq!(found.origin().model.shape, shape);
             let again = Trajectories::from_bytes(&found.to_bytes()).unwrap();
             assert_eq!(again.origin(), found.origin());
             assert_eq!(again.state(1, 3), found.state(1, 3));
@@ -188,16 +191,16 @@ impl Denoiser for Least {
 fn three_methods_make_a_denoiser() {
     let (full, least) = (model(&[24]), Least(model(&[24])));
     let data = data(&full);
-    let origin = profiled(&least, &data).provenance().clone();
-    assert_eq!(origin.noise_schedule, "cosine");
+    let origin = profiled(&least, &data).provenance().model.clone();
+    assert_eq!(origin.noise_schedule, Some(NoiseScheduleName::Cosine));
     assert_eq!(origin.train_steps, STEPS);
     assert_eq!(
-        (origin.checkpoint_sha256.as_str(), origin.precision.as_str()),
-        ("", "f32")
+        (origin.network, origin.precision.as_str()),
+        (NetworkId::Unknown, "f32")
     );
-    assert!(!origin.rescale_timesteps);
-    let ddim = Sampler::Ddim { eta: 0.0 };
-    assert_eq!(sampled(&least, ddim.clone()), sampled(&full, ddim));
+    assert!(!origin.rescale_timesteps && origin.settings.is_empty());
+    let ddim = Sampler::Ddim;
+    assert_eq!(sampled(&least, ddim), sampled(&full, ddim));
     let flat = ArrayD::zeros(vec![2, 4, 6]);
     let refused = least.predict(flat.view(), &[1, 1], None).unwrap_err();
     assert_eq!(
@@ -208,7 +211,7 @@ fn three_methods_make_a_denoiser() {
 
 #[test]
 fn what_needs_images_says_so() {
-    let vectors = sampled(&model(&[24]), Sampler::DpmSolver);
+    let vectors = sampled(&model(&[24]), Sampler::DpmSolver2M);
     let refused = Images::from_samples(vectors.view())
         .unwrap_err()
         .to_string();

@@ -1,22 +1,34 @@
 //! Sampling: the right distribution, and the same image whatever its company.
 
-use ddpm_core::{Denoiser, NoiseSchedule, Parameterization, Path, Stride, analytic_variance};
-use ddpm_eval::{Error, PathVariance, Sampler, SamplingPlan, Silent, sample};
+use ddpm_core::{
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, Sampler, Stride, VarianceKind,
+    analytic_variance,
+};
+use ddpm_eval::{Error, SamplingPlan, Silent, sample};
+use ddpm_schedule::Schedule;
 use ndarray::{ArrayD, Axis, s};
 
-use crate::support::models::{self, Conditional, Fault, Faulty};
+use crate::support::models::{self, Conditional, Fault, Faulty, along, with_log_variances};
 use crate::support::watchers::{Counter, Seen};
 
-fn plan(path: Path, count: usize) -> SamplingPlan {
+/// Along a path by ancestral sampling with this variance.
+fn ancestral(noise: &NoiseSchedule, path: &Path, variance: VarianceKind) -> Schedule {
+    along(noise, path, variance, DecoderKind::Respaced)
+}
+
+/// Along a path by a sampler without variances of its own.
+fn by(noise: &NoiseSchedule, path: &Path, sampler: Sampler) -> Schedule {
+    Schedule {
+        sampler,
+        ..ancestral(noise, path, VarianceKind::FixedSmall)
+    }
+}
+
+fn plan(noise: &NoiseSchedule, path: Path, count: usize) -> SamplingPlan {
     SamplingPlan {
-        path,
-        sampler: Sampler::Ancestral(PathVariance::FixedSmall),
-        clip_last_noise: None,
-        images: (0..count).collect(),
         seed: 3,
-        labels: None,
         clip_denoised: false,
-        batch: 0,
+        ..SamplingPlan::new(ancestral(noise, &path, VarianceKind::FixedSmall), count)
     }
 }
 
@@ -37,20 +49,16 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
             ddpm_core::GaussianDenoiser::new(schedule.clone(), mu.clone(), equal, parameterization)
                 .unwrap();
         let short = Path::new([1, 8, 40, 90, 150, 200], 200).unwrap();
-        let analytic = PathVariance::LogVariances(
-            short
-                .edges()
-                .map(|(t, s)| {
-                    Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln())
-                })
-                .collect(),
-        );
+        let analytic = short
+            .edges()
+            .map(|(t, s)| Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln()));
+        let analytic = with_log_variances(&short, &analytic.collect::<Vec<_>>());
         let n = 3000;
         let exact = draw(
             &equal,
             &SamplingPlan {
-                sampler: Sampler::Ancestral(analytic),
-                ..plan(short, n)
+                schedule: analytic,
+                ..plan(&schedule, short, n)
             },
         );
         for (i, pixel) in exact.axis_iter(Axis(1)).enumerate() {
@@ -64,7 +72,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
         }
 
         // Every timestep, with another variance in every pixel.
-        let all = plan(Stride::All.path(&schedule).unwrap(), 2000);
+        let all = plan(&schedule, Stride::All.path(&schedule).unwrap(), 2000);
         let samples = draw(&model, &all);
         let data = models::images(&model, 2000);
         let data: Vec<Vec<f32>> = (0..2000).map(|i| data.image(i).unwrap()).collect();
@@ -94,9 +102,10 @@ fn moments<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> (f64, f64) {
 fn an_image_depends_on_its_index_and_seed_alone() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::Epsilon);
+    let path = Path::new([1, 10, 30, 50], 50).unwrap();
     let base = SamplingPlan {
-        sampler: Sampler::Ancestral(PathVariance::Learned),
-        ..plan(Path::new([1, 10, 30, 50], 50).unwrap(), 9)
+        schedule: ancestral(&schedule, &path, VarianceKind::Learned),
+        ..plan(&schedule, path.clone(), 9)
     };
     let whole = draw(&model, &base);
     for batch in [1, 2, 100] {
@@ -128,18 +137,13 @@ fn an_image_depends_on_its_index_and_seed_alone() {
     };
     assert_ne!(draw(&model, &seed), whole);
     let fixed = SamplingPlan {
-        sampler: Sampler::Ancestral(PathVariance::FixedLarge),
+        schedule: ancestral(&schedule, &path, VarianceKind::FixedLarge),
         ..base.clone()
     };
     assert_ne!(draw(&model, &fixed), whole);
     // `None` is the network's own variance, and the decoder's entry plays no part.
     let explicit = SamplingPlan {
-        sampler: Sampler::Ancestral(PathVariance::LogVariances(vec![
-            Some(3.0),
-            None,
-            None,
-            None,
-        ])),
+        schedule: with_log_variances(&path, &[Some(3.0), None, None, None]),
         ..base
     };
     assert_eq!(draw(&model, &explicit), whole);
@@ -153,7 +157,7 @@ fn clipping_keeps_samples_in_range() {
     let model =
         ddpm_core::GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::X0)
             .unwrap();
-    let free = plan(Path::new([1, 10, 30, 50], 50).unwrap(), 50);
+    let free = plan(&schedule, Path::new([1, 10, 30, 50], 50).unwrap(), 50);
     let clipped = SamplingPlan {
         clip_denoised: true,
         ..free.clone()
@@ -177,7 +181,7 @@ fn labels_choose_the_class() {
         labels: Some(vec![1, 0, 0, 1, 0]),
         images: vec![7, 3, 9, 1, 2],
         batch: 2,
-        ..plan(path.clone(), 5)
+        ..plan(&schedule, path.clone(), 5)
     };
     let samples = draw(&model, &labelled);
     for (image, label) in samples.outer_iter().zip([1, 0, 0, 1, 0]) {
@@ -186,7 +190,7 @@ fn labels_choose_the_class() {
     let error = |labels: Option<Vec<usize>>| {
         let plan = SamplingPlan {
             labels,
-            ..plan(path.clone(), 2)
+            ..plan(&schedule, path.clone(), 2)
         };
         sample(&model, &plan, &Silent).unwrap_err().to_string()
     };
@@ -199,7 +203,7 @@ fn labels_choose_the_class() {
 fn counts_stops_and_names_what_does_not_fit() {
     let schedule = models::cosine(50);
     let model = models::fixed(&schedule, Parameterization::X0);
-    let base = plan(Path::new([1, 10, 50], 50).unwrap(), 4);
+    let base = plan(&schedule, Path::new([1, 10, 50], 50).unwrap(), 4);
     let counter = Counter::default();
     sample(&model, &base, &counter).unwrap();
     assert_eq!(counter.seen(), (12, 12, true));
@@ -225,11 +229,13 @@ fn counts_stops_and_names_what_does_not_fit() {
         .contains("2^56")
     );
     let learned = SamplingPlan {
-        sampler: Sampler::Ancestral(PathVariance::Learned),
+        schedule: ancestral(&schedule, &base.schedule.path, VarianceKind::Learned),
         ..base.clone()
     };
     assert!(error(&learned).contains("no variance output"));
-    assert!(error(&plan(Path::new([60], 60).unwrap(), 1)).contains("up to 50"));
+    assert!(
+        error(&plan(&models::cosine(60), Path::new([60], 60).unwrap(), 1)).contains("up to 50")
+    );
     let network = Faulty {
         model: models::learned(&schedule, Parameterization::X0),
         fault: Fault::NotFinite,
@@ -244,7 +250,7 @@ fn counts_stops_and_names_what_does_not_fit() {
 
 /// What a path, run on data N(mu, v) that are known, makes of N(0, 1): variance of the samples from the printed formulas.
 fn expected_variance(
-    sampler: &Sampler,
+    (sampler, variance, eta): (Sampler, VarianceKind, f64),
     nodes: &[usize],
     schedule: &NoiseSchedule,
     data: f64,
@@ -259,22 +265,22 @@ fn expected_variance(
         let lambda = |t: usize| 0.5 * (schedule.alpha_bar(t) / (1.0 - schedule.alpha_bar(t))).ln();
         let (k, p, sigma) = match sampler {
             _ if s == 0 => (gain, 0.0, 0.0),
-            Sampler::Ancestral(variance) => {
+            Sampler::Ddpm => {
                 let beta = 1.0 - a / b;
                 let from_x0 = b.sqrt() * beta / (1.0 - a);
                 let sigma2 = match variance {
-                    PathVariance::FixedLarge => beta,
+                    VarianceKind::FixedLarge => beta,
                     _ => beta * (1.0 - b) / (1.0 - a),
                 };
                 let from_x = (a / b).sqrt() * (1.0 - b) / (1.0 - a);
                 (from_x + from_x0 * gain, 0.0, sigma2.sqrt())
             }
-            Sampler::Ddim { eta } => {
+            Sampler::Ddim => {
                 let sigma = eta * ((1.0 - b) / (1.0 - a) * (1.0 - a / b)).sqrt();
                 let kept = ((1.0 - b - sigma * sigma) / (1.0 - a)).sqrt();
                 (b.sqrt() * gain + kept * (1.0 - a.sqrt() * gain), 0.0, sigma)
             }
-            Sampler::DpmSolver => {
+            Sampler::DpmSolver2M => {
                 let h = lambda(s) - lambda(t);
                 let slope = before.map_or(0.0, |p| 0.5 * h / (lambda(t) - lambda(p)));
                 let from_data = b.sqrt() * (1.0 - (-h).exp());
@@ -307,31 +313,37 @@ fn samples_have_the_variance_of_their_sampler() {
             .unwrap();
     let nodes = [0, 30, 60, 80, 130, 160];
     let count = 800;
-    for sampler in [
-        Sampler::Ancestral(PathVariance::FixedSmall),
-        Sampler::Ancestral(PathVariance::FixedLarge),
-        Sampler::Ddim { eta: 0.0 },
-        Sampler::Ddim { eta: 0.5 },
-        Sampler::DpmSolver,
+    let path = Path::new(nodes, 200).unwrap();
+    let small = VarianceKind::FixedSmall;
+    for case @ (sampler, variance, eta) in [
+        (Sampler::Ddpm, small, 0.0),
+        (Sampler::Ddpm, VarianceKind::FixedLarge, 0.0),
+        (Sampler::Ddim, small, 0.0),
+        (Sampler::Ddim, small, 0.5),
+        (Sampler::DpmSolver2M, small, 0.0),
     ] {
         let plan = SamplingPlan {
-            sampler: sampler.clone(),
+            schedule: Schedule {
+                sampler,
+                ..ancestral(&schedule, &path, variance)
+            },
+            eta,
             batch: 50,
-            ..plan(Path::new(nodes, 200).unwrap(), count)
+            ..plan(&schedule, path.clone(), count)
         };
         let samples = draw(&model, &plan);
         let scalars = samples.len() as f64;
         assert!(scalars >= 5e5);
         let (mean, found) = moments(samples.iter());
-        let expected = expected_variance(&sampler, &nodes, &schedule, data);
+        let expected = expected_variance(case, &nodes, &schedule, data);
         let off = (found / expected - 1.0) / (2.0 / scalars).sqrt();
         assert!(
             off.abs() < 4.0,
-            "{sampler:?}: {found} but {expected}, {off} standard errors"
+            "{case:?}: {found} but {expected}, {off} standard errors"
         );
         assert!(
             mean.abs() < 4.0 * (expected / scalars).sqrt(),
-            "{sampler:?}: {mean}"
+            "{case:?}: {mean}"
         );
     }
 }
@@ -347,9 +359,10 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
     // The means of single steps: DDIM keeps the start, whichever node it begins at.
     let start = |t: usize| {
         let seen = Seen::new(&model);
+        let path = Path::new([t], 50).unwrap();
         let plan = SamplingPlan {
-            sampler: Sampler::Ddim { eta: 0.0 },
-            ..plan(Path::new([t], 50).unwrap(), 3)
+            schedule: by(&schedule, &path, Sampler::Ddim),
+            ..plan(&schedule, path, 3)
         };
         draw(&seen, &plan);
         seen.inputs()
@@ -359,10 +372,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
     let noise = |nodes: Vec<usize>| {
         let seen = Seen::new(&model);
         let path = Path::new(nodes, 50).unwrap();
-        let plan = SamplingPlan {
-            sampler: Sampler::Ancestral(PathVariance::FixedSmall),
-            ..plan(path.clone(), 2)
-        };
+        let plan = plan(&schedule, path.clone(), 2);
         draw(&seen, &plan);
         let inputs = seen.inputs();
         let edges: Vec<_> = path.edges().collect();
@@ -384,17 +394,18 @@ fn the_last_noise_is_clipped() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::X0);
     let path = Path::new([5, 20, 50], 50).unwrap();
-    for sampler in [
-        Sampler::Ancestral(PathVariance::Learned),
-        Sampler::Ancestral(PathVariance::FixedLarge),
-        Sampler::Ddim { eta: 1.0 },
+    for (steps, eta) in [
+        (ancestral(&schedule, &path, VarianceKind::Learned), 0.0),
+        (ancestral(&schedule, &path, VarianceKind::FixedLarge), 0.0),
+        (by(&schedule, &path, Sampler::Ddim), 1.0),
     ] {
         let inputs = |levels: Option<f64>| {
             let seen = Seen::new(&model);
             let plan = SamplingPlan {
-                sampler: sampler.clone(),
+                schedule: steps.clone(),
+                eta,
                 clip_last_noise: levels,
-                ..plan(path.clone(), 100)
+                ..plan(&schedule, path.clone(), 100)
             };
             draw(&seen, &plan);
             seen.inputs()
@@ -407,20 +418,21 @@ fn the_last_noise_is_clipped() {
             by.iter().map(|x| f64::from(x.abs())).sum::<f64>() / by.len() as f64
         };
         let levels = moved(&two[2]) / (2.0 / 255.0);
-        assert!((levels - 2.0).abs() < 0.1, "{sampler:?}: {levels}");
-        assert!(moved(&free[2]) > 2.0 * moved(&two[2]), "{sampler:?}");
+        assert!((levels - 2.0).abs() < 0.1, "{steps:?}: {levels}");
+        assert!(moved(&free[2]) > 2.0 * moved(&two[2]), "{steps:?}");
     }
     for levels in [-1.0, f64::NAN, f64::INFINITY] {
         let plan = SamplingPlan {
             clip_last_noise: Some(levels),
-            ..plan(path.clone(), 1)
+            ..plan(&schedule, path.clone(), 1)
         };
         let error = sample(&model, &plan, &Silent).unwrap_err();
         assert!(error.to_string().contains("at least 0"), "{error}");
     }
     let plan = SamplingPlan {
-        sampler: Sampler::Ddim { eta: 1.1 },
-        ..plan(path, 1)
+        schedule: by(&schedule, &path, Sampler::Ddim),
+        eta: 1.1,
+        ..plan(&schedule, path, 1)
     };
     let error = sample(&model, &plan, &Silent).unwrap_err();
     assert!(error.to_string().contains("eta"), "{error}");

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use ddpm_core::{
-    FlowSolver, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization, Path,
-    VarianceKind, standard_normal,
+    Denoiser, DenoiserError, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule,
+    Parameterization, Path, Prediction, Sampler, VarianceKind, standard_normal,
 };
+use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
-use ddpm_eval::data::{ImageSet, Split};
 use ddpm_eval::{
     Error, FlowPlan, ForwardPlan, GrowthPlan, Progress, Silent, TrajectoryPlan, end_points,
     follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
     squared_distances,
 };
-use ddpm_profile::trajectory::{Process, Trajectories, klub, reference_grid};
-use ndarray::{Array3, ArrayD, Axis};
+use ddpm_schedule::Process;
+use ddpm_trajectory::{Trajectories, klub, reference_grid};
+use ndarray::{Array3, ArrayD, ArrayViewD, Axis};
 
 use crate::support::models::{Conditional, cosine, fixed};
 
@@ -100,7 +101,7 @@ fn ends_of_short_paths_are_products_of_known_factors() {
     let schedule = cosine(1000);
     let model = plain(&schedule);
     let path = Path::new([40, 300, 620, 900], 1000).unwrap();
-    for solver in FlowSolver::ALL {
+    for solver in Sampler::OF_THE_FLOW {
         let ends = end_points(&model, &plan(4), &path, solver, &Silent).unwrap();
         for image in 0..4 {
             for (end, z) in ends[image * DIMS..].iter().zip(start(image)) {
@@ -109,8 +110,12 @@ fn ends_of_short_paths_are_products_of_known_factors() {
                 let mut away = z - schedule.alpha_bar(900).sqrt() * 0.3;
                 let mut before = 0.0;
                 for k in (1..=4).rev() {
-                    let step =
-                        solver.step(&schedule, nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]);
+                    let step = solver.flow_step(
+                        &schedule,
+                        nodes.get(k + 1).copied(),
+                        nodes[k],
+                        nodes[k - 1],
+                    );
                     let estimate = gain(&schedule, nodes[k]) * away;
                     away = step.from_x_t * away
                         + step.from_xhat0 * estimate
@@ -199,8 +204,8 @@ fn trials_compare_with_the_end_of_the_reference() {
     let plan = plan(4);
     let grid = reference_grid(&schedule, 60).unwrap();
     let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
-    let same = (FlowSolver::DpmSolver2M, grid.clone());
-    let few = (FlowSolver::Ddim, Path::new([10, 100, 200], 200).unwrap());
+    let same = (Sampler::DpmSolver2M, grid.clone());
+    let few = (Sampler::Ddim, Path::new([10, 100, 200], 200).unwrap());
     let found = run_trials(&model, &plan, &reference, &[same, few.clone()], &Silent).unwrap();
     assert_eq!(found[0].rms(), 0.0);
     let ends = end_points(&model, &plan, &few.1, few.0, &Silent).unwrap();
@@ -212,7 +217,7 @@ fn trials_compare_with_the_end_of_the_reference() {
         squared_distances(&ends, &target, DIMS)
     );
     assert!(found[1].rms() > 1e-3);
-    assert_eq!((found[1].steps(), found[1].sampler.as_str()), (3, "ddim"));
+    assert_eq!((found[1].steps(), found[1].sampler), (3, Sampler::Ddim));
 }
 
 /// For an ideal denoiser E|D_u - D_t|^2 = m(t) - m(u): the bound is the fixed-small interior ELBO but for a part that telescopes.
@@ -312,7 +317,7 @@ fn requests_that_do_not_fit_are_named() {
     let schedule = cosine(50);
     let model = plain(&schedule);
     let path = Path::new([10, 50], 50).unwrap();
-    let ends = |plan: &FlowPlan| end_points(&model, plan, &path, FlowSolver::Ddim, &Silent);
+    let ends = |plan: &FlowPlan| end_points(&model, plan, &path, Sampler::Ddim, &Silent);
     let message = |plan: &FlowPlan| ends(plan).unwrap_err().to_string();
     assert!(message(&plan(0)).contains("count: expected at least one image"));
     let labelled = FlowPlan {
@@ -321,12 +326,12 @@ fn requests_that_do_not_fit_are_named() {
     };
     assert!(message(&labelled).contains("labels: expected none"));
     let long = Path::new([60], 60).unwrap();
-    let long = end_points(&model, &plan(1), &long, FlowSolver::Ddim, &Silent).unwrap_err();
+    let long = end_points(&model, &plan(1), &long, Sampler::Ddim, &Silent).unwrap_err();
     assert!(long.to_string().contains("up to 50, found 60"));
     let classes = Conditional(vec![plain(&schedule), plain(&schedule)]);
-    let missing = end_points(&classes, &plan(2), &path, FlowSolver::Ddim, &Silent).unwrap_err();
+    let missing = end_points(&classes, &plan(2), &path, Sampler::Ddim, &Silent).unwrap_err();
     assert!(missing.to_string().contains("conditional on 2 classes"));
-    assert!(end_points(&classes, &labelled, &path, FlowSolver::Ddim, &Silent).is_ok());
+    assert!(end_points(&classes, &labelled, &path, Sampler::Ddim, &Silent).is_ok());
 }
 
 /// Images of the model's distribution.
@@ -378,7 +383,7 @@ impl Progress for StopsAfter {
 }
 
 /// A plan of 5 samples, two at a time, on a grid of 12 nodes.
-fn whole_plan(solvers: &[FlowSolver], steps: &[usize], schedule: &NoiseSchedule) -> TrajectoryPlan {
+fn whole_plan(solvers: &[Sampler], steps: &[usize], schedule: &NoiseSchedule) -> TrajectoryPlan {
     TrajectoryPlan {
         flow: FlowPlan {
             batch: 2,
@@ -399,7 +404,7 @@ fn whole_plan(solvers: &[FlowSolver], steps: &[usize], schedule: &NoiseSchedule)
 fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let schedule = cosine(200);
     let model = plain(&schedule);
-    let plan = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
+    let plan = whole_plan(&Sampler::OF_THE_FLOW, &[3, 5], &schedule);
     let run = |earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
         follow_flow(&model, &plan, earlier, progress, &mut |so_far| {
             assert_eq!(so_far.origin().evaluations, 0, "not finished");
@@ -453,7 +458,7 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
     let model = plain(&schedule);
     let plan = TrajectoryPlan {
         save_every: Duration::ZERO,
-        ..whole_plan(&[FlowSolver::Ddim], &[3], &schedule)
+        ..whole_plan(&[Sampler::Ddim], &[3], &schedule)
     };
     let mut sizes = Vec::new();
     follow_flow(&model, &plan, None, &Silent, &mut |so_far| {
@@ -493,8 +498,8 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     let run = |plan: &TrajectoryPlan, earlier, progress: &dyn Progress| {
         follow_flow(&model, plan, earlier, progress, &mut |_| Ok(()))
     };
-    let small = whole_plan(&[FlowSolver::DpmSolver2M], &[5], &schedule);
-    let large = whole_plan(&FlowSolver::ALL, &[3, 5], &schedule);
+    let small = whole_plan(&[Sampler::DpmSolver2M], &[5], &schedule);
+    let large = whole_plan(&Sampler::OF_THE_FLOW, &[3, 5], &schedule);
     let first = run(&small, None, &Silent).unwrap();
     let count = StopsAfter::new(u64::MAX);
     let grown = run(&large, Some(first.clone()), &count).unwrap();
@@ -504,11 +509,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     assert_eq!(count.told.into_inner(), left);
     assert_eq!(count.done.into_inner(), left);
     // The order is that of the plan, not of what happened.
-    let reversed = whole_plan(
-        &[FlowSolver::DpmSolver2M, FlowSolver::Ddim],
-        &[5, 3],
-        &schedule,
-    );
+    let reversed = whole_plan(&[Sampler::DpmSolver2M, Sampler::Ddim], &[5, 3], &schedule);
     let turned = run(&reversed, Some(direct.clone()), &Silent).unwrap();
     assert!(turned.to_bytes() == run(&reversed, None, &Silent).unwrap().to_bytes());
     // What is finished has nothing left to do.
@@ -632,4 +633,59 @@ fn the_forward_process_resumes_too() {
         run(&beyond, None, &Silent, &mut None),
         Err(Error::Request { field: "path", .. })
     ));
+}
+
+/// The same predictions, and nobody who vouches for them.
+struct Anonymous(GaussianDenoiser);
+
+impl Denoiser for Anonymous {
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.0.noise_schedule()
+    }
+    fn shape(&self) -> Vec<usize> {
+        self.0.shape()
+    }
+    fn predict(
+        &self,
+        x: ArrayViewD<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.0.predict(x, t, labels)
+    }
+}
+
+#[test]
+fn an_unknown_network_is_followed_in_one_go_and_not_resumed() {
+    let schedule = cosine(200);
+    let model = Anonymous(plain(&schedule));
+    let plan = TrajectoryPlan {
+        save_every: Duration::ZERO,
+        ..whole_plan(&[Sampler::Ddim], &[3], &schedule)
+    };
+    let nothing = &mut |_: &Trajectories| Ok(());
+    // More than one batch: its parts are of one run, whoever it is.
+    let whole = follow_flow(&model, &plan, None, &Silent, nothing).unwrap();
+    assert_eq!(whole.images(), 5);
+    let resumed = follow_flow(&model, &plan, Some(whole), &Silent, nothing);
+    let resumed = resumed.unwrap_err().to_string();
+    assert!(
+        resumed.contains("the network is unknown: expected the hash of its checkpoint or a name"),
+        "{resumed}"
+    );
+    let data = images(&model.0, 1, 4);
+    let plan = ForwardPlan {
+        images: vec![0, 1, 2],
+        grid: Path::new([3, 20, 40], 200).unwrap(),
+        seed: 9,
+        clip_denoised: true,
+        batch: 1,
+        save_every: Duration::MAX,
+    };
+    let split = Split::Train;
+    let whole = follow_forward(&model, &data, &plan, split, None, &Silent, nothing).unwrap();
+    assert_eq!(whole.images(), 3);
+    let resumed = follow_forward(&model, &data, &plan, split, Some(whole), &Silent, nothing);
+    let resumed = resumed.unwrap_err().to_string();
+    assert!(resumed.contains("the network is unknown"), "{resumed}");
 }

@@ -19,11 +19,9 @@ mod reference;
 use std::error::Error;
 use std::fs;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
-use ddpm_profile::{
-    Budgets, CostModel, Curves, Decoder, ElboProfile, Objective, Origin, StartRule, StepVariances,
-    choose,
-};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+use ddpm_profile::{CostModel, Curves, ElboProfile, choose};
+use ddpm_schedule::{Budgets, Scoring};
 use loss::{BUDGETS, Halves};
 use reference::{LAST_START, NODES, Reference, nodes};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -346,24 +344,11 @@ fn rounded(x: f64) -> f64 {
 }
 
 fn priced(curves: &Curves) -> Result<CostModel<'_>> {
-    Ok(CostModel::new(
-        curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )?)
+    let scoring = Scoring::new(VarianceKind::Learned);
+    Ok(CostModel::new(curves, scoring.into())?)
 }
 
 fn optima(curves: &Curves) -> Result<Vec<Path>> {
-    let model = priced(curves)?;
-    let found = choose(
-        &model,
-        Budgets::Only(&BUDGETS),
-        StartRule::Full,
-        &Origin::default(),
-    )?;
-    let paths = found.budgets.into_iter();
-    Ok(paths
-        .map(|b| Path::new(b.path, curves.train_steps()))
-        .collect::<std::result::Result<_, _>>()?)
+    let found = choose(&priced(curves)?, &Budgets::Only(BUDGETS.to_vec()), None)?;
+    Ok(found.budgets.into_iter().map(|b| b.schedule.path).collect())
 }

@@ -1,13 +1,10 @@
 //! The closed-form Gaussian: exact when fed the analytic statistics, within Monte-Carlo error when measured.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, VarianceKind};
 use ddpm_dp::{CostTable, SolveOptions, Start, solve};
-use ddpm_profile::{
-    CostModel, Curves, Decoder, Objective, ProfileLayout, StepVariances, jackknife,
-    student_t_quantile,
-};
+use ddpm_profile::{Curves, ProfileLayout, jackknife, student_t_quantile};
 
-use crate::support::{Run, Setup, spread};
+use crate::support::{Run, Setup, cost_model, spread};
 
 fn run(steps: usize, timesteps: Vec<usize>, images: usize, seed: u64) -> Run {
     Setup {
@@ -32,21 +29,13 @@ fn optimal_schedules_are_those_of_the_closed_form() {
     let mse: Vec<f64> = (1..=steps).map(|t| closed.mse(t)).collect();
     let curves = Curves::from_mse(&run.schedule, &mse).expect("valid");
     let kinds = [
-        (StepVariances::FixedSmall, VarianceKind::FixedSmall),
-        (StepVariances::FixedLarge, VarianceKind::FixedLarge),
-        (
-            StepVariances::Analytic {
-                mse: curves.mse().into(),
-            },
-            VarianceKind::Analytic,
-        ),
+        VarianceKind::FixedSmall,
+        VarianceKind::FixedLarge,
+        VarianceKind::Analytic,
     ];
-    for (variances, kind) in kinds {
-        let decoder = Decoder::Gaussian {
-            bin_width: None,
-            first: None,
-        };
-        let model = CostModel::new(&curves, variances, decoder, Objective::Elbo).expect("valid");
+    for kind in kinds {
+        let model =
+            cost_model(&curves, kind, DecoderKind::Gaussian, Objective::Elbo).expect("valid");
         let term = |t: usize, s: usize| closed.term((t, s), kind).expect("closed form");
         let respaced = |t: usize, next| {
             closed.decoder(
@@ -110,13 +99,13 @@ fn measured_terms_agree_with_the_closed_form_within_their_error_bars() {
                 .map(move |&s| (t, s))
         })
         .collect();
-    for (kind, variances) in [
-        (VarianceKind::Learned, StepVariances::Learned),
-        (VarianceKind::FixedSmall, StepVariances::FixedSmall),
-        (VarianceKind::FixedLarge, StepVariances::FixedLarge),
+    for kind in [
+        VarianceKind::Learned,
+        VarianceKind::FixedSmall,
+        VarianceKind::FixedLarge,
     ] {
         let estimates = jackknife(&profile, |curves| {
-            let model = CostModel::new(curves, variances.clone(), Decoder::None, Objective::Elbo)?;
+            let model = cost_model(curves, kind, DecoderKind::None, Objective::Elbo)?;
             Ok(edges.iter().map(|&(t, s)| model.interior(t, s)).collect())
         })
         .expect("blocks");
@@ -138,10 +127,10 @@ fn the_jackknife_of_a_linear_statistic_is_exact() {
     let run = run(80, vec![1, 3, 10, 25, 40, 60, 79, 80], 64, 9);
     let path = Path::new([3, 25, 60, 80], 80).expect("a path");
     let cost = |curves: &Curves| {
-        let model = CostModel::new(
+        let model = cost_model(
             curves,
-            StepVariances::Learned,
-            Decoder::Respaced,
+            VarianceKind::Learned,
+            DecoderKind::Respaced,
             Objective::Elbo,
         )?;
         Ok(vec![model.path_cost(&path)])
@@ -185,10 +174,12 @@ fn intervals_cover() {
     for seed in 0..runs {
         let run = run(80, vec![t], 32, 100 + seed);
         let estimates = jackknife(&run.profile(ProfileLayout::MIN_NODES, 2), |curves| {
-            let variances = StepVariances::Analytic {
-                mse: curves.mse().into(),
-            };
-            let model = CostModel::new(curves, variances, Decoder::None, Objective::Elbo)?;
+            let model = cost_model(
+                curves,
+                VarianceKind::Analytic,
+                DecoderKind::None,
+                Objective::Elbo,
+            )?;
             Ok(vec![curves.mse()[t], model.interior(t, 10)])
         })
         .expect("blocks");

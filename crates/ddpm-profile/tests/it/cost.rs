@@ -1,15 +1,13 @@
 //! Tables, paths, certificates and objectives of a cost model.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, VarianceKind};
 use ddpm_dp::{SolveOptions, check_monge, solve};
-use ddpm_profile::{
-    CostModel, Curves, Decoder, DecoderKind, Error, Objective, ProfileLayout, StepVariances,
-    optimal_decoder_log_variance,
-};
+use ddpm_profile::{CostModel, Curves, Error, Frozen, ProfileLayout};
+use ddpm_schedule::{GaussianDecoder, Kernel, Scoring};
 use proptest::prelude::*;
 
 use crate::monge::monge_exact;
-use crate::support::{Run, Setup, log_snr_timesteps, spread};
+use crate::support::{Run, Setup, cost_model, log_snr_timesteps, spread};
 
 fn run(steps: usize, timesteps: Vec<usize>) -> Run {
     Setup {
@@ -30,33 +28,20 @@ fn curves(run: &Run) -> Curves {
     Curves::from_profile(&run.profile(ProfileLayout::DEFAULT_NODES, 2)).expect("blocks")
 }
 
-fn all_variances(curves: &Curves) -> [StepVariances; 4] {
-    [
-        StepVariances::Learned,
-        StepVariances::FixedSmall,
-        StepVariances::FixedLarge,
-        StepVariances::Analytic {
-            mse: curves.mse().into(),
-        },
-    ]
-}
+const ALL_VARIANCES: [VarianceKind; 4] = [
+    VarianceKind::Learned,
+    VarianceKind::FixedSmall,
+    VarianceKind::FixedLarge,
+    VarianceKind::Analytic,
+];
 
-fn all_decoders(curves: &Curves) -> [Decoder; 5] {
-    [
-        Decoder::Respaced,
-        Decoder::Marginal,
-        Decoder::Optimal {
-            log_variance: optimal_decoder_log_variance(curves)
-                .expect("columns")
-                .into(),
-        },
-        Decoder::Gaussian {
-            bin_width: None,
-            first: None,
-        },
-        Decoder::None,
-    ]
-}
+const ALL_DECODERS: [DecoderKind; 5] = [
+    DecoderKind::Respaced,
+    DecoderKind::Marginal,
+    DecoderKind::Optimal,
+    DecoderKind::Gaussian,
+    DecoderKind::None,
+];
 
 /// Whatever the conventions, the table's optimum is the sum of its path's terms to the last bit, and no other path is cheaper.
 #[test]
@@ -65,13 +50,12 @@ fn tables_agree_with_paths() {
     for timesteps in [(1..=40).collect(), vec![2, 3, 5, 9, 17, 30, 36]] {
         let run = run(40, timesteps);
         let curves = curves(&run);
-        for variances in all_variances(&curves) {
-            for decoder in all_decoders(&curves) {
+        for variances in ALL_VARIANCES {
+            for decoder in ALL_DECODERS {
                 let model =
-                    CostModel::new(&curves, variances.clone(), decoder.clone(), Objective::Elbo)
-                        .expect("valid");
+                    cost_model(&curves, variances, decoder, Objective::Elbo).expect("valid");
                 let table = model.table().expect("numbers");
-                let merged = matches!(decoder, Decoder::Respaced | Decoder::Gaussian { .. });
+                let merged = matches!(decoder, DecoderKind::Respaced | DecoderKind::Gaussian);
                 assert_eq!(table.start().is_some(), merged);
                 for t in 1..=40 {
                     assert_eq!(table.edge(t, 0), model.decoder(t, None));
@@ -103,9 +87,9 @@ fn tables_agree_with_paths() {
 fn the_merged_start_is_exact() {
     let run = run(9, (1..=9).collect());
     let curves = curves(&run);
-    for variances in all_variances(&curves) {
+    for variances in ALL_VARIANCES {
         let model =
-            CostModel::new(&curves, variances, Decoder::Respaced, Objective::Elbo).expect("valid");
+            cost_model(&curves, variances, DecoderKind::Respaced, Objective::Elbo).expect("valid");
         let table = model.table().expect("numbers");
         let solution = solve(&table, &SolveOptions::default()).expect("solvable");
         let mut best = [f64::INFINITY; 10];
@@ -141,20 +125,23 @@ fn exact_monge_tests_agree_with_the_table() {
         let mse: Vec<f64> = (1..=60).map(|t| curve(&schedule, t)).collect();
         let curves = Curves::from_mse(&schedule, &mse).expect("valid");
         for objective in [Objective::Elbo, Objective::Mse] {
-            for variances in &all_variances(&curves)[1..] {
-                let model = CostModel::new(&curves, variances.clone(), Decoder::None, objective)
-                    .expect("valid");
+            for &variances in &ALL_VARIANCES[1..] {
+                let scoring = Scoring::new(variances)
+                    .with_decoder(DecoderKind::None)
+                    .with_objective(objective);
+                let frozen = curves.freeze(&scoring).expect("valid");
+                let exact = monge_exact(&curves, &frozen).expect("a test is known");
+                let model = CostModel::new(&curves, frozen).expect("valid");
                 let table = model.table().expect("numbers");
                 let scale = (2..=60).map(|t| table.edge(t, 1)).fold(0.0, f64::max);
-                let exact = monge_exact(&model).expect("a test is known");
                 let report = check_monge(&table, 1e-13 * scale);
                 assert_eq!(
                     exact,
                     report.holds(),
                     "curve {c} {} {objective}: {report:?}",
-                    variances.kind()
+                    variances
                 );
-                seen.insert((variances.kind(), exact));
+                seen.insert((variances, exact));
             }
         }
     }
@@ -167,15 +154,17 @@ fn no_exact_monge_test_for_learned_or_foreign_analytic() {
     let run = run(40, (1..=40).collect());
     let curves = curves(&run);
     let foreign: Vec<f64> = curves.mse().iter().map(|m| 1.01 * m).collect();
-    for variances in [
-        StepVariances::Learned,
-        StepVariances::Analytic {
-            mse: foreign.into(),
-        },
-    ] {
-        let model =
-            CostModel::new(&curves, variances, Decoder::None, Objective::Elbo).expect("valid");
-        assert_eq!(monge_exact(&model), None);
+    let frozen = |variance| {
+        let scoring = Scoring::new(variance).with_decoder(DecoderKind::None);
+        curves.freeze(&scoring).expect("valid")
+    };
+    let learned = frozen(VarianceKind::Learned);
+    let foreign = Frozen {
+        mse: Some(foreign.into()),
+        ..frozen(VarianceKind::Analytic)
+    };
+    for frozen in [learned, foreign] {
+        assert_eq!(monge_exact(&curves, &frozen), None);
     }
 }
 
@@ -194,8 +183,8 @@ fn analytic_is_never_worse_than_both_fixed_choices() {
         ),
     );
     let curves = curves(&run);
-    let of = |v| CostModel::new(&curves, v, Decoder::Marginal, Objective::Elbo).expect("valid");
-    let [_, small, large, analytic] = all_variances(&curves).map(of);
+    let of = |v| cost_model(&curves, v, DecoderKind::Marginal, Objective::Elbo).expect("valid");
+    let [_, small, large, analytic] = ALL_VARIANCES.map(of);
     for t in 2..=400 {
         for s in 1..t {
             let best = small.interior(t, s).min(large.interior(t, s));
@@ -216,13 +205,10 @@ fn analytic_is_never_worse_than_both_fixed_choices() {
 fn the_optimal_decoder_is_optimal() {
     let run = run(400, vec![1, 2, 3, 5, 8, 30, 100, 399, 400]);
     let curves = curves(&run);
-    let of =
-        |d| CostModel::new(&curves, StepVariances::FixedSmall, d, Objective::Elbo).expect("valid");
-    let log_variance = optimal_decoder_log_variance(&curves).expect("columns");
-    let optimal = of(Decoder::Optimal {
-        log_variance: log_variance.clone().into(),
-    });
-    let (respaced, marginal) = (of(Decoder::Respaced), of(Decoder::Marginal));
+    let of = |d| cost_model(&curves, VarianceKind::FixedSmall, d, Objective::Elbo).expect("valid");
+    let log_variance = curves.optimal_decoder_log_variance().expect("columns");
+    let optimal = of(DecoderKind::Optimal);
+    let (respaced, marginal) = (of(DecoderKind::Respaced), of(DecoderKind::Marginal));
     for t in 1..400 {
         let least = optimal.decoder(t, None);
         assert!(least <= marginal.decoder(t, None) + 1e-6);
@@ -245,10 +231,10 @@ fn the_optimal_decoder_is_optimal() {
 fn mse_objective_is_the_weighted_error() {
     let run = run(40, (1..=40).collect());
     let curves = curves(&run);
-    let model = CostModel::new(
+    let model = cost_model(
         &curves,
-        StepVariances::FixedSmall,
-        Decoder::Respaced,
+        VarianceKind::FixedSmall,
+        DecoderKind::Respaced,
         Objective::Mse,
     )
     .expect("valid");
@@ -269,14 +255,14 @@ fn log_variances_are_those_of_the_steps() {
     let curves = curves(&run);
     let path = Path::new([4, 11, 40], 40).expect("a path");
     let edge = |t, s| run.schedule.transition(t, s);
-    for variances in all_variances(&curves) {
-        for decoder in all_decoders(&curves) {
-            let model =
-                CostModel::new(&curves, variances.clone(), decoder.clone(), Objective::Elbo)
-                    .expect("valid");
-            let found = model.log_variances(&path);
-            assert_eq!(found.len(), 3);
-            let interior = |t, s| match variances.kind() {
+    let optimal = curves.optimal_decoder_log_variance().expect("columns");
+    for variances in ALL_VARIANCES {
+        for decoder in ALL_DECODERS {
+            let model = cost_model(&curves, variances, decoder, Objective::Elbo).expect("valid");
+            let found = model.schedule_of(path.clone());
+            assert_eq!((found.steps(), found.kernels.len()), (3, 3));
+            assert_eq!(found.decoder, decoder);
+            let interior = |t, s| match variances {
                 VarianceKind::Learned => None,
                 VarianceKind::FixedSmall => Some(edge(t, s).log_posterior_variance),
                 VarianceKind::FixedLarge => Some(edge(t, s).log_beta),
@@ -285,19 +271,20 @@ fn log_variances_are_those_of_the_steps() {
                     Some((e.posterior_variance + e.coef_x0 * e.coef_x0 * curves.mse()[t]).ln())
                 }
             };
-            let first = match (&decoder, variances.kind()) {
-                (Decoder::Respaced, VarianceKind::Learned) | (Decoder::None, _) => None,
-                (Decoder::Respaced | Decoder::Gaussian { .. }, _) => {
+            let first = match (decoder, variances) {
+                (DecoderKind::Respaced, VarianceKind::Learned) | (DecoderKind::None, _) => None,
+                (DecoderKind::Respaced | DecoderKind::Gaussian, _) => {
                     Some(edge(11, 4).log_posterior_variance)
                 }
-                (Decoder::Marginal, _) => Some(run.schedule.log_one_minus_alpha_bar(4)),
-                (Decoder::Optimal { log_variance }, _) => Some(log_variance[4]),
+                (DecoderKind::Marginal, _) => Some(run.schedule.log_one_minus_alpha_bar(4)),
+                (DecoderKind::Optimal, _) => Some(optimal[4]),
             };
-            for (found, expected) in
-                found
-                    .into_iter()
-                    .zip([first, interior(11, 4), interior(40, 11)])
-            {
+            // No number means two things: the network's own variance, or no density at all.
+            let no_density = decoder == DecoderKind::None;
+            assert_eq!(found.kernels[0] == Kernel::None, no_density);
+            let expected = [first, interior(11, 4), interior(40, 11)];
+            for (kernel, expected) in found.kernels.iter().zip(expected) {
+                let found = kernel.log_variance();
                 assert_eq!(found.is_some(), expected.is_some());
                 let (found, expected) = (found.unwrap_or(0.0), expected.unwrap_or(0.0));
                 assert!((found - expected).abs() < 1e-12);
@@ -310,33 +297,47 @@ fn log_variances_are_those_of_the_steps() {
 fn what_the_curves_lack_is_named() {
     let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 60).expect("valid");
     let curves = Curves::from_mse(&schedule, &[0.1; 60]).expect("valid");
-    let new = |v, d| {
-        CostModel::new(&curves, v, d, Objective::Elbo)
-            .err()
-            .map(|e| e.to_string())
-            .unwrap_or_default()
-    };
-    assert!(new(StepVariances::Learned, Decoder::None).contains("variance learned"));
-    for decoder in [Decoder::Respaced, Decoder::Marginal] {
-        let kind: DecoderKind = decoder.kind();
-        assert!(new(StepVariances::FixedSmall, decoder).contains(&format!("decoder {kind}")));
+    fn message(model: ddpm_profile::Result<CostModel<'_>>) -> String {
+        model.err().map(|e| e.to_string()).unwrap_or_default()
     }
-    assert!(optimal_decoder_log_variance(&curves).is_err());
-    let short = StepVariances::Analytic {
-        mse: vec![0.1; 5].into(),
+    let new = |v, d| message(cost_model(&curves, v, d, Objective::Elbo));
+    assert!(new(VarianceKind::Learned, DecoderKind::None).contains("variance learned"));
+    for decoder in [DecoderKind::Respaced, DecoderKind::Marginal] {
+        assert!(new(VarianceKind::FixedSmall, decoder).contains(&format!("decoder {decoder}")));
+    }
+    assert!(curves.optimal_decoder_log_variance().is_err());
+    let of_mse = |mse: Option<Vec<f64>>| {
+        let scoring = Scoring::new(VarianceKind::Analytic).with_decoder(DecoderKind::None);
+        let frozen = Frozen {
+            mse: mse.map(Into::into),
+            ..scoring.into()
+        };
+        message(CostModel::new(&curves, frozen))
     };
-    assert!(new(short, Decoder::None).contains("frozen mse: expected 61 values, found 5"));
+    assert!(of_mse(Some(vec![0.1; 5])).contains("frozen mse: expected 61 values, found 5"));
+    assert!(of_mse(None).contains("frozen mse: expected 61 values, found 0"));
     let mut bad = vec![0.1; 61];
     bad[7] = f64::NAN;
-    assert!(
-        new(StepVariances::Analytic { mse: bad.into() }, Decoder::None)
-            .contains("frozen mse at t = 7")
-    );
-    let width = Decoder::Gaussian {
+    assert!(of_mse(Some(bad)).contains("frozen mse at t = 7"));
+    let gaussian = |gaussian| {
+        let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Gaussian);
+        let scoring = Scoring {
+            gaussian,
+            ..scoring
+        };
+        message(CostModel::new(&curves, scoring.into()))
+    };
+    let bin_width = GaussianDecoder {
         bin_width: Some(0.0),
         first: None,
     };
-    assert!(new(StepVariances::FixedSmall, width).contains("bin width"));
+    assert!(gaussian(bin_width).contains("bin width"));
+    let first = GaussianDecoder {
+        bin_width: None,
+        first: Some(f64::NAN),
+    };
+    assert!(gaussian(first).contains("decoder term at t = 1"));
+    assert_eq!(gaussian(GaussianDecoder::default()), "");
     assert!(matches!(
         Curves::from_mse(&schedule, &[0.1; 3]),
         Err(Error::Length {
@@ -357,10 +358,10 @@ fn what_the_curves_lack_is_named() {
 fn out_of_range_edges_cost_infinity() {
     let run = run(40, (1..=40).collect());
     let curves = curves(&run);
-    let model = CostModel::new(
+    let model = cost_model(
         &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
+        VarianceKind::Learned,
+        DecoderKind::Respaced,
         Objective::Elbo,
     )
     .expect("valid");
@@ -395,7 +396,7 @@ proptest! {
         for t in 1..timesteps[0] {
             prop_assert!((ratio(t) - ratio(timesteps[0])).abs() < 1e-12);
         }
-        let model = CostModel::new(&curves, StepVariances::Learned, Decoder::Respaced, Objective::Elbo).expect("valid");
+        let model = cost_model(&curves, VarianceKind::Learned, DecoderKind::Respaced, Objective::Elbo).expect("valid");
         for t in 2..=40 {
             for s in 1..t {
                 let cost = model.interior(t, s);

@@ -8,13 +8,14 @@
 use std::time::Instant;
 
 use ddpm_core::{
-    NoiseSchedule, NoiseScheduleName, Path, StepVariance, analytic_variance, edge_nll,
-    gaussian_nll, interior_fixed, prior_kl, respaced_decoder_log_variance,
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Path, StepVariance, VarianceKind,
+    analytic_variance, edge_nll, gaussian_nll, interior_fixed, prior_kl,
+    respaced_decoder_log_variance,
 };
 use ddpm_profile::{
-    Block, CostModel, Curves, Decoder, DecoderKind, ElboProfile, Estimate, Objective,
-    ProfileLayout, Result, StepVariances, jackknife, optimal_decoder_log_variance,
+    Block, CostModel, Curves, ElboProfile, Estimate, ProfileLayout, Result, jackknife,
 };
+use ddpm_schedule::Scoring;
 use rayon::prelude::*;
 
 use crate::{
@@ -168,30 +169,21 @@ impl Frozen {
         curves: &'a Curves,
         (variances, decoder): (Variances, DecoderKind),
     ) -> Result<CostModel<'a>> {
-        let variances = match variances {
-            Variances::Learned => StepVariances::Learned,
-            Variances::FixedSmall => StepVariances::FixedSmall,
-            Variances::FixedLarge => StepVariances::FixedLarge,
-            Variances::Frozen => StepVariances::Analytic {
-                mse: self.mse[..].into(),
-            },
-            Variances::Estimated => StepVariances::Analytic {
-                mse: curves.mse().into(),
-            },
+        let variance = match variances {
+            Variances::Learned => VarianceKind::Learned,
+            Variances::FixedSmall => VarianceKind::FixedSmall,
+            Variances::FixedLarge => VarianceKind::FixedLarge,
+            Variances::Frozen | Variances::Estimated => VarianceKind::Analytic,
         };
-        let decoder = match decoder {
-            DecoderKind::Respaced => Decoder::Respaced,
-            DecoderKind::Marginal => Decoder::Marginal,
-            DecoderKind::Optimal => Decoder::Optimal {
-                log_variance: self.decoder[..].into(),
-            },
-            DecoderKind::Gaussian => Decoder::Gaussian {
-                bin_width: None,
-                first: None,
-            },
-            DecoderKind::None => Decoder::None,
-        };
-        CostModel::new(curves, variances, decoder, Objective::Elbo)
+        let scoring = Scoring::new(variance).with_decoder(decoder);
+        let mut frozen = curves.freeze(&scoring)?;
+        if variances == Variances::Frozen {
+            frozen.mse = Some(self.mse[..].into());
+        }
+        if decoder == DecoderKind::Optimal {
+            frozen.decoder_log_variance = Some(self.decoder[..].into());
+        }
+        CostModel::new(curves, frozen)
     }
 
     /// The estimator: all numbers of all pairs and conventions, nats per dimension.
@@ -285,7 +277,7 @@ impl Outcome {
         let curves = Curves::from_profile(&train).expect("blocks");
         let frozen = Frozen {
             mse: curves.mse().to_vec(),
-            decoder: optimal_decoder_log_variance(&curves).expect("columns"),
+            decoder: curves.optimal_decoder_log_variance().expect("columns"),
         };
         let estimates: Vec<Vec<Estimate>> = (0..SEEDS)
             .into_par_iter()

@@ -2,10 +2,10 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{CostModel, Curves, Decoder, Objective, ProfileLayout, StepVariances};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, VarianceKind};
+use ddpm_profile::{Curves, ProfileLayout};
 
-use crate::support::{Run, Setup, spread};
+use crate::support::{Run, Setup, cost_model, spread};
 
 const SCHEDULES: [(NoiseScheduleName, usize); 2] = [
     (NoiseScheduleName::Linear, 1000),
@@ -46,12 +46,12 @@ fn worst(
     nexts: impl Fn(usize) -> Vec<usize>,
 ) -> f64 {
     let variances = if learned {
-        StepVariances::Learned
+        VarianceKind::Learned
     } else {
-        StepVariances::FixedSmall
+        VarianceKind::FixedSmall
     };
     let model =
-        CostModel::new(curves, variances, Decoder::Respaced, Objective::Elbo).expect("resolved");
+        cost_model(curves, variances, DecoderKind::Respaced, Objective::Elbo).expect("resolved");
     let of_first = |&t: &usize| {
         let pair = |next: usize| {
             let argument = run.schedule.transition(next, t).log_posterior_variance;
@@ -162,15 +162,15 @@ fn the_marginal_decoder_is_exact_and_a_single_step_uses_it() {
             Some(run.schedule.log_one_minus_alpha_bar(t)),
             f64::NAN,
         );
-        for decoder in [Decoder::Respaced, Decoder::Marginal] {
-            let model = CostModel::new(&curves, StepVariances::Learned, decoder, Objective::Elbo)
+        for decoder in [DecoderKind::Respaced, DecoderKind::Marginal] {
+            let model = cost_model(&curves, VarianceKind::Learned, decoder, Objective::Elbo)
                 .expect("resolved");
             assert!((model.decoder(t, None) - direct).abs() < 1e-10, "{t}");
         }
-        let model = CostModel::new(
+        let model = cost_model(
             &curves,
-            StepVariances::Learned,
-            Decoder::Marginal,
+            VarianceKind::Learned,
+            DecoderKind::Marginal,
             Objective::Elbo,
         )
         .expect("resolved");

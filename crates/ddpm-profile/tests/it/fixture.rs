@@ -4,10 +4,9 @@
 
 use std::path::PathBuf;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{
-    Budgets, Curves, ElboProfile, Error, Origin, ProfileLayout, Schedules, StartRule, choose,
-};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName};
+use ddpm_profile::{Curves, ElboProfile, ProfileLayout, choose};
+use ddpm_schedule::{Budgets, Schedules};
 
 use crate::support::{Setup, learned_respaced, spread};
 
@@ -18,13 +17,8 @@ fn path(name: &str) -> PathBuf {
 fn schedules(profile: &ElboProfile) -> Schedules {
     let curves = Curves::from_profile(profile).expect("blocks");
     let model = learned_respaced(&curves);
-    choose(
-        &model,
-        Budgets::Only(&[3]),
-        StartRule::Full,
-        &Origin::from(profile.provenance()),
-    )
-    .expect("possible")
+    let budgets = Budgets::Only(vec![3]);
+    choose(&model, &budgets, Some(profile.provenance())).expect("possible")
 }
 
 /// Only the newest version of each format can be written.
@@ -44,20 +38,12 @@ fn write() {
     .profile(16, 2);
     assert!(profile.layout().nodes() < ProfileLayout::DEFAULT_NODES);
     std::fs::write(path("profile-v1.safetensors"), profile.to_bytes()).expect("writable");
-    for (name, schedules) in [
-        ("schedules-v2.json", schedules(&profile)),
-        ("schedules-v2-custom.json", read("schedules-v1-custom.json")),
-    ] {
-        std::fs::write(path(name), schedules.to_json().expect("numbers")).expect("writable");
-    }
+    let text = schedules(&profile).to_json().expect("numbers");
+    std::fs::write(schedules_path("schedules-v2.json"), text).expect("writable");
 }
 
-fn text(name: &str) -> String {
-    std::fs::read_to_string(path(name)).expect("kept in the repository")
-}
-
-fn read(name: &str) -> Schedules {
-    Schedules::from_json(&text(name)).expect("readable")
+fn schedules_path(name: &str) -> PathBuf {
+    path("../../../ddpm-schedule/tests/fixtures").join(name)
 }
 
 #[test]
@@ -77,39 +63,13 @@ fn fixtures_of_every_version_are_readable() {
     assert_eq!((imported.images(), imported.blocks().len()), (32, 8));
     let curves = Curves::from_profile(&imported).expect("blocks");
     assert!(!curves.has_decoder() && !curves.learned());
-    for name in ["schedules-v2.json", "schedules-v2-custom.json"] {
-        assert_eq!(read(name).to_json().expect("numbers"), text(name));
-    }
     // And they still mean what they meant.
     let again = schedules(&profile);
     for name in ["schedules-v1.json", "schedules-v2.json"] {
-        let kept = read(name);
-        assert_eq!(again.budgets[0].path, kept.budgets[0].path);
+        let text = std::fs::read_to_string(schedules_path(name)).expect("kept in the repository");
+        let kept = Schedules::from_json(&text).expect("readable");
+        assert_eq!(again.budgets[0].schedule, kept.budgets[0].schedule);
         assert!((again.budgets[0].cost - kept.budgets[0].cost).abs() < 1e-9);
-        assert_eq!(kept.budgets[0].scored_decoder, "respaced");
+        assert_eq!(kept.budgets[0].schedule.decoder, DecoderKind::Respaced);
     }
-}
-
-#[test]
-fn version_1_reads_as_version_2() {
-    let custom = read("schedules-v1-custom.json");
-    let stored: serde_json::Value =
-        serde_json::from_str(&text("schedules-v1-custom.json")).expect("json");
-    let alpha_bar: Vec<f64> = stored["alpha_bar"]
-        .as_array()
-        .expect("version 1 stores it")
-        .iter()
-        .map(|a| a.as_f64().expect("a number"))
-        .collect();
-    assert_eq!(
-        custom.schedule().expect("custom"),
-        NoiseSchedule::from_alpha_bar(&alpha_bar).expect("valid")
-    );
-    assert_eq!(custom, read("schedules-v2-custom.json"));
-    // Its checksum still guards it.
-    let damaged = text("schedules-v1-custom.json").replacen("0.98", "0.97", 1);
-    assert!(matches!(
-        Schedules::from_json(&damaged),
-        Err(Error::Checksum { .. })
-    ));
 }

@@ -2,8 +2,10 @@
 
 use std::sync::LazyLock;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{Block, ElboProfile, Error, ProfileLayout, Provenance};
+use ddpm_core::{NetworkId, NoiseSchedule, NoiseScheduleName};
+use ddpm_files::FormatError;
+use ddpm_profile::{Block, ElboProfile, Error, ProfileLayout};
+use ddpm_schedule::Provenance;
 use proptest::prelude::*;
 use safetensors::{SafeTensors, tensor::TensorView};
 
@@ -117,7 +119,10 @@ fn any_truncation_or_extension_is_noticed() {
         .chain([bytes.len() - 1])
     {
         let error = ElboProfile::from_bytes(&bytes[..length]).expect_err("cut short");
-        assert!(matches!(error, Error::NotAProfile(_)), "{length}: {error}");
+        assert!(
+            matches!(error, Error::Format(FormatError::Not { .. })),
+            "{length}: {error}"
+        );
     }
     let mut longer = bytes.clone();
     longer.push(0);
@@ -151,20 +156,23 @@ fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
     assert!(
         matches!(
             newer,
-            Some(Error::NewerVersion {
+            Some(Error::Format(FormatError::NewerVersion {
                 supported: 3,
                 found: 4,
                 ..
-            })
+            }))
         ),
         "{newer:?}"
     );
     let edited =
         ElboProfile::from_bytes(&rewritten(|t| t.replace("\"seed\":7", "\"seed\":8"), None)).err();
-    assert!(matches!(edited, Some(Error::Checksum { .. })), "{edited:?}");
+    assert!(
+        matches!(edited, Some(Error::Format(FormatError::Checksum { .. }))),
+        "{edited:?}"
+    );
     let missing = ElboProfile::from_bytes(&rewritten(|t| t, Some("moments"))).err();
     assert!(
-        matches!(missing, Some(Error::Checksum { .. })),
+        matches!(missing, Some(Error::Format(FormatError::Checksum { .. }))),
         "{missing:?}"
     );
     let unknown = rewritten(|t| t.replace("{\"format\"", "{\"more\":1,\"format\""), None);
@@ -184,6 +192,9 @@ fn every_field_that_must_agree_is_named() {
         let mut other = json.clone();
         let value = &mut other[&field];
         *value = match value.clone() {
+            // Of a few names only.
+            _ if field == "noise_schedule" => "sigmoid".into(),
+            _ if field == "parameterization" => "v".into(),
             serde_json::Value::String(s) => (s + "x").into(),
             serde_json::Value::Bool(b) => (!b).into(),
             serde_json::Value::Number(n) => (n.as_u64().expect("integer") + 1).into(),
@@ -207,6 +218,39 @@ fn every_field_that_must_agree_is_named() {
     let error = message(ElboProfile::merge(vec![part(&PROFILE, &[0]), other]));
     assert!(
         error.contains("extra.labels") && error.contains("absent"),
+        "{error}"
+    );
+}
+
+/// They may be of any two networks.
+#[test]
+fn parts_of_an_unknown_network_are_kept_but_not_merged() {
+    let unknown = |ids: &[u64]| {
+        let part = part(&PROFILE, ids);
+        let mut provenance = part.provenance().clone();
+        provenance.model.network = NetworkId::Unknown;
+        with(&PROFILE, provenance, part.blocks().to_vec()).expect("valid")
+    };
+    let error = message(ElboProfile::merge(vec![unknown(&[0]), unknown(&[1])]));
+    assert!(
+        error.contains("the network is unknown: expected the hash of its checkpoint or a name"),
+        "{error}"
+    );
+    let bytes = unknown(&[0]).to_bytes();
+    let read = ElboProfile::from_bytes(&bytes).expect("readable");
+    assert_eq!(read, unknown(&[0]));
+    // A name is enough.
+    let named = |ids: &[u64]| {
+        let part = part(&PROFILE, ids);
+        let mut provenance = part.provenance().clone();
+        provenance.model.network = NetworkId::Named("mine".into());
+        with(&PROFILE, provenance, part.blocks().to_vec()).expect("valid")
+    };
+    let merged = ElboProfile::merge(vec![named(&[1]), named(&[0])]).expect("of one run");
+    assert_eq!(merged.blocks().len(), 2);
+    let error = message(ElboProfile::merge(vec![named(&[1]), unknown(&[0])]));
+    assert!(
+        error.contains("checkpoint_sha256 differs (name:mine and unknown)"),
         "{error}"
     );
 }
@@ -262,7 +306,7 @@ fn blocks_that_do_not_fit_are_refused() {
     plan.total_blocks = 7;
     assert!(message(with(&PROFILE, plan, Vec::new())).contains("total_blocks: expected 6"));
     let mut steps = provenance();
-    steps.train_steps = 13;
+    steps.model.train_steps = 13;
     assert!(message(with(&PROFILE, steps, Vec::new())).contains("train_steps"));
 }
 

@@ -1,9 +1,12 @@
 //! Interior terms rebuilt from statistics against direct evaluation, pixel by pixel, on the same images and noise.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind, analytic_variance};
-use ddpm_profile::{CostModel, Curves, Decoder, Objective, ProfileLayout, StepVariances};
+use ddpm_core::{
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, VarianceKind, analytic_variance,
+};
+use ddpm_profile::{CostModel, Curves, Frozen, ProfileLayout};
+use ddpm_schedule::Scoring;
 
-use crate::support::{Fraction, Run, Setup, spread};
+use crate::support::{Fraction, Run, Setup, cost_model, spread};
 
 fn close(found: f64, expected: f64) -> f64 {
     (found - expected).abs() / expected.abs().max(1.0)
@@ -19,35 +22,45 @@ fn check_all_edges(run: &Run, tolerance: f64) -> f64 {
         curves.interpolation_error()
     );
     // A frozen m that is not the curves' own.
-    let frozen: Vec<f64> = curves.mse().iter().map(|m| 1.3 * m).collect();
+    let foreign: Vec<f64> = curves.mse().iter().map(|m| 1.3 * m).collect();
+    let of = |variance| {
+        let scoring = Scoring::new(variance).with_decoder(DecoderKind::None);
+        curves.freeze(&scoring).expect("valid")
+    };
+    let foreign = Frozen {
+        mse: Some(foreign.into()),
+        ..of(VarianceKind::Analytic)
+    };
     let variances = [
-        StepVariances::Learned,
-        StepVariances::FixedSmall,
-        StepVariances::FixedLarge,
-        StepVariances::Analytic {
-            mse: curves.mse().into(),
-        },
-        StepVariances::Analytic { mse: frozen.into() },
+        of(VarianceKind::Learned),
+        of(VarianceKind::FixedSmall),
+        of(VarianceKind::FixedLarge),
+        of(VarianceKind::Analytic),
+        foreign,
     ];
     let mut worst = 0.0f64;
-    for variance in variances {
-        let model = CostModel::new(&curves, variance.clone(), Decoder::None, Objective::Elbo)
-            .expect("resolved");
+    for frozen in variances {
+        let variance = frozen.scoring.variance;
+        let mse = frozen.mse.clone();
+        let model = CostModel::new(&curves, frozen).expect("resolved");
         for (i, &t) in run.timesteps.iter().enumerate() {
             for &s in &run.timesteps[..i] {
                 let edge = run.schedule.transition(t, s);
-                let log_variance = match &variance {
-                    StepVariances::Learned => None,
-                    StepVariances::FixedSmall => Some(edge.log_posterior_variance),
-                    StepVariances::FixedLarge => Some(edge.log_beta),
-                    StepVariances::Analytic { mse } => Some(analytic_variance(&edge, mse[t]).ln()),
+                let log_variance = match variance {
+                    VarianceKind::Learned => None,
+                    VarianceKind::FixedSmall => Some(edge.log_posterior_variance),
+                    VarianceKind::FixedLarge => Some(edge.log_beta),
+                    VarianceKind::Analytic => {
+                        let mse = mse.as_ref().expect("frozen")[t];
+                        Some(analytic_variance(&edge, mse).ln())
+                    }
                 };
                 let direct = run.direct(t, s, log_variance, f64::NAN);
                 let error = close(model.interior(t, s), direct);
                 assert!(
                     error < tolerance,
                     "{} ({t}, {s}): {} {direct}",
-                    variance.kind(),
+                    variance,
                     model.interior(t, s)
                 );
                 worst = worst.max(error);
@@ -146,10 +159,10 @@ fn a_schedule_without_terminal_signal_has_finite_costs() {
     check_all_edges(&run, 1e-10);
     let curves =
         Curves::from_profile(&run.profile(ProfileLayout::DEFAULT_NODES, 3)).expect("blocks");
-    let model = CostModel::new(
+    let model = cost_model(
         &curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
+        VarianceKind::Learned,
+        DecoderKind::Respaced,
         Objective::Elbo,
     )
     .expect("resolved");
@@ -172,18 +185,13 @@ fn analytic_statistics_give_closed_form_terms() {
             .and_then(|c| c.with_x0_mean_square(model.x0_mean_square()))
             .expect("valid");
         let kinds = [
-            (StepVariances::FixedSmall, VarianceKind::FixedSmall),
-            (StepVariances::FixedLarge, VarianceKind::FixedLarge),
-            (
-                StepVariances::Analytic {
-                    mse: curves.mse().into(),
-                },
-                VarianceKind::Analytic,
-            ),
+            VarianceKind::FixedSmall,
+            VarianceKind::FixedLarge,
+            VarianceKind::Analytic,
         ];
-        for (variance, kind) in kinds {
+        for kind in kinds {
             let cost =
-                CostModel::new(&curves, variance, Decoder::None, Objective::Elbo).expect("valid");
+                cost_model(&curves, kind, DecoderKind::None, Objective::Elbo).expect("valid");
             for t in 2..=steps {
                 for s in (1..t).step_by(7) {
                     let expected = model.term((t, s), kind).expect("closed form");

@@ -22,4 +22,3 @@ mod some_evaluations;
 mod stability;
 mod support;
 mod table;
-mod trajectory;

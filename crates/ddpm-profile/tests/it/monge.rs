@@ -8,12 +8,13 @@
 //! - fixed-large: (m - (1 - abar)) / (1 - abar)^2 non-decreasing;
 //! - analytic, with m frozen on these same curves: 1/m - SNR non-increasing.
 
-use ddpm_profile::{CostModel, Objective, StepVariances};
+use ddpm_core::{Objective, VarianceKind};
+use ddpm_profile::{Curves, Frozen};
 
 /// Whether the interior of the cost is Monge, decided from the curves; `None` where no such test is known (learned variance, or
 /// analytic with an m from other images).
-pub(crate) fn monge_exact(model: &CostModel<'_>) -> Option<bool> {
-    let (schedule, mse) = (model.schedule(), model.curves().mse());
+pub(crate) fn monge_exact(curves: &Curves, frozen: &Frozen) -> Option<bool> {
+    let (schedule, mse) = (curves.schedule(), curves.mse());
     let last = schedule.train_steps();
     // Each function is a difference a - b.
     let increasing = |f: &dyn Fn(usize) -> (f64, f64)| {
@@ -25,18 +26,18 @@ pub(crate) fn monge_exact(model: &CostModel<'_>) -> Option<bool> {
         })
     };
     let error_grows = || increasing(&|t| (mse[t], 0.0));
-    if model.objective() == Objective::Mse {
+    if frozen.scoring.objective == Objective::Mse {
         return Some(error_grows());
     }
-    match model.variances() {
-        StepVariances::FixedSmall => Some(error_grows()),
-        StepVariances::FixedLarge => Some(increasing(&|t| {
+    match frozen.scoring.variance {
+        VarianceKind::FixedSmall => Some(error_grows()),
+        VarianceKind::FixedLarge => Some(increasing(&|t| {
             let noise = schedule.one_minus_alpha_bar(t);
             (mse[t] / (noise * noise), 1.0 / noise)
         })),
-        StepVariances::Analytic { mse: frozen } if frozen[..] == *mse => {
+        VarianceKind::Analytic if frozen.mse.as_deref() == Some(mse) => {
             Some(increasing(&|t| (schedule.snr(t), 1.0 / mse[t])))
         }
-        StepVariances::Analytic { .. } | StepVariances::Learned => None,
+        VarianceKind::Analytic | VarianceKind::Learned => None,
     }
 }

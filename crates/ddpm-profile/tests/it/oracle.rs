@@ -2,11 +2,10 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Stride};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Stride, VarianceKind};
 use ddpm_dp::{Method, SolveOptions, check_monge, solve};
-use ddpm_profile::{
-    Budgets, CostModel, Curves, Decoder, Objective, Origin, StartRule, StepVariances, choose,
-};
+use ddpm_profile::{CostModel, Curves, choose};
+use ddpm_schedule::{Budgets, GaussianDecoder, Scoring};
 use serde_json::Value;
 
 use crate::monge::monge_exact;
@@ -30,10 +29,13 @@ fn curves() -> Curves {
     Curves::from_mse(&schedule, &mse).expect("valid")
 }
 
-fn decoder() -> Decoder {
-    Decoder::Gaussian {
-        bin_width: Some(2.0 / 255.0),
-        first: Some(1.978589 * LN_2),
+fn scoring() -> Scoring {
+    Scoring {
+        gaussian: GaussianDecoder {
+            bin_width: Some(2.0 / 255.0),
+            first: Some(1.978589 * LN_2),
+        },
+        ..Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Gaussian)
     }
 }
 
@@ -58,26 +60,19 @@ fn entries(json: &Value, key: &str) -> Vec<(usize, f64, Vec<usize>)> {
 #[test]
 fn every_path_and_cost_of_the_oracle_comes_back() {
     let curves = curves();
-    let model = CostModel::new(
-        &curves,
-        StepVariances::FixedSmall,
-        decoder(),
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = CostModel::new(&curves, scoring().into()).expect("valid");
     let oracle: Value = serde_json::from_str(OPTIMA).expect("json");
     let optimal = entries(&oracle, "optimal");
     assert_eq!(optimal.len(), 15);
     let steps: Vec<usize> = optimal.iter().map(|e| e.0).collect();
-    let origin = Origin {
-        noise_schedule: Some(NoiseScheduleName::LinearUnscaled),
-        ..Origin::default()
-    };
-    let schedules =
-        choose(&model, Budgets::Only(&steps), StartRule::Full, &origin).expect("possible");
+    let schedules = choose(&model, &Budgets::Only(steps), None).expect("possible");
+    assert_eq!(
+        schedules.noise_schedule.name(),
+        Some(NoiseScheduleName::LinearUnscaled)
+    );
     for (steps, cost, path) in optimal {
         let budget = schedules.budget(steps).expect("asked for");
-        assert_eq!(budget.path, path, "{steps} steps");
+        assert_eq!(budget.nodes(), path, "{steps} steps");
         assert!(
             (budget.cost - cost).abs() < 1e-8,
             "{steps} steps: {} {cost}",
@@ -85,8 +80,10 @@ fn every_path_and_cost_of_the_oracle_comes_back() {
         );
         let listed = schedules.costs[steps - 1].expect("possible");
         assert!((listed - cost).abs() < 1e-8);
-        assert_eq!(budget.log_variance.len(), steps);
-        assert!(budget.log_variance.iter().all(Option::is_some));
+        let kernels = &budget.schedule.kernels;
+        assert_eq!(kernels.len(), steps);
+        assert!(kernels.iter().all(|kernel| kernel.log_variance().is_some()));
+        assert_eq!(budget.schedule.bin_width, Some(2.0 / 255.0));
         assert_eq!(budget.prior_bpd, None);
     }
     for (steps, cost, _) in entries(&oracle, "even") {
@@ -102,21 +99,9 @@ fn every_path_and_cost_of_the_oracle_comes_back() {
 fn the_published_rows_are_predicted() {
     // Watson et al. 2021, Table 3, L_simple: DP row and even row, the prior (5e-6 bits/dim) being nothing here.
     let curves = curves();
-    let model = CostModel::new(
-        &curves,
-        StepVariances::FixedSmall,
-        decoder(),
-        Objective::Elbo,
-    )
-    .expect("valid");
+    let model = CostModel::new(&curves, scoring().into()).expect("valid");
     let steps = [8, 16, 32, 64, 128, 256];
-    let schedules = choose(
-        &model,
-        Budgets::Only(&steps),
-        StartRule::Full,
-        &Origin::default(),
-    )
-    .expect("possible");
+    let schedules = choose(&model, &Budgets::Only(steps.to_vec()), None).expect("possible");
     for (k, published) in steps.into_iter().zip([4.59, 3.99, 3.79, 3.74, 3.73, 3.72]) {
         let found = schedules.budget(k).expect("asked for").cost;
         assert!(
@@ -137,14 +122,8 @@ fn the_published_rows_are_predicted() {
 #[test]
 fn monge_and_blocked_agree_on_the_oracle() {
     let curves = curves();
-    let model = CostModel::new(
-        &curves,
-        StepVariances::FixedSmall,
-        decoder(),
-        Objective::Elbo,
-    )
-    .expect("valid");
-    assert_eq!(monge_exact(&model), Some(true));
+    let model = CostModel::new(&curves, scoring().into()).expect("valid");
+    assert_eq!(monge_exact(&curves, &scoring().into()), Some(true));
     let table = model.table().expect("numbers");
     assert!(check_monge(&table, 1e-12).holds());
     let by = |method| {

@@ -5,12 +5,10 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Stride};
-use ddpm_profile::{
-    Block, CostModel, Curves, Decoder, ElboProfile, Objective, ProfileLayout, StepVariances,
-};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Stride, VarianceKind};
+use ddpm_profile::{Block, Curves, ElboProfile, ProfileLayout};
 
-use crate::support::{Setup, log_snr_timesteps, spread};
+use crate::support::{Setup, cost_model, log_snr_timesteps, spread};
 
 const SHAPE: [usize; 3] = [3, 8, 8];
 
@@ -86,18 +84,14 @@ fn sixty_four_timesteps_price_paths_as_all_do() {
         let mut worst = 0.0f64;
         for stride in strides {
             let path = stride.path(&schedule).expect("possible");
-            for kind in ["learned", "fixed-small", "analytic"] {
+            for kind in [
+                VarianceKind::Learned,
+                VarianceKind::FixedSmall,
+                VarianceKind::Analytic,
+            ] {
                 let price = |curves: &Curves| {
-                    let variances = match kind {
-                        "learned" => StepVariances::Learned,
-                        "fixed-small" => StepVariances::FixedSmall,
-                        _ => StepVariances::Analytic {
-                            mse: curves.mse().into(),
-                        },
-                    };
-                    let model =
-                        CostModel::new(curves, variances, Decoder::Respaced, Objective::Elbo)
-                            .expect("valid");
+                    let model = cost_model(curves, kind, DecoderKind::Respaced, Objective::Elbo)
+                        .expect("valid");
                     let terms = model.path_terms(&path);
                     (terms[0] / LN_2, terms[1..].iter().sum::<f64>() / LN_2)
                 };

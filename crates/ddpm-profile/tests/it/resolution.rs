@@ -1,9 +1,9 @@
 //! Are the learned-variance columns resolved? The hold-out error is recorded, and costs are refused where they are not.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind};
-use ddpm_profile::{CostModel, Curves, Decoder, Error, Objective, ProfileLayout, StepVariances};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, VarianceKind};
+use ddpm_profile::{Curves, Error, ProfileLayout};
 
-use crate::support::{Fraction, Run, Setup, normal, spread};
+use crate::support::{Fraction, Run, Setup, cost_model, normal, spread};
 
 fn run(v: Fraction) -> Run {
     Setup {
@@ -24,10 +24,10 @@ fn run(v: Fraction) -> Run {
 fn errors(run: &Run, nodes: usize) -> (f64, f64) {
     let curves = Curves::from_profile(&run.profile(nodes, 1)).expect("blocks");
     let recorded = curves.interpolation_error();
-    let Ok(model) = CostModel::new(
+    let Ok(model) = cost_model(
         &curves,
-        StepVariances::Learned,
-        Decoder::None,
+        VarianceKind::Learned,
+        DecoderKind::None,
         Objective::Elbo,
     ) else {
         return (recorded, f64::NAN);
@@ -97,8 +97,8 @@ fn unresolved_columns_are_refused_with_what_to_do() {
     let run = run(|i, n| if i % 100 == 7 { -2.0 } else { spread(i, n) });
     let curves = Curves::from_profile(&run.profile(16, 2)).expect("blocks");
     let refused =
-        |variances| CostModel::new(&curves, variances, Decoder::Respaced, Objective::Elbo).err();
-    let error = refused(StepVariances::Learned).expect("16 nodes are too few");
+        |variances| cost_model(&curves, variances, DecoderKind::Respaced, Objective::Elbo).err();
+    let error = refused(VarianceKind::Learned).expect("16 nodes are too few");
     assert!(
         matches!(
             error,
@@ -126,26 +126,21 @@ fn unresolved_columns_are_refused_with_what_to_do() {
     };
     assert!(errors(&run, suggestion).0 < 1e-9);
     // The other variances do not need the columns.
-    assert!(refused(StepVariances::FixedSmall).is_none());
-    assert!(
-        refused(StepVariances::Analytic {
-            mse: curves.mse().into()
-        })
-        .is_none()
-    );
+    assert!(refused(VarianceKind::FixedSmall).is_none());
+    assert!(refused(VarianceKind::Analytic).is_none());
     let direct = run.direct(
         500,
         50,
         Some(run.schedule.transition(500, 50).log_beta),
         f64::NAN,
     );
-    let model = CostModel::new(
+    let model = cost_model(
         &curves,
-        StepVariances::FixedLarge,
-        Decoder::None,
+        VarianceKind::FixedLarge,
+        DecoderKind::None,
         Objective::Elbo,
     )
     .expect("resolved");
-    assert_eq!(model.variances().kind(), VarianceKind::FixedLarge);
+    assert_eq!(model.scoring().variance, VarianceKind::FixedLarge);
     assert!((model.interior(500, 50) - direct).abs() < 1e-12 * direct);
 }

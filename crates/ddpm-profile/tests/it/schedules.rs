@@ -1,12 +1,12 @@
-//! Choosing schedules, and their file.
+//! Choosing schedules.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{
-    Budgets, CostModel, Curves, Decoder, ElboProfile, Error, Objective, Origin, ProfileLayout,
-    Schedules, StartRule, StepVariances, choose,
+use ddpm_core::{
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, StartRule, VarianceKind,
 };
+use ddpm_profile::{CostModel, Curves, ElboProfile, Error, ProfileLayout, choose};
+use ddpm_schedule::{Budgets, Chosen, Kernel, Schedule, Schedules, Scoring};
 
-use crate::support::{Setup, learned_respaced, spread};
+use crate::support::{Setup, cost_model, spread};
 
 fn profile() -> ElboProfile {
     let mut profile = Setup {
@@ -23,7 +23,7 @@ fn profile() -> ElboProfile {
     .run()
     .profile(ProfileLayout::DEFAULT_NODES, 4);
     let mut provenance = profile.provenance().clone();
-    provenance.noise_schedule = "cosine".into();
+    provenance.model.noise_schedule = Some(NoiseScheduleName::Cosine);
     profile = ElboProfile::new(
         provenance,
         profile.schedule().clone(),
@@ -34,123 +34,97 @@ fn profile() -> ElboProfile {
     profile
 }
 
-fn schedules(budgets: Budgets<'_>, start: StartRule) -> Schedules {
+fn schedules(budgets: Budgets, start: StartRule) -> Schedules {
     let profile = profile();
     let curves = Curves::from_profile(&profile).expect("blocks");
-    let model = learned_respaced(&curves);
-    choose(&model, budgets, start, &Origin::from(profile.provenance())).expect("possible")
+    let scoring = Scoring::new(VarianceKind::Learned).with_start(start);
+    let frozen = curves.freeze(&scoring).expect("learned");
+    let model = CostModel::new(&curves, frozen).expect("resolved");
+    choose(&model, &budgets, Some(profile.provenance())).expect("possible")
 }
 
 #[test]
-fn the_file_round_trips_and_has_the_stated_shape() {
-    let schedules = schedules(Budgets::Only(&[2, 8]), StartRule::Full);
+fn what_was_chosen_comes_back_from_its_file() {
+    let schedules = schedules(Budgets::Only(vec![1, 2, 8]), StartRule::Full);
     let text = schedules.to_json().expect("numbers");
     assert_eq!(Schedules::from_json(&text).expect("readable"), schedules);
-    let json: serde_json::Value = serde_json::from_str(&text).expect("json");
-    let keys: Vec<&str> = json
-        .as_object()
-        .expect("object")
-        .keys()
-        .map(String::as_str)
+    assert_eq!(schedules.costs.len(), 60);
+    let scored: Vec<_> = schedules
+        .budgets
+        .iter()
+        .map(|b| b.schedule.decoder)
         .collect();
-    let expected = [
-        "format",
-        "version",
-        "T",
-        "noise_schedule",
-        "variance",
-        "decoder",
-        "objective",
-        "start",
-        "clip_denoised",
-        "parameterization",
-        "unit",
-        "costs",
-        "budgets",
-        "provenance",
-        "checksum",
-    ];
-    assert_eq!(keys, expected);
-    assert_eq!(json["format"], "ddpm-schedules");
-    assert_eq!(json["T"], 60);
-    assert_eq!(json["unit"], "bits/dim");
-    assert_eq!(json["costs"].as_array().map(Vec::len), Some(60));
-    let budget = &json["budgets"][1];
-    assert_eq!(budget["steps"], 8);
-    assert_eq!(budget["path"].as_array().map(Vec::len), Some(9));
-    assert_eq!(budget["log_variance"][3], serde_json::Value::Null);
-    assert_eq!(budget["cost"], json["costs"][7]);
-    assert!(budget["prior_bpd"].as_f64().is_some_and(|p| p >= 0.0));
-    // White space is free, contents are not.
-    let compact = serde_json::to_string(&json).expect("json");
-    assert_eq!(Schedules::from_json(&compact).expect("readable"), schedules);
+    // A path of one step has no second node.
+    let respaced = DecoderKind::Respaced;
+    assert_eq!(scored, [DecoderKind::Marginal, respaced, respaced]);
+    let budget = schedules.budget(8).expect("asked for");
+    assert_eq!((budget.steps(), budget.nodes().len()), (8, 9));
+    assert_eq!(budget.schedule.kernels, [Kernel::Learned; 8]);
+    assert_eq!(Some(budget.cost), schedules.costs[7]);
+    assert!(budget.prior_bpd.is_some_and(|p| p >= 0.0));
+    // The profile says that it is cosine; the numbers do not.
+    let cosine = NoiseSchedule::named(NoiseScheduleName::Cosine, 60).expect("valid");
+    assert_eq!(schedules.noise_schedule, cosine);
     assert_eq!(
-        schedules.schedule().expect("cosine"),
-        NoiseSchedule::named(NoiseScheduleName::Cosine, 60).expect("valid")
+        schedules.noise_schedule.name(),
+        Some(NoiseScheduleName::Cosine)
     );
+    assert_eq!(schedules.clip_denoised, Some(true));
 }
 
+/// Two routes to the kernels of a path: from the noise schedule alone, and as a cost model prices it.
 #[test]
-fn damaged_and_newer_files_are_refused() {
-    let text = schedules(Budgets::Only(&[2, 3]), StartRule::Full)
-        .to_json()
-        .expect("numbers");
-    let read = |from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        Schedules::from_json(&text.replacen(from, to, 1)).err()
-    };
-    assert!(matches!(
-        read("\"version\": 2", "\"version\": 5"),
-        Some(Error::NewerVersion { found: 5, .. })
-    ));
-    assert!(matches!(
-        read("\"T\": 60", "\"T\": 61"),
-        Some(Error::Checksum { .. })
-    ));
-    assert!(matches!(
-        read("respaced", "marginal"),
-        Some(Error::Checksum { .. })
-    ));
-    assert!(matches!(
-        read("ddpm-schedules", "other"),
-        Some(Error::NotSchedules(_))
-    ));
-    assert!(matches!(
-        read("\"unit\"", "\"units\""),
-        Some(Error::NotSchedules(_))
-    ));
-    assert!(matches!(
-        Schedules::from_json("{"),
-        Err(Error::NotSchedules(_))
-    ));
-    assert!(matches!(
-        Schedules::from_json("[]"),
-        Err(Error::NotSchedules(_))
-    ));
-    // Every character of the text, changed.
-    for i in (0..text.len()).step_by(7) {
-        let mut bytes = text.clone().into_bytes();
-        bytes[i] ^= 1;
-        let Ok(changed) = String::from_utf8(bytes) else {
-            continue;
-        };
-        if let Ok(back) = Schedules::from_json(&changed) {
-            // Only a change of white space or of digits beyond the last bit may pass.
-            assert_eq!(back.to_json().expect("numbers"), text, "character {i}");
+fn kernels_that_need_no_measurement_are_those_of_the_cost_model() {
+    let profile = profile();
+    let curves = Curves::from_profile(&profile).expect("blocks");
+    let noise = profile.schedule();
+    for variance in [
+        VarianceKind::FixedSmall,
+        VarianceKind::FixedLarge,
+        VarianceKind::Learned,
+    ] {
+        for decoder in [
+            DecoderKind::Respaced,
+            DecoderKind::Marginal,
+            DecoderKind::Gaussian,
+            DecoderKind::None,
+        ] {
+            let model = cost_model(&curves, variance, decoder, Objective::Elbo).expect("valid");
+            for nodes in [&[60][..], &[1, 60], &[4, 11, 60], &[7, 8, 9, 59]] {
+                let path = Path::new(nodes.to_vec(), 60).expect("a path");
+                let scoring = Scoring::new(variance).with_decoder(decoder);
+                let direct = Schedule::of_path(noise, path.clone(), &scoring).expect("fixed");
+                let priced = model.schedule_of(path);
+                assert_eq!(direct.path, priced.path);
+                assert_eq!(
+                    (direct.decoder, direct.sampler),
+                    (priced.decoder, priced.sampler)
+                );
+                assert_eq!(direct.decoder, decoder.for_steps(nodes.len()));
+                // With one step the bounds of the learned decoder are one number, which either kernel says.
+                let learned = (variance, decoder) == (VarianceKind::Learned, DecoderKind::Respaced);
+                if learned && nodes.len() == 1 {
+                    assert_eq!(direct.kernels, [Kernel::Learned]);
+                    let marginal = Some(noise.log_one_minus_alpha_bar(nodes[0]));
+                    assert_eq!(priced.kernels[0].log_variance(), marginal);
+                    continue;
+                }
+                for (direct, priced) in direct.kernels.iter().zip(&priced.kernels) {
+                    match (direct.log_variance(), priced.log_variance()) {
+                        (Some(a), Some(b)) => assert!((a - b).abs() < 1e-12, "{a} {b}"),
+                        _ => assert_eq!(direct, priced, "{variance} {decoder} {nodes:?}"),
+                    }
+                }
+            }
         }
     }
-    // Contents that contradict themselves, with a good checksum.
-    let mut wrong = schedules(Budgets::Only(&[2, 3]), StartRule::Full);
-    wrong.budgets[0].path = vec![0, 5, 6, 60];
-    let error = Schedules::from_json(&wrong.to_json().expect("numbers"))
-        .err()
-        .map(|e| e.to_string());
-    assert!(error.is_some_and(|e| e.contains("budget of 2 steps")));
-    wrong.budgets[0].path = vec![0, 7, 6];
-    assert!(matches!(
-        Schedules::from_json(&wrong.to_json().expect("numbers")),
-        Err(Error::Core(_))
-    ));
+    // What has to be measured is not made up.
+    let path = || Path::new([4, 60], 60).expect("a path");
+    let analytic = Schedule::of_path(noise, path(), &Scoring::new(VarianceKind::Analytic));
+    assert!(analytic.is_err_and(|e| e.to_string().contains("measured errors")));
+    let optimal = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Optimal);
+    let optimal = Schedule::of_path(noise, path(), &optimal);
+    assert!(optimal.is_err_and(|e| e.to_string().contains("measured errors")));
 }
 
 #[test]
@@ -160,9 +134,9 @@ fn all_budgets_are_reported_and_free_is_never_above_full() {
     assert_eq!(full.budgets.len(), 60);
     assert_eq!(free.budgets.len(), 60);
     for (k, (a, b)) in full.budgets.iter().zip(&free.budgets).enumerate() {
-        assert_eq!((a.steps, b.steps), (k + 1, k + 1));
-        assert_eq!(a.path.last(), Some(&60));
-        let total = |budget: &ddpm_profile::Budget| budget.cost + budget.prior_bpd.expect("known");
+        assert_eq!((a.steps(), b.steps()), (k + 1, k + 1));
+        assert_eq!(a.nodes().last(), Some(&60));
+        let total = |budget: &Chosen| budget.cost + budget.prior_bpd.expect("known");
         assert!(total(b) <= total(a) + 1e-12, "{}", k + 1);
         assert_eq!(full.costs[k], Some(a.cost));
     }
@@ -174,135 +148,57 @@ fn all_budgets_are_reported_and_free_is_never_above_full() {
 fn impossible_requests_are_named() {
     let profile = profile();
     let curves = Curves::from_profile(&profile).expect("blocks");
-    let origin = Origin::from(profile.provenance());
-    let model = |objective| {
-        CostModel::new(&curves, StepVariances::FixedSmall, Decoder::None, objective).expect("valid")
+    let provenance = profile.provenance();
+    let usual = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::None);
+    let choose_under = |curves: &Curves, scoring: Scoring, budgets: &[usize], provenance| {
+        let model = CostModel::new(curves, scoring.into()).expect("valid");
+        choose(&model, &Budgets::Only(budgets.to_vec()), provenance)
     };
-    let elbo = model(Objective::Elbo);
     for k in [0, 61] {
-        let error = choose(&elbo, Budgets::Only(&[4, k]), StartRule::Full, &origin).err();
+        let error = choose_under(&curves, usual, &[4, k], Some(provenance)).err();
         assert!(
-            matches!(error, Some(Error::Steps { max: 60, found }) if found == k),
+            matches!(error, Some(Error::Schedule(ddpm_schedule::Error::Steps { max: 60, found })) if found == k),
             "{error:?}"
         );
     }
-    let mse = choose(
-        &model(Objective::Mse),
-        Budgets::Only(&[4]),
-        StartRule::Free,
-        &origin,
-    )
-    .err();
+    let free = usual.with_start(StartRule::Free);
+    let mse = free.with_objective(Objective::Mse);
+    let mse = choose_under(&curves, mse, &[4], Some(provenance)).err();
     assert!(mse.is_some_and(|e| e.to_string().contains("start full")));
-    let weighted = choose(
-        &model(Objective::Mse),
-        Budgets::Only(&[4]),
-        StartRule::Full,
-        &origin,
-    )
-    .expect("possible");
-    assert_eq!(weighted.unit, "weighted mse");
+    let weighted = usual.with_objective(Objective::Mse);
+    let weighted = choose_under(&curves, weighted, &[4], Some(provenance)).expect("possible");
+    assert_eq!(weighted.scoring.objective.unit(), "weighted mse");
     let plain = Curves::from_mse(curves.schedule(), &curves.mse()[1..]).expect("valid");
-    let plain = CostModel::new(
-        &plain,
-        StepVariances::FixedSmall,
-        Decoder::None,
-        Objective::Elbo,
-    )
-    .expect("valid");
-    let unknown = choose(
-        &plain,
-        Budgets::Only(&[4]),
-        StartRule::Free,
-        &Origin::default(),
-    )
-    .err();
+    let unknown = choose_under(&plain, free, &[4], None).err();
     assert!(unknown.is_some_and(|e| e.to_string().contains("mean square")));
     // A wrong name of the noise schedule is refused.
-    let wrong = Origin {
-        noise_schedule: Some(NoiseScheduleName::Linear),
-        ..Origin::default()
-    };
-    let error = choose(&plain, Budgets::Only(&[4]), StartRule::Full, &wrong).err();
+    let mut wrong = provenance.clone();
+    wrong.model.noise_schedule = Some(NoiseScheduleName::Linear);
+    let error = choose_under(&plain, usual, &[4], Some(&wrong)).err();
     assert!(error.is_some_and(|e| e.to_string().contains("another alpha_bar")));
-}
-
-#[test]
-fn a_custom_chain_comes_back_bit_for_bit() {
-    // Betas so small that 1 - alpha_bar would lose half its digits, then an alpha_bar far below the smallest double.
-    let mut betas = vec![1e-9; 5];
-    betas.extend([0.01, 0.5, 1.0 - 1e-13]);
-    betas.extend([1.0 - 1e-13; 30]);
-    for end in [0.5, 1.0] {
-        let mut betas = betas.clone();
-        betas.push(end);
-        let schedule = NoiseSchedule::from_betas(&betas).expect("valid");
-        assert_eq!(schedule.alpha_bar(38), 0.0);
-        let mse: Vec<f64> = (1..=39).map(|t| schedule.one_minus_alpha_bar(t)).collect();
-        let curves = Curves::from_mse(&schedule, &mse).expect("valid");
-        let model = CostModel::new(
-            &curves,
-            StepVariances::FixedSmall,
-            Decoder::None,
-            Objective::Mse,
-        )
-        .expect("valid");
-        let custom = choose(
-            &model,
-            Budgets::Only(&[4]),
-            StartRule::Full,
-            &Origin::default(),
-        )
-        .expect("possible");
-        assert_eq!(custom.noise_schedule, "custom");
-        let stored = custom.log_alpha_bar.as_ref().expect("custom");
-        assert_eq!(stored.len(), 39);
-        assert_eq!(stored[38].is_none(), end == 1.0);
-        let back = Schedules::from_json(&custom.to_json().expect("numbers")).expect("readable");
-        assert_eq!(back, custom);
-        assert_eq!(back.schedule().expect("stored"), schedule);
-    }
-}
-
-#[test]
-fn one_step_is_marked_as_scored_with_the_marginal_decoder() {
-    let schedules = schedules(Budgets::Only(&[1, 2]), StartRule::Full);
-    assert_eq!(schedules.decoder, "respaced");
-    let scored: Vec<&str> = schedules
-        .budgets
-        .iter()
-        .map(|b| b.scored_decoder.as_str())
-        .collect();
-    assert_eq!(scored, ["marginal", "respaced"]);
-    let mut wrong = schedules;
-    wrong.budgets[0].scored_decoder = "respaced".into();
-    let error =
-        Schedules::from_json(&wrong.to_json().expect("numbers")).expect_err("contradiction");
-    let named = error.to_string();
-    assert!(
-        named.contains("scored_decoder") && named.contains("marginal"),
-        "{named}"
-    );
+    // Trajectories have objectives of their own.
+    let quality = CostModel::new(&curves, usual.with_objective(Objective::Quality).into());
+    assert!(quality.is_err_and(|e| e.to_string().contains("expected elbo or mse")));
 }
 
 #[test]
 fn fixed_variances_are_stored_for_every_step() {
     let profile = profile();
     let curves = Curves::from_profile(&profile).expect("blocks");
-    let analytic = StepVariances::Analytic {
-        mse: curves.mse().into(),
-    };
-    let model =
-        CostModel::new(&curves, analytic, Decoder::Marginal, Objective::Elbo).expect("valid");
-    let schedules = choose(
-        &model,
-        Budgets::Only(&[5]),
-        StartRule::Full,
-        &Origin::from(profile.provenance()),
-    )
-    .expect("possible");
-    let budget = schedules.budget(5).expect("asked for");
-    assert_eq!(budget.log_variance.len(), 5);
-    assert!(budget.log_variance.iter().all(Option::is_some));
+    let (variance, decoder) = (VarianceKind::Analytic, DecoderKind::Marginal);
+    let model = cost_model(&curves, variance, decoder, Objective::Elbo).expect("valid");
+    let budgets = Budgets::Only(vec![5]);
+    let schedules = choose(&model, &budgets, Some(profile.provenance())).expect("possible");
+    let kernels = &schedules.budget(5).expect("asked for").schedule.kernels;
+    assert_eq!(kernels.len(), 5);
+    assert!(kernels.iter().all(|kernel| kernel.log_variance().is_some()));
     assert!(schedules.budget(6).is_none());
+    let missing = schedules
+        .schedule(6)
+        .expect_err("not asked for")
+        .to_string();
+    assert!(
+        missing.contains("no schedule of 6 steps; expected one of 5"),
+        "{missing}"
+    );
 }

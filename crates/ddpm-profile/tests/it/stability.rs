@@ -1,10 +1,8 @@
 //! What is said of a schedule's stability.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{
-    Budgets, Choice, Curves, Decoder, ElboProfile, Error, Objective, Origin, ProfileLayout,
-    Schedules, StartRule, StepVariances, choose, stability,
-};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind};
+use ddpm_profile::{Curves, ElboProfile, Error, ProfileLayout, choose, stability};
+use ddpm_schedule::{Budgets, Schedules, Scoring};
 
 use crate::support::{Setup, learned_respaced, spread};
 
@@ -27,23 +25,21 @@ fn profile(images: usize, seed: u64) -> ElboProfile {
     .profile(ProfileLayout::DEFAULT_NODES, 1)
 }
 
-const CHOICE: Choice<'_> = Choice {
-    conventions: &|_| Ok((StepVariances::Learned, Decoder::Respaced)),
-    objective: Objective::Elbo,
-    start: StartRule::Full,
-};
+fn scoring() -> Scoring {
+    Scoring::new(VarianceKind::Learned)
+}
 
 fn chosen(profile: &ElboProfile) -> Schedules {
     let curves = Curves::from_profile(profile).expect("blocks");
     let model = learned_respaced(&curves);
-    let origin = Origin::from(profile.provenance());
-    choose(&model, Budgets::Only(&BUDGETS), StartRule::Full, &origin).expect("possible")
+    let budgets = Budgets::Only(BUDGETS.to_vec());
+    choose(&model, &budgets, Some(profile.provenance())).expect("possible")
 }
 
 /// Without anything to choose, nothing is lost: one path has as many steps as there are timesteps.
 #[test]
 fn where_there_is_no_choice_nothing_is_lost() {
-    for found in stability(&profile(6, 3), &CHOICE, &[60], 3).expect("possible") {
+    for found in stability(&profile(6, 3), &scoring(), &[60], 3).expect("possible") {
         assert_eq!(found.folds, 3);
         assert_eq!((found.loss, found.largest_excess), (0.0, 0.0));
     }
@@ -52,7 +48,7 @@ fn where_there_is_no_choice_nothing_is_lost() {
 #[test]
 fn different_images_choose_different_paths_and_lose_something() {
     let profile = profile(12, 5);
-    let found = stability(&profile, &CHOICE, &BUDGETS, 6).expect("possible");
+    let found = stability(&profile, &scoring(), &BUDGETS, 6).expect("possible");
     for found in &found {
         assert!(found.largest_excess >= 0.0);
         assert!(found.loss_standard_error >= 0.0 && found.loss.is_finite());
@@ -85,13 +81,10 @@ fn the_loss_is_what_is_lost_on_other_images() {
     let (mut estimated, mut lost) = (0.0, 0.0);
     for seed in 0..SEEDS {
         let sample = profile(8, seed);
-        let found = stability(&sample, &CHOICE, &BUDGETS, 8).expect("possible");
+        let found = stability(&sample, &scoring(), &BUDGETS, 8).expect("possible");
         estimated += found.iter().map(|f| f.loss).sum::<f64>() / SEEDS as f64;
         let paths = chosen(&sample).budgets.into_iter();
-        let costs = paths.map(|b| {
-            let path = ddpm_core::Path::new(b.path, 60).expect("a path");
-            model.path_cost(&path) / std::f64::consts::LN_2
-        });
+        let costs = paths.map(|b| model.path_cost(&b.schedule.path) / std::f64::consts::LN_2);
         lost += (costs.sum::<f64>() - best) / SEEDS as f64;
     }
     eprintln!("expected loss {estimated:.5} bits/dim, lost {lost:.5}");
@@ -102,7 +95,7 @@ fn the_loss_is_what_is_lost_on_other_images() {
 #[test]
 fn too_few_folds_are_refused() {
     let profile = profile(3, 1);
-    let refused = |folds| stability(&profile, &CHOICE, &BUDGETS, folds);
+    let refused = |folds| stability(&profile, &scoring(), &BUDGETS, folds);
     assert!(matches!(
         refused(1),
         Err(Error::Folds {
@@ -111,6 +104,12 @@ fn too_few_folds_are_refused() {
         })
     ));
     assert_eq!(refused(8).expect("three folds")[0].folds, 3);
-    let beyond = stability(&profile, &CHOICE, &[61], 2);
-    assert!(matches!(beyond, Err(Error::Steps { found: 61, .. })));
+    let beyond = stability(&profile, &scoring(), &[61], 2);
+    assert!(matches!(
+        beyond,
+        Err(Error::Schedule(ddpm_schedule::Error::Steps {
+            found: 61,
+            ..
+        }))
+    ));
 }

@@ -1,13 +1,12 @@
 //! A small run of the closed-form Gaussian denoiser: the very numbers that a profile is measured from, kept for direct evaluation.
 
 use ddpm_core::{
-    Denoiser, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, Parameterization,
-    StepVariance, diffuse, edge_nll, predict_x0, standard_normal,
+    DecoderKind, Denoiser, GaussianDenoiser, ModelId, NetworkId, NoiseDomain, NoiseKey,
+    NoiseSchedule, Objective, Parameterization, StepVariance, VarianceKind, diffuse, edge_nll,
+    predict_x0, standard_normal,
 };
-use ddpm_profile::{
-    Block, CostModel, Curves, Decoder, ElboProfile, Objective, ProfileLayout, Provenance,
-    StepVariances,
-};
+use ddpm_profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Result};
+use ddpm_schedule::{Provenance, Scoring};
 use ndarray::Array3;
 
 /// What the network made of one image at one timestep.
@@ -220,26 +219,30 @@ pub(crate) fn provenance(
     per_block: usize,
 ) -> Provenance {
     let total_images = images as u64;
+    let settings = [("note".to_owned(), "test".to_owned())];
     Provenance {
-        checkpoint_sha256: "c".repeat(64),
+        model: ModelId {
+            network: NetworkId::Sha256("c".repeat(64)),
+            noise_schedule: None,
+            train_steps,
+            parameterization: Some(Parameterization::Epsilon),
+            rescale_timesteps: false,
+            clip_denoised: clip,
+            precision: "f32".into(),
+            shape: image_shape,
+            settings: settings.into(),
+        },
         data_sha256: "d".repeat(64),
         data_name: "gaussian".into(),
         split: "train".into(),
         stand_in: true,
         seed: 7,
-        clip_denoised: clip,
-        noise_schedule: "custom".into(),
-        train_steps,
-        image_shape,
-        parameterization: "epsilon".into(),
-        rescale_timesteps: false,
-        precision: "f32".into(),
         total_images,
         images_per_block: per_block as u64,
         total_blocks: total_images.div_ceil(per_block as u64),
         library_version: "0.1.0".into(),
         image_order: "as sampled".into(),
-        extra: std::collections::BTreeMap::from([("note".to_owned(), "test".to_owned())]),
+        extra: std::collections::BTreeMap::new(),
     }
 }
 
@@ -270,13 +273,22 @@ pub(crate) fn normal(i: usize) -> f64 {
     f64::from(block[0])
 }
 
+/// The costs under these conventions, with the numbers that they take from images taken from the curves themselves.
+pub(crate) fn cost_model(
+    curves: &Curves,
+    variance: VarianceKind,
+    decoder: DecoderKind,
+    objective: Objective,
+) -> Result<CostModel<'_>> {
+    let scoring = Scoring::new(variance)
+        .with_decoder(decoder)
+        .with_objective(objective);
+    CostModel::new(curves, curves.freeze(&scoring)?)
+}
+
 /// The costs under the learned variance and the respaced decoder.
 pub(crate) fn learned_respaced(curves: &Curves) -> CostModel<'_> {
-    CostModel::new(
-        curves,
-        StepVariances::Learned,
-        Decoder::Respaced,
-        Objective::Elbo,
-    )
-    .expect("learned columns that are resolved")
+    let (variance, decoder) = (VarianceKind::Learned, DecoderKind::Respaced);
+    cost_model(curves, variance, decoder, Objective::Elbo)
+        .expect("learned columns that are resolved")
 }

@@ -2,11 +2,13 @@
 
 use std::sync::LazyLock;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
-use ddpm_profile::{
-    CostModel, Curves, Decoder, DecoderKind, ElboProfile, Error, Objective, ProfileLayout,
-    Provenance, StartRule, StepVariances, TableRow, jackknife, table3,
+use ddpm_core::{
+    DecoderKind, NetworkId, NoiseSchedule, NoiseScheduleName, Path, StartRule, VarianceKind,
 };
+use ddpm_profile::{
+    CostModel, Curves, ElboProfile, Error, ProfileLayout, TableRow, jackknife, table3,
+};
+use ddpm_schedule::{Provenance, Scoring};
 
 use crate::support::{Setup, log_snr_timesteps, spread};
 
@@ -112,14 +114,14 @@ fn numbers_are_those_of_the_test_profile_under_frozen_choices() {
     )
     .expect("valid");
     let train = Curves::from_profile(&TRAIN).expect("blocks");
+    let scoring = Scoring::new(VarianceKind::Analytic).with_decoder(DecoderKind::Respaced);
+    let frozen = train.freeze(&scoring).expect("valid");
+    assert_eq!(frozen.mse.as_deref(), Some(train.mse()));
     for row in &rows {
         assert_eq!(row.decoder, DecoderKind::Respaced);
         let path = Path::new(row.path.clone(), 200).expect("a path");
         let again = jackknife(&TEST, |curves| {
-            let variances = StepVariances::Analytic {
-                mse: train.mse().into(),
-            };
-            let model = CostModel::new(curves, variances, Decoder::Respaced, Objective::Elbo)?;
+            let model = CostModel::new(curves, frozen.clone())?;
             let prior = model.prior(path.end()).expect("known");
             Ok(vec![
                 (model.path_cost(&path) + prior) / std::f64::consts::LN_2,
@@ -188,14 +190,17 @@ fn what_cannot_be_compared_is_refused() {
     let table = |steps: &[usize]| table3(&TRAIN, &TEST, steps, &VARIANCES, None, StartRule::Full);
     assert!(matches!(
         table(&[8, 201]),
-        Err(Error::Steps {
+        Err(Error::Schedule(ddpm_schedule::Error::Steps {
             max: 200,
             found: 201
-        })
+        }))
     ));
     assert!(matches!(
         table(&[0]),
-        Err(Error::Steps { max: 200, found: 0 })
+        Err(Error::Schedule(ddpm_schedule::Error::Steps {
+            max: 200,
+            found: 0
+        }))
     ));
     let refused = |change: &dyn Fn(&mut Provenance)| {
         let mut provenance = TEST.provenance().clone();
@@ -215,14 +220,16 @@ fn what_cannot_be_compared_is_refused() {
     type Change = fn(&mut Provenance);
     let changes: [(&str, Change); 5] = [
         ("checkpoint_sha256", |p| {
-            p.checkpoint_sha256 = "e".repeat(64)
+            p.model.network = NetworkId::Sha256("e".repeat(64))
         }),
         ("stand_in", |p| p.stand_in = !p.stand_in),
-        ("precision", |p| p.precision = "bf16".into()),
+        ("precision", |p| p.model.precision = "bf16".into()),
         ("extra.num_heads", |p| {
-            p.extra.insert("num_heads".into(), "4".into());
+            p.model.settings.insert("num_heads".into(), "4".into());
         }),
-        ("clip_denoised", |p| p.clip_denoised = !p.clip_denoised),
+        ("clip_denoised", |p| {
+            p.model.clip_denoised = !p.model.clip_denoised
+        }),
     ];
     for (field, change) in changes {
         let error = refused(&change);

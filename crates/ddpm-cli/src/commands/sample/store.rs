@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ddpm_data::Split;
-use ddpm_eval::{Images, write_npz, write_png_folder, write_png_grid};
+use ddpm_data::{Images, write_npz, write_png_folder, write_png_grid};
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use ddpm_schedule::SampleRecord;

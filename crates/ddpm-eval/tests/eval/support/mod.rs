@@ -1,7 +1,5 @@
 //! What several subjects need.
 
-pub(crate) mod archives;
-pub(crate) mod cifar;
 pub(crate) mod formula;
 pub(crate) mod models;
 pub(crate) mod watchers;

@@ -1,10 +1,11 @@
 //! Denoisers that are known exactly, faulty ones, and images for them.
 
 use ddpm_core::{
-    Denoiser, DenoiserError, GaussianDenoiser, NoiseSchedule, NoiseScheduleName, Parameterization,
-    Prediction,
+    DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
+    NoiseScheduleName, Parameterization, Path, Prediction, Sampler, VarianceKind,
 };
-use ddpm_eval::data::ImageSet;
+use ddpm_data::ImageSet;
+use ddpm_schedule::{Kernel, Schedule, Scoring};
 use ndarray::{Array3, Array4, ArrayD, ArrayViewD, Axis};
 
 pub(crate) const SHAPE: (usize, usize, usize) = (3, 4, 4);
@@ -16,6 +17,32 @@ fn spread(i: (usize, usize, usize), step: f64) -> f64 {
 
 pub(crate) fn cosine(train_steps: usize) -> NoiseSchedule {
     NoiseSchedule::named(NoiseScheduleName::Cosine, train_steps).unwrap()
+}
+
+/// A path under conventions that need no measurement.
+pub(crate) fn along(
+    noise: &NoiseSchedule,
+    path: &Path,
+    variance: VarianceKind,
+    decoder: DecoderKind,
+) -> Schedule {
+    let scoring = Scoring::new(variance).with_decoder(decoder);
+    Schedule::of_path(noise, path.clone(), &scoring).unwrap()
+}
+
+/// A path with these log-variances, the decoder's first and `None` for the network's own, under the respaced decoder.
+pub(crate) fn with_log_variances(path: &Path, log_variances: &[Option<f64>]) -> Schedule {
+    let kernel = |&log_variance: &Option<f64>| match log_variance {
+        Some(log_variance) => Kernel::Scalar { log_variance },
+        None => Kernel::Learned,
+    };
+    Schedule {
+        path: path.clone(),
+        kernels: log_variances.iter().map(kernel).collect(),
+        decoder: DecoderKind::Respaced,
+        bin_width: None,
+        sampler: Sampler::Ddpm,
+    }
 }
 
 /// Data with another mean and variance in every pixel; no variance output.
@@ -72,6 +99,10 @@ impl Denoiser for Conditional {
     }
     fn num_classes(&self) -> Option<usize> {
         Some(self.0.len())
+    }
+    fn network_id(&self) -> NetworkId {
+        let ids: Vec<String> = self.0.iter().map(|m| m.network_id().to_string()).collect();
+        NetworkId::Named(ids.join(" "))
     }
     fn predict(
         &self,

@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
-use ddpm_profile::{Budgets, Curves, ElboProfile, Origin, StartRule, choose};
+use ddpm_profile::{Curves, ElboProfile, choose};
+use ddpm_schedule::Budgets;
 
 use crate::support::learned_respaced;
 
@@ -97,17 +98,10 @@ fn the_reference_agrees_with_the_shipped_profile() {
     .expect("readable");
     let curves = Curves::from_profile(&profile).expect("curves");
     let model = learned_respaced(&curves);
-    let schedules = choose(
-        &model,
-        Budgets::Only(&BUDGETS),
-        StartRule::Full,
-        &Origin::default(),
-    )
-    .expect("chosen");
+    let schedules = choose(&model, &Budgets::Only(BUDGETS.to_vec()), None).expect("chosen");
     for budget in &schedules.budgets {
-        let path = Path::new(budget.path.clone(), 4000).expect("a path");
-        let found = costs.path_cost(&path);
-        eprintln!("K = {}: {:.4} and {found:.4}", budget.steps, budget.cost);
+        let found = costs.path_cost(&budget.schedule.path);
+        eprintln!("K = {}: {:.4} and {found:.4}", budget.steps(), budget.cost);
         // 128 other images: their standard error is 0.05.
         assert!((found - budget.cost).abs() < 0.2);
     }

@@ -5,19 +5,14 @@ use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::Path;
 
-use ddpm_core::{Parameterization, Path as TimePath};
-use ddpm_eval::data::{ImageSet, Split, open};
-use ddpm_eval::{
-    BitsPerDimPlan, Error, Images, Noise, PathDecoder, PathVariance, Silent, bits_per_dim,
-    write_npz, write_png_folder,
-};
+use ddpm_data::{Error, ImageSet, Images, Split, open, write_npz, write_png_folder};
 use ddpm_files::npy::write_npy;
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView, Dimension, ShapeBuilder};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use crate::support::{archives, cifar, models};
+use crate::support::{archives, cifar};
 
 /// Of [`four`], from the definition of the hash by another program. Profiles store such hashes: it must never change.
 const HASH: &str = "9f75b422f41c567f70a534f79a2db78980bebe4002b22634921fb716bde22340";
@@ -295,38 +290,6 @@ fn png_files_that_change_after_they_were_listed() {
     fails(&open(), 2, &named);
     fs::write(&third, good).unwrap();
     assert_eq!(open().sha256().unwrap(), HASH);
-}
-
-#[test]
-fn an_evaluation_ends_with_the_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let schedule = models::cosine(40);
-    let model = models::fixed(&schedule, Parameterization::Epsilon);
-    let (c, h, w) = models::SHAPE;
-    let png = Images::from_bytes(Array4::zeros((3, c, h, w))).unwrap();
-    write_png_folder(folder.path(), &png, 0).unwrap();
-    let set = open(folder.path(), Split::Train, None).unwrap();
-    fs::write(folder.path().join("000001.png"), "no longer one").unwrap();
-    let plan = BitsPerDimPlan {
-        path: TimePath::new(vec![0, 1, 40], 40).unwrap(),
-        variance: PathVariance::FixedSmall,
-        decoder: PathDecoder::Respaced,
-        images: vec![0, 1, 2],
-        noise: Noise::Seed {
-            seed: 1,
-            split: Split::Train,
-        },
-        clip_denoised: true,
-        only: None,
-        batch: 0,
-    };
-    let error = bits_per_dim(&model, &set, &plan, &Silent).unwrap_err();
-    assert!(matches!(error, Error::Image { index: 1, .. }), "{error}");
-    let good = BitsPerDimPlan {
-        images: vec![2, 0],
-        ..plan
-    };
-    bits_per_dim(&model, &set, &good, &Silent).unwrap();
 }
 
 /// One archive of downsampled ImageNet: `count` images whose every pixel is `value`, and these labels.

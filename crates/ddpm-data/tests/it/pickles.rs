@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ddpm_eval::data::{Split, open};
+use ddpm_data::{Split, open};
 use proptest::prelude::*;
 
 use crate::support::cifar;

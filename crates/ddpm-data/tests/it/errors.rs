@@ -4,8 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ddpm_eval::Error;
-use ddpm_eval::data::{Split, open};
+use ddpm_data::{Error, Split, open};
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array3, Array4};
 use png::{BitDepth, ColorType};
@@ -282,7 +281,7 @@ fn hostile_npz() {
         .unwrap();
     let whole = writer.finish().unwrap().into_inner();
     fs::write(&path, &whole).unwrap();
-    ddpm_eval::data::open(&path, Split::Train, None).unwrap();
+    open(&path, Split::Train, None).unwrap();
 
     // The same number of characters, so that the archive stays whole.
     let with = |from: &str, to: &str| {

@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{FlowSolver, NoiseSchedule, NoiseScheduleName, Path};
-use ddpm_profile::trajectory::{
-    GrowthPoint, Process, QualityModel, Trajectories, TrajectoryOrigin, Trial, Weighting,
-    check_reachable, choose_klub, choose_quality, entropic_path, reference_grid,
+use ddpm_core::{
+    Difference, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Objective, Parameterization,
+    Path, Sampler,
 };
-use ddpm_profile::{Budgets, Error, Schedules};
+use ddpm_files::FormatError;
+use ddpm_schedule::{Budgets, Kernel, Process, Schedules, TrajectoryOrigin};
+use ddpm_trajectory::{
+    Error, GrowthPoint, QualityModel, Trajectories, Trial, Weighting, check_reachable, choose_klub,
+    choose_quality, entropic_path, reference_grid,
+};
 
 const T: usize = 200;
 const SHAPE: [usize; 3] = [1, 4, 4];
@@ -40,20 +44,23 @@ fn z(image: usize, pixel: usize) -> f64 {
 
 fn origin(images: usize, process: Process) -> TrajectoryOrigin {
     TrajectoryOrigin {
-        checkpoint_sha256: "ab".repeat(32),
+        model: ModelId {
+            network: NetworkId::Sha256("ab".repeat(32)),
+            noise_schedule: Some(NoiseScheduleName::Cosine),
+            train_steps: T,
+            parameterization: Some(Parameterization::Epsilon),
+            rescale_timesteps: true,
+            clip_denoised: false,
+            precision: "f32".into(),
+            shape: SHAPE.to_vec(),
+            settings: BTreeMap::new(),
+        },
         process,
-        solver: Some("dpm-solver++".into()),
+        solver: Some(Sampler::DpmSolver2M),
         seed: 7,
         images: (0..images as u64).collect(),
         labels: None,
         data_sha256: None,
-        clip_denoised: false,
-        noise_schedule: "cosine".into(),
-        train_steps: T,
-        image_shape: SHAPE.to_vec(),
-        parameterization: "epsilon".into(),
-        rescale_timesteps: true,
-        precision: "f32".into(),
         evaluations: 1,
         library_version: "0".into(),
         extra: BTreeMap::new(),
@@ -88,14 +95,14 @@ fn exact(images: usize, nodes: &[usize]) -> Trajectories {
 /// Mean over pixels of the squared error of a step, in closed form; s = 0 ends at the estimate at `first`.
 fn expected_error(
     image: usize,
-    solver: FlowSolver,
+    solver: Sampler,
     previous: Option<usize>,
     t: usize,
     s: usize,
     first: usize,
 ) -> f64 {
     let schedule = schedule();
-    let step = solver.step(&schedule, previous, t, s);
+    let step = solver.flow_step(&schedule, previous, t, s);
     let of_pixel = |pixel: usize| {
         let v = variance(pixel);
         let spread = |t: usize| spread(&schedule, t, v);
@@ -117,13 +124,13 @@ fn local_errors_have_their_closed_form() {
     let trajectories = exact(3, &NODES);
     let gram = trajectories.gram();
     let schedule = schedule();
-    for solver in FlowSolver::ALL {
+    for solver in Sampler::OF_THE_FLOW {
         for t in 1..=8 {
             for s in 0..t {
                 for p in t + 1..=9 {
                     let previous = (p <= 8).then(|| NODES[p - 1]);
                     let to = if s == 0 { 0 } else { NODES[s - 1] };
-                    let step = solver.step(&schedule, previous, NODES[t - 1], to);
+                    let step = solver.flow_step(&schedule, previous, NODES[t - 1], to);
                     let found = gram.squared_errors(&step, if p <= 8 { p } else { 0 }, t, s);
                     for (image, found) in found.into_iter().enumerate() {
                         let expected =
@@ -143,8 +150,8 @@ fn local_errors_have_their_closed_form() {
 
 fn with_growth(trajectories: Trajectories, factor: impl Fn(usize) -> f64) -> Trajectories {
     let points = trajectories.nodes().iter().flat_map(|&t| {
-        FlowSolver::ALL.map(|solver| GrowthPoint {
-            sampler: solver.to_string(),
+        Sampler::OF_THE_FLOW.map(|solver| GrowthPoint {
+            sampler: solver,
             t,
             // Of two images: their geometric mean is the factor.
             factors: vec![factor(t) * 4.0, factor(t) / 4.0],
@@ -162,9 +169,9 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
         let to = model.nodes()[s];
         let mean = |f: &dyn Fn(usize) -> f64| (f(0) + f(1)) / 2.0;
         let error =
-            mean(&|image| expected_error(image, FlowSolver::Ddim, None, model.nodes()[t], to, 1));
+            mean(&|image| expected_error(image, Sampler::Ddim, None, model.nodes()[t], to, 1));
         let factor = if s == 0 { 1.0 } else { growth(to) };
-        let found = model.cost(FlowSolver::Ddim, Weighting::default(), None, t, s);
+        let found = model.cost(Sampler::Ddim, Weighting::default(), None, t, s);
         assert!(
             (found / (error * factor * factor) - 1.0).abs() < 1e-5,
             "({t}, {s})"
@@ -173,13 +180,13 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
             power: 1.0,
             ..Weighting::default()
         };
-        let found = model.cost(FlowSolver::Ddim, norms, None, t, s);
+        let found = model.cost(Sampler::Ddim, norms, None, t, s);
         assert!((found / (error.sqrt() * factor) - 1.0).abs() < 1e-5);
         let plain = Weighting {
             growth: false,
             ..Weighting::default()
         };
-        assert!((model.cost(FlowSolver::Ddim, plain, None, t, s) / error - 1.0).abs() < 1e-5);
+        assert!((model.cost(Sampler::Ddim, plain, None, t, s) / error - 1.0).abs() < 1e-5);
     }
     // The weight of the extrapolation is 1 + 1/(2r).
     let schedule = schedule();
@@ -190,18 +197,18 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
             extrapolation,
             ..Weighting::default()
         };
-        model.cost(FlowSolver::DpmSolver2M, weighting, Some(7), 6, 5)
+        model.cost(Sampler::DpmSolver2M, weighting, Some(7), 6, 5)
     };
     assert!((of(1.0) / of(0.0) / (1.0 + 0.5 / r).powi(2) - 1.0).abs() < 1e-9);
     // A short step before a long one is no extrapolation at all.
     assert_eq!(
-        model.cost(FlowSolver::DpmSolver2M, Weighting::default(), Some(6), 5, 1),
+        model.cost(Sampler::DpmSolver2M, Weighting::default(), Some(6), 5, 1),
         f64::INFINITY
     );
 }
 
 /// Every path of `steps` steps over the nodes, cheapest first.
-fn cheapest(model: &QualityModel, solver: FlowSolver, steps: usize) -> (f64, Path) {
+fn cheapest(model: &QualityModel, solver: Sampler, steps: usize) -> (f64, Path) {
     let last = model.nodes().len() - 1;
     let mut best: Option<(f64, Path)> = None;
     for set in 0u32..1 << (last - 1) {
@@ -225,7 +232,7 @@ fn the_best_paths_are_the_best_of_all() {
     let growth = |t: usize| 1.0 + (t as f64 / 40.0).sin();
     let nodes = [1, 3, 9, 20, 45, 70, 110, 140, 165, 185, 200];
     let model = QualityModel::new(&with_growth(exact(2, &nodes), growth)).expect("flow");
-    for solver in FlowSolver::ALL {
+    for solver in Sampler::OF_THE_FLOW {
         let steps: Vec<usize> = (2..=9).collect();
         let found = model
             .best_paths(solver, Weighting::default(), &steps)
@@ -237,8 +244,11 @@ fn the_best_paths_are_the_best_of_all() {
         }
     }
     assert!(matches!(
-        model.best_paths(FlowSolver::Ddim, Weighting::default(), &[12]),
-        Err(Error::Steps { max: 11, found: 12 })
+        model.best_paths(Sampler::Ddim, Weighting::default(), &[12]),
+        Err(Error::Schedule(ddpm_schedule::Error::Steps {
+            max: 11,
+            found: 12
+        }))
     ));
 }
 
@@ -246,7 +256,7 @@ fn the_best_paths_are_the_best_of_all() {
 fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
     let trajectories = with_growth(exact(2, &NODES), |_| 1.0);
     let trial = |path: &[usize], square: f64| Trial {
-        sampler: "ddim".into(),
+        sampler: Sampler::Ddim,
         path: path.to_vec(),
         squared_distances: vec![square, 3.0 * square],
     };
@@ -258,35 +268,40 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
         ])
         .expect("of these images");
     let chosen =
-        choose_quality(&tried, FlowSolver::Ddim, Budgets::Only(&[3, 4])).expect("possible");
-    assert_eq!(chosen.budgets[0].path, [0, 5, 150, 200]);
+        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![3, 4])).expect("possible");
+    assert_eq!(chosen.budgets[0].nodes(), [0, 5, 150, 200]);
     assert!((chosen.budgets[0].distance.expect("tried") - 0.2).abs() < 1e-12);
     assert_eq!(
-        (chosen.budgets[1].distance, chosen.budgets[1].path.len()),
-        (None, 5)
+        (chosen.budgets[1].distance, chosen.budgets[1].steps()),
+        (None, 4)
     );
     assert_eq!(
-        (chosen.objective.as_str(), chosen.sampler.as_deref()),
-        ("quality", Some("ddim"))
+        (chosen.scoring.objective, chosen.sampler),
+        (Objective::Quality, Some(Sampler::Ddim))
     );
-    assert_eq!(chosen.budgets[0].log_variance[0], None);
+    assert_eq!(chosen.budgets[0].schedule.sampler, Sampler::Ddim);
+    let kernels = &chosen.budgets[0].schedule.kernels;
+    assert_eq!(kernels[0], Kernel::None);
     assert_eq!(
-        chosen.budgets[0].log_variance[1],
+        kernels[1].log_variance(),
         Some(schedule().transition(150, 5).log_posterior_variance)
     );
     let text = chosen.to_json().expect("numbers");
     assert_eq!(Schedules::from_json(&text).expect("readable"), chosen);
     // The other sampler was not tried.
-    let other = choose_quality(&tried, FlowSolver::DpmSolver2M, Budgets::All).expect("possible");
+    let other = choose_quality(&tried, Sampler::DpmSolver2M, &Budgets::All).expect("possible");
     assert!(other.budgets.iter().all(|b| b.distance.is_none()));
     assert_eq!(other.costs.len(), T);
     assert!(matches!(
-        choose_klub(&tried, Budgets::All),
+        choose_klub(&tried, &Budgets::All),
         Err(Error::Unsupported(_))
     ));
     assert!(matches!(
-        choose_quality(&tried, FlowSolver::Ddim, Budgets::Only(&[9])),
-        Err(Error::Steps { max: 8, found: 9 })
+        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![9])),
+        Err(Error::Schedule(ddpm_schedule::Error::Steps {
+            max: 8,
+            found: 9
+        }))
     ));
 }
 
@@ -309,7 +324,7 @@ fn the_file_round_trips_and_refuses_damage() {
         assert!(
             matches!(
                 Trajectories::from_bytes(&bytes[..short]),
-                Err(Error::NotTrajectories(_))
+                Err(Error::Format(FormatError::Not { .. }))
             ),
             "{short} bytes"
         );
@@ -321,7 +336,7 @@ fn the_file_round_trips_and_refuses_damage() {
     changed[newer + "version\\\":".len()] = b'2';
     assert!(matches!(
         Trajectories::from_bytes(&changed),
-        Err(Error::NewerVersion { found: 2, .. })
+        Err(Error::Format(FormatError::NewerVersion { found: 2, .. }))
     ));
 }
 
@@ -329,7 +344,7 @@ fn the_file_round_trips_and_refuses_damage() {
 fn what_does_not_fit_is_named() {
     let good = exact(2, &NODES);
     let point = |t: usize, n: usize| GrowthPoint {
-        sampler: "ddim".into(),
+        sampler: Sampler::Ddim,
         t,
         factors: vec![1.0; n],
     };
@@ -438,14 +453,14 @@ fn entropic_paths_have_equal_increments() {
     ));
     assert!(matches!(
         entropic_path(&schedule, &mse, 2001),
-        Err(Error::Steps { .. })
+        Err(Error::Schedule(ddpm_schedule::Error::Steps { .. }))
     ));
 }
 
 /// Small trajectories with everything that a file can hold.
 fn kept() -> Trajectories {
     let trial = Trial {
-        sampler: "dpm-solver++".into(),
+        sampler: Sampler::DpmSolver2M,
         path: vec![0, 60, 200],
         squared_distances: vec![0.25, 0.5],
     };
@@ -460,26 +475,27 @@ fn fixtures_of_every_version_are_readable() {
     let path = |name: &str| {
         std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
     };
+    let schedules_v4 = path("../../../ddpm-schedule/tests/fixtures/schedules-v4.json");
     let chosen = |made: &Trajectories| {
-        choose_quality(made, FlowSolver::DpmSolver2M, Budgets::Only(&[2, 3])).expect("possible")
+        choose_quality(made, Sampler::DpmSolver2M, &Budgets::Only(vec![2, 3])).expect("possible")
     };
     if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
         let made = kept();
         std::fs::write(path("trajectories-v1.safetensors"), made.to_bytes()).expect("writable");
         let text = chosen(&made).to_json().expect("numbers");
-        std::fs::write(path("schedules-v4.json"), text).expect("writable");
+        std::fs::write(&schedules_v4, text).expect("writable");
     }
     let bytes = std::fs::read(path("trajectories-v1.safetensors")).expect("kept in the repository");
     let read = Trajectories::from_bytes(&bytes).expect("readable");
     assert_eq!(read.to_bytes(), bytes);
     assert_eq!((read.images(), read.nodes()), (2, &[1, 60, 200][..]));
-    let text = std::fs::read_to_string(path("schedules-v4.json")).expect("kept in the repository");
+    let text = std::fs::read_to_string(schedules_v4).expect("kept in the repository");
     let schedules = Schedules::from_json(&text).expect("readable");
     assert_eq!(schedules.to_json().expect("numbers"), text);
     // And they still mean what they meant.
     let again = chosen(&read);
     for (again, kept) in again.budgets.iter().zip(&schedules.budgets) {
-        assert_eq!(again.path, kept.path);
+        assert_eq!(again.schedule, kept.schedule);
         assert!((again.cost / kept.cost - 1.0).abs() < 1e-12, "{again:?}");
     }
     assert_eq!(schedules.budgets[0].distance, Some(0.375f64.sqrt()));
@@ -492,20 +508,23 @@ fn steps_without_a_sensible_path_are_known_before_anything_is_measured() {
     let nodes = [1, 100, 101, 200];
     let grid = Path::new(nodes, 200).expect("a path");
     let check = |solver, steps: &[usize]| check_reachable(&schedule, &grid, solver, steps);
-    check(FlowSolver::Ddim, &[1, 2, 3, 4]).expect("any path serves DDIM");
-    check(FlowSolver::DpmSolver2M, &[]).expect("nothing asked");
+    check(Sampler::Ddim, &[1, 2, 3, 4]).expect("any path serves DDIM");
+    check(Sampler::DpmSolver2M, &[]).expect("nothing asked");
     let model = QualityModel::new(&exact(1, &nodes)).expect("flow");
     for steps in 1..=4 {
-        let solver = FlowSolver::DpmSolver2M;
+        let solver = Sampler::DpmSolver2M;
         let found = check(solver, &[steps]);
         let best = model.best_paths(solver, Weighting::default(), &[steps]);
         assert_eq!(found.is_ok(), steps < 4, "{steps}: {found:?}");
         assert_eq!(found.is_ok(), best.is_ok(), "{steps}: {best:?}");
     }
-    let both = check(FlowSolver::DpmSolver2M, &[2, 4]).expect_err("one of them");
+    let both = check(Sampler::DpmSolver2M, &[2, 4]).expect_err("one of them");
     assert!(matches!(both, Error::Unreachable { steps: 4, end: 200 }));
-    let many = check(FlowSolver::Ddim, &[5]).expect_err("more than nodes");
-    assert!(matches!(many, Error::Steps { max: 4, found: 5 }));
+    let many = check(Sampler::Ddim, &[5]).expect_err("more than nodes");
+    assert!(matches!(
+        many,
+        Error::Schedule(ddpm_schedule::Error::Steps { max: 4, found: 5 })
+    ));
 }
 
 #[test]
@@ -538,7 +557,7 @@ fn parts_of_a_run_are_joined_and_others_refused() {
     let refused = whole
         .check_same_run(&other, &schedule(), &NODES)
         .expect_err("another seed");
-    assert!(matches!(refused, Error::Mismatch { field, .. } if field == "seed"));
+    assert!(matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "seed"));
     let refused = whole.check_same_run(whole.origin(), &schedule(), &NODES[1..]);
     assert!(refused.is_err_and(|e| e.to_string().contains("grid")));
     let mut moved = NODES;
@@ -557,7 +576,7 @@ fn parts_of_a_run_are_joined_and_others_refused() {
 
     let mut unfinished = exact(2, &NODES);
     unfinished.set_evaluations(0);
-    let refused = choose_quality(&unfinished, FlowSolver::Ddim, Budgets::All).expect_err("a part");
+    let refused = choose_quality(&unfinished, Sampler::Ddim, &Budgets::All).expect_err("a part");
     assert!(refused.to_string().contains("has ended"), "{refused}");
 
     let mut measured = with_growth(exact(2, &NODES), |_| 1.0);
@@ -565,4 +584,55 @@ fn parts_of_a_run_are_joined_and_others_refused() {
         measured.append(part(2..3)).is_err(),
         "growth is of two images"
     );
+}
+
+#[test]
+fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
+    let mut unknown = origin(1, Process::Flow);
+    unknown.model.network = NetworkId::Unknown;
+    let known = exact(1, &NODES);
+    let all = |of: &dyn Fn(usize) -> Vec<f32>| (1..=8).flat_map(of).collect();
+    let made = Trajectories::new(
+        unknown.clone(),
+        schedule(),
+        NODES.to_vec(),
+        all(&|i| known.state(0, i).to_vec()),
+        all(&|i| known.estimate(0, i).to_vec()),
+    )
+    .expect("consistent");
+    let bytes = made.to_bytes();
+    let read = Trajectories::from_bytes(&bytes).expect("readable");
+    assert_eq!(read.origin(), &unknown);
+    assert_eq!(read.to_bytes(), bytes);
+    let refused = read
+        .check_same_run(&unknown, &schedule(), &NODES)
+        .expect_err("of any network");
+    let message = refused.to_string();
+    assert!(message.contains("network is unknown"), "{message}");
+    assert!(message.contains("expected the hash of its checkpoint or a name"));
+    // What differs is said first.
+    let refused = read
+        .check_same_run(known.origin(), &schedule(), &NODES)
+        .expect_err("another network");
+    assert!(
+        matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "checkpoint_sha256")
+    );
+}
+
+#[test]
+fn every_sampler_of_the_flow_is_solved_and_no_other() {
+    let point = GrowthPoint {
+        sampler: Sampler::Ddpm,
+        t: 5,
+        factors: vec![1.0; 2],
+    };
+    let refused = exact(2, &NODES).with_growth(vec![point]).unwrap_err();
+    assert!(refused.to_string().contains("ddpm"), "{refused}");
+    let trial = Trial {
+        sampler: Sampler::Ddpm,
+        path: vec![0, 200],
+        squared_distances: vec![1.0; 2],
+    };
+    let refused = exact(2, &NODES).with_trials(vec![trial]).unwrap_err();
+    assert!(refused.to_string().contains("ddpm"), "{refused}");
 }

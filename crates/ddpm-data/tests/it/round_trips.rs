@@ -4,8 +4,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
-use ddpm_eval::data::{ImageSet, Split, open, open_fixed_images, read_noise};
-use ddpm_eval::{Images, write_npz, write_png_folder};
+use ddpm_data::{
+    ImageSet, Images, Split, open, open_fixed_images, read_noise, write_npz, write_png_folder,
+};
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array4, ArrayView4};
 use safetensors::tensor::{Dtype, TensorView, serialize};

@@ -1,0 +1,106 @@
+//! One file per format version, kept for ever: what was written once stays readable, to the same bytes.
+//!
+//! `DDPM_WRITE_FIXTURES=1 cargo test -p ddpm-schedule fixture` writes the newest form of the one that is made here; the others are
+//! made by the tests of the crates that choose. Only a new format version should need it.
+
+use ddpm_core::{DecoderKind, NoiseSchedule, Objective, Sampler, StartRule, VarianceKind};
+use ddpm_files::FormatError;
+use ddpm_schedule::{Error, Kernel, Process, Schedules};
+
+use crate::support::fixture;
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(fixture(name)).expect("kept in the repository")
+}
+
+fn read(name: &str) -> Schedules {
+    Schedules::from_json(&text(name)).expect("readable")
+}
+
+#[test]
+fn fixtures_come_back_to_the_byte() {
+    if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
+        let made = read("schedules-v1-custom.json").to_json().expect("numbers");
+        std::fs::write(fixture("schedules-v2-custom.json"), made).expect("writable");
+    }
+    for name in [
+        "schedules-v2.json",
+        "schedules-v2-custom.json",
+        "schedules-v4.json",
+    ] {
+        assert_eq!(read(name).to_json().expect("numbers"), text(name), "{name}");
+    }
+    for name in ["schedules-v1.json", "schedules-v2.json"] {
+        let kept = read(name);
+        assert_eq!(kept.budgets[0].schedule.decoder, DecoderKind::Respaced);
+        assert_eq!(kept.budgets[0].nodes(), [0, 1, 2, 12]);
+    }
+}
+
+#[test]
+fn version_1_reads_as_version_2() {
+    let custom = read("schedules-v1-custom.json");
+    let stored: serde_json::Value =
+        serde_json::from_str(&text("schedules-v1-custom.json")).expect("json");
+    let alpha_bar: Vec<f64> = stored["alpha_bar"]
+        .as_array()
+        .expect("version 1 stores it")
+        .iter()
+        .map(|a| a.as_f64().expect("a number"))
+        .collect();
+    assert_eq!(
+        custom.noise_schedule,
+        NoiseSchedule::from_alpha_bar(&alpha_bar).expect("valid")
+    );
+    assert_eq!(custom, read("schedules-v2-custom.json"));
+    // Its checksum still guards it.
+    let damaged = text("schedules-v1-custom.json").replacen("0.98", "0.97", 1);
+    assert!(matches!(
+        Schedules::from_json(&damaged),
+        Err(Error::Format(FormatError::Checksum { .. }))
+    ));
+}
+
+/// What the words and the nulls of a file become.
+#[test]
+fn fixtures_mean_what_they_meant() {
+    let learned = read("schedules-v2.json");
+    assert_eq!(learned.scoring.variance, VarianceKind::Learned);
+    assert_eq!(learned.scoring.objective, Objective::Elbo);
+    assert_eq!(learned.scoring.start, StartRule::Full);
+    assert_eq!(
+        (learned.sampler, learned.noise_schedule.name()),
+        (None, None)
+    );
+    let schedule = learned.schedule(3).expect("a budget");
+    assert_eq!(schedule.kernels, [Kernel::Learned; 3]);
+    assert_eq!(schedule.sampler, Sampler::Ddpm);
+    assert!(schedule.needs_learned_variance());
+
+    let gaussian = read("schedules-v2-custom.json");
+    assert_eq!(gaussian.scoring.decoder, DecoderKind::Gaussian);
+    for chosen in &gaussian.budgets {
+        let kernels = &chosen.schedule.kernels;
+        assert!(kernels.iter().all(|kernel| kernel.log_variance().is_some()));
+        assert!(!chosen.schedule.needs_learned_variance());
+    }
+    assert!(gaussian.provenance.is_none() && gaussian.parameterization.is_none());
+
+    let quality = read("schedules-v4.json");
+    assert_eq!(quality.scoring.objective, Objective::Quality);
+    assert_eq!(quality.sampler, Some(Sampler::DpmSolver2M));
+    let origin = quality.trajectories.as_ref().expect("version 4");
+    assert_eq!(origin.process, Process::Flow);
+    assert_eq!(origin.solver, Some(Sampler::DpmSolver2M));
+    for chosen in &quality.budgets {
+        assert_eq!(chosen.schedule.sampler, Sampler::DpmSolver2M);
+        // No decoder has no density; the steps between have numbers, for those who sample with noise.
+        assert_eq!(chosen.schedule.kernels[0], Kernel::None);
+        let rest = &chosen.schedule.kernels[1..];
+        assert!(rest.iter().all(|kernel| kernel.log_variance().is_some()));
+        chosen
+            .schedule
+            .check(quality.train_steps())
+            .expect("can be run");
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of stored trajectories, their costs and the schedules chosen on them, against closed forms.
+
+mod trajectory;

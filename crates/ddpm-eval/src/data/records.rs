@@ -120,7 +120,7 @@ impl Records {
         let offset = self.start + first as u64 * self.stride as u64;
         let count = dst.len() / self.size;
         if self.stride == self.size || count == 0 {
-            return self.file.read_exact_at(offset, dst);
+            return Ok(self.file.read_exact_at(offset, dst)?);
         }
         // What follows the last image may not be there.
         let mut records = vec![0; (count - 1) * self.stride + self.size];

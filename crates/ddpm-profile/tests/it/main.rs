@@ -18,7 +18,6 @@ mod over_time;
 mod resolution;
 mod schedules;
 mod size;
-mod some_evaluations;
 mod stability;
 mod support;
 mod table;

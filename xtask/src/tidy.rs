@@ -68,13 +68,29 @@ fn dependencies_point_one_way_and_candle_stays_above() {
         for (depth, dep) in tree(&["--package", name]) {
             let ours = depth == 1 && members.contains(&dep);
             assert!(!ours || may(&dep), "{name} must not depend on {dep}");
-            let candle = ["ddpm-model", "ddpm-eval", "ddpm-cli", "ddpm"].contains(&name.as_str());
+            let candle = ["ddpm-model", "ddpm-cli", "ddpm"].contains(&name.as_str());
             assert!(
                 candle || dep != "candle-core",
                 "{name} must not reach candle"
             );
         }
     }
+}
+
+/// What somebody who brings a denoiser of their own, or only costs, has to build stays small.
+#[test]
+fn light_crates_stay_light() {
+    let of = |package: &str| -> BTreeSet<String> {
+        let found = tree(&["--package", package, "--edges", "normal,build"]);
+        found.into_iter().map(|(_, name)| name).collect()
+    };
+    let eval = of("ddpm-eval");
+    assert!(eval.len() <= 95, "{} crates: {eval:?}", eval.len());
+    for heavy in ["faer", "ddpm-model", "candle-core"] {
+        assert!(!eval.contains(heavy), "ddpm-eval must not reach {heavy}");
+    }
+    let solver = &of("ddpm-core") | &of("ddpm-dp");
+    assert!(solver.len() <= 60, "{} crates: {solver:?}", solver.len());
 }
 
 fn rust_files(under: &Path) -> Vec<PathBuf> {

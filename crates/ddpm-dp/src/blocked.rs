@@ -157,10 +157,14 @@ impl Block {
 }
 
 #[cfg(test)]
+#[path = "../tests/dp/textbook.rs"]
+#[allow(dead_code, reason = "paths are for the other tests")]
+mod textbook;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::cost_table::Start;
-    use crate::textbook;
 
     /// The instruction sets that this machine can run, the plainest first.
     fn instruction_sets() -> Vec<Arch> {

@@ -45,6 +45,7 @@ pub enum Error {
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),
     /// The feature network refused its images.
+    #[cfg(feature = "fid")]
     #[error(transparent)]
     Features(#[from] ddpm_model::Error),
     /// The mathematics refused its input.

@@ -9,7 +9,12 @@
 //!    through one can be checked.
 //! 4. [`sample`] draws images along a path, ancestrally, by DDIM or by DPM-Solver++; [`ddpm_data::Images`] writes them.
 //!
-//! 5. [`extract_features`] shows images to a [`ddpm_model::FeatureNetwork`], and [`distance`] compares what it sees.
+//! # Features of the crate
+//!
+//! None is on by default, so that neither a linear algebra library nor the networks of `ddpm-model` are built without need.
+//!
+//! - `distance`: the module `distance`, which says how far apart two sets of images are by their features.
+//! - `fid`: that and `extract_features`, which shows images to a feature network of `ddpm-model`.
 //!
 //! # What results depend on
 //!
@@ -50,13 +55,16 @@
 mod batch;
 mod bits_per_dim;
 mod denoising;
+#[cfg(feature = "distance")]
 pub mod distance;
 mod error;
+#[cfg(feature = "fid")]
 mod features;
 mod network;
 mod profile_plan;
 mod profiling;
 mod progress;
+mod recorded;
 mod sampling;
 mod timesteps;
 mod trajectory;
@@ -64,12 +72,14 @@ mod trajectory;
 pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, bits_per_dim};
 pub use denoising::Noise;
 pub use error::{Error, Result};
+#[cfg(feature = "fid")]
 pub use features::extract_features;
 pub use profile_plan::ProfilePlan;
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
+pub use recorded::{Recognised, RecordedErrors};
 pub use sampling::{SamplingPlan, sample, sample_in_batches};
-pub use timesteps::timesteps_for;
+pub use timesteps::{share_evaluations, timesteps_for};
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,
     measure_growth, reference_trajectories, run_trials, squared_distances,

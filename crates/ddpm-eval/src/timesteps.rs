@@ -1,6 +1,8 @@
-//! Which timesteps a profile evaluates when it cannot evaluate all of them.
+//! Which timesteps a profile evaluates when it cannot evaluate all of them, and of how many images.
 
 use ddpm_core::NoiseSchedule;
+
+use crate::error::{Error, Result};
 
 /// Below this log-SNR nothing happens: half of a long cosine schedule lies there.
 const LEAST_LOG_SNR: f64 = -7.0;
@@ -8,6 +10,46 @@ const LEAST_LOG_SNR: f64 = -7.0;
 const ALWAYS_FIRST: usize = 16;
 /// and at most this part of all.
 const SHARE_OF_FIRST: usize = 4;
+
+/// Timesteps per image that evaluations pay for where the number of images is free. The images limit what a schedule is
+/// worth, not the timesteps: see docs/evaluations.md.
+const TIMESTEPS: u64 = 32;
+/// The fewest timesteps that evaluations are spread over where the number of images is not free.
+const FEWEST_TIMESTEPS: u64 = 20;
+
+/// The number of timesteps (for [`timesteps_for`]) and of images that `evaluations` pay for; never more.
+///
+/// # Arguments
+/// `images`: images that may take part, above 0. `all_of_them`: whether as many as possible are to take part, because somebody asked for
+/// that number.
+///
+/// # Errors
+/// [`Error::Request`] for fewer evaluations than one image takes.
+pub fn share_evaluations(
+    evaluations: u64,
+    images: usize,
+    all_of_them: bool,
+    train_steps: usize,
+) -> Result<(usize, usize)> {
+    let most = evaluations / images as u64;
+    let least = if all_of_them {
+        FEWEST_TIMESTEPS
+    } else {
+        TIMESTEPS
+    };
+    let timesteps = most.max(least).min(train_steps as u64);
+    let images = (evaluations / timesteps).min(images as u64);
+    if images == 0 {
+        return Err(Error::request(
+            "evaluations",
+            format!(
+                "expected at least {timesteps}, the timesteps of one image, found {evaluations}"
+            ),
+        ));
+    }
+    // Both fit: one is at most T, the other at most the number of images.
+    Ok((timesteps as usize, images as usize))
+}
 
 /// `count` timesteps of `1..=T`, ascending: always the first ones (`1..=16`, or a quarter of the count where that is
 /// less), `T - 1` and `T`, the others evenly over log-SNR clipped at -7.
@@ -90,6 +132,19 @@ fn even_density(widths: &[f64], count: usize) -> f64 {
 mod tests {
     use super::*;
     use ddpm_core::NoiseScheduleName;
+
+    #[test]
+    fn evaluations_are_shared_between_images_and_never_exceeded() {
+        let share = share_evaluations;
+        assert_eq!(share(4096, 64, true, 4000).unwrap(), (64, 64));
+        assert_eq!(share(100, 64, true, 4000).unwrap(), (20, 5));
+        assert_eq!(share(1 << 40, 64, true, 4000).unwrap(), (4000, 64));
+        assert_eq!(share(100, 64, true, 10).unwrap(), (10, 10));
+        assert_eq!(share(8192, 50_000, false, 4000).unwrap(), (32, 256));
+        assert_eq!(share(8192, 128, false, 4000).unwrap(), (64, 128));
+        let refused = share(19, 64, true, 4000).unwrap_err().to_string();
+        assert!(refused.contains("at least 20"), "{refused}");
+    }
 
     #[test]
     fn the_count_is_exact_and_the_ends_are_there() {

@@ -9,8 +9,6 @@
 //!
 //! Below the first and above the last evaluated timestep these forms are continued as constants.
 
-use std::borrow::Cow;
-
 use ddpm_core::NoiseSchedule;
 
 use crate::{
@@ -21,20 +19,8 @@ use crate::{
     learned::{Fit, LearnedColumn, LearnedKnot},
     pchip::{Knots, Place},
     profile::ElboProfile,
-    smoother::Smoother,
     statistics::PointStatistics,
 };
-
-/// A block of images and the evaluated timesteps at which it counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Evaluations<'a> {
-    /// The profile.
-    pub profile: &'a ElboProfile,
-    /// The position of the block in [`ElboProfile::blocks`].
-    pub block: usize,
-    /// By timestep index of the layout: whether the block counts there.
-    pub timesteps: &'a [bool],
-}
 
 /// The curves of a profile, of some of its blocks, or of a plain m(t).
 #[derive(Clone, Debug)]
@@ -98,96 +84,30 @@ impl Curves {
         profile: &ElboProfile,
         positions: impl IntoIterator<Item = usize>,
     ) -> Result<Self> {
-        let everywhere = vec![true; profile.layout().timesteps().len()];
-        let parts: Vec<Evaluations<'_>> = positions
-            .into_iter()
-            .map(|block| Evaluations {
-                profile,
-                block,
-                timesteps: &everywhere,
-            })
+        let (layout, blocks) = (profile.layout(), profile.blocks());
+        let mut points: Vec<PointStatistics> = (0..layout.timesteps().len())
+            .map(|i| PointStatistics::zero(layout, i))
             .collect();
-        Self::of_evaluations(&parts, 0.0)
-    }
-
-    /// The curves of some evaluations: blocks, of one or several profiles of one layout, that each count at some of the evaluated
-    /// timesteps only. It tells what other layouts of a run would have told: `docs/evaluations.md` compares them.
-    ///
-    /// Every timestep is averaged over the images that count there; timesteps where none counts are treated as not evaluated.
-    /// `smoothing`: 0 takes these averages as they are; above 0 is the penalty of a smoother over log-SNR (clipped at -7) of
-    /// log m / (1 - abar), F / m, H / lambda^2, mean v and the decoder columns, with the same weights for all: the numbers of images.
-    ///
-    /// # Errors
-    /// [`Error::Empty`] if there are none; [`Error::Length`] for a block beyond the last one of its profile, for timesteps that
-    /// are not as many as the layout's, or for profiles that differ in them; [`Error::Unfinished`] for a block that was left in the
-    /// middle; [`Error::Value`] for a smoothing that is negative or not finite.
-    pub fn of_evaluations(parts: &[Evaluations<'_>], smoothing: f64) -> Result<Self> {
-        let Some(first) = parts.first().map(|part| part.profile) else {
-            return Err(Error::Empty);
-        };
-        if !smoothing.is_finite() || smoothing < 0.0 {
-            return Err(Error::Value {
-                field: "smoothing".into(),
-                expected: "a finite value of at least 0",
-                found: smoothing,
-            });
-        }
-        let mut layout = Cow::Borrowed(first.layout());
-        let n = layout.timesteps().len();
-        let length = |field: String, expected: usize, found: usize| Error::Length {
-            field,
-            expected,
-            found,
-        };
-        let mut points: Vec<PointStatistics> =
-            (0..n).map(|i| PointStatistics::zero(&layout, i)).collect();
-        let mut counts = vec![0; n];
         let (mut images, mut square) = (0, 0.0);
-        for (position, part) in parts.iter().enumerate() {
-            let blocks = part.profile.blocks();
-            let block = blocks.get(part.block).ok_or_else(|| {
-                length(
-                    format!("blocks up to position {}", part.block),
-                    part.block + 1,
-                    blocks.len(),
-                )
+        for position in positions {
+            let block = blocks.get(position).ok_or_else(|| Error::Length {
+                field: format!("blocks up to position {position}"),
+                expected: position + 1,
+                found: blocks.len(),
             })?;
             block.check_finished()?;
-            if part.timesteps.len() != n || part.profile.layout() != first.layout() {
-                return Err(length(
-                    format!("timesteps of part {position}, of the same layout as the first"),
-                    n,
-                    part.timesteps.len(),
-                ));
-            }
             images += block.images();
             square += block.x0_mean_square();
-            for i in (0..n).filter(|&i| part.timesteps[i]) {
-                points[i].accumulate(&block.points()[i]);
-                counts[i] += block.images();
+            for (sum, point) in points.iter_mut().zip(block.points()) {
+                sum.accumulate(point);
             }
         }
-        if counts.contains(&0) {
-            let kept: Vec<usize> = (0..n).filter(|&i| counts[i] > 0).collect();
-            layout = Cow::Owned(layout.only(first.schedule(), &kept)?);
-            points = kept.iter().map(|&i| points[i].clone()).collect();
-            counts.retain(|&count| count > 0);
+        if images == 0 {
+            return Err(Error::Empty);
         }
-        for (point, &count) in points.iter_mut().zip(&counts) {
-            point.scale(1.0 / count as f64);
-        }
-        let smoother = (smoothing > 0.0).then(|| {
-            let x: Vec<f64> = smoothing_axis(first.schedule(), layout.timesteps());
-            let weights: Vec<f64> = counts.iter().map(|&count| count as f64).collect();
-            Smoother::new(&x, &weights, smoothing)
-        });
-        Ok(Self::from_means(
-            first.schedule(),
-            &layout,
-            square / images as f64,
-            points,
-            smoother.as_ref(),
-        ))
+        points.iter_mut().for_each(|p| p.scale(1.0 / images as f64));
+        let square = square / images as f64;
+        Ok(Self::from_means(profile.schedule(), layout, square, points))
     }
 
     /// The curve m(t) of any other network: enough for the fixed and the analytic variances.
@@ -250,7 +170,6 @@ impl Curves {
         layout: &ProfileLayout,
         x0_mean_square: f64,
         points: Vec<PointStatistics>,
-        smoother: Option<&Smoother>,
     ) -> Self {
         let steps = schedule.train_steps();
         let timesteps = layout.timesteps();
@@ -262,18 +181,9 @@ impl Curves {
 
         let log_beta: Vec<f64> = layout.points().iter().map(|p| p.log_beta).collect();
         // A network that never errs has no logarithm; 1e-300 of the noise is nothing.
-        let mut ratio: Vec<f64> = (0..points.len())
+        let ratio: Vec<f64> = (0..points.len())
             .map(|i| points[i].moments.mse.max(1e-300).ln() - log_beta[i])
             .collect();
-        let mut mse_here: Vec<f64> = points.iter().map(|p| p.moments.mse).collect();
-        let mut v_here: Vec<f64> = points.iter().map(|p| p.moments.v_mean).collect();
-        if let Some(smoother) = smoother {
-            ratio = smoother.apply(|i| ratio[i]);
-            mse_here = (0..ratio.len())
-                .map(|i| (ratio[i] + log_beta[i]).exp())
-                .collect();
-            v_here = smoother.apply(|i| v_here[i]);
-        }
         let over_time = |exact: &dyn Fn(usize) -> f64, between: &dyn Fn(usize, Place) -> f64| {
             let at = |t: usize| match places[t] {
                 _ if t == 0 => 0.0,
@@ -282,23 +192,20 @@ impl Curves {
             };
             (0..=steps).map(at).collect::<Vec<f64>>()
         };
-        let mse = over_time(&|i| mse_here[i], &|t, place| {
+        let mse = over_time(&|i| points[i].moments.mse, &|t, place| {
             (knots.interpolate(place, |i| ratio[i]) + schedule.log_one_minus_alpha_bar(t)).exp()
         });
         let learned = layout.learned().then(|| {
-            let v = |i: usize| v_here[i];
+            let v = |i: usize| points[i].moments.v_mean;
             let v_mean = over_time(&v, &|_, place| knots.interpolate(place, v));
-            LearnedCurves::new(layout, &points, v_mean, smoother)
+            LearnedCurves::new(layout, &points, v_mean)
         });
-        let columns = |of: fn(PointStatistics) -> Vec<f64>, points: Vec<PointStatistics>| {
-            let knots = layout.points().iter().map(|p| p.knots.clone());
-            let column = |(knots, point)| Column::new(knots, of(point));
-            let columns: Vec<Column> = knots.zip(points).map(column).collect();
-            match smoother {
-                None => columns,
-                Some(smoother) => smoothed(layout, &columns, smoother),
-            }
-        };
+        let columns =
+            |of: fn(PointStatistics) -> Vec<f64>, points: Vec<PointStatistics>| -> Vec<Column> {
+                let knots = layout.points().iter().map(|p| p.knots.clone());
+                let column = |(knots, point)| Column::new(knots, of(point));
+                knots.zip(points).map(column).collect()
+            };
         let decoder = layout.has_decoder().then(|| DecoderCurves {
             log_beta,
             learned: if layout.learned() {
@@ -453,12 +360,7 @@ impl Curves {
 }
 
 impl LearnedCurves {
-    fn new(
-        layout: &ProfileLayout,
-        points: &[PointStatistics],
-        v_mean: Vec<f64>,
-        smoother: Option<&Smoother>,
-    ) -> Self {
+    fn new(layout: &ProfileLayout, points: &[PointStatistics], v_mean: Vec<f64>) -> Self {
         let chebyshev = layout.chebyshev().clone();
         let n = chebyshev.len();
         let mut worst = Fit {
@@ -491,9 +393,6 @@ impl LearnedCurves {
             }
             knots.push(knot);
         }
-        if let Some(smoother) = smoother {
-            smooth_knots(&mut knots, layout.timesteps()[0] == 1, smoother);
-        }
         Self {
             chebyshev,
             knots,
@@ -501,34 +400,6 @@ impl LearnedCurves {
             worst,
         }
     }
-}
-
-/// Smooths the columns node by node. `from_one`: the first timestep is t = 1, which has no interior edge and whose columns therefore say
-/// nothing of the others': there the next one stands in, and the columns stay what they are.
-fn smooth_knots(knots: &mut [LearnedKnot], from_one: bool, smoother: &Smoother) {
-    let first = usize::from(from_one && knots.len() > 1);
-    let old = knots.to_vec();
-    for (i, knot) in knots.iter_mut().enumerate().skip(first) {
-        for j in 0..knot.ratio.len() {
-            knot.ratio[j] = smoother.at(i, |k| old[k.max(first)].ratio[j]);
-            knot.curvature[j] = smoother.at(i, |k| old[k.max(first)].curvature[j]);
-        }
-    }
-}
-
-/// The decoder columns smoothed at equal log sigma^2 - log(1 - abar).
-fn smoothed(layout: &ProfileLayout, columns: &[Column], smoother: &Smoother) -> Vec<Column> {
-    let points = layout.points();
-    let column = |i: usize| {
-        let value = |log_variance: &f64| {
-            let offset = log_variance - points[i].log_beta;
-            smoother.at(i, |k| columns[k].at(offset + points[k].log_beta))
-        };
-        let knots = points[i].knots.clone();
-        let values = knots.iter().map(value).collect();
-        Column::new(knots, values)
-    };
-    (0..columns.len()).map(column).collect()
 }
 
 /// A number of nodes that should bring this error below the limit: four more nodes gain a decade and a half at least.
@@ -540,18 +411,6 @@ fn more_nodes(nodes: usize, error: f64) -> usize {
         8
     };
     (nodes + 4 * steps.max(1)).min(ProfileLayout::MAX_NODES)
-}
-
-/// The abscissae of the smoother: minus log-SNR, clipped at 7 where nothing happens any more, but strictly increasing.
-fn smoothing_axis(schedule: &NoiseSchedule, timesteps: &[usize]) -> Vec<f64> {
-    let mut axis: Vec<f64> = timesteps
-        .iter()
-        .map(|&t| (-schedule.log_snr(t)).min(7.0))
-        .collect();
-    for i in 1..axis.len() {
-        axis[i] = axis[i].max(axis[i - 1] + 1e-3);
-    }
-    axis
 }
 
 /// The abscissa of the curves, index t = 0..=T: minus log-SNR, strictly increasing and finite from t = 1 on. A schedule that ends

@@ -126,20 +126,6 @@ impl ProfileLayout {
         })
     }
 
-    /// The layout of only the timesteps at these positions, ascending.
-    pub(crate) fn only(&self, schedule: &NoiseSchedule, positions: &[usize]) -> Result<Self> {
-        Self::with_knots(
-            schedule,
-            positions.iter().map(|&i| self.timesteps[i]).collect(),
-            self.learned,
-            self.nodes(),
-            positions
-                .iter()
-                .map(|&i| self.points[i].knots.clone())
-                .collect(),
-        )
-    }
-
     /// T of the noise schedule.
     pub fn train_steps(&self) -> usize {
         self.train_steps

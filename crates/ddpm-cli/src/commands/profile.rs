@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddpm_core::Denoiser;
-use ddpm_eval::{ProfilePlan, timesteps_for};
+use ddpm_eval::{ProfilePlan, share_evaluations, timesteps_for};
 use ddpm_profile::ElboProfile;
 use serde_json::json;
 
@@ -20,11 +20,6 @@ use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
 
 /// Blocks of images where `--images-per-block` is not given: enough for error bars.
 const BLOCKS: usize = 32;
-/// Timesteps per image that `--evaluations` pays for where the number of images is free. The images limit what a schedule is
-/// worth, not the timesteps: see docs/evaluations.md.
-const TIMESTEPS: u64 = 32;
-/// The fewest timesteps that `--evaluations` spreads over the chain.
-const FEWEST_TIMESTEPS: u64 = 20;
 /// Bytes of images that take seconds to read.
 const LARGE: u64 = 1 << 30;
 
@@ -93,16 +88,18 @@ impl Run {
         let timesteps = match args.evaluations {
             None => (1..=denoiser.train_steps()).collect(),
             Some(evaluations) => {
-                let of = Sharing {
-                    images: images.chosen.len(),
-                    images_asked_for: args.images.limit.is_some(),
-                    train_steps: denoiser.train_steps(),
-                };
-                let (count, paid) = of.share(evaluations)?;
-                if paid < images.chosen.len() && args.images.limit.is_some() {
+                let asked_for = args.images.limit.is_some();
+                let all = images.chosen.len();
+                let shares = share_evaluations(evaluations, all, asked_for, denoiser.train_steps());
+                let (count, paid) = shares.map_err(|error| match error {
+                    ddpm_eval::Error::Request { problem, .. } => {
+                        Error::flag("--evaluations", problem)
+                    }
+                    error => error.into(),
+                })?;
+                if paid < all && asked_for {
                     voice.warn(format_args!(
-                        "{evaluations} evaluations are fewer than {count} timesteps of {} images; taking {paid} images",
-                        images.chosen.len()
+                        "{evaluations} evaluations are fewer than {count} timesteps of {all} images; taking {paid} images"
                     ));
                 }
                 images.chosen.truncate(paid);
@@ -232,40 +229,6 @@ fn report(out: &Path, profile: &ElboProfile, as_json: bool) -> Result<()> {
     ))
 }
 
-/// How evaluations are shared out between images and timesteps.
-struct Sharing {
-    /// Images that may take part.
-    images: usize,
-    /// Whether that number was asked for, so that as many as possible are to take part.
-    images_asked_for: bool,
-    train_steps: usize,
-}
-
-impl Sharing {
-    /// The number of timesteps and of images that `evaluations` pay for; never more.
-    fn share(&self, evaluations: u64) -> Result<(usize, usize)> {
-        let steps = self.train_steps as u64;
-        let most = evaluations / self.images as u64;
-        let least = if self.images_asked_for {
-            FEWEST_TIMESTEPS
-        } else {
-            TIMESTEPS
-        };
-        let timesteps = most.max(least).min(steps);
-        let images = (evaluations / timesteps).min(self.images as u64);
-        if images == 0 {
-            return Err(Error::flag(
-                "--evaluations",
-                format!(
-                    "expected at least {timesteps}, the timesteps of one image, found {evaluations}"
-                ),
-            ));
-        }
-        // Both fit: one is at most T, the other at most the number of images.
-        Ok((timesteps as usize, images as usize))
-    }
-}
-
 /// `i/n`.
 fn parse_shard(text: &str) -> Result<(usize, usize)> {
     text.split_once('/')
@@ -296,25 +259,5 @@ mod tests {
                 "{bad}"
             );
         }
-    }
-
-    #[test]
-    fn evaluations_are_shared_between_images_and_never_exceeded() {
-        let share = |evaluations, images, images_asked_for, train_steps| {
-            let sharing = Sharing {
-                images,
-                images_asked_for,
-                train_steps,
-            };
-            sharing.share(evaluations)
-        };
-        assert_eq!(share(4096, 64, true, 4000).unwrap(), (64, 64));
-        assert_eq!(share(100, 64, true, 4000).unwrap(), (20, 5));
-        assert_eq!(share(1 << 40, 64, true, 4000).unwrap(), (4000, 64));
-        assert_eq!(share(100, 64, true, 10).unwrap(), (10, 10));
-        assert_eq!(share(8192, 50_000, false, 4000).unwrap(), (32, 256));
-        assert_eq!(share(8192, 128, false, 4000).unwrap(), (64, 128));
-        let refused = share(19, 64, true, 4000).unwrap_err().to_string();
-        assert!(refused.contains("at least 20"), "{refused}");
     }
 }

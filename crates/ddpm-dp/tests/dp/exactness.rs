@@ -1,11 +1,12 @@
 //! The blocked solver against the textbook recurrence, and that against brute force: equal bits, equal paths.
 
-use ddpm_dp::{CostTable, Method, brute_force, textbook};
+use ddpm_dp::{CostTable, Method};
 use proptest::prelude::*;
 
 use crate::support::{
     Random, assert_equals_textbook, drawn_table, small_table, solve_by, with_drawn_start,
 };
+use crate::{brute_force, textbook};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]

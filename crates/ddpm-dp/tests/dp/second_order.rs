@@ -1,6 +1,6 @@
 //! The second-order solver against brute force, against the first-order one, and at its limits.
 
-use ddpm_dp::second_order::{self, TripleCost, best_path, path_cost, solve};
+use ddpm_dp::second_order::{self, TripleCost, path_cost, solve};
 use ddpm_dp::{CostTable, Error, SolveOptions};
 use proptest::prelude::*;
 
@@ -22,6 +22,43 @@ impl TripleCost for Drawn {
 
 fn drawn(last: usize, cost: impl Strategy<Value = f64>) -> impl Strategy<Value = Drawn> {
     prop::collection::vec(cost, (last + 1).pow(3)).prop_map(move |costs| Drawn { last, costs })
+}
+
+/// Every path, one after another, for N up to about 20: the cheapest path with `k` steps that begins at `end`, and its cost; `None` if there is none.
+///
+/// Ties are broken as [`solve`] breaks them: the path whose nodes, read from `end` downwards, come first.
+fn best_path(cost: &impl TripleCost, k: usize, end: usize) -> Option<(f64, Vec<usize>)> {
+    let mut best = None;
+    visit(cost, &mut vec![end], k, &mut best);
+    best
+}
+
+/// Tries every way down from the last of `nodes` (descending) in `left` more steps, smaller nodes first.
+fn visit(
+    cost: &impl TripleCost,
+    nodes: &mut Vec<usize>,
+    left: usize,
+    best: &mut Option<(f64, Vec<usize>)>,
+) {
+    let t = nodes[nodes.len() - 1];
+    if left == 0 {
+        if t == 0 {
+            let path: Vec<usize> = nodes.iter().rev().copied().collect();
+            let total = path_cost(cost, &path);
+            if total < best.as_ref().map_or(f64::INFINITY, |(least, _)| *least) {
+                *best = Some((total, path));
+            }
+        }
+        return;
+    }
+    for s in 0..t {
+        // Node 0 is reached by the last step and by no other.
+        if (s == 0) == (left == 1) {
+            nodes.push(s);
+            visit(cost, nodes, left - 1, best);
+            nodes.pop();
+        }
+    }
 }
 
 /// Small whole numbers, whose sums are exact and tie often, and missing steps.

@@ -1,7 +1,9 @@
 //! Tables to test with, and the comparison with the textbook recurrence.
 
-use ddpm_dp::{CostTable, Method, Solution, SolveOptions, Start, solve, textbook};
+use ddpm_dp::{CostTable, Method, Solution, SolveOptions, Start, solve};
 use proptest::prelude::*;
+
+use crate::textbook;
 
 pub(crate) fn solve_by(table: &CostTable, method: Method, max_steps: Option<usize>) -> Solution {
     solve(table, &SolveOptions { method, max_steps }).unwrap()

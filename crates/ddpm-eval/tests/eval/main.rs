@@ -1,7 +1,9 @@
 //! Tests of the crate through its public interface, by subject.
 
 mod bits_per_dim;
+#[cfg(feature = "distance")]
 mod distance;
+#[cfg(feature = "fid")]
 mod features;
 mod profile_against_direct;
 mod profiling;

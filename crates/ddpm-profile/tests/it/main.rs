@@ -17,7 +17,6 @@ mod oracle;
 mod over_time;
 mod resolution;
 mod schedules;
-mod some_evaluations;
 mod stability;
 mod support;
 mod table;

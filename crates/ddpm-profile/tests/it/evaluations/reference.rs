@@ -3,7 +3,7 @@
 //! One safetensors file, f32 (relative rounding 6e-8, far below what the images leave open). With B blocks of images, T timesteps and n =
 //! [`NODES`] Chebyshev nodes of lambda / lambda_max: `curvature` and `weighted` \[B, T, n\], means over the images of a block of H / lambda^2 and F;
 //! `decoder_knots` \[G\] with `decoder_knot_count` \[t1\] for t1 = 1..=[`LAST_START`], and `decoder` \[B, G\]. It is made from profiles of all T
-//! timesteps by `cargo run --release -p ddpm-profile --example evaluations -- reduce`.
+//! timesteps by `cargo run --release --example evaluations -- reduce`.
 //!
 //! The costs here are computed by other code than the library's, which tests compare.
 

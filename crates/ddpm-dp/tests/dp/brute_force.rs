@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 
-use crate::cost_table::CostTable;
+use ddpm_dp::CostTable;
 
 /// The cheapest path with `k` steps that ends at `end`, and its cost; `None` if there is none.
 ///
-/// Visits every set of k-1 nodes between. Ties are broken as everywhere in this crate: between paths of equal cost the
+/// Visits every set of k-1 nodes between. Ties are broken as everywhere in the crate: between paths of equal cost the
 /// one with the smaller last node before `end`, and up to that node the cheaper, by the same rule.
-pub fn best_path(table: &CostTable, k: usize, end: usize) -> Option<(f64, Vec<usize>)> {
+pub(crate) fn best_path(table: &CostTable, k: usize, end: usize) -> Option<(f64, Vec<usize>)> {
     let mut best = None;
     visit(table, &mut vec![0], k, end, &mut best);
     best

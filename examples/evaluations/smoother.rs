@@ -67,12 +67,6 @@ impl Smoother {
         Self { rows }
     }
 
-    /// The smoothed values of `y`, given per abscissa.
-    pub(crate) fn apply(&self, y: impl Fn(usize) -> f64) -> Vec<f64> {
-        let y: Vec<f64> = (0..self.rows.len()).map(y).collect();
-        (0..y.len()).map(|i| self.at(i, |j| y[j])).collect()
-    }
-
     /// The i-th smoothed value.
     pub(crate) fn at(&self, i: usize, y: impl Fn(usize) -> f64) -> f64 {
         let terms = self.rows[i].iter().enumerate();
@@ -89,11 +83,15 @@ mod tests {
     const W: [f64; 6] = [1.0, 2.0, 1.0, 4.0, 1.0, 3.0];
     const Y: [f64; 6] = [0.3, -1.0, 2.0, 0.5, 0.1, 4.0];
 
+    fn all(smoother: &Smoother, y: &[f64]) -> Vec<f64> {
+        (0..y.len()).map(|i| smoother.at(i, |j| y[j])).collect()
+    }
+
     #[test]
     fn no_penalty_changes_nothing_and_a_huge_one_leaves_the_line_of_regression() {
-        let same = Smoother::new(&X, &W, 0.0).apply(|i| Y[i]);
+        let same = all(&Smoother::new(&X, &W, 0.0), &Y);
         assert!(same.iter().zip(&Y).all(|(a, b)| (a - b).abs() < 1e-14));
-        let line = Smoother::new(&X, &W, 1e7).apply(|i| Y[i]);
+        let line = all(&Smoother::new(&X, &W, 1e7), &Y);
         let sum = |f: &dyn Fn(usize) -> f64| (0..6).map(|i| W[i] * f(i)).sum::<f64>();
         let total = sum(&|_| 1.0);
         let (mx, my) = (sum(&|i| X[i]) / total, sum(&|i| Y[i]) / total);
@@ -122,7 +120,7 @@ mod tests {
                     .sum();
                 fit + penalty * rough
             };
-            let z = Smoother::new(&X, &W, penalty).apply(|i| y[i]);
+            let z = all(&Smoother::new(&X, &W, penalty), &y);
             let moved: Vec<f64> = z.iter().zip(&nudge).map(|(a, b)| a + b).collect();
             prop_assert!(objective(&z) <= objective(&moved) + 1e-12);
         }

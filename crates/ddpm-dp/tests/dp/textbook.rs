@@ -1,21 +1,21 @@
 //! The recurrence as it is printed, with stored argmins: the oracle of the fast solvers.
 //!
 //! C\[1\]\[t\] = L(t, 0); C\[k\]\[t\] = min over s < t of C\[k-1\]\[s\] + L(t, s), the smallest s on ties (Watson et al. 2021,
-//! Algorithm 1, for every end). With a [`crate::Start`] C\[2\] is given. Plain loops, O(K T^2) time and memory.
+//! Algorithm 1, for every end). With a [`ddpm_dp::Start`] C\[2\] is given. Plain loops, O(K T^2) time and memory.
 
-use crate::cost_table::CostTable;
+use ddpm_dp::CostTable;
 
 /// Costs and argmins of every budget at every end.
 #[derive(Clone, Debug)]
-pub struct Textbook {
+pub(crate) struct Textbook {
     /// `costs[k][t]`, k = 0..=K, t = 0..=T; `+inf` where there is no path.
-    pub costs: Vec<Vec<f64>>,
+    pub(crate) costs: Vec<Vec<f64>>,
     /// `previous[k][t]`: the node before t on the optimal path; meaningless where the cost is `+inf`.
-    pub previous: Vec<Vec<usize>>,
+    pub(crate) previous: Vec<Vec<usize>>,
 }
 
 /// Solves for the budgets up to `max_steps` (any number; budgets above T are impossible).
-pub fn solve(table: &CostTable, max_steps: usize) -> Textbook {
+pub(crate) fn solve(table: &CostTable, max_steps: usize) -> Textbook {
     let nodes = table.train_steps() + 1;
     let mut costs = vec![vec![f64::INFINITY; nodes]; max_steps + 1];
     let mut previous = vec![vec![0; nodes]; max_steps + 1];
@@ -41,7 +41,7 @@ pub fn solve(table: &CostTable, max_steps: usize) -> Textbook {
 
 impl Textbook {
     /// The optimal path with k steps that ends at `end`, `[0, .., end]`; `None` if there is none.
-    pub fn path(&self, k: usize, end: usize) -> Option<Vec<usize>> {
+    pub(crate) fn path(&self, k: usize, end: usize) -> Option<Vec<usize>> {
         if !self.costs.get(k)?.get(end)?.is_finite() {
             return None;
         }

@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 use std::fs;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{Curves, ElboProfile, Evaluations};
+use ddpm_profile::Curves;
 
 use crate::{
     Result,
+    combined::{self, Evaluations, Measured},
     loss::{BUDGETS, Halves},
     optima,
     reference::Reference,
@@ -27,7 +28,7 @@ const SHARES: [usize; 3] = [1, 2, 4];
 const PENALTIES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
 
 /// A block of a profile.
-type Place<'a> = (&'a ElboProfile, usize);
+type Place<'a> = (&'a Measured, usize);
 
 pub(crate) fn compare(reference: &str, out: &str, names: &[&str]) -> Result<()> {
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?;
@@ -35,10 +36,10 @@ pub(crate) fn compare(reference: &str, out: &str, names: &[&str]) -> Result<()> 
     let halves = Halves::new(&reference);
     let mut profiles = Vec::new();
     for name in names {
-        profiles.push(ElboProfile::from_bytes(&fs::read(name)?)?);
+        profiles.push(Measured::from_bytes(&fs::read(name)?)?);
     }
     let units = units(&profiles)?;
-    let timesteps = profiles[0].layout().timesteps().len();
+    let timesteps = profiles[0].timesteps().len();
     let head: Vec<String> = BUDGETS.iter().map(|k| format!("K={k}")).collect();
     let mut table = format!(
         "| images x timesteps of each | which | smoothing | {} |\n|{}\n",
@@ -76,14 +77,14 @@ pub(crate) fn compare(reference: &str, out: &str, names: &[&str]) -> Result<()> 
 }
 
 /// Units of [`IMAGES`] images.
-fn units(profiles: &[ElboProfile]) -> Result<Vec<Vec<Place<'_>>>> {
+fn units(profiles: &[Measured]) -> Result<Vec<Vec<Place<'_>>>> {
     let mut units = Vec::new();
     for profile in profiles {
         let mut unit = Vec::new();
         let mut images = 0;
-        for (i, block) in profile.blocks().iter().enumerate() {
+        for (i, count) in profile.images().enumerate() {
             unit.push((profile, i));
-            images += block.images();
+            images += count;
             if images == IMAGES {
                 units.push(std::mem::take(&mut unit));
                 images = 0;
@@ -126,7 +127,7 @@ fn curves(
             })
         })
         .collect();
-    Ok(Curves::of_evaluations(&parts, penalty)?)
+    combined::curves(&parts, penalty)
 }
 
 /// Per budget: mean, its standard error, and the largest loss, in 0.001 bits/dim.

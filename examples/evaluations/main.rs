@@ -7,14 +7,14 @@
 //! `curve REFERENCE.safetensors CHOSEN.json LOSSES.json PROFILE..`: chooses on the first blocks of each profile and scores on the reference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
-#[path = "layouts.rs"]
+mod combined;
 mod layouts;
-#[path = "../../tests/it/evaluations/loss.rs"]
+#[path = "../../crates/ddpm-profile/tests/it/evaluations/loss.rs"]
 mod loss;
-#[path = "picture.rs"]
 mod picture;
-#[path = "../../tests/it/evaluations/reference.rs"]
+#[path = "../../crates/ddpm-profile/tests/it/evaluations/reference.rs"]
 mod reference;
+mod smoother;
 
 use std::error::Error;
 use std::fs;

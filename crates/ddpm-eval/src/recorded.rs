@@ -1,0 +1,294 @@
+//! Squared errors that another program recorded in an `.npz` archive, as a profile.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ddpm_core::{ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
+use ddpm_data::Split;
+use ddpm_files::npz::NpzArchive;
+use ddpm_files::sha256;
+use ddpm_profile::{ElboProfile, SquaredErrors};
+use ddpm_schedule::Provenance;
+use ndarray::{ArrayD, Axis, Ix1, Ix2};
+
+use crate::error::{Error, Result};
+
+/// What stands in a profile for what the other program did not tell.
+const UNKNOWN: &str = ModelId::UNKNOWN;
+/// What `alpha_bar` has to be.
+const ALPHA_BAR: &str = "float [T], alpha_bar of t = 1..T";
+
+/// How far single precision may have moved an alpha_bar from that of a named noise schedule.
+const SAME_SCHEDULE: f64 = 2e-5;
+/// How far an alpha_bar may be from that of a noise schedule that somebody names.
+const SAME_AS_TOLD: f64 = 1e-3;
+/// The same relative to the smaller one: a chain that ends without any signal is another one, whose last alpha_bar is near all the same.
+const SAME_RATIO: f64 = 0.05;
+
+/// An archive of squared errors per block of images and timestep.
+///
+/// Its arrays are `t`, `sum_squared_error`, `count` and `x0_mean_square`, which are those of [`SquaredErrors`], `image_shape` (channels,
+/// height, width), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule is known otherwise.
+pub struct RecordedErrors<'a> {
+    path: &'a Path,
+    archive: NpzArchive<'a>,
+    alpha_bar: Option<Vec<f64>>,
+}
+
+/// The noise schedule that an archive's `alpha_bar` is.
+pub struct Recognised {
+    /// In full precision, where it has a name.
+    pub schedule: NoiseSchedule,
+    /// The name, and whether the schedule was rescaled to end without signal.
+    pub name: Option<(NoiseScheduleName, bool)>,
+}
+
+impl<'a> RecordedErrors<'a> {
+    /// Opens an archive and reads its noise schedule.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no archive, or an `alpha_bar` that is no vector of numbers.
+    pub fn open(path: &'a Path) -> Result<Self> {
+        let mut archive = NpzArchive::open(path)?;
+        let alpha_bar = match archive.first_of(&["alpha_bar"]) {
+            Some(key) => Some(vector(&mut archive, key, ALPHA_BAR)?),
+            None => None,
+        };
+        Ok(Self {
+            path,
+            archive,
+            alpha_bar,
+        })
+    }
+
+    /// T, where the archive tells.
+    pub fn train_steps(&self) -> Option<usize> {
+        self.alpha_bar.as_ref().map(Vec::len)
+    }
+
+    /// A complaint about the archive's noise schedule.
+    pub fn wrong_schedule(&self, expected: &str, found: impl std::fmt::Display) -> Error {
+        self.archive.wrong("alpha_bar", expected, found).into()
+    }
+
+    /// The archive's own noise schedule: a named one where its `alpha_bar` is that in single precision.
+    ///
+    /// # Errors
+    /// No `alpha_bar`, or one that is no noise schedule.
+    pub fn recognise(&self) -> Result<Recognised> {
+        let Some(stored) = &self.alpha_bar else {
+            return Err(self.wrong_schedule(ALPHA_BAR, "no such array"));
+        };
+        let steps = stored.len();
+        use NoiseScheduleName as Name;
+        for name in [
+            Name::Linear,
+            Name::LinearUnscaled,
+            Name::ScaledLinear,
+            Name::Cosine,
+            Name::Sigmoid,
+        ] {
+            let Ok(schedule) = NoiseSchedule::named(name, steps) else {
+                continue;
+            };
+            let rescaled = schedule.zero_terminal_snr();
+            for (schedule, is_rescaled) in [(schedule, false), (rescaled, true)] {
+                let same = |t: usize| near(schedule.alpha_bar(t), stored[t - 1], SAME_SCHEDULE);
+                let ends = !is_rescaled || stored[steps - 1] == 0.0;
+                // The last node of a rescaled chain has no signal, and 0 is near nothing.
+                if ends && (1..steps + usize::from(!is_rescaled)).all(same) {
+                    let name = Some((name, is_rescaled));
+                    return Ok(Recognised { schedule, name });
+                }
+            }
+        }
+        Ok(Recognised {
+            schedule: NoiseSchedule::from_alpha_bar(stored)?,
+            name: None,
+        })
+    }
+
+    /// Refuses a noise schedule that the archive's `alpha_bar`, where there is one, contradicts. `whose` says where the schedule comes from.
+    ///
+    /// # Errors
+    /// Another T, or an `alpha_bar` that is too far away.
+    pub fn check_schedule(&self, schedule: &NoiseSchedule, whose: &str) -> Result<()> {
+        let Some(stored) = &self.alpha_bar else {
+            return Ok(());
+        };
+        let steps = schedule.train_steps();
+        let expected = format!(
+            "that of {whose}, {} with T={steps}",
+            schedule.name_or_custom()
+        );
+        if stored.len() != steps {
+            return Err(self.wrong_schedule(&expected, format_args!("T={}", stored.len())));
+        }
+        // 0 is near nothing but 0.
+        let far = |&t: &usize| !near(schedule.alpha_bar(t), stored[t - 1], SAME_AS_TOLD);
+        let Some(t) = (1..=steps).find(far) else {
+            return Ok(());
+        };
+        let found = format_args!(
+            "{:e} at t = {t}, where that has {:e} (without the flag, the file's own is used)",
+            stored[t - 1],
+            schedule.alpha_bar(t)
+        );
+        Err(self.wrong_schedule(&expected, found))
+    }
+
+    /// The profile of the errors under a noise schedule; `split`: the part of the data that they were measured on, if known.
+    ///
+    /// # Errors
+    /// An array that is missing or not as described, or numbers that no profile can have.
+    pub fn into_profile(
+        mut self,
+        schedule: &NoiseSchedule,
+        split: Option<Split>,
+    ) -> Result<ElboProfile> {
+        let archive = &mut self.archive;
+        let errors = sums(archive)?;
+        let image_shape = image_shape(archive)?;
+        let clip_denoised = flag(archive, "clip_denoised")?;
+        let path = self.path;
+        let bytes = std::fs::read(path).map_err(|source| {
+            let path = path.to_owned();
+            Error::Data(ddpm_data::Error::Read { path, source })
+        })?;
+        let provenance = Provenance {
+            model: ModelId {
+                network: NetworkId::Unknown,
+                noise_schedule: schedule.name(),
+                train_steps: schedule.train_steps(),
+                parameterization: None,
+                rescale_timesteps: false,
+                clip_denoised,
+                precision: UNKNOWN.to_owned(),
+                shape: image_shape.to_vec(),
+                settings: BTreeMap::from([(
+                    "imported".to_owned(),
+                    "squared errors of another program".to_owned(),
+                )]),
+            },
+            data_sha256: sha256(&bytes),
+            data_name: path
+                .file_name()
+                .map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string_lossy().into_owned()),
+            split: split.map_or_else(|| UNKNOWN.to_owned(), |split| split.to_string()),
+            stand_in: false,
+            seed: 0,
+            // The three numbers are replaced by those of the arrays.
+            total_images: 1,
+            images_per_block: 1,
+            total_blocks: 1,
+            library_version: env!("CARGO_PKG_VERSION").to_owned(),
+            image_order: UNKNOWN.to_owned(),
+            extra: BTreeMap::new(),
+        };
+        Ok(errors.into_profile(schedule, provenance)?)
+    }
+}
+
+/// Whether two alpha_bar are the same up to an error and a ratio.
+fn near(a: f64, b: f64, error: f64) -> bool {
+    let apart = (a - b).abs();
+    apart <= error && apart <= SAME_RATIO * a.min(b)
+}
+
+fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
+    const T: &str = "int [M], timesteps from 1 to T in ascending order";
+    const SUMS: &str = "float [B, M], per block of images and timestep";
+    const COUNTS: &str = "int [B, M], images summed per block and timestep";
+    const SQUARES: &str = "float [B], the mean of x0^2 per block";
+    let t = archive.counts("t", T)?;
+    let timesteps: Vec<usize> = match t.ndim() {
+        1 => t
+            .iter()
+            .map(|&t| usize::try_from(t).unwrap_or(usize::MAX))
+            .collect(),
+        n => return Err(archive.wrong("t", T, format_args!("{n} dimensions")).into()),
+    };
+    if timesteps.contains(&0) {
+        let found = "a timestep 0: add 1 to timesteps that count from 0";
+        return Err(archive.wrong("t", T, found).into());
+    }
+    let found = archive.floats("sum_squared_error", SUMS)?;
+    let sums = rows(archive, "sum_squared_error", SUMS, found, timesteps.len())?;
+    let found = archive.counts("count", COUNTS)?;
+    let counts = rows(archive, "count", COUNTS, found, timesteps.len())?;
+    let x0_mean_square = vector(archive, "x0_mean_square", SQUARES)?;
+    for (key, expected, found) in [
+        ("count", COUNTS, counts.len()),
+        ("x0_mean_square", SQUARES, x0_mean_square.len()),
+    ] {
+        if found != sums.len() {
+            let found = format!("{found} blocks, but {} of sum_squared_error", sums.len());
+            return Err(archive.wrong(key, expected, found).into());
+        }
+    }
+    Ok(SquaredErrors {
+        timesteps,
+        sums,
+        counts,
+        x0_mean_square,
+    })
+}
+
+/// The rows of an array with one column per timestep.
+fn rows<A: Copy>(
+    archive: &NpzArchive<'_>,
+    key: &'static str,
+    expected: &str,
+    array: ArrayD<A>,
+    columns: usize,
+) -> Result<Vec<Vec<A>>> {
+    let shape = array.shape().to_vec();
+    match array.into_dimensionality::<Ix2>() {
+        Ok(array) if array.ncols() == columns => {
+            Ok(array.axis_iter(Axis(0)).map(|row| row.to_vec()).collect())
+        }
+        _ => {
+            let found = format!("shape {shape:?}, with {columns} timesteps in t");
+            Err(archive.wrong(key, expected, found).into())
+        }
+    }
+}
+
+fn vector(archive: &mut NpzArchive<'_>, key: &'static str, expected: &str) -> Result<Vec<f64>> {
+    let array = archive.floats(key, expected)?;
+    let shape = array.shape().to_vec();
+    match array.into_dimensionality::<Ix1>() {
+        Ok(array) => Ok(array.to_vec()),
+        Err(_) => Err(archive
+            .wrong(key, expected, format_args!("shape {shape:?}"))
+            .into()),
+    }
+}
+
+fn image_shape(archive: &mut NpzArchive<'_>) -> Result<[usize; 3]> {
+    const EXPECTED: &str = "int [3]: channels, height and width, at least 1 each";
+    let array = archive.counts("image_shape", EXPECTED)?;
+    let found: Vec<usize> = array
+        .iter()
+        .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
+        .collect();
+    match found[..] {
+        [c, h, w] if c > 0 && h > 0 && w > 0 => Ok([c, h, w]),
+        _ => Err(archive
+            .wrong("image_shape", EXPECTED, format_args!("{found:?}"))
+            .into()),
+    }
+}
+
+fn flag(archive: &mut NpzArchive<'_>, key: &'static str) -> Result<bool> {
+    const EXPECTED: &str = "one boolean";
+    let array = archive.counts(key, EXPECTED)?;
+    let found: Vec<u64> = array.iter().copied().collect();
+    match found[..] {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        _ => Err(archive
+            .wrong(key, EXPECTED, format_args!("{found:?}"))
+            .into()),
+    }
+}

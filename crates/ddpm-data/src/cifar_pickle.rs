@@ -188,7 +188,7 @@ impl<'a> pickle::Object<'a> for Object<'a> {
             },
             (Node::Object(Self::Encode), [text, encoding]) => {
                 match (&nodes[*text], string(&nodes[*encoding])) {
-                    (Node::Text(text), Some(b"latin1" | b"latin-1")) => Self::Latin1(*text),
+                    (Node::Text(text), Some(b"latin1" | b"latin-1")) => Self::Latin1(text),
                     _ => return Err("a call that the CIFAR-10 layout does not use".into()),
                 }
             }

@@ -41,12 +41,3 @@ pub(crate) fn chain_of(p: &Provenance) -> String {
         model.parameterization_text()
     )
 }
-
-/// Whether predictions are clipped.
-pub(crate) fn clip(clip_denoised: Option<bool>) -> &'static str {
-    match clip_denoised {
-        Some(true) => "clip on",
-        Some(false) => "clip off",
-        None => "clip unknown",
-    }
-}

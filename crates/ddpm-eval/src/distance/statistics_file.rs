@@ -89,7 +89,7 @@ fn numbers<D: Dimension>(
     let found = archive.floats(key, expected)?;
     let dimensions = found.ndim();
     found.into_dimensionality().map_err(|_| {
-        let found = format_args!("an array of {dimensions} dimensions");
+        let found = format!("an array of {dimensions} dimensions");
         archive.wrong(key, expected, found).into()
     })
 }

@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
 
     /// A length of one, four or eight bytes, as many as the opcode of its kind says.
     pub(super) fn length(&mut self, bytes: u8) -> Result<usize> {
-        let length = match bytes {
+        let length: u64 = match bytes {
             1 => self.byte()?.into(),
             4 => u32::from_le_bytes(self.array()?).into(),
             _ => u64::from_le_bytes(self.array()?),

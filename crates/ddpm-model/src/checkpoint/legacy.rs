@@ -19,14 +19,14 @@ const PROTOCOL_VERSION: i128 = 1001;
 /// Reads a whole legacy file.
 pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict, StateDictPlace)> {
     let mut cursor = Cursor::new(bytes);
-    let magic: Pickle = read_pickle(&mut cursor)?;
+    let magic: Pickle<'_> = read_pickle(&mut cursor)?;
     if !matches!(magic.root(), Node::Int(MAGIC)) {
         return Err(ReadError::NotACheckpoint(format!(
             "a pickle of {} without PyTorch's magic number",
             magic.root().describe()
         )));
     }
-    let version: Pickle = read_pickle(&mut cursor)?;
+    let version: Pickle<'_> = read_pickle(&mut cursor)?;
     match version.root() {
         Node::Int(PROTOCOL_VERSION) => {}
         other => {
@@ -36,7 +36,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         }
     }
     check_byte_order(&read_pickle(&mut cursor)?)?;
-    let object = read_pickle(&mut cursor)?;
+    let object: Pickle<'_> = read_pickle(&mut cursor)?;
     let keys = storage_keys(&read_pickle(&mut cursor)?)?;
 
     // The stream stores no element types: they come from the object.

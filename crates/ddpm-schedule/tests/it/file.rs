@@ -1,7 +1,7 @@
 //! The file: round trips, and every way it can be wrong.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Parameterization, Path, StartRule, VarianceKind,
+    DecoderKind, NoiseSchedule, Objective, Parameterization, Path, Sampler, StartRule, VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use ddpm_schedule::{Error, Kernel, Provenance, Schedules, Scoring, Stability};
@@ -167,7 +167,12 @@ fn contents_that_contradict_themselves_are_refused() {
     let error = with(&|json| json["noise_schedule"] = "custom".into());
     assert!(error.to_string().contains("log_alpha_bar"), "{error}");
     // A version 2 has no sampler, no stability and no distance.
-    let error = with(&|json| json["sampler"] = "ddim".into());
+    let sampled = Schedules {
+        sampler: Some(Sampler::Ddim),
+        ..schedules(&[1, 2])
+    };
+    let sampled = sampled.to_json().expect("numbers");
+    let error = Schedules::from_json(&sampled).expect_err("a contradiction");
     assert!(
         error.to_string().contains("in version 4, and there only"),
         "{error}"

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 
-use ddpm::eval::{Images, write_png_folder};
+use ddpm::data::{Images, write_png_folder};
 use ddpm::model::{Checkpoint, Precision, save_safetensors};
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array2, Array4, arr0, arr1};

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use ddpm_eval::Images;
+use ddpm_data::Images;
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array4, Axis};
 

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use ddpm::eval::{Images, write_png_folder};
+use ddpm::data::{Images, write_png_folder};
 use ndarray::Array4;
 use serde_json::Value;
 

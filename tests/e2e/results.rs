@@ -14,8 +14,8 @@ use crate::support::{Ddpm, golden, images_of_shape, scratch, small, small_profil
 /// What the command prints, read into its type.
 fn printed<T: Serialize + DeserializeOwned + Debug>(command: Ddpm) -> T {
     let value: Value = command.json();
-    let found: T = serde_json::from_value(value.clone())
-        .unwrap_or_else(|error| panic!("{error}: {value}"));
+    let found: T =
+        serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{error}: {value}"));
     let again = document(&found).unwrap();
     // As text: the order counts.
     assert_eq!(again.to_string(), value.to_string());
@@ -112,7 +112,9 @@ fn of_networks_paths_and_tables() {
     }
     let costs: Vec<f64> = (0..16).map(f64::from).collect();
     write_npy(&at("cost.npy"), &[4, 4], &costs);
-    let solve = |flags: &str| printed::<results::Solve>(Ddpm::new("solve").arg(at("cost.npy")).words(flags));
+    let solve = |flags: &str| {
+        printed::<results::Solve>(Ddpm::new("solve").arg(at("cost.npy")).words(flags))
+    };
     assert_eq!(solve("--zero-based").budgets.len(), 3);
     // The word of the other commands.
     assert_eq!(solve("--steps 2"), solve("--budgets 2"));

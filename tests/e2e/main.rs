@@ -15,6 +15,7 @@ mod predict;
 mod profile;
 mod quality;
 mod report;
+mod results;
 mod sample;
 mod scale;
 mod schedule;

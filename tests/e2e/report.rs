@@ -37,7 +37,10 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     png(&at("grid.png"));
     fs::write(
         at("grid.png.run.json"),
-        r#"{"format": "ddpm-samples", "path": [0, 1, 2], "sampler": "<ddim>", "seed": 3}"#,
+        r#"{"format": "ddpm-samples", "version": 1, "seed": 3, "start_index": 0, "count": 2, "class": null, "image_shape": [3, 1, 1],
+            "sampler": "ddim", "eta": 0.0, "variance": null, "log_variance": null, "clip_last_noise": null, "clip_denoised": true,
+            "path": [0, 1, 2], "T": 2, "noise_schedule": "cosine", "checkpoint_sha256": "12ab", "rescale_timesteps": false,
+            "precision": "<f32>", "network": {}}"#,
     )
     .unwrap();
     fs::write(
@@ -47,12 +50,15 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     .unwrap();
     fs::write(
         at("fid.json"),
-        r#"{"metric": "FID", "a": {"source": "x", "images": 4}, "b": {"source": "y", "images": 5}, "frechet": {"value": 3.25, "stderr": null}}"#,
+        r#"{"metric": "FID", "a": {"source": "x", "kind": "images", "images": 4}, "b": {"source": "y", "kind": "images", "images": 5},
+            "frechet": {"value": 3.25, "stderr": null}}"#,
     )
     .unwrap();
     fs::write(
         at("p.bpd.json"),
-        r#"{"path": [0, 1, 4000], "variance": "learned", "scored_decoder": "respaced", "terms": [], "total_bpd": [4.0, 5.0]}"#,
+        r#"{"T": 4000, "noise_schedule": "cosine", "path": [0, 1, 4000], "variance": "learned", "decoder": "respaced",
+            "scored_decoder": "respaced", "clip_denoised": true, "precision": "f32", "data_name": "x", "stand_in": false,
+            "images": [0, 1], "terms": [], "prior_bpd": [0.0, 0.0], "total_bpd": [4.0, 5.0]}"#,
     )
     .unwrap();
     fs::write(
@@ -125,7 +131,8 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
         .collect();
     for word in [
         "<b>&\"c\".safetensors",
-        "sampler <ddim>",
+        "sampler ddim, eta 0.0",
+        "<f32>",
         "<dp>",
         "12.500 ± 0.250",
         "'<script>alert(1)</script>'",

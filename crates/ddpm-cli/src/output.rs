@@ -6,9 +6,10 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use ddpm_schedule::results;
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 
 /// How much a command says on stderr.
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +80,14 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
         })
 }
 
-/// Writes one JSON document and a newline to stdout.
+/// Writes a result as one JSON document and a newline to stdout.
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
+    let document = results::document(result).or_internal()?;
     print(|out| {
-        serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut *out, &document).map_err(io::Error::from)?;
         out.write_all(b"\n")
     })
 }

@@ -87,5 +87,5 @@ pub use profile::ElboProfile;
 pub use squared_errors::SquaredErrors;
 pub use stability::stability;
 pub use statistics::PointStatistics;
-pub use table::{TableRow, table3};
+pub use table::table3;
 pub use uncertainty::{Estimate, delete_block_estimate, jackknife, student_t_quantile};

@@ -6,6 +6,7 @@
 use std::f64::consts::LN_2;
 
 use ddpm_core::{DecoderKind, Difference, Path, StartRule, Stride, VarianceKind};
+use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
 
 use crate::{
@@ -15,33 +16,8 @@ use crate::{
     error::{Error, Result},
     freeze::Frozen,
     profile::ElboProfile,
-    uncertainty::{Estimate, jackknife},
+    uncertainty::jackknife,
 };
-
-/// One cell of the table.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TableRow {
-    /// `even`, `quadratic`, `dp`, `dp-free` (the end chosen too) or `all` (every timestep).
-    pub stride: String,
-    /// The variance of the reverse steps.
-    pub variance: VarianceKind,
-    /// The decoder convention asked for.
-    pub decoder: DecoderKind,
-    /// The one that this row is scored with, see [`DecoderKind::for_steps`].
-    pub scored_decoder: DecoderKind,
-    /// K, the number of network evaluations.
-    pub steps: usize,
-    /// Bits per dimension on the test profile, prior included.
-    pub bpd: f64,
-    /// Its standard error (blocks of the test profile, jackknife); NaN if there are fewer than two blocks.
-    pub standard_error: f64,
-    /// Bits per dimension on the train profile, prior included: for optimised paths, a biased number.
-    pub train_bpd: f64,
-    /// The path, with its leading 0.
-    pub path: Vec<usize>,
-    /// bpd of the `dp` row of the same variance and budget minus this row's, paired over blocks; `None` for `dp` and `all`.
-    pub diff_to_dp: Option<Estimate>,
-}
 
 /// Scores even, quadratic and optimal strides of every budget in `steps` and of all timesteps, per variance.
 ///
@@ -151,8 +127,11 @@ impl Table {
             bpd: estimates[i].value,
             standard_error: estimates[i].standard_error,
             train_bpd: train_bpd[i],
+            dp_minus_this: entry.dp.map(|_| PairedDifference {
+                bpd: estimates[count + i].value,
+                standard_error: estimates[count + i].standard_error,
+            }),
             path: entry.path.nodes().to_vec(),
-            diff_to_dp: entry.dp.map(|_| estimates[count + i]),
         };
         Ok(entries.iter().enumerate().map(row).collect())
     }

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::bail;
 
-use crate::results::{Chosen, Schedules, Table, TableRow, read};
+use ddpm_schedule::Chosen;
+use ddpm_schedule::results::{Table, TableRow};
+
+use crate::results::{cost_with_prior, read, read_schedules};
 
 /// The numbers of steps.
 pub(crate) const STEPS: &str = "8,16,32,64,128,256";
@@ -14,12 +17,12 @@ pub(crate) const VARIANCES: [&str; 4] = ["learned", "fixed-small", "fixed-large"
 /// Says whether the table shows what the paper found, and returns whether all of it holds.
 pub(crate) fn print(out: &Path) -> anyhow::Result<bool> {
     let table = read::<Table>(&out.join("table.json"))?.rows;
-    let differences: Vec<(u64, f64, f64)> = table
+    let differences: Vec<(usize, f64, f64)> = table
         .iter()
         .filter(|row| row.stride == "even" || row.stride == "quadratic")
         .filter_map(|row| {
             let difference = row.dp_minus_this.as_ref()?;
-            Some((row.steps, difference.bpd, difference.stderr))
+            Some((row.steps, difference.bpd, difference.standard_error))
         })
         .collect();
     let expected = 2 * VARIANCES.len() * STEPS.split(',').count();
@@ -48,15 +51,17 @@ pub(crate) fn print(out: &Path) -> anyhow::Result<bool> {
     let bpd = |variance: &str, like: &TableRow| {
         shared
             .iter()
-            .find(|r| r.variance == variance && r.stride == like.stride && r.steps == like.steps)
+            .find(|r| {
+                r.variance.name() == variance && r.stride == like.stride && r.steps == like.steps
+            })
             .map(|r| r.bpd)
     };
-    if !shared.iter().any(|row| row.variance == "analytic") {
+    if !shared.iter().any(|row| row.variance.name() == "analytic") {
         bail!("table-one-decoder.json: expected rows of the analytic variance");
     }
     let analytic_best = shared
         .iter()
-        .filter(|row| row.variance == "analytic")
+        .filter(|row| row.variance.name() == "analytic")
         .all(|row| {
             ["fixed-small", "fixed-large"]
                 .iter()
@@ -71,17 +76,20 @@ pub(crate) fn print(out: &Path) -> anyhow::Result<bool> {
     for variance in VARIANCES {
         let chosen = |start: &str| -> anyhow::Result<Vec<Chosen>> {
             let file = format!("{variance}.{start}.schedules.json");
-            Ok(read::<Schedules>(&out.join(file))?.budgets)
+            Ok(read_schedules(&out.join(file))?.budgets)
         };
         let (full, free) = (chosen("full")?, chosen("free")?);
         free_never_above &= full
             .iter()
             .zip(&free)
-            .all(|(full, free)| free.total() <= full.total());
+            .all(|(full, free)| cost_with_prior(free) <= cost_with_prior(full));
         let gains: Vec<String> = full
             .iter()
             .zip(&free)
-            .map(|(a, b)| format!("K={} {:+.5}", a.steps, b.total() - a.total()))
+            .map(|(a, b)| {
+                let gain = cost_with_prior(b) - cost_with_prior(a);
+                format!("K={} {gain:+.5}", a.steps())
+            })
             .collect();
         println!(
             "  {variance:<12} --start free minus full, on the choosing set: {}",

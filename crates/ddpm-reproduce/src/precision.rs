@@ -8,7 +8,7 @@ use xtask::{build_ddpm, check, root};
 
 use crate::cifar;
 use crate::findings::STEPS;
-use crate::results::Evaluation;
+use crate::results::mean_total;
 
 /// How much bits/dim may change.
 const LIMIT: f64 = 0.01;
@@ -71,7 +71,7 @@ pub(crate) fn run(Precision { images }: Precision) -> anyhow::Result<()> {
             if !output.status.success() {
                 bail!("ddpm bpd: {}", String::from_utf8_lossy(&output.stderr));
             }
-            *mean = serde_json::from_slice::<Evaluation>(&output.stdout)?.mean(images)?;
+            *mean = mean_total(&serde_json::from_slice(&output.stdout)?, images)?;
         }
         let [f32, bf16] = means;
         println!("{steps:>5} {f32:>9.4} {bf16:>9.4} {:>+10.5}", bf16 - f32);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use crate::findings::{VARIANCES, yes};
-use crate::results::{Evaluation, read};
+use crate::results::{mean_total, read};
 
 /// The strides that are re-scored, as the table calls them.
 pub(crate) const STRIDES: [&str; 4] = ["even", "quadratic", "dp", "dp-free"];
@@ -61,7 +61,7 @@ impl Rescoring<'_> {
             for stride in STRIDES {
                 write!(text, "{variance:<12} {stride:<10}")?;
                 for steps in &self.budgets {
-                    let mean = mean_total(&self.file(variance, stride, steps), self.images)?;
+                    let mean = mean_of_file(&self.file(variance, stride, steps), self.images)?;
                     write!(text, "{mean:>9.3}")?;
                 }
                 text.push('\n');
@@ -78,7 +78,7 @@ impl Rescoring<'_> {
         let mut below = true;
         for variance in VARIANCES {
             for steps in self.small_budgets()? {
-                let of = |stride| mean_total(&self.file(variance, stride, steps), self.images);
+                let of = |stride| mean_of_file(&self.file(variance, stride, steps), self.images);
                 let dp = of("dp")?;
                 below &= dp < of("even")? && dp < of("quadratic")?;
             }
@@ -104,15 +104,26 @@ impl Rescoring<'_> {
 }
 
 /// Mean bits/dim over the images of a direct evaluation that lies in a file.
-fn mean_total(path: &Path, images: u64) -> anyhow::Result<f64> {
-    read::<Evaluation>(path)?
-        .mean(images)
-        .map_err(|error| anyhow!("{}: {error}", path.display()))
+fn mean_of_file(path: &Path, images: u64) -> anyhow::Result<f64> {
+    mean_total(&read(path)?, images).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// Writes an evaluation of a path of one step.
+    fn write(file: &Path, totals: Vec<f64>) {
+        let scored = json!({
+            "T": 4, "noise_schedule": "cosine", "path": [0, 4],
+            "variance": "learned", "decoder": "respaced", "scored_decoder": "marginal",
+            "clip_denoised": true, "precision": "f32", "data_name": "x", "stand_in": false,
+            "images": [], "terms": [], "prior_bpd": [], "total_bpd": totals,
+        });
+        std::fs::write(file, scored.to_string()).unwrap();
+    }
 
     /// A run whose every schedule has the bits/dim that `of` gives it.
     fn run(folder: &Path, of: impl Fn(&str, &str) -> f64) -> Rescoring<'static> {
@@ -126,8 +137,8 @@ mod tests {
             for stride in STRIDES {
                 for steps in &rescoring.budgets {
                     let bpd = of(stride, steps);
-                    let text = format!("{{\"total_bpd\": [{}, {}]}}", bpd - 0.5, bpd + 0.5);
-                    std::fs::write(rescoring.file(variance, stride, steps), text).unwrap();
+                    let totals = vec![bpd - 0.5, bpd + 0.5];
+                    write(&rescoring.file(variance, stride, steps), totals);
                 }
             }
         }
@@ -158,7 +169,7 @@ mod tests {
             .filter(|line| line.contains(" dp ") && line.matches("4.250").count() == 2);
         assert_eq!(dp.count(), VARIANCES.len(), "{table}");
         let file = rescoring.file("learned", "even", "8");
-        std::fs::write(&file, "{\"total_bpd\": [4.0]}").unwrap();
+        write(&file, vec![4.0]);
         let error = rescoring.table().unwrap_err().to_string();
         assert!(
             error.contains("learned.even.8") && error.contains("2 numbers"),

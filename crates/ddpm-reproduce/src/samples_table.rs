@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use ddpm_schedule::results::{Fid, FidStatistics, ImageSet};
 use serde::Serialize;
 
 use crate::findings::yes;
-use crate::results::{Distance, Statistics, read};
+use crate::results::read;
 use crate::samples_size::{SAMPLERS, STRIDES, Size};
 use crate::stage::write_beside;
 
@@ -46,15 +47,15 @@ impl SamplesTable {
     /// A result that is missing, is no distance, or is one of another number of samples or another network: such
     /// distances are not comparable.
     pub(crate) fn read(folder: &Path, size: &Size, stand_in: bool) -> anyhow::Result<Self> {
-        let reference: Statistics = read(&folder.join("reference.json"))?;
+        let reference: FidStatistics = read(&folder.join("reference.json"))?;
         let mut rows = Vec::new();
         let mut metric: Option<String> = None;
         for sampler in SAMPLERS {
             for stride in STRIDES {
                 for &steps in &size.steps {
                     let path = folder.join(format!("{sampler}.{stride}.{steps}.json"));
-                    let found: Distance = read(&path)?;
-                    let (images, name) = (found.a.images, found.metric);
+                    let found: Fid = read(&path)?;
+                    let (images, name) = (count(&found.first.a)?, found.metric);
                     if images != size.images {
                         bail!(
                             "{}: expected {} samples, found {images}",
@@ -73,8 +74,8 @@ impl SamplesTable {
                         stride,
                         steps,
                         distance: found.frechet.value,
-                        error: found.frechet.stderr,
-                        blocks: found.frechet.blocks,
+                        error: found.frechet.standard_error,
+                        blocks: found.frechet.blocks as u64,
                     });
                 }
             }
@@ -84,7 +85,7 @@ impl SamplesTable {
             metric: metric.context("expected at least one schedule")?,
             images: size.images,
             steps: size.steps.clone(),
-            reference: reference.a.images,
+            reference: count(&reference.a)?,
             stand_in,
         })
     }
@@ -311,6 +312,11 @@ fn with_error(value: f64, error: Option<f64>) -> String {
     }
 }
 
+fn count(set: &ImageSet) -> anyhow::Result<u64> {
+    let images = set.images.map(|n| n as u64);
+    images.with_context(|| format!("{}: expected a number of images", set.source))
+}
+
 /// A sampler or a stride as the paper calls it.
 fn full_name(name: &'static str) -> &'static str {
     match name {
@@ -339,11 +345,16 @@ mod tests {
         }
     }
 
+    fn set(images: u64) -> Value {
+        json!({"source": "x", "kind": "images", "images": images})
+    }
+
     /// The results of a run whose every schedule has the distance that `of` gives it.
     fn results(of: impl Fn(&str, &str, u64) -> f64) -> TempDir {
         let results = tempfile::tempdir().unwrap();
         let folder = results.path();
-        fs::write(folder.join("reference.json"), r#"{"a": {"images": 500}}"#).unwrap();
+        let reference = json!({"a": set(500)}).to_string();
+        fs::write(folder.join("reference.json"), reference).unwrap();
         for sampler in SAMPLERS {
             for stride in STRIDES {
                 for steps in size().steps {
@@ -361,7 +372,8 @@ mod tests {
 
     fn put(folder: &Path, (sampler, stride, steps): (&str, &str, u64), images: u64, value: f64) {
         let result = json!({
-            "a": {"images": images},
+            "a": set(images),
+            "b": set(500),
             "metric": "FD(resnet56)",
             "frechet": {"value": value, "stderr": 0.5, "blocks": 32},
         });

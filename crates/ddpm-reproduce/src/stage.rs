@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use ddpm_schedule::results::Stamp;
 use sha2::{Digest, Sha256};
 
 use xtask::show;
@@ -93,15 +93,6 @@ impl Stage<'_> {
                 .collect::<anyhow::Result<_>>()?,
         })
     }
-}
-
-/// What a stage was done with.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct Stamp {
-    stage: String,
-    command: String,
-    /// Hashes of the inputs by their paths.
-    inputs: BTreeMap<String, String>,
 }
 
 /// Hashes of inputs, each computed once: the images are the input of many stages.

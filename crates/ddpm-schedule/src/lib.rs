@@ -7,6 +7,7 @@
 //!    cost.
 //! 3. The [`Schedule`] of one budget is what evaluation and sampling run: a path and a frozen [`Kernel`] per step.
 //! 4. [`Schedules`] are a file, which names the origin of its numbers: a [`Provenance`] or a [`TrajectoryOrigin`], and [`mod@export`] writes them down for other programs.
+//! 5. What the `ddpm` command prints of all this as JSON has its types in [`results`].
 //!
 //! ```
 //! use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
@@ -23,6 +24,7 @@ mod error;
 pub mod export;
 mod file;
 mod provenance;
+pub mod results;
 mod sample_record;
 mod schedule;
 mod schedules;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ddpm_core::{NoiseDomain, NoiseKey, standard_normal};
 use ddpm_model::{Backend, Isa, UNet};
+use ddpm_schedule::results;
 use ndarray::Array4;
-use serde_json::json;
 
 use crate::args::Bench;
 use crate::error::{Error, Located, Result};
@@ -37,18 +37,18 @@ pub(crate) fn run(args: &Bench, voice: Voice) -> Result<()> {
     let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0;
     let threads = rayon::current_num_threads();
     if args.json {
-        return output::print_json(&json!({
-            "ms_per_image": median,
-            "ms_per_image_least": least,
-            "ms_per_image_most": most,
-            "rounds": times.len(),
-            "batch": batch,
-            "image_size": unet.config().image_size.value,
-            "precision": precision,
-            "device": device,
-            "isa": isa,
-            "threads": threads,
-        }));
+        return output::print_json(&results::Bench {
+            ms_per_image: median,
+            ms_per_image_least: least,
+            ms_per_image_most: most,
+            rounds: times.len(),
+            batch,
+            image_size: unet.config().image_size.value,
+            precision: precision.to_string(),
+            device: device.to_string(),
+            isa: isa.map(str::to_owned),
+            threads,
+        });
     }
     output::print_text(&format!(
         "{median:.2} ms per image (median of {} batches of {batch}; {least:.2} to {most:.2})\n\

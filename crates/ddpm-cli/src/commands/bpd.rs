@@ -4,8 +4,8 @@ use ddpm_core::Denoiser;
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
 use ddpm_files::TensorFile;
+use ddpm_schedule::results;
 use ndarray::{ArrayD, Axis};
-use serde_json::json;
 
 use crate::args::Bpd;
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         indices: Indices::from_flag(args.zero_based),
     };
     if args.json {
-        report.print_json()
+        output::print_json(&report.result())
     } else {
         output::print_text(&report.table())
     }
@@ -158,29 +158,29 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn print_json(&self) -> Result<()> {
-        let terms: Vec<_> = self
-            .found
-            .terms
-            .iter()
-            .map(|term| json!({"t": self.indices.show(term.t), "s": self.indices.show(term.s), "bpd": term.bits_per_dim}))
-            .collect();
-        output::print_json(&json!({
-            "T": self.network.denoiser.train_steps(),
-            "noise_schedule": self.network.denoiser.noise_schedule().name_or_custom(),
-            "path": self.indices.show_path(self.choice.schedule.path.nodes()),
-            "variance": self.choice.scoring.variance,
-            "decoder": self.choice.scoring.decoder,
-            "scored_decoder": self.choice.schedule.decoder,
-            "clip_denoised": self.choice.clip_denoised,
-            "precision": self.network.denoiser.precision(),
-            "data_name": self.images.set.name(),
-            "stand_in": self.images.set.stand_in(),
-            "images": self.images.chosen,
-            "terms": terms,
-            "prior_bpd": self.found.prior,
-            "total_bpd": self.found.total,
-        }))
+    fn result(&self) -> results::BitsPerDim {
+        let denoiser = &self.network.denoiser;
+        let terms = self.found.terms.iter().map(|term| results::Term {
+            t: self.indices.show(term.t),
+            s: self.indices.show(term.s),
+            bpd: term.bits_per_dim.clone(),
+        });
+        results::BitsPerDim {
+            train_steps: denoiser.train_steps(),
+            noise_schedule: denoiser.noise_schedule().name_or_custom(),
+            path: self.indices.show_path(self.choice.schedule.path.nodes()),
+            variance: self.choice.scoring.variance,
+            decoder: self.choice.scoring.decoder,
+            scored_decoder: self.choice.schedule.decoder,
+            clip_denoised: self.choice.clip_denoised,
+            precision: denoiser.precision().to_string(),
+            data_name: self.images.set.name().to_owned(),
+            stand_in: self.images.set.stand_in(),
+            images: self.images.chosen.clone(),
+            terms: terms.collect(),
+            prior_bpd: self.found.prior.clone(),
+            total_bpd: self.found.total.clone(),
+        }
     }
 
     fn table(&self) -> String {

@@ -3,23 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use ddpm_schedule::Budgets;
 use ddpm_schedule::export::{Export, export};
-use serde::Serialize;
+use ddpm_schedule::{Budgets, results};
 
 use crate::args;
 use crate::error::{Error, Result};
 use crate::input::{about_schedules, parse_budgets, read_schedules, write_file};
 use crate::output::{self, Voice};
 use crate::render::plural;
-
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Printed<'a> {
-    #[serde(flatten)]
-    export: &'a Export,
-    out: Option<String>,
-}
 
 /// Runs the command.
 pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
@@ -35,8 +26,7 @@ pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
     }
     let out = args.out.as_ref().map(|out| out.display().to_string());
     if args.json {
-        let export = &export;
-        return output::print_json(&Printed { export, out });
+        return output::print_json(&results::Exported { export, out });
     }
     match out {
         None => print(&export),

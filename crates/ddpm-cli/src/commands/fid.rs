@@ -4,15 +4,16 @@ use std::path::Path;
 
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{
-    FeatureStatistics, FrechetReference, KernelDistance, Neighbours, disjoint_subsets,
-    frechet_difference, frechet_jackknife, is_statistics, kernel_distance, neighbours,
-    read_statistics, write_statistics,
+    FeatureStatistics, FrechetReference, disjoint_subsets, frechet_difference, frechet_jackknife,
+    is_statistics, kernel_distance, neighbours, read_statistics, write_statistics,
 };
 use ddpm_eval::extract_features;
 use ddpm_model::NetworkKind;
 use ddpm_profile::Estimate;
+use ddpm_schedule::results::{
+    self, Distance, FeatureNetwork, FidStatistics, Kid, SetKind, Versus, Weights,
+};
 use ndarray::{Array2, Axis};
-use serde_json::{Value, json};
 
 use crate::args::Fid;
 use crate::error::{Error, Located, Result};
@@ -73,28 +74,32 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     if let Some(out) = &args.save_statistics {
         write_statistics(out, &a.statistics)?;
     }
-    let report = match b {
-        None => Report {
-            args,
-            features: features.as_ref(),
-            a,
-            against: None,
-        },
-        Some(b) => {
-            let b = measure(b)?;
-            let versus = versus.map(measure).transpose()?;
-            let against = Comparison::of(&a, &b, versus, args)?;
-            Report {
-                args,
-                features: features.as_ref(),
-                a,
-                against: Some((b, against)),
-            }
-        }
+    let first = FidStatistics {
+        a: a.set(),
+        features: features.as_ref().map(|f| FeatureNetwork {
+            network: f.network.kind().name().to_owned(),
+            dims: f.network.kind().dims(),
+            weights: f.path.display().to_string(),
+            weights_sha256: f.network.sha256().to_owned(),
+        }),
+        statistics: args
+            .save_statistics
+            .as_ref()
+            .map(|path| path.display().to_string()),
     };
-    match args.json {
-        true => output::print_json(&report.json()),
-        false => output::print_text(&report.text()),
+    let Some(b) = b else {
+        if args.json {
+            return output::print_json(&first);
+        }
+        return output::print_text(&statistics_text(&first));
+    };
+    let b = measure(b)?;
+    let versus = versus.map(measure).transpose()?;
+    let (found, assumed) = compare(first, &a, &b, versus, args)?;
+    if args.json {
+        output::print_json(&found)
+    } else {
+        output::print_text(&text(&found, assumed))
     }
 }
 
@@ -247,7 +252,7 @@ struct Side {
     /// The images that were used.
     features: Option<Array2<f32>>,
     statistics: FeatureStatistics,
-    kind: &'static str,
+    kind: SetKind,
 }
 
 impl Side {
@@ -270,7 +275,7 @@ impl Side {
                     split,
                     features: None,
                     statistics: *statistics,
-                    kind: "statistics",
+                    kind: SetKind::Statistics,
                 });
             }
         };
@@ -300,138 +305,147 @@ impl Side {
             split,
             features: Some(features),
             statistics,
-            kind: "images",
+            kind: SetKind::Images,
         })
     }
 
-    fn describe(&self) -> String {
-        let count = match self.statistics.images() {
-            Some(count) => plural(count as u64, "image"),
-            None => "an unknown number of images".to_owned(),
+    fn set(&self) -> results::ImageSet {
+        results::ImageSet {
+            source: self.name.clone(),
+            kind: self.kind,
+            split: self.split.map(|split| split.name().to_owned()),
+            images: self.statistics.images(),
+        }
+    }
+}
+
+/// Compares two sets. Says too whether no file told which network the features are of.
+fn compare(
+    first: FidStatistics,
+    a: &Side,
+    b: &Side,
+    versus: Option<Side>,
+    args: &Fid,
+) -> Result<(results::Fid, bool)> {
+    let dims = [a.statistics.dims(), b.statistics.dims()];
+    let networks = [a.statistics.network(), b.statistics.network()];
+    let differ = matches!(networks, [Some(a), Some(b)] if a != b);
+    if dims[0] != dims[1] || differ {
+        let show = |i: usize| {
+            format!(
+                "{} features of {}",
+                dims[i],
+                networks[i].unwrap_or("an unnamed network")
+            )
         };
-        format!("{} ({count})", self.name)
+        return Err(Error::Input(format!(
+            "{} has {}, {} has {}; expected features of one network",
+            a.name,
+            show(0),
+            b.name,
+            show(1)
+        )));
     }
-
-    fn json(&self) -> Value {
-        json!({
-            "source": self.name,
-            "kind": self.kind,
-            "split": self.split.map(Split::name),
-            "images": self.statistics.images(),
-        })
+    let known = networks.into_iter().flatten().next();
+    let label = label(known, dims[0]);
+    let reference = FrechetReference::new(&b.statistics)?;
+    let many = dims[0] > 256 && versus.is_none();
+    let blocks = args.jackknife.unwrap_or(if many { 0 } else { BLOCKS });
+    // The default gives way to few images; what was asked for does not.
+    let blocks_of = |features: &Array2<f32>| match args.jackknife {
+        Some(blocks) => blocks,
+        None => blocks.min(features.nrows() / 2),
+    };
+    let (mut estimate, mut pair) = (None, None);
+    match (&a.features, versus) {
+        (Some(x), Some(other)) => {
+            let y = other
+                .features
+                .as_ref()
+                .ok_or_else(|| Error::Internal("a pair without features".to_owned()))?;
+            let found = frechet_difference(x.view(), y.view(), &reference, blocks_of(x))
+                .in_flag("--jackknife")?;
+            estimate = Some(found.a);
+            pair = Some(Versus {
+                set: other.set(),
+                frechet: distance(&found.b),
+                difference: distance(&found.difference),
+            });
+        }
+        (Some(x), None) if blocks > 0 => {
+            let found = frechet_jackknife(x.view(), &reference, blocks_of(x));
+            estimate = Some(found.in_flag("--jackknife")?);
+        }
+        _ => {}
     }
-}
-
-/// What was found.
-struct Comparison {
-    label: String,
-    /// Whether no file told which network the features are of.
-    assumed: bool,
-    /// For a FID: whether the features of both sets are known to be of the very file of weights that it is defined on.
-    reference_weights: Option<bool>,
-    frechet: f64,
-    standard_error: Option<f64>,
-    blocks: usize,
-    kid: Option<(KernelDistance, usize)>,
-    neighbours: Option<(Neighbours, [usize; 2])>,
-    /// What the first set is compared with, its distance, and how much farther the first one is.
-    versus: Option<(Side, Estimate, Estimate)>,
-}
-
-impl Comparison {
-    fn of(a: &Side, b: &Side, versus: Option<Side>, args: &Fid) -> Result<Self> {
-        let dims = [a.statistics.dims(), b.statistics.dims()];
-        let networks = [a.statistics.network(), b.statistics.network()];
-        let differ = matches!(networks, [Some(a), Some(b)] if a != b);
-        if dims[0] != dims[1] || differ {
-            let show = |i: usize| {
-                format!(
-                    "{} features of {}",
-                    dims[i],
-                    networks[i].unwrap_or("an unnamed network")
-                )
+    let frechet = match &estimate {
+        Some(estimate) => distance(estimate),
+        None => Distance {
+            value: reference.distance(&a.statistics)?,
+            standard_error: None,
+            blocks: 0,
+        },
+    };
+    let (mut kid, mut near) = (None, None);
+    if let (Some(x), Some(y)) = (&a.features, &b.features) {
+        let least = x.nrows().min(y.nrows());
+        let size = args
+            .kid_subset_size
+            .unwrap_or(SUBSET_SIZE.min(least / 8).max(2));
+        let counts = [x.nrows(), y.nrows()];
+        let count = (least / size.max(1)).clamp(1, SUBSETS);
+        let subsets =
+            disjoint_subsets(args.seed, counts, size, count).in_flag("--kid-subset-size")?;
+        let found = kernel_distance(x.view(), y.view(), &subsets)?;
+        kid = Some(Kid {
+            value: found.value,
+            standard_error: Some(found.standard_error).filter(|e| e.is_finite()),
+            deviation: found.deviation,
+            subsets: found.subsets,
+            subset_size: size,
+        });
+        if args.nearest_images > 0 {
+            let some = |x: &Array2<f32>| {
+                if x.nrows() > args.nearest_images {
+                    let chosen = ddpm_data::selection(args.seed, x.nrows(), args.nearest_images);
+                    x.select(Axis(0), &chosen)
+                } else {
+                    x.clone()
+                }
             };
-            return Err(Error::Input(format!(
-                "{} has {}, {} has {}; expected features of one network",
-                a.name,
-                show(0),
-                b.name,
-                show(1)
-            )));
+            let (x, y) = (some(x), some(y));
+            let found = neighbours(y.view(), x.view(), args.nearest).in_flag("--nearest")?;
+            near = Some(results::Neighbours {
+                precision: found.precision,
+                recall: found.recall,
+                density: found.density,
+                coverage: found.coverage,
+                nearest: args.nearest,
+                images_a: x.nrows(),
+                images_b: y.nrows(),
+            });
         }
-        let known = networks.into_iter().flatten().next();
-        let label = label(known, dims[0]);
-        let reference = FrechetReference::new(&b.statistics)?;
-        let many = dims[0] > 256 && versus.is_none();
-        let blocks = args.jackknife.unwrap_or(if many { 0 } else { BLOCKS });
-        // The default gives way to few images; what was asked for does not.
-        let blocks_of = |features: &Array2<f32>| match args.jackknife {
-            Some(blocks) => blocks,
-            None => blocks.min(features.nrows() / 2),
-        };
-        let (mut estimate, mut pair) = (None, None);
-        match (&a.features, versus) {
-            (Some(x), Some(other)) => {
-                let y = other
-                    .features
-                    .as_ref()
-                    .ok_or_else(|| Error::Internal("a pair without features".to_owned()))?;
-                let found = frechet_difference(x.view(), y.view(), &reference, blocks_of(x))
-                    .in_flag("--jackknife")?;
-                estimate = Some(found.a);
-                pair = Some((other, found.b, found.difference));
-            }
-            (Some(x), None) if blocks > 0 => {
-                let found = frechet_jackknife(x.view(), &reference, blocks_of(x));
-                estimate = Some(found.in_flag("--jackknife")?);
-            }
-            _ => {}
-        }
-        let frechet = match &estimate {
-            Some(estimate) => estimate.value,
-            None => reference.distance(&a.statistics)?,
-        };
-        let (mut kid, mut near) = (None, None);
-        if let (Some(x), Some(y)) = (&a.features, &b.features) {
-            let least = x.nrows().min(y.nrows());
-            let size = args
-                .kid_subset_size
-                .unwrap_or(SUBSET_SIZE.min(least / 8).max(2));
-            let counts = [x.nrows(), y.nrows()];
-            let count = (least / size.max(1)).clamp(1, SUBSETS);
-            let subsets =
-                disjoint_subsets(args.seed, counts, size, count).in_flag("--kid-subset-size")?;
-            kid = Some((kernel_distance(x.view(), y.view(), &subsets)?, size));
-            if args.nearest_images > 0 {
-                let some = |x: &Array2<f32>| match x.nrows() > args.nearest_images {
-                    true => {
-                        let chosen =
-                            ddpm_data::selection(args.seed, x.nrows(), args.nearest_images);
-                        x.select(Axis(0), &chosen)
-                    }
-                    false => x.clone(),
-                };
-                let (x, y) = (some(x), some(y));
-                let found = neighbours(y.view(), x.view(), args.nearest).in_flag("--nearest")?;
-                near = Some((found, [x.nrows(), y.nrows()]));
-            }
-        }
-        Ok(Self {
-            assumed: known.is_none(),
-            reference_weights: (label == FID).then(|| {
-                [a, b]
-                    .iter()
-                    .all(|side| side.statistics.weights() == Some(INCEPTION_SHA256))
-            }),
-            frechet,
-            standard_error: estimate.map(|e| e.standard_error),
-            blocks: estimate.map_or(0, |e| e.blocks),
-            kid,
-            neighbours: near,
-            versus: pair,
-            label,
-        })
     }
+    let reference_weights = [a, b]
+        .iter()
+        .all(|side| side.statistics.weights() == Some(INCEPTION_SHA256));
+    let weights = if reference_weights {
+        Weights::Reference
+    } else {
+        Weights::Assumed
+    };
+    let found = results::Fid {
+        first,
+        b: b.set(),
+        weights: (label == FID).then_some(weights),
+        metric: label,
+        frechet,
+        versus: pair,
+        kid,
+        neighbours: near,
+        seed: args.seed,
+    };
+    Ok((found, known.is_none()))
 }
 
 /// FID is the name of a distance on one network's features.
@@ -445,164 +459,107 @@ fn label(network: Option<&str>, dims: usize) -> String {
     }
 }
 
-/// What is printed.
-struct Report<'a> {
-    args: &'a Fid,
-    features: Option<&'a Features>,
-    a: Side,
-    against: Option<(Side, Comparison)>,
+fn distance(estimate: &Estimate) -> Distance {
+    Distance {
+        value: estimate.value,
+        standard_error: Some(estimate.standard_error),
+        blocks: estimate.blocks,
+    }
 }
 
-impl Report<'_> {
-    fn json(&self) -> Value {
-        let mut out = json!({ "a": self.a.json() });
-        if let Some(Features { network, path }) = self.features {
-            out["features"] = json!({
-                "network": network.kind().name(),
-                "dims": network.kind().dims(),
-                "weights": path.display().to_string(),
-                "sha256": network.sha256(),
-            });
-        }
-        if let Some(path) = &self.args.save_statistics {
-            out["statistics"] = json!(path.display().to_string());
-        }
-        let Some((b, found)) = &self.against else {
-            return out;
-        };
-        out["b"] = b.json();
-        out["metric"] = json!(found.label);
-        if let Some(reference) = found.reference_weights {
-            out["weights"] = json!(if reference { "reference" } else { "assumed" });
-        }
-        out["frechet"] = json!({
-            "value": found.frechet,
-            "stderr": found.standard_error,
-            "blocks": found.blocks,
-        });
-        if let Some((side, distance, farther)) = &found.versus {
-            out["versus"] = side.json();
-            out["versus"]["frechet"] = estimate_json(distance);
-            out["versus"]["difference"] = estimate_json(farther);
-        }
-        out["kid"] = json!(found.kid.map(|(kid, size)| json!({
-            "value": kid.value,
-            "stderr": finite(kid.standard_error),
-            "deviation": kid.deviation,
-            "subsets": kid.subsets,
-            "subset_size": size,
-        })));
-        out["neighbours"] = json!(found.neighbours.map(|(near, [a, b])| json!({
-            "precision": near.precision,
-            "recall": near.recall,
-            "density": near.density,
-            "coverage": near.coverage,
-            "nearest": self.args.nearest,
-            "images_a": a,
-            "images_b": b,
-        })));
-        out["seed"] = json!(self.args.seed);
-        out
-    }
+fn describe(set: &results::ImageSet) -> String {
+    let count = match set.images {
+        Some(count) => plural(count as u64, "image"),
+        None => "an unknown number of images".to_owned(),
+    };
+    format!("{} ({count})", set.source)
+}
 
-    fn text(&self) -> String {
-        let network = self.features.map(|Features { network, path }| {
-            format!(
-                "features: {} from {}, SHA-256 {}",
-                network.kind().name(),
-                path.display(),
-                network.sha256()
-            )
-        });
-        let Some((b, found)) = &self.against else {
-            let path = self
-                .args
-                .save_statistics
-                .as_deref()
-                .unwrap_or(Path::new(""));
-            let mut text = format!("{}: statistics of {}\n", path.display(), self.a.describe());
-            text.extend(network.map(|line| format!("{line}\n")));
-            return text;
-        };
-        let mut table = TextTable::new([("measure", Align::Left), ("value", Align::Right)])
-            .title(format!("{} against {}", self.a.describe(), b.describe()));
-        if let Some(line) = network {
-            table = table.title(line);
-        }
-        table.row([
-            found.label.clone(),
-            with_error(found.frechet, found.standard_error),
-        ]);
-        if let Some((side, distance, farther)) = &found.versus {
-            let shown = |e: &Estimate| with_error(e.value, Some(e.standard_error));
-            table.row([format!("{} of {}", found.label, side.name), shown(distance)]);
-            table.row(["first minus that".to_owned(), shown(farther)]);
-        }
-        if let Some((kid, _)) = found.kid {
-            let error = finite(kid.standard_error).map(|e| 1e3 * e);
-            table.row(["KID x 1000".to_owned(), with_error(1e3 * kid.value, error)]);
-        }
-        if let Some((near, _)) = found.neighbours {
-            for (name, value) in [
-                ("precision", near.precision),
-                ("recall", near.recall),
-                ("density", near.density),
-                ("coverage", near.coverage),
-            ] {
-                table.row([name.to_owned(), with_error(value, None)]);
-            }
-        }
-        if found.standard_error.is_some() {
-            table.note(format!(
-                "± one standard error of {}: jackknife over {} blocks of the first set, the reference as it is",
-                found.label, found.blocks
-            ));
-        }
-        if found.versus.is_some() {
-            table.note("the difference is of pairs: image by image, which is fair if both began with the same noise");
-        }
-        if let Some((kid, size)) = found.kid {
-            table.note(format!(
-                "KID: {} disjoint subsets of {size} images, unbiased",
-                kid.subsets
-            ));
-        }
-        if let Some((_, [a, b])) = found.neighbours {
-            table.note(format!(
-                "precision, recall, density, coverage: {} nearest neighbours, {a} and {b} images",
-                self.args.nearest
-            ));
-        }
-        if found.reference_weights == Some(false) {
-            table.note(format!(
-                "not the reference weights, or not known to be: a FID is defined on those of {INCEPTION_FILE} (SHA-256 {INCEPTION_SHA256})"
-            ));
-        }
-        if found.assumed {
-            table.note(match found.label.as_str() {
-                FID => {
-                    "no file names its network: 2048 features are taken for pytorch-fid's Inception"
-                        .to_owned()
-                }
-                _ => "no file names its network".to_owned(),
-            });
-        }
-        table.note(format!(
-            "{} is biased upwards by the number of images: compare equal numbers against one reference only",
-            found.label
+fn describe_features(features: &FeatureNetwork) -> String {
+    format!(
+        "features: {} from {}, SHA-256 {}",
+        features.network, features.weights, features.weights_sha256
+    )
+}
+
+fn statistics_text(found: &FidStatistics) -> String {
+    let file = found.statistics.as_deref().unwrap_or_default();
+    let mut text = format!("{file}: statistics of {}\n", describe(&found.a));
+    if let Some(features) = &found.features {
+        text.push_str(&(describe_features(features) + "\n"));
+    }
+    text
+}
+
+fn text(found: &results::Fid, assumed: bool) -> String {
+    let metric = &found.metric;
+    let mut table =
+        TextTable::new([("measure", Align::Left), ("value", Align::Right)]).title(format!(
+            "{} against {}",
+            describe(&found.first.a),
+            describe(&found.b)
         ));
-        table.to_string()
+    if let Some(features) = &found.first.features {
+        table = table.title(describe_features(features));
     }
-}
-
-fn estimate_json(estimate: &Estimate) -> Value {
-    json!({
-        "value": estimate.value,
-        "stderr": estimate.standard_error,
-        "blocks": estimate.blocks,
-    })
-}
-
-fn finite(x: f64) -> Option<f64> {
-    Some(x).filter(|x| x.is_finite())
+    let shown = |d: &Distance| with_error(d.value, d.standard_error);
+    table.row([metric.clone(), shown(&found.frechet)]);
+    if let Some(versus) = &found.versus {
+        table.row([
+            format!("{metric} of {}", versus.set.source),
+            shown(&versus.frechet),
+        ]);
+        table.row(["first minus that".to_owned(), shown(&versus.difference)]);
+    }
+    if let Some(kid) = &found.kid {
+        let error = kid.standard_error.map(|e| 1e3 * e);
+        table.row(["KID x 1000".to_owned(), with_error(1e3 * kid.value, error)]);
+    }
+    if let Some(near) = &found.neighbours {
+        for (name, value) in [
+            ("precision", near.precision),
+            ("recall", near.recall),
+            ("density", near.density),
+            ("coverage", near.coverage),
+        ] {
+            table.row([name.to_owned(), with_error(value, None)]);
+        }
+    }
+    if found.frechet.standard_error.is_some() {
+        table.note(format!(
+            "± one standard error of {metric}: jackknife over {} blocks of the first set, the reference as it is",
+            found.frechet.blocks
+        ));
+    }
+    if found.versus.is_some() {
+        table.note("the difference is of pairs: image by image, which is fair if both began with the same noise");
+    }
+    if let Some(kid) = &found.kid {
+        table.note(format!(
+            "KID: {} disjoint subsets of {} images, unbiased",
+            kid.subsets, kid.subset_size
+        ));
+    }
+    if let Some(near) = &found.neighbours {
+        table.note(format!(
+            "precision, recall, density, coverage: {} nearest neighbours, {} and {} images",
+            near.nearest, near.images_a, near.images_b
+        ));
+    }
+    if found.weights == Some(Weights::Assumed) {
+        table.note(format!(
+            "not the reference weights, or not known to be: a FID is defined on those of {INCEPTION_FILE} (SHA-256 {INCEPTION_SHA256})"
+        ));
+    }
+    if assumed {
+        table.note(if metric == FID {
+            "no file names its network: 2048 features are taken for pytorch-fid's Inception"
+        } else {
+            "no file names its network"
+        });
+    }
+    table.note(format!(
+        "{metric} is biased upwards by the number of images: compare equal numbers against one reference only"
+    ));
+    table.to_string()
 }

@@ -1,10 +1,11 @@
 //! `ddpm inspect`: what a checkpoint is.
 
 use ddpm_model::{Checkpoint, ModelOptions, UNet};
-use serde_json::{Map, Value, json};
+use ddpm_schedule::results;
+use serde_json::Value;
 
 use crate::args::Inspect;
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 use crate::input::{model_options, open_checkpoint};
 use crate::output;
 use crate::render::{Align, TextTable};
@@ -13,22 +14,19 @@ use crate::render::{Align, TextTable};
 pub(crate) fn run(args: &Inspect) -> Result<()> {
     let options = model_options(&args.checkpoint)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
-    let mut description = Map::new();
-    description.insert("sha256".into(), checkpoint.sha256().into());
-    description.insert("state_dict".into(), checkpoint.place().to_string().into());
     let (parameters, config) = describe(&checkpoint, &options)
         .map_err(|error| Error::checkpoint(&args.checkpoint.checkpoint, error))?;
-    description.insert("parameters".into(), parameters.into());
-    if let Value::Object(config) = config {
-        description.extend(config);
-    }
+    let found = results::Inspect {
+        checkpoint_sha256: checkpoint.sha256().to_owned(),
+        state_dict: checkpoint.place().to_string(),
+        parameters,
+        config: serde_json::from_value(config).or_internal()?,
+    };
     if args.json {
-        return output::print_json(&description);
+        return output::print_json(&found);
     }
-    output::print_text(&table(
-        &args.checkpoint.checkpoint.display().to_string(),
-        &description,
-    ))
+    let file = args.checkpoint.checkpoint.display().to_string();
+    output::print_text(&table(&file, &found)?)
 }
 
 /// The network's description. A number of heads that nobody gave is left open: this is the command
@@ -61,18 +59,18 @@ fn describe(
     }
 }
 
-fn table(file: &str, description: &Map<String, Value>) -> String {
+fn table(file: &str, found: &results::Inspect) -> Result<String> {
     let mut text = TextTable::new([
         ("what", Align::Left),
         ("value", Align::Left),
         ("known from", Align::Left),
     ])
-    .title(format!(
-        "{file}: {}",
-        description["family"].as_str().unwrap_or_default()
-    ));
-    let null = Value::Null;
-    let sources = description.get("sources").unwrap_or(&null);
+    .title(format!("{file}: {}", found.config.family));
+    // Every field is a row.
+    let Value::Object(description) = serde_json::to_value(found).or_internal()? else {
+        return Err(Error::Internal("a description without fields".to_owned()));
+    };
+    let (config, sources) = (&found.config, &found.config.sources);
     let mut row = |key: &str, value: &Value| {
         let (value, source) = match value {
             Value::Null => ("-".to_owned(), "not known".to_owned()),
@@ -80,12 +78,16 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
                 value
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned),
-                sources[key].as_str().unwrap_or_default().to_owned(),
+                sources
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned(),
             ),
         };
         text.row([key.to_owned(), value, source]);
     };
-    for (key, value) in description {
+    for (key, value) in &description {
         match (key.as_str(), value) {
             ("architecture", Value::Object(architecture)) => {
                 for (key, value) in architecture {
@@ -98,7 +100,7 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
                 if architecture["num_heads"].is_null()
                     && architecture["num_head_channels"].is_null()
                 {
-                    row("num_heads", &json!(null));
+                    row("num_heads", &Value::Null);
                 }
             }
             ("sources" | "family", _) | ("preset" | "clip_denoised", Value::Null) => {}
@@ -106,12 +108,12 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
         }
     }
     let missing: Vec<&str> = [
-        ("T", "--train-steps"),
-        ("noise_schedule", "--noise-schedule"),
-        ("rescale_timesteps", "--rescale-timesteps"),
+        (config.train_steps.is_some(), "--train-steps"),
+        (config.noise_schedule.is_some(), "--noise-schedule"),
+        (config.rescale_timesteps.is_some(), "--rescale-timesteps"),
     ]
     .into_iter()
-    .filter(|(key, _)| description.get(*key).is_none_or(Value::is_null))
+    .filter(|(known, _)| !known)
     .map(|(_, flag)| flag)
     .collect();
     if !missing.is_empty() {
@@ -120,5 +122,5 @@ fn table(file: &str, description: &Map<String, Value>) -> String {
             missing.join(", ")
         ));
     }
-    text.to_string()
+    Ok(text.to_string())
 }

@@ -1,7 +1,7 @@
 //! `ddpm merge`: profiles of disjoint blocks of images into one.
 
 use ddpm_profile::ElboProfile;
-use serde_json::json;
+use ddpm_schedule::results;
 
 use crate::args::Merge;
 use crate::error::{Error, Result};
@@ -32,13 +32,13 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
     write_file(&args.out, &merged.to_bytes())?;
     let total = merged.provenance().total_blocks;
     if args.json {
-        return output::print_json(&json!({
-            "out": args.out.display().to_string(),
-            "images": merged.images(),
-            "blocks": merged.blocks().len(),
-            "total_blocks": total,
-            "missing_blocks": merged.missing_blocks(),
-        }));
+        return output::print_json(&results::Merge {
+            out: args.out.display().to_string(),
+            images: merged.images(),
+            blocks: merged.blocks().len(),
+            total_blocks: total,
+            missing_blocks: merged.missing_blocks(),
+        });
     }
     let missing = match merged.missing_blocks().len() as u64 {
         0 => "complete".to_owned(),

@@ -4,8 +4,7 @@ use std::path::Path as FilePath;
 
 use ddpm_core::{StartRule, VarianceKind};
 use ddpm_profile::table3;
-use ddpm_schedule::{Budgets, Chosen, Schedules};
-use serde_json::json;
+use ddpm_schedule::{Budgets, Chosen, Schedules, results};
 
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Located, Result};
@@ -55,25 +54,17 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
     if !args.json {
         return output::print_text(&format!("{}: {}\n", args.out.display(), chart.title));
     }
-    let series: Vec<_> = chart
-        .series
-        .iter()
-        .map(|s| {
-            let points: Vec<_> = s
-                .points
-                .iter()
-                .map(|p| json!({"x": p.x, "y": p.y, "stderr": p.error}))
-                .collect();
-            json!({"name": s.name, "points": points})
-        })
-        .collect();
-    output::print_json(&json!({
-        "out": args.out.display().to_string(),
-        "title": chart.title,
-        "x": chart.x,
-        "y": chart.y,
-        "series": series,
-    }))
+    let series = chart.series.into_iter().map(|s| results::PlotSeries {
+        name: s.name,
+        points: s.points,
+    });
+    output::print_json(&results::Plot {
+        out: args.out.display().to_string(),
+        title: chart.title,
+        x: chart.x,
+        y: chart.y,
+        series: series.collect(),
+    })
 }
 
 /// Refuses flags that the figure would not look at.

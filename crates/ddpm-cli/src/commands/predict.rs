@@ -2,9 +2,9 @@
 
 use ddpm_files::{FileError, TensorFile};
 use ddpm_model::UNet;
+use ddpm_schedule::results;
 use ndarray::{Array4, s};
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::json;
 
 use crate::args::Predict;
 use crate::error::{Error, Located, Result};
@@ -32,11 +32,11 @@ pub(crate) fn run(args: &Predict, voice: Voice) -> Result<()> {
     let rms =
         (output.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / output.len() as f64).sqrt();
     if args.json {
-        output::print_json(&json!({
-            "output": args.output.display().to_string(),
-            "shape": output.shape(),
-            "rms": rms,
-        }))
+        output::print_json(&results::Predict {
+            output: args.output.display().to_string(),
+            shape: output.shape().to_vec(),
+            rms,
+        })
     } else {
         output::print_text(&format!(
             "{}: output {:?}, root mean square {rms:.6}\n",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ddpm_core::Denoiser;
 use ddpm_eval::{ProfilePlan, share_evaluations, timesteps_for};
 use ddpm_profile::ElboProfile;
-use serde_json::json;
+use ddpm_schedule::results;
 
 use crate::args::Profile;
 use crate::error::{Error, Result};
@@ -189,22 +189,22 @@ fn report(out: &Path, profile: &ElboProfile, as_json: bool) -> Result<()> {
     let p = profile.provenance();
     let timesteps = profile.layout().timesteps();
     if as_json {
-        return output::print_json(&json!({
-            "out": out.display().to_string(),
-            "data_name": p.data_name,
-            "split": p.split,
-            "stand_in": p.stand_in,
-            "images": profile.images(),
-            "total_images": p.total_images,
-            "timesteps": timesteps.len(),
-            "evaluations": profile.images() * timesteps.len() as u64,
-            "blocks": profile.blocks().len(),
-            "total_blocks": p.total_blocks,
-            "missing_blocks": profile.missing_blocks(),
-            "clip_denoised": p.model.clip_denoised,
-            "precision": p.model.precision,
-            "seed": p.seed,
-        }));
+        return output::print_json(&results::Profile {
+            out: out.display().to_string(),
+            data_name: p.data_name.clone(),
+            split: p.split.clone(),
+            stand_in: p.stand_in,
+            images: profile.images(),
+            total_images: p.total_images,
+            timesteps: timesteps.len(),
+            evaluations: profile.images() * timesteps.len() as u64,
+            blocks: profile.blocks().len(),
+            total_blocks: p.total_blocks,
+            missing_blocks: profile.missing_blocks(),
+            clip_denoised: p.model.clip_denoised,
+            precision: p.model.precision.clone(),
+            seed: p.seed,
+        });
     }
     let shard = if profile.is_complete() {
         String::new()

@@ -1,7 +1,5 @@
 //! `ddpm report`: a folder of results as one HTML page.
 
-use serde_json::json;
-
 use crate::args::Report;
 use crate::error::{Error, Result};
 use crate::input::write_file;
@@ -30,9 +28,5 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
         }
         return output::print_text(&text);
     }
-    let mut value = found.json();
-    value["out"] = json!(out.display().to_string());
-    value["sections"] = json!(page.sections());
-    value["missing"] = json!(page.missing());
-    output::print_json(&value)
+    output::print_json(&found.result(&out, &page))
 }

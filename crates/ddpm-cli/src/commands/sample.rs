@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
-use ddpm_schedule::{Kernel, SampleRecord};
-use serde_json::json;
+use ddpm_schedule::{Kernel, SampleRecord, results};
 
 use self::store::Store;
 use crate::args::{Sample, StepArgs};
@@ -237,22 +236,22 @@ fn labels(network: &Network, record: &SampleRecord) -> Result<Option<Vec<usize>>
 fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -> Result<()> {
     let steps = record.path.steps();
     if args.json {
-        return output::print_json(&json!({
-            "out": store.out().display().to_string(),
-            "count": record.count,
-            "resumed": resumed,
-            "start_index": record.start_index,
-            "steps": steps,
-            "path": record.path.nodes(),
-            "sampler": record.sampler,
-            "eta": record.eta,
-            "variance": record.variance,
-            "clip_last_noise": record.clip_last_noise,
-            "clip_denoised": record.model.clip_denoised,
-            "precision": record.model.precision,
-            "class": record.class,
-            "seed": record.seed,
-        }));
+        return output::print_json(&results::Sample {
+            out: store.out().display().to_string(),
+            count: record.count,
+            resumed,
+            start_index: record.start_index,
+            steps,
+            path: record.path.nodes().to_vec(),
+            sampler: record.sampler,
+            eta: record.eta,
+            variance: record.variance,
+            clip_last_noise: record.clip_last_noise,
+            clip_denoised: record.model.clip_denoised,
+            precision: record.model.precision.clone(),
+            class: record.class,
+            seed: record.seed,
+        });
     }
     let how = match (&record.variance, record.eta) {
         (Some(variance), _) => format!(" ({variance} variance)"),

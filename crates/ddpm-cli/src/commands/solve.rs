@@ -9,9 +9,9 @@ use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
 use ddpm_files::npy::{NpyError, read_npy_header};
 use ddpm_schedule::Budgets;
 use ddpm_schedule::export::export_paths;
+use ddpm_schedule::results::{self, SolvedBudget};
 use ndarray::Ix2;
 use rayon::prelude::*;
-use serde_json::json;
 
 use crate::args::{Solve, SolverArg};
 use crate::commands::export::print_export;
@@ -53,16 +53,16 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         let costs: Vec<Option<f64>> = (1..=train_steps)
             .map(|k| Some(solution.cost(k, train_steps)).filter(|c| c.is_finite()))
             .collect();
-        let budgets: Vec<_> = chosen
-            .iter()
-            .map(|b| json!({"steps": b.steps, "cost": b.cost, "path": indices.show_path(&b.path)}))
-            .collect();
-        output::print_json(&json!({
-            "T": train_steps,
-            "method": method_name(&solution),
-            "costs": costs,
-            "budgets": budgets,
-        }))
+        let mut budgets = chosen;
+        for budget in &mut budgets {
+            budget.path = indices.show_path(&budget.path);
+        }
+        output::print_json(&results::Solve {
+            train_steps,
+            method: method_name(&solution).to_owned(),
+            costs,
+            budgets,
+        })
     } else {
         let mut text = TextTable::new([
             ("steps", Align::Right),
@@ -102,13 +102,6 @@ fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
     Ok(Some(chain))
 }
 
-/// A budget with its optimum.
-struct Chosen {
-    steps: usize,
-    cost: f64,
-    path: Vec<usize>,
-}
-
 /// The optimum of every budget asked for.
 ///
 /// # Errors
@@ -118,16 +111,16 @@ fn choose(
     solution: &Solution,
     budgets: &Budgets,
     file: &Path,
-) -> Result<Vec<Chosen>> {
+) -> Result<Vec<SolvedBudget>> {
     let end = table.train_steps();
-    let chosen: Vec<Option<Chosen>> = budgets
+    let chosen: Vec<Option<SolvedBudget>> = budgets
         .wanted(end)
         .or_internal()?
         .into_par_iter()
         .map(|steps| {
             let path = solution.path(table, steps, end)?;
             let cost = solution.cost(steps, end);
-            Some(Chosen { steps, cost, path })
+            Some(SolvedBudget { steps, cost, path })
         })
         .collect();
     match budgets {

@@ -1,8 +1,8 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
 use ddpm_core::VarianceKind;
-use ddpm_profile::{ElboProfile, TableRow, table3};
-use serde_json::{Value, json};
+use ddpm_profile::{ElboProfile, table3};
+use ddpm_schedule::results::{self, ScoredImages, TableRow};
 
 use crate::args::Table;
 use crate::error::{Error, Located, Result};
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         })?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
-        output::print_json(&to_json(&train, &test, &rows, indices))
+        output::print_json(&result(&train, &test, rows, indices))
     } else {
         let [text, differences] = tables(&train, &test, &rows, &steps, &variances);
         output::print_text(&format!("{text}{differences}"))
@@ -59,41 +59,33 @@ pub(crate) fn variances(train: &ElboProfile, test: &ElboProfile) -> Vec<Variance
     variances
 }
 
-fn to_json(train: &ElboProfile, test: &ElboProfile, rows: &[TableRow], indices: Indices) -> Value {
-    let data = |profile: &ElboProfile| {
+fn result(
+    train: &ElboProfile,
+    test: &ElboProfile,
+    mut rows: Vec<TableRow>,
+    indices: Indices,
+) -> results::Table {
+    for row in &mut rows {
+        row.path = indices.show_path(&row.path);
+    }
+    let images = |profile: &ElboProfile| {
         let p = profile.provenance();
-        json!({
-            "data_name": p.data_name,
-            "split": p.split,
-            "stand_in": p.stand_in,
-            "images": profile.images(),
-            "timesteps": profile.layout().timesteps().len(),
-        })
+        ScoredImages {
+            data_name: p.data_name.clone(),
+            split: p.split.clone(),
+            stand_in: p.stand_in,
+            images: profile.images(),
+            timesteps: profile.layout().timesteps().len(),
+        }
     };
-    let rows: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            json!({
-                "stride": row.stride,
-                "variance": row.variance.to_string(),
-                "decoder": row.decoder.to_string(),
-                "scored_decoder": row.scored_decoder.to_string(),
-                "steps": row.steps,
-                "bpd": row.bpd,
-                "stderr": row.standard_error,
-                "train_bpd": row.train_bpd,
-                "dp_minus_this": row.diff_to_dp.map(|d| json!({"bpd": d.value, "stderr": d.standard_error})),
-                "path": indices.show_path(&row.path),
-            })
-        })
-        .collect();
-    json!({
-        "T": train.provenance().model.train_steps,
-        "clip_denoised": train.provenance().model.clip_denoised,
-        "chosen_on": data(train),
-        "scored_on": data(test),
-        "rows": rows,
-    })
+    let model = &train.provenance().model;
+    results::Table {
+        train_steps: model.train_steps,
+        clip_denoised: model.clip_denoised,
+        chosen_on: images(train),
+        scored_on: images(test),
+        rows,
+    }
 }
 
 /// The table, and the differences to the optimal schedules.
@@ -167,9 +159,9 @@ pub(crate) fn tables(
             text.row(names.clone().into_iter().chain(cells).chain([last]));
             if stride != "dp" {
                 let cells = found.iter().map(|row| {
-                    row.diff_to_dp.map_or_else(
+                    row.dp_minus_this.map_or_else(
                         || "-".to_owned(),
-                        |d| with_error(d.value, Some(d.standard_error)),
+                        |d| with_error(d.bpd, Some(d.standard_error)),
                     )
                 });
                 differences.row(names.into_iter().chain(cells));

@@ -5,9 +5,8 @@ use std::time::Duration;
 use ddpm_core::{Denoiser, Path, Sampler};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
-use ddpm_schedule::{Budgets, TrajectoryKind};
+use ddpm_schedule::{Budgets, TrajectoryKind, results};
 use ddpm_trajectory::{Trajectories, reference_grid};
-use serde_json::json;
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
@@ -229,20 +228,21 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
         TrajectoryKind::Forward => "forward",
     };
     if args.json {
-        let trials: Vec<_> = made
-            .trials()
-            .iter()
-            .map(|t| json!({"sampler": t.sampler.name(), "steps": t.steps(), "distance": t.rms(), "path": t.path}))
-            .collect();
-        return output::print_json(&json!({
-            "out": args.out.display().to_string(),
-            "process": kind,
-            "count": made.images(),
-            "nodes": made.nodes(),
-            "clip_denoised": origin.model.clip_denoised,
-            "evaluations": origin.evaluations,
-            "trials": trials,
-        }));
+        let trials = made.trials().iter().map(|t| results::Trial {
+            sampler: t.sampler,
+            steps: t.steps(),
+            distance: t.rms(),
+            path: t.path.clone(),
+        });
+        return output::print_json(&results::Trajectory {
+            out: args.out.display().to_string(),
+            process: origin.kind,
+            count: made.images(),
+            nodes: made.nodes().to_vec(),
+            clip_denoised: origin.model.clip_denoised,
+            evaluations: origin.evaluations,
+            trials: trials.collect(),
+        });
     }
     let next = match origin.kind {
         TrajectoryKind::Flow => "--objective quality",

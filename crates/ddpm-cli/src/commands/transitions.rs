@@ -1,7 +1,7 @@
 //! `ddpm transitions`: the constants of a respaced chain.
 
 use ddpm_core::RespacedChain;
-use serde_json::json;
+use ddpm_schedule::results;
 
 use crate::args::Transitions;
 use crate::error::Result;
@@ -16,17 +16,17 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
     let constants = RespacedChain::new(&schedule, &path);
     let indices = Indices::from_flag(args.zero_based);
     if args.json {
-        return output::print_json(&json!({
-            "T": schedule.train_steps(),
-            "noise_schedule": schedule.name_or_custom(),
-            "path": indices.show_path(path.nodes()),
-            "betas": constants.betas,
-            "alphas_cumprod": constants.alphas_cumprod,
-            "posterior_variance": constants.posterior_variance,
-            "posterior_log_variance_clipped": constants.posterior_log_variance_clipped,
-            "posterior_mean_coef1": constants.posterior_mean_coef1,
-            "posterior_mean_coef2": constants.posterior_mean_coef2,
-        }));
+        return output::print_json(&results::Transitions {
+            train_steps: schedule.train_steps(),
+            noise_schedule: schedule.name_or_custom(),
+            path: indices.show_path(path.nodes()),
+            betas: constants.betas,
+            alphas_cumprod: constants.alphas_cumprod,
+            posterior_variance: constants.posterior_variance,
+            posterior_log_variance_clipped: constants.posterior_log_variance_clipped,
+            posterior_mean_coef1: constants.posterior_mean_coef1,
+            posterior_mean_coef2: constants.posterior_mean_coef2,
+        });
     }
     let mut text = TextTable::new([
         ("step", Align::Right),

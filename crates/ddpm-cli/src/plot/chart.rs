@@ -1,5 +1,7 @@
 //! What a figure shows, whatever it is written as.
 
+use ddpm_schedule::results::PlotPoint;
+
 use super::axis::Scale;
 
 /// A figure with one pair of axes.
@@ -23,7 +25,7 @@ pub(crate) struct Series {
     /// Empty for a series that needs no key.
     pub(crate) name: String,
     pub(crate) shape: Shape,
-    pub(crate) points: Vec<Point>,
+    pub(crate) points: Vec<PlotPoint>,
 }
 
 /// How a series is drawn.
@@ -39,18 +41,9 @@ pub(crate) enum Shape {
     Ticks,
 }
 
-/// One point, in the units of the axes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Point {
-    pub(crate) x: f64,
-    pub(crate) y: f64,
-    /// Half the length of the error bar; 0 for none.
-    pub(crate) error: f64,
-}
-
 impl Chart {
     /// The points that the axes can show: finite, and positive on a logarithmic axis.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = &Point> {
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &PlotPoint> {
         self.series
             .iter()
             .flat_map(|s| &s.points)

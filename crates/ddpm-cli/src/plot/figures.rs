@@ -3,11 +3,12 @@
 use std::path::Path as FilePath;
 
 use ddpm_core::{Objective, VarianceKind, nats_to_bits};
-use ddpm_profile::{CostModel, Curves, ElboProfile, TableRow};
+use ddpm_profile::{CostModel, Curves, ElboProfile};
+use ddpm_schedule::results::{PlotPoint, TableRow};
 use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
 
 use super::axis::Scale;
-use super::chart::{Chart, Point, Series, Shape};
+use super::chart::{Chart, Series, Shape};
 use crate::error::{Error, Located, Result};
 use crate::render::{clip, images_of};
 
@@ -37,10 +38,10 @@ pub(crate) fn bits_per_dim(
             points: rows
                 .iter()
                 .filter(|row| row.stride == *stride && row.variance == variance)
-                .map(|row| Point {
+                .map(|row| PlotPoint {
                     x: row.steps as f64,
                     y: row.bpd,
-                    error: if row.standard_error.is_finite() {
+                    standard_error: if row.standard_error.is_finite() {
                         row.standard_error
                     } else {
                         0.0
@@ -80,10 +81,10 @@ pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
     let points = budgets
         .iter()
         .flat_map(|budget| {
-            budget.nodes().iter().skip(1).map(|&t| Point {
+            budget.nodes().iter().skip(1).map(|&t| PlotPoint {
                 x: t as f64,
                 y: budget.steps() as f64,
-                error: 0.0,
+                standard_error: 0.0,
             })
         })
         .collect();
@@ -122,10 +123,10 @@ pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
         let points = |measured: bool| {
             (1..=curves.train_steps())
                 .filter(|&t| !measured || curves.evaluated()[t])
-                .map(|t| Point {
+                .map(|t| PlotPoint {
                     x: t as f64,
                     y: curves.mse()[t],
-                    error: 0.0,
+                    standard_error: 0.0,
                 })
                 .collect::<Vec<_>>()
         };
@@ -199,10 +200,10 @@ pub(crate) fn terms(
             let points = path
                 .edges()
                 .zip(model.path_terms(path))
-                .map(|((t, _), term)| Point {
+                .map(|((t, _), term)| PlotPoint {
                     x: t as f64,
                     y: nats_to_bits(term),
-                    error: 0.0,
+                    standard_error: 0.0,
                 })
                 .collect();
             Series {

@@ -4,7 +4,9 @@
 use std::fmt::Write;
 
 use super::axis::{Axis, label};
-use super::chart::{Chart, Point, Series, Shape};
+use ddpm_schedule::results::PlotPoint;
+
+use super::chart::{Chart, Series, Shape};
 use crate::render::escape;
 
 const WIDTH: f64 = 560.0;
@@ -51,9 +53,9 @@ impl Chart {
             LEFT + width,
             12,
         );
-        let ends = |p: &Point| {
+        let ends = |p: &PlotPoint| {
             // A bar that reaches below zero has no place on a logarithmic axis; its point has.
-            [p.y, p.y - p.error, p.y + p.error]
+            [p.y, p.y - p.standard_error, p.y + p.standard_error]
         };
         let y = Axis::new(
             self.y_scale,
@@ -143,7 +145,7 @@ impl Chart {
     }
 
     fn series(&self, svg: &mut String, series: &Series, i: usize, x: &Axis, y: &Axis) {
-        let shown: Vec<&Point> = series
+        let shown: Vec<&PlotPoint> = series
             .points
             .iter()
             .filter(|p| self.x_scale.shows(p.x) && self.y_scale.shows(p.y))
@@ -157,12 +159,12 @@ impl Chart {
         }
         for p in shown {
             let at = x.place(p.x);
-            if p.error > 0.0 {
+            if p.standard_error > 0.0 {
                 let end = |v: f64| {
                     let shown = self.y_scale.shows(v);
                     y.place(if shown { v } else { f64::MIN_POSITIVE })
                 };
-                let (low, high) = (end(p.y - p.error), end(p.y + p.error));
+                let (low, high) = (end(p.y - p.standard_error), end(p.y + p.standard_error));
                 let _ = write!(
                     svg,
                     "<path d=\"M{at:.1} {low:.1}V{high:.1}M{0:.1} {low:.1}h6M{0:.1} {high:.1}h6\" stroke=\"{1}\" fill=\"none\"/>\n",
@@ -222,7 +224,7 @@ mod tests {
     use super::*;
     use crate::plot::axis::Scale;
 
-    fn chart(points: Vec<Point>) -> Chart {
+    fn chart(points: Vec<PlotPoint>) -> Chart {
         Chart {
             title: "a < b & \"c\"".to_owned(),
             subtitle: vec!["below".to_owned()],
@@ -240,7 +242,11 @@ mod tests {
 
     #[test]
     fn points_without_a_place_are_left_out() {
-        let point = |x, y| Point { x, y, error: 0.1 };
+        let point = |x, y| PlotPoint {
+            x,
+            y,
+            standard_error: 0.1,
+        };
         let whole = chart(vec![point(1.0, 1.0), point(2.0, 3.0)]);
         let more = chart(vec![
             point(1.0, 1.0),

@@ -30,20 +30,19 @@ impl Indices {
     }
 
     /// A path whose nodes begin with the clean image.
-    pub(crate) fn show_path(self, nodes: &[usize]) -> Vec<i64> {
-        let skipped = match self {
-            Self::Nodes => 0,
-            Self::ZeroBased => nodes.iter().take_while(|&&t| t == 0).count(),
-        };
-        nodes[skipped..].iter().map(|&t| self.show(t)).collect()
+    pub(crate) fn show_path(self, nodes: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Nodes => nodes.to_vec(),
+            Self::ZeroBased => nodes.iter().filter(|&&t| t > 0).map(|t| t - 1).collect(),
+        }
     }
 }
 
 /// A path on one line; the middle of a long one is left out.
-pub(crate) fn shorten(path: &[i64]) -> String {
+pub(crate) fn shorten(path: &[usize]) -> String {
     const HEAD: usize = 16;
     const TAIL: usize = 4;
-    let list = |part: &[i64]| {
+    let list = |part: &[usize]| {
         let texts: Vec<String> = part.iter().map(ToString::to_string).collect();
         texts.join(",")
     };
@@ -71,7 +70,7 @@ mod tests {
 
     #[test]
     fn long_paths_lose_their_middle() {
-        let path: Vec<i64> = (0..=100).collect();
+        let path: Vec<usize> = (0..=100).collect();
         assert_eq!(
             shorten(&path),
             "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,..,97,98,99,100"

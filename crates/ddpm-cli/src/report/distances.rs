@@ -1,5 +1,6 @@
 //! Distances between sets of images: FID and the paper's Table 5.
 
+use ddpm_schedule::results::{ImageSet, Neighbours, Weights};
 use serde_json::Value;
 
 use super::found::Found;
@@ -37,31 +38,32 @@ fn distances(found: &Found) -> String {
         ("recall", Align::Right),
     ]);
     for item in &found.distances {
-        let side = |name: &str| {
-            let side = &item.value[name];
-            format!("{} of {}", cell(&side["images"]), cell(&side["source"]))
+        let fid = &item.value;
+        let side = |set: &ImageSet| {
+            let images = set.images.map_or_else(|| "-".to_owned(), |n| n.to_string());
+            format!("{images} of {}", set.source)
         };
-        let estimate = |of: &Value, scale: f64| match of["value"].as_f64() {
-            Some(value) => with_error(scale * value, of["stderr"].as_f64().map(|e| scale * e)),
-            None => "-".to_owned(),
-        };
-        let near = |key: &str| {
-            let value = item.value["neighbours"][key].as_f64();
+        let near = |of: fn(&Neighbours) -> f64| {
+            let value = fid.neighbours.as_ref().map(of);
             value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+        };
+        let assumed = if fid.weights == Some(Weights::Assumed) {
+            " (weights assumed)"
+        } else {
+            ""
         };
         table.row([
             item.name.clone(),
-            side("a"),
-            side("b"),
-            if item.value["weights"] == "assumed" {
-                format!("{} (weights assumed)", cell(&item.value["metric"]))
-            } else {
-                cell(&item.value["metric"])
-            },
-            estimate(&item.value["frechet"], 1.0),
-            estimate(&item.value["kid"], 1e3),
-            near("precision"),
-            near("recall"),
+            side(&fid.first.a),
+            side(&fid.b),
+            format!("{}{assumed}", fid.metric),
+            with_error(fid.frechet.value, fid.frechet.standard_error),
+            fid.kid.map_or_else(
+                || "-".to_owned(),
+                |kid| with_error(1e3 * kid.value, kid.standard_error.map(|e| 1e3 * e)),
+            ),
+            near(|found| found.precision),
+            near(|found| found.recall),
         ]);
     }
     table.note("± one standard error. A Frechet distance is biased upwards by the number of images: only equal numbers compare.");

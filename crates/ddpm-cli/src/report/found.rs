@@ -6,11 +6,16 @@ use std::path::{Path, PathBuf};
 
 use ddpm_files::sha256;
 use ddpm_profile::ElboProfile;
-use ddpm_schedule::Schedules;
-use serde_json::{Value, json};
+use ddpm_schedule::results::{
+    BitsPerDim, Fid, LeftOut, Report, ReportedImage, ReportedProfile, ReportedSchedules, Stamp,
+};
+use ddpm_schedule::{SampleRecord, Schedules};
+use serde::Deserialize;
+use serde_json::Value;
 
+use super::Page;
 use super::html::Image;
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 use crate::input::{read_bytes, read_profile_to_use, read_schedules};
 use crate::output::Voice;
 use crate::render::plural;
@@ -31,6 +36,20 @@ pub(super) struct Item<T> {
     pub(super) value: T,
 }
 
+/// A JSON file, by its fields.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Document {
+    /// A file that says what it is.
+    Named {
+        format: String,
+    },
+    Evaluation(Box<BitsPerDim>),
+    Distance(Box<Fid>),
+    Stamp(Stamp),
+    Other(Value),
+}
+
 /// The contents of a folder.
 pub(crate) struct Found {
     pub(super) folder: PathBuf,
@@ -38,15 +57,15 @@ pub(crate) struct Found {
     pub(super) schedules: Vec<Item<Schedules>>,
     pub(super) images: Vec<Item<Image>>,
     /// How samples were made: `ddpm sample` writes it beside them.
-    pub(super) records: BTreeMap<String, Value>,
+    pub(super) records: BTreeMap<String, SampleRecord>,
     /// What `ddpm bpd --json` prints.
-    pub(super) evaluations: Vec<Item<Value>>,
+    pub(super) evaluations: Vec<Item<BitsPerDim>>,
     /// What `ddpm fid --json` prints.
-    pub(super) distances: Vec<Item<Value>>,
+    pub(super) distances: Vec<Item<Fid>>,
     /// The paper's Table 5.
     pub(super) table5: Option<Item<Value>>,
     /// Command lines with the hashes of what they read.
-    pub(super) stamps: Vec<Item<Value>>,
+    pub(super) stamps: Vec<Item<Stamp>>,
     /// Names and reasons.
     pub(super) left_out: Vec<(String, String)>,
 }
@@ -149,37 +168,44 @@ impl Found {
             self.leave(path, "JSON of more than 64 MB");
             return Ok(());
         }
-        let Ok(value) = serde_json::from_slice::<Value>(&read_bytes(path)?) else {
+        let bytes = read_bytes(path)?;
+        let Ok(document) = serde_json::from_slice(&bytes) else {
             self.leave(path, "no JSON document");
             return Ok(());
         };
-        let list = |key: &str| value[key].is_array();
-        if value["format"] == "ddpm-schedules" {
-            let schedules = read_schedules(path)?;
-            if let Some(same) = self.schedules.iter().find(|s| s.value == schedules) {
-                let why = format!("the same schedules as {}", same.name);
-                self.leave(path, &why);
-            } else {
-                let item = self.item(path, schedules)?;
-                self.schedules.push(item);
+        let is_table5 = path.file_name().is_some_and(|name| name == "table5.json");
+        match document {
+            Document::Named { format } if format == "ddpm-schedules" => {
+                let schedules = read_schedules(path)?;
+                if let Some(same) = self.schedules.iter().find(|s| s.value == schedules) {
+                    let why = format!("the same schedules as {}", same.name);
+                    self.leave(path, &why);
+                } else {
+                    let item = self.item(path, schedules)?;
+                    self.schedules.push(item);
+                }
             }
-        } else if value["format"] == "ddpm-samples" {
-            let name = self.name(path);
-            let of = name.strip_suffix(".run.json").unwrap_or(&name).to_owned();
-            self.records.insert(of, value);
-        } else if list("terms") && list("total_bpd") && list("path") {
-            let item = self.item(path, value)?;
-            self.evaluations.push(item);
-        } else if value["frechet"].is_object() && value["metric"].is_string() {
-            let item = self.item(path, value)?;
-            self.distances.push(item);
-        } else if value["stage"].is_string() && value["command"].is_string() {
-            let item = self.item(path, value)?;
-            self.stamps.push(item);
-        } else if path.file_name().is_some_and(|name| name == "table5.json") {
-            self.table5 = Some(self.item(path, value)?);
-        } else {
-            self.leave(path, "JSON of another kind");
+            Document::Named { format } if format == "ddpm-samples" => {
+                let name = self.name(path);
+                let of = name.strip_suffix(".run.json").unwrap_or(&name).to_owned();
+                let record = SampleRecord::from_json(&bytes).in_file(path)?;
+                self.records.insert(of, record);
+            }
+            // With `--terms` there is no total to show.
+            Document::Evaluation(scored) if scored.total_bpd.is_some() => {
+                let item = self.item(path, *scored)?;
+                self.evaluations.push(item);
+            }
+            Document::Distance(found) => {
+                let item = self.item(path, *found)?;
+                self.distances.push(item);
+            }
+            Document::Stamp(stamp) => {
+                let item = self.item(path, stamp)?;
+                self.stamps.push(item);
+            }
+            Document::Other(table) if is_table5 => self.table5 = Some(self.item(path, table)?),
+            _ => self.leave(path, "JSON of another kind"),
         }
         Ok(())
     }
@@ -227,74 +253,62 @@ impl Found {
         .join(", ")
     }
 
-    /// What was found, for another program.
-    pub(crate) fn json(&self) -> Value {
-        let names = |items: &[Item<Value>]| -> Vec<Value> {
-            items.iter().map(|item| json!(item.name)).collect()
-        };
-        let profiles: Vec<Value> = self
-            .profiles
-            .iter()
-            .map(|item| {
-                let p = item.value.provenance();
-                json!({
-                    "file": item.name,
-                    "sha256": item.sha256,
-                    "data_name": p.data_name,
-                    "split": p.split,
-                    "stand_in": p.stand_in,
-                    "images": item.value.images(),
-                    "timesteps": item.value.layout().timesteps().len(),
-                    "complete": item.value.is_complete(),
-                })
-            })
-            .collect();
-        let schedules: Vec<Value> = self
-            .schedules
-            .iter()
-            .map(|item| {
-                let s = &item.value;
-                let steps: Vec<usize> = s.budgets.iter().map(|b| b.steps()).collect();
-                json!({
-                    "file": item.name,
-                    "sha256": item.sha256,
-                    "variance": s.scoring.variance,
-                    "decoder": s.scoring.decoder,
-                    "objective": s.scoring.objective,
-                    "start": s.scoring.start,
-                    "steps": steps,
-                })
-            })
-            .collect();
-        let images: Vec<Value> = self
-            .images
-            .iter()
-            .map(|item| {
-                json!({
-                    "file": item.name,
-                    "width": item.value.width,
-                    "height": item.value.height,
-                    "record": self.records.contains_key(&item.name),
-                })
-            })
-            .collect();
-        let left_out: Vec<Value> = self
-            .left_out
-            .iter()
-            .map(|(file, why)| json!({"file": file, "why": why}))
-            .collect();
-        json!({
-            "folder": self.folder.display().to_string(),
-            "profiles": profiles,
-            "schedules": schedules,
-            "images": images,
-            "evaluations": names(&self.evaluations),
-            "distances": names(&self.distances),
-            "table5": self.table5.as_ref().map(|item| &item.name),
-            "commands": self.stamps.len(),
-            "left_out": left_out,
-        })
+    /// What was found, for another program, and the page that was made of it.
+    pub(crate) fn result(&self, out: &Path, page: &Page) -> Report {
+        let profiles = self.profiles.iter().map(|item| {
+            let p = item.value.provenance();
+            ReportedProfile {
+                file: item.name.clone(),
+                file_sha256: item.sha256.clone(),
+                data_name: p.data_name.clone(),
+                split: p.split.clone(),
+                stand_in: p.stand_in,
+                images: item.value.images(),
+                timesteps: item.value.layout().timesteps().len(),
+                complete: item.value.is_complete(),
+            }
+        });
+        let schedules = self.schedules.iter().map(|item| {
+            let s = &item.value;
+            ReportedSchedules {
+                file: item.name.clone(),
+                file_sha256: item.sha256.clone(),
+                variance: s.scoring.variance,
+                decoder: s.scoring.decoder,
+                objective: s.scoring.objective,
+                start: s.scoring.start,
+                steps: s.budgets.iter().map(|b| b.steps()).collect(),
+            }
+        });
+        let images = self.images.iter().map(|item| ReportedImage {
+            file: item.name.clone(),
+            width: item.value.width,
+            height: item.value.height,
+            record: self.records.contains_key(&item.name),
+        });
+        let left_out = self.left_out.iter().map(|(file, why)| LeftOut {
+            file: file.clone(),
+            why: why.clone(),
+        });
+        Report {
+            folder: self.folder.display().to_string(),
+            profiles: profiles.collect(),
+            schedules: schedules.collect(),
+            images: images.collect(),
+            evaluations: names(&self.evaluations),
+            distances: names(&self.distances),
+            table5: self.table5.as_ref().map(|item| item.name.clone()),
+            commands: self.stamps.len(),
+            left_out: left_out.collect(),
+            out: out.display().to_string(),
+            sections: page.sections(),
+            missing: page.missing().to_vec(),
+        }
     }
+}
+
+fn names<T>(items: &[Item<T>]) -> Vec<String> {
+    items.iter().map(|item| item.name.clone()).collect()
 }
 
 /// Files and folders in a folder, by name.

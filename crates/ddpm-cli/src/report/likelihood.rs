@@ -1,7 +1,7 @@
 //! Table 3 and bits/dim against K.
 
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
-use ddpm_profile::{Curves, TableRow, table3};
+use ddpm_profile::{Curves, table3};
 use ddpm_schedule::Budgets;
 
 use super::found::Found;
@@ -70,7 +70,7 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let curves = Curves::from_profile(train).in_file(&pair.train.path)?;
     // Squared errors know nothing of discretised pixels.
     let decoder = (!curves.has_decoder()).then_some(DecoderKind::Gaussian);
-    let rows: Vec<TableRow> =
+    let rows =
         table3(train, test, &steps, &kinds, decoder, StartRule::Free).in_file(&pair.test.path)?;
     let html: String = tables(train, test, &rows, &steps, &kinds)
         .iter()
@@ -105,18 +105,14 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
         ("bits/dim with prior", Align::Right),
     ]);
     for item in &found.evaluations {
-        let value = &item.value;
-        let word = |key: &str| value[key].as_str().unwrap_or("-").to_owned();
-        let totals: Vec<f64> = value["total_bpd"]
-            .as_array()
-            .map(|list| list.iter().filter_map(serde_json::Value::as_f64).collect())
-            .unwrap_or_default();
-        let nodes = value["path"].as_array().map_or(0, Vec::len);
+        let scored = &item.value;
+        let totals = scored.total_bpd.iter().flatten().copied();
+        let totals: Vec<f64> = totals.filter(|bpd| bpd.is_finite()).collect();
         table.row([
             item.name.clone(),
-            word("variance"),
-            word("scored_decoder"),
-            nodes.saturating_sub(1).to_string(),
+            scored.variance.to_string(),
+            scored.scored_decoder.to_string(),
+            scored.path.len().saturating_sub(1).to_string(),
             totals.len().to_string(),
             if totals.is_empty() {
                 "-".to_owned()
@@ -127,7 +123,7 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
     }
     table.note("± one standard error over images, where there are several.");
     let mut evaluations = found.evaluations.iter();
-    let stand_in = if evaluations.any(|e| e.value["stand_in"] == true) {
+    let stand_in = if evaluations.any(|e| e.value.stand_in) {
         warning("Some of these images STAND IN for real data.")
     } else {
         String::new()

@@ -47,7 +47,7 @@ fn lists(sheet: &Sheet<'_>) -> String {
     html
 }
 
-fn join(numbers: &[i64], between: &str) -> String {
+fn join(numbers: &[usize], between: &str) -> String {
     let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     texts.join(between)
 }

@@ -87,8 +87,8 @@ impl Page {
     }
 
     /// Anchors of the sections, in their order.
-    pub(crate) fn sections(&self) -> Vec<&'static str> {
-        self.sections.iter().map(|s| s.id).collect()
+    pub(crate) fn sections(&self) -> Vec<String> {
+        self.sections.iter().map(|s| s.id.to_owned()).collect()
     }
 
     /// What the page does not show, and what that would need.

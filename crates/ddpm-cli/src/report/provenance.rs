@@ -33,14 +33,19 @@ pub(super) fn section(found: &Found) -> Result<Section> {
         ));
     }
     for (name, record) in &found.records {
-        body.push_str(&details(&format!("Samples {name}"), false, &fields(record)));
+        let record = record.to_json().or_internal()?;
+        let record = serde_json::from_str(&record).or_internal()?;
+        body.push_str(&details(
+            &format!("Samples {name}"),
+            false,
+            &fields(&record),
+        ));
     }
     if !found.stamps.is_empty() {
         let lines: String = found
             .stamps
             .iter()
-            .filter_map(|item| item.value["command"].as_str())
-            .map(|command| command.to_owned() + "\n")
+            .map(|item| item.value.command.clone() + "\n")
             .collect();
         body.push_str(&details(
             &format!("Command lines ({})", found.stamps.len()),
@@ -101,9 +106,8 @@ fn inputs(found: &Found) -> String {
     let inputs = found
         .stamps
         .iter()
-        .filter_map(|item| item.value["inputs"].as_object())
-        .flatten()
-        .map(|(path, hash)| (path.as_str(), hash.as_str().unwrap_or("-")));
+        .flat_map(|item| &item.value.inputs)
+        .map(|(path, hash)| (path.as_str(), hash.as_str()));
     // Each file once, by name.
     hashes(inputs.collect::<BTreeMap<_, _>>())
 }

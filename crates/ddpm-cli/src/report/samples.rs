@@ -1,6 +1,6 @@
 //! Grids of samples.
 
-use serde_json::Value;
+use ddpm_schedule::SampleRecord;
 
 use super::found::Found;
 use super::html::Section;
@@ -37,20 +37,19 @@ pub(super) fn section(found: &Found) -> Option<Section> {
 }
 
 /// A record of `ddpm sample`, in words.
-fn describe(record: &Value) -> String {
-    let mut words = Vec::new();
-    if let Some(path) = record["path"].as_array() {
-        words.push(format!("K = {}", path.len().saturating_sub(1)));
-    }
-    for key in ["sampler", "variance", "eta", "count", "seed", "start_index"] {
-        match &record[key] {
-            Value::Null => {}
-            Value::String(text) => words.push(format!("{key} {text}")),
-            other => words.push(format!("{key} {other}")),
-        }
-    }
-    if words.is_empty() {
-        return String::new();
-    }
+fn describe(record: &SampleRecord) -> String {
+    let mut words = vec![
+        format!("K = {}", record.path.steps()),
+        format!("sampler {}", record.sampler),
+    ];
+    words.extend(
+        record
+            .variance
+            .map(|variance| format!("variance {variance}")),
+    );
+    words.extend(record.eta.map(|eta| format!("eta {eta:?}")));
+    words.push(format!("count {}", record.count));
+    words.push(format!("seed {}", record.seed));
+    words.push(format!("start_index {}", record.start_index));
     format!(": {}", words.join(", "))
 }

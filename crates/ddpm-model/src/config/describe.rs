@@ -72,9 +72,9 @@ impl ModelConfig {
         };
         // One head of all channels is how a missing attention_head_dim is understood.
         [
-            ("num_heads", json!(down)),
-            ("num_heads_upsample", json!(up)),
-            ("num_head_channels", json!(channels)),
+            ("num_heads", down.into()),
+            ("num_heads_upsample", up.into()),
+            ("num_head_channels", channels.into()),
         ]
     }
 }
@@ -91,8 +91,8 @@ fn open_ai(a: &Architecture) -> Map<String, Value> {
         .levels
         .iter()
         .map(|level| match level.channels.checked_rem(model_channels) {
-            Some(0) => json!(level.channels / model_channels),
-            _ => json!(level.channels as f64 / model_channels as f64),
+            Some(0) => (level.channels / model_channels).into(),
+            _ => (level.channels as f64 / model_channels as f64).into(),
         })
         .collect();
     let attention: Vec<usize> = (0..a.levels.len())
@@ -100,23 +100,23 @@ fn open_ai(a: &Architecture) -> Map<String, Value> {
         .map(|level| 1 << level)
         .collect();
     entries([
-        ("in_channels", json!(a.in_channels)),
-        ("model_channels", json!(model_channels)),
-        ("out_channels", json!(a.out_channels)),
-        ("num_res_blocks", json!(a.num_res_blocks)),
-        ("attention_resolutions", json!(attention)),
-        ("channel_mult", json!(multiples)),
+        ("in_channels", a.in_channels.into()),
+        ("model_channels", model_channels.into()),
+        ("out_channels", a.out_channels.into()),
+        ("num_res_blocks", a.num_res_blocks.into()),
+        ("attention_resolutions", attention.into()),
+        ("channel_mult", multiples.into()),
         (
             "conv_resample",
-            json!(resampling != Some(Resampling::Plain)),
+            (resampling != Some(Resampling::Plain)).into(),
         ),
         (
             "resblock_updown",
-            json!(resampling == Some(Resampling::Residual)),
+            (resampling == Some(Resampling::Residual)).into(),
         ),
-        ("num_classes", json!(a.num_classes)),
-        ("use_scale_shift_norm", json!(a.use_scale_shift_norm)),
-        ("learn_sigma", json!(a.learns_variance())),
+        ("num_classes", a.num_classes.into()),
+        ("use_scale_shift_norm", a.use_scale_shift_norm.into()),
+        ("learn_sigma", a.learns_variance().into()),
     ])
 }
 
@@ -129,10 +129,10 @@ fn diffusers(a: &Architecture, config: &Map<String, Value>) -> Map<String, Value
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     description.extend(entries([
-        ("in_channels", json!(a.in_channels)),
-        ("out_channels", json!(a.out_channels)),
-        ("num_classes", json!(a.num_classes)),
-        ("learn_sigma", json!(a.learns_variance())),
+        ("in_channels", a.in_channels.into()),
+        ("out_channels", a.out_channels.into()),
+        ("num_classes", a.num_classes.into()),
+        ("learn_sigma", a.learns_variance().into()),
     ]));
     description
 }

@@ -24,7 +24,7 @@ mod python;
 mod sigmas;
 
 use ddpm_core::{DecoderKind, NoiseSchedule, Path, VarianceKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, field};
 use crate::schedules::Budgets;
@@ -68,7 +68,7 @@ impl Format {
 }
 
 /// One export: the bytes of a file, what the program will not do as the schedules were chosen, and the same lists as numbers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Export {
     /// What it is for.
     pub format: Format,
@@ -93,7 +93,7 @@ pub struct Export {
 }
 
 /// One schedule as other programs count.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExportedList {
     /// K.
     pub steps: usize,

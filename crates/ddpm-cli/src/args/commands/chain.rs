@@ -53,7 +53,12 @@ pub(crate) struct Solve {
     #[arg(value_name = "COST.npy")]
     pub(crate) table: PathBuf,
     /// Numbers of steps to print paths for: a comma list or `all` that are possible
-    #[arg(long, value_name = "K,..", default_value = "all")]
+    #[arg(
+        long,
+        visible_alias = "steps",
+        value_name = "K,..",
+        default_value = "all"
+    )]
     pub(crate) budgets: String,
     /// How to solve; the answer is the same
     #[arg(long, value_name = "METHOD", default_value = "auto")]

@@ -1,0 +1,135 @@
+//! What `ddpm` prints with `--json`, one type per command, so that a program can read what another one printed.
+//!
+//! # Version and stability
+//!
+//! This is version 1 of the documents. Fields may be added at any time, at the end of an object; within a major version of this crate (a minor
+//! one below 1.0) none is renamed, removed or given another meaning or unit. Readers ignore fields that they do not know. A field that came
+//! later than its document is optional here, so that documents of earlier versions are read.
+//!
+//! What `ddpm schedule` prints is a file of its own, [`Schedules`](crate::Schedules), and the record beside samples another,
+//! [`SampleRecord`](crate::SampleRecord).
+//!
+//! # One word for one thing
+//!
+//! Fields have one name for one thing in every type here. Where a document has had another key from the beginning, that key
+//! stays and the better one stands beside it: [`document`] adds the keys of [`BETTER_WORDS`].
+//!
+//! Numbers that JSON cannot hold (an infinite bound, the error bar of a single block) are null, and NaN when they are read.
+//!
+//! ```
+//! use ddpm_schedule::results::{Solve, SolvedBudget, document};
+//!
+//! let printed = r#"{"T": 2, "method": "blocked", "costs": [null, 3.0], "budgets": [{"steps": 2, "cost": 3.0, "path": [0, 1, 2]}]}"#;
+//! let found: Solve = serde_json::from_str(printed)?;
+//! assert_eq!(found.budgets[0].path, [0, 1, 2]);
+//! assert_eq!(document(&found)?["train_steps"], 2);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod distances;
+mod likelihood;
+mod networks;
+mod pages;
+mod paths;
+
+pub use distances::{
+    Distance, FeatureNetwork, Fid, FidStatistics, ImageSet, Kid, Neighbours, Sample, SetKind,
+    Versus, Weights,
+};
+pub use likelihood::{
+    BitsPerDim, Merge, PairedDifference, Profile, ScoredImages, Table, TableRow, Term,
+};
+pub use networks::{Bench, Inspect, NetworkConfig, Predict};
+pub use pages::{
+    LeftOut, Plot, PlotPoint, PlotSeries, Report, ReportedImage, ReportedProfile,
+    ReportedSchedules, Stamp,
+};
+pub use paths::{Exported, Solve, SolvedBudget, Trajectory, Transitions, Trial};
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// A key of documents and the better word that stands beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The key that was there first.
+    pub key: &'static str,
+    /// The word that everything else uses for it.
+    pub better: &'static str,
+    /// Whether it stands beside the key in inner objects too, and not only in the outermost.
+    pub everywhere: bool,
+}
+
+/// The keys that have a better word beside them.
+pub const BETTER_WORDS: [Word; 3] = [
+    Word {
+        key: "T",
+        better: "train_steps",
+        everywhere: false,
+    },
+    Word {
+        key: "sha256",
+        better: "checkpoint_sha256",
+        everywhere: false,
+    },
+    Word {
+        key: "stderr",
+        better: "standard_error",
+        everywhere: true,
+    },
+];
+
+/// A result as the document that `ddpm` prints: its fields in their order, and at the end of each object the
+/// [better words](BETTER_WORDS) of its keys.
+///
+/// # Errors
+/// A value that JSON has no form for; no type here has one.
+pub fn document(result: &impl Serialize) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(result)?;
+    add_better_words(&mut value, true);
+    Ok(value)
+}
+
+fn add_better_words(value: &mut Value, outermost: bool) {
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                add_better_words(item, false);
+            }
+        }
+        Value::Object(fields) => {
+            for field in fields.values_mut() {
+                add_better_words(field, false);
+            }
+            for word in BETTER_WORDS {
+                let found = fields
+                    .get(word.key)
+                    .filter(|_| outermost || word.everywhere);
+                if let Some(found) = found.cloned() {
+                    fields.insert(word.better.to_owned(), found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A number that may have been none that JSON can hold.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// Many of them.
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let found = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(found.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
+}
+
+/// As [`numbers`], where they may be absent together.
+fn some_numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<f64>>, D::Error> {
+    let found = Option::<Vec<Option<f64>>>::deserialize(from)?;
+    Ok(found.map(|list| list.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -351,7 +351,7 @@ fn column(x: &[f64], y: &[f64], at: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{optima, priced};
-    use ddpm_core::Path;
+    use ddpm_core::TimePath;
 
     fn file() -> Vec<u8> {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -369,7 +369,7 @@ mod tests {
             .collect()
     }
 
-    fn costs(curves: &Curves, paths: &[Path]) -> Vec<f64> {
+    fn costs(curves: &Curves, paths: &[TimePath]) -> Vec<f64> {
         let model = priced(curves).expect("resolved");
         paths.iter().map(|path| model.path_cost(path)).collect()
     }

@@ -19,7 +19,7 @@ mod smoother;
 use std::error::Error;
 use std::fs;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, TimePath, VarianceKind};
 use ddpm_profile::{CostModel, Curves, ElboProfile, choose};
 use ddpm_schedule::{Budgets, Scoring};
 use loss::{BUDGETS, Halves};
@@ -69,7 +69,7 @@ fn reduce(out: &str, profiles: &[&str]) -> Result<()> {
     let mut parts: Vec<(u64, Part)> = Vec::new();
     let mut knots: Option<(Vec<f64>, Vec<usize>)> = None;
     // What the library says that some paths cost, times images.
-    let mut check: Vec<(Path, f64)> = Vec::new();
+    let mut check: Vec<(TimePath, f64)> = Vec::new();
     for name in profiles {
         let bytes = fs::read(name)?;
         // Checks everything about the file.
@@ -348,7 +348,7 @@ fn priced(curves: &Curves) -> Result<CostModel<'_>> {
     Ok(CostModel::new(curves, scoring.into())?)
 }
 
-fn optima(curves: &Curves) -> Result<Vec<Path>> {
+fn optima(curves: &Curves) -> Result<Vec<TimePath>> {
     let found = choose(&priced(curves)?, &Budgets::Only(BUDGETS.to_vec()), None)?;
     Ok(found.budgets.into_iter().map(|b| b.schedule.path).collect())
 }

@@ -6,7 +6,7 @@
 //! Differences: here the best choices are stored where the original compares sums of floats for equality, and the last
 //! node is sigma = 0, with which paths end here.
 
-use ddpm::core::{NoiseSchedule, Path};
+use ddpm::core::{NoiseSchedule, TimePath};
 use ddpm::trajectory::Trajectories;
 
 /// The factor per step that the authors recommend.
@@ -67,7 +67,7 @@ impl Gits {
     }
 
     /// The path of `steps` steps.
-    pub(crate) fn path(&self, steps: usize, coefficient: f64) -> Path {
+    pub(crate) fn path(&self, steps: usize, coefficient: f64) -> TimePath {
         let last = self.timesteps.len() - 1;
         // V[k][j]: from j to the last node in k steps, and the node that the first of them goes to.
         let mut value: Vec<f64> = self.costs.iter().map(|row| row[last]).collect();
@@ -94,7 +94,7 @@ impl Gits {
         }
         nodes.push(0);
         nodes.reverse();
-        Path::new(nodes, self.timesteps[0]).expect("a path of the teacher's timesteps")
+        TimePath::new(nodes, self.timesteps[0]).expect("a path of the teacher's timesteps")
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ddpm::core::{Denoiser, NoiseSchedule, Path, Sampler, Stride};
+use ddpm::core::{Denoiser, NoiseSchedule, Sampler, Stride, TimePath};
 use ddpm::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, ForwardPlan, GrowthPlan, Silent, TrajectoryPlan, end_points, follow_flow,
@@ -137,7 +137,7 @@ impl Lab {
     }
 
     /// The trajectory of another grid from the choosing starts, for GITS.
-    pub(crate) fn teacher(&self, grid: &Path) -> Outcome<Trajectories> {
+    pub(crate) fn teacher(&self, grid: &TimePath) -> Outcome<Trajectories> {
         let plan = self.plan(CHOOSING_SEED, CHOOSING_STARTS);
         // Under the grid itself: teachers of another range or number of nodes are others.
         let nodes: Vec<String> = grid.nodes().iter().map(ToString::to_string).collect();
@@ -199,7 +199,13 @@ impl Lab {
         self.ends(&format!("ends-ddim-{count}"), &every, Sampler::Ddim, count)
     }
 
-    fn ends(&self, name: &str, path: &Path, solver: Sampler, count: usize) -> Outcome<Vec<f32>> {
+    fn ends(
+        &self,
+        name: &str,
+        path: &TimePath,
+        solver: Sampler,
+        count: usize,
+    ) -> Outcome<Vec<f32>> {
         let file = self.work.join(format!("{name}.f32"));
         if let Ok(bytes) = std::fs::read(&file) {
             return Ok(bytes
@@ -217,7 +223,7 @@ impl Lab {
     }
 
     /// Whether [`Lab::distances`] is known already.
-    pub(crate) fn knows(&self, solver: Sampler, path: &Path) -> bool {
+    pub(crate) fn knows(&self, solver: Sampler, path: &TimePath) -> bool {
         self.distances
             .borrow()
             .contains_key(&distance_key(solver, path))
@@ -227,7 +233,7 @@ impl Lab {
     pub(crate) fn distances(
         &self,
         solver: Sampler,
-        path: &Path,
+        path: &TimePath,
         target: &[f32],
     ) -> Outcome<Vec<f64>> {
         let key = distance_key(solver, path);
@@ -244,7 +250,7 @@ impl Lab {
     }
 }
 
-fn distance_key(solver: Sampler, path: &Path) -> String {
+fn distance_key(solver: Sampler, path: &TimePath) -> String {
     format!("{solver} {path}")
 }
 

@@ -1,6 +1,6 @@
 //! The schedules that are ranked.
 
-use ddpm::core::{DecoderKind, Objective, Path, Sampler, Stride, VarianceKind};
+use ddpm::core::{DecoderKind, Objective, Sampler, Stride, TimePath, VarianceKind};
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm::profile::{CostModel, Curves, ElboProfile};
 use ddpm::schedule::{Budgets, Schedules, Scoring};
@@ -85,10 +85,10 @@ impl Methods {
     }
 
     /// Every method's name and its path of `steps` steps.
-    pub(crate) fn paths(&self, solver: Sampler, steps: usize) -> Outcome<Vec<(String, Path)>> {
+    pub(crate) fn paths(&self, solver: Sampler, steps: usize) -> Outcome<Vec<(String, TimePath)>> {
         let mut found = Vec::new();
         let model = &self.quality;
-        let best = |weighting| -> Outcome<Path> {
+        let best = |weighting| -> Outcome<TimePath> {
             Ok(model.best_paths(solver, weighting, &[steps])?.remove(0).1)
         };
         let chosen = self
@@ -135,7 +135,7 @@ impl Methods {
             let timesteps: Vec<usize> = path.iter().map(|&i| nodes[i]).collect();
             found.push((
                 (*name).to_owned(),
-                Path::new(timesteps, self.schedule.train_steps())?,
+                TimePath::new(timesteps, self.schedule.train_steps())?,
             ));
         }
         Ok(found)
@@ -145,7 +145,11 @@ impl Methods {
 /// `steps` timesteps, those nearest to equal intervals of log sigma or of sigma^(1/7) in [`SIGMAS`] as far as the schedule
 /// goes, and 0. It may start below T, from the same pure noise: a step from T to there would cost one of the K and change
 /// next to nothing.
-fn clipped(schedule: &ddpm::core::NoiseSchedule, steps: usize, spacing: Spacing) -> Outcome<Path> {
+fn clipped(
+    schedule: &ddpm::core::NoiseSchedule,
+    steps: usize,
+    spacing: Spacing,
+) -> Outcome<TimePath> {
     let end = schedule.train_steps();
     let log_sigma = |t: usize| -0.5 * schedule.log_snr(t);
     let (low, high) = (
@@ -174,5 +178,5 @@ fn clipped(schedule: &ddpm::core::NoiseSchedule, steps: usize, spacing: Spacing)
     for node in nodes {
         path.push(node.max(path[path.len() - 1] + 1));
     }
-    Ok(Path::new(path, end)?)
+    Ok(TimePath::new(path, end)?)
 }

@@ -1,8 +1,8 @@
 //! What was found, as JSON.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
-use ddpm::core::{Path, Sampler};
+use ddpm::core::{Sampler, TimePath};
 use ddpm::eval::squared_distances;
 use ddpm::files::write_atomic;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Report {
         })
     }
 
-    pub(crate) fn add(&mut self, solver: Sampler, name: &str, path: &Path, squares: Vec<f64>) {
+    pub(crate) fn add(&mut self, solver: Sampler, name: &str, path: &TimePath, squares: Vec<f64>) {
         let steps = path.steps();
         if name == "quality" {
             self.quality.push((solver, steps, squares.clone()));
@@ -78,7 +78,7 @@ impl Report {
         }));
     }
 
-    pub(crate) fn write(&self, out: &FilePath) -> Outcome<()> {
+    pub(crate) fn write(&self, out: &Path) -> Outcome<()> {
         let value = json!({
             "starts": self.starts,
             "steps": self.steps,

@@ -8,7 +8,7 @@
 //! # Flow
 //!
 //! 1. A [`NoiseSchedule`] says how much of the signal is left at each training timestep.
-//! 2. A [`Path`], often made by a [`Stride`], selects the timesteps a short chain visits.
+//! 2. A [`TimePath`], often made by a [`Stride`], selects the timesteps a short chain visits.
 //! 3. Each edge of the path is a [`Transition`]: every constant of the Gaussians involved.
 //! 4. A [`Denoiser`] predicts; [`predict_x0`] turns its output into an estimate of the clean data.
 //! 5. [`edge_nll`] scores an edge in nats per dimension; [`ancestral_step`] or a [`LinearStep`] (DDIM, DPM-Solver++)
@@ -68,11 +68,11 @@ mod noise;
 mod noise_schedule;
 mod numeric;
 mod parameterization;
-mod path;
 mod path_spec;
 mod respacing;
 mod sampler;
 mod stride;
+mod time_path;
 mod transition;
 
 pub use conventions::{DecoderKind, Objective, StartRule, VarianceKind};
@@ -90,11 +90,11 @@ pub use network_id::NetworkId;
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
 pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};
-pub use path::Path;
 pub use path_spec::PathSpec;
 pub use respacing::{RespacedChain, space_timesteps};
 pub use sampler::{LinearStep, Sampler, ancestral_step, clipped_noise_limit};
 pub use stride::Stride;
+pub use time_path::TimePath;
 pub use transition::{
     Transition, analytic_variance, learned_log_variance, respaced_decoder_log_variance,
 };

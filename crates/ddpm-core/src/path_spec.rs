@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, NoiseSchedule, Path, Result, Stride};
+use crate::{Error, NoiseSchedule, Result, Stride, TimePath};
 
 /// A path as written: a comma list of timesteps, or a [`Stride`].
 ///
@@ -34,14 +34,14 @@ impl PathSpec {
     ///
     /// # Errors
     ///
-    /// Those of [`Path::new`] and [`Stride::path`]; listed timesteps are reported as nodes.
-    pub fn resolve(&self, schedule: &NoiseSchedule, zero_based: bool) -> Result<Path> {
+    /// Those of [`TimePath::new`] and [`Stride::path`]; listed timesteps are reported as nodes.
+    pub fn resolve(&self, schedule: &NoiseSchedule, zero_based: bool) -> Result<TimePath> {
         match self {
             Self::Stride(stride) => stride.path(schedule),
             Self::Nodes(nodes) => {
                 let shift = usize::from(zero_based);
                 let nodes: Vec<usize> = nodes.iter().map(|t| t.saturating_add(shift)).collect();
-                Path::new(nodes, schedule.train_steps())
+                TimePath::new(nodes, schedule.train_steps())
             }
         }
     }

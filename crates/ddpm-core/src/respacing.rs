@@ -1,6 +1,6 @@
 //! improved-diffusion's respaced chains: the strings that ask for them, and their constants.
 
-use crate::{Error, NoiseSchedule, Path, Result, Transition, respaced_decoder_log_variance};
+use crate::{Error, NoiseSchedule, Result, TimePath, Transition, respaced_decoder_log_variance};
 
 /// The 0-based timesteps that improved-diffusion keeps for a respacing string, ascending.
 ///
@@ -81,10 +81,10 @@ pub fn space_timesteps(train_steps: usize, respacing: &str) -> Result<Vec<usize>
 /// The arrays have the names of improved-diffusion's `GaussianDiffusion`, of which this is the state after respacing.
 ///
 /// ```
-/// use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, RespacedChain};
+/// use ddpm_core::{NoiseSchedule, NoiseScheduleName, RespacedChain, TimePath};
 ///
 /// let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 1000)?;
-/// let chain = RespacedChain::new(&schedule, &Path::new([1, 10, 100, 1000], 1000)?);
+/// let chain = RespacedChain::new(&schedule, &TimePath::new([1, 10, 100, 1000], 1000)?);
 /// assert_eq!(chain.betas.len(), 4);
 /// assert_eq!(chain.posterior_mean_coef1[0], 1.0);
 /// # Ok::<(), ddpm_core::Error>(())
@@ -113,7 +113,7 @@ impl RespacedChain {
     /// # Panics
     ///
     /// If the path was made for a longer schedule and ends beyond this one.
-    pub fn new(schedule: &NoiseSchedule, path: &Path) -> Self {
+    pub fn new(schedule: &NoiseSchedule, path: &TimePath) -> Self {
         let steps: Vec<Transition> = path
             .edges()
             .map(|(t, s)| schedule.transition(t, s))

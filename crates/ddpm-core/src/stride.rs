@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::noise_schedule::NoiseSchedule;
-use crate::{Error, Path, Result, space_timesteps};
+use crate::{Error, Result, TimePath, space_timesteps};
 
 /// A rule that picks the timesteps of a path.
 ///
@@ -51,13 +51,13 @@ impl Stride {
     ///
     /// [`Error::ImpossibleStepCount`] for no steps or more than `T`, [`Error::InvalidRespacing`] for a bad
     /// respacing string, [`Error::EmptyPath`] for one that takes no timestep.
-    pub fn path(&self, schedule: &NoiseSchedule) -> Result<Path> {
+    pub fn path(&self, schedule: &NoiseSchedule) -> Result<TimePath> {
         let train_steps = schedule.train_steps();
         let nodes = match *self {
-            Self::All => return Ok(Path::all(train_steps)),
+            Self::All => return Ok(TimePath::all(train_steps)),
             Self::Respacing(ref spec) => {
                 let kept = space_timesteps(train_steps, spec)?;
-                return Path::new(kept.iter().map(|i| i + 1).collect::<Vec<_>>(), train_steps);
+                return TimePath::new(kept.iter().map(|i| i + 1).collect::<Vec<_>>(), train_steps);
             }
             Self::Even(steps) => {
                 check(steps, train_steps)?;
@@ -97,7 +97,7 @@ impl Stride {
                 )
             }
         };
-        Path::new(strictly_increasing(nodes, train_steps), train_steps)
+        TimePath::new(strictly_increasing(nodes, train_steps), train_steps)
     }
 }
 

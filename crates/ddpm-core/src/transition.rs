@@ -39,7 +39,7 @@ impl NoiseSchedule {
     ///
     /// # Panics
     ///
-    /// If `t > T`. `s < t` is the caller's promise (a [`Path`](crate::Path) keeps it), checked in debug builds.
+    /// If `t > T`. `s < t` is the caller's promise (a [`TimePath`](crate::TimePath) keeps it), checked in debug builds.
     pub fn transition(&self, t: usize, s: usize) -> Transition {
         debug_assert!(s < t, "transition from {t} to {s} does not go down");
         Transition::between(self, t, s)

@@ -1,6 +1,6 @@
 //! One call of the network, with everything checked that a faulty one could get wrong.
 
-use ddpm_core::{Denoiser, DenoiserError, Path, Prediction};
+use ddpm_core::{Denoiser, DenoiserError, Prediction, TimePath};
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ pub(crate) fn batch_size(asked: usize, denoiser: &dyn Denoiser) -> usize {
 }
 
 /// A path must end within the chain.
-pub(crate) fn check_path(denoiser: &dyn Denoiser, path: &Path) -> Result<()> {
+pub(crate) fn check_path(denoiser: &dyn Denoiser, path: &TimePath) -> Result<()> {
     let train_steps = denoiser.train_steps();
     if path.end() > train_steps {
         return Err(Error::request(

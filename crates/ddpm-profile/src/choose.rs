@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{Objective, Path, StartRule};
+use ddpm_core::{Objective, StartRule, TimePath};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules, Scoring};
 use rayon::prelude::*;
@@ -146,11 +146,11 @@ impl Optima {
         }
     }
 
-    pub(crate) fn path(&self, k: usize, end: usize) -> Result<Path> {
+    pub(crate) fn path(&self, k: usize, end: usize) -> Result<TimePath> {
         let nodes = self
             .solution
             .path(&self.table, k, end)
             .ok_or(Error::Unreachable { steps: k, end })?;
-        Ok(Path::new(nodes, self.table.train_steps())?)
+        Ok(TimePath::new(nodes, self.table.train_steps())?)
     }
 }

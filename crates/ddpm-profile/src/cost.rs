@@ -4,7 +4,7 @@
 //! in nats. A table and a path go through the same code, so a table's optimum is the sum of its path's terms to the last bit.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Path, Sampler, VarianceKind, analytic_variance,
+    DecoderKind, NoiseSchedule, Objective, Sampler, TimePath, VarianceKind, analytic_variance,
     gaussian_nll, prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_dp::{CostTable, Start};
@@ -178,7 +178,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// The terms of a path, one per edge in ascending t, decoder first, in nats per dimension.
-    pub fn path_terms(&self, path: &Path) -> Vec<f64> {
+    pub fn path_terms(&self, path: &TimePath) -> Vec<f64> {
         let nodes = path.nodes();
         path.edges()
             .map(|(t, s)| match s {
@@ -189,7 +189,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// The cost of a path without the prior term, in nats per dimension.
-    pub fn path_cost(&self, path: &Path) -> f64 {
+    pub fn path_cost(&self, path: &TimePath) -> f64 {
         self.path_terms(path)
             .into_iter()
             .fold(0.0, |sum, term| sum + term)
@@ -208,7 +208,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// The path with the kernel of every step, as these conventions price it.
-    pub fn schedule_of(&self, path: Path) -> Schedule {
+    pub fn schedule_of(&self, path: TimePath) -> Schedule {
         let scoring = &self.frozen.scoring;
         let nodes = path.nodes();
         let kernels = path.edges().map(|(t, s)| {

@@ -9,7 +9,7 @@
 //!
 //! Neither sees what interpolation between evaluated timesteps does to all folds alike.
 
-use ddpm_core::Path;
+use ddpm_core::TimePath;
 use ddpm_schedule::{Budgets, Scoring, Stability};
 
 use crate::{
@@ -25,7 +25,7 @@ fn model<'c>(scoring: &Scoring, curves: &'c Curves, chosen_on: &Curves) -> Resul
     CostModel::new(curves, chosen_on.freeze(scoring)?)
 }
 
-fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<Path>> {
+fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<TimePath>> {
     let model = model(scoring, curves, curves)?;
     let optima = Optima::new(&model, budgets.iter().copied().max())?;
     let terminal = optima.terminal(&model, scoring.start)?;
@@ -42,10 +42,10 @@ fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<Pa
 }
 
 /// What each path costs, prior included.
-fn costs(model: &CostModel<'_>, paths: &[Path]) -> Vec<f64> {
+fn costs(model: &CostModel<'_>, paths: &[TimePath]) -> Vec<f64> {
     let unit = unit(model.scoring().objective);
     let cost =
-        |path: &Path| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
+        |path: &TimePath| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
     paths.iter().map(cost).collect()
 }
 

@@ -5,7 +5,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{DecoderKind, Difference, Path, StartRule, Stride, VarianceKind};
+use ddpm_core::{DecoderKind, Difference, StartRule, Stride, TimePath, VarianceKind};
 use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
 
@@ -80,7 +80,7 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
 /// A path to score, by its name in the table.
 struct Entry {
     stride: &'static str,
-    path: Path,
+    path: TimePath,
     /// Position of the `dp` entry of the same budget.
     dp: Option<usize>,
 }
@@ -162,7 +162,7 @@ impl Table {
         }
         entries.push(Entry {
             stride: "all",
-            path: Path::all(schedule.train_steps()),
+            path: TimePath::all(schedule.train_steps()),
             dp: None,
         });
         Ok(entries)

@@ -27,7 +27,9 @@
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
 //! as if it had been written in version 2.
 
-use ddpm_core::{DecoderKind, NoiseSchedule, Objective, Path, Sampler, StartRule, VarianceKind};
+use ddpm_core::{
+    DecoderKind, NoiseSchedule, Objective, Sampler, StartRule, TimePath, VarianceKind,
+};
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +136,7 @@ impl Schedules {
     ///
     /// # Errors
     /// [`FormatError`] for text that is no such file, is of a newer version or was edited; [`Error::Field`] or an error of
-    /// [`Path::new`] for contents that contradict themselves.
+    /// [`TimePath::new`] for contents that contradict themselves.
     pub fn from_json(text: &str) -> Result<Self> {
         let value: serde_json::Value = serde_json::from_str(text).map_err(not_json)?;
         if value["format"] != FORMAT {
@@ -332,7 +334,7 @@ impl StoredBudget {
     }
 
     fn read(self, file: &Stored) -> Result<Chosen> {
-        let path = Path::new(self.path, file.train_steps)?;
+        let path = TimePath::new(self.path, file.train_steps)?;
         let expected = file.decoder.for_steps(self.steps);
         if self.scored_decoder != Some(expected) {
             return Err(field(

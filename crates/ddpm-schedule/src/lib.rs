@@ -10,11 +10,11 @@
 //! 5. What the `ddpm` command prints of all this as JSON has its types in [`results`].
 //!
 //! ```
-//! use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path, VarianceKind};
+//! use ddpm_core::{NoiseSchedule, NoiseScheduleName, TimePath, VarianceKind};
 //! use ddpm_schedule::{Schedule, Scoring};
 //!
 //! let cosine = NoiseSchedule::named(NoiseScheduleName::Cosine, 100)?;
-//! let path = Path::new([1, 10, 100], 100)?;
+//! let path = TimePath::new([1, 10, 100], 100)?;
 //! let schedule = Schedule::of_path(&cosine, path, &Scoring::new(VarianceKind::FixedSmall))?;
 //! assert_eq!(schedule.kernels.len(), 3);
 //! # Ok::<(), ddpm_schedule::Error>(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Difference, ModelId, NetworkId, Path, Sampler, VarianceKind, differences};
+use ddpm_core::{Difference, ModelId, NetworkId, Sampler, TimePath, VarianceKind, differences};
 use ddpm_files::FormatError;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub struct SampleRecord {
     /// Levels to which the last noise was clipped.
     pub clip_last_noise: Option<f64>,
     /// The path.
-    pub path: Path,
+    pub path: TimePath,
 }
 
 /// The JSON form, its keys in this order.
@@ -106,7 +106,7 @@ impl SampleRecord {
             ));
         }
         Ok(Self {
-            path: Path::new(stored.path, stored.train_steps)?,
+            path: TimePath::new(stored.path, stored.train_steps)?,
             model: ModelId {
                 network: NetworkId::of_text(&stored.checkpoint_sha256),
                 noise_schedule: told(&stored.noise_schedule, "custom")?,

@@ -1,7 +1,7 @@
 //! [`Schedule`]: one path with what each of its steps needs, as evaluation and sampling run it.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Path, Sampler, StepVariance, VarianceKind,
+    DecoderKind, NoiseSchedule, Sampler, StepVariance, TimePath, VarianceKind,
     respaced_decoder_log_variance,
 };
 
@@ -45,7 +45,7 @@ impl Kernel {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// The path; its length is the number of network evaluations.
-    pub path: Path,
+    pub path: TimePath,
     /// The kernel of every step in ascending t, that of the step onto the data first.
     pub kernels: Vec<Kernel>,
     /// The decoder convention that the path is scored with.
@@ -61,7 +61,7 @@ impl Schedule {
     ///
     /// # Errors
     /// [`Error::Unsupported`] for the analytic variance and the optimal decoder, which are frozen on measured curves.
-    pub fn of_path(schedule: &NoiseSchedule, path: Path, scoring: &Scoring) -> Result<Self> {
+    pub fn of_path(schedule: &NoiseSchedule, path: TimePath, scoring: &Scoring) -> Result<Self> {
         let nodes = path.nodes();
         let respaced = respaced_decoder_log_variance(schedule, nodes[1], nodes.get(2).copied());
         let scalar = |log_variance| Kernel::Scalar { log_variance };

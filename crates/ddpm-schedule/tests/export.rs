@@ -2,7 +2,8 @@
 //! schedules that stand here: no profile and no command line.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, NoiseScheduleName, Parameterization, Path, Sampler, VarianceKind,
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, TimePath,
+    VarianceKind,
 };
 use ddpm_schedule::export::{Format, export, export_paths};
 use ddpm_schedule::{Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring};
@@ -27,7 +28,7 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
     };
     let scoring = Scoring::new(variance).with_decoder(DecoderKind::Gaussian);
     let chosen = |nodes: &[usize]| {
-        let path = Path::new(nodes, T).unwrap();
+        let path = TimePath::new(nodes, T).unwrap();
         let schedule = if variance == VarianceKind::Analytic {
             Schedule {
                 kernels: analytic_kernels(path.steps()),
@@ -184,7 +185,7 @@ fn a_sampler_replaces_the_variances() {
 
 #[test]
 fn paths_of_a_cost_table_need_no_conventions() {
-    let path = Path::new([5, 10, 15, 20], 20).unwrap();
+    let path = TimePath::new([5, 10, 15, 20], 20).unwrap();
     let bare = |format| export_paths(20, None, std::slice::from_ref(&path), format);
     let csv = bare(Format::Csv).unwrap();
     let text = String::from_utf8(csv.bytes).unwrap();

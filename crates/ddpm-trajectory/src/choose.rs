@@ -1,6 +1,6 @@
 //! Schedules chosen on trajectories.
 
-use ddpm_core::{DecoderKind, Objective, Path, Sampler, VarianceKind};
+use ddpm_core::{DecoderKind, Objective, Sampler, TimePath, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
@@ -44,7 +44,8 @@ pub fn choose_quality(
         let tried = best_trial(trajectories.trials(), sampler, k);
         let budget = match (tried, exact) {
             (Some(trial), _) => {
-                let path = Path::new(trial.path.clone(), trajectories.schedule().train_steps())?;
+                let path =
+                    TimePath::new(trial.path.clone(), trajectories.schedule().train_steps())?;
                 let cost = model.path_cost(sampler, Weighting::default(), &path);
                 let cost = cost
                     .filter(|cost| cost.is_finite())
@@ -94,7 +95,7 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Sch
     let wanted = budgets.wanted(last)?;
     let table = klub(&trajectories.gram(), schedule, nodes)?;
     let solution = solve(&table, &SolveOptions::default())?;
-    let path = |k: usize| -> Result<(f64, Path, Option<f64>)> {
+    let path = |k: usize| -> Result<(f64, TimePath, Option<f64>)> {
         let indices = solution.path(&table, k, last).ok_or(Error::Unreachable {
             steps: k,
             end: schedule.train_steps(),
@@ -103,7 +104,7 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Sch
         let timesteps: Vec<usize> = indices.iter().map(timestep).collect();
         Ok((
             solution.cost(k, last),
-            Path::new(timesteps, schedule.train_steps())?,
+            TimePath::new(timesteps, schedule.train_steps())?,
             None,
         ))
     };
@@ -120,7 +121,7 @@ fn schedules(
     objective: Objective,
     sampler: Option<Sampler>,
     costs: impl Iterator<Item = Option<f64>>,
-    chosen: Vec<(f64, Path, Option<f64>)>,
+    chosen: Vec<(f64, TimePath, Option<f64>)>,
 ) -> Result<Schedules> {
     let model = &trajectories.origin().model;
     let noise_schedule = trajectories.schedule().clone();

@@ -1,6 +1,6 @@
 //! The nodes of a reference trajectory.
 
-use ddpm_core::{NoiseSchedule, Path};
+use ddpm_core::{NoiseSchedule, TimePath};
 
 use crate::error::{Error, Result};
 
@@ -21,7 +21,7 @@ const RHO: f64 = 7.0;
 ///
 /// # Errors
 /// [`Error::Unsupported`] unless 2 <= `nodes` <= T.
-pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<Path> {
+pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath> {
     let last = schedule.train_steps();
     if !(2..=last).contains(&nodes) {
         return Err(Error::Unsupported(format!(
@@ -62,5 +62,5 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<Path> {
         *node = (*node).min(highest);
         highest = *node - 1;
     }
-    Ok(Path::new(chosen, last)?)
+    Ok(TimePath::new(chosen, last)?)
 }

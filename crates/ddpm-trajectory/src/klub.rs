@@ -1,6 +1,6 @@
 //! Bounds and heuristics in terms of the integral over the SNR.
 
-use ddpm_core::{NoiseSchedule, Path};
+use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::CostTable;
 
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ pub fn klub(gram: &Gram, schedule: &NoiseSchedule, nodes: &[usize]) -> Result<Co
 ///
 /// # Errors
 /// [`Error::Length`], [`Error::Value`], [`Error::Schedule`].
-pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Result<Path> {
+pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Result<TimePath> {
     let last = schedule.train_steps();
     if mse.len() != last + 1 {
         return Err(Error::Length {
@@ -78,7 +78,7 @@ pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Res
 }
 
 /// The timesteps at which `cumulative` (index t, not decreasing from t = 1 on) is nearest to k/K of its end, made strictly increasing.
-fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<Path> {
+fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<TimePath> {
     let last = cumulative.len() - 1;
     let mut nodes: Vec<usize> = (1..=steps)
         .map(|k| {
@@ -103,5 +103,5 @@ fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<Path>
         *node = (*node).min(highest);
         highest = *node - 1;
     }
-    Path::new(nodes, last)
+    TimePath::new(nodes, last)
 }

@@ -1,6 +1,6 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
-use ddpm_core::{LinearStep, NoiseSchedule, Path, Sampler};
+use ddpm_core::{LinearStep, NoiseSchedule, Sampler, TimePath};
 use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
 use ddpm_schedule::{Budgets, TrajectoryKind};
 use rayon::prelude::*;
@@ -82,7 +82,7 @@ fn extrapolation(step: &LinearStep) -> f64 {
 /// If the grid ends beyond the schedule.
 pub fn check_reachable(
     schedule: &NoiseSchedule,
-    grid: &Path,
+    grid: &TimePath,
     solver: Sampler,
     steps: &[usize],
 ) -> Result<()> {
@@ -126,7 +126,7 @@ pub struct QualityModel {
 #[derive(Clone, Debug)]
 pub(super) struct GridOptima {
     /// Entry K - 1, K = 1..: the cost and the path in timesteps, `None` where there is none.
-    pub(super) best: Vec<Option<(f64, Path)>>,
+    pub(super) best: Vec<Option<(f64, TimePath)>>,
 }
 
 impl QualityModel {
@@ -201,7 +201,7 @@ impl QualityModel {
     }
 
     /// The cost of a path, or `None` if it visits nodes that are not of the grid.
-    pub fn path_cost(&self, solver: Sampler, weighting: Weighting, path: &Path) -> Option<f64> {
+    pub fn path_cost(&self, solver: Sampler, weighting: Weighting, path: &TimePath) -> Option<f64> {
         let indices: Option<Vec<usize>> = path
             .nodes()
             .iter()
@@ -221,11 +221,11 @@ impl QualityModel {
         let last = self.nodes.len() - 1;
         let max_steps = max_steps.min(last);
         let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
-        let of_indices = |cost: f64, nodes: Vec<usize>| -> Result<(f64, Path)> {
+        let of_indices = |cost: f64, nodes: Vec<usize>| -> Result<(f64, TimePath)> {
             let timesteps: Vec<usize> = nodes.iter().map(|&i| self.nodes[i]).collect();
-            Ok((cost, Path::new(timesteps, self.schedule.train_steps())?))
+            Ok((cost, TimePath::new(timesteps, self.schedule.train_steps())?))
         };
-        let best: Vec<Result<Option<(f64, Path)>>> = match solver {
+        let best: Vec<Result<Option<(f64, TimePath)>>> = match solver {
             Sampler::Ddim => {
                 let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
                 let options = SolveOptions {
@@ -269,7 +269,7 @@ impl QualityModel {
         solver: Sampler,
         weighting: Weighting,
         steps: &[usize],
-    ) -> Result<Vec<(f64, Path)>> {
+    ) -> Result<Vec<(f64, TimePath)>> {
         let max = self.nodes.len() - 1;
         if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
             return Err(ddpm_schedule::Error::Steps { max, found }.into());
@@ -293,7 +293,7 @@ impl QualityModel {
     ///
     /// # Errors
     /// As [`QualityModel::best_paths`].
-    pub fn candidates(&self, solver: Sampler, steps: &[usize]) -> Result<Vec<Vec<Path>>> {
+    pub fn candidates(&self, solver: Sampler, steps: &[usize]) -> Result<Vec<Vec<TimePath>>> {
         let mut found = vec![Vec::new(); steps.len()];
         for weighting in Weighting::candidates(solver) {
             let best = self.best_paths(solver, weighting, steps)?;

@@ -1,6 +1,6 @@
 //! Stored trajectories and where they come from.
 
-use ddpm_core::{Difference, NoiseSchedule, Path, Sampler};
+use ddpm_core::{Difference, NoiseSchedule, Sampler, TimePath};
 use ddpm_schedule::{TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
@@ -209,11 +209,11 @@ impl Trajectories {
     /// The same trajectories with paths that were run.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::Value`] for a trial of other images; errors of [`ddpm_core::Path::new`].
+    /// [`Error::Length`] or [`Error::Value`] for a trial of other images; errors of [`ddpm_core::TimePath::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
             trial.sampler.check_of_the_flow()?;
-            Path::new(trial.path.clone(), self.schedule.train_steps())?;
+            TimePath::new(trial.path.clone(), self.schedule.train_steps())?;
             self.check_per_image("squared distances of a trial", &trial.squared_distances)?;
         }
         self.trials = trials;

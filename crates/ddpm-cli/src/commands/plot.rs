@@ -1,6 +1,6 @@
 //! `ddpm plot`: figures of profiles and schedules.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
 use ddpm_core::{StartRule, VarianceKind};
 use ddpm_profile::table3;
@@ -109,8 +109,8 @@ fn names(figures: &[Figure]) -> String {
 }
 
 /// As many files as the figure takes.
-fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a FilePath; N]> {
-    let files: Vec<&FilePath> = args.files.iter().map(|f| f.as_path()).collect();
+fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a Path; N]> {
+    let files: Vec<&Path> = args.files.iter().map(|f| f.as_path()).collect();
     files.try_into().map_err(|files: Vec<_>| {
         Error::usage(format!(
             "{} is drawn from {names}: expected {}, found {}",
@@ -152,7 +152,7 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
 }
 
 /// What `--steps` asks for of a schedules file.
-fn chosen<'a>(args: &Plot, schedules: &'a Schedules, file: &FilePath) -> Result<Vec<&'a Chosen>> {
+fn chosen<'a>(args: &Plot, schedules: &'a Schedules, file: &Path) -> Result<Vec<&'a Chosen>> {
     let budgets = match &args.steps {
         Some(text) => parse_budgets("--steps", text, schedules.train_steps())?,
         None => Budgets::All,

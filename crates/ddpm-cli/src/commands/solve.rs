@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         let chain = chain(args, train_steps)?;
         let paths = chosen
             .into_iter()
-            .map(|b| ddpm_core::Path::new(b.path, train_steps));
+            .map(|b| ddpm_core::TimePath::new(b.path, train_steps));
         let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
         let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
         return print_export(exported, &args.table, voice);

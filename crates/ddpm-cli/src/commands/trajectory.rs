@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Path, Sampler};
+use ddpm_core::{Denoiser, Sampler, TimePath};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, TrajectoryKind, results};
@@ -151,7 +151,7 @@ impl Work {
     }
 }
 
-fn grid(args: &Trajectory, network: &Network) -> Result<Path> {
+fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
     let schedule = network.denoiser.noise_schedule();
     let nodes = args
         .nodes
@@ -185,7 +185,7 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
 }
 
 /// The numbers of steps to try.
-fn tried(args: &Trajectory, grid: &Path) -> Result<Vec<usize>> {
+fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
     match args.steps.as_deref() {
         Some("none") => Ok(Vec::new()),
         None => Ok(TRIED.into_iter().filter(|&k| k <= grid.steps()).collect()),

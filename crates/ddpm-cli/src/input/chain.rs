@@ -57,7 +57,7 @@ pub(crate) fn parse_path(
     text: &str,
     schedule: &NoiseSchedule,
     zero_based: bool,
-) -> Result<ddpm_core::Path> {
+) -> Result<ddpm_core::TimePath> {
     let spec: PathSpec = text.parse().in_flag("--path")?;
     spec.resolve(schedule, zero_based).map_err(|error| {
         let advice = match error {

@@ -1,8 +1,8 @@
 //! The path to follow and the kernel of each of its steps: from a schedules file, or from flags.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
-use ddpm_core::{DecoderKind, Denoiser, ModelId, Path, Sampler, VarianceKind};
+use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler, TimePath, VarianceKind};
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
@@ -41,7 +41,7 @@ pub(crate) struct PathFlags<'a> {
     pub(crate) zero_based: bool,
     pub(crate) conventions: &'a StepArgs,
     /// `--profile`.
-    pub(crate) profile: Option<&'a FilePath>,
+    pub(crate) profile: Option<&'a Path>,
     pub(crate) clip_denoised: Option<bool>,
 }
 
@@ -52,7 +52,7 @@ impl ChainChoice {
     /// A file that cannot be read, lacks the budget, or was made for another noise schedule or a network that learns its
     /// variance when this one does not.
     pub(crate) fn from_schedules(
-        file: &FilePath,
+        file: &Path,
         steps: usize,
         network: &Network,
         clip_denoised: Option<bool>,
@@ -167,9 +167,9 @@ impl ChainChoice {
 
 /// The path with the kernels that a profile supplies.
 fn measured(
-    file: &FilePath,
+    file: &Path,
     scoring: &Scoring,
-    path: Path,
+    path: TimePath,
     network: &Network,
     clip: bool,
     voice: Voice,
@@ -198,7 +198,7 @@ fn measured(
     Ok(costs.schedule_of(path))
 }
 
-fn warn_of_another_checkpoint(file: &FilePath, model: &ModelId, network: &Network, voice: Voice) {
+fn warn_of_another_checkpoint(file: &Path, model: &ModelId, network: &Network, voice: Voice) {
     let (theirs, own) = (&model.network, network.denoiser.network_id());
     if *theirs != own {
         voice.warn(format_args!(
@@ -210,7 +210,7 @@ fn warn_of_another_checkpoint(file: &FilePath, model: &ModelId, network: &Networ
     }
 }
 
-fn warn_of_another_clip(file: &FilePath, measured: Option<bool>, used: bool, voice: Voice) {
+fn warn_of_another_clip(file: &Path, measured: Option<bool>, used: bool, voice: Voice) {
     if measured.is_some_and(|m| m != used) {
         voice.warn(format_args!(
             "{} was measured with --clip-denoised {}, this run has {used}",

@@ -1,6 +1,6 @@
 //! The figures of profiles and schedules, as charts.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
 use ddpm_core::{Objective, VarianceKind, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile};
@@ -115,7 +115,7 @@ pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
 ///
 /// # Errors
 /// A profile that no curves can be made of.
-pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
+pub(crate) fn errors(profiles: &[(&Path, &ElboProfile)]) -> Result<Chart> {
     let mut series = Vec::new();
     let mut subtitle = Vec::new();
     for (file, profile) in profiles {
@@ -173,7 +173,7 @@ pub(crate) fn errors(profiles: &[(&FilePath, &ElboProfile)]) -> Result<Chart> {
 pub(crate) fn terms(
     schedules: &Schedules,
     budgets: &[&Chosen],
-    (profile_file, profile): (&FilePath, &ElboProfile),
+    (profile_file, profile): (&Path, &ElboProfile),
     gaussian: GaussianDecoder,
 ) -> Result<Chart> {
     if profile.schedule().train_steps() != schedules.train_steps() {

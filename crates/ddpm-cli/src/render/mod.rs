@@ -9,10 +9,10 @@ mod quoting;
 mod table;
 pub(crate) mod timing;
 
+pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use number::{
     NOTE_ON_ONE_STEP, mark_of_decoder, mean_with_error, plural, scientific, with_error,
 };
-pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use origin::{chain_of, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};
 pub(crate) use progress::ProgressLine;

@@ -2,7 +2,7 @@
 
 use ddpm_core::{
     Denoiser, Error, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule, NoiseScheduleName,
-    Parameterization, Path, StepVariance, Stride, VarianceKind, analytic_variance, diffuse,
+    Parameterization, StepVariance, Stride, TimePath, VarianceKind, analytic_variance, diffuse,
     edge_nll, gaussian_nll, predict_x0, prior_kl, standard_normal,
 };
 use ndarray::{Array1, Array3, Array4, ArrayD, ArrayViewD, Axis};
@@ -163,7 +163,7 @@ proptest! {
             Array3::ones(SHAPE),
             Parameterization::V,
         ).unwrap();
-        let path = Path::new(nodes, 300).unwrap();
+        let path = TimePath::new(nodes, 300).unwrap();
         let bound: f64 = path
             .edges()
             .map(|edge| model.term(edge, VarianceKind::Analytic).unwrap())
@@ -186,12 +186,12 @@ proptest! {
             Array3::from_elem(SHAPE, variance),
             Parameterization::Epsilon,
         ).unwrap();
-        let cost = |path: &Path| -> f64 {
+        let cost = |path: &TimePath| -> f64 {
             path.edges().map(|edge| model.term(edge, VarianceKind::Analytic).unwrap()).sum()
         };
         let mut nodes: Vec<usize> = nodes.into_iter().collect();
         nodes.push(300);
-        let (some, all) = (cost(&Path::new(nodes, 300).unwrap()), cost(&Path::all(300)));
+        let (some, all) = (cost(&TimePath::new(nodes, 300).unwrap()), cost(&TimePath::all(300)));
         prop_assert!((some - all).abs() < 1e-11, "{some} {all}");
         prop_assert!(all + model.prior(300) >= model.entropy() - 1e-12);
     }

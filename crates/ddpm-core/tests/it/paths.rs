@@ -1,6 +1,6 @@
 //! Paths and strides.
 
-use ddpm_core::{Error, NoiseSchedule, NoiseScheduleName, Path, PathSpec, Stride};
+use ddpm_core::{Error, NoiseSchedule, NoiseScheduleName, PathSpec, Stride, TimePath};
 use proptest::prelude::*;
 
 use crate::support::any_schedule;
@@ -12,13 +12,19 @@ fn cosine(train_steps: usize) -> NoiseSchedule {
 #[test]
 fn bad_paths_are_errors() {
     let increasing = |previous, node| Err(Error::PathNotIncreasing { previous, node });
-    assert_eq!(Path::new([], 9), Err(Error::EmptyPath { train_steps: 9 }));
-    assert_eq!(Path::new([0], 9), Err(Error::EmptyPath { train_steps: 9 }));
-    assert_eq!(Path::new([0, 0, 1], 9), increasing(0, 0));
-    assert_eq!(Path::new([1, 5, 5], 9), increasing(5, 5));
-    assert_eq!(Path::new([1, 5, 0], 9), increasing(5, 0));
     assert_eq!(
-        Path::new([1, 10], 9),
+        TimePath::new([], 9),
+        Err(Error::EmptyPath { train_steps: 9 })
+    );
+    assert_eq!(
+        TimePath::new([0], 9),
+        Err(Error::EmptyPath { train_steps: 9 })
+    );
+    assert_eq!(TimePath::new([0, 0, 1], 9), increasing(0, 0));
+    assert_eq!(TimePath::new([1, 5, 5], 9), increasing(5, 5));
+    assert_eq!(TimePath::new([1, 5, 0], 9), increasing(5, 0));
+    assert_eq!(
+        TimePath::new([1, 10], 9),
         Err(Error::TimestepOutOfRange {
             t: 10,
             train_steps: 9
@@ -151,7 +157,7 @@ proptest! {
             Stride::LogSnr(steps),
             Stride::Karras(steps),
         ] {
-            // `Path::new` has checked the order.
+            // `TimePath::new` has checked the order.
             let path = stride.path(&schedule).unwrap();
             prop_assert_eq!(path.steps(), steps, "{}", stride);
             prop_assert_eq!(path.end(), train_steps, "{}", stride);
@@ -166,7 +172,7 @@ proptest! {
     #[test]
     fn all_steps_are_all_timesteps(schedule in any_schedule()) {
         let train_steps = schedule.train_steps();
-        let all = Path::all(train_steps);
+        let all = TimePath::all(train_steps);
         prop_assert_eq!(&Stride::All.path(&schedule).unwrap(), &all);
         prop_assert_eq!(&Stride::Even(train_steps).path(&schedule).unwrap(), &all);
         prop_assert_eq!(&Stride::Karras(train_steps).path(&schedule).unwrap(), &all);
@@ -179,7 +185,7 @@ proptest! {
     ) {
         let nodes: Vec<usize> = nodes.into_iter().collect();
         let train_steps = nodes[nodes.len() - 1] + slack;
-        let path = Path::new(nodes.clone(), train_steps).unwrap();
+        let path = TimePath::new(nodes.clone(), train_steps).unwrap();
         prop_assert_eq!(path.nodes()[0], 0);
         prop_assert_eq!(&path.nodes()[1..], &nodes[..]);
         prop_assert_eq!(path.steps(), nodes.len());
@@ -187,7 +193,7 @@ proptest! {
         prop_assert!(path.edges().all(|(t, s)| s < t));
         prop_assert_eq!(path.edges().map(|(t, s)| t - s).sum::<usize>(), path.end());
         // With the leading 0, and through text, it is the same path.
-        prop_assert_eq!(&Path::new(path.nodes(), train_steps).unwrap(), &path);
+        prop_assert_eq!(&TimePath::new(path.nodes(), train_steps).unwrap(), &path);
         let schedule = NoiseSchedule::from_betas(&vec![0.01; train_steps]).unwrap();
         let read: PathSpec = path.to_string().parse().unwrap();
         prop_assert_eq!(&read.resolve(&schedule, false).unwrap(), &path);

@@ -14,18 +14,18 @@ pub(crate) fn golden_json(name: &str) -> serde_json::Value {
 }
 
 /// The schedule and, as nodes, the timesteps of a golden case.
-pub(crate) fn golden_chain(case: &serde_json::Value) -> (NoiseSchedule, ddpm_core::Path) {
+pub(crate) fn golden_chain(case: &serde_json::Value) -> (NoiseSchedule, ddpm_core::TimePath) {
     let train_steps = case["T"].as_u64().unwrap() as usize;
     let name: NoiseScheduleName = case["schedule"].as_str().unwrap().parse().unwrap();
     let schedule = NoiseSchedule::named(name, train_steps).unwrap();
     let path = match case["timesteps"].as_array() {
-        None => ddpm_core::Path::all(train_steps),
+        None => ddpm_core::TimePath::all(train_steps),
         Some(kept) => {
             let nodes: Vec<usize> = kept
                 .iter()
                 .map(|i| i.as_u64().unwrap() as usize + 1)
                 .collect();
-            ddpm_core::Path::new(nodes, train_steps).unwrap()
+            ddpm_core::TimePath::new(nodes, train_steps).unwrap()
         }
     };
     (schedule, path)

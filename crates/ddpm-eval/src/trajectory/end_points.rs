@@ -1,6 +1,6 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
-use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, Sampler, standard_normal};
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Sampler, TimePath, standard_normal};
 
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
@@ -90,7 +90,7 @@ impl FlowPlan {
 pub fn end_points(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
-    path: &Path,
+    path: &TimePath,
     solver: Sampler,
     progress: &dyn Progress,
 ) -> Result<Vec<f32>> {

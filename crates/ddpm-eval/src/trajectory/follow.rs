@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Path, Sampler};
+use ddpm_core::{Denoiser, Sampler, TimePath};
 use ddpm_schedule::TrajectoryOrigin;
 use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
 
@@ -23,7 +23,7 @@ pub struct TrajectoryPlan {
     /// The samples.
     pub flow: FlowPlan,
     /// The nodes of the reference, among which schedules are sought.
-    pub grid: Path,
+    pub grid: TimePath,
     /// How growth is measured, and for which solvers.
     pub growth: GrowthPlan,
     /// Numbers of steps whose best paths are run.
@@ -173,7 +173,7 @@ impl Run<'_> {
         saver: &mut Saver<'_>,
     ) -> Result<(Trajectories, usize)> {
         let flow = &self.plan.flow;
-        let mut candidates: Vec<(Sampler, Path)> = Vec::new();
+        let mut candidates: Vec<(Sampler, TimePath)> = Vec::new();
         if !self.plan.steps.is_empty() {
             let model = QualityModel::new(&made)?;
             for &solver in &self.plan.growth.solvers {
@@ -193,7 +193,7 @@ impl Run<'_> {
             .map(|(solver, path)| made.trials().iter().find(|t| is_of(t, *solver, path)))
             .map(|known| known.cloned())
             .collect();
-        let steps = |(_, path): &(Sampler, Path)| path.steps();
+        let steps = |(_, path): &(Sampler, TimePath)| path.steps();
         let missing = candidates.iter().zip(&trials).filter(|(_, t)| t.is_none());
         let (count, left) = missing.fold((0, 0), |(count, left), (candidate, _)| {
             (count + 1, left + steps(candidate) * flow.count)
@@ -273,6 +273,6 @@ fn is_at(point: &GrowthPoint, solver: Sampler, t: usize) -> bool {
     point.sampler == solver && point.t == t
 }
 
-fn is_of(trial: &Trial, solver: Sampler, path: &Path) -> bool {
+fn is_of(trial: &Trial, solver: Sampler, path: &TimePath) -> bool {
     trial.sampler == solver && trial.path == path.nodes()
 }

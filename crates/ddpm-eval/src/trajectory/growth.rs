@@ -1,6 +1,6 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Denoiser, NoiseSchedule, Path, Sampler};
+use ddpm_core::{Denoiser, NoiseSchedule, Sampler, TimePath};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
@@ -124,7 +124,7 @@ pub(super) fn measure_at(
     i: usize,
 ) -> Result<GrowthPoint> {
     let (nodes, names) = (reference.nodes(), plan.names());
-    let path = Path::new(growth.path(nodes, i), flow.schedule().train_steps())?;
+    let path = TimePath::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
         let errors = local_errors(

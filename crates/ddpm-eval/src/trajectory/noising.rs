@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Path, standard_normal};
+use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, TimePath, standard_normal};
 use ddpm_schedule::{TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
@@ -22,7 +22,7 @@ pub struct ForwardPlan {
     /// Indices of the images in their set.
     pub images: Vec<usize>,
     /// The timesteps.
-    pub grid: Path,
+    pub grid: TimePath,
     /// Seed of the noise.
     pub seed: u64,
     /// Whether estimates of x0 are clamped to \[-1, 1\].

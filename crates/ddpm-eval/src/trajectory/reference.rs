@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Denoiser, ModelId, Path, Sampler};
+use ddpm_core::{Denoiser, ModelId, Sampler, TimePath};
 use ddpm_schedule::{TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
@@ -23,7 +23,7 @@ const REFERENCE: Sampler = Sampler::DpmSolver2M;
 pub fn reference_trajectories(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
-    grid: &Path,
+    grid: &TimePath,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
     let origin = flow_origin(denoiser, plan);
@@ -34,7 +34,7 @@ pub fn reference_trajectories(
 pub(super) fn follow_grid(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
-    grid: &Path,
+    grid: &TimePath,
     mut origin: TrajectoryOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {

@@ -1,6 +1,6 @@
 //! Candidate paths, run from the starts of the reference.
 
-use ddpm_core::{Denoiser, Path, Sampler};
+use ddpm_core::{Denoiser, Sampler, TimePath};
 use ddpm_trajectory::{Trajectories, Trial};
 
 use super::end_points::{FlowPlan, end_points, squared_distances};
@@ -15,7 +15,7 @@ pub fn run_trials(
     denoiser: &dyn Denoiser,
     plan: &FlowPlan,
     reference: &Trajectories,
-    candidates: &[(Sampler, Path)],
+    candidates: &[(Sampler, TimePath)],
     progress: &dyn Progress,
 ) -> Result<Vec<Trial>> {
     let steps: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
@@ -43,7 +43,7 @@ pub(super) fn run_trial(
     plan: &FlowPlan,
     target: &[f32],
     solver: Sampler,
-    path: &Path,
+    path: &TimePath,
     progress: &dyn Progress,
 ) -> Result<Trial> {
     let ends = end_points(denoiser, plan, path, solver, progress)?;

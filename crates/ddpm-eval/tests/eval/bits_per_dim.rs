@@ -1,7 +1,7 @@
 //! Direct evaluation: against the original code's numbers, against closed forms, and what it depends on.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, VarianceKind, nats_to_bits,
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, TimePath, VarianceKind, nats_to_bits,
 };
 use ddpm_data::{ImageSet, Images, Split, open, write_png_folder};
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Error, Noise, Silent, bits_per_dim};
@@ -15,7 +15,7 @@ use crate::support::models::{
 };
 use crate::support::watchers::Counter;
 
-fn plan(noise: &NoiseSchedule, path: &Path, images: usize) -> BitsPerDimPlan<'static> {
+fn plan(noise: &NoiseSchedule, path: &TimePath, images: usize) -> BitsPerDimPlan<'static> {
     let (variance, decoder) = (VarianceKind::FixedSmall, DecoderKind::Respaced);
     BitsPerDimPlan {
         noise: Noise::Seed {
@@ -87,7 +87,7 @@ fn equals_the_original_code_on_recorded_outputs() {
             Value::String(_) => (1..=train_steps).collect(),
             list => numbers(list).into_iter().map(|i| i as usize + 1).collect(),
         };
-        let path = Path::new(nodes, train_steps).unwrap();
+        let path = TimePath::new(nodes, train_steps).unwrap();
         let variance = match text("variance") {
             "learned_range" => VarianceKind::Learned,
             "fixed_small" => VarianceKind::FixedSmall,
@@ -137,7 +137,7 @@ fn mean(values: &[f64]) -> (f64, f64) {
 #[test]
 fn equals_the_closed_form_within_monte_carlo_error() {
     let schedule = models::cosine(100);
-    let path = Path::new([2, 9, 30, 55, 80, 100], 100).unwrap();
+    let path = TimePath::new([2, 9, 30, 55, 80, 100], 100).unwrap();
     for parameterization in [
         Parameterization::Epsilon,
         Parameterization::X0,
@@ -197,7 +197,7 @@ fn totals_are_the_sums_and_parts_are_the_same_terms() {
     let schedule = models::cosine(60);
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let data = models::byte_images(&model, 5);
-    let path = Path::new([1, 7, 20, 60], 60).unwrap();
+    let path = TimePath::new([1, 7, 20, 60], 60).unwrap();
     let whole = evaluate(&model, &data, &plan(&schedule, &path, 5)).unwrap();
     assert_eq!(
         whole.terms.iter().map(|e| (e.t, e.s)).collect::<Vec<_>>(),
@@ -234,7 +234,7 @@ fn terms_depend_on_the_image_and_not_on_its_company() {
     let schedule = models::cosine(60);
     let model = models::learned(&schedule, Parameterization::V);
     let data = models::byte_images(&model, 9);
-    let path = Path::new([3, 20, 60], 60).unwrap();
+    let path = TimePath::new([3, 20, 60], 60).unwrap();
     let base = BitsPerDimPlan {
         schedule: along(
             &schedule,
@@ -299,7 +299,7 @@ fn decoders() {
     let schedule = models::cosine(60);
     let model = models::learned(&schedule, Parameterization::Epsilon);
     let data = models::byte_images(&model, 4);
-    let path = Path::new([2, 12, 60], 60).unwrap();
+    let path = TimePath::new([2, 12, 60], 60).unwrap();
     let first = |scored: Schedule| {
         let plan = BitsPerDimPlan {
             schedule: scored,
@@ -309,7 +309,8 @@ fn decoders() {
             .bits_per_dim
             .clone()
     };
-    let decoder = |path: &Path, variance, decoder| first(along(&schedule, path, variance, decoder));
+    let decoder =
+        |path: &TimePath, variance, decoder| first(along(&schedule, path, variance, decoder));
     use DecoderKind::{Gaussian, Marginal, Respaced};
     use VarianceKind::{FixedLarge, FixedSmall, Learned};
     let respaced = schedule.transition(12, 2).log_posterior_variance;
@@ -330,7 +331,7 @@ fn decoders() {
     let steps = [Some(log_noise), Some(-1.0), Some(-1.0)];
     assert_eq!(marginal, first(with_log_variances(&path, &steps)));
     // One step has no second node.
-    let single = Path::new([2], 60).unwrap();
+    let single = TimePath::new([2], 60).unwrap();
     assert_eq!(decoder(&single, FixedSmall, Respaced), marginal);
     assert_eq!(decoder(&single, FixedLarge, Marginal), marginal);
 
@@ -370,7 +371,7 @@ fn labels_reach_their_images() {
     )
     .unwrap();
     let data = models::images(&mild, 6);
-    let path = Path::new([5, 40], 40).unwrap();
+    let path = TimePath::new([5, 40], 40).unwrap();
     let plain = evaluate(&mild, &data, &plan(&schedule, &path, 6)).unwrap();
     let model = Conditional(vec![mild, wrong]);
     let labelled = data.clone().with_labels(vec![0, 1, 0, 0, 1, 0]).unwrap();
@@ -400,7 +401,7 @@ fn counts_and_stops() {
     let schedule = models::cosine(40);
     let model = models::fixed(&schedule, Parameterization::X0);
     let data = models::images(&model, 6);
-    let path = Path::new([5, 20, 40], 40).unwrap();
+    let path = TimePath::new([5, 20, 40], 40).unwrap();
     let counter = Counter::default();
     bits_per_dim(&model, &data, &plan(&schedule, &path, 6), &counter).unwrap();
     assert_eq!(counter.seen(), (18, 18, true));
@@ -419,7 +420,7 @@ fn names_what_does_not_fit() {
     let schedule = models::cosine(40);
     let model = models::fixed(&schedule, Parameterization::Epsilon);
     let data = models::images(&model, 3);
-    let path = Path::new([5, 40], 40).unwrap();
+    let path = TimePath::new([5, 40], 40).unwrap();
     let base = plan(&schedule, &path, 3);
     let other_size = ImageSet::from_array("other", Array4::zeros((3, 3, 4, 5)).view()).unwrap();
     let noise = ArrayD::zeros(vec![2, 3, 4, 4]);
@@ -536,7 +537,7 @@ fn names_what_does_not_fit() {
             assert!(text.contains(part), "{name}: {text}");
         }
     }
-    let beyond = plan(&models::cosine(50), &Path::new([50], 50).unwrap(), 3);
+    let beyond = plan(&models::cosine(50), &TimePath::new([50], 50).unwrap(), 3);
     let text = evaluate(&model, &data, &beyond).unwrap_err().to_string();
     assert!(text.contains("up to 40, found 50"), "{text}");
 
@@ -554,7 +555,7 @@ fn names_what_does_not_fit() {
 fn faulty_networks_are_named() {
     let schedule = models::cosine(40);
     let data = models::images(&models::fixed(&schedule, Parameterization::Epsilon), 3);
-    let path = Path::new([5, 40], 40).unwrap();
+    let path = TimePath::new([5, 40], 40).unwrap();
     for (fault, wanted) in [
         (
             Fault::NotFinite,
@@ -592,7 +593,7 @@ fn an_evaluation_ends_with_the_image_that_cannot_be_read() {
     write_png_folder(folder.path(), &png, 0).unwrap();
     let set = open(folder.path(), Split::Train, None).unwrap();
     std::fs::write(folder.path().join("000001.png"), "no longer one").unwrap();
-    let path = Path::new([0, 1, 40], 40).unwrap();
+    let path = TimePath::new([0, 1, 40], 40).unwrap();
     let plan = BitsPerDimPlan {
         clip_denoised: true,
         ..plan(&schedule, &path, 3)
@@ -613,7 +614,7 @@ fn an_evaluation_ends_with_the_image_that_cannot_be_read() {
 #[test]
 fn the_usual_plan_is_of_the_test_split_and_clips() {
     let noise = models::cosine(40);
-    let path = Path::new([5, 40], 40).unwrap();
+    let path = TimePath::new([5, 40], 40).unwrap();
     let scored = along(&noise, &path, VarianceKind::Learned, DecoderKind::Respaced);
     assert_eq!(scored.kernels, [Kernel::Learned; 2]);
     let plan = BitsPerDimPlan::new(scored.clone(), vec![3, 1]);

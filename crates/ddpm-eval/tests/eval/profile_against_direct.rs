@@ -1,7 +1,7 @@
 //! The two routes to a cost, through a profile and directly, meet on the same images and noise.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, Stride, VarianceKind,
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Stride, TimePath, VarianceKind,
     nats_to_bits,
 };
 use ddpm_data::{ImageSet, Split};
@@ -72,7 +72,7 @@ impl Case {
         )
     }
 
-    fn compare(&self, path: &Path, scoring: &Scoring) {
+    fn compare(&self, path: &TimePath, scoring: &Scoring) {
         let (kind, decoder) = (scoring.variance, scoring.decoder);
         let frozen = self.curves.freeze(scoring).unwrap();
         let cost = CostModel::new(&self.curves, frozen).unwrap();
@@ -135,9 +135,9 @@ fn every_variance_and_decoder_along_every_kind_of_path() {
         let paths = [
             Stride::All.path(&case.schedule).unwrap(),
             Stride::Even(8).path(&case.schedule).unwrap(),
-            Path::new([1, 2, T], T).unwrap(),
-            Path::new([4, 9, 30], T).unwrap(),
-            Path::new([T], T).unwrap(),
+            TimePath::new([1, 2, T], T).unwrap(),
+            TimePath::new([4, 9, 30], T).unwrap(),
+            TimePath::new([T], T).unwrap(),
         ];
         for path in &paths {
             for kind in KINDS {
@@ -166,7 +166,7 @@ fn random_paths() {
         ..ProptestConfig::default()
     };
     proptest!(config, |(nodes in nodes, kind in 0usize..4)| {
-        let path = Path::new(nodes.into_iter().collect::<Vec<_>>(), T).unwrap();
+        let path = TimePath::new(nodes.into_iter().collect::<Vec<_>>(), T).unwrap();
         case.compare(&path, &Scoring::new(KINDS[kind]).with_decoder(DecoderKind::Respaced));
     });
 }
@@ -177,7 +177,7 @@ fn a_profile_of_a_gaussian_estimates_its_closed_form() {
     let schedule = models::cosine(T);
     let model = models::learned(&schedule, Parameterization::V);
     let data = models::images(&model, 800);
-    let path = Path::new([2, 6, 15, 40, T], T).unwrap();
+    let path = TimePath::new([2, 6, 15, 40, T], T).unwrap();
     let profile = measure(&model, &data, path.nodes()[1..].to_vec(), 20, false);
     for kind in [
         VarianceKind::Learned,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ddpm_core::{
     DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
-    Parameterization, Path, Prediction, VarianceKind,
+    Parameterization, Prediction, TimePath, VarianceKind,
 };
 use ddpm_data::{ImageSet, Split, selection};
 use ddpm_eval::{
@@ -516,7 +516,7 @@ fn train_and_test_share_no_noise() {
     assert_eq!(train.provenance().extra.get("noise_streams"), None);
     assert_eq!(test.provenance().extra["noise_streams"], "test");
     // Direct evaluation meets the noise of the profile of its split.
-    let path = Path::new([train.layout().timesteps()[3]], 40).unwrap();
+    let path = TimePath::new([train.layout().timesteps()[3]], 40).unwrap();
     let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Gaussian);
     let scored = Schedule::of_path(model.noise_schedule(), path.clone(), &scoring).unwrap();
     let direct = |split| {

@@ -1,8 +1,8 @@
 //! Sampling: the right distribution, and the same image whatever its company.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Path, Sampler, Stride, VarianceKind,
-    analytic_variance,
+    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Sampler, Stride, TimePath,
+    VarianceKind, analytic_variance,
 };
 use ddpm_eval::{Error, SamplingPlan, Silent, sample};
 use ddpm_schedule::Schedule;
@@ -12,19 +12,19 @@ use crate::support::models::{self, Conditional, Fault, Faulty, along, with_log_v
 use crate::support::watchers::{Counter, Seen};
 
 /// Along a path by ancestral sampling with this variance.
-fn ancestral(noise: &NoiseSchedule, path: &Path, variance: VarianceKind) -> Schedule {
+fn ancestral(noise: &NoiseSchedule, path: &TimePath, variance: VarianceKind) -> Schedule {
     along(noise, path, variance, DecoderKind::Respaced)
 }
 
 /// Along a path by a sampler without variances of its own.
-fn by(noise: &NoiseSchedule, path: &Path, sampler: Sampler) -> Schedule {
+fn by(noise: &NoiseSchedule, path: &TimePath, sampler: Sampler) -> Schedule {
     Schedule {
         sampler,
         ..ancestral(noise, path, VarianceKind::FixedSmall)
     }
 }
 
-fn plan(noise: &NoiseSchedule, path: Path, count: usize) -> SamplingPlan {
+fn plan(noise: &NoiseSchedule, path: TimePath, count: usize) -> SamplingPlan {
     SamplingPlan {
         seed: 3,
         clip_denoised: false,
@@ -48,7 +48,7 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
         let equal =
             ddpm_core::GaussianDenoiser::new(schedule.clone(), mu.clone(), equal, parameterization)
                 .unwrap();
-        let short = Path::new([1, 8, 40, 90, 150, 200], 200).unwrap();
+        let short = TimePath::new([1, 8, 40, 90, 150, 200], 200).unwrap();
         let analytic = short
             .edges()
             .map(|(t, s)| Some(analytic_variance(&schedule.transition(t, s), equal.mse(t)).ln()));
@@ -102,7 +102,7 @@ fn moments<'a>(values: impl Iterator<Item = &'a f32> + Clone) -> (f64, f64) {
 fn an_image_depends_on_its_index_and_seed_alone() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::Epsilon);
-    let path = Path::new([1, 10, 30, 50], 50).unwrap();
+    let path = TimePath::new([1, 10, 30, 50], 50).unwrap();
     let base = SamplingPlan {
         schedule: ancestral(&schedule, &path, VarianceKind::Learned),
         ..plan(&schedule, path.clone(), 9)
@@ -157,7 +157,7 @@ fn clipping_keeps_samples_in_range() {
     let model =
         ddpm_core::GaussianDenoiser::new(schedule.clone(), mu, variance, Parameterization::X0)
             .unwrap();
-    let free = plan(&schedule, Path::new([1, 10, 30, 50], 50).unwrap(), 50);
+    let free = plan(&schedule, TimePath::new([1, 10, 30, 50], 50).unwrap(), 50);
     let clipped = SamplingPlan {
         clip_denoised: true,
         ..free.clone()
@@ -176,7 +176,7 @@ fn labels_choose_the_class() {
             .unwrap()
     };
     let model = Conditional(vec![class(-0.5), class(0.5)]);
-    let path = Path::new([1, 10, 30, 50], 50).unwrap();
+    let path = TimePath::new([1, 10, 30, 50], 50).unwrap();
     let labelled = SamplingPlan {
         labels: Some(vec![1, 0, 0, 1, 0]),
         images: vec![7, 3, 9, 1, 2],
@@ -203,7 +203,7 @@ fn labels_choose_the_class() {
 fn counts_stops_and_names_what_does_not_fit() {
     let schedule = models::cosine(50);
     let model = models::fixed(&schedule, Parameterization::X0);
-    let base = plan(&schedule, Path::new([1, 10, 50], 50).unwrap(), 4);
+    let base = plan(&schedule, TimePath::new([1, 10, 50], 50).unwrap(), 4);
     let counter = Counter::default();
     sample(&model, &base, &counter).unwrap();
     assert_eq!(counter.seen(), (12, 12, true));
@@ -234,7 +234,12 @@ fn counts_stops_and_names_what_does_not_fit() {
     };
     assert!(error(&learned).contains("no variance output"));
     assert!(
-        error(&plan(&models::cosine(60), Path::new([60], 60).unwrap(), 1)).contains("up to 50")
+        error(&plan(
+            &models::cosine(60),
+            TimePath::new([60], 60).unwrap(),
+            1
+        ))
+        .contains("up to 50")
     );
     let network = Faulty {
         model: models::learned(&schedule, Parameterization::X0),
@@ -313,7 +318,7 @@ fn samples_have_the_variance_of_their_sampler() {
             .unwrap();
     let nodes = [0, 30, 60, 80, 130, 160];
     let count = 800;
-    let path = Path::new(nodes, 200).unwrap();
+    let path = TimePath::new(nodes, 200).unwrap();
     let small = VarianceKind::FixedSmall;
     for case @ (sampler, variance, eta) in [
         (Sampler::Ddpm, small, 0.0),
@@ -359,7 +364,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
     // The means of single steps: DDIM keeps the start, whichever node it begins at.
     let start = |t: usize| {
         let seen = Seen::new(&model);
-        let path = Path::new([t], 50).unwrap();
+        let path = TimePath::new([t], 50).unwrap();
         let plan = SamplingPlan {
             schedule: by(&schedule, &path, Sampler::Ddim),
             ..plan(&schedule, path, 3)
@@ -371,7 +376,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
     // What is left of x_40 after one more node on the way: the noise of the step that leaves 40 is the same.
     let noise = |nodes: Vec<usize>| {
         let seen = Seen::new(&model);
-        let path = Path::new(nodes, 50).unwrap();
+        let path = TimePath::new(nodes, 50).unwrap();
         let plan = plan(&schedule, path.clone(), 2);
         draw(&seen, &plan);
         let inputs = seen.inputs();
@@ -393,7 +398,7 @@ fn paths_share_their_start_and_the_noise_of_shared_timesteps() {
 fn the_last_noise_is_clipped() {
     let schedule = models::cosine(50);
     let model = models::learned(&schedule, Parameterization::X0);
-    let path = Path::new([5, 20, 50], 50).unwrap();
+    let path = TimePath::new([5, 20, 50], 50).unwrap();
     for (steps, eta) in [
         (ancestral(&schedule, &path, VarianceKind::Learned), 0.0),
         (ancestral(&schedule, &path, VarianceKind::FixedLarge), 0.0),

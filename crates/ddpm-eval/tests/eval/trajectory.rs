@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ddpm_core::{
     Denoiser, DenoiserError, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule,
-    Parameterization, Path, Prediction, Sampler, VarianceKind, standard_normal,
+    Parameterization, Prediction, Sampler, TimePath, VarianceKind, standard_normal,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
@@ -100,7 +100,7 @@ fn the_reference_follows_the_exact_flow() {
 fn ends_of_short_paths_are_products_of_known_factors() {
     let schedule = cosine(1000);
     let model = plain(&schedule);
-    let path = Path::new([40, 300, 620, 900], 1000).unwrap();
+    let path = TimePath::new([40, 300, 620, 900], 1000).unwrap();
     for solver in Sampler::OF_THE_FLOW {
         let ends = end_points(&model, &plan(4), &path, solver, &Silent).unwrap();
         for image in 0..4 {
@@ -205,7 +205,7 @@ fn trials_compare_with_the_end_of_the_reference() {
     let grid = reference_grid(&schedule, 60).unwrap();
     let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
     let same = (Sampler::DpmSolver2M, grid.clone());
-    let few = (Sampler::Ddim, Path::new([10, 100, 200], 200).unwrap());
+    let few = (Sampler::Ddim, TimePath::new([10, 100, 200], 200).unwrap());
     let found = run_trials(&model, &plan, &reference, &[same, few.clone()], &Silent).unwrap();
     assert_eq!(found[0].rms(), 0.0);
     let ends = end_points(&model, &plan, &few.1, few.0, &Silent).unwrap();
@@ -236,7 +236,7 @@ fn klub_of_an_ideal_denoiser_is_the_fixed_small_elbo_up_to_a_constant() {
     let chosen: Vec<usize> = (0..200).collect();
     let plan = ForwardPlan {
         images: chosen,
-        grid: Path::all(60),
+        grid: TimePath::all(60),
         seed: 3,
         clip_denoised: false,
         batch: 16,
@@ -286,7 +286,7 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
     let chosen: Vec<usize> = (0..400).collect();
     let plan = ForwardPlan {
         images: chosen,
-        grid: Path::new([3, 20, 40], 50).unwrap(),
+        grid: TimePath::new([3, 20, 40], 50).unwrap(),
         seed: 9,
         clip_denoised: true,
         batch: 7,
@@ -316,7 +316,7 @@ fn the_forward_process_has_the_joint_law_of_the_sde() {
 fn requests_that_do_not_fit_are_named() {
     let schedule = cosine(50);
     let model = plain(&schedule);
-    let path = Path::new([10, 50], 50).unwrap();
+    let path = TimePath::new([10, 50], 50).unwrap();
     let ends = |plan: &FlowPlan| end_points(&model, plan, &path, Sampler::Ddim, &Silent);
     let message = |plan: &FlowPlan| ends(plan).unwrap_err().to_string();
     assert!(message(&plan(0)).contains("count: expected at least one image"));
@@ -325,7 +325,7 @@ fn requests_that_do_not_fit_are_named() {
         ..plan(2)
     };
     assert!(message(&labelled).contains("labels: expected none"));
-    let long = Path::new([60], 60).unwrap();
+    let long = TimePath::new([60], 60).unwrap();
     let long = end_points(&model, &plan(1), &long, Sampler::Ddim, &Silent).unwrap_err();
     assert!(long.to_string().contains("up to 50, found 60"));
     let classes = Conditional(vec![plain(&schedule), plain(&schedule)]);
@@ -543,7 +543,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     refused(&small, "growth");
     refused(&with(&|p| p.steps = vec![5]), "tried");
     let beyond = TrajectoryPlan {
-        grid: Path::new([5, 20, 201], 201).unwrap(),
+        grid: TimePath::new([5, 20, 201], 201).unwrap(),
         ..small
     };
     assert!(matches!(
@@ -559,7 +559,7 @@ fn the_forward_process_resumes_too() {
     let data = images(&model, 1, 9);
     let plan = ForwardPlan {
         images: vec![8, 1, 4, 2, 7],
-        grid: Path::new([3, 20, 40], 50).unwrap(),
+        grid: TimePath::new([3, 20, 40], 50).unwrap(),
         seed: 9,
         clip_denoised: true,
         batch: 2,
@@ -626,7 +626,7 @@ fn the_forward_process_resumes_too() {
     .unwrap_err();
     assert!(matches!(refused, Error::Resume { .. }), "{refused}");
     let beyond = ForwardPlan {
-        grid: Path::new([3, 60], 60).unwrap(),
+        grid: TimePath::new([3, 60], 60).unwrap(),
         ..plan
     };
     assert!(matches!(
@@ -676,7 +676,7 @@ fn an_unknown_network_is_followed_in_one_go_and_not_resumed() {
     let data = images(&model.0, 1, 4);
     let plan = ForwardPlan {
         images: vec![0, 1, 2],
-        grid: Path::new([3, 20, 40], 200).unwrap(),
+        grid: TimePath::new([3, 20, 40], 200).unwrap(),
         seed: 9,
         clip_denoised: true,
         batch: 1,

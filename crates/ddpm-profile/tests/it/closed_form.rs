@@ -1,6 +1,6 @@
 //! The closed-form Gaussian: exact when fed the analytic statistics, within Monte-Carlo error when measured.
 
-use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, TimePath, VarianceKind};
 use ddpm_dp::{CostTable, SolveOptions, Start, solve};
 use ddpm_profile::{Curves, ProfileLayout, jackknife, student_t_quantile};
 
@@ -125,7 +125,7 @@ fn measured_terms_agree_with_the_closed_form_within_their_error_bars() {
 #[test]
 fn the_jackknife_of_a_linear_statistic_is_exact() {
     let run = run(80, vec![1, 3, 10, 25, 40, 60, 79, 80], 64, 9);
-    let path = Path::new([3, 25, 60, 80], 80).expect("a path");
+    let path = TimePath::new([3, 25, 60, 80], 80).expect("a path");
     let cost = |curves: &Curves| {
         let model = cost_model(
             curves,

@@ -1,6 +1,6 @@
 //! Tables, paths, certificates and objectives of a cost model.
 
-use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, TimePath, VarianceKind};
 use ddpm_dp::{SolveOptions, check_monge, solve};
 use ddpm_profile::{CostModel, Curves, Error, Frozen, ProfileLayout};
 use ddpm_schedule::{GaussianDecoder, Kernel, Scoring};
@@ -67,14 +67,14 @@ fn tables_agree_with_paths() {
                 let solution = solve(&table, &SolveOptions::default()).expect("solvable");
                 for k in 1..=40 {
                     let nodes = solution.path(&table, k, 40).expect("there is a path");
-                    let path = Path::new(nodes, 40).expect("a path");
+                    let path = TimePath::new(nodes, 40).expect("a path");
                     assert_eq!(model.path_cost(&path), solution.cost(k, 40), "{k}");
                     let sum: f64 = model.path_terms(&path).iter().sum();
                     assert!((sum - model.path_cost(&path)).abs() < 1e-13);
                 }
                 // Every path of two steps, priced directly.
                 let best = (1..40)
-                    .map(|t1| model.path_cost(&Path::new([t1, 40], 40).expect("a path")))
+                    .map(|t1| model.path_cost(&TimePath::new([t1, 40], 40).expect("a path")))
                     .fold(f64::INFINITY, f64::min);
                 assert_eq!(solution.cost(2, 40), best);
             }
@@ -98,7 +98,7 @@ fn the_merged_start_is_exact() {
                 .filter(|t| subset >> (t - 1) & 1 == 1)
                 .chain([9])
                 .collect();
-            let path = Path::new(nodes, 9).expect("a path");
+            let path = TimePath::new(nodes, 9).expect("a path");
             best[path.steps()] = best[path.steps()].min(model.path_cost(&path));
         }
         for k in 1..=9 {
@@ -242,7 +242,7 @@ fn mse_objective_is_the_weighted_error() {
     for (t, s) in [(40, 3), (7, 6)] {
         assert!((model.interior(t, s) - (t - s) as f64 / 40.0 * mse[t]).abs() < 1e-16);
     }
-    let path = Path::new([5, 40], 40).expect("a path");
+    let path = TimePath::new([5, 40], 40).expect("a path");
     let expected = 5.0 / 40.0 * mse[5] + 35.0 / 40.0 * mse[40];
     assert!((model.path_cost(&path) - expected).abs() < 1e-15);
     assert_eq!(model.prior(40), Some(0.0));
@@ -253,7 +253,7 @@ fn mse_objective_is_the_weighted_error() {
 fn log_variances_are_those_of_the_steps() {
     let run = run(40, (1..=40).collect());
     let curves = curves(&run);
-    let path = Path::new([4, 11, 40], 40).expect("a path");
+    let path = TimePath::new([4, 11, 40], 40).expect("a path");
     let edge = |t, s| run.schedule.transition(t, s);
     let optimal = curves.optimal_decoder_log_variance().expect("columns");
     for variances in ALL_VARIANCES {

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, NoiseScheduleName, Path, StepVariance, VarianceKind,
+    DecoderKind, NoiseSchedule, NoiseScheduleName, StepVariance, TimePath, VarianceKind,
     analytic_variance, edge_nll, gaussian_nll, interior_fixed, prior_kl,
     respaced_decoder_log_variance,
 };
@@ -44,12 +44,12 @@ struct Case<'a> {
     law: &'a dyn Law,
     schedule: NoiseSchedule,
     timesteps: Vec<usize>,
-    pairs: Vec<[Path; 2]>,
+    pairs: Vec<[TimePath; 2]>,
 }
 
 impl<'a> Case<'a> {
     fn new(name: &'static str, law: &'a dyn Law, schedule: &NoiseSchedule) -> Self {
-        let path = |nodes: &[usize]| Path::new(nodes, schedule.train_steps()).expect("a path");
+        let path = |nodes: &[usize]| TimePath::new(nodes, schedule.train_steps()).expect("a path");
         Self {
             name,
             law,
@@ -64,7 +64,7 @@ impl<'a> Case<'a> {
     }
 
     /// Whether both paths of a pair keep to evaluated timesteps.
-    fn evaluated(&self, pair: &[Path; 2]) -> bool {
+    fn evaluated(&self, pair: &[TimePath; 2]) -> bool {
         let mut nodes = pair.iter().flat_map(|path| &path.nodes()[1..]);
         nodes.all(|t| self.timesteps.contains(t))
     }
@@ -187,11 +187,11 @@ impl Frozen {
     }
 
     /// The estimator: all numbers of all pairs and conventions, nats per dimension.
-    fn estimate(&self, curves: &Curves, pairs: &[[Path; 2]]) -> Result<Vec<f64>> {
+    fn estimate(&self, curves: &Curves, pairs: &[[TimePath; 2]]) -> Result<Vec<f64>> {
         let mut numbers = vec![0.0; pairs.len() * PER_PAIR];
         for (c, convention) in CONVENTIONS.into_iter().enumerate() {
             let model = self.model(curves, convention)?;
-            let cost = |path: &Path| {
+            let cost = |path: &TimePath| {
                 let prior = model
                     .prior(path.end())
                     .expect("the data's mean square is known");
@@ -214,7 +214,7 @@ impl Frozen {
         &self,
         case: &Case<'_>,
         quadratures: &[(Vec<f64>, Point)],
-        pair: &[Path; 2],
+        pair: &[TimePath; 2],
     ) -> Vec<f64> {
         let numbers = |convention| {
             let cost = |path| self.exact_cost(case, quadratures, convention, path);
@@ -229,7 +229,7 @@ impl Frozen {
         case: &Case<'_>,
         quadratures: &[(Vec<f64>, Point)],
         (variances, decoder): (Variances, DecoderKind),
-        path: &Path,
+        path: &TimePath,
     ) -> f64 {
         let schedule = &case.schedule;
         let term = |(t, s): (usize, usize)| {

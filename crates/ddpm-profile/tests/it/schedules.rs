@@ -1,7 +1,7 @@
 //! Choosing schedules.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Path, StartRule, VarianceKind,
+    DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, StartRule, TimePath, VarianceKind,
 };
 use ddpm_profile::{CostModel, Curves, ElboProfile, Error, ProfileLayout, choose};
 use ddpm_schedule::{Budgets, Chosen, Kernel, Schedule, Schedules, Scoring};
@@ -91,7 +91,7 @@ fn kernels_that_need_no_measurement_are_those_of_the_cost_model() {
         ] {
             let model = cost_model(&curves, variance, decoder, Objective::Elbo).expect("valid");
             for nodes in [&[60][..], &[1, 60], &[4, 11, 60], &[7, 8, 9, 59]] {
-                let path = Path::new(nodes.to_vec(), 60).expect("a path");
+                let path = TimePath::new(nodes.to_vec(), 60).expect("a path");
                 let scoring = Scoring::new(variance).with_decoder(decoder);
                 let direct = Schedule::of_path(noise, path.clone(), &scoring).expect("fixed");
                 let priced = model.schedule_of(path);
@@ -119,7 +119,7 @@ fn kernels_that_need_no_measurement_are_those_of_the_cost_model() {
         }
     }
     // What has to be measured is not made up.
-    let path = || Path::new([4, 60], 60).expect("a path");
+    let path = || TimePath::new([4, 60], 60).expect("a path");
     let analytic = Schedule::of_path(noise, path(), &Scoring::new(VarianceKind::Analytic));
     assert!(analytic.is_err_and(|e| e.to_string().contains("measured errors")));
     let optimal = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::Optimal);

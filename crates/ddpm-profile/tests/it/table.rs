@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use ddpm_core::{
-    DecoderKind, NetworkId, NoiseSchedule, NoiseScheduleName, Path, StartRule, VarianceKind,
+    DecoderKind, NetworkId, NoiseSchedule, NoiseScheduleName, StartRule, TimePath, VarianceKind,
 };
 use ddpm_profile::{CostModel, Curves, ElboProfile, Error, ProfileLayout, jackknife, table3};
 use ddpm_schedule::results::TableRow;
@@ -118,7 +118,7 @@ fn numbers_are_those_of_the_test_profile_under_frozen_choices() {
     assert_eq!(frozen.mse.as_deref(), Some(train.mse()));
     for row in &rows {
         assert_eq!(row.decoder, DecoderKind::Respaced);
-        let path = Path::new(row.path.clone(), 200).expect("a path");
+        let path = TimePath::new(row.path.clone(), 200).expect("a path");
         let again = jackknife(&TEST, |curves| {
             let model = CostModel::new(curves, frozen.clone())?;
             let prior = model.prior(path.end()).expect("known");

@@ -1,6 +1,6 @@
 //! What is exported: paths with what is known of their chain and conventions.
 
-use ddpm_core::{NoiseSchedule, Parameterization, Path, Sampler, VarianceKind};
+use ddpm_core::{NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
 use crate::schedule::Kernel;
@@ -19,7 +19,7 @@ pub(super) struct Listing<'a> {
 
 /// One path and, where they are known, its kernels.
 pub(super) struct Listed<'a> {
-    pub(super) path: &'a Path,
+    pub(super) path: &'a TimePath,
     pub(super) kernels: &'a [Kernel],
 }
 

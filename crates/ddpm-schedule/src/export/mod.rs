@@ -4,11 +4,11 @@
 //! over of a schedule is told in the export itself where that has comments, and in [`Export::losses`].
 //!
 //! ```
-//! use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
+//! use ddpm_core::{NoiseSchedule, NoiseScheduleName, TimePath};
 //! use ddpm_schedule::export::{Format, export_paths};
 //!
 //! let cosine = NoiseSchedule::named(NoiseScheduleName::Cosine, 60)?;
-//! let path = Path::new([1, 12, 60], 60)?;
+//! let path = TimePath::new([1, 12, 60], 60)?;
 //! let export = export_paths(60, Some(&cosine), &[path], Format::Diffusers)?;
 //! assert_eq!(export.lists[0].timesteps, [59, 11, 0]);
 //! let text = String::from_utf8_lossy(&export.bytes);
@@ -23,7 +23,7 @@ mod listing;
 mod python;
 mod sigmas;
 
-use ddpm_core::{DecoderKind, NoiseSchedule, Path, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, TimePath, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, field};
@@ -136,7 +136,7 @@ pub fn export(schedules: &Schedules, budgets: &Budgets, format: Format) -> Resul
 pub fn export_paths(
     train_steps: usize,
     noise_schedule: Option<&NoiseSchedule>,
-    paths: &[Path],
+    paths: &[TimePath],
     format: Format,
 ) -> Result<Export> {
     let listing = Listing {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::numbers;
 use crate::export::Export;
-use crate::trajectory_origin::Process;
+use crate::trajectory_origin::TrajectoryKind;
 
 /// What `ddpm solve` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub struct Trajectory {
     /// The file.
     pub out: String,
     /// What the states follow.
-    pub process: Process,
+    pub process: TrajectoryKind,
     /// The number of images.
     pub count: usize,
     /// The timesteps of the reference grid, with 0.

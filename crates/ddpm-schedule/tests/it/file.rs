@@ -1,7 +1,8 @@
 //! The file: round trips, and every way it can be wrong.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Parameterization, Path, Sampler, StartRule, VarianceKind,
+    DecoderKind, NoiseSchedule, Objective, Parameterization, Sampler, StartRule, TimePath,
+    VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use ddpm_schedule::{Error, Kernel, Provenance, Schedules, Scoring, Stability};
@@ -200,7 +201,7 @@ fn a_custom_chain_comes_back_bit_for_bit() {
         let scoring = Scoring::new(VarianceKind::FixedSmall)
             .with_decoder(DecoderKind::None)
             .with_objective(Objective::Mse);
-        let path = Path::new([2, 3, 5, 39], 39).expect("a path");
+        let path = TimePath::new([2, 3, 5, 39], 39).expect("a path");
         let custom = Schedules {
             budgets: vec![chosen(&noise, path, &scoring, 0.25)],
             noise_schedule: noise.clone(),
@@ -249,7 +250,7 @@ fn one_step_is_marked_as_scored_with_the_marginal_decoder() {
 #[test]
 fn nulls_become_the_kernels_that_they_stood_for() {
     let noise = cosine(60);
-    let path = || Path::new([5, 20, 60], 60).expect("a path");
+    let path = || TimePath::new([5, 20, 60], 60).expect("a path");
     let read_back = |variance, decoder| {
         let scoring = Scoring::new(variance).with_decoder(decoder);
         let made = Schedules {

@@ -1,14 +1,14 @@
 //! The kernels of a path, and what cannot be run.
 
 use ddpm_core::{
-    DecoderKind, Path, Sampler, StepVariance, VarianceKind, respaced_decoder_log_variance,
+    DecoderKind, Sampler, StepVariance, TimePath, VarianceKind, respaced_decoder_log_variance,
 };
 use ddpm_schedule::{Budgets, Error, GaussianDecoder, Kernel, Schedule, Scoring};
 
 use crate::support::{cosine, schedules};
 
-fn path(nodes: &[usize]) -> Path {
-    Path::new(nodes.to_vec(), 60).expect("a path")
+fn path(nodes: &[usize]) -> TimePath {
+    TimePath::new(nodes.to_vec(), 60).expect("a path")
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ddpm_core::{
-    ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Parameterization, Path, Stride,
+    ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Parameterization, Stride, TimePath,
     VarianceKind,
 };
 use ddpm_schedule::{Chosen, Provenance, Schedule, Schedules, Scoring};
@@ -41,7 +41,12 @@ pub(crate) fn provenance() -> Provenance {
 }
 
 /// A path under conventions that need no measurement, with its cost.
-pub(crate) fn chosen(noise: &NoiseSchedule, path: Path, scoring: &Scoring, cost: f64) -> Chosen {
+pub(crate) fn chosen(
+    noise: &NoiseSchedule,
+    path: TimePath,
+    scoring: &Scoring,
+    cost: f64,
+) -> Chosen {
     Chosen {
         schedule: Schedule::of_path(noise, path, scoring).expect("not measured"),
         cost,

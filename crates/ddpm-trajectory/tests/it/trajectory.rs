@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ddpm_core::{
     Difference, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Objective, Parameterization,
-    Path, Sampler,
+    Sampler, TimePath,
 };
 use ddpm_files::FormatError;
 use ddpm_schedule::{Budgets, Kernel, Schedules, TrajectoryKind, TrajectoryOrigin};
@@ -208,13 +208,13 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
 }
 
 /// Every path of `steps` steps over the nodes, cheapest first.
-fn cheapest(model: &QualityModel, solver: Sampler, steps: usize) -> (f64, Path) {
+fn cheapest(model: &QualityModel, solver: Sampler, steps: usize) -> (f64, TimePath) {
     let last = model.nodes().len() - 1;
-    let mut best: Option<(f64, Path)> = None;
+    let mut best: Option<(f64, TimePath)> = None;
     for set in 0u32..1 << (last - 1) {
         if set.count_ones() as usize == steps - 1 {
             let inner = (1..last).filter(|i| set >> (i - 1) & 1 == 1).chain([last]);
-            let path = Path::new(inner.map(|i| model.nodes()[i]).collect::<Vec<_>>(), T)
+            let path = TimePath::new(inner.map(|i| model.nodes()[i]).collect::<Vec<_>>(), T)
                 .expect("ascending");
             let cost = model
                 .path_cost(solver, Weighting::default(), &path)
@@ -506,7 +506,7 @@ fn steps_without_a_sensible_path_are_known_before_anything_is_measured() {
     let schedule = schedule();
     // All four steps lead through 101, 100, 1: that to 1 is a hundred times as long as the one before.
     let nodes = [1, 100, 101, 200];
-    let grid = Path::new(nodes, 200).expect("a path");
+    let grid = TimePath::new(nodes, 200).expect("a path");
     let check = |solver, steps: &[usize]| check_reachable(&schedule, &grid, solver, steps);
     check(Sampler::Ddim, &[1, 2, 3, 4]).expect("any path serves DDIM");
     check(Sampler::DpmSolver2M, &[]).expect("nothing asked");

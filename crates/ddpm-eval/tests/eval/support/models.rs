@@ -2,7 +2,7 @@
 
 use ddpm_core::{
     DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
-    NoiseScheduleName, Parameterization, Path, Prediction, Sampler, VarianceKind,
+    NoiseScheduleName, Parameterization, Prediction, Sampler, TimePath, VarianceKind,
 };
 use ddpm_data::ImageSet;
 use ddpm_schedule::{Kernel, Schedule, Scoring};
@@ -22,7 +22,7 @@ pub(crate) fn cosine(train_steps: usize) -> NoiseSchedule {
 /// A path under conventions that need no measurement.
 pub(crate) fn along(
     noise: &NoiseSchedule,
-    path: &Path,
+    path: &TimePath,
     variance: VarianceKind,
     decoder: DecoderKind,
 ) -> Schedule {
@@ -31,7 +31,7 @@ pub(crate) fn along(
 }
 
 /// A path with these log-variances, the decoder's first and `None` for the network's own, under the respaced decoder.
-pub(crate) fn with_log_variances(path: &Path, log_variances: &[Option<f64>]) -> Schedule {
+pub(crate) fn with_log_variances(path: &TimePath, log_variances: &[Option<f64>]) -> Schedule {
     let kernel = |&log_variance: &Option<f64>| match log_variance {
         Some(log_variance) => Kernel::Scalar { log_variance },
         None => Kernel::Learned,

@@ -1,6 +1,6 @@
 //! What is lost by choosing schedules on a few evaluations, measured on an exhaustive reference.
 
-use ddpm_core::Path;
+use ddpm_core::TimePath;
 
 use super::reference::{Costs, Reference};
 
@@ -18,7 +18,7 @@ struct Half<'a> {
     /// The costs on each block of the half.
     blocks: Vec<Costs<'a>>,
     /// The optima of this half's images, and what they cost on each block of the other half.
-    optima: Vec<Path>,
+    optima: Vec<TimePath>,
     foreign: Vec<Vec<f64>>,
 }
 
@@ -49,12 +49,12 @@ impl<'a> Halves<'a> {
 
     /// The optimum of each half for the i-th budget.
     #[allow(dead_code, reason = "for the example")]
-    pub(crate) fn optima(&self, i: usize) -> [&Path; 2] {
+    pub(crate) fn optima(&self, i: usize) -> [&TimePath; 2] {
         [&self.halves[0].optima[i], &self.halves[1].optima[i]]
     }
 
     /// What each path, one for each of [`BUDGETS`], loses.
-    pub(crate) fn losses(&self, paths: &[Path]) -> Vec<Loss> {
+    pub(crate) fn losses(&self, paths: &[TimePath]) -> Vec<Loss> {
         // Per half, per block, per budget.
         let differences: Vec<Vec<Vec<f64>>> = (0..2)
             .map(|chosen_on| {
@@ -85,7 +85,7 @@ impl<'a> Halves<'a> {
 }
 
 /// Per block, the cost of each path.
-fn costs(blocks: &[Costs<'_>], paths: &[Path]) -> Vec<Vec<f64>> {
+fn costs(blocks: &[Costs<'_>], paths: &[TimePath]) -> Vec<Vec<f64>> {
     let of_block = |block: &Costs<'_>| paths.iter().map(|p| block.path_cost(p)).collect();
     blocks.iter().map(of_block).collect()
 }

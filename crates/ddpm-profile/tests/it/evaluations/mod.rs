@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, Path};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, TimePath};
 use ddpm_profile::{Curves, ElboProfile, choose};
 use ddpm_schedule::Budgets;
 
@@ -47,13 +47,13 @@ fn eight_thousand_evaluations_are_enough() {
     ]));
     let mut good = 0;
     for (seed, paths) in seeds {
-        let paths: Vec<Path> = BUDGETS
+        let paths: Vec<TimePath> = BUDGETS
             .iter()
             .map(|k| {
                 let nodes: Vec<usize> =
                     serde_json::from_value(paths[k.to_string()].clone()).expect("nodes");
                 assert_eq!(nodes.len(), k + 1);
-                Path::new(nodes, 4000).expect("a path")
+                TimePath::new(nodes, 4000).expect("a path")
             })
             .collect();
         let losses = halves.losses(&paths);
@@ -71,7 +71,7 @@ fn eight_thousand_evaluations_are_enough() {
 
     // The measure tells bad schedules from good ones: strides lose more.
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).expect("valid");
-    let strides: Vec<Path> = BUDGETS
+    let strides: Vec<TimePath> = BUDGETS
         .iter()
         .map(|&k| {
             ddpm_core::Stride::Quadratic(k)

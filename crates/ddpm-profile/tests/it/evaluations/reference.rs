@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use ddpm_core::{NoiseSchedule, Path};
+use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::{CostTable, SolveOptions, Start, solve};
 use safetensors::SafeTensors;
 
@@ -130,7 +130,7 @@ impl Costs<'_> {
     }
 
     /// Bits per dimension of a path, without the prior term.
-    pub(crate) fn path_cost(&self, path: &Path) -> f64 {
+    pub(crate) fn path_cost(&self, path: &TimePath) -> f64 {
         let nodes = path.nodes();
         let edges = nodes[1..].windows(2);
         let interior: f64 = edges.map(|edge| self.interior(edge[1], edge[0])).sum();
@@ -138,7 +138,7 @@ impl Costs<'_> {
     }
 
     /// The optimal path of each budget, all ending at T.
-    pub(crate) fn optima(&self, budgets: &[usize]) -> Vec<Path> {
+    pub(crate) fn optima(&self, budgets: &[usize]) -> Vec<TimePath> {
         let steps = self.reference.schedule.train_steps();
         let table = CostTable::from_rows(steps, |t, row| {
             // Paths of one step are not asked for.
@@ -164,7 +164,7 @@ impl Costs<'_> {
         let solution = solve(&table, &options).expect("solvable");
         let path = |&k: &usize| {
             let nodes = solution.path(&table, k, steps).expect("reachable");
-            Path::new(nodes, steps).expect("a path")
+            TimePath::new(nodes, steps).expect("a path")
         };
         budgets.iter().map(path).collect()
     }

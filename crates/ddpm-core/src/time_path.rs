@@ -9,22 +9,22 @@ use crate::{Error, Result};
 /// Nothing forces `t_1 = 1` or `t_K = T`. Printed as the comma list of its nodes without the leading 0.
 ///
 /// ```
-/// use ddpm_core::Path;
+/// use ddpm_core::TimePath;
 ///
-/// let path = Path::new([1, 8, 64], 64)?;
+/// let path = TimePath::new([1, 8, 64], 64)?;
 /// assert_eq!(path.steps(), 3);
 /// assert_eq!(path.nodes(), [0, 1, 8, 64]);
 /// assert_eq!(path.edges().collect::<Vec<_>>(), [(1, 0), (8, 1), (64, 8)]);
-/// assert!(Path::new([8, 1], 64).is_err());
+/// assert!(TimePath::new([8, 1], 64).is_err());
 /// # Ok::<(), ddpm_core::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Path {
+pub struct TimePath {
     /// With the leading 0; strictly increasing, at least two entries.
     nodes: Vec<usize>,
 }
 
-impl Path {
+impl TimePath {
     /// A path through `nodes`, ascending, in `1..=train_steps`; a leading 0 may be there or not.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Path {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for TimePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, node) in self.nodes[1..].iter().enumerate() {
             if i > 0 {

@@ -1,5 +1,6 @@
 //! The one error type of the crate: every way an evaluation can fail.
 
+#[cfg(feature = "distance")]
 use std::path::Path;
 
 /// `std::result::Result` with this crate's [`Error`].
@@ -70,6 +71,7 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "distance")]
     pub(crate) fn field(
         path: &Path,
         field: impl Into<String>,
@@ -84,6 +86,7 @@ impl Error {
         })
     }
 
+    #[cfg(feature = "distance")]
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
         Self::Data(ddpm_data::Error::Write {
             path: path.to_owned(),

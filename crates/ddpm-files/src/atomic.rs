@@ -46,7 +46,7 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// A hidden file beside `path`, so that the rename stays on one file system, with the mode that any new file gets.
+/// A hidden file beside `path`, so that the rename stays on one file system.
 fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path
         .file_name()
@@ -54,16 +54,11 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut prefix = std::ffi::OsString::from(".");
     prefix.push(name);
     prefix.push(".");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".partial");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    // The system's own error: tempfile would add the path to its text.
-    builder.tempfile_in(parent(path)).map_err(|error| {
-        error
-            .raw_os_error()
-            .map_or(error, io::Error::from_raw_os_error)
-    })
+    // Created by us and not by tempfile: it then has the mode of any new file, and an error is the system's own.
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(".partial")
+        .make_in(parent(path), |hidden| File::create_new(hidden))
 }
 
 #[cfg(test)]

@@ -232,7 +232,7 @@ fn measure(criterion: &mut Criterion) {
         ("respaced", DecoderKind::Respaced),
     ] {
         group.bench_function(name, |b| {
-            b.iter(|| table(black_box(&profile), decoder.clone()))
+            b.iter(|| table(black_box(&profile), decoder))
         });
     }
     let p = point(&schedule, 0, 1000);

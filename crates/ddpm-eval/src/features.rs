@@ -14,7 +14,7 @@ use ddpm_data::ImageSet;
 /// `batch`: images at once, above 0; the features do not depend on it.
 ///
 /// # Errors
-/// [`Error::Request`] for no batch, no images or an index beyond the set; [`Error::Image`] for an image that cannot be read;
+/// [`Error::Request`] for no batch, no images or an index beyond the set; [`Error::Data`] for an image that cannot be read;
 /// [`Error::Features`] for images that the network cannot take or that give features that are not finite;
 /// [`Error::Interrupted`].
 pub fn extract_features(

@@ -19,7 +19,7 @@ const COVARIANCE: &str = "an array sigma of d x d numbers (f64 or f32)";
 /// Whether the file is an `.npz` of statistics and not one of images.
 ///
 /// # Errors
-/// [`Error::Read`], and [`Error::Field`] for an `.npz` that cannot be read.
+/// [`Error::Data`] for an `.npz` that cannot be read.
 pub fn is_statistics(path: &Path) -> Result<bool> {
     let npz = path.extension().is_some_and(|e| e == "npz") && path.is_file();
     Ok(npz && NpzArchive::open(path)?.first_of(&["mu", "sigma"]).is_some())
@@ -28,7 +28,7 @@ pub fn is_statistics(path: &Path) -> Result<bool> {
 /// Reads statistics that this crate or pytorch-fid has written.
 ///
 /// # Errors
-/// [`Error::Read`] from the system, [`Error::Field`] naming the array that is missing or not what it has to be.
+/// [`Error::Data`]: from the system, or naming the array that is missing or not what it has to be.
 pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
     let mut archive = NpzArchive::open(path)?;
     let mean: Array1<f64> = numbers(&mut archive, "mu", MEAN)?;
@@ -97,7 +97,7 @@ fn numbers<D: Dimension>(
 /// Writes statistics atomically; pytorch-fid reads the file.
 ///
 /// # Errors
-/// [`Error::Write`].
+/// [`Error::Data`] from the system.
 pub fn write_statistics(path: &Path, statistics: &FeatureStatistics) -> Result<()> {
     let encode = || {
         let mut writer = NpzWriter::new(Cursor::new(Vec::new()));

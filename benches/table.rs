@@ -231,9 +231,7 @@ fn measure(criterion: &mut Criterion) {
         ("interior", DecoderKind::None),
         ("respaced", DecoderKind::Respaced),
     ] {
-        group.bench_function(name, |b| {
-            b.iter(|| table(black_box(&profile), decoder))
-        });
+        group.bench_function(name, |b| b.iter(|| table(black_box(&profile), decoder)));
     }
     let p = point(&schedule, 0, 1000);
     let edges = sampled_edges(100);

@@ -85,6 +85,12 @@ fn parse(file: &Path) -> anyhow::Result<Vec<Item>> {
     Ok(parsed.with_context(|| file.display().to_string())?.items)
 }
 
+/// `#[cfg(test)]`.
+fn is_for_tests(attribute: &syn::Attribute) -> bool {
+    let list = attribute.meta.require_list();
+    list.is_ok_and(|list| list.path.is_ident("cfg") && list.tokens.to_string() == "test")
+}
+
 /// A crate.
 #[derive(Default)]
 struct Library {
@@ -107,6 +113,7 @@ impl Library {
         let mut module = Module::default();
         for item in items {
             let (name, visibility, members) = match item {
+                Item::Mod(m) if m.attrs.iter().any(is_for_tests) => continue,
                 Item::Mod(m) => {
                     let inside = folder.join(m.ident.to_string());
                     let files = [inside.with_extension("rs"), inside.join("mod.rs")];

@@ -74,7 +74,9 @@ fn the_shipped_checkpoint_runs_alike_on_both() {
     let options = ModelOptions::default();
     let [stock, packed] = [Backend::Stock, Backend::default()].map(|backend| {
         let denoiser = UNetDenoiser::new(load(&path, &options, backend), &options).unwrap();
-        denoiser.predict(x.view(), &[1, 3000], None).unwrap()
+        denoiser
+            .predict(x.view().into_dyn(), &[1, 3000], None)
+            .unwrap()
     });
     let means = worst(&stock.mean, &packed.mean);
     let variances = worst(&stock.variance.unwrap(), &packed.variance.unwrap());

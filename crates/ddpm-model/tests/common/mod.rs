@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use ddpm_model::{AttentionOrder, Checkpoint, ModelOptions, TensorData};
-use ndarray::Array4;
+use ndarray::{Array, Array4, Dimension};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::Value;
@@ -152,7 +152,7 @@ pub(crate) fn cases() -> Vec<(Value, ModelOptions)> {
 }
 
 /// Largest difference between two outputs.
-pub(crate) fn worst(a: &Array4<f32>, b: &Array4<f32>) -> f32 {
+pub(crate) fn worst<D: Dimension>(a: &Array<f32, D>, b: &Array<f32, D>) -> f32 {
     assert_eq!(a.shape(), b.shape());
     (a - b).iter().fold(0f32, |worst, d| worst.max(d.abs()))
 }

@@ -70,6 +70,15 @@ fn point(schedule: &NoiseSchedule, image: usize, t: usize) -> Point {
     }
 }
 
+fn reconstruction(point: &Point) -> Reconstruction<'_> {
+    Reconstruction {
+        x0: &point.x0,
+        x_t: None,
+        xhat0: &point.xhat0,
+        v: Some(&point.v),
+    }
+}
+
 /// 64 timesteps, evenly over log-SNR down to -7, with the ends.
 fn timesteps(schedule: &NoiseSchedule) -> Vec<usize> {
     let (high, low) = (schedule.log_snr(1), -7.0);
@@ -94,7 +103,7 @@ fn profile(schedule: &NoiseSchedule) -> ElboProfile {
         for (i, &t) in layout.timesteps().iter().enumerate() {
             let p = point(schedule, image, t);
             let statistics = layout
-                .measure(i, &p.x0, &p.xhat0, Some(&p.v))
+                .measure(i, &reconstruction(&p))
                 .expect("finite numbers");
             block.add(i, &statistics).expect("the same layout");
         }
@@ -244,7 +253,7 @@ fn measure(criterion: &mut Criterion) {
     group.bench_function("measure_one_image_at_one_timestep", |b| {
         b.iter(|| {
             layout
-                .measure(middle, black_box(&q.x0), &q.xhat0, Some(&q.v))
+                .measure(middle, black_box(&reconstruction(&q)))
                 .expect("finite")
         });
     });
@@ -299,11 +308,7 @@ fn once() {
         let share = 1.0 / layout.timesteps().len() as f64;
         add("measure_one_image_one_timestep", share, &mut || {
             for i in 0..layout.timesteps().len() {
-                black_box(
-                    layout
-                        .measure(i, &p.x0, &p.xhat0, Some(&p.v))
-                        .expect("finite"),
-                );
+                black_box(layout.measure(i, &reconstruction(&p)).expect("finite"));
             }
         });
     }

@@ -4,7 +4,7 @@ use crate::names::names;
 
 /// Which variance the reverse steps `p(x_s | x_t)` use.
 ///
-/// Parsed from and printed as `learned`, `fixed-small`, `fixed-large` and `analytic`.
+/// The last three are this project's own: they are calibrated on images, and need a profile of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum VarianceKind {
     /// Per pixel, between `fixed-small` and `fixed-large` (Nichol & Dhariwal 2021, eq. 15): [`learned_log_variance`](crate::learned_log_variance).
@@ -15,6 +15,13 @@ pub enum VarianceKind {
     FixedLarge,
     /// The scalar that is optimal for the mean squared error of the model: [`analytic_variance`](crate::analytic_variance).
     Analytic,
+    /// One variance per band of frequencies, optimal for the power of the model's errors there: `btilde (1 + (SNR_s - SNR_t) S_b(t))`
+    /// in the coordinates of [`Bands`](crate::Bands).
+    Spectral,
+    /// The learned variance times the scalar that is optimal for every edge.
+    LearnedCalibrated,
+    /// For every edge the cheapest of spectral, learned-calibrated and analytic.
+    Best,
 }
 
 names!(
@@ -23,6 +30,9 @@ names!(
     FixedSmall => "fixed-small",
     FixedLarge => "fixed-large",
     Analytic => "analytic",
+    Spectral => "spectral",
+    LearnedCalibrated => "learned-calibrated",
+    Best => "best",
 );
 
 impl VarianceKind {
@@ -32,6 +42,37 @@ impl VarianceKind {
             Self::Learned
         } else {
             Self::FixedSmall
+        }
+    }
+
+    /// Whether the network has to predict a variance.
+    pub fn needs_learned(self) -> bool {
+        matches!(self, Self::Learned | Self::LearnedCalibrated)
+    }
+
+    /// Whether its numbers are taken from images on which the network was measured.
+    pub fn is_measured(self) -> bool {
+        !matches!(self, Self::Learned | Self::FixedSmall | Self::FixedLarge)
+    }
+}
+
+/// Where the reverse steps are centred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MeanKind {
+    /// On the estimate of the network, as it is.
+    Network,
+    /// On the estimate corrected per band of frequencies by the least-squares fit of its errors (see [`Bands`](crate::Bands)).
+    Calibrated,
+}
+
+names!(MeanKind, "mean", Network => "network", Calibrated => "calibrated");
+
+impl MeanKind {
+    /// The mean that goes with a variance when none is named.
+    pub fn of_variance(variance: VarianceKind) -> Self {
+        match variance {
+            VarianceKind::Spectral | VarianceKind::Best => Self::Calibrated,
+            _ => Self::Network,
         }
     }
 }
@@ -66,7 +107,7 @@ impl DecoderKind {
     /// The decoder that goes with a variance when none is named.
     pub fn of_variance(variance: VarianceKind) -> Self {
         match variance {
-            VarianceKind::Analytic => Self::Optimal,
+            measured if measured.is_measured() => Self::Optimal,
             _ => Self::Respaced,
         }
     }

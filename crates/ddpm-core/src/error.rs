@@ -165,6 +165,14 @@ pub enum Error {
     /// A learned variance was asked of a model without variance channels.
     #[error("the model has no variance output: expected one for the learned variance")]
     NoLearnedVariance,
+    /// A variance whose terms the closed-form model does not know.
+    #[error(
+        "variance {variance} of the closed-form model: expected learned, fixed-small, fixed-large or analytic"
+    )]
+    NoClosedForm {
+        /// Its name.
+        variance: &'static str,
+    },
     /// A parameter of a closed-form model that is out of range.
     #[error("{what} is {value}: expected {expected}")]
     InvalidParameter {

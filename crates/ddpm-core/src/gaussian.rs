@@ -156,7 +156,8 @@ impl GaussianDenoiser {
     ///
     /// # Errors
     ///
-    /// [`Error::NoLearnedVariance`] for the learned variance of a model without one.
+    /// [`Error::NoLearnedVariance`] for the learned variance of a model without one, [`Error::NoClosedForm`] for the variances that are
+    /// calibrated on bands or edges.
     pub fn term(&self, edge: (usize, usize), kind: VarianceKind) -> Result<f64> {
         let (t, s) = edge;
         if s == 0 {
@@ -170,6 +171,11 @@ impl GaussianDenoiser {
             }
             VarianceKind::FixedLarge => {
                 interior_fixed(&transition, transition.log_beta, self.mse(t))
+            }
+            VarianceKind::Spectral | VarianceKind::LearnedCalibrated | VarianceKind::Best => {
+                return Err(Error::NoClosedForm {
+                    variance: kind.name(),
+                });
             }
             VarianceKind::Analytic => {
                 let mse = self.mse(t);

@@ -56,11 +56,13 @@
 //! # Ok::<(), ddpm_core::Error>(())
 //! ```
 
+mod bands;
 mod conventions;
 mod denoiser;
 mod error;
 mod gaussian;
 mod likelihood;
+mod mean_correction;
 mod model_id;
 mod names;
 mod network_id;
@@ -75,7 +77,8 @@ mod stride;
 mod time_path;
 mod transition;
 
-pub use conventions::{DecoderKind, Objective, StartRule, VarianceKind};
+pub use bands::Bands;
+pub use conventions::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 pub use denoiser::{Denoiser, DenoiserError, Prediction};
 pub use error::{Error, Result};
 pub use gaussian::GaussianDenoiser;
@@ -83,6 +86,7 @@ pub use likelihood::{
     StepVariance, discretized_gaussian_nll, edge_nll, gaussian_nll, interior_fixed,
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
+pub use mean_correction::MeanCorrection;
 pub use model_id::{Difference, ModelId, differences};
 #[doc(hidden)]
 pub use names::parse_name;

@@ -5,7 +5,7 @@
 //! interior term depends on the data through the squared error of that estimate alone.
 
 use crate::numeric::{kl_excess, kl_excess_weighted, logistic};
-use crate::{NoiseSchedule, Transition, learned_log_variance};
+use crate::{Bands, NoiseSchedule, Transition, learned_log_variance};
 
 /// Interior term of an edge with one scalar variance, for a mean squared error `mse` per dimension:
 /// `1/2 [-1 + log s2 - log btilde + btilde/s2 + c^2 mse / s2]` with `s2 = exp(log_variance)`.
@@ -110,12 +110,17 @@ pub fn nats_to_bits(nats: f64) -> f64 {
 pub enum StepVariance<'a> {
     /// The learned range: `v = (output + 1) / 2` of each pixel.
     Learned(&'a [f64]),
+    /// The learned range times a scalar, given as its logarithm. The range itself at `s = 0`.
+    LearnedScaled(&'a [f64], f64),
     /// One scalar, given as the logarithm of the variance.
     LogVariance(f64),
+    /// `btilde (1 + (SNR_s - SNR_t) S_b)` of the coefficients of every band, given the powers S_b; S_b at `s = 0`.
+    Bands(&'a Bands, &'a [f64]),
 }
 
 /// The term of one edge for one image, the mean over its dimensions in nats: the Kullback-Leibler term if
-/// `s > 0`, the discretised decoder if `s = 0`.
+/// `s > 0`, the discretised decoder if `s = 0`. A variance per band has the continuous density there: no pixel has a variance
+/// of its own under it.
 ///
 /// `decoder_log_posterior` is used at `s = 0` under a learned variance only, where `v` interpolates between it and
 /// `log(beta_{t|0})`; see [`respaced_decoder_log_variance`](crate::respaced_decoder_log_variance).
@@ -136,7 +141,7 @@ pub fn edge_nll(
         xhat0.len(),
         "x0 and its estimate differ in length"
     );
-    if let StepVariance::Learned(v) = variance {
+    if let StepVariance::Learned(v) | StepVariance::LearnedScaled(v, _) = variance {
         assert_eq!(x0.len(), v.len(), "x0 and its variances differ in length");
     }
     let pixels = x0.iter().zip(xhat0);
@@ -144,7 +149,7 @@ pub fn edge_nll(
         (StepVariance::LogVariance(log_variance), 0) => pixels
             .map(|(&x, &estimate)| discretized_gaussian_nll(x, estimate, 0.5 * log_variance))
             .sum(),
-        (StepVariance::Learned(v), 0) => pixels
+        (StepVariance::Learned(v) | StepVariance::LearnedScaled(v, _), 0) => pixels
             .zip(v)
             .map(|((&x, &estimate), &v)| {
                 let log_variance =
@@ -162,6 +167,30 @@ pub fn edge_nll(
                 interior_learned_pixel(transition, v, (x - estimate).powi(2))
             })
             .sum(),
+        (StepVariance::LearnedScaled(v, log_scale), _) => pixels
+            .zip(v)
+            .map(|((&x, &estimate), &v)| {
+                let log_ratio = v * transition.log_variance_ratio + log_scale;
+                interior(transition, log_ratio, (x - estimate).powi(2))
+            })
+            .sum(),
+        (StepVariance::Bands(bands, powers), s) => {
+            let residual: Vec<f64> = pixels.map(|(x, estimate)| x - estimate).collect();
+            // At s = 0 the logarithm of the variance, else that of its ratio to btilde.
+            let log = |&power: &f64| match s {
+                0 => libm::log(power),
+                _ => libm::log1p(transition.snr_gain * power),
+            };
+            let logs: Vec<f64> = powers.iter().map(log).collect();
+            let coefficients = bands.transform(&residual).into_iter();
+            coefficients
+                .zip(bands.of_coefficients())
+                .map(|(r, &band)| match s {
+                    0 => gaussian_nll(r * r, logs[band]),
+                    _ => interior(transition, logs[band], r * r),
+                })
+                .sum()
+        }
     };
     sum / x0.len() as f64
 }

@@ -1,15 +1,16 @@
 //! Direct evaluation: the bits per dimension of images along one path, term by term.
 //!
 //! `-ELBO = prior_KL(t_K) + decoder(t_1) + sum over k >= 2 of L(t_k, t_{k-1})` (Watson et al. 2021, eq. 9), every term
-//! computed from the pixels by [`ddpm_core::edge_nll`]. Nothing here knows of profiles: this is the route that a
+//! computed from the pixels by [`ddpm_core::edge_nll`], or from the coefficients of their errors where a kernel is one of
+//! frequencies. Nothing here knows of profiles: this is the route that a
 //! schedule found through one is checked against.
 //!
 //! An image's terms depend on the seed, the split, its index in the data set and the path alone. The noise of an edge `(t, s)`
 //! is that of `t`, as in profiling, so that both see the same `x_t`.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, StepVariance, Transition, edge_nll, gaussian_nll,
-    nats_to_bits, prior_kl, respaced_decoder_log_variance,
+    Bands, DecoderKind, Denoiser, MeanCorrection, NoiseSchedule, StepVariance, Transition,
+    edge_nll, gaussian_nll, nats_to_bits, prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_schedule::{Kernel, Schedule};
@@ -125,7 +126,7 @@ pub fn bits_per_dim(
         .collect();
     progress.start(points.len() as u64);
     let nats = process.map(&points, progress, |point, denoised| {
-        edges[point.term].nats(&denoised)
+        edges[point.term].nats(schedule, &denoised)
     })?;
     progress.finish();
 
@@ -182,56 +183,63 @@ fn check(denoiser: &dyn Denoiser, data: &ImageSet, plan: &BitsPerDimPlan<'_>) ->
 }
 
 /// One edge with all that its term needs beside the estimate.
-struct Edge {
+struct Edge<'a> {
     transition: Transition,
-    kernel: Kernel,
-    /// `log btilde` of the respaced chain, for the learned decoder.
-    respaced: f64,
+    kernel: &'a Kernel,
+    bands: Option<&'a Bands>,
+    correction: Option<(&'a Bands, &'a MeanCorrection)>,
+    /// The lower end of the learned range of the decoder, a log-variance.
+    lower_end: f64,
     /// For a continuous density, what to subtract in nats; `None` for a discretised one.
     log_bin_width: Option<f64>,
 }
 
 /// The edges to evaluate, in ascending t.
-fn edges(noise: &NoiseSchedule, plan: &BitsPerDimPlan<'_>) -> Vec<Edge> {
+fn edges<'a>(noise: &NoiseSchedule, plan: &'a BitsPerDimPlan<'_>) -> Vec<Edge<'a>> {
     let schedule = &plan.schedule;
     let nodes = schedule.path.nodes();
     let respaced = respaced_decoder_log_variance(noise, nodes[1], nodes.get(2).copied());
     let wanted = |t: usize| plan.only.as_ref().is_none_or(|only| only.contains(&t));
     let scored = |s: usize| s > 0 || schedule.decoder != DecoderKind::None;
     let continuous = schedule.decoder == DecoderKind::Gaussian;
-    let edges = schedule.path.edges().zip(&schedule.kernels);
+    let edges = schedule.path.edges().zip(&schedule.kernels).enumerate();
     edges
-        .filter(|&((t, s), _)| wanted(t) && scored(s))
-        .map(|((t, s), &kernel)| Edge {
+        .filter(|&(_, ((t, s), _))| wanted(t) && scored(s))
+        .map(|(k, ((t, s), kernel))| Edge {
             transition: noise.transition(t, s),
             kernel,
-            respaced,
+            bands: schedule.bands.as_deref(),
+            correction: schedule.scored_correction(k),
+            lower_end: match kernel {
+                Kernel::LearnedFrom { log_variance } => *log_variance,
+                _ => respaced,
+            },
             log_bin_width: continuous.then(|| schedule.bin_width.map_or(0.0, f64::ln)),
         })
         .collect()
 }
 
-impl Edge {
+impl Edge<'_> {
     /// The term of one image, in nats per dimension.
-    fn nats(&self, denoised: &Denoised<'_>) -> f64 {
-        let variance = self.kernel.with_v(denoised.v);
-        match (self.transition.s, self.log_bin_width, variance) {
+    fn nats(&self, schedule: &NoiseSchedule, denoised: &Denoised<'_>) -> f64 {
+        let (x0, transition) = (denoised.x0, &self.transition);
+        let corrected = self.correction.map(|(bands, mean)| {
+            let mut estimate = denoised.xhat0.to_vec();
+            mean.apply(bands, schedule, transition.t, denoised.x_t, &mut estimate);
+            estimate
+        });
+        let estimate = corrected.as_deref().unwrap_or(denoised.xhat0);
+        let variance = self.kernel.variance(denoised.v, self.bands);
+        match (transition.s, self.log_bin_width, variance) {
             (0, Some(log_bin_width), StepVariance::LogVariance(log_variance)) => {
-                let squares = denoised
-                    .x0
-                    .iter()
-                    .zip(denoised.xhat0)
-                    .map(|(x, e)| (x - e).powi(2));
-                let mse = squares.sum::<f64>() / denoised.x0.len() as f64;
+                let squares = x0.iter().zip(estimate).map(|(x, e)| (x - e).powi(2));
+                let mse = squares.sum::<f64>() / x0.len() as f64;
                 gaussian_nll(mse, log_variance) - log_bin_width
             }
-            _ => edge_nll(
-                &self.transition,
-                self.respaced,
-                variance,
-                denoised.x0,
-                denoised.xhat0,
-            ),
+            (0, Some(log_bin_width), StepVariance::Bands(..)) => {
+                edge_nll(transition, self.lower_end, variance, x0, estimate) - log_bin_width
+            }
+            _ => edge_nll(transition, self.lower_end, variance, x0, estimate),
         }
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Point {
 pub(crate) struct Denoised<'a> {
     /// The image.
     pub(crate) x0: &'a [f64],
+    /// What the network was shown.
+    pub(crate) x_t: &'a [f64],
     /// Its estimate, clipped if the run clips.
     pub(crate) xhat0: &'a [f64],
     /// `v` of each pixel, if the network learns its variance.
@@ -180,6 +182,7 @@ impl<'a> ForwardProcess<'a> {
                 });
                 let denoised = Denoised {
                     x0: &x0,
+                    x_t: &input.x_t,
                     xhat0: &xhat0,
                     v: v.as_deref(),
                 };

@@ -51,9 +51,27 @@ pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &Schedule) -> Re
     check_kernels(denoiser, schedule)
 }
 
+/// Corrections and variances per band are those of the network's data.
+pub(crate) fn check_bands(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
+    let (Some(bands), shape) = (&schedule.bands, denoiser.shape()) else {
+        return Ok(());
+    };
+    if bands.shape() == shape {
+        return Ok(());
+    }
+    Err(Error::request(
+        "bands",
+        format!(
+            "expected those of data of shape {shape:?}, found shape {:?}",
+            bands.shape()
+        ),
+    ))
+}
+
 /// One kernel per step, and per-pixel variances only from a network that learns them.
 pub(crate) fn check_kernels(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
     schedule.check(denoiser.train_steps())?;
+    check_bands(denoiser, schedule)?;
     if schedule.needs_learned_variance() && !denoiser.learns_variance() {
         return Err(Error::request(
             "variance",

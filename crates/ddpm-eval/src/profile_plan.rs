@@ -32,6 +32,8 @@ pub struct ProfilePlan {
     pub clip_denoised: bool,
     /// Chebyshev nodes per column of the learned variance; see [`ProfileLayout::DEFAULT_NODES`].
     pub nodes: usize,
+    /// Whether to keep the statistics of [bands of frequencies](ddpm_core::Bands), which calibrated kernels need.
+    pub bands: bool,
     /// Images per network call; 0 for what the network likes.
     pub batch: usize,
     /// `(i, n)` with i < n: only the i-th of n consecutive shares of the blocks.
@@ -45,7 +47,7 @@ impl ProfilePlan {
     pub const SAVE_EVERY: Duration = Duration::from_secs(20);
 
     /// A plan for these images and timesteps with the usual settings: at least `blocks` blocks (where there are as many
-    /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], clipped estimates, no shard, the
+    /// images) of equal size (the last may be smaller), [`ProfileLayout::DEFAULT_NODES`], with bands, clipped estimates, no shard, the
     /// network's favourite batch, [`ProfilePlan::SAVE_EVERY`].
     pub fn new(timesteps: Vec<usize>, images: Vec<usize>, blocks: usize, seed: u64) -> Self {
         let images_per_block = (images.len() / blocks.max(1)).max(1);
@@ -56,6 +58,7 @@ impl ProfilePlan {
             seed,
             clip_denoised: true,
             nodes: ProfileLayout::DEFAULT_NODES,
+            bands: true,
             batch: 0,
             shard: None,
             save_every: Self::SAVE_EVERY,

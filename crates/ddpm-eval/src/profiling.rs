@@ -13,9 +13,9 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use ddpm_core::{Denoiser, Difference};
+use ddpm_core::{Bands, Denoiser, Difference};
 use ddpm_data::{ImageSet, Split};
-use ddpm_profile::{Block, ElboProfile, ProfileLayout};
+use ddpm_profile::{Block, ElboProfile, ProfileLayout, Reconstruction};
 use ddpm_schedule::Provenance;
 
 use crate::denoising::{ForwardProcess, Noise, Point, mean_square};
@@ -56,12 +56,15 @@ pub fn profile(
         plan.batch,
     )?;
     let provenance = plan.provenance(denoiser, data, split)?;
-    let layout = ProfileLayout::new(
+    let mut layout = ProfileLayout::new(
         denoiser.noise_schedule(),
         plan.timesteps.clone(),
         denoiser.learns_variance(),
         plan.nodes,
     )?;
+    if plan.bands {
+        layout = layout.with_bands(Bands::of_shape(&denoiser.shape())?);
+    }
     let run = Run {
         process,
         denoiser,
@@ -201,8 +204,13 @@ impl Run<'_> {
                 &points,
                 progress,
                 |point, denoised| {
-                    self.layout
-                        .measure(point.term, denoised.x0, denoised.xhat0, denoised.v)
+                    let reconstruction = Reconstruction {
+                        x0: denoised.x0,
+                        x_t: Some(denoised.x_t),
+                        xhat0: denoised.xhat0,
+                        v: denoised.v,
+                    };
+                    self.layout.measure(point.term, &reconstruction)
                 },
                 &mut add,
             )?;

@@ -7,8 +7,8 @@
 //! noise at the timesteps that both paths share.
 
 use ddpm_core::{
-    Denoiser, LinearStep, NoiseDomain, NoiseKey, NoiseSchedule, Sampler, StepVariance, Transition,
-    ancestral_step, clipped_noise_limit, predict_x0, standard_normal,
+    Bands, Denoiser, LinearStep, MeanCorrection, NoiseDomain, NoiseKey, NoiseSchedule, Sampler,
+    StepVariance, Transition, ancestral_step, clipped_noise_limit, predict_x0, standard_normal,
 };
 use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -16,7 +16,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::{
-    batch_labels, batch_of, batch_size, batched, check_kernels, check_path, predict, read_v,
+    batch_labels, batch_of, batch_size, batched, check_bands, check_kernels, check_path, predict,
+    read_v,
 };
 use crate::progress::Progress;
 
@@ -116,6 +117,9 @@ fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&
     check_path(denoiser, &plan.schedule.path)?;
     if plan.schedule.sampler == Sampler::Ddpm {
         check_kernels(denoiser, &plan.schedule)?;
+    } else if !plan.schedule.means.is_empty() {
+        plan.schedule.check(denoiser.train_steps())?;
+        check_bands(denoiser, &plan.schedule)?;
     }
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
@@ -138,18 +142,19 @@ fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&
 }
 
 /// One step of the path, with everything that is the same for all images.
-struct Step {
+struct Step<'a> {
     transition: Transition,
-    kind: Kind,
+    kind: Kind<'a>,
+    correction: Option<(&'a Bands, &'a MeanCorrection)>,
 }
 
-enum Kind {
+enum Kind<'a> {
     /// The kernel, and the largest sigma.
-    Ancestral(Kernel, Option<f64>),
+    Ancestral(&'a Kernel, Option<f64>),
     Linear(LinearStep),
 }
 
-impl Step {
+impl Step<'_> {
     /// Whether noise is added.
     fn is_noisy(&self) -> bool {
         match self.kind {
@@ -160,20 +165,22 @@ impl Step {
 }
 
 /// The steps from the noisiest node down.
-fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
+fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Step<'a>>> {
     let nodes = plan.schedule.path.nodes();
     let mut steps = Vec::with_capacity(plan.schedule.path.steps());
     for (k, (t, s)) in plan.schedule.path.edges().enumerate() {
         let transition = schedule.transition(t, s);
+        let correction = plan.schedule.correction(k);
         // The second-to-last step is the one onto the first node.
         let limit = plan.clip_last_noise.filter(|_| k == 1);
         let limit = limit.map(clipped_noise_limit);
         let linear = match plan.schedule.sampler {
             Sampler::Ddpm => {
-                let kernel = plan.schedule.kernels[k];
+                let kernel = &plan.schedule.kernels[k];
                 steps.push(Step {
                     transition,
                     kind: Kind::Ancestral(kernel, limit),
+                    correction,
                 });
                 continue;
             }
@@ -186,6 +193,7 @@ fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
         steps.push(Step {
             transition,
             kind: Kind::Linear(linear),
+            correction,
         });
     }
     steps.reverse();
@@ -196,7 +204,7 @@ struct Run<'a> {
     denoiser: &'a dyn Denoiser,
     /// Of one image.
     shape: Vec<usize>,
-    steps: Vec<Step>,
+    steps: Vec<Step<'a>>,
     plan: &'a SamplingPlan,
 }
 
@@ -251,7 +259,7 @@ impl Run<'_> {
     /// of the step before and then that of this one.
     fn step(
         &self,
-        step: &Step,
+        step: &Step<'_>,
         image: usize,
         output: &[f32],
         raw: Option<ArrayViewD<'_, f32>>,
@@ -270,6 +278,13 @@ impl Run<'_> {
             self.plan.clip_denoised,
             &mut xhat0,
         )?;
+        if let Some((bands, mean)) = step.correction {
+            let schedule = self.denoiser.noise_schedule();
+            mean.apply(bands, schedule, transition.t, x_t, &mut xhat0);
+            if self.plan.clip_denoised {
+                xhat0.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+            }
+        }
         let mut noise = vec![0.0f32; dims];
         if step.is_noisy() {
             self.noise(NoiseDomain::Sampling, image, transition.t, &mut noise);
@@ -286,7 +301,7 @@ impl Run<'_> {
                 let variance = if transition.s == 0 {
                     StepVariance::LogVariance(0.0)
                 } else {
-                    kernel.with_v(v.as_deref())
+                    kernel.variance(v.as_deref(), self.plan.schedule.bands.as_deref())
                 };
                 ancestral_step(transition, variance, limit, x_t, &xhat0, &noise, &mut x_s);
             }

@@ -73,7 +73,10 @@ impl Block {
                 found: count,
             });
         };
-        let lengths = |p: &PointStatistics| (p.excess.len(), p.scalar_decoder.len());
+        let lengths = |p: &PointStatistics| {
+            let bands = &p.bands.products;
+            (p.excess.len(), p.scalar_decoder.len(), bands.len())
+        };
         if lengths(sums) != lengths(statistics) {
             return Err(Error::Length {
                 field: format!("decoder column of timestep index {timestep_index}"),

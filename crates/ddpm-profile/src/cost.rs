@@ -3,6 +3,8 @@
 //! -ELBO(path) = prior(t_K) + decoder(t_1) + sum over k >= 2 of L(t_k, t_{k-1}) (Watson et al. 2021, eq. 16 and 17), all per dimension and
 //! in nats. A table and a path go through the same code, so a table's optimum is the sum of its path's terms to the last bit.
 
+use std::sync::Arc;
+
 use ddpm_core::{
     DecoderKind, NoiseSchedule, Objective, Sampler, TimePath, VarianceKind, analytic_variance,
     gaussian_nll, prior_kl, respaced_decoder_log_variance,
@@ -15,8 +17,8 @@ use crate::{
     column::Column,
     curves::Curves,
     error::Result,
-    freeze::Frozen,
-    interior::{Levels, RowVariance},
+    freeze::{Frozen, candidates},
+    interior::{BandRow, Levels, RowVariance, ScaledRow},
 };
 
 /// What every edge costs.
@@ -87,7 +89,7 @@ impl<'a> CostModel<'a> {
         if t1 == 0 || t1 > end || next.is_some_and(|t2| t2 <= t1 || t2 > end) {
             return f64::INFINITY;
         }
-        let next = next.filter(|_| self.decoder_kind().needs_next());
+        let next = next.filter(|_| self.scoring().decoder_needs_next());
         let column = self.decoder_column(t1, next.is_some());
         let log_variance = self.decoder_argument(t1, next);
         self.decoder_value(t1, column.as_ref(), log_variance)
@@ -99,7 +101,7 @@ impl<'a> CostModel<'a> {
     /// Those of [`CostTable`], for costs that are not numbers.
     pub fn table(&self) -> Result<CostTable> {
         let steps = self.curves.train_steps();
-        let merged = self.objective() == Objective::Elbo && self.decoder_kind().needs_next();
+        let merged = self.objective() == Objective::Elbo && self.scoring().decoder_needs_next();
         let columns = |has_next: bool| -> Vec<Option<Column>> {
             (0..=steps)
                 .into_par_iter()
@@ -107,7 +109,7 @@ impl<'a> CostModel<'a> {
                 .collect()
         };
         // Columns take longer to build than to read. A merged start reads the same ones again, unless they are per pixel.
-        let shared = (merged && !self.per_pixel_decoder(true)).then(|| columns(false));
+        let shared = (merged && !self.per_pixel_decoder(0, true)).then(|| columns(false));
         let table = CostTable::from_rows(steps, |t, row| {
             row[0] = match &shared {
                 Some(columns) => {
@@ -167,7 +169,7 @@ impl<'a> CostModel<'a> {
     fn decoder_lower_bound(&self, t1: usize, column: Option<&Column>) -> f64 {
         // Rounding must not make the bound too tall.
         const SLACK: f64 = 1e-9;
-        let mse = self.curves.mse()[t1];
+        let mse = self.mse(t1);
         match (column, self.decoder_kind()) {
             (Some(column), _) => column.lower_bound() - SLACK,
             (None, DecoderKind::Gaussian) if t1 > 1 && mse > 0.0 => {
@@ -211,21 +213,24 @@ impl<'a> CostModel<'a> {
     pub fn schedule_of(&self, path: TimePath) -> Schedule {
         let scoring = &self.frozen.scoring;
         let nodes = path.nodes();
-        let kernels = path.edges().map(|(t, s)| {
-            if s == 0 {
-                return self.decoder_kernel(t, nodes.get(2).copied());
-            }
-            let edge = self.schedule().transition(t, s);
-            let log_variance = match scoring.variance {
-                VarianceKind::Learned => return Kernel::Learned,
-                VarianceKind::FixedSmall => edge.log_posterior_variance,
-                VarianceKind::FixedLarge => edge.log_beta,
-                VarianceKind::Analytic => analytic_variance(&edge, self.frozen.mse_at(t)).ln(),
-            };
-            Kernel::Scalar { log_variance }
+        let kernels = path.edges().map(|(t, s)| match s {
+            0 => self.decoder_kernel(t, nodes.get(2).copied()),
+            _ => self.kernel(t, s),
         });
+        let kernels: Vec<Kernel> = kernels.collect();
+        let corrections = self.frozen.corrections();
+        let means = match (corrections, self.curves.bands()) {
+            (Some(fits), Some(bands)) => {
+                let at = |(t, _): (usize, usize)| Arc::new(fits[t].correction(bands));
+                path.edges().map(at).collect()
+            }
+            _ => Vec::new(),
+        };
+        let per_band = !means.is_empty() || kernels.iter().any(Kernel::is_per_band);
         Schedule {
-            kernels: kernels.collect(),
+            bands: self.curves.bands().filter(|_| per_band).cloned(),
+            kernels,
+            means,
             decoder: scoring.decoder_for(path.steps()),
             bin_width: scoring.gaussian.bin_width,
             sampler: Sampler::Ddpm,
@@ -233,52 +238,162 @@ impl<'a> CostModel<'a> {
         }
     }
 
-    fn decoder_kernel(&self, t1: usize, next: Option<usize>) -> Kernel {
-        if self.per_pixel_decoder(next.is_some()) {
-            return Kernel::Learned;
+    /// The kernel of an interior edge.
+    fn kernel(&self, t: usize, s: usize) -> Kernel {
+        let edge = self.schedule().transition(t, s);
+        let scalar = |log_variance| Kernel::Scalar { log_variance };
+        match self.variance_of(t, s) {
+            VarianceKind::Learned => Kernel::Learned,
+            VarianceKind::FixedSmall => scalar(edge.log_posterior_variance),
+            VarianceKind::FixedLarge => scalar(edge.log_beta),
+            VarianceKind::Analytic => scalar(analytic_variance(&edge, self.frozen.mse_at(t)).ln()),
+            VarianceKind::Spectral => Kernel::Bands {
+                powers: self.frozen_powers(t).into(),
+            },
+            VarianceKind::LearnedCalibrated | VarianceKind::Best => {
+                let learned = self.frozen.learned.as_ref().map(|learned| &learned[t]);
+                Kernel::LearnedScaled {
+                    // `new` has checked that they are there.
+                    log_scale: learned.map_or(f64::NAN, |l| l.column.log_scale(l.v_mean, &edge)),
+                }
+            }
         }
+    }
+
+    /// The variance that an interior edge has: under `best` the cheapest on the choosing images.
+    fn variance_of(&self, t: usize, s: usize) -> VarianceKind {
+        let candidates = candidates(self.scoring().variance, self.curves.learned());
+        let cost = |kind: VarianceKind| {
+            let mut row = [f64::INFINITY];
+            if let Some(variance) = self.row_variance(t, kind, true) {
+                self.levels.interior(t, s, &variance, &mut row);
+            }
+            row[0]
+        };
+        let mut best = candidates[0];
+        if candidates.len() > 1 {
+            let mut least = cost(best);
+            for &kind in &candidates[1..] {
+                let cost = cost(kind);
+                if cost < least {
+                    (best, least) = (kind, cost);
+                }
+            }
+        }
+        best
+    }
+
+    fn decoder_kernel(&self, t1: usize, next: Option<usize>) -> Kernel {
+        if self.scoring().spectral_decoder() {
+            return Kernel::Bands {
+                powers: self.frozen_powers(t1).into(),
+            };
+        }
+        let next = next.filter(|_| self.decoder_kind().needs_next());
+        let log_variance = self.decoder_argument(t1, next);
         match self.decoder_kind() {
             DecoderKind::None => Kernel::None,
-            kind => Kernel::Scalar {
-                log_variance: self.decoder_argument(t1, next.filter(|_| kind.needs_next())),
-            },
+            DecoderKind::Optimal if self.per_pixel_decoder(t1, true) => {
+                Kernel::LearnedFrom { log_variance }
+            }
+            _ if self.per_pixel_decoder(t1, next.is_some()) => Kernel::Learned,
+            _ => Kernel::Scalar { log_variance },
         }
+    }
+
+    /// m(t) of the mean that is priced.
+    fn mse(&self, t: usize) -> f64 {
+        self.curves.mean_power(t, self.frozen.corrections())
+    }
+
+    /// S_b(t) on the choosing images.
+    fn frozen_powers(&self, t: usize) -> &[f64] {
+        // `new` has checked that they are there.
+        let bands = self.frozen.bands.as_deref().unwrap_or_default();
+        bands.get(t).map_or(&[], |fit| &fit.powers)
+    }
+
+    /// S'_b(t) on the images that are priced.
+    fn powers(&self, t: usize) -> Vec<f64> {
+        let bands = self.frozen.bands.as_deref().unwrap_or_default();
+        self.curves.band_powers(t, bands).unwrap_or_default()
+    }
+
+    /// What prices a row under one variance; `choosing`: on the choosing images themselves. `None` is not reached: `new` has checked
+    /// that everything is there.
+    fn row_variance(&self, t: usize, kind: VarianceKind, choosing: bool) -> Option<RowVariance> {
+        Some(match kind {
+            VarianceKind::FixedSmall => RowVariance::FixedSmall { mse: self.mse(t) },
+            VarianceKind::FixedLarge => RowVariance::FixedLarge { mse: self.mse(t) },
+            VarianceKind::Analytic => {
+                let frozen = self.frozen.mse_at(t);
+                let mse = if choosing { frozen } else { self.mse(t) };
+                RowVariance::Analytic { mse, frozen }
+            }
+            VarianceKind::Learned => RowVariance::Learned(Box::new(self.curves.learned_column(t)?)),
+            VarianceKind::Spectral => {
+                let frozen = self.frozen_powers(t);
+                let powers = if choosing {
+                    frozen.to_vec()
+                } else {
+                    self.powers(t)
+                };
+                let sizes = self.curves.bands()?.sizes();
+                RowVariance::Spectral(Box::new(BandRow::new(sizes, frozen, &powers)))
+            }
+            VarianceKind::LearnedCalibrated => {
+                let frozen = &self.frozen.learned.as_ref()?[t];
+                let (priced, priced_v) = if choosing {
+                    (frozen.column.clone(), frozen.v_mean)
+                } else {
+                    (self.curves.learned_column(t)?, self.curves.v_mean()?[t])
+                };
+                RowVariance::LearnedCalibrated(Box::new(ScaledRow {
+                    frozen: frozen.column.clone(),
+                    frozen_v: frozen.v_mean,
+                    priced,
+                    priced_v,
+                }))
+            }
+            VarianceKind::Best => {
+                let candidates = candidates(kind, self.curves.learned()).into_iter();
+                let rows = candidates.map(|kind| self.row_variance(t, kind, choosing));
+                RowVariance::Cheapest(rows.collect::<Option<_>>()?)
+            }
+        })
     }
 
     /// Fills L(t, s) for s = first..
     fn fill(&self, t: usize, first: usize, row: &mut [f64]) {
-        let mse = self.curves.mse()[t];
         if self.objective() == Objective::Mse {
+            let mse = self.mse(t);
             for (i, cost) in row.iter_mut().enumerate() {
-                *cost = self.reweighted(t, first + i);
+                *cost = self.reweighted(t, first + i, mse);
             }
             return;
         }
-        let variance = match self.frozen.scoring.variance {
-            VarianceKind::FixedSmall => RowVariance::FixedSmall { mse },
-            VarianceKind::FixedLarge => RowVariance::FixedLarge { mse },
-            VarianceKind::Analytic => RowVariance::Analytic {
-                mse,
-                frozen: self.frozen.mse_at(t),
-            },
-            VarianceKind::Learned => match self.curves.learned_column(t) {
-                Some(column) => RowVariance::Learned(Box::new(column)),
-                // Not reached: `new` has checked the columns.
-                None => return row.fill(f64::NAN),
-            },
-        };
-        self.levels.interior(t, first, &variance, row);
+        match self.row_variance(t, self.scoring().variance, false) {
+            Some(variance) => self.levels.interior(t, first, &variance, row),
+            None => row.fill(f64::NAN),
+        }
     }
 
     /// (t - s)/T m(t).
-    fn reweighted(&self, t: usize, s: usize) -> f64 {
-        (t - s) as f64 / self.curves.train_steps() as f64 * self.curves.mse()[t]
+    fn reweighted(&self, t: usize, s: usize, mse: f64) -> f64 {
+        (t - s) as f64 / self.curves.train_steps() as f64 * mse
     }
 
     /// Whether the decoder's variance differs from pixel to pixel.
-    fn per_pixel_decoder(&self, has_next: bool) -> bool {
+    fn per_pixel_decoder(&self, t1: usize, has_next: bool) -> bool {
         let learned = self.frozen.scoring.variance == VarianceKind::Learned;
-        learned && has_next && self.decoder_kind() == DecoderKind::Respaced
+        match self.decoder_kind() {
+            DecoderKind::Respaced => learned && has_next,
+            DecoderKind::Optimal => {
+                let learned = self.frozen.decoder_learned.as_ref();
+                learned.is_some_and(|learned| learned[t1])
+            }
+            _ => false,
+        }
     }
 
     /// The column that the decoder term is read from; `None` where no column is needed.
@@ -291,7 +406,7 @@ impl<'a> CostModel<'a> {
             return None;
         }
         self.curves
-            .decoder_column(t1, self.per_pixel_decoder(has_next))
+            .decoder_column(t1, self.per_pixel_decoder(t1, has_next))
     }
 
     /// The log-variance at which the decoder column is read.
@@ -314,14 +429,29 @@ impl<'a> CostModel<'a> {
     fn decoder_value(&self, t1: usize, column: Option<&Column>, log_variance: f64) -> f64 {
         let first = self.frozen.scoring.gaussian.first;
         match (self.objective(), self.decoder_kind(), first) {
-            (Objective::Mse, ..) => self.reweighted(t1, 0),
+            (Objective::Mse, ..) => self.reweighted(t1, 0, self.mse(t1)),
             (_, DecoderKind::None, _) => 0.0,
             (_, DecoderKind::Gaussian, Some(first)) if t1 == 1 => first,
+            (_, DecoderKind::Gaussian, _) if self.scoring().spectral_decoder() => {
+                self.spectral_decoder(t1) - self.log_bin_width
+            }
             (_, DecoderKind::Gaussian, _) => {
-                gaussian_nll(self.curves.mse()[t1], log_variance) - self.log_bin_width
+                gaussian_nll(self.mse(t1), log_variance) - self.log_bin_width
             }
             // `new` has checked that discretised decoders have columns.
             _ => column.map_or(f64::NAN, |column| column.at(log_variance)),
         }
+    }
+
+    /// The density of the data under p(x_0 | x_t1) = N(xtilde0, U^T diag(S_b) U).
+    fn spectral_decoder(&self, t1: usize) -> f64 {
+        let powers = self.powers(t1);
+        let Some(bands) = self.curves.bands() else {
+            return f64::NAN;
+        };
+        let pairs = self.frozen_powers(t1).iter().zip(powers).enumerate();
+        pairs
+            .map(|(band, (frozen, power))| bands.weight(band) * gaussian_nll(power, frozen.ln()))
+            .sum()
     }
 }

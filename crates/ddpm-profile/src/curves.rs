@@ -9,9 +9,13 @@
 //!
 //! Below the first and above the last evaluated timestep these forms are continued as constants.
 
-use ddpm_core::NoiseSchedule;
+use std::sync::Arc;
+
+use ddpm_core::{Bands, NoiseSchedule};
 
 use crate::{
+    band_curves::{BandCurves, BandFit},
+    band_moments::{BandMoments, Fit as BandCorrection},
     chebyshev::{Chebyshev, HOLDOUTS},
     column::{self, Column},
     error::{Error, Result},
@@ -27,6 +31,8 @@ use crate::{
 pub struct Curves {
     schedule: NoiseSchedule,
     evaluated: Vec<bool>,
+    /// The evaluated ones, ascending.
+    timesteps: Vec<usize>,
     mse: Vec<f64>,
     x0_mean_square: Option<f64>,
     knots: Knots,
@@ -34,6 +40,7 @@ pub struct Curves {
     places: Vec<Place>,
     learned: Option<LearnedCurves>,
     decoder: Option<DecoderCurves>,
+    bands: Option<BandCurves>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,7 +114,8 @@ impl Curves {
         }
         points.iter_mut().for_each(|p| p.scale(1.0 / images as f64));
         let square = square / images as f64;
-        Ok(Self::from_means(profile.schedule(), layout, square, points))
+        let schedule = profile.schedule();
+        Ok(Self::from_means(schedule, layout, images, square, points))
     }
 
     /// The curve m(t) of any other network: enough for the fixed and the analytic variances.
@@ -137,6 +145,7 @@ impl Curves {
         Ok(Self {
             schedule: schedule.clone(),
             evaluated: (0..=steps).map(|t| t > 0).collect(),
+            timesteps: (1..=steps).collect(),
             mse: std::iter::once(0.0).chain(mse.iter().copied()).collect(),
             x0_mean_square: None,
             places: (0..=steps)
@@ -145,6 +154,7 @@ impl Curves {
             knots: Knots::new(axis[1..].to_vec()),
             learned: None,
             decoder: None,
+            bands: None,
         })
     }
 
@@ -168,9 +178,15 @@ impl Curves {
     fn from_means(
         schedule: &NoiseSchedule,
         layout: &ProfileLayout,
+        images: u64,
         x0_mean_square: f64,
-        points: Vec<PointStatistics>,
+        mut points: Vec<PointStatistics>,
     ) -> Self {
+        let of_bands = points.iter_mut().map(|p| std::mem::take(&mut p.bands));
+        let of_bands: Vec<BandMoments> = of_bands.collect();
+        let bands = layout
+            .shared_bands()
+            .map(|bands| BandCurves::new(bands, images, of_bands));
         let steps = schedule.train_steps();
         let timesteps = layout.timesteps();
         let axis = axis(schedule);
@@ -218,12 +234,14 @@ impl Curves {
         Self {
             schedule: schedule.clone(),
             evaluated,
+            timesteps: timesteps.to_vec(),
             mse,
             x0_mean_square: Some(x0_mean_square),
             knots,
             places,
             learned,
             decoder,
+            bands,
         }
     }
 
@@ -274,6 +292,27 @@ impl Curves {
     /// Whether the discretised decoder term is known.
     pub fn has_decoder(&self) -> bool {
         self.decoder.is_some()
+    }
+
+    /// The bands of frequencies whose statistics are known.
+    pub fn bands(&self) -> Option<&Arc<Bands>> {
+        self.bands.as_ref().map(BandCurves::bands)
+    }
+
+    /// The corrections that are best on these curves and what they leave, index t = 0..=T; `None` without bands.
+    pub(crate) fn band_fits(&self, calibrated: bool) -> Option<Vec<BandFit>> {
+        let bands = self.bands.as_ref()?;
+        Some(bands.freeze(&self.knots, &self.places, &self.mse, calibrated))
+    }
+
+    /// What corrections that were frozen elsewhere leave in every band at timestep t; those of the network's mean where they are empty.
+    pub(crate) fn band_powers(&self, t: usize, frozen: &[BandFit]) -> Option<Vec<f64>> {
+        let bands = self.bands.as_ref()?;
+        let fits = |i: usize| -> Option<&[BandCorrection]> {
+            let fits = &frozen[self.timesteps[i]].fits[..];
+            (!fits.is_empty()).then_some(fits)
+        };
+        Some(bands.powers(&self.knots, self.places[t], self.mse[t], fits))
     }
 
     /// Refuses columns that do not resolve the network's v.

@@ -35,11 +35,25 @@
 //! Version 1 without any decoder knot: `decoder_knots` and `decoder_scalar` have no entries. It is what squared errors measured by
 //! another program become.
 //!
+//! # Version 4
+//!
+//! Any of these with bands of frequencies: the metadata say of them `"bands": {"shape": [..], "separate_channels": ..}`, and there are
+//! four tensors more, with E edges, C channels, N bands and Q constants among them:
+//!
+//! | name | type | shape | content |
+//! |---|---|---|---|
+//! | `band_edges` | F64 | \[E\] | the radii at which bands begin |
+//! | `band_channels` | F64 | \[C, C\] | the basis of the channels |
+//! | `band_products` | F64 | \[B, M, N, 6\] | sums over images of e^2, e h, e n, h^2, h n, n^2 (means over a band; h and n are U xhat0 and U epshat) |
+//! | `band_means` | F64 | \[B, M, Q, 3\] | sums over images of e, h and n of the constants |
+//!
+//! `counts` is there where a block is unfinished.
+//!
 //! A file is accepted only if writing it again gives the same bytes, so no byte of it can change unnoticed.
 
 use std::collections::BTreeMap;
 
-use ddpm_core::NoiseSchedule;
+use ddpm_core::{Bands, NoiseSchedule};
 use ddpm_files::FormatError;
 use ddpm_files::container::{self, Header as _, Reader, Tensor, Views, field, index};
 use ddpm_schedule::Provenance;
@@ -47,6 +61,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    band_moments::{BandMoments, MEANS, PRODUCTS},
     block::Block,
     column,
     error::{Error, Result},
@@ -59,8 +74,10 @@ use crate::{
 const VERSION: u64 = 1;
 /// The format version of profiles with unfinished blocks.
 const VERSION_UNFINISHED: u64 = 2;
-/// The format version of profiles without decoder columns; the newest that this library reads.
+/// The format version of profiles without decoder columns.
 const VERSION_WITHOUT_DECODER: u64 = 3;
+/// The format version of profiles with bands of frequencies; the newest that this library reads.
+const VERSION_BANDS: u64 = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,14 +87,24 @@ struct Header {
     provenance: Provenance,
     learned: bool,
     nodes: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bands: Option<StoredBands>,
     checksum: String,
+}
+
+/// What of the bands is no tensor.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredBands {
+    shape: Vec<usize>,
+    separate_channels: bool,
 }
 
 impl container::Header for Header {
     const FORMAT: &'static str = "ddpm-elbo-profile";
     const WHAT: &'static str = "profile";
     const KIND: &'static str = "an elbo profile";
-    const NEWEST: u64 = VERSION_WITHOUT_DECODER;
+    const NEWEST: u64 = VERSION_BANDS;
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -93,6 +120,10 @@ impl ElboProfile {
             provenance: self.provenance().clone(),
             learned: self.layout().learned(),
             nodes: self.layout().nodes(),
+            bands: self.layout().bands().map(|bands| StoredBands {
+                shape: bands.shape().to_vec(),
+                separate_channels: bands.separate_channels(),
+            }),
             checksum: String::new(),
         };
         container::write(header, &tensors_of(self))
@@ -118,12 +149,19 @@ impl ElboProfile {
 }
 
 fn version_of(profile: &ElboProfile) -> u64 {
-    let finished = profile.blocks().iter().all(Block::is_finished);
+    let finished = is_finished(profile);
+    if profile.layout().bands().is_some() {
+        return VERSION_BANDS;
+    }
     match (finished, profile.layout().has_decoder()) {
         (true, true) => VERSION,
         (true, false) => VERSION_WITHOUT_DECODER,
         (false, _) => VERSION_UNFINISHED,
     }
+}
+
+fn is_finished(profile: &ElboProfile) -> bool {
+    profile.blocks().iter().all(Block::is_finished)
 }
 
 /// All tensors, in the order of their names.
@@ -193,7 +231,29 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
         ];
         tensors.extend(columns);
     }
-    if version_of(profile) == VERSION_UNFINISHED {
+    if let Some(bands) = layout.bands() {
+        let (edges, channels) = (bands.edges(), bands.channel_basis());
+        let c = channels.len().isqrt();
+        let constants = constants(bands);
+        let products = points().flat_map(|p| p.bands.products.as_flattened().iter().copied());
+        let means = points().flat_map(|p| p.bands.means.as_flattened().iter().copied());
+        tensors.extend([
+            (
+                "band_edges",
+                Tensor::f64(&[edges.len()], edges.iter().copied()),
+            ),
+            (
+                "band_channels",
+                Tensor::f64(&[c, c], channels.iter().copied()),
+            ),
+            (
+                "band_products",
+                Tensor::f64(&[b, m, bands.count(), PRODUCTS], products),
+            ),
+            ("band_means", Tensor::f64(&[b, m, constants, MEANS], means)),
+        ]);
+    }
+    if !is_finished(profile) {
         let counts = blocks.iter().flat_map(|b| b.counts().iter().copied());
         tensors.insert("counts", Tensor::u64(&[b, m], counts));
     }
@@ -237,7 +297,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let mut knots = Vec::with_capacity(m);
     for (count, t) in counts.into_iter().zip(&timesteps) {
         let (mine, rest) = all.split_at(count);
-        let absent = header.version == VERSION_WITHOUT_DECODER && count == 0;
+        let may_be_absent = matches!(header.version, VERSION_WITHOUT_DECODER | VERSION_BANDS);
+        let absent = may_be_absent && count == 0;
         if !absent && !column::usable(mine) {
             return Err(field(
                 &format!("decoder_knots at t = {t}"),
@@ -249,8 +310,15 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         knots.push(mine.to_vec());
         all = rest;
     }
-    let layout =
+    let mut layout =
         ProfileLayout::with_knots(&schedule, timesteps, header.learned, header.nodes, knots)?;
+    if header.bands.is_some() != (header.version == VERSION_BANDS) {
+        let found = format!("version {}", header.version);
+        return Err(field("bands", "in version 4, and there only", found).into());
+    }
+    if let Some(stored) = &header.bands {
+        layout = layout.with_bands(read_bands(&reader, stored)?);
+    }
 
     let b = reader.length("block_id")?;
     let ids: Vec<u64> = reader
@@ -273,7 +341,16 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let mut weighted = reader.optional("weighted", header.learned, &columns)?;
     let mut scalar = reader.optional("decoder_scalar", true, &[b, knot_count])?;
     let mut learned = reader.optional("decoder_learned", header.learned, &[b, knot_count])?;
-    let unfinished = header.version == VERSION_UNFINISHED;
+    let (n, q) = layout
+        .bands()
+        .map_or((0, 0), |bands| (bands.count(), constants(bands)));
+    let has_bands = layout.bands().is_some();
+    let mut products = reader.optional("band_products", has_bands, &[b, m, n, PRODUCTS])?;
+    let mut means = reader.optional("band_means", has_bands, &[b, m, q, MEANS])?;
+    let unfinished = match header.version {
+        VERSION_BANDS => file.contains_key("counts"),
+        version => version == VERSION_UNFINISHED,
+    };
     let mut counts = if unfinished {
         Some(
             reader
@@ -284,7 +361,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         None
     };
     let others = if header.learned { 12 } else { 9 };
-    reader.no_others(others + usize::from(unfinished))?;
+    let of_bands = if has_bands { 4 } else { 0 };
+    reader.no_others(others + of_bands + usize::from(unfinished))?;
 
     // The shapes are checked: every iterator yields exactly what is taken from it.
     let take = |from: &mut dyn Iterator<Item = f64>, n: usize| from.take(n).collect::<Vec<f64>>();
@@ -301,6 +379,10 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
                 weighted: take(&mut weighted, layout.column_len()),
                 scalar_decoder: take(&mut scalar, count),
                 learned_decoder: take(&mut learned, if header.learned { count } else { 0 }),
+                bands: BandMoments {
+                    products: take(&mut products, n * PRODUCTS).as_chunks().0.to_vec(),
+                    means: take(&mut means, q * MEANS).as_chunks().0.to_vec(),
+                },
             });
         }
         let counts = match &mut counts {
@@ -312,4 +394,25 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         ));
     }
     ElboProfile::new(header.provenance, schedule, layout, blocks)
+}
+
+/// How many bands are the constant of a channel.
+fn constants(bands: &Bands) -> usize {
+    (0..bands.count()).filter(|&b| bands.is_constant(b)).count()
+}
+
+fn read_bands(reader: &Reader<'_>, stored: &StoredBands) -> Result<Bands> {
+    let edges = reader.length("band_edges")?;
+    let edges = reader.words("band_edges", Dtype::F64, &[edges])?;
+    let c = match stored.shape[..] {
+        [channels, _, ..] => channels,
+        _ => 1,
+    };
+    let channels = reader.words("band_channels", Dtype::F64, &[c, c])?;
+    Ok(Bands::new(
+        &stored.shape,
+        channels.map(f64::from_le_bytes).collect(),
+        edges.map(f64::from_le_bytes).collect(),
+        stored.separate_channels,
+    )?)
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use ddpm_core::{DecoderKind, Objective, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, VarianceKind};
 use ddpm_schedule::Scoring;
 use rayon::prelude::*;
 
+use crate::band_curves::BandFit;
 use crate::curves::Curves;
 use crate::error::{Error, Result};
+use crate::learned::LearnedColumn;
 
 const NO_COLUMNS: &str =
     "the curves have no decoder columns; choose gaussian or none, or use a profile";
@@ -19,8 +21,22 @@ pub struct Frozen {
     pub scoring: Scoring,
     /// m(t) of the analytic variance btilde + c^2 m(t), index t = 0..=T; `None` for any other.
     pub mse: Option<Arc<[f64]>>,
-    /// log sigma^2 of the optimal decoder, index t1 = 0..=T (entry 0 is not used); `None` for any other.
+    /// log sigma^2 of the optimal decoder, index t1 = 0..=T (entry 0 is not used); `None` for any other. Where `decoder_learned` says so
+    /// it is the lower end of the learned range.
     pub decoder_log_variance: Option<Arc<[f64]>>,
+    /// Whether the optimal decoder's variance is learned, index t1 = 0..=T; `None` where it never is.
+    pub decoder_learned: Option<Arc<[bool]>>,
+    /// The corrections of every band and what they leave, index t = 0..=T; `None` where neither mean nor variance is per band.
+    pub bands: Option<Arc<[BandFit]>>,
+    /// The learned variance that the scalar of `learned-calibrated` multiplies, index t = 0..=T; `None` for any other.
+    pub learned: Option<Arc<[FrozenLearned]>>,
+}
+
+/// The learned variance of one timestep on the choosing images.
+#[derive(Clone, Debug)]
+pub struct FrozenLearned {
+    pub(crate) v_mean: f64,
+    pub(crate) column: LearnedColumn,
 }
 
 impl From<Scoring> for Frozen {
@@ -30,6 +46,9 @@ impl From<Scoring> for Frozen {
             scoring,
             mse: None,
             decoder_log_variance: None,
+            decoder_learned: None,
+            bands: None,
+            learned: None,
         }
     }
 }
@@ -51,18 +70,101 @@ impl Curves {
     /// Fixes what the conventions take from these curves.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the optimal decoder on curves without decoder columns.
+    /// [`Error::Unsupported`] for the optimal decoder on curves without decoder columns, for a spectral variance or a calibrated mean on
+    /// curves without bands, and for a calibrated mean under learned variances; [`Error::InterpolationError`] as [`CostModel::new`](crate::CostModel::new).
     pub fn freeze(&self, scoring: &Scoring) -> Result<Frozen> {
-        let optimal = scoring.decoder == DecoderKind::Optimal;
-        Ok(Frozen {
-            scoring: *scoring,
-            mse: (scoring.variance == VarianceKind::Analytic).then(|| self.mse().into()),
-            decoder_log_variance: if optimal {
-                Some(self.optimal_decoder_log_variance()?.into())
-            } else {
-                None
-            },
-        })
+        let mut frozen = Frozen::from(*scoring);
+        let variance = scoring.variance;
+        let candidates = candidates(variance, self.learned());
+        let calibrated = scoring.mean == MeanKind::Calibrated;
+        if calibrated
+            && matches!(
+                variance,
+                VarianceKind::Learned | VarianceKind::LearnedCalibrated
+            )
+        {
+            return Err(Error::Unsupported(format!(
+                "mean calibrated with variance {variance}: the columns of learned variances weigh the errors of the \
+                 network's own mean; use mean network, or variance spectral"
+            )));
+        }
+        if calibrated || candidates.contains(&VarianceKind::Spectral) {
+            let fits = self.band_fits(calibrated).ok_or_else(|| {
+                let what = if calibrated {
+                    format!("mean {}", scoring.mean)
+                } else {
+                    format!("variance {variance}")
+                };
+                Error::Unsupported(format!(
+                    "{what}: the curves know no bands of frequencies; profile the network with this version"
+                ))
+            })?;
+            frozen.bands = Some(fits.into());
+        }
+        if candidates.contains(&VarianceKind::Analytic) {
+            let of = |t: usize| self.mean_power(t, frozen.bands.as_deref().filter(|_| calibrated));
+            frozen.mse = Some((0..=self.train_steps()).map(of).collect());
+        }
+        if candidates.contains(&VarianceKind::LearnedCalibrated) {
+            self.check_interpolation()?;
+            let at = |t: usize| {
+                Some(FrozenLearned {
+                    v_mean: self.v_mean()?[t],
+                    column: self.learned_column(t)?,
+                })
+            };
+            let columns = (0..=self.train_steps()).into_par_iter().map(at);
+            frozen.learned = columns.collect::<Option<Vec<_>>>().map(Into::into);
+        }
+        if scoring.decoder == DecoderKind::Optimal {
+            let (log_variances, learned) = self.optimal_decoder()?;
+            frozen.decoder_log_variance = Some(log_variances.into());
+            frozen.decoder_learned = learned.contains(&true).then(|| learned.into());
+        }
+        Ok(frozen)
+    }
+
+    /// m(t) of the mean that these fits correct: what they leave, as a mean over dimensions. The network's own m(t) without them.
+    pub(crate) fn mean_power(&self, t: usize, fits: Option<&[BandFit]>) -> f64 {
+        match (
+            fits.and_then(|fits| self.band_powers(t, fits)),
+            self.bands(),
+        ) {
+            (Some(powers), Some(bands)) if t > 0 => {
+                let weighted = powers.iter().enumerate();
+                weighted
+                    .map(|(band, power)| bands.weight(band) * power)
+                    .sum()
+            }
+            _ => self.mse()[t],
+        }
+    }
+
+    /// The decoder that is best at every timestep on these images, index t = 0..=T: the lower of one variance for all pixels and of the
+    /// learned range with the best lower end, each bounded as [`optimal_decoder_log_variance`](Self::optimal_decoder_log_variance) says.
+    fn optimal_decoder(&self) -> Result<(Vec<f64>, Vec<bool>)> {
+        let scalar = self.optimal_decoder_log_variance()?;
+        let best = |t: usize| {
+            let learned = (t > 0).then(|| self.decoder_column(t, true)).flatten();
+            let own = (t > 0).then(|| self.decoder_column(t, false)).flatten();
+            match (own, learned) {
+                (Some(own), Some(learned)) => {
+                    let at = learned.argmin();
+                    if learned.at(at) < own.at(scalar[t]) {
+                        (at, true)
+                    } else {
+                        (scalar[t], false)
+                    }
+                }
+                _ => (scalar[t], false),
+            }
+        };
+        Ok((0..=self.train_steps())
+            .into_par_iter()
+            .map(best)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .unzip())
     }
 
     /// The scalar log-variance that minimises the decoder term of every timestep on these images, index t = 0..=T (entry 0 is 0 and
@@ -83,7 +185,23 @@ impl Curves {
     }
 }
 
+/// The variances that an edge chooses among; `learned`: whether the network predicts one.
+pub(crate) fn candidates(variance: VarianceKind, learned: bool) -> Vec<VarianceKind> {
+    use VarianceKind as Kind;
+    match variance {
+        Kind::Best if learned => vec![Kind::Spectral, Kind::LearnedCalibrated, Kind::Analytic],
+        Kind::Best => vec![Kind::Spectral, Kind::Analytic],
+        one => vec![one],
+    }
+}
+
 impl Frozen {
+    /// The corrections, where the mean has any.
+    pub(crate) fn corrections(&self) -> Option<&[BandFit]> {
+        let calibrated = self.scoring.mean == MeanKind::Calibrated;
+        self.bands.as_deref().filter(|_| calibrated)
+    }
+
     /// Refuses what `curves` cannot serve, and numbers that do not fit them.
     pub(crate) fn check(&self, curves: &Curves) -> Result<()> {
         let scoring = &self.scoring;
@@ -94,10 +212,20 @@ impl Frozen {
             )));
         }
         let elbo = scoring.objective == Objective::Elbo;
-        if scoring.variance == VarianceKind::Learned && elbo {
+        let candidates = candidates(scoring.variance, curves.learned());
+        if candidates.iter().any(|kind| kind.needs_learned()) && elbo {
             curves.check_interpolation()?;
         }
-        if scoring.variance == VarianceKind::Analytic {
+        let per_band =
+            candidates.contains(&VarianceKind::Spectral) || scoring.mean == MeanKind::Calibrated;
+        if per_band {
+            self.check_bands(curves)?;
+        }
+        if candidates.contains(&VarianceKind::LearnedCalibrated) {
+            let found = self.learned.as_ref().map_or(0, |learned| learned.len());
+            check_length(curves, "frozen learned variances", found)?;
+        }
+        if candidates.contains(&VarianceKind::Analytic) {
             let expected = "a finite value of at least 0";
             let fits = |_, m: f64| m.is_finite() && m >= 0.0;
             check_numbers(curves, "frozen mse", self.mse.as_deref(), expected, fits)?;
@@ -138,6 +266,27 @@ impl Frozen {
         }
     }
 
+    /// Refuses corrections of other bands than those of the curves.
+    fn check_bands(&self, curves: &Curves) -> Result<()> {
+        let fits = self.bands.as_deref().unwrap_or_default();
+        check_length(curves, "frozen bands", fits.len())?;
+        let count = curves.bands().map(|bands| bands.count());
+        let Some(count) = count else {
+            return Err(Error::Unsupported(
+                "variance spectral: the curves know no bands of frequencies; profile the network with this version"
+                    .into(),
+            ));
+        };
+        match fits[1..].iter().find(|fit| fit.powers.len() != count) {
+            Some(fit) => Err(Error::Length {
+                field: "frozen bands".into(),
+                expected: count,
+                found: fit.powers.len(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// m(t) of the analytic variance, which was checked to be there.
     pub(crate) fn mse_at(&self, t: usize) -> f64 {
         self.mse.as_ref().map_or(f64::NAN, |mse| mse[t])
@@ -152,6 +301,19 @@ fn value(field: &str, expected: &'static str, found: f64) -> Error {
     }
 }
 
+/// Refuses frozen numbers that are not one per timestep, t = 0 included.
+fn check_length(curves: &Curves, field: &str, found: usize) -> Result<()> {
+    let expected = curves.train_steps() + 1;
+    if found == expected {
+        return Ok(());
+    }
+    Err(Error::Length {
+        field: field.into(),
+        expected,
+        found,
+    })
+}
+
 /// Checks frozen numbers, index t = 0..=T with entry 0 unused.
 fn check_numbers(
     curves: &Curves,
@@ -161,15 +323,8 @@ fn check_numbers(
     fits: impl Fn(usize, f64) -> bool,
 ) -> Result<()> {
     let numbers = numbers.unwrap_or_default();
-    let length = curves.train_steps() + 1;
-    if numbers.len() != length {
-        return Err(Error::Length {
-            field: field.into(),
-            expected: length,
-            found: numbers.len(),
-        });
-    }
-    match (1..length).find(|&t| !fits(t, numbers[t])) {
+    check_length(curves, field, numbers.len())?;
+    match (1..=curves.train_steps()).find(|&t| !fits(t, numbers[t])) {
         Some(t) => Err(value(&format!("{field} at t = {t}"), expected, numbers[t])),
         None => Ok(()),
     }

@@ -31,6 +31,66 @@ pub(crate) enum RowVariance {
     Analytic { mse: f64, frozen: f64 },
     /// The learned columns.
     Learned(Box<LearnedColumn>),
+    /// sigma^2 = btilde (1 + gain S_b) in every band.
+    Spectral(Box<BandRow>),
+    /// sigma^2 = tau times the learned one.
+    LearnedCalibrated(Box<ScaledRow>),
+    /// Whichever of these costs least on the choosing images.
+    Cheapest(Vec<RowVariance>),
+}
+
+/// The powers of the bands at one t, sorted into groups of equal weight: one logarithm serves a group.
+pub(crate) struct BandRow {
+    groups: Vec<Group>,
+    /// Whether the images priced are not those that chose.
+    elsewhere: bool,
+}
+
+/// Bands in a group. Their 1 + gain S are multiplied, and do not overflow.
+const GROUP: usize = 3;
+
+#[derive(Default)]
+struct Group {
+    weight: f64,
+    /// S_b, 0 where a group is not full.
+    frozen: [f64; GROUP],
+    /// S'_b - S_b.
+    excess: [f64; GROUP],
+}
+
+impl BandRow {
+    /// `sizes`: coefficients of every band; `frozen`: S_b on the choosing images; `powers`: on those that are priced.
+    pub(crate) fn new(sizes: &[usize], frozen: &[f64], powers: &[f64]) -> Self {
+        let dims: usize = sizes.iter().sum();
+        let mut order: Vec<usize> = (0..sizes.len()).collect();
+        order.sort_by_key(|&band| sizes[band]);
+        let equal = order.chunk_by(|&a, &b| sizes[a] == sizes[b]);
+        let group = |bands: &[usize]| {
+            let mut group = Group {
+                weight: sizes[bands[0]] as f64 / dims as f64,
+                ..Group::default()
+            };
+            for (i, &band) in bands.iter().enumerate() {
+                group.frozen[i] = frozen[band];
+                group.excess[i] = powers[band] - frozen[band];
+            }
+            group
+        };
+        Self {
+            groups: equal
+                .flat_map(|equal| equal.chunks(GROUP).map(group))
+                .collect(),
+            elsewhere: frozen != powers,
+        }
+    }
+}
+
+/// The learned variance of one t on the choosing images and on those that are priced.
+pub(crate) struct ScaledRow {
+    pub(crate) frozen: LearnedColumn,
+    pub(crate) frozen_v: f64,
+    pub(crate) priced: LearnedColumn,
+    pub(crate) priced_v: f64,
 }
 
 impl Levels {
@@ -104,13 +164,25 @@ impl Kernel for InteriorRow<'_> {
     fn run(self) {
         for (i, row) in self.row.chunks_mut(LANES).enumerate() {
             let edges = self.levels.edges(self.t, self.first + i * LANES, row.len());
-            let mut cost = [0.0; LANES];
-            match self.variance {
-                RowVariance::FixedSmall { mse } => fixed_small(*mse, &edges, &mut cost),
-                RowVariance::FixedLarge { mse } => fixed_large(*mse, &edges, &mut cost),
-                RowVariance::Analytic { mse, frozen } => analytic(*mse, *frozen, &edges, &mut cost),
-                RowVariance::Learned(column) => learned(column, &edges, &mut cost),
-            }
+            let cost = match self.variance {
+                RowVariance::Cheapest(candidates) => {
+                    let mut least = priced(&candidates[0], &edges);
+                    for candidate in &candidates[1..] {
+                        let other = priced(candidate, &edges);
+                        for l in 0..LANES {
+                            let better = other.choosing[l] < least.choosing[l];
+                            least.choosing[l] = if better {
+                                other.choosing[l]
+                            } else {
+                                least.choosing[l]
+                            };
+                            least.cost[l] = if better { other.cost[l] } else { least.cost[l] };
+                        }
+                    }
+                    least.cost
+                }
+                variance => priced(variance, &edges).cost,
+            };
             row.copy_from_slice(&cost[..row.len()]);
         }
     }
@@ -144,6 +216,33 @@ struct Edges {
     lambda: Tile,
 }
 
+/// What a tile of edges costs.
+struct Priced {
+    /// On the images that are priced.
+    cost: Tile,
+    /// On the choosing images; only where something was frozen on them.
+    choosing: Tile,
+}
+
+#[inline(always)]
+fn priced(variance: &RowVariance, edges: &Edges) -> Priced {
+    let mut priced = Priced {
+        cost: [0.0; LANES],
+        choosing: [0.0; LANES],
+    };
+    match variance {
+        RowVariance::FixedSmall { mse } => fixed_small(*mse, edges, &mut priced.cost),
+        RowVariance::FixedLarge { mse } => fixed_large(*mse, edges, &mut priced.cost),
+        RowVariance::Analytic { mse, frozen } => analytic(*mse, *frozen, edges, &mut priced),
+        RowVariance::Learned(column) => learned(column, edges, &mut priced.cost),
+        RowVariance::Spectral(bands) => spectral(bands, edges, &mut priced),
+        RowVariance::LearnedCalibrated(row) => learned_calibrated(row, edges, &mut priced),
+        // Candidates are no choices themselves.
+        RowVariance::Cheapest(_) => priced.cost.fill(f64::NAN),
+    }
+    priced
+}
+
 #[inline(always)]
 fn fixed_small(mse: f64, edges: &Edges, cost: &mut Tile) {
     for l in 0..LANES {
@@ -160,22 +259,81 @@ fn fixed_large(mse: f64, edges: &Edges, cost: &mut Tile) {
 }
 
 #[inline(always)]
-fn analytic(mse: f64, frozen: f64, edges: &Edges, cost: &mut Tile) {
+fn analytic(mse: f64, frozen: f64, edges: &Edges, priced: &mut Priced) {
     for l in 0..LANES {
         let y = edges.gain[l] * frozen;
         let rest = edges.gain[l] * (mse - frozen) / (1.0 + y);
-        cost[l] = 0.5 * (ln_1p(y) + rest);
+        let log = ln_1p(y);
+        priced.choosing[l] = 0.5 * log;
+        priced.cost[l] = 0.5 * (log + rest);
     }
 }
 
 #[inline(always)]
 fn learned(column: &LearnedColumn, edges: &Edges, cost: &mut Tile) {
+    let (excess, weighted) = columns(column, edges);
+    for l in 0..LANES {
+        cost[l] = 0.5 * (excess[l] + edges.gain[l] * weighted[l]);
+    }
+}
+
+/// H and F at the lambda of every edge.
+#[inline(always)]
+fn columns(column: &LearnedColumn, edges: &Edges) -> (Tile, Tile) {
     let curvature = tilted(&column.curvature, column.scale, &edges.lambda);
-    let ratio = tilted(&column.ratio, column.scale, &edges.lambda);
+    let mut weighted = tilted(&column.ratio, column.scale, &edges.lambda);
+    let mut excess = [0.0; LANES];
     for l in 0..LANES {
         let lambda = edges.lambda[l];
-        let excess = lambda * lambda * curvature[l];
-        cost[l] = 0.5 * (excess + edges.gain[l] * (column.mse * ratio[l]));
+        excess[l] = lambda * lambda * curvature[l];
+        weighted[l] = column.mse * weighted[l];
+    }
+    (excess, weighted)
+}
+
+/// 1/2 sum_b w_b \[log(1 + gain S_b) + gain (S'_b - S_b) / (1 + gain S_b)\].
+#[inline(always)]
+fn spectral(bands: &BandRow, edges: &Edges, priced: &mut Priced) {
+    let (mut logs, mut rest) = ([0.0; LANES], [0.0; LANES]);
+    for group in &bands.groups {
+        for l in 0..LANES {
+            // (1 + y_1)(1 + y_2)(1 + y_3) - 1, a sum of what is not negative.
+            let mut product = 0.0;
+            for power in group.frozen {
+                let y = edges.gain[l] * power;
+                product += y * (1.0 + product);
+            }
+            logs[l] += group.weight * ln_1p(product);
+        }
+        if bands.elsewhere {
+            for (power, excess) in group.frozen.iter().zip(group.excess) {
+                for l in 0..LANES {
+                    let gain = edges.gain[l];
+                    rest[l] += group.weight * (gain * excess / (1.0 + gain * power));
+                }
+            }
+        }
+    }
+    for l in 0..LANES {
+        priced.choosing[l] = 0.5 * logs[l];
+        priced.cost[l] = 0.5 * (logs[l] + rest[l]);
+    }
+}
+
+/// With G = 1 + H - mean(v) lambda and tau = G + gain F: 1/2 \[mean(v') lambda + log tau + (G' + gain F' - tau) / tau\].
+#[inline(always)]
+fn learned_calibrated(row: &ScaledRow, edges: &Edges, priced: &mut Priced) {
+    let (excess, weighted) = columns(&row.frozen, edges);
+    let (excess_here, weighted_here) = columns(&row.priced, edges);
+    for l in 0..LANES {
+        let (gain, lambda) = (edges.gain[l], edges.lambda[l]);
+        // tau - 1, which is small where nothing is to be multiplied.
+        let above = excess[l] - row.frozen_v * lambda + gain * weighted[l];
+        let above_here = excess_here[l] - row.priced_v * lambda + gain * weighted_here[l];
+        let log = ln_1p(above);
+        priced.choosing[l] = 0.5 * (row.frozen_v * lambda + log);
+        let rest = (above_here - above) / (1.0 + above);
+        priced.cost[l] = 0.5 * (row.priced_v * lambda + log + rest);
     }
 }
 

@@ -3,7 +3,9 @@
 //! The layout is fixed before the first image is measured, from the noise schedule alone, so that shards of one run agree
 //! on it without talking to each other.
 
-use ddpm_core::NoiseSchedule;
+use std::sync::Arc;
+
+use ddpm_core::{Bands, NoiseSchedule};
 
 use crate::{
     chebyshev::{Chebyshev, HOLDOUTS},
@@ -17,6 +19,8 @@ use crate::{
 /// - the arguments lambda at which the learned-variance columns are measured: `nodes` Chebyshev points of
 ///   \[0, lambda_max(t)\], lambda_max(t) = log((1 - abar_t) / (1 - abar_1)), and three hold-out points between them;
 /// - the log-variances (knots) at which the decoder term is measured.
+///
+/// And for all timesteps alike it may have the bands of frequencies whose statistics are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileLayout {
     train_steps: usize,
@@ -24,6 +28,7 @@ pub struct ProfileLayout {
     learned: bool,
     chebyshev: Chebyshev,
     points: Vec<PointLayout>,
+    bands: Option<Arc<Bands>>,
 }
 
 /// The arguments at which one evaluated timestep is measured.
@@ -35,6 +40,16 @@ pub(crate) struct PointLayout {
     pub(crate) lambdas: Vec<f64>,
     /// Log-variances of the decoder columns.
     pub(crate) knots: Vec<f64>,
+}
+
+impl PointLayout {
+    /// sqrt(abar_t) and sqrt(1 - abar_t).
+    pub(crate) fn scales(&self) -> (f64, f64) {
+        (
+            (-libm::expm1(self.log_beta)).sqrt(),
+            libm::exp(0.5 * self.log_beta),
+        )
+    }
 }
 
 impl ProfileLayout {
@@ -123,7 +138,26 @@ impl ProfileLayout {
             learned,
             chebyshev,
             points,
+            bands: None,
         })
+    }
+
+    /// The same with the statistics of bands of frequencies.
+    #[must_use]
+    pub fn with_bands(self, bands: Bands) -> Self {
+        Self {
+            bands: Some(Arc::new(bands)),
+            ..self
+        }
+    }
+
+    /// The bands whose statistics are kept.
+    pub fn bands(&self) -> Option<&Bands> {
+        self.bands.as_deref()
+    }
+
+    pub(crate) fn shared_bands(&self) -> Option<Arc<Bands>> {
+        self.bands.clone()
     }
 
     /// T of the noise schedule.

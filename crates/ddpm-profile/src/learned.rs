@@ -4,10 +4,12 @@
 //! lambda / lambda_max of two smooth positive functions, H / lambda^2 and F / m, each multiplied by an exponential (a tilt)
 //! that makes both its ends equal: the error then is relative to the function, also where it falls or grows by many orders.
 
+use ddpm_core::Transition;
+
 use crate::{
     chebyshev::{Chebyshev, clenshaw},
     statistics::PointStatistics,
-    vecmath::exp,
+    vecmath::{exp, ln_1p},
 };
 
 /// The two columns of one evaluated timestep at the Chebyshev nodes, in the form that is interpolated over t.
@@ -110,6 +112,15 @@ impl LearnedColumn {
             curvature: Tilted::new(chebyshev, range, curvature),
             ratio: Tilted::new(chebyshev, range, ratio),
         }
+    }
+
+    /// log tau of an edge: the scalar with which the learned variance is best on these images.
+    pub(crate) fn log_scale(&self, v_mean: f64, edge: &Transition) -> f64 {
+        let lambda = edge.log_variance_ratio;
+        let u = lambda * self.scale;
+        let excess = lambda * lambda * self.curvature.at(lambda, u);
+        let weighted = self.mse * self.ratio.at(lambda, u);
+        ln_1p(excess - v_mean * lambda + edge.snr_gain * weighted)
     }
 
     /// The relative distance of the column from H and F measured at `lambda`.

@@ -54,6 +54,8 @@
 //! # Ok::<(), ddpm_profile::Error>(())
 //! ```
 
+mod band_curves;
+mod band_moments;
 mod block;
 mod chebyshev;
 mod choose;
@@ -76,16 +78,17 @@ mod table;
 mod uncertainty;
 mod vecmath;
 
+pub use band_curves::BandFit;
 pub use block::Block;
 pub use choose::{choose, choose_on};
 pub use cost::CostModel;
 pub use curves::Curves;
 pub use error::{Error, Result};
-pub use freeze::Frozen;
+pub use freeze::{Frozen, FrozenLearned};
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
 pub use squared_errors::SquaredErrors;
 pub use stability::stability;
-pub use statistics::PointStatistics;
+pub use statistics::{PointStatistics, Reconstruction};
 pub use table::table3;
 pub use uncertainty::{Estimate, delete_block_estimate, jackknife, student_t_quantile};

@@ -142,8 +142,11 @@ impl ElboProfile {
 
     /// The variances that costs can be had under.
     pub fn variances(&self) -> Vec<VarianceKind> {
-        let learned = self.layout.learned();
-        let served = |v: &VarianceKind| learned || *v != VarianceKind::Learned;
+        let (learned, bands) = (self.layout.learned(), self.layout.bands().is_some());
+        let served = |variance: &VarianceKind| match variance {
+            VarianceKind::Spectral | VarianceKind::Best => bands,
+            other => learned || !other.needs_learned(),
+        };
         VarianceKind::ALL.iter().copied().filter(served).collect()
     }
 
@@ -175,6 +178,13 @@ impl ElboProfile {
         if a.nodes() != b.nodes() {
             let show = |l: &ProfileLayout| format!("{}", l.nodes());
             return differs("chebyshev nodes".into(), show(a), show(b));
+        }
+        if a.bands() != b.bands() {
+            let show = |l: &ProfileLayout| {
+                let count = l.bands().map(|bands| bands.count());
+                count.map_or_else(|| "none".to_owned(), |n| format!("{n} of its own"))
+            };
+            return differs("bands".into(), show(a), show(b));
         }
         for t in 0..=self.schedule.train_steps() {
             let (x, y) = (

@@ -7,11 +7,13 @@
 //!   the interior term of the edge (t, s) under a learned variance is 1/2 \[H(lambda) + (SNR_s - SNR_t) F(lambda)\] at
 //!   lambda = log((1 - abar_t)/(1 - abar_s)) (Nichol & Dhariwal 2021, eq. 15, put into Watson et al. 2021, eq. 17);
 //! - the decoder term, minus log of the discretised Gaussian, at chosen log-variances: once with the same variance for every
-//!   pixel, once with the learned one.
+//!   pixel, once with the learned one;
+//! - the products of each band of frequencies, where the layout has [bands](ddpm_core::Bands).
 //!
 //! All of them are linear in the images (the extremes of v are merged as extremes), so blocks and shards add.
 
 use crate::{
+    band_moments::BandMoments,
     error::{Error, Result},
     layout::{PointLayout, ProfileLayout},
     measure::{Bins, learned_columns, learned_decoder, sum, tiles},
@@ -33,6 +35,21 @@ pub struct PointStatistics {
     pub(crate) scalar_decoder: Vec<f64>,
     /// Decoder term at the layout's knots, learned variance; empty when the variance is not learned.
     pub(crate) learned_decoder: Vec<f64>,
+    /// Empty without bands.
+    pub(crate) bands: BandMoments,
+}
+
+/// What the network made of one image at one timestep; all of the same length D.
+#[derive(Clone, Copy, Debug)]
+pub struct Reconstruction<'a> {
+    /// The image in \[-1, 1\].
+    pub x0: &'a [f64],
+    /// What the network was shown. Needed by a layout with bands.
+    pub x_t: Option<&'a [f64]>,
+    /// Its reconstruction of the image, clipped or not, as the profile says.
+    pub xhat0: &'a [f64],
+    /// The learned fraction (output + 1) / 2 of each pixel. Needed by a layout with learned variances.
+    pub v: Option<&'a [f64]>,
 }
 
 /// The plain moments of one timestep.
@@ -87,6 +104,7 @@ impl PointStatistics {
             weighted: vec![0.0; layout.column_len()],
             scalar_decoder: vec![0.0; knots],
             learned_decoder: vec![0.0; if layout.learned() { knots } else { 0 }],
+            bands: BandMoments::zero(layout.bands()),
         }
     }
 
@@ -107,6 +125,7 @@ impl PointStatistics {
                 *a += b;
             }
         }
+        self.bands.accumulate(&other.bands);
     }
 
     pub(crate) fn scale(&mut self, factor: f64) {
@@ -118,7 +137,7 @@ impl PointStatistics {
             .scalar_decoder
             .iter_mut()
             .chain(&mut self.learned_decoder);
-        for value in columns.chain(decoders) {
+        for value in columns.chain(decoders).chain(self.bands.values_mut()) {
             *value *= factor;
         }
     }
@@ -130,27 +149,25 @@ impl PointStatistics {
             && self.weighted.len() == layout.column_len()
             && self.scalar_decoder.len() == knots
             && self.learned_decoder.len() == if layout.learned() { knots } else { 0 }
+            && self.bands.products.len() == layout.bands().map_or(0, |bands| bands.count())
     }
 }
 
 impl ProfileLayout {
     /// Reduces one image at one timestep to its statistics.
     ///
-    /// `x0`: the image in \[-1, 1\], `xhat0`: its reconstruction from x_t (clipped or not, as the profile says), `v`: the
-    /// learned fraction (output + 1) / 2 of each pixel, when the layout is learned; all of the same length D.
     /// Pure: call it from as many threads as there are images.
     ///
     /// # Errors
-    /// [`Error::Length`] if lengths differ, the index is out of range or `v` is missing; [`Error::Value`] for numbers that
+    /// [`Error::Length`] if lengths differ, the index is out of range, or `v` or `x_t` is missing; [`Error::Value`] for numbers that
     /// are not finite or a |v| above 20.
     pub fn measure(
         &self,
         timestep_index: usize,
-        x0: &[f64],
-        xhat0: &[f64],
-        v: Option<&[f64]>,
+        estimate: &Reconstruction<'_>,
     ) -> Result<PointStatistics> {
-        check_inputs(self, timestep_index, x0, xhat0, v)?;
+        check_inputs(self, timestep_index, estimate)?;
+        let Reconstruction { x0, x_t, xhat0, v } = *estimate;
         let mut statistics = PointStatistics::zero(self, timestep_index);
         vectorized(Measure {
             point: self.point(timestep_index),
@@ -160,6 +177,10 @@ impl ProfileLayout {
             statistics: &mut statistics,
         });
         statistics.scale(1.0 / x0.len() as f64);
+        if let (Some(bands), Some(x_t)) = (self.bands(), x_t) {
+            let (signal, sigma) = self.point(timestep_index).scales();
+            statistics.bands = BandMoments::of_image(bands, x0, x_t, xhat0, signal, sigma);
+        }
         let t = self.timesteps()[timestep_index];
         if statistics.is_finite() {
             Ok(statistics)
@@ -207,10 +228,9 @@ impl Kernel for Measure<'_> {
 fn check_inputs(
     layout: &ProfileLayout,
     timestep_index: usize,
-    x0: &[f64],
-    xhat0: &[f64],
-    v: Option<&[f64]>,
+    estimate: &Reconstruction<'_>,
 ) -> Result<()> {
+    let Reconstruction { x0, x_t, xhat0, v } = *estimate;
     check_index(layout, timestep_index)?;
     let length = |field: &str, expected: usize, found: usize| Error::Length {
         field: field.into(),
@@ -229,7 +249,19 @@ fn check_inputs(
         expected,
         found,
     };
-    for (field, values) in [("x0", x0), ("xhat0", xhat0)] {
+    let seen = match layout.bands() {
+        Some(bands) => {
+            if x0.len() != bands.dims() {
+                return Err(length("x0", bands.dims(), x0.len()));
+            }
+            x_t.unwrap_or(&[])
+        }
+        None => x0,
+    };
+    if seen.len() != x0.len() {
+        return Err(length("x_t", x0.len(), seen.len()));
+    }
+    for (field, values) in [("x0", x0), ("xhat0", xhat0), ("x_t", seen)] {
         // 1e100: the squares must stay finite.
         if let Some(&found) = values.iter().find(|a| a.is_nan() || a.abs() > 1e100) {
             return Err(value(field, "finite values", found));
@@ -269,6 +301,8 @@ impl PointStatistics {
             .iter()
             .chain(columns)
             .chain(decoders)
-            .all(|a| a.is_finite())
+            .copied()
+            .chain(self.bands.values())
+            .all(f64::is_finite)
     }
 }

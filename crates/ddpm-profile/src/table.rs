@@ -5,7 +5,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{DecoderKind, Difference, StartRule, Stride, TimePath, VarianceKind};
+use ddpm_core::{Bands, DecoderKind, Difference, StartRule, Stride, TimePath, VarianceKind};
 use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
 
@@ -69,6 +69,17 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
             field: "log_alpha_bar".into(),
             first: "the schedule of the first".into(),
             second: "another".into(),
+        });
+    }
+    let bands = [train, test].map(|profile| profile.layout().bands());
+    if let [Some(first), Some(second)] = bands
+        && first != second
+    {
+        let show = |bands: &Bands| format!("{} of shape {:?}", bands.count(), bands.shape());
+        found.push(Difference {
+            field: "bands".into(),
+            first: show(first),
+            second: show(second),
         });
     }
     match found.into_iter().next() {

@@ -22,13 +22,27 @@
 //! where they are for one sampler its name in `"sampler"`. Budgets may have `"distance"`. Variances are fixed-small, for those
 //! who sample with noise.
 //!
+//! # Version 5
+//!
+//! Version 2, with or without `"stability"`, whose steps have a mean or a variance that is calibrated. `"mean"` is `network` or
+//! `calibrated`. `"bands"` says what the frequencies are pooled in: `"shape"`, `"channel_basis"` (a vector after the other), `"edges"` (radii)
+//! and `"separate_channels"`; see [`Bands`]. `"by_timestep"` has, of every t that a step with bands starts at, `"t"`, the
+//! correction `"a"`, `"b"` (by band) and `"m"` (of the constants), which are absent under the network's own mean, and the `"powers"`
+//! S_b, which are absent where no step from t has a variance per band. Budgets have one more key, `"kernels"`, the kind of
+//! every step, the decoder first: `learned`, `learned-from` (`log_variance` is the lower end of the range), `learned-scaled`
+//! (`log_variance` is log tau), `scalar`, `bands`, `none`.
+//!
 //! # Version 1
 //!
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
 //! as if it had been written in version 2.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Sampler, StartRule, TimePath, VarianceKind,
+    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Objective, Sampler, StartRule,
+    TimePath, VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
@@ -49,8 +63,10 @@ const VERSION: u64 = 2;
 const VERSION_STABILITY: u64 = 3;
 /// The version of schedules chosen on trajectories.
 const VERSION_TRAJECTORIES: u64 = 4;
+/// The version of schedules with calibrated steps.
+const VERSION_CALIBRATED: u64 = 5;
 /// The newest version that this library reads.
-const NEWEST: u64 = VERSION_TRAJECTORIES;
+const NEWEST: u64 = VERSION_CALIBRATED;
 /// What stands for a parameterisation that nobody told a profile.
 const UNKNOWN: &str = ddpm_core::ModelId::UNKNOWN;
 
@@ -69,6 +85,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log_alpha_bar: Option<Vec<Option<f64>>>,
     variance: VarianceKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<MeanKind>,
     decoder: DecoderKind,
     objective: Objective,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,11 +96,52 @@ struct Stored {
     parameterization: Option<String>,
     unit: String,
     costs: Vec<Option<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bands: Option<StoredBands>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    by_timestep: Vec<StoredStep>,
     budgets: Vec<StoredBudget>,
     provenance: Option<Provenance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trajectories: Option<TrajectoryOrigin>,
     checksum: String,
+}
+
+/// [`Bands`], by what they are made of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredBands {
+    shape: Vec<usize>,
+    channel_basis: Vec<f64>,
+    edges: Vec<f64>,
+    separate_channels: bool,
+}
+
+/// What the steps from one timestep have per band.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredStep {
+    t: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    a: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m: Option<Vec<f64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    powers: Option<Vec<f64>>,
+}
+
+/// What variance a step has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum KernelKind {
+    Learned,
+    LearnedFrom,
+    LearnedScaled,
+    Scalar,
+    Bands,
+    None,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,6 +154,8 @@ struct StoredBudget {
     scored_decoder: Option<DecoderKind>,
     prior_bpd: Option<f64>,
     path: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kernels: Option<Vec<KernelKind>>,
     log_variance: Vec<Option<f64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stability: Option<Stability>,
@@ -178,8 +239,11 @@ impl Stored {
     fn of(schedules: &Schedules) -> Self {
         let s = schedules;
         let named = s.noise_schedule.name();
+        let calibrated = s.is_calibrated();
         let version = if s.trajectories.is_some() {
             VERSION_TRAJECTORIES
+        } else if calibrated {
+            VERSION_CALIBRATED
         } else if s.budgets.iter().any(|chosen| chosen.stability.is_some()) {
             VERSION_STABILITY
         } else {
@@ -194,6 +258,7 @@ impl Stored {
             alpha_bar: None,
             log_alpha_bar: named.is_none().then(|| stored_logs(&s.noise_schedule)),
             variance: s.scoring.variance,
+            mean: calibrated.then_some(s.scoring.mean),
             decoder: s.scoring.decoder,
             objective: s.scoring.objective,
             sampler: s.sampler,
@@ -205,7 +270,18 @@ impl Stored {
             },
             unit: s.scoring.objective.unit().into(),
             costs: s.costs.clone(),
-            budgets: s.budgets.iter().map(StoredBudget::of).collect(),
+            bands: s.bands().map(|bands| StoredBands {
+                shape: bands.shape().to_vec(),
+                channel_basis: bands.channel_basis().to_vec(),
+                edges: bands.edges().to_vec(),
+                separate_channels: bands.separate_channels(),
+            }),
+            by_timestep: steps_of(&s.budgets),
+            budgets: s
+                .budgets
+                .iter()
+                .map(|chosen| StoredBudget::of(chosen, calibrated))
+                .collect(),
             provenance: s.provenance.clone(),
             trajectories: s.trajectories.clone(),
             checksum: String::new(),
@@ -229,13 +305,15 @@ impl Stored {
 
     fn read(self) -> Result<Schedules> {
         self.check()?;
-        let schedule_of = |budget: StoredBudget| budget.read(&self);
+        let per_band = self.per_band()?;
+        let schedule_of = |budget: StoredBudget| budget.read(&self, &per_band);
         let budgets = self.budgets.iter().cloned().map(schedule_of);
         Ok(Schedules {
             budgets: budgets.collect::<Result<_>>()?,
             noise_schedule: self.noise_schedule()?,
             scoring: Scoring {
                 variance: self.variance,
+                mean: self.mean.unwrap_or(MeanKind::Network),
                 decoder: self.decoder,
                 gaussian: GaussianDecoder::default(),
                 objective: self.objective,
@@ -251,6 +329,40 @@ impl Stored {
             provenance: self.provenance,
             trajectories: self.trajectories,
         })
+    }
+
+    /// The bands and what the steps have of them.
+    fn per_band(&self) -> Result<PerBand> {
+        let bands = match &self.bands {
+            None => None,
+            Some(stored) => Some(Arc::new(Bands::new(
+                &stored.shape,
+                stored.channel_basis.clone(),
+                stored.edges.clone(),
+                stored.separate_channels,
+            )?)),
+        };
+        let mut steps = BTreeMap::new();
+        for step in &self.by_timestep {
+            let mean = match (&step.a, &step.b, &step.m) {
+                (Some(a), Some(b), Some(m)) => Some(Arc::new(MeanCorrection {
+                    estimate: a.clone(),
+                    noise: b.clone(),
+                    offset: m.clone(),
+                })),
+                (None, None, None) => None,
+                _ => {
+                    let name = format!("by_timestep at t = {}", step.t);
+                    return Err(field(name, "a, b and m together", "some of them"));
+                }
+            };
+            let powers = step.powers.as_deref().map(Arc::from);
+            if steps.insert(step.t, (mean, powers)).is_some() {
+                let name = format!("by_timestep at t = {}", step.t);
+                return Err(field(name, "one entry", "two"));
+            }
+        }
+        Ok(PerBand { bands, steps })
     }
 
     /// The noise schedule, from its name or, bit for bit, from its stored log(alpha_bar).
@@ -272,8 +384,22 @@ impl Stored {
 
     fn check(&self) -> Result<()> {
         let version = || format!("version {}", self.version);
+        let calibrated = self.version == VERSION_CALIBRATED;
+        let has_keys = self.mean.is_some()
+            || self.bands.is_some()
+            || !self.by_timestep.is_empty()
+            || self.budgets.iter().any(|b| b.kernels.is_some());
+        let has_all = self.mean.is_some() && self.budgets.iter().all(|b| b.kernels.is_some());
+        if has_keys != calibrated || (calibrated && !has_all) {
+            let expected = "in version 5, and there only";
+            return Err(field(
+                "mean, bands, by_timestep and kernels",
+                expected,
+                version(),
+            ));
+        }
         let told = self.budgets.iter().any(|b| b.stability.is_some());
-        if told != (self.version == VERSION_STABILITY) {
+        if told != (self.version == VERSION_STABILITY) && !calibrated {
             let expected = "in the budgets of version 3, and there only";
             return Err(field("stability", expected, version()));
         }
@@ -318,22 +444,84 @@ impl Stored {
     }
 }
 
+/// What the steps of a file have per band, by the timestep that they start at.
+struct PerBand {
+    bands: Option<Arc<Bands>>,
+    steps: BTreeMap<usize, (Option<Arc<MeanCorrection>>, Option<Arc<[f64]>>)>,
+}
+
+/// What the steps of all budgets have per band, each timestep once.
+fn steps_of(budgets: &[Chosen]) -> Vec<StoredStep> {
+    let mut steps = BTreeMap::new();
+    for schedule in budgets.iter().map(|chosen| &chosen.schedule) {
+        for (k, (t, _)) in schedule.path.edges().enumerate() {
+            let (mean, kernel) = (schedule.means.get(k), &schedule.kernels[k]);
+            if mean.is_none() && !kernel.is_per_band() {
+                continue;
+            }
+            let step = steps.entry(t).or_insert_with(|| StoredStep {
+                t,
+                ..StoredStep::default()
+            });
+            if let Some(mean) = mean {
+                step.a = Some(mean.estimate.clone());
+                step.b = Some(mean.noise.clone());
+                step.m = Some(mean.offset.clone());
+            }
+            if let Kernel::Bands { powers } = kernel {
+                step.powers = Some(powers.to_vec());
+            }
+        }
+    }
+    steps.into_values().collect()
+}
+
+impl KernelKind {
+    fn of(kernel: &Kernel) -> (Self, Option<f64>) {
+        match *kernel {
+            Kernel::Learned => (Self::Learned, None),
+            Kernel::LearnedFrom { log_variance } => (Self::LearnedFrom, Some(log_variance)),
+            Kernel::LearnedScaled { log_scale } => (Self::LearnedScaled, Some(log_scale)),
+            Kernel::Scalar { log_variance } => (Self::Scalar, Some(log_variance)),
+            Kernel::Bands { .. } => (Self::Bands, None),
+            Kernel::None => (Self::None, None),
+        }
+    }
+
+    /// The kernel of this kind; `None` for a number that is missing or too many, or powers that are missing.
+    fn kernel(self, number: Option<f64>, powers: Option<&Arc<[f64]>>) -> Option<Kernel> {
+        Some(match (self, number, powers) {
+            (Self::Learned, None, _) => Kernel::Learned,
+            (Self::LearnedFrom, Some(log_variance), _) => Kernel::LearnedFrom { log_variance },
+            (Self::LearnedScaled, Some(log_scale), _) => Kernel::LearnedScaled { log_scale },
+            (Self::Scalar, Some(log_variance), _) => Kernel::Scalar { log_variance },
+            (Self::Bands, None, Some(powers)) => Kernel::Bands {
+                powers: powers.clone(),
+            },
+            (Self::None, None, _) => Kernel::None,
+            _ => return None,
+        })
+    }
+}
+
 impl StoredBudget {
-    fn of(chosen: &Chosen) -> Self {
+    fn of(chosen: &Chosen, calibrated: bool) -> Self {
         let schedule = &chosen.schedule;
+        let (kinds, numbers) = schedule.kernels.iter().map(KernelKind::of).unzip();
         Self {
             steps: chosen.steps(),
             cost: chosen.cost,
             scored_decoder: Some(schedule.decoder),
             prior_bpd: chosen.prior_bpd,
             path: chosen.nodes().to_vec(),
-            log_variance: schedule.kernels.iter().map(|k| k.log_variance()).collect(),
+            kernels: Some(kinds).filter(|_| calibrated),
+            log_variance: numbers,
             stability: chosen.stability,
             distance: chosen.distance,
         }
     }
 
-    fn read(self, file: &Stored) -> Result<Chosen> {
+    fn read(self, file: &Stored, per_band: &PerBand) -> Result<Chosen> {
         let path = TimePath::new(self.path, file.train_steps)?;
         let expected = file.decoder.for_steps(self.steps);
         if self.scored_decoder != Some(expected) {
@@ -351,24 +539,52 @@ impl StoredBudget {
                 format!("{} and {}", path.steps(), self.log_variance.len()),
             ));
         }
-        let kernel = |(k, log_variance): (usize, Option<f64>)| match log_variance {
-            Some(log_variance) => Kernel::Scalar { log_variance },
-            None if k == 0 && expected == DecoderKind::None => Kernel::None,
-            None => Kernel::Learned,
+        let kinds = self.kernels.unwrap_or_else(|| {
+            let numbers = self.log_variance.iter().enumerate();
+            let kind = |(k, number): (usize, &Option<f64>)| match number {
+                Some(_) => KernelKind::Scalar,
+                None if k == 0 && expected == DecoderKind::None => KernelKind::None,
+                None => KernelKind::Learned,
+            };
+            numbers.map(kind).collect()
+        });
+        if kinds.len() != self.steps {
+            return Err(field(
+                format!("kernels of the budget of {} steps", self.steps),
+                self.steps.to_string(),
+                kinds.len().to_string(),
+            ));
+        }
+        let mut kernels = Vec::with_capacity(self.steps);
+        let mut means = Vec::new();
+        let mut is_per_band = false;
+        for (k, (t, _)) in path.edges().enumerate() {
+            let (mean, powers) = per_band.steps.get(&t).cloned().unwrap_or_default();
+            let kernel = kinds[k].kernel(self.log_variance[k], powers.as_ref());
+            let kernel = kernel.ok_or_else(|| {
+                field(
+                    format!("step {} of the budget of {} steps", k + 1, self.steps),
+                    "the number or the powers of its kind of kernel",
+                    format!("{:?} and {:?}", kinds[k], self.log_variance[k]),
+                )
+            })?;
+            is_per_band |= mean.is_some() || kernel.is_per_band();
+            kernels.push(kernel);
+            means.extend(mean);
+        }
+        let bands = per_band.bands.clone().filter(|_| is_per_band);
+        let schedule = Schedule {
+            path,
+            kernels,
+            means,
+            bands,
+            decoder: expected,
+            bin_width: None,
+            sampler: file.sampler.unwrap_or(Sampler::Ddpm),
         };
+        schedule.check(file.train_steps)?;
         Ok(Chosen {
-            schedule: Schedule {
-                path,
-                kernels: self
-                    .log_variance
-                    .into_iter()
-                    .enumerate()
-                    .map(kernel)
-                    .collect(),
-                decoder: expected,
-                bin_width: None,
-                sampler: file.sampler.unwrap_or(Sampler::Ddpm),
-            },
+            schedule,
             cost: self.cost,
             prior_bpd: self.prior_bpd,
             stability: self.stability,

@@ -1,22 +1,39 @@
 //! [`Schedule`]: one path with what each of its steps needs, as evaluation and sampling run it.
 
+use std::sync::Arc;
+
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Sampler, StepVariance, TimePath, VarianceKind,
-    respaced_decoder_log_variance,
+    Bands, DecoderKind, MeanCorrection, NoiseSchedule, Sampler, StepVariance, TimePath,
+    VarianceKind, respaced_decoder_log_variance,
 };
 
 use crate::error::{Error, Result, field};
 use crate::scoring::Scoring;
 
-/// The reverse kernel of one step, frozen: a Gaussian around the usual mean, and which variance it has.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The variance of the reverse kernel of one step, frozen: the kernel is a Gaussian around the usual mean.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kernel {
-    /// Per pixel, from the network: [`ddpm_core::learned_log_variance`].
+    /// Per pixel, from the network: [`ddpm_core::learned_log_variance`]; at s = 0 its lower end is that of the respaced chain.
     Learned,
+    /// Per pixel, from the network, for the step onto the data alone.
+    LearnedFrom {
+        /// The lower end of the range, a log-variance.
+        log_variance: f64,
+    },
+    /// That of the network times a scalar.
+    LearnedScaled {
+        /// log tau.
+        log_scale: f64,
+    },
     /// One variance for all pixels.
     Scalar {
         /// log sigma^2.
         log_variance: f64,
+    },
+    /// One variance per band of frequencies: [`StepVariance::Bands`].
+    Bands {
+        /// S_b, the mean square of what is left of the errors in every band; above 0.
+        powers: Arc<[f64]>,
     },
     /// No density: the step onto the data under [`DecoderKind::None`].
     None,
@@ -24,19 +41,51 @@ pub enum Kernel {
 
 impl Kernel {
     /// log sigma^2, where it is one number.
-    pub fn log_variance(self) -> Option<f64> {
+    pub fn log_variance(&self) -> Option<f64> {
         match self {
-            Self::Scalar { log_variance } => Some(log_variance),
-            Self::Learned | Self::None => None,
+            Self::Scalar { log_variance } => Some(*log_variance),
+            _ => None,
         }
     }
 
-    /// The variance of the step given the network's `v`, which is there for a schedule that was [checked](Schedule::check).
-    pub fn with_v(self, v: Option<&[f64]>) -> StepVariance<'_> {
+    /// Whether the variance is one per band.
+    pub fn is_per_band(&self) -> bool {
+        matches!(self, Self::Bands { .. })
+    }
+
+    /// Whether the variance is per pixel, from the network.
+    pub fn is_learned(&self) -> bool {
+        matches!(
+            self,
+            Self::Learned | Self::LearnedFrom { .. } | Self::LearnedScaled { .. }
+        )
+    }
+
+    /// The variance of the step given the network's `v` and the schedule's bands, which are there for a schedule that was
+    /// [checked](Schedule::check).
+    pub fn variance<'a>(
+        &'a self,
+        v: Option<&'a [f64]>,
+        bands: Option<&'a Bands>,
+    ) -> StepVariance<'a> {
+        let v = v.unwrap_or_default();
+        match (self, bands) {
+            (Self::Learned | Self::LearnedFrom { .. }, _) => StepVariance::Learned(v),
+            (Self::LearnedScaled { log_scale }, _) => StepVariance::LearnedScaled(v, *log_scale),
+            (Self::Scalar { log_variance }, _) => StepVariance::LogVariance(*log_variance),
+            (Self::Bands { powers }, Some(bands)) => StepVariance::Bands(bands, powers),
+            (Self::Bands { .. } | Self::None, _) => StepVariance::LogVariance(0.0),
+        }
+    }
+
+    /// The number that is stored of a kernel and has to be finite.
+    fn number(&self) -> Option<f64> {
         match self {
-            Self::Learned => StepVariance::Learned(v.unwrap_or_default()),
-            Self::Scalar { log_variance } => StepVariance::LogVariance(log_variance),
-            Self::None => StepVariance::LogVariance(0.0),
+            Self::LearnedFrom { log_variance } | Self::Scalar { log_variance } => {
+                Some(*log_variance)
+            }
+            Self::LearnedScaled { log_scale } => Some(*log_scale),
+            Self::Learned | Self::Bands { .. } | Self::None => None,
         }
     }
 }
@@ -48,6 +97,11 @@ pub struct Schedule {
     pub path: TimePath,
     /// The kernel of every step in ascending t, that of the step onto the data first.
     pub kernels: Vec<Kernel>,
+    /// The correction of the mean of every step, in the order of `kernels`; empty for the network's own mean. Under a discretised decoder the
+    /// step onto the data is scored without it, and shows it all the same.
+    pub means: Vec<Arc<MeanCorrection>>,
+    /// The bands of frequencies that variances and means are of, where one is.
+    pub bands: Option<Arc<Bands>>,
     /// The decoder convention that the path is scored with.
     pub decoder: DecoderKind,
     /// Width of a bin under the gaussian decoder, see [`GaussianDecoder`](crate::GaussianDecoder); `None` for a density.
@@ -86,10 +140,10 @@ impl Schedule {
                 VarianceKind::Learned => Kernel::Learned,
                 VarianceKind::FixedSmall => scalar(edge.log_posterior_variance),
                 VarianceKind::FixedLarge => scalar(edge.log_beta),
-                VarianceKind::Analytic => {
-                    return Err(Error::Unsupported(
-                        "variance analytic needs the network's measured errors".into(),
-                    ));
+                measured => {
+                    return Err(Error::Unsupported(format!(
+                        "variance {measured} needs the network's measured errors"
+                    )));
                 }
             });
         }
@@ -98,6 +152,8 @@ impl Schedule {
             bin_width: scoring.gaussian.bin_width,
             path,
             kernels,
+            means: Vec::new(),
+            bands: None,
             sampler: Sampler::Ddpm,
         })
     }
@@ -109,7 +165,18 @@ impl Schedule {
 
     /// Whether a step takes its variance from the network.
     pub fn needs_learned_variance(&self) -> bool {
-        self.kernels.contains(&Kernel::Learned)
+        self.kernels.iter().any(Kernel::is_learned)
+    }
+
+    /// The correction of the mean with which step `k` (in ascending t, from 0) is sampled; `None` for the network's own mean.
+    pub fn correction(&self, k: usize) -> Option<(&Bands, &MeanCorrection)> {
+        Some((self.bands.as_deref()?, self.means.get(k)?))
+    }
+
+    /// The correction with which step `k` is scored: a discretised density of the data is one of pixels around the raw estimate.
+    pub fn scored_correction(&self, k: usize) -> Option<(&Bands, &MeanCorrection)> {
+        let scored = k > 0 || self.decoder == DecoderKind::Gaussian;
+        self.correction(k).filter(|_| scored)
     }
 
     /// Refuses what cannot be run: a path beyond T, kernels that are not one per step or not finite, a bin without width.
@@ -131,9 +198,9 @@ impl Schedule {
                 self.kernels.len().to_string(),
             ));
         }
-        let log_variances = self.kernels.iter().map(|kernel| kernel.log_variance());
-        for (k, log_variance) in log_variances.enumerate() {
-            if let Some(found) = log_variance.filter(|l| !l.is_finite()) {
+        self.check_bands()?;
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            if let Some(found) = kernel.number().filter(|l| !l.is_finite()) {
                 return Err(field(
                     format!("log variance of step {}", k + 1),
                     "a finite number",
@@ -149,5 +216,46 @@ impl Schedule {
             )),
             None => Ok(()),
         }
+    }
+
+    /// Refuses corrections and powers that are not one per band.
+    fn check_bands(&self) -> Result<()> {
+        let per_band = !self.means.is_empty() || self.kernels.iter().any(Kernel::is_per_band);
+        let Some(bands) = &self.bands else {
+            return match per_band {
+                true => Err(field("bands", "those of the variances and means", "none")),
+                false => Ok(()),
+            };
+        };
+        let count = bands.count();
+        if !self.means.is_empty() && self.means.len() != self.kernels.len() {
+            let expected = format!("{} (one per step of the path)", self.kernels.len());
+            return Err(field("means", expected, self.means.len().to_string()));
+        }
+        for (k, mean) in self.means.iter().enumerate() {
+            let numbers = mean.estimate.iter().chain(&mean.noise).chain(&mean.offset);
+            if !mean.fits(bands) || !numbers.into_iter().all(|x| x.is_finite()) {
+                return Err(field(
+                    format!("mean of step {}", k + 1),
+                    format!("finite coefficients of {count} bands"),
+                    format!("{} and {}", mean.estimate.len(), mean.noise.len()),
+                ));
+            }
+        }
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            let Kernel::Bands { powers } = kernel else {
+                continue;
+            };
+            // A density of the data needs a variance; an interior step has that of the posterior.
+            let usable = |&power: &f64| power.is_finite() && (power > 0.0 || k > 0 && power == 0.0);
+            if powers.len() != count || !powers.iter().all(usable) {
+                return Err(field(
+                    format!("powers of step {}", k + 1),
+                    format!("a positive number for each of {count} bands"),
+                    format!("{} numbers", powers.len()),
+                ));
+            }
+        }
+        Ok(())
     }
 }

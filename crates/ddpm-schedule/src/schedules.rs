@@ -1,11 +1,11 @@
 //! Schedules of many budgets, chosen under one set of conventions.
 
-use ddpm_core::{ModelId, NoiseSchedule, Parameterization, Sampler};
+use ddpm_core::{Bands, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampler, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::provenance::Provenance;
-use crate::schedule::Schedule;
+use crate::schedule::{Kernel, Schedule};
 use crate::scoring::Scoring;
 use crate::trajectory_origin::TrajectoryOrigin;
 
@@ -113,6 +113,31 @@ impl Schedules {
     /// T.
     pub fn train_steps(&self) -> usize {
         self.noise_schedule.train_steps()
+    }
+
+    /// The bands of frequencies that their steps are calibrated in, where they are.
+    pub fn bands(&self) -> Option<&Bands> {
+        self.budgets
+            .iter()
+            .find_map(|chosen| chosen.schedule.bands.as_deref())
+    }
+
+    /// Whether a step has more than one of the variances of the paper.
+    pub(crate) fn is_calibrated(&self) -> bool {
+        let plain = |kernel: &Kernel| {
+            matches!(
+                kernel,
+                Kernel::Learned | Kernel::Scalar { .. } | Kernel::None
+            )
+        };
+        let mut schedules = self.budgets.iter().map(|chosen| &chosen.schedule);
+        let kinds = matches!(
+            self.scoring.variance,
+            VarianceKind::Spectral | VarianceKind::LearnedCalibrated | VarianceKind::Best
+        );
+        kinds
+            || self.scoring.mean == MeanKind::Calibrated
+            || schedules.any(|s| !s.means.is_empty() || !s.kernels.iter().all(plain))
     }
 
     /// The network that they were chosen for, where the file says so.

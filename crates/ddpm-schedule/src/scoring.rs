@@ -1,12 +1,14 @@
 //! [`Scoring`]: the conventions that a schedule is chosen and scored under.
 
-use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 
-/// The choices behind a number: variance of the steps, decoder, objective, and where paths end.
+/// The choices behind a number: variance and mean of the steps, decoder, objective, and where paths end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scoring {
     /// Variance of the reverse steps.
     pub variance: VarianceKind,
+    /// Mean of the reverse steps.
+    pub mean: MeanKind,
     /// Likelihood of clean data given the last state.
     pub decoder: DecoderKind,
     /// Parameters of the gaussian decoder; without effect under any other.
@@ -41,6 +43,7 @@ impl Scoring {
     pub fn new(variance: VarianceKind) -> Self {
         Self {
             variance,
+            mean: MeanKind::of_variance(variance),
             decoder: DecoderKind::of_variance(variance),
             gaussian: GaussianDecoder::default(),
             objective: Objective::Elbo,
@@ -52,6 +55,12 @@ impl Scoring {
     #[must_use]
     pub fn with_decoder(self, decoder: DecoderKind) -> Self {
         Self { decoder, ..self }
+    }
+
+    /// The same with another mean.
+    #[must_use]
+    pub fn with_mean(self, mean: MeanKind) -> Self {
+        Self { mean, ..self }
     }
 
     /// The same with another objective.
@@ -69,5 +78,18 @@ impl Scoring {
     /// The convention that scores the decoder of a path of `steps` steps, see [`DecoderKind::for_steps`].
     pub fn decoder_for(&self, steps: usize) -> DecoderKind {
         self.decoder.for_steps(steps)
+    }
+
+    /// Whether the decoder term depends on the second node of the path: see [`DecoderKind::needs_next`]. A continuous density has the
+    /// spectral variance too, which does not.
+    pub fn decoder_needs_next(&self) -> bool {
+        self.decoder.needs_next() && !self.spectral_decoder()
+    }
+
+    /// Whether the step onto the data has a variance per band: under the continuous density only, since a discretised one is pixel by
+    /// pixel.
+    pub fn spectral_decoder(&self) -> bool {
+        let per_band = matches!(self.variance, VarianceKind::Spectral | VarianceKind::Best);
+        per_band && self.decoder == DecoderKind::Gaussian
     }
 }

@@ -35,24 +35,44 @@ pub fn ancestral_step(
     let limit = limit.unwrap_or(f64::INFINITY);
     let scalar = match variance {
         StepVariance::LogVariance(log_variance) => log_variance,
-        // Its noise is added below, element by element.
-        StepVariance::Learned(_) => f64::NEG_INFINITY,
+        // Its noise is added below, element by element or band by band.
+        _ => f64::NEG_INFINITY,
     };
     LinearStep::ancestral(transition, scalar)
         .with_noise_at_most(limit)
         .apply(x_t, xhat0, &[], noise, dst);
-    let StepVariance::Learned(v) = variance else {
-        return;
-    };
     if transition.s == 0 {
         return;
     }
-    assert_eq!(noise.len(), dst.len(), "noise and x_s differ in length");
-    assert_eq!(v.len(), dst.len(), "variances and x_s differ in length");
-    for ((dst, &v), &noise) in dst.iter_mut().zip(v).zip(noise) {
-        let log_variance =
-            learned_log_variance(v, transition.log_beta, transition.log_posterior_variance);
-        *dst += libm::exp(0.5 * log_variance).min(limit) * f64::from(noise);
+    let learned = |v: &[f64], log_scale: f64, dst: &mut [f64]| {
+        assert_eq!(noise.len(), dst.len(), "noise and x_s differ in length");
+        assert_eq!(v.len(), dst.len(), "variances and x_s differ in length");
+        for ((dst, &v), &noise) in dst.iter_mut().zip(v).zip(noise) {
+            let log_variance =
+                learned_log_variance(v, transition.log_beta, transition.log_posterior_variance)
+                    + log_scale;
+            *dst += libm::exp(0.5 * log_variance).min(limit) * f64::from(noise);
+        }
+    };
+    match variance {
+        StepVariance::LogVariance(_) => {}
+        StepVariance::Learned(v) => learned(v, 0.0, dst),
+        StepVariance::LearnedScaled(v, log_scale) => learned(v, log_scale, dst),
+        StepVariance::Bands(bands, powers) => {
+            let deviation = |&power: &f64| {
+                let ratio = 1.0 + transition.snr_gain * power;
+                (transition.posterior_variance * ratio).sqrt().min(limit)
+            };
+            let deviations: Vec<f64> = powers.iter().map(deviation).collect();
+            let white: Vec<f64> = noise.iter().map(|&z| f64::from(z)).collect();
+            let mut coloured = bands.transform(&white);
+            for (z, &band) in coloured.iter_mut().zip(bands.of_coefficients()) {
+                *z *= deviations[band];
+            }
+            for (dst, z) in dst.iter_mut().zip(bands.inverse(&coloured)) {
+                *dst += z;
+            }
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use ddpm_core::{
     respaced_decoder_log_variance,
 };
 use ddpm_profile::{
-    Block, CostModel, Curves, ElboProfile, Estimate, ProfileLayout, Result, jackknife,
+    Block, CostModel, Curves, ElboProfile, Estimate, ProfileLayout, Reconstruction, Result,
+    jackknife,
 };
 use ddpm_schedule::Scoring;
 use rayon::prelude::*;
@@ -93,6 +94,7 @@ impl<'a> Case<'a> {
         let layout = self.layout();
         let mut block = Block::new(&layout, 0);
         let points = quadratures.iter().map(|(_, point)| Point {
+            x_t: Vec::new(),
             xhat0: point.xhat0.clone(),
             v: point.v.clone(),
         });
@@ -121,7 +123,15 @@ fn add_image(
 ) {
     block.add_image(mean(x0.iter().map(|x| x * x)));
     for (i, point) in points.enumerate() {
-        let statistics = layout.measure(i, x0, &point.xhat0, point.v.as_deref());
+        let statistics = layout.measure(
+            i,
+            &Reconstruction {
+                x0,
+                x_t: None,
+                xhat0: &point.xhat0,
+                v: point.v.as_deref(),
+            },
+        );
         block.add(i, &statistics.expect("valid")).expect("fits");
     }
 }
@@ -182,6 +192,8 @@ impl Frozen {
         }
         if decoder == DecoderKind::Optimal {
             frozen.decoder_log_variance = Some(self.decoder[..].into());
+            // One variance for all pixels, as the exact value has it.
+            frozen.decoder_learned = None;
         }
         CostModel::new(curves, frozen)
     }

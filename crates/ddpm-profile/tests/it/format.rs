@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use ddpm_core::{NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_files::FormatError;
-use ddpm_profile::{Block, ElboProfile, Error, ProfileLayout};
+use ddpm_profile::{Block, ElboProfile, Error, ProfileLayout, Reconstruction};
 use ddpm_schedule::Provenance;
 use proptest::prelude::*;
 use safetensors::{SafeTensors, tensor::TensorView};
@@ -149,7 +149,7 @@ fn rewritten(edit: impl Fn(String) -> String, drop: Option<&str>) -> Vec<u8> {
 #[test]
 fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
     let newer = ElboProfile::from_bytes(&rewritten(
-        |t| t.replace("\"version\":1", "\"version\":4"),
+        |t| t.replace("\"version\":1", "\"version\":5"),
         None,
     ))
     .err();
@@ -157,8 +157,8 @@ fn newer_versions_bad_checksums_and_missing_tensors_have_their_own_errors() {
         matches!(
             newer,
             Some(Error::Format(FormatError::NewerVersion {
-                supported: 3,
-                found: 4,
+                supported: 4,
+                found: 5,
                 ..
             }))
         ),
@@ -328,7 +328,15 @@ fn bad_layouts_and_bad_numbers_are_refused() {
     let x = [0.1; 6];
     let bad = |i: usize, x0: &[f64], xhat0: &[f64], v: Option<&[f64]>| {
         layout
-            .measure(i, x0, xhat0, v)
+            .measure(
+                i,
+                &Reconstruction {
+                    x0,
+                    x_t: None,
+                    xhat0,
+                    v,
+                },
+            )
             .err()
             .map(|e| e.to_string())
             .unwrap_or_default()
@@ -345,7 +353,17 @@ fn bad_layouts_and_bad_numbers_are_refused() {
     assert!(bad(2, &x, &x, Some(&nan)).contains("v at t = 5"));
     let other = ProfileLayout::new(schedule, vec![3], true, 9).expect("valid");
     let mut block = Block::new(&other, 0);
-    let point = layout.measure(0, &x, &x, Some(&x)).expect("valid");
+    let point = layout
+        .measure(
+            0,
+            &Reconstruction {
+                x0: &x,
+                x_t: None,
+                xhat0: &x,
+                v: Some(&x),
+            },
+        )
+        .expect("valid");
     assert!(block.add(0, &point).is_err());
     assert!(block.add(1, &point).is_err());
 }

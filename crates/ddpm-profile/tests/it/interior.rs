@@ -54,6 +54,7 @@ fn check_all_edges(run: &Run, tolerance: f64) -> f64 {
                         let mse = mse.as_ref().expect("frozen")[t];
                         Some(analytic_variance(&edge, mse).ln())
                     }
+                    other => unreachable!("{other} is no variance of the paper"),
                 };
                 let direct = run.direct(t, s, log_variance, f64::NAN);
                 let error = close(model.interior(t, s), direct);

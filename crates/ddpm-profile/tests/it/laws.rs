@@ -90,6 +90,7 @@ impl Law for Gaussian {
         let output = self.model.predict(input, &[t], None).expect("valid");
         let raw = output.variance.expect("learned");
         Point {
+            x_t: Vec::new(),
             xhat0: output.mean.iter().map(|&x| f64::from(x)).collect(),
             v: Some(raw.iter().map(|&r| (f64::from(r) + 1.0) / 2.0).collect()),
         }
@@ -114,7 +115,14 @@ impl Law for Gaussian {
         let v = (0..POINTS)
             .map(|k| spread(k * PIXELS / POINTS, PIXELS))
             .collect();
-        (x0, Point { xhat0, v: Some(v) })
+        (
+            x0,
+            Point {
+                x_t: Vec::new(),
+                xhat0,
+                v: Some(v),
+            },
+        )
     }
 }
 
@@ -192,7 +200,11 @@ impl Law for Mixture {
         let second = guess(&seen, x_t.iter().sum(), x_t.iter().map(|x| x * x).sum());
         let pixels = x_t.iter().enumerate();
         let (xhat0, v) = pixels.map(|(i, &x)| estimate(&seen, second, i, x)).unzip();
-        Point { xhat0, v: Some(v) }
+        Point {
+            x_t: Vec::new(),
+            xhat0,
+            v: Some(v),
+        }
     }
 
     /// The rest of the image enters through its sum and its sum of squares: a normal and a chi-squared number.
@@ -225,7 +237,14 @@ impl Law for Mixture {
                 v.push(fraction);
             }
         }
-        (x0, Point { xhat0, v: Some(v) })
+        (
+            x0,
+            Point {
+                x_t: Vec::new(),
+                xhat0,
+                v: Some(v),
+            },
+        )
     }
 }
 

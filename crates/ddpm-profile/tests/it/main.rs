@@ -3,6 +3,7 @@
 //! `cargo test -p ddpm-profile --release -- --nocapture` shows the errors that were measured.
 #![allow(clippy::print_stderr, reason = "measured errors are worth seeing")]
 
+mod bands;
 mod closed_form;
 mod cost;
 mod coverage;

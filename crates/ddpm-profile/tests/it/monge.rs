@@ -38,6 +38,6 @@ pub(crate) fn monge_exact(curves: &Curves, frozen: &Frozen) -> Option<bool> {
         VarianceKind::Analytic if frozen.mse.as_deref() == Some(mse) => {
             Some(increasing(&|t| (schedule.snr(t), 1.0 / mse[t])))
         }
-        VarianceKind::Analytic | VarianceKind::Learned => None,
+        _ => None,
     }
 }

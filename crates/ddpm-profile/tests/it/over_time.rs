@@ -6,7 +6,7 @@
 use std::f64::consts::LN_2;
 
 use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, Stride, VarianceKind};
-use ddpm_profile::{Block, Curves, ElboProfile, ProfileLayout};
+use ddpm_profile::{Block, Curves, ElboProfile, ProfileLayout, Reconstruction};
 
 use crate::support::{Setup, cost_model, log_snr_timesteps, spread};
 
@@ -50,7 +50,17 @@ fn curves(schedule: &NoiseSchedule, timesteps: Vec<usize>) -> Curves {
         let v: Vec<f64> = (0..n)
             .map(|i| spread(i, n) * (0.6 + 0.4 * (0.3 * log_snr).tanh()))
             .collect();
-        let statistics = layout.measure(index, x0, &xhat0, Some(&v)).expect("valid");
+        let statistics = layout
+            .measure(
+                index,
+                &Reconstruction {
+                    x0,
+                    x_t: None,
+                    xhat0: &xhat0,
+                    v: Some(&v),
+                },
+            )
+            .expect("valid");
         block.add(index, &statistics).expect("fits");
     }
     let profile =

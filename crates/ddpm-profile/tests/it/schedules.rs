@@ -59,7 +59,7 @@ fn what_was_chosen_comes_back_from_its_file() {
     assert_eq!(scored, [DecoderKind::Marginal, respaced, respaced]);
     let budget = schedules.budget(8).expect("asked for");
     assert_eq!((budget.steps(), budget.nodes().len()), (8, 9));
-    assert_eq!(budget.schedule.kernels, [Kernel::Learned; 8]);
+    assert_eq!(budget.schedule.kernels, vec![Kernel::Learned; 8]);
     assert_eq!(Some(budget.cost), schedules.costs[7]);
     assert!(budget.prior_bpd.is_some_and(|p| p >= 0.0));
     // The profile says that it is cosine; the numbers do not.

@@ -1,16 +1,17 @@
 //! A small run of the closed-form Gaussian denoiser: the very numbers that a profile is measured from, kept for direct evaluation.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, GaussianDenoiser, ModelId, NetworkId, NoiseDomain, NoiseKey,
+    Bands, DecoderKind, Denoiser, GaussianDenoiser, ModelId, NetworkId, NoiseDomain, NoiseKey,
     NoiseSchedule, Objective, Parameterization, StepVariance, VarianceKind, diffuse, edge_nll,
-    predict_x0, standard_normal,
+    predict_x0, respaced_decoder_log_variance, standard_normal,
 };
-use ddpm_profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Result};
-use ddpm_schedule::{Provenance, Scoring};
+use ddpm_profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Reconstruction, Result};
+use ddpm_schedule::{Kernel, Provenance, Schedule, Scoring};
 use ndarray::Array3;
 
 /// What the network made of one image at one timestep.
 pub(crate) struct Point {
+    pub(crate) x_t: Vec<f64>,
     pub(crate) xhat0: Vec<f64>,
     pub(crate) v: Option<Vec<f64>>,
 }
@@ -131,6 +132,7 @@ impl Run {
         )
         .expect("valid");
         Point {
+            x_t,
             xhat0,
             v: output
                 .variance
@@ -145,7 +147,15 @@ impl Run {
 
     /// The profile of these images in blocks of `per_block`.
     pub(crate) fn profile(&self, nodes: usize, per_block: usize) -> ElboProfile {
-        let layout = self.layout(nodes);
+        self.profile_of(self.layout(nodes), per_block)
+    }
+
+    /// The same in these bands.
+    pub(crate) fn profile_in(&self, bands: Bands, nodes: usize, per_block: usize) -> ElboProfile {
+        self.profile_of(self.layout(nodes).with_bands(bands), per_block)
+    }
+
+    fn profile_of(&self, layout: ProfileLayout, per_block: usize) -> ElboProfile {
         let blocks = self
             .images
             .chunks(per_block)
@@ -157,9 +167,13 @@ impl Run {
                 for (x0, points) in images.iter().zip(points) {
                     block.add_image(x0.iter().map(|x| x * x).sum::<f64>() / x0.len() as f64);
                     for (i, p) in points.iter().enumerate() {
-                        let statistics = layout
-                            .measure(i, x0, &p.xhat0, p.v.as_deref())
-                            .expect("valid");
+                        let reconstruction = Reconstruction {
+                            x0,
+                            x_t: Some(&p.x_t),
+                            xhat0: &p.xhat0,
+                            v: p.v.as_deref(),
+                        };
+                        let statistics = layout.measure(i, &reconstruction).expect("valid");
                         block.add(i, &statistics).expect("fits");
                     }
                 }
@@ -294,4 +308,31 @@ pub(crate) fn learned_respaced(curves: &Curves) -> CostModel<'_> {
     let (variance, decoder) = (VarianceKind::Learned, DecoderKind::Respaced);
     cost_model(curves, variance, decoder, Objective::Elbo)
         .expect("learned columns that are resolved")
+}
+
+impl Run {
+    /// The term of step `k` of a schedule, from t to s, evaluated number by number as its kernel says, mean over images, nats per
+    /// dimension.
+    pub(crate) fn direct_of(&self, schedule: &Schedule, k: usize, t: usize, s: usize) -> f64 {
+        let evaluated = self.timesteps.iter().position(|&u| u == t);
+        let i = evaluated.expect("evaluated");
+        let edge = self.schedule.transition(t, s);
+        let nodes = schedule.path.nodes();
+        let lower_end = match &schedule.kernels[k] {
+            Kernel::LearnedFrom { log_variance } => *log_variance,
+            _ => respaced_decoder_log_variance(&self.schedule, nodes[1], nodes.get(2).copied()),
+        };
+        let term = |(x0, points): (&Vec<f64>, &Vec<Point>)| {
+            let point = &points[i];
+            let mut estimate = point.xhat0.clone();
+            if let Some((bands, mean)) = schedule.scored_correction(k) {
+                mean.apply(bands, &self.schedule, t, &point.x_t, &mut estimate);
+            }
+            let bands = schedule.bands.as_deref();
+            let variance = schedule.kernels[k].variance(point.v.as_deref(), bands);
+            edge_nll(&edge, lower_end, variance, x0, &estimate)
+        };
+        let sum: f64 = self.images.iter().zip(&self.points).map(term).sum();
+        sum / self.images.len() as f64
+    }
 }

@@ -183,3 +183,82 @@ fn neighbours(place: Place, count: usize) -> std::ops::Range<usize> {
         Place::Between { left, .. } => left.saturating_sub(1)..(left + 3).min(count),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ddpm_core::{DecoderKind, MeanKind, NoiseSchedule, NoiseScheduleName, VarianceKind};
+    use ddpm_schedule::{Budgets, Scoring};
+
+    use super::*;
+    use crate::{CostModel, Curves, ProfileLayout, choose, statistics::PointStatistics};
+
+    const STEPS: usize = 50;
+
+    /// The curves of the best denoiser of data with covariance U^T diag(P) U, from its exact moments: its errors have the power
+    /// P / (1 + SNR P) in every band and no product with anything that it knows.
+    fn gaussian(bands: &Bands, variances: &[f64], schedule: &NoiseSchedule) -> Curves {
+        let layout = ProfileLayout::without_decoder(schedule, (1..=STEPS).collect())
+            .unwrap()
+            .with_bands(bands.clone());
+        let weighted = |f: &dyn Fn(usize) -> f64| -> f64 {
+            (0..bands.count()).map(|b| bands.weight(b) * f(b)).sum()
+        };
+        let point = |i: usize| {
+            let t = i + 1;
+            let left = |b: usize| variances[b] / (1.0 + schedule.snr(t) * variances[b]);
+            let mut point = PointStatistics::zero(&layout, i);
+            point.moments.mse = weighted(&left);
+            for (b, products) in point.bands.products.iter_mut().enumerate() {
+                let known = variances[b] - left(b);
+                *products = [left(b), 0.0, 0.0, known, 0.1 * known, known];
+            }
+            point
+        };
+        let points = (0..STEPS).map(point).collect();
+        let square = weighted(&|b| variances[b]);
+        Curves::from_means(schedule, &layout, 1000, square, points)
+    }
+
+    /// Every reverse step is exact, so that all that is paid is where the chain starts.
+    #[test]
+    fn gaussian_data_cost_their_entropy_and_the_prior_at_every_budget() {
+        let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, STEPS).unwrap();
+        for shape in [&[3, 6, 5][..], &[2, 9], &[7], &[4, 1]] {
+            let bands = Bands::of_shape(shape).unwrap();
+            let variances: Vec<f64> = (0..bands.count())
+                .map(|b| 10f64.powf(1.0 - 4.0 * b as f64 / bands.count() as f64))
+                .collect();
+            let curves = gaussian(&bands, &variances, &schedule);
+            let mean = |f: &dyn Fn(f64) -> f64| -> f64 {
+                (0..bands.count())
+                    .map(|b| bands.weight(b) * f(variances[b]))
+                    .sum()
+            };
+            let entropy = mean(&|p| {
+                0.5 * ((2.0 * std::f64::consts::PI).ln() + 1.0 + p.ln())
+            });
+            let (signal, noise) = (
+                schedule.alpha_bar(STEPS),
+                schedule.one_minus_alpha_bar(STEPS),
+            );
+            let start = mean(&|p| {
+                let v = signal * p + noise;
+                0.5 * (v - 1.0 - v.ln())
+            });
+            for mean in [MeanKind::Network, MeanKind::Calibrated] {
+                let scoring = Scoring::new(VarianceKind::Spectral)
+                    .with_mean(mean)
+                    .with_decoder(DecoderKind::Gaussian);
+                let model = CostModel::new(&curves, curves.freeze(&scoring).unwrap()).unwrap();
+                let schedules = choose(&model, &Budgets::All, None).unwrap();
+                for chosen in &schedules.budgets {
+                    let path = &chosen.schedule.path;
+                    let total = model.path_cost(path) + model.prior(path.end()).unwrap();
+                    let excess = total - entropy - start;
+                    assert!(excess.abs() < 1e-12, "{shape:?} {mean} {path}: {excess}");
+                }
+                assert_eq!(schedules.budgets.len(), STEPS);
+            }
+        }
+    }
+}

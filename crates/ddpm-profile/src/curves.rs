@@ -175,7 +175,7 @@ impl Curves {
     }
 
     /// From the means of every statistic over images, one entry per evaluated timestep.
-    fn from_means(
+    pub(crate) fn from_means(
         schedule: &NoiseSchedule,
         layout: &ProfileLayout,
         images: u64,

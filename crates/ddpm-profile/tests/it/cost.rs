@@ -224,6 +224,7 @@ fn the_optimal_decoder_is_optimal() {
     let frozen = curves.freeze(&usual).expect("valid");
     let scalar = Frozen {
         decoder_learned: None,
+        decoder_log_variance: Some(log_variance[..].into()),
         ..frozen
     };
     let scalar = CostModel::new(&curves, scalar).expect("valid");

@@ -31,6 +31,8 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
         let path = TimePath::new(nodes, T).unwrap();
         let schedule = if variance == VarianceKind::Analytic {
             Schedule {
+                means: Vec::new(),
+                bands: None,
                 kernels: analytic_kernels(path.steps()),
                 path,
                 decoder: DecoderKind::Gaussian,

@@ -124,6 +124,7 @@ fn terms_match_monte_carlo() {
                     VarianceKind::Analytic => {
                         StepVariance::LogVariance(analytic_variance(&transition, model.mse(t)).ln())
                     }
+                    other => unreachable!("{other} is no variance of the paper"),
                 };
                 terms.push(edge_nll(&transition, f64::NAN, variance, &x0, &xhat0));
             }

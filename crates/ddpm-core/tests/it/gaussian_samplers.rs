@@ -57,6 +57,7 @@ fn printed(sampler: Sampler, previous: Option<usize>, t: usize, s: usize) -> [f6
                 VarianceKind::FixedLarge => beta,
                 VarianceKind::Learned => beta.powf(V) * posterior.powf(1.0 - V),
                 VarianceKind::Analytic => posterior + from_x0.powi(2) * error,
+                other => unreachable!("{other} is no variance of the paper"),
             };
             [from_x_t + from_x0 * g, 0.0, variance.sqrt()]
         }
@@ -103,6 +104,7 @@ fn built(
                     learned_log_variance(V, edge.log_beta, edge.log_posterior_variance)
                 }
                 VarianceKind::Analytic => analytic_variance(&edge, mse).ln(),
+                other => unreachable!("{other} is no variance of the paper"),
             };
             LinearStep::ancestral(&edge, log_variance)
         }

@@ -616,7 +616,7 @@ fn the_usual_plan_is_of_the_test_split_and_clips() {
     let noise = models::cosine(40);
     let path = TimePath::new([5, 40], 40).unwrap();
     let scored = along(&noise, &path, VarianceKind::Learned, DecoderKind::Respaced);
-    assert_eq!(scored.kernels, [Kernel::Learned; 2]);
+    assert_eq!(scored.kernels, vec![Kernel::Learned; 2]);
     let plan = BitsPerDimPlan::new(scored.clone(), vec![3, 1]);
     assert_eq!((&plan.schedule, &plan.images[..]), (&scored, &[3, 1][..]));
     let split = Split::Test;

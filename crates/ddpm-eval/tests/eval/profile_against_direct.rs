@@ -1,8 +1,8 @@
 //! The two routes to a cost, through a profile and directly, meet on the same images and noise.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Stride, TimePath, VarianceKind,
-    nats_to_bits,
+    DecoderKind, Denoiser, MeanKind, NoiseSchedule, Parameterization, Stride, TimePath,
+    VarianceKind, nats_to_bits,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::{BitsPerDimPlan, Noise, ProfilePlan, Silent, bits_per_dim, profile};
@@ -41,7 +41,7 @@ impl Case {
     fn new(clip: bool) -> Self {
         let schedule = models::cosine(T);
         let model = models::learned(&schedule, Parameterization::Epsilon);
-        let data = models::byte_images(&model, 24);
+        let data = models::byte_images(&model, 32);
         let exhaustive = measure(&model, &data, (1..=T).collect(), 4, clip);
         let curves = Curves::from_profile(&exhaustive).unwrap();
         Self {
@@ -80,7 +80,7 @@ impl Case {
         let (direct, prior) = self.direct(priced.clone());
         let rebuilt = cost.path_terms(path);
         // What needs no measurement is the same from the noise schedule alone.
-        let measured = kind == VarianceKind::Analytic || decoder == DecoderKind::Optimal;
+        let measured = kind.is_measured() || decoder == DecoderKind::Optimal;
         if !measured {
             let plain = Schedule::of_path(&self.schedule, path.clone(), scoring).unwrap();
             for (a, b) in self.direct(plain).0.iter().zip(&direct) {
@@ -117,12 +117,22 @@ const DECODERS: [DecoderKind; 5] = [
     DecoderKind::None,
 ];
 
-const KINDS: [VarianceKind; 4] = [
-    VarianceKind::Learned,
-    VarianceKind::FixedSmall,
-    VarianceKind::FixedLarge,
-    VarianceKind::Analytic,
+/// Every variance with its own mean, and two with the other one.
+const KINDS: [(VarianceKind, MeanKind); 9] = [
+    (VarianceKind::Learned, MeanKind::Network),
+    (VarianceKind::FixedSmall, MeanKind::Network),
+    (VarianceKind::FixedLarge, MeanKind::Network),
+    (VarianceKind::Analytic, MeanKind::Network),
+    (VarianceKind::Analytic, MeanKind::Calibrated),
+    (VarianceKind::Spectral, MeanKind::Network),
+    (VarianceKind::Spectral, MeanKind::Calibrated),
+    (VarianceKind::LearnedCalibrated, MeanKind::Network),
+    (VarianceKind::Best, MeanKind::Calibrated),
 ];
+
+fn usual((variance, mean): (VarianceKind, MeanKind)) -> Scoring {
+    Scoring::new(variance).with_mean(mean)
+}
 
 #[test]
 fn every_variance_and_decoder_along_every_kind_of_path() {
@@ -147,7 +157,7 @@ fn every_variance_and_decoder_along_every_kind_of_path() {
                             bin_width: Some(2.0 / 255.0),
                             first: None,
                         },
-                        ..Scoring::new(kind).with_decoder(decoder)
+                        ..usual(kind).with_decoder(decoder)
                     };
                     case.compare(path, &scoring);
                 }
@@ -165,9 +175,9 @@ fn random_paths() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    proptest!(config, |(nodes in nodes, kind in 0usize..4)| {
+    proptest!(config, |(nodes in nodes, kind in 0usize..9)| {
         let path = TimePath::new(nodes.into_iter().collect::<Vec<_>>(), T).unwrap();
-        case.compare(&path, &Scoring::new(KINDS[kind]).with_decoder(DecoderKind::Respaced));
+        case.compare(&path, &usual(KINDS[kind]).with_decoder(DecoderKind::Respaced));
     });
 }
 

@@ -1,11 +1,13 @@
 //! Sampling: the right distribution, and the same image whatever its company.
 
+use std::sync::Arc;
+
 use ddpm_core::{
-    DecoderKind, Denoiser, NoiseSchedule, Parameterization, Sampler, Stride, TimePath,
-    VarianceKind, analytic_variance,
+    Bands, DecoderKind, Denoiser, MeanCorrection, NoiseSchedule, Parameterization, Sampler, Stride,
+    TimePath, VarianceKind, analytic_variance,
 };
 use ddpm_eval::{Error, SamplingPlan, Silent, sample};
-use ddpm_schedule::Schedule;
+use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, Axis, s};
 
 use crate::support::models::{self, Conditional, Fault, Faulty, along, with_log_variances};
@@ -86,6 +88,90 @@ fn samples_of_gaussian_data_have_its_mean_and_variance() {
             assert!(
                 (variance / expected_variance - 1.0).abs() < 0.25,
                 "{variance} {expected_variance}"
+            );
+        }
+    }
+}
+
+/// The same of a variance per band: its noise is coloured as the errors are.
+#[test]
+fn spectral_samples_of_data_in_bands_have_the_power_of_every_band() {
+    let schedule = models::cosine(200);
+    let model = models::InBands::new(schedule.clone());
+    let path = TimePath::new([1, 8, 40, 90, 150, 200], 200).unwrap();
+    let kernels = path.edges().map(|(t, _)| Kernel::Bands {
+        powers: model.powers(t).into(),
+    });
+    let plain = plan(&schedule, path.clone(), 3000);
+    let spectral = SamplingPlan {
+        schedule: Schedule {
+            kernels: kernels.collect(),
+            bands: Some(Arc::new(model.bands.clone())),
+            ..plain.schedule.clone()
+        },
+        ..plain
+    };
+    let samples = draw(&model, &spectral);
+    let samples = samples.as_slice().unwrap().chunks_exact(model.bands.dims());
+    let found = model.mean_squares(samples);
+    // The last step shows its mean, whose power lacks that of the errors left.
+    let expected = model.variances.iter().zip(model.powers(1));
+    for (band, (found, (variance, left))) in found.iter().zip(expected).enumerate() {
+        let ratio = found / (variance - left);
+        assert!((ratio - 1.0).abs() < 0.1, "{band}: {ratio}");
+    }
+    // Other shapes and other numbers of bands are refused.
+    let mut foreign = spectral;
+    foreign.schedule.bands = Some(Arc::new(Bands::of_shape(&[3, 4, 5]).unwrap()));
+    assert!(sample(&model, &foreign, &Silent).is_err());
+}
+
+/// A mean that is off by a factor in every band is put right by its correction, under every sampler.
+#[test]
+fn samplers_take_their_steps_from_the_corrected_estimate() {
+    let schedule = models::cosine(200);
+    let model = models::InBands::new(schedule.clone());
+    let count = model.bands.count();
+    let constants = (0..count).filter(|&b| model.bands.is_constant(b)).count();
+    let path = TimePath::new([1, 8, 40, 90, 150, 200], 200).unwrap();
+    let nothing = MeanCorrection {
+        estimate: vec![0.0; count],
+        noise: vec![0.0; count],
+        offset: vec![0.0; constants],
+    };
+    for sampler in [Sampler::Ddpm, Sampler::Ddim, Sampler::DpmSolver2M] {
+        let plain = SamplingPlan {
+            schedule: by(&schedule, &path, sampler),
+            ..plan(&schedule, path.clone(), 5)
+        };
+        let with = |mean: MeanCorrection| SamplingPlan {
+            schedule: Schedule {
+                means: vec![Arc::new(mean); path.steps()],
+                bands: Some(Arc::new(model.bands.clone())),
+                ..plain.schedule.clone()
+            },
+            ..plain.clone()
+        };
+        let samples = draw(&model, &plain);
+        assert_eq!(draw(&model, &with(nothing.clone())), samples, "{sampler}");
+        // Estimates halved and offset by 1 in the constants: at the end they are shown as they are.
+        let halved = MeanCorrection {
+            estimate: vec![-1.0; count],
+            offset: vec![2.0; constants],
+            ..nothing.clone()
+        };
+        let shown = draw(&model, &with(halved));
+        let (c, h, w) = models::SHAPE;
+        let constant: Vec<f64> = {
+            let mut y = vec![0.0; model.bands.dims()];
+            (0..c).for_each(|channel| y[channel * h * w] = 2.0);
+            model.bands.inverse(&y)
+        };
+        for (i, x) in shown.iter().enumerate() {
+            let wanted = constant[i % constant.len()];
+            assert!(
+                (f64::from(*x) - wanted).abs() < 1e-6,
+                "{sampler}: {x} {wanted}"
             );
         }
     }

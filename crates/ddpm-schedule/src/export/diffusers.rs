@@ -262,8 +262,12 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
         Some(kind @ (VarianceKind::FixedLarge | VarianceKind::Analytic)) => vec![format!(
             "the {kind} variances, by ddim_scheduler and dpm_solver_scheduler"
         )],
-        _ => Vec::new(),
+        Some(VarianceKind::FixedSmall) | None => Vec::new(),
+        Some(calibrated) => vec![format!(
+            "the {calibrated} variances (the schedulers below have fixed-small ones)"
+        )],
     };
+    losses.extend(listing.mean_loss());
     if listing.clip_denoised() == Some(true) && listing.sampler() != Sampler::Ddim {
         losses.push("clipping of the predicted image, by dpm_solver_scheduler".to_owned());
     }

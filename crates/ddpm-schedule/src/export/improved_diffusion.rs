@@ -84,8 +84,11 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
             "the sampler: DPM-Solver++(2M), which the schedule was chosen for, is not there".to_owned(),
         ),
     }
-    if listing.variance() == Some(VarianceKind::Analytic) {
-        losses.push("the analytic variances (the diffusion below has fixed-small ones)".to_owned());
+    if let Some(variance) = listing.variance().filter(|variance| variance.is_measured()) {
+        losses.push(format!(
+            "the {variance} variances (the diffusion below has fixed-small ones)"
+        ));
     }
+    losses.extend(listing.mean_loss());
     losses
 }

@@ -1,6 +1,6 @@
 //! What is exported: paths with what is known of their chain and conventions.
 
-use ddpm_core::{NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
+use ddpm_core::{MeanKind, NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
 use crate::schedule::Kernel;
@@ -98,11 +98,18 @@ impl Listing<'_> {
     pub(super) fn variance_loss(&self, why: &str) -> Vec<String> {
         match (self.sampler(), self.variance()) {
             (Sampler::Ddpm, Some(variance)) if variance != VarianceKind::FixedSmall => {
-                vec![format!("the {variance} variances ({why})")]
+                let variances = format!("the {variance} variances ({why})");
+                [variances].into_iter().chain(self.mean_loss()).collect()
             }
             // A deterministic sampler adds no noise.
-            _ => Vec::new(),
+            _ => self.mean_loss().into_iter().collect(),
         }
+    }
+
+    /// The loss of corrections of the network's estimate: no other program has a place for them.
+    pub(super) fn mean_loss(&self) -> Option<String> {
+        let calibrated = self.known?.scoring.mean == MeanKind::Calibrated;
+        calibrated.then(|| "the calibrated mean (the network's own is used)".to_owned())
     }
 
     /// The list of every path, under its number of steps.

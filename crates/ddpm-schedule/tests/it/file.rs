@@ -90,10 +90,10 @@ fn damaged_and_newer_files_are_refused() {
         format(Schedules::from_json(&text.replacen(from, to, 1)).err())
     };
     assert!(matches!(
-        read("\"version\": 2", "\"version\": 5"),
+        read("\"version\": 2", "\"version\": 6"),
         FormatError::NewerVersion {
-            found: 5,
-            supported: 4,
+            found: 6,
+            supported: 5,
             ..
         }
     ));
@@ -274,11 +274,14 @@ fn nulls_become_the_kernels_that_they_stood_for() {
     let (none, learned) = (Kernel::None, Kernel::Learned);
     assert_eq!(
         (nulls, kernels),
-        (vec![true; 3], vec![none, learned, learned])
+        (
+            vec![true; 3],
+            vec![none.clone(), learned.clone(), learned.clone()]
+        )
     );
     let (nulls, kernels) = read_back(VarianceKind::Learned, DecoderKind::Marginal);
     assert_eq!(nulls, [false, true, true]);
-    assert!(kernels[0].log_variance().is_some() && kernels[1..] == [learned; 2]);
+    assert!(kernels[0].log_variance().is_some() && kernels[1..] == vec![learned; 2]);
     let (nulls, kernels) = read_back(VarianceKind::FixedLarge, DecoderKind::None);
     assert_eq!(nulls, [true, false, false]);
     assert!(kernels[0] == none && kernels[2].log_variance().is_some());

@@ -73,7 +73,7 @@ fn fixtures_mean_what_they_meant() {
         (None, None)
     );
     let schedule = learned.schedule(3).expect("a budget");
-    assert_eq!(schedule.kernels, [Kernel::Learned; 3]);
+    assert_eq!(schedule.kernels, vec![Kernel::Learned; 3]);
     assert_eq!(schedule.sampler, Sampler::Ddpm);
     assert!(schedule.needs_learned_variance());
 

@@ -25,22 +25,26 @@ fn kernels_are_those_of_the_conventions() {
     let respaced = scalar(respaced_decoder_log_variance(&noise, 5, Some(20)));
     let marginal = scalar(noise.log_one_minus_alpha_bar(5));
     let nodes = [5, 20, 60];
-    let small = [edge(20, 5), edge(60, 20)].map(|e| scalar(e.log_posterior_variance));
-    let large = [edge(20, 5), edge(60, 20)].map(|e| scalar(e.log_beta));
+    let small = [edge(20, 5), edge(60, 20)]
+        .map(|e| scalar(e.log_posterior_variance))
+        .to_vec();
+    let large = [edge(20, 5), edge(60, 20)]
+        .map(|e| scalar(e.log_beta))
+        .to_vec();
     for (variance, interior) in [
         (VarianceKind::FixedSmall, small),
         (VarianceKind::FixedLarge, large),
-        (VarianceKind::Learned, [Kernel::Learned; 2]),
+        (VarianceKind::Learned, vec![Kernel::Learned; 2]),
     ] {
         for (decoder, first) in [
-            (DecoderKind::Respaced, respaced),
-            (DecoderKind::Gaussian, respaced),
-            (DecoderKind::Marginal, marginal),
-            (DecoderKind::None, Kernel::None),
+            (DecoderKind::Respaced, &respaced),
+            (DecoderKind::Gaussian, &respaced),
+            (DecoderKind::Marginal, &marginal),
+            (DecoderKind::None, &Kernel::None),
         ] {
             let first = match (variance, decoder) {
                 (VarianceKind::Learned, DecoderKind::Respaced) => Kernel::Learned,
-                _ => first,
+                _ => first.clone(),
             };
             let made = of(variance, decoder, &nodes);
             assert_eq!(
@@ -77,11 +81,11 @@ fn kernels_give_the_variance_of_a_step() {
     let v = [0.25, 0.5];
     let scalar = Kernel::Scalar { log_variance: -2.0 };
     assert!(matches!(
-        scalar.with_v(Some(&v)),
+        scalar.variance(Some(&v), None),
         StepVariance::LogVariance(found) if found == -2.0
     ));
     assert!(matches!(
-        Kernel::Learned.with_v(Some(&v)),
+        Kernel::Learned.variance(Some(&v), None),
         StepVariance::Learned(found) if found == v
     ));
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Denoisers that are known exactly, faulty ones, and images for them.
 
 use ddpm_core::{
-    DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
+    Bands, DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
     NoiseScheduleName, Parameterization, Prediction, Sampler, TimePath, VarianceKind,
 };
 use ddpm_data::ImageSet;
@@ -37,6 +37,8 @@ pub(crate) fn with_log_variances(path: &TimePath, log_variances: &[Option<f64>])
         None => Kernel::Learned,
     };
     Schedule {
+        means: Vec::new(),
+        bands: None,
         path: path.clone(),
         kernels: log_variances.iter().map(kernel).collect(),
         decoder: DecoderKind::Respaced,
@@ -62,6 +64,89 @@ pub(crate) fn learned(
 ) -> GaussianDenoiser {
     let v = Array3::from_shape_fn(SHAPE, |i| 1.4 * spread(i, 0.29) - 0.2);
     fixed(schedule, parameterization).with_v(v).unwrap()
+}
+
+/// The best denoiser of data whose coefficients in the bands of frequencies are independent, of mean 0 and one variance per band.
+pub(crate) struct InBands {
+    pub(crate) schedule: NoiseSchedule,
+    pub(crate) bands: Bands,
+    pub(crate) variances: Vec<f64>,
+}
+
+impl InBands {
+    pub(crate) fn new(schedule: NoiseSchedule) -> Self {
+        let (c, h, w) = SHAPE;
+        let bands = Bands::of_shape(&[c, h, w]).unwrap();
+        let variance = |band| 0.5 * 0.7f64.powi(band as i32);
+        Self {
+            schedule,
+            variances: (0..bands.count()).map(variance).collect(),
+            bands,
+        }
+    }
+
+    /// The power of its errors at t, by band.
+    pub(crate) fn powers(&self, t: usize) -> Vec<f64> {
+        let left = |p: &f64| p / (1.0 + self.schedule.snr(t) * p);
+        self.variances.iter().map(left).collect()
+    }
+
+    /// The mean square of the coefficients of each band, over data.
+    pub(crate) fn mean_squares<'a>(&self, data: impl Iterator<Item = &'a [f32]>) -> Vec<f64> {
+        let mut sums = vec![0.0; self.bands.count()];
+        let mut count = 0.0;
+        for datum in data {
+            let datum: Vec<f64> = datum.iter().map(|&x| f64::from(x)).collect();
+            let coefficients = self.bands.transform(&datum);
+            for (y, &band) in coefficients.iter().zip(self.bands.of_coefficients()) {
+                sums[band] += y * y;
+            }
+            count += 1.0;
+        }
+        let mean = |(sum, &size): (f64, &usize)| sum / (count * size as f64);
+        sums.into_iter().zip(self.bands.sizes()).map(mean).collect()
+    }
+}
+
+impl Denoiser for InBands {
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+    fn shape(&self) -> Vec<usize> {
+        self.bands.shape().to_vec()
+    }
+    fn parameterization(&self) -> Parameterization {
+        Parameterization::X0
+    }
+    fn predict(
+        &self,
+        x: ArrayViewD<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        self.check_inputs(&x, t, labels)?;
+        let mut mean = ArrayD::zeros(x.raw_dim());
+        let data = x.axis_iter(Axis(0)).zip(mean.axis_iter_mut(Axis(0)));
+        for ((x, mut mean), &t) in data.zip(t) {
+            let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+            let mut y = self.bands.transform(&x);
+            let (signal, noise) = (
+                self.schedule.alpha_bar(t),
+                self.schedule.one_minus_alpha_bar(t),
+            );
+            for (y, &band) in y.iter_mut().zip(self.bands.of_coefficients()) {
+                let p = self.variances[band];
+                *y *= signal.sqrt() * p / (signal * p + noise);
+            }
+            for (mean, x) in mean.iter_mut().zip(self.bands.inverse(&y)) {
+                *mean = x as f32;
+            }
+        }
+        Ok(Prediction {
+            mean,
+            variance: None,
+        })
+    }
 }
 
 /// `n` images of the model's data.

@@ -14,7 +14,7 @@ use crate::input::{
 };
 use crate::output::{self, Voice};
 use crate::render::{
-    Align, Indices, ProgressLine, TextTable, clip, describe_images, mean_with_error, plural,
+    Indices, ProgressLine, TextTable, clip, describe_images, mean_with_error, plural,
 };
 
 /// Runs the command.
@@ -186,25 +186,21 @@ impl Report<'_> {
     fn table(&self) -> String {
         let set = &self.images.set;
         let count = self.images.chosen.len() as u64;
-        let mut text = TextTable::new([
-            ("t", Align::Right),
-            ("s", Align::Right),
-            ("bits/dim", Align::Right),
-        ])
-        .title(format!(
-            "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
-            self.choice.scoring.variance,
-            self.choice.schedule.decoder,
-            clip(Some(self.choice.clip_denoised)),
-            plural(self.choice.schedule.path.steps() as u64, "step")
-        ))
-        .title(format!(
-            "{}, T={} {}, {}",
-            describe_images(set.name(), count, set.stand_in()),
-            self.network.denoiser.train_steps(),
-            self.network.denoiser.noise_schedule().name_or_custom(),
-            self.network.denoiser.precision()
-        ));
+        let mut text = TextTable::new("t: | s: | bits/dim:")
+            .title(format!(
+                "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
+                self.choice.scoring.variance,
+                self.choice.schedule.decoder,
+                clip(Some(self.choice.clip_denoised)),
+                plural(self.choice.schedule.path.steps() as u64, "step")
+            ))
+            .title(format!(
+                "{}, T={} {}, {}",
+                describe_images(set.name(), count, set.stand_in()),
+                self.network.denoiser.train_steps(),
+                self.network.denoiser.noise_schedule().name_or_custom(),
+                self.network.denoiser.precision()
+            ));
         for term in &self.found.terms {
             text.row([
                 self.indices.show(term.t).to_string(),

@@ -19,7 +19,7 @@ use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{Features, INCEPTION_FILE, INCEPTION_SHA256, check_writable};
 use crate::output::{self, Voice};
-use crate::render::{Align, ProgressLine, TextTable, plural, with_error};
+use crate::render::{ProgressLine, TextTable, plural, with_error};
 
 /// The name of a distance on pytorch-fid's Inception.
 const FID: &str = "FID";
@@ -493,12 +493,11 @@ fn statistics_text(found: &FidStatistics) -> String {
 
 fn text(found: &results::Fid, assumed: bool) -> String {
     let metric = &found.metric;
-    let mut table =
-        TextTable::new([("measure", Align::Left), ("value", Align::Right)]).title(format!(
-            "{} against {}",
-            describe(&found.first.a),
-            describe(&found.b)
-        ));
+    let mut table = TextTable::new("measure | value:").title(format!(
+        "{} against {}",
+        describe(&found.first.a),
+        describe(&found.b)
+    ));
     if let Some(features) = &found.first.features {
         table = table.title(describe_features(features));
     }

@@ -8,7 +8,7 @@ use crate::args::Inspect;
 use crate::error::{Error, Located, Result};
 use crate::input::{model_options, open_checkpoint};
 use crate::output;
-use crate::render::{Align, TextTable};
+use crate::render::TextTable;
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<()> {
@@ -60,12 +60,8 @@ fn describe(
 }
 
 fn table(file: &str, found: &results::Inspect) -> Result<String> {
-    let mut text = TextTable::new([
-        ("what", Align::Left),
-        ("value", Align::Left),
-        ("known from", Align::Left),
-    ])
-    .title(format!("{file}: {}", found.config.family));
+    let mut text = TextTable::new("what | value | known from")
+        .title(format!("{file}: {}", found.config.family));
     // Every field is a row.
     let Value::Object(description) = serde_json::to_value(found).or_internal()? else {
         return Err(Error::Internal("a description without fields".to_owned()));

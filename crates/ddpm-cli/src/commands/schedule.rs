@@ -17,7 +17,7 @@ use crate::input::{
 };
 use crate::output::{self, Voice};
 use crate::render::{
-    Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
     shorten, with_error,
 };
 
@@ -136,7 +136,6 @@ impl Request {
 
     fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
         let errors = self.standard_errors(schedules)?;
-        let unit = schedules.scoring.objective.unit();
         let images = match &self.profile {
             Some(profile) => format!(
                 "Chosen and measured on {} ({})",
@@ -150,15 +149,10 @@ impl Request {
                 schedules.noise_schedule.name_or_custom()
             ),
         };
-        let cost = format!("cost [{unit}]");
-        let mut text = TextTable::new([
-            ("steps", Align::Right),
-            (cost.as_str(), Align::Right),
-            ("with prior", Align::Right),
-            ("lost by choosing", Align::Right),
-            ("paths vary by", Align::Right),
-            ("path", Align::Left),
-        ])
+        let mut text = TextTable::new(&format!(
+            "steps: | cost [{}]: | with prior: | lost by choosing: | paths vary by: | path",
+            schedules.scoring.objective.unit()
+        ))
         .title(format!(
             "Optimal schedules: {} variance, {} decoder, {}, start {}, objective {}",
             self.scoring.variance,
@@ -169,24 +163,15 @@ impl Request {
         ))
         .title(images);
         for (i, budget) in schedules.budgets.iter().enumerate() {
+            let is_elbo = self.scoring.objective == Objective::Elbo;
+            let (prior, stability) = (budget.prior_bpd.filter(|_| is_elbo), budget.stability);
             text.row([
                 budget.steps().to_string(),
                 with_error(budget.cost, errors.as_ref().map(|e| e[i]))
                     + mark_of_decoder(budget.schedule.decoder == self.scoring.decoder),
-                budget
-                    .prior_bpd
-                    .filter(|_| self.scoring.objective == Objective::Elbo)
-                    .map_or_else(
-                        || "-".to_owned(),
-                        |prior| format!("{:.4}", budget.cost + prior),
-                    ),
-                budget.stability.map_or_else(
-                    || "-".to_owned(),
-                    |s| with_error(s.loss, Some(s.loss_standard_error)),
-                ),
-                budget
-                    .stability
-                    .map_or_else(|| "-".to_owned(), |s| format!("{:.4}", s.largest_excess)),
+                or_dash(prior.map(|prior| format!("{:.4}", budget.cost + prior))),
+                or_dash(stability.map(|s| with_error(s.loss, Some(s.loss_standard_error)))),
+                or_dash(stability.map(|s| format!("{:.4}", s.largest_excess))),
                 shorten(&indices.show_path(budget.nodes())),
             ]);
         }

@@ -10,7 +10,7 @@ use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{parse_budgets, read_trajectories_to_use, write_file};
 use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
+use crate::render::{Indices, TextTable, clip, or_dash, plural, shorten};
 
 /// Numbers of steps where `--steps` is not given.
 const STEPS: [usize; 6] = [5, 8, 10, 16, 20, 32];
@@ -113,17 +113,14 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
 }
 
 fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -> String {
-    let cost = format!("cost [{}]", schedules.scoring.objective.unit());
     let for_sampler = schedules
         .sampler
         .as_ref()
         .map_or_else(String::new, |name| format!(" for {name}"));
-    let mut text = TextTable::new([
-        ("steps", Align::Right),
-        (cost.as_str(), Align::Right),
-        ("distance", Align::Right),
-        ("path", Align::Left),
-    ])
+    let mut text = TextTable::new(&format!(
+        "steps: | cost [{}]: | distance: | path",
+        schedules.scoring.objective.unit()
+    ))
     .title(format!(
         "Optimal schedules{for_sampler}: objective {}, {}",
         schedules.scoring.objective,
@@ -140,9 +137,7 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         text.row([
             budget.steps().to_string(),
             format!("{:.3e}", budget.cost),
-            budget
-                .distance
-                .map_or_else(|| "-".to_owned(), |d| format!("{d:.4}")),
+            or_dash(budget.distance.map(|d| format!("{d:.4}"))),
             shorten(&indices.show_path(budget.nodes())),
         ]);
     }

@@ -18,7 +18,7 @@ use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{noise_schedule, parse_budgets};
 use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, shorten};
+use crate::render::{Indices, TextTable, shorten};
 
 /// Runs the command.
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
@@ -64,12 +64,7 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
             budgets,
         })
     } else {
-        let mut text = TextTable::new([
-            ("steps", Align::Right),
-            ("cost", Align::Right),
-            ("path", Align::Left),
-        ])
-        .title(format!(
+        let mut text = TextTable::new("steps: | cost: | path").title(format!(
             "Optimal paths from 0 to T={train_steps} ({} solver); costs in the table's unit",
             method_name(&solution)
         ));

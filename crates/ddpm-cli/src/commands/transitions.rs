@@ -7,7 +7,7 @@ use crate::args::Transitions;
 use crate::error::Result;
 use crate::input::{noise_schedule, parse_path};
 use crate::output;
-use crate::render::{Align, Indices, TextTable, scientific};
+use crate::render::{Indices, TextTable, scientific};
 
 /// Runs the command.
 pub(crate) fn run(args: &Transitions) -> Result<()> {
@@ -28,17 +28,9 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
             posterior_mean_coef2: constants.posterior_mean_coef2,
         });
     }
-    let mut text = TextTable::new([
-        ("step", Align::Right),
-        ("t", Align::Right),
-        ("s", Align::Right),
-        ("beta", Align::Right),
-        ("alpha_cumprod", Align::Right),
-        ("posterior_variance", Align::Right),
-        ("log_variance_clipped", Align::Right),
-        ("mean_coef1", Align::Right),
-        ("mean_coef2", Align::Right),
-    ])
+    let mut text = TextTable::new(
+        "step: | t: | s: | beta: | alpha_cumprod: | posterior_variance: | log_variance_clipped: | mean_coef1: | mean_coef2:",
+    )
     .title(format!(
         "Constants of the respaced chain: {} noise schedule, T={}, {} steps",
         schedule.name_or_custom(),

@@ -11,7 +11,7 @@ use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::output::Voice;
 use crate::plot::figures;
-use crate::render::{Align, TextTable, mean_with_error};
+use crate::render::{TextTable, mean_with_error};
 
 /// The table, the figure, and what keeps a pair of profiles from having them.
 pub(super) struct Likelihood {
@@ -96,14 +96,8 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
     if found.evaluations.is_empty() {
         return None;
     }
-    let mut table = TextTable::new([
-        ("file", Align::Left),
-        ("variance", Align::Left),
-        ("decoder", Align::Left),
-        ("K", Align::Right),
-        ("images", Align::Right),
-        ("bits/dim with prior", Align::Right),
-    ]);
+    let mut table =
+        TextTable::new("file | variance | decoder | K: | images: | bits/dim with prior:");
     for item in &found.evaluations {
         let scored = &item.value;
         let totals = scored.total_bpd.iter().flatten().copied();

@@ -4,21 +4,15 @@ use super::found::Found;
 use super::html::{Section, figure, paragraph, warning};
 use crate::error::Result;
 use crate::plot::figures;
-use crate::render::{Align, TextTable, clip, describe_images};
+use crate::render::{TextTable, clip, describe_images};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
     if found.profiles.is_empty() {
         return None;
     }
-    let mut table = TextTable::new([
-        ("profile", Align::Left),
-        ("network", Align::Left),
-        ("chain", Align::Left),
-        ("images", Align::Left),
-        ("timesteps evaluated", Align::Right),
-        ("network evaluations", Align::Right),
-        ("seed", Align::Right),
-    ]);
+    let mut table = TextTable::new(
+        "profile | network | chain | images | timesteps evaluated: | network evaluations: | seed:",
+    );
     for item in &found.profiles {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;

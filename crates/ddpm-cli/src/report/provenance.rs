@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::found::{Found, Item};
 use super::html::{Section, details, pairs_of_words, paragraph, verbatim};
 use crate::error::{Located, Result};
-use crate::render::{Align, TextTable};
+use crate::render::TextTable;
 
 /// # Errors
 /// Internal ones alone.
@@ -131,7 +131,7 @@ fn files(found: &Found) -> String {
 }
 
 fn hashes<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut table = TextTable::new([("file", Align::Left), ("SHA-256", Align::Left)]);
+    let mut table = TextTable::new("file | SHA-256");
     for (file, hash) in rows {
         table.row([file.to_owned(), hash.to_owned()]);
     }

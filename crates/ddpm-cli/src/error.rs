@@ -89,14 +89,18 @@ impl Error {
         }
     }
 
+    /// The system's refusal of `action`.
+    pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::System {
+            action: action.into(),
+            source,
+        }
+    }
+
     /// A failed write of `file`: always the system's refusal.
     pub(crate) fn write(file: &Path, source: io::Error) -> Self {
         let advice = advice::on_unwritable_output(file, source.kind());
-        Self::System {
-            action: format!("write {}", file.display()),
-            source,
-        }
-        .advised_maybe(advice)
+        Self::system(format!("write {}", file.display()))(source).advised_maybe(advice)
     }
 
     /// A failed read of `file`: a file that is absent or of the wrong kind is bad input, everything
@@ -109,10 +113,7 @@ impl Error {
             }
             io::ErrorKind::IsADirectory => Self::file(file, "is a folder; expected a file"),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::file(file, source),
-            _ => Self::System {
-                action: format!("read {}", file.display()),
-                source,
-            },
+            _ => Self::system(format!("read {}", file.display()))(source),
         }
     }
 
@@ -150,10 +151,9 @@ impl Error {
     fn of_image(self, index: usize) -> Self {
         match self {
             Self::Input(text) => Self::Input(format!("image {index}: {text}")),
-            Self::System { action, source } => Self::System {
-                action: format!("{action} (image {index})"),
-                source,
-            },
+            Self::System { action, source } => {
+                Self::system(format!("{action} (image {index})"))(source)
+            }
             Self::Advised { error, advice } => Self::Advised {
                 error: Box::new(error.of_image(index)),
                 advice,
@@ -213,15 +213,12 @@ impl From<ddpm_data::Error> for Error {
                 bytes,
                 folder,
                 source,
-            } => Self::System {
-                action: format!(
+            } => Self::system(format!(
                     "unpack {} ({bytes} bytes) into a temporary file in {} (expected room there, or in another folder \
                      named by TMPDIR, or an archive that is not compressed, as numpy.savez writes)",
                     path.display(),
                     folder.display()
-                ),
-                source,
-            },
+                ))(source),
             _ => Self::Input(with_causes(&error)),
         }
         .advised_maybe(advice)

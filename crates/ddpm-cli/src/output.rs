@@ -73,10 +73,7 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
         .and_then(|()| out.flush())
         .map_err(|source| match source.kind() {
             io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::System {
-                action: "write to stdout".to_owned(),
-                source,
-            },
+            _ => Error::system("write to stdout")(source),
         })
 }
 

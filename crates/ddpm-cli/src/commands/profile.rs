@@ -14,7 +14,6 @@ use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, read_profile,
     read_squared_errors, split, write_file,
 };
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
 
@@ -36,10 +35,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let resume = run.earlier_blocks(left)?;
     check_writable(&run.out)?;
     voice.note(run.describe());
-    let stop = StopRequest::watch().map_err(|source| Error::System {
-        action: "watch for Ctrl-C".to_owned(),
-        source,
-    })?;
+    let progress = ProgressLine::stoppable(voice)?;
     let network = &run.network.denoiser;
     let outcome = ddpm_eval::profile(
         network,
@@ -47,7 +43,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &run.plan,
         run.images.split,
         resume,
-        &ProgressLine::new(voice).stopping_on(stop),
+        &progress,
         &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
     let profile = outcome.map_err(|error| run.partial.failure(left, error))?;

@@ -13,7 +13,6 @@ use self::store::Store;
 use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, command_that_resumes, plural};
 
@@ -64,17 +63,11 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             clip_denoised: choice.clip_denoised,
             batch: network.batch,
         };
-        let stop = StopRequest::watch().map_err(|source| Error::System {
-            action: "watch for Ctrl-C".to_owned(),
-            source,
-        })?;
+        let progress = ProgressLine::stoppable(voice)?;
         let network = &network.denoiser;
-        sample_in_batches(
-            network,
-            &plan,
-            &ProgressLine::new(voice).stopping_on(stop),
-            &mut |at, samples| store.keep(&plan.images[at..at + samples.shape()[0]], samples),
-        )
+        sample_in_batches(network, &plan, &progress, &mut |at, samples| {
+            store.keep(&plan.images[at..at + samples.shape()[0]], samples)
+        })
         .map_err(|error| match error {
             ddpm_eval::Error::Interrupted => Error::Interrupted {
                 partial: store.kept(),

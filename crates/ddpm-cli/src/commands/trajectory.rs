@@ -14,7 +14,6 @@ use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets,
     read_trajectories, write_file,
 };
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, plural};
 
@@ -41,11 +40,7 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
         Left::Nothing => None,
         Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
     };
-    let stop = StopRequest::watch().map_err(|source| Error::System {
-        action: "watch for Ctrl-C".to_owned(),
-        source,
-    })?;
-    let progress = ProgressLine::new(voice).stopping_on(stop);
+    let progress = ProgressLine::stoppable(voice)?;
     let made = work
         .run(earlier, &progress, &mut |so_far| {
             partial.keep(&so_far.to_bytes())

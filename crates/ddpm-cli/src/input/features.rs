@@ -100,10 +100,7 @@ fn downloaded(download: bool, voice: Voice) -> Result<PathBuf> {
 
 /// With the system's curl, as `cargo xtask reproduce-cifar` does: no TLS stack of our own.
 fn fetch(url: &str) -> Result<Vec<u8>> {
-    let refused = |source| Error::System {
-        action: format!("download {url}"),
-        source,
-    };
+    let refused = |source| Error::system(format!("download {url}"))(source);
     let output = Command::new("curl")
         .args(["--fail", "--location", "--silent", "--show-error"])
         .args(["--connect-timeout", "15", "--", url])

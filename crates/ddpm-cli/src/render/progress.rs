@@ -8,6 +8,7 @@ use ddpm_eval::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::eta::{Eta, RealClock, in_words};
+use crate::error::Result;
 use crate::interrupt::StopRequest;
 use crate::output::Voice;
 
@@ -61,10 +62,12 @@ impl ProgressLine {
         }
     }
 
-    /// Also tells the run to stop when the user asks.
-    pub(crate) fn stopping_on(mut self, stop: StopRequest) -> Self {
-        self.stop = Some(stop);
-        self
+    /// A line of a run that the user can stop.
+    pub(crate) fn stoppable(voice: Voice) -> Result<Self> {
+        Ok(Self {
+            stop: Some(StopRequest::watch()?),
+            ..Self::new(voice)
+        })
     }
 }
 

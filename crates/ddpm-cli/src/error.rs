@@ -91,7 +91,7 @@ impl Error {
 
     /// The system's refusal of `action`.
     pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        |source| Self::System {
+        move |source| Self::System {
             action: action.into(),
             source,
         }

@@ -8,17 +8,15 @@ use ddpm_schedule::{Budgets, results};
 
 use crate::args;
 use crate::error::{Error, Result};
-use crate::input::{about_schedules, parse_budgets, read_schedules, write_file};
+use crate::input::{about_schedules, read_schedules, steps_or, write_file};
 use crate::output::{self, Voice};
 use crate::render::plural;
 
 /// Runs the command.
 pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
     let schedules = read_schedules(&args.schedules)?;
-    let budgets = match &args.steps {
-        Some(text) => parse_budgets("--steps", text, schedules.train_steps())?,
-        None => Budgets::All,
-    };
+    let (steps, most) = (args.steps.as_deref(), schedules.train_steps());
+    let budgets = steps_or(steps, most, Budgets::All)?;
     let export = export(&schedules, &budgets, args.format);
     let export = told(export, &args.schedules, voice)?;
     if let Some(out) = &args.out {
@@ -56,10 +54,7 @@ fn told(export: ddpm_schedule::Result<Export>, file: &Path, voice: Voice) -> Res
     Ok(export)
 }
 
-/// Writes an export to stdout.
-///
-/// # Errors
-/// An array for a terminal: [`Error::Usage`].
+/// Writes an export to stdout; an array is not for a terminal.
 fn print(export: &Export) -> Result<()> {
     if !export.format.is_text() && io::stdout().is_terminal() {
         return Err(Error::usage(

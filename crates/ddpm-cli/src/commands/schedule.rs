@@ -1,8 +1,8 @@
 //! `ddpm schedule`: the optimal schedule of every budget, from a profile or a curve m(t).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ddpm_core::{NoiseSchedule, Objective, nats_to_bits};
+use ddpm_core::{Objective, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
 use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
@@ -12,8 +12,8 @@ use crate::args::Schedule;
 use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    budgets_or_the_papers, gaussian_decoder, is_array_file, noise_schedule, read_column,
-    read_profile_to_use, read_squared_errors, write_file,
+    gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
+    read_squared_errors, steps_or, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -31,24 +31,33 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     }
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
+    print(args, &schedules, &request.source, voice, |indices| {
+        request.table(&schedules, indices)
+    })
+}
+
+/// Writes and prints schedules that were chosen from `source`.
+pub(super) fn print(
+    args: &Schedule,
+    schedules: &Schedules,
+    source: &Path,
+    voice: Voice,
+    table: impl FnOnce(Indices) -> Result<String>,
+) -> Result<()> {
     if let Some(out) = &args.out {
         write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
     }
     if let Some(format) = args.export {
-        let exported = export(&schedules, &Budgets::All, format);
-        return print_export(exported, &request.source, voice);
+        let exported = export(schedules, &Budgets::All, format);
+        return print_export(exported, source, voice);
     }
     let indices = Indices::from_flag(args.zero_based);
-    if args.json {
-        return match indices {
-            // What is printed is a schedules file too.
-            Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => {
-                output::print_text(&schedules.to_json_zero_based().or_internal()?)
-            }
-        };
-    }
-    output::print_text(&request.table(&schedules, indices)?)
+    output::print_text(&match (args.json, indices) {
+        // What is printed is a schedules file too.
+        (true, Indices::Nodes) => schedules.to_json().or_internal()?,
+        (true, Indices::ZeroBased) => schedules.to_json_zero_based().or_internal()?,
+        (false, indices) => table(indices)?,
+    })
 }
 
 /// What to choose from and under which conventions.
@@ -64,17 +73,28 @@ struct Request {
 
 impl Request {
     fn new(args: &Schedule, voice: Voice) -> Result<Self> {
-        let (source, profile, curves) = match (&args.profile, &args.mse) {
-            (Some(path), _) => from_profile(args, path.clone(), voice)?,
-            (None, Some(path)) if is_array_file(path) => from_arrays(args, path.clone(), voice)?,
-            (None, Some(path)) => from_curve(args, path.clone())?,
+        let (source, profile) = match (&args.profile, &args.mse) {
+            (Some(path), _) => (path, Some(from_profile(args, path, voice)?)),
+            (None, Some(path)) if is_array_file(path) => {
+                let profile = read_squared_errors(path, Some(&args.chain), None, voice)?;
+                (path, Some(profile))
+            }
+            (None, Some(path)) => (path, None),
             (None, None) => {
                 return Err(Error::usage(
                     "nothing to choose from: expected a profile P, or --mse M.csv with a noise schedule",
                 ));
             }
         };
-        let conventions = &args.conventions;
+        let curves = match &profile {
+            Some(profile) => Curves::from_profile(profile),
+            None => {
+                let mse = read_column(source, "mse")?;
+                Curves::from_mse(&noise_schedule(&args.chain, Some(mse.len()))?, &mse)
+            }
+        }
+        .in_file(source)?;
+        let (conventions, most) = (&args.conventions, curves.train_steps());
         let mut scoring = curves
             .scoring(conventions.variance, conventions.decoder)
             .with_objective(args.objective)
@@ -85,8 +105,8 @@ impl Request {
             scoring.decoder,
         )?;
         Ok(Self {
-            budgets: budgets_or_the_papers(args.steps.as_deref(), curves.train_steps())?,
-            source,
+            budgets: steps_or(args.steps.as_deref(), most, Budgets::of_the_paper(most))?,
+            source: source.clone(),
             profile,
             curves,
             scoring,
@@ -137,11 +157,10 @@ impl Request {
     fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
         let errors = self.standard_errors(schedules)?;
         let images = match &self.profile {
-            Some(profile) => format!(
-                "Chosen and measured on {} ({})",
-                images_of(profile),
-                chain_of(profile.provenance())
-            ),
+            Some(profile) => {
+                let chain = chain_of(profile.provenance());
+                format!("Chosen and measured on {} ({chain})", images_of(profile))
+            }
             None => format!(
                 "Chosen on the curve {} (T={} {})",
                 self.source.display(),
@@ -196,9 +215,7 @@ impl Request {
     }
 }
 
-type Source = (PathBuf, Option<ElboProfile>, Curves);
-
-fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
+fn from_profile(args: &Schedule, path: &Path, voice: Voice) -> Result<ElboProfile> {
     let chain = &args.chain;
     if chain.noise_schedule.is_some()
         || chain.alpha_bar.is_some()
@@ -209,20 +226,5 @@ fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> 
             "a profile knows its noise schedule: --noise-schedule, --alpha-bar, --train-steps and --zero-terminal-snr go with --mse",
         ));
     }
-    let profile = read_profile_to_use(&path, voice)?;
-    let curves = Curves::from_profile(&profile).in_file(&path)?;
-    Ok((path, Some(profile), curves))
-}
-
-fn from_arrays(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
-    let profile = read_squared_errors(&path, Some(&args.chain), None, voice)?;
-    let curves = Curves::from_profile(&profile).in_file(&path)?;
-    Ok((path, Some(profile), curves))
-}
-
-fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
-    let mse = read_column(&path, "mse")?;
-    let schedule: NoiseSchedule = noise_schedule(&args.chain, Some(mse.len()))?;
-    let curves = Curves::from_mse(&schedule, &mse).in_file(&path)?;
-    Ok((path, None, curves))
+    read_profile_to_use(path, voice)
 }

@@ -12,16 +12,13 @@ use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets,
-    read_trajectories, write_file,
+    read_trajectories, sampler_of_the_flow, usual_steps, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, plural};
 
 /// Nodes of the reference where `--nodes` is not given.
 const NODES: usize = 160;
-/// Numbers of steps that are tried where `--steps` is not given.
-const TRIED: [usize; 6] = [5, 8, 10, 16, 20, 32];
-
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
@@ -170,8 +167,7 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     }
     let mut found = Vec::new();
     for name in names {
-        let solver: Sampler = name.parse().in_flag("--sampler")?;
-        solver.check_of_the_flow().in_flag("--sampler")?;
+        let solver = sampler_of_the_flow(name)?;
         if !found.contains(&solver) {
             found.push(solver);
         }
@@ -183,7 +179,7 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
 fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
     match args.steps.as_deref() {
         Some("none") => Ok(Vec::new()),
-        None => Ok(TRIED.into_iter().filter(|&k| k <= grid.steps()).collect()),
+        None => Ok(usual_steps(grid.steps())),
         Some(text) => match parse_budgets("--steps", text, grid.steps())? {
             Budgets::Only(mut list) => {
                 list.sort_unstable();

@@ -24,15 +24,15 @@ pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budge
     Ok(Budgets::Only(budgets))
 }
 
-/// What `--steps` asks for of a chain of `train_steps`; the paper's budgets where it is not given.
-///
-/// # Errors
-/// As [`parse_budgets`].
-pub(crate) fn budgets_or_the_papers(text: Option<&str>, train_steps: usize) -> Result<Budgets> {
-    match text {
-        Some(text) => parse_budgets("--steps", text, train_steps),
-        None => Ok(Budgets::of_the_paper(train_steps)),
-    }
+/// What `--steps` asks for where at most `most` steps are possible; `otherwise` if it is not given.
+pub(crate) fn steps_or(text: Option<&str>, most: usize, otherwise: Budgets) -> Result<Budgets> {
+    text.map_or(Ok(otherwise), |text| parse_budgets("--steps", text, most))
+}
+
+/// The numbers of steps that few-step samplers are compared at, as far as `most` allows.
+pub(crate) fn usual_steps(most: usize) -> Vec<usize> {
+    let usual = [5, 8, 10, 16, 20, 32];
+    usual.into_iter().filter(|&k| k <= most).collect()
 }
 
 /// Parses a comma list of whole numbers, the value of `flag`.

@@ -2,10 +2,10 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::DecoderKind;
+use ddpm_core::{DecoderKind, Sampler};
 use ddpm_schedule::GaussianDecoder;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 
 /// Parameters of the gaussian decoder as flags give them: refuses impossible values, and any values for another decoder.
 ///
@@ -42,4 +42,11 @@ pub(crate) fn gaussian_decoder(
         bin_width,
         first: first_bits.map(|bits| bits * LN_2),
     })
+}
+
+/// A word of `--sampler` where only samplers of the flow will do.
+pub(crate) fn sampler_of_the_flow(name: &str) -> Result<Sampler> {
+    let sampler: Sampler = name.parse().in_flag("--sampler")?;
+    sampler.check_of_the_flow().in_flag("--sampler")?;
+    Ok(sampler)
 }

@@ -14,11 +14,11 @@ mod lock;
 mod partial;
 mod squared_errors;
 
-pub(crate) use budgets::{budgets_or_the_papers, parse_budgets, parse_list};
+pub(crate) use budgets::{parse_budgets, parse_list, steps_or, usual_steps};
 pub(crate) use chain::{noise_schedule, parse_path};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
-pub(crate) use conventions::gaussian_decoder;
+pub(crate) use conventions::{gaussian_decoder, sampler_of_the_flow};
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{

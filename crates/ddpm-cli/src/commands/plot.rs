@@ -65,26 +65,16 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
 
 /// Refuses flags that the figure would not look at.
 fn check_flags(args: &Plot) -> Result<()> {
-    use Figure::{BitsPerDim, Terms, Timesteps};
+    let (bits, terms) = (&[Figure::BitsPerDim][..], &[Figure::Terms][..]);
+    let with_steps = &[Figure::BitsPerDim, Figure::Timesteps, Figure::Terms][..];
+    let (width, first) = (args.decoder_bin_width, args.decoder_first_bits);
     for (flag, given, figures) in [
-        (
-            "--steps",
-            args.steps.is_some(),
-            &[BitsPerDim, Timesteps, Terms][..],
-        ),
-        ("--variance", args.variance.is_some(), &[BitsPerDim]),
-        ("--decoder", args.decoder.is_some(), &[BitsPerDim]),
-        ("--start", args.start.is_some(), &[BitsPerDim]),
-        (
-            "--decoder-bin-width",
-            args.decoder_bin_width.is_some(),
-            &[Terms],
-        ),
-        (
-            "--decoder-first-bits",
-            args.decoder_first_bits.is_some(),
-            &[Terms],
-        ),
+        ("--steps", args.steps.is_some(), with_steps),
+        ("--variance", args.variance.is_some(), bits),
+        ("--decoder", args.decoder.is_some(), bits),
+        ("--start", args.start.is_some(), bits),
+        ("--decoder-bin-width", width.is_some(), terms),
+        ("--decoder-first-bits", first.is_some(), terms),
     ] {
         if given && !figures.contains(&args.figure) {
             let names: Vec<String> = figures.iter().map(Figure::to_string).collect();

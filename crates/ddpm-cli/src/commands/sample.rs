@@ -3,8 +3,6 @@
 mod record;
 mod store;
 
-use std::path::{Path, PathBuf};
-
 use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
@@ -265,12 +263,4 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
         clip(Some(record.model.clip_denoised)),
         record.seed
     ))
-}
-
-/// `out` with another ending after its own.
-fn with_ending(out: &Path, ending: &str) -> PathBuf {
-    let mut name = out.components().collect::<PathBuf>().into_os_string();
-    name.push(".");
-    name.push(ending);
-    name.into()
 }

@@ -174,7 +174,13 @@ pub(crate) fn tables(
                 .map(|row| cell(row) + mark_of_decoder(row.scored_decoder == row.decoder));
             // The full chain is the same for every stride.
             let last = full.clone().filter(|_| stride == "even");
-            text.row(names.clone().into_iter().chain(cells).chain(last));
+            text.row(
+                names
+                    .clone()
+                    .into_iter()
+                    .chain(cells)
+                    .chain([last.unwrap_or_default()]),
+            );
             if stride != "dp" {
                 let cells = found.iter().map(|row| {
                     let difference = row.dp_minus_this;

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{
+use super::{
     Bench, Bpd, Completions, Export, Fid, Inspect, Man, Merge, Plot, Predict, Profile, Report,
     Sample, Schedule, Solve, Table, Trajectory, Transitions,
 };

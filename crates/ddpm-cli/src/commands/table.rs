@@ -68,12 +68,9 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     } else {
         args.variance.clone()
     };
-    let rows = pair
-        .rows(&variances, args.decoder, args.start)
-        .advised(|| {
-            "make both by `ddpm profile` with the same checkpoint and flags, but for --split"
-                .to_owned()
-        })?;
+    let rows = pair.rows(&variances, args.decoder, args.start).advised(
+        "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
+    )?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))

@@ -47,9 +47,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
             }
             _ => Error::file(path, error),
         })
-        .advised(|| {
-            "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes".to_owned()
-        })
+        .advised("a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes")
 }
 
 /// Reads a profile to compute from, and says so if blocks of its run are missing.
@@ -79,9 +77,7 @@ pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
             ))
         }
     };
-    schedules.advised(|| {
-        "a schedules file S.json is what `ddpm schedule P --out S.json` writes".to_owned()
-    })
+    schedules.advised("a schedules file S.json is what `ddpm schedule P --out S.json` writes")
 }
 
 /// What the library says of the schedules of `file`, or of an export, with the flags that mend it.
@@ -115,17 +111,15 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
 
 /// Reads trajectories, of an interrupted run too.
 pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
-    Trajectories::from_bytes(&read_bytes(path)?).map_err(|error| {
-        Error::file(path, error)
-            .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
-    })
+    Trajectories::from_bytes(&read_bytes(path)?)
+        .in_file(path)
+        .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
 }
 
 /// Reads trajectories to choose from; of a run that has not ended nobody knows what is missing.
 pub(crate) fn read_trajectories_to_use(path: &Path) -> Result<Trajectories> {
     let trajectories = read_trajectories(path)?;
     let finished = trajectories.check_finished().in_file(path);
-    finished
-        .advised(|| "finish it by `ddpm trajectory ... --resume`, and take its --out".to_owned())?;
+    finished.advised("finish it by `ddpm trajectory ... --resume`, and take its --out")?;
     Ok(trajectories)
 }

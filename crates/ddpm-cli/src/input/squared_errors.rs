@@ -31,9 +31,7 @@ pub(crate) fn read_squared_errors(
     split: Option<Split>,
     voice: Voice,
 ) -> Result<ElboProfile> {
-    read(path, chain, split, voice).advised(|| {
-        "the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them".to_owned()
-    })
+    read(path, chain, split, voice).advised("the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them")
 }
 
 fn read(

@@ -6,7 +6,7 @@ use clap::Args;
 use ddpm_schedule::export::Format;
 
 use super::export::formats;
-use crate::args::{ChainArgs, SolverArg};
+use super::inputs::ChainArgs;
 
 /// How PATH is spelled, for the long help.
 pub(super) const PATH_HELP: &str = "\

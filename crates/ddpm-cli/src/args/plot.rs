@@ -4,10 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
 
-use crate::args::{decoders, starts, variances};
+use super::conventions::{decoders, starts, variances};
 
 /// Draw a figure as SVG or PNG
 ///

@@ -105,37 +105,32 @@ fn check_flags(args: &Sample) -> Result<()> {
 
 /// The path, from a schedules file or from flags.
 fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice> {
-    match (&args.schedule, args.steps) {
-        (Some(file), Some(steps)) => {
-            ChainChoice::from_schedules(file, steps, network, args.clip.clip_denoised, None, voice)
-        }
-        (Some(_), None) => Err(Error::usage("--schedule needs --steps K")),
-        (None, _) => {
-            // Nothing is scored.
-            let conventions = StepArgs {
-                variance: args.variance,
-                decoder: Some(DecoderKind::None),
-                decoder_bin_width: None,
-            };
-            let flags = PathFlags {
-                path: args.path.as_deref(),
-                zero_based: args.zero_based,
-                conventions: &conventions,
-                profile: args.profile.as_deref(),
-                clip_denoised: args.clip.clip_denoised,
-            };
-            ChainChoice::from_flags(&flags, network, voice)
-        }
-    }
+    // Nothing is scored.
+    let conventions = StepArgs {
+        variance: args.variance,
+        decoder: Some(DecoderKind::None),
+        decoder_bin_width: None,
+    };
+    let flags = PathFlags {
+        schedule: args.schedule.as_deref(),
+        steps: args.steps,
+        path: args.path.as_deref(),
+        zero_based: args.zero_based,
+        conventions: &conventions,
+        profile: args.profile.as_deref(),
+        clip_denoised: args.clip.clip_denoised,
+    };
+    ChainChoice::of(&flags, network, voice)
 }
 
 /// The sampler asked for, or that the schedule was chosen for.
 fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
-    match (args.sampler, choice.sampler) {
-        (Some(asked), Some(sampler)) if sampler != asked => voice.warn(format_args!(
+    if let (Some(asked), Some(sampler)) = (args.sampler, choice.sampler)
+        && sampler != asked
+    {
+        voice.warn(format_args!(
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"
-        )),
-        _ => {}
+        ));
     }
     args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm)
 }

@@ -38,17 +38,22 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
         Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
     };
     let progress = ProgressLine::stoppable(voice)?;
-    let made = work
-        .run(earlier, &progress, &mut |so_far| {
-            partial.keep(&so_far.to_bytes())
-        })
-        .map_err(|error| match error {
-            ddpm_eval::Error::Trajectory(
-                error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
-                | ddpm_trajectory::Error::Unreachable { .. }),
-            ) => Error::flag("--steps", error.to_string()),
-            error => partial.failure(left, error),
-        })?;
+    let mut save = |so_far: &Trajectories| partial.keep(&so_far.to_bytes());
+    let made = match &work {
+        Work::Flow(Network { denoiser, .. }, plan) => {
+            follow_flow(denoiser, plan, earlier, &progress, &mut save)
+        }
+        Work::Forward(Network { denoiser, .. }, RunImages { set, split, .. }, plan) => {
+            follow_forward(denoiser, set, plan, *split, earlier, &progress, &mut save)
+        }
+    }
+    .map_err(|error| match error {
+        ddpm_eval::Error::Trajectory(
+            error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
+            | ddpm_trajectory::Error::Unreachable { .. }),
+        ) => Error::flag("--steps", error.to_string()),
+        error => partial.failure(left, error),
+    })?;
     write_file(&args.out, &made.to_bytes())?;
     partial.remove(voice);
     report(args, &made)
@@ -116,31 +121,6 @@ impl Work {
         };
         Ok(Self::Forward(network, images, plan))
     }
-
-    fn run(
-        &self,
-        earlier: Option<Trajectories>,
-        progress: &ProgressLine,
-        save: &mut dyn FnMut(&Trajectories) -> ddpm_eval::Result<()>,
-    ) -> ddpm_eval::Result<Trajectories> {
-        match self {
-            Self::Flow(network, plan) => {
-                follow_flow(&network.denoiser, plan, earlier, progress, save)
-            }
-            Self::Forward(network, images, plan) => {
-                let RunImages { set, split, .. } = images;
-                follow_forward(
-                    &network.denoiser,
-                    set,
-                    plan,
-                    *split,
-                    earlier,
-                    progress,
-                    save,
-                )
-            }
-        }
-    }
 }
 
 fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
@@ -150,12 +130,10 @@ fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
         .unwrap_or_else(|| NODES.min(schedule.train_steps()));
     // Before anything is evaluated: what the exact choice for two-step samplers can take.
     if nodes > second_order::MAX_NODES {
+        let most = second_order::MAX_NODES;
         return Err(Error::flag(
             "--nodes",
-            format!(
-                "expected at most {}, found {nodes}",
-                second_order::MAX_NODES
-            ),
+            format!("expected at most {most}, found {nodes}"),
         ));
     }
     reference_grid(schedule, nodes).in_flag("--nodes")
@@ -214,9 +192,9 @@ fn labels(args: &Trajectory, network: &Network) -> Result<Option<Vec<usize>>> {
 
 fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
     let origin = made.origin();
-    let kind = match origin.kind {
-        TrajectoryKind::Flow => "flow",
-        TrajectoryKind::Forward => "forward",
+    let (kind, objective) = match origin.kind {
+        TrajectoryKind::Flow => ("flow", "quality"),
+        TrajectoryKind::Forward => ("forward", "klub"),
     };
     if args.json {
         let trials = made.trials().iter().map(|t| results::Trial {
@@ -235,12 +213,8 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
             trials: trials.collect(),
         });
     }
-    let next = match origin.kind {
-        TrajectoryKind::Flow => "--objective quality",
-        TrajectoryKind::Forward => "--objective klub",
-    };
     output::print_text(&format!(
-        "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule {next}`\n",
+        "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule --objective {objective}`\n",
         args.out.display(),
         plural(made.images() as u64, "image"),
         made.nodes().len(),

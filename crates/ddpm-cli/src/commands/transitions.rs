@@ -7,7 +7,7 @@ use crate::args::Transitions;
 use crate::error::Result;
 use crate::input::{noise_schedule, parse_path};
 use crate::output;
-use crate::render::{Indices, TextTable, scientific};
+use crate::render::{Indices, TextTable};
 
 /// Runs the command.
 pub(crate) fn run(args: &Transitions) -> Result<()> {
@@ -38,17 +38,22 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
         path.steps()
     ));
     for (k, (t, s)) in path.edges().enumerate() {
-        text.row([
+        let counts = [
             k.to_string(),
             indices.show(t).to_string(),
             indices.show(s).to_string(),
-            scientific(constants.betas[k]),
-            scientific(constants.alphas_cumprod[k]),
-            scientific(constants.posterior_variance[k]),
-            scientific(constants.posterior_log_variance_clipped[k]),
-            scientific(constants.posterior_mean_coef1[k]),
-            scientific(constants.posterior_mean_coef2[k]),
-        ]);
+        ];
+        let numbers = [
+            &constants.betas,
+            &constants.alphas_cumprod,
+            &constants.posterior_variance,
+            &constants.posterior_log_variance_clipped,
+            &constants.posterior_mean_coef1,
+            &constants.posterior_mean_coef2,
+        ];
+        // Eight significant digits: their sizes are very different.
+        let numbers = numbers.map(|values| format!("{:.8e}", values[k]));
+        text.row(counts.into_iter().chain(numbers));
     }
     output::print_text(&text.to_string())
 }

@@ -11,8 +11,7 @@ pub(crate) mod timing;
 
 pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use number::{
-    NOTE_ON_ONE_STEP, kid_times_1000, mark_of_decoder, mean_with_error, or_dash, plural,
-    scientific, with_error,
+    NOTE_ON_ONE_STEP, kid_times_1000, mark_of_decoder, mean_with_error, or_dash, plural, with_error,
 };
 pub(crate) use origin::{chain_of, describe_images, images_of};
 pub(crate) use path::{Indices, shorten};

@@ -42,11 +42,6 @@ pub(crate) fn plural(count: u64, noun: &str) -> String {
     format!("{count} {noun}{s}")
 }
 
-/// Eight significant digits, for constants of very different sizes.
-pub(crate) fn scientific(value: f64) -> String {
-    format!("{value:.8e}")
-}
-
 /// What the mark of [`mark_of_decoder`] means.
 pub(crate) const NOTE_ON_ONE_STEP: &str = "* scored with the marginal decoder: K=1 has no second step for the respaced one; not comparable with K>1.";
 

@@ -10,7 +10,7 @@ use ddpm_trajectory::Trajectories;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
-use crate::render::quote;
+use crate::render::{join, quote};
 
 /// `path` with another ending after its own.
 pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -85,13 +85,10 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
     use ddpm_schedule::Error as E;
     match &error {
         E::NoBudget { steps, found } => {
-            let held: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let held = join(found, ", ");
             Error::file(
                 file,
-                format!(
-                    "no schedule of {steps} steps (--steps); expected one of {}",
-                    held.join(", ")
-                ),
+                format!("no schedule of {steps} steps (--steps); expected one of {held}"),
             )
             .advised(format!(
                 "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",

@@ -16,14 +16,7 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     if !found.distances.is_empty() {
         body.push_str(&distances(found));
     }
-    if body.is_empty() {
-        return None;
-    }
-    Some(Section {
-        id: "distances",
-        title: "Distance of samples from images",
-        body,
-    })
+    Section::unless_empty("distances", "Distance of samples from images", body)
 }
 
 fn distances(found: &Found) -> String {

@@ -1,7 +1,7 @@
 //! Table 3 and bits/dim against K.
 
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
-use ddpm_profile::{Curves, table3};
+use ddpm_profile::{Curves, ElboProfile, table3};
 use ddpm_schedule::Budgets;
 
 use super::found::Found;
@@ -11,7 +11,7 @@ use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::output::Voice;
 use crate::plot::figures;
-use crate::render::{TextTable, mean_with_error};
+use crate::render::{TextTable, mean_with_error, or_dash};
 
 /// The table, the figure, and what keeps a pair of profiles from having them.
 pub(super) struct Likelihood {
@@ -26,9 +26,8 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
         let names = format!("{} + {}", pair.train.name, pair.test.name);
         match one(pair) {
             Ok((tables, figures)) => {
-                if pair.train.value.provenance().data_sha256
-                    == pair.test.value.provenance().data_sha256
-                {
+                let data = |profile: &ElboProfile| profile.provenance().data_sha256.clone();
+                if data(&pair.train.value) == data(&pair.test.value) {
                     voice.warn(format_args!(
                         "{names}: both profiles are of the same images: numbers of optimised paths are biased low"
                     ));
@@ -47,15 +46,16 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
             }
         }
     }
-    let section =
-        |id, title, body: String| (!body.is_empty()).then_some(Section { id, title, body });
+    let table = ("table", "Bits/dim of every stride (Table 3)", table);
+    let figure = (
+        "bits-per-dim",
+        "Bits/dim against the number of steps",
+        charts,
+    );
+    let section = |(id, title, body)| Section::unless_empty(id, title, body);
     Likelihood {
-        table: section("table", "Bits/dim of every stride (Table 3)", table),
-        figure: section(
-            "bits-per-dim",
-            "Bits/dim against the number of steps",
-            charts,
-        ),
+        table: section(table),
+        figure: section(figure),
         problems,
     }
 }
@@ -80,11 +80,11 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let charts = kinds
         .iter()
         .map(|&variance| {
-            let chart = figures::bits_per_dim(train, test, &rows, variance);
+            let chart = figure(&figures::bits_per_dim(train, test, &rows, variance));
             details(
-                &format!("{variance} variance"),
+                format_args!("{variance} variance"),
                 variance == first,
-                &figure(&chart),
+                &chart,
             )
         })
         .collect();
@@ -108,30 +108,21 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
             scored.scored_decoder.to_string(),
             scored.path.len().saturating_sub(1).to_string(),
             totals.len().to_string(),
-            if totals.is_empty() {
-                "-".to_owned()
-            } else {
-                mean_with_error(&totals)
-            },
+            or_dash((!totals.is_empty()).then(|| mean_with_error(&totals))),
         ]);
     }
     table.note("± one standard error over images, where there are several.");
+    let mut body =
+        paragraph("Paths scored directly: the network was run along each of them (ddpm bpd).");
     let mut evaluations = found.evaluations.iter();
-    let stand_in = if evaluations.any(|e| e.value.stand_in) {
-        warning("Some of these images STAND IN for real data.")
-    } else {
-        String::new()
-    };
-    Some(Section {
-        id: "evaluations",
-        title: "The same without the profiles",
-        body: paragraph(
-            "Paths scored directly: the network was run along each of them (ddpm bpd).",
-        ) + &stand_in
-            + &details(
-                &format!("{} evaluations", found.evaluations.len()),
-                found.evaluations.len() <= 24,
-                &table.html(),
-            ),
-    })
+    if evaluations.any(|e| e.value.stand_in) {
+        body.push_str(&warning("Some of these images STAND IN for real data."));
+    }
+    let count = found.evaluations.len();
+    body += &details(
+        format_args!("{count} evaluations"),
+        count <= 24,
+        &table.html(),
+    );
+    Section::unless_empty("evaluations", "The same without the profiles", body)
 }

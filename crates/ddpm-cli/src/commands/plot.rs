@@ -56,9 +56,9 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
     });
     output::print_json(&results::Plot {
         out: args.out.display().to_string(),
-        title: chart.title,
-        x: chart.x,
-        y: chart.y,
+        title: chart.title.to_owned(),
+        x: chart.x.0.to_owned(),
+        y: chart.y.0.to_owned(),
         series: series.collect(),
     })
 }

@@ -63,10 +63,7 @@ pub(crate) fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Writes data to stdout.
-///
-/// # Errors
-/// [`Error::ClosedPipe`] when the reader has gone, [`Error::System`] for any other failure.
+/// Writes data to stdout; that the reader has gone is [`Error::ClosedPipe`].
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     write(&mut out)
@@ -78,9 +75,6 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
 }
 
 /// Writes a result as one JSON document and a newline to stdout.
-///
-/// # Errors
-/// As [`print`].
 pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
     let document = results::document(result).or_internal()?;
     print(|out| {
@@ -90,9 +84,6 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
 }
 
 /// Writes text to stdout as it is.
-///
-/// # Errors
-/// As [`print`].
 pub(crate) fn print_text(text: &str) -> Result<()> {
     print(|out| out.write_all(text.as_bytes()))
 }

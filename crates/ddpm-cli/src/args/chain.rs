@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ddpm_schedule::export::Format;
 
+use super::conventions::SolverArg;
 use super::export::formats;
 use super::inputs::ChainArgs;
 

@@ -21,11 +21,13 @@ mod trajectory;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use cli::{Cli, Command};
-pub(crate) use conventions::{ClipArgs, StepArgs};
+pub(crate) use conventions::{SolverArg, StepArgs};
 pub(crate) use distance::Fid;
 pub(crate) use evaluation::{Bpd, Sample};
 pub(crate) use export::Export;
-pub(crate) use inputs::{ChainArgs, CheckpointArgs, DeviceArg, ImageArgs};
+pub(crate) use inputs::{
+    AttentionOrderArg, ChainArgs, CheckpointArgs, DeviceArg, ImageArgs, PrecisionArg,
+};
 pub(crate) use install::{Completions, Man};
 pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot, Report};

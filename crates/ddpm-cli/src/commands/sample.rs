@@ -33,7 +33,14 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     choice.schedule.sampler = sampler_of(args, &choice, voice);
     check_sampler(args, choice.schedule.sampler)?;
     let record = describe(args, &network, &choice)?;
-    let labels = labels(&network, &record)?;
+    if record.class.is_some() && network.denoiser.num_classes().is_none() {
+        return Err(Error::flag(
+            "--class",
+            "expected none, because the network is not class-conditional",
+        ));
+    }
+    let wanted = record.start_index..record.start_index + record.count;
+    let labels = network.labels(record.class, wanted.clone())?;
 
     store.check_place()?;
     let _lock = OutputLock::take(store.out(), voice)?;
@@ -42,7 +49,6 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         return report(args, &store, &record, record.count);
     }
     let earlier = store.earlier(&record, args.resume)?;
-    let wanted = record.start_index..record.start_index + record.count;
     let missing: Vec<usize> = wanted
         .filter(|index| earlier.binary_search(index).is_err())
         .collect();
@@ -197,26 +203,6 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
         record.count = earlier.count;
     }
     Ok(record)
-}
-
-/// One class per image for a class-conditional network: the one asked for, or all in turn by index.
-fn labels(network: &Network, record: &SampleRecord) -> Result<Option<Vec<usize>>> {
-    match (network.denoiser.num_classes(), record.class) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::flag(
-            "--class",
-            "expected none, because the network is not class-conditional",
-        )),
-        (Some(classes), None) => {
-            let indices = record.start_index..record.start_index + record.count;
-            Ok(Some(indices.map(|i| i % classes).collect()))
-        }
-        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; record.count])),
-        (Some(classes), Some(class)) => Err(Error::flag(
-            "--class",
-            format!("expected a class below {classes}, found {class}"),
-        )),
-    }
 }
 
 fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -> Result<()> {

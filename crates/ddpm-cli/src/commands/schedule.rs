@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 
 use ddpm_core::{Objective, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
-use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
+use super::export::print_schedules;
 use super::schedule_on_trajectories;
 use crate::args::Schedule;
-use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
-    read_squared_errors, steps_or, write_file,
+    read_squared_errors, steps_or,
 };
-use crate::output::{self, Voice};
+use crate::output::Voice;
 use crate::render::{
     Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
     shorten, with_error,
@@ -31,32 +30,8 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     }
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
-    print(args, &schedules, &request.source, voice, |indices| {
+    print_schedules(args, &schedules, &request.source, voice, |indices| {
         request.table(&schedules, indices)
-    })
-}
-
-/// Writes and prints schedules that were chosen from `source`.
-pub(super) fn print(
-    args: &Schedule,
-    schedules: &Schedules,
-    source: &Path,
-    voice: Voice,
-    table: impl FnOnce(Indices) -> Result<String>,
-) -> Result<()> {
-    if let Some(out) = &args.out {
-        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
-    }
-    if let Some(format) = args.export {
-        let exported = export(schedules, &Budgets::All, format);
-        return print_export(exported, source, voice);
-    }
-    let indices = Indices::from_flag(args.zero_based);
-    output::print_text(&match (args.json, indices) {
-        // What is printed is a schedules file too.
-        (true, Indices::Nodes) => schedules.to_json().or_internal()?,
-        (true, Indices::ZeroBased) => schedules.to_json_zero_based().or_internal()?,
-        (false, indices) => table(indices)?,
     })
 }
 

@@ -4,7 +4,7 @@ use ddpm_core::{Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
-use super::schedule;
+use super::export::print_schedules;
 use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{read_trajectories_to_use, sampler_of_the_flow, steps_or, usual_steps};
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         }
     }
     .in_file(file)?;
-    schedule::print(args, &schedules, file, voice, |indices| {
+    print_schedules(args, &schedules, file, voice, |indices| {
         Ok(table(&trajectories, &schedules, indices))
     })
 }

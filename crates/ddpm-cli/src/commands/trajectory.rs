@@ -19,6 +19,7 @@ use crate::render::{ProgressLine, clip, plural};
 
 /// Nodes of the reference where `--nodes` is not given.
 const NODES: usize = 160;
+
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
@@ -81,7 +82,7 @@ impl Work {
                 first: 0,
                 count: args.count as usize,
                 seed: args.seed,
-                labels: labels(args, &network)?,
+                labels: network.labels(args.class, 0..args.count as usize)?,
                 clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
                 batch: network.batch,
             },
@@ -169,24 +170,6 @@ fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
                 "expected a comma list of numbers of steps, or none",
             )),
         },
-    }
-}
-
-/// One class per sample for a class-conditional network: the one asked for, or all in turn.
-fn labels(args: &Trajectory, network: &Network) -> Result<Option<Vec<usize>>> {
-    let count = args.count as usize;
-    match (network.denoiser.num_classes(), args.class) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::flag(
-            "--class",
-            "the network is not class-conditional",
-        )),
-        (Some(classes), None) => Ok(Some((0..count).map(|i| i % classes).collect())),
-        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; count])),
-        (Some(classes), Some(class)) => Err(Error::flag(
-            "--class",
-            format!("expected a class below {classes}, found {class}"),
-        )),
     }
 }
 

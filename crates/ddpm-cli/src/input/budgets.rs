@@ -5,9 +5,6 @@ use ddpm_schedule::Budgets;
 use crate::error::{Error, Result};
 
 /// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
-///
-/// # Errors
-/// [`Error::Input`] for anything else, a 0 or a budget beyond `most`.
 pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budgets> {
     if text == "all" {
         return Ok(Budgets::All);
@@ -36,9 +33,6 @@ pub(crate) fn usual_steps(most: usize) -> Vec<usize> {
 }
 
 /// Parses a comma list of whole numbers, the value of `flag`.
-///
-/// # Errors
-/// [`Error::Input`] that names the word that is not a number.
 pub(crate) fn parse_list(flag: &str, text: &str, expected: &str) -> Result<Vec<usize>> {
     text.split(',')
         .map(|word| {

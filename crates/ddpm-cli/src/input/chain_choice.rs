@@ -6,9 +6,8 @@ use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler, TimePath, VarianceKind}
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
-use super::chain::parse_path;
+use super::chain::{gaussian_decoder, parse_path};
 use super::checkpoint::Network;
-use super::conventions::gaussian_decoder;
 use super::files::{about_schedules, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};

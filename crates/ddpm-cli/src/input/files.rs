@@ -12,6 +12,13 @@ use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 use crate::render::{join, quote};
 
+/// The file or folder that an environment variable names.
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
 /// `path` with another ending after its own.
 pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

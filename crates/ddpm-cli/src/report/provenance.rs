@@ -9,8 +9,6 @@ use super::html::{Section, details, folded, pairs_of_words, paragraph, verbatim}
 use crate::error::{Located, Result};
 use crate::render::TextTable;
 
-/// # Errors
-/// Internal ones alone.
 pub(super) fn section(found: &Found) -> Result<Section> {
     let mut body = paragraph(&format!(
         "Page written by ddpm {} (ddpm report).",

@@ -30,9 +30,10 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         clip_denoised: args.clip.clip_denoised,
     };
     let choice = ChainChoice::of(&flags, &network, voice)?;
-    let only = args.terms.as_deref();
-    let only = only.map(|text| terms(text, &choice, args.zero_based));
-    let only = only.transpose()?;
+    let only = match &args.terms {
+        Some(text) => Some(terms(text, &choice, args.zero_based)?),
+        None => None,
+    };
     let (images, noise, network) = open_images(args, network)?;
     let plan = BitsPerDimPlan {
         schedule: choice.schedule.clone(),

@@ -1,6 +1,6 @@
 //! `ddpm fid`: distances between two sets of images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{
@@ -38,36 +38,29 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         check_writable(out)?;
     }
     let a = Source::open(&args.a, args.split_a, "--split-a")?;
-    let b = args.b.as_ref();
-    let b = b
-        .map(|b| Source::open(b, args.split_b, "--split-b"))
-        .transpose()?;
-    let versus = args.versus.as_ref();
-    let versus = versus
-        .map(|c| Source::open(c, args.split_a, "--split-a"))
-        .transpose()?;
+    let open = |path: &Option<PathBuf>, split, flag| {
+        let path = path.as_ref();
+        path.map(|path| Source::open(path, split, flag)).transpose()
+    };
+    let b = open(&args.b, args.split_b, "--split-b")?;
+    let versus = open(&args.versus, args.split_a, "--split-a")?;
     if let Some(versus) = &versus {
         check_pairs(args, &a, versus)?;
     }
-    let needs_network = [Some(&a), b.as_ref()]
-        .into_iter()
-        .flatten()
-        .any(|s| s.images().is_some());
-    let features = if needs_network {
-        Some(Features::open(
-            args.features.as_deref(),
-            args.download,
-            voice,
-        )?)
+    let sources = || {
+        [Some(&a), b.as_ref(), versus.as_ref()]
+            .into_iter()
+            .flatten()
+    };
+    let features = if sources().any(|source| source.images().is_some()) {
+        let named = args.features.as_deref();
+        Some(Features::open(named, args.download, voice)?)
     } else {
         None
     };
     check_flags(args, &a, b.as_ref())?;
     // All that can be refused is refused before the first image is looked at.
-    for source in [Some(&a), b.as_ref(), versus.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for source in sources() {
         source.check(args)?;
     }
     let measure = |source: Source| Side::measure(source, args, features.as_ref(), voice);

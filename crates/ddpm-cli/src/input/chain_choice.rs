@@ -80,22 +80,16 @@ impl ChainChoice {
         if let Some(model) = model {
             warn_of_another_checkpoint(file, model, network, voice);
         }
-        let clip = args
-            .clip_denoised
-            .or(schedules.clip_denoised)
-            .unwrap_or(true);
+        let told = args.clip_denoised.or(schedules.clip_denoised);
+        let clip = told.unwrap_or(true);
         warn_of_another_clip(file, schedules.clip_denoised, clip, voice);
         let mut scoring = schedules.scoring;
         let bin_width = args.conventions.decoder_bin_width;
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
-        let learned = schedule
-            .kernels
-            .iter()
-            .skip(1)
-            .any(|k| *k == Kernel::Learned);
-        if learned && !network.denoiser.learns_variance() {
+        let mut steps = schedule.kernels.iter().skip(1);
+        if steps.any(|kernel| *kernel == Kernel::Learned) && !network.denoiser.learns_variance() {
             return Err(Error::file(
                 file,
                 format!(

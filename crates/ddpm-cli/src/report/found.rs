@@ -111,8 +111,7 @@ impl Found {
                 images.push(path);
             } else if is_profile(path, &head)? {
                 let profile = read_profile_to_use(path, voice)?;
-                let item = self.item(path, profile)?;
-                self.profiles.push(item);
+                self.profiles.push(self.item(path, profile)?);
             } else if head.trim_ascii_start().starts_with(b"{") {
                 self.take_json(path)?;
             } else {
@@ -130,8 +129,7 @@ impl Found {
                 let image = Image::new(read_bytes(path)?).ok_or_else(|| {
                     Error::file(path, "a damaged PNG: expected a header of width and height")
                 })?;
-                let item = self.item(path, image)?;
-                self.images.push(item);
+                self.images.push(self.item(path, image)?);
             }
         }
         Ok(())
@@ -155,8 +153,7 @@ impl Found {
                     let why = format!("the same schedules as {}", same.name);
                     self.leave(path, &why);
                 } else {
-                    let item = self.item(path, schedules)?;
-                    self.schedules.push(item);
+                    self.schedules.push(self.item(path, schedules)?);
                 }
             }
             Document::Named { format } if format == "ddpm-samples" => {
@@ -167,16 +164,13 @@ impl Found {
             }
             // With `--terms` there is no total to show.
             Document::Evaluation(scored) if scored.total_bpd.is_some() => {
-                let item = self.item(path, *scored)?;
-                self.evaluations.push(item);
+                self.evaluations.push(self.item(path, *scored)?);
             }
             Document::Distance(found) => {
-                let item = self.item(path, *found)?;
-                self.distances.push(item);
+                self.distances.push(self.item(path, *found)?);
             }
             Document::Stamp(stamp) => {
-                let item = self.item(path, stamp)?;
-                self.stamps.push(item);
+                self.stamps.push(self.item(path, stamp)?);
             }
             Document::Other(table) if is_table5 => self.table5 = Some(self.item(path, table)?),
             _ => self.leave(path, "JSON of another kind"),

@@ -1,7 +1,7 @@
 //! Table 3 and bits/dim against K.
 
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
-use ddpm_profile::{Curves, ElboProfile, table3};
+use ddpm_profile::{Curves, table3};
 use ddpm_schedule::Budgets;
 
 use super::found::Found;
@@ -26,8 +26,8 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
         let names = format!("{} + {}", pair.train.name, pair.test.name);
         match one(pair) {
             Ok((tables, figures)) => {
-                let data = |profile: &ElboProfile| profile.provenance().data_sha256.clone();
-                if data(&pair.train.value) == data(&pair.test.value) {
+                let [train, test] = [pair.train, pair.test].map(|item| item.value.provenance());
+                if train.data_sha256 == test.data_sha256 {
                     voice.warn(format_args!(
                         "{names}: both profiles are of the same images: numbers of optimised paths are biased low"
                     ));
@@ -46,16 +46,13 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
             }
         }
     }
-    let table = ("table", "Bits/dim of every stride (Table 3)", table);
-    let figure = (
-        "bits-per-dim",
-        "Bits/dim against the number of steps",
-        charts,
-    );
-    let section = |(id, title, body)| Section::unless_empty(id, title, body);
     Likelihood {
-        table: section(table),
-        figure: section(figure),
+        table: Section::unless_empty("table", "Bits/dim of every stride (Table 3)", table),
+        figure: Section::unless_empty(
+            "bits-per-dim",
+            "Bits/dim against the number of steps",
+            charts,
+        ),
         problems,
     }
 }

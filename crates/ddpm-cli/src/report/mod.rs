@@ -165,23 +165,12 @@ impl Page {
 
     /// The page, which is well-formed XML too.
     fn html(&self) -> String {
-        let links: String = self
-            .sections
-            .iter()
-            .map(|s| format!("<a href=\"#{}\">{}</a>\n", s.id, escape(s.title)))
-            .collect();
-        let sections: String = self
-            .sections
-            .iter()
-            .map(|s| {
-                format!(
-                    "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
-                    s.id,
-                    escape(s.title),
-                    s.body
-                )
-            })
-            .collect();
+        let (mut links, mut sections) = (String::new(), String::new());
+        for Section { id, title, body } in &self.sections {
+            let title = escape(title);
+            links += &format!("<a href=\"#{id}\">{title}</a>\n");
+            sections += &format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n");
+        }
         let missing: String = self
             .missing
             .iter()

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ddpm_files::FileError;
+
 use crate::advice;
 
 /// The result of everything in this crate that can fail.
@@ -121,7 +123,7 @@ impl Error {
         use ddpm_model::Error as E;
         let advice = advice::on_checkpoint(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
             E::NotACheckpoint { .. }
             | E::Truncated { .. }
@@ -205,7 +207,7 @@ impl From<ddpm_data::Error> for Error {
         use ddpm_data::Error as E;
         let advice = advice::on_images(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::Write { path, source } => Self::write(&path, source),
             E::Image { index, source } => Self::from(*source).of_image(index),
             E::Unpack {
@@ -237,10 +239,10 @@ impl From<ddpm_eval::Error> for Error {
     }
 }
 
-impl From<ddpm_files::FileError> for Error {
-    fn from(error: ddpm_files::FileError) -> Self {
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
         match error {
-            ddpm_files::FileError::Read { path, source } => Self::read(&path, source),
+            FileError::Read { path, source } => Self::read(&path, source),
             other => Self::Input(other.to_string()),
         }
     }
@@ -353,10 +355,7 @@ mod tests {
         let image = |kind: io::ErrorKind| {
             Error::from(ddpm_data::Error::Image {
                 index: 7,
-                source: Box::new(ddpm_data::Error::Read {
-                    path: "a.png".into(),
-                    source: kind.into(),
-                }),
+                source: Box::new(FileError::read(Path::new("a.png"), kind.into()).into()),
             })
         };
         let (gone, broken) = (

@@ -231,17 +231,12 @@ impl ImageSet {
             ));
         }
         let raw = self.raw(index)?;
+        let dst = dst.iter_mut();
         match self.pixels.element() {
-            Element::U8 => {
-                for (x, &b) in dst.iter_mut().zip(&raw) {
-                    *x = f32::from(b) / 127.5 - 1.0;
-                }
-            }
-            Element::F32 => {
-                for (dst, x) in dst.iter_mut().zip(floats(&raw)) {
-                    *dst = x;
-                }
-            }
+            Element::U8 => dst
+                .zip(&raw)
+                .for_each(|(x, &b)| *x = f32::from(b) / 127.5 - 1.0),
+            Element::F32 => dst.zip(floats(&raw)).for_each(|(dst, x)| *dst = x),
         }
         Ok(())
     }
@@ -276,7 +271,7 @@ impl ImageSet {
     /// remember the result.
     ///
     /// # Errors
-    /// [`Error::Image`] when an image cannot be read, [`Error::Field`] when an archive is damaged.
+    /// [`Error::Image`] when an image cannot be read, [`Error::File`] when an archive is damaged.
     pub fn sha256(&self) -> Result<String> {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());

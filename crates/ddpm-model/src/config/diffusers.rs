@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::architecture::{
     Architecture, AttentionOrder, Family, Level, Middle, Norm, Resampling, Sinusoids,
 };
-use super::fields::{Fields, whole};
+use super::fields::{Fields, positive, whole};
 use super::options::ModelOptions;
 use crate::Result;
 use crate::checkpoint::JsonFile;
@@ -47,12 +47,9 @@ pub(super) fn read(file: &JsonFile) -> Result<Network> {
         return Err(fields.unsupported("_class_name", &class, "UNet2DModel"));
     }
     refuse_variants(&fields)?;
+    let expected = "a list of positive whole numbers";
     let channels = fields
-        .list(
-            "block_out_channels",
-            "a list of positive whole numbers",
-            |value| whole(value).filter(|&count| count > 0),
-        )?
+        .list("block_out_channels", expected, positive)?
         .unwrap_or_else(|| vec![224, 448, 672, 896]);
     if channels.is_empty() {
         return Err(fields.error("field \"block_out_channels\" is empty".into()));
@@ -171,18 +168,13 @@ fn sinusoids(fields: &Fields<'_>, count: usize) -> Result<Sinusoids> {
 }
 
 fn downsample_lead(fields: &Fields<'_>) -> Result<usize> {
-    match fields.get("downsample_padding").map(whole) {
-        None | Some(Some(1)) => Ok(1),
-        // diffusers then pads below and right alone.
-        Some(Some(0)) => Ok(0),
-        Some(_) => {
-            let found = fields
-                .get("downsample_padding")
-                .cloned()
-                .unwrap_or_default();
-            Err(fields.unsupported("downsample_padding", &found, "0, 1"))
-        }
-    }
+    let Some(found) = fields.get("downsample_padding") else {
+        return Ok(1);
+    };
+    // With 0, diffusers pads below and right alone.
+    whole(found)
+        .filter(|&lead| lead <= 1)
+        .ok_or_else(|| fields.unsupported("downsample_padding", found, "0, 1"))
 }
 
 fn image_size(fields: &Fields<'_>) -> Result<Option<usize>> {
@@ -214,14 +206,12 @@ fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<M
     let attention = fields.switch("add_attention")?.unwrap_or(true);
     let groups = fields.count("attn_norm_num_groups")?;
     // An explicit null means no middle; diffusers writes the field only in its newer releases.
-    let present = match fields.get("mid_block_type") {
+    let present = match fields.word("mid_block_type")? {
         None => !fields.has("mid_block_type"),
-        Some(_) => match fields.word("mid_block_type")? {
-            None | Some("UNetMidBlock2D") => true,
-            Some(other) => {
-                return Err(fields.unsupported("mid_block_type", &other, "UNetMidBlock2D, null"));
-            }
-        },
+        Some("UNetMidBlock2D") => true,
+        Some(other) => {
+            return Err(fields.unsupported("mid_block_type", &other, "UNetMidBlock2D, null"));
+        }
     };
     // diffusers leaves the norm away under scale and shift, unless it is given groups of its own.
     let groups = groups.or((!scale_shift).then_some(norm.groups));
@@ -231,23 +221,17 @@ fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<M
 }
 
 /// One entry of `down_block_types` or `up_block_types`: attention, and how the resolution changes.
-fn block(
-    name: &str,
-    kinds: &[(&str, bool, Option<Resampling>)],
-    resampling: Resampling,
-) -> Option<(bool, Resampling)> {
-    let name = name.strip_prefix("UNetRes").unwrap_or(name);
-    let &(_, attention, own) = kinds.iter().find(|(kind, ..)| *kind == name)?;
-    Some((attention, own.unwrap_or(resampling)))
-}
+type Block = (bool, Resampling);
+/// Name, attention, and the resampling that a type of block has; attention blocks take that of `downsample_type` and
+/// `upsample_type`.
+type Kind = (&'static str, bool, Option<Resampling>);
 
-/// Block types with the resampling that they have; attention blocks take that of `downsample_type` and `upsample_type`.
-const DOWN: [(&str, bool, Option<Resampling>); 3] = [
+const DOWN: [Kind; 3] = [
     ("DownBlock2D", false, Some(Resampling::Convolution)),
     ("AttnDownBlock2D", true, None),
     ("ResnetDownsampleBlock2D", false, Some(Resampling::Residual)),
 ];
-const UP: [(&str, bool, Option<Resampling>); 3] = [
+const UP: [Kind; 3] = [
     ("UpBlock2D", false, Some(Resampling::Convolution)),
     ("AttnUpBlock2D", true, None),
     ("ResnetUpsampleBlock2D", false, Some(Resampling::Residual)),
@@ -292,26 +276,23 @@ fn levels(fields: &Fields<'_>, channels: &[usize]) -> Result<Vec<Level>> {
     }
     // The way up begins at the lowest resolution.
     let levels = channels.iter().zip(down).zip(up.into_iter().rev());
-    Ok(levels
-        .map(
-            |((&channels, (attention_down, downsample)), (attention_up, upsample))| Level {
-                channels,
-                attention_down,
-                attention_up,
-                downsample,
-                upsample,
-            },
-        )
-        .collect())
+    let level = |((&channels, down), up): ((&usize, Block), Block)| Level {
+        channels,
+        attention_down: down.0,
+        attention_up: up.0,
+        downsample: down.1,
+        upsample: up.1,
+    };
+    Ok(levels.map(level).collect())
 }
 
 fn blocks(
     fields: &Fields<'_>,
     key: &'static str,
     resampling_key: &'static str,
-    kinds: &[(&str, bool, Option<Resampling>)],
-    default: &[&str],
-) -> Result<Vec<(bool, Resampling)>> {
+    kinds: &[Kind],
+    default: &[&'static str],
+) -> Result<Vec<Block>> {
     let resampling = match fields.word(resampling_key)?.unwrap_or("conv") {
         "conv" => Resampling::Convolution,
         "resnet" => Resampling::Residual,
@@ -320,15 +301,15 @@ fn blocks(
     let names = fields
         .list(key, "a list of strings", Value::as_str)?
         .unwrap_or_else(|| default.to_vec());
-    names
-        .into_iter()
-        .map(|name| {
-            block(name, kinds, resampling).ok_or_else(|| {
-                let supported: Vec<&str> = kinds.iter().map(|&(kind, ..)| kind).collect();
-                fields.unsupported(key, &name, &supported.join(", "))
-            })
-        })
-        .collect()
+    let block = |name: &str| {
+        let plain = name.strip_prefix("UNetRes").unwrap_or(name);
+        let Some(&(_, attention, own)) = kinds.iter().find(|(kind, ..)| *kind == plain) else {
+            let supported: Vec<&str> = kinds.iter().map(|&(kind, ..)| kind).collect();
+            return Err(fields.unsupported(key, &name, &supported.join(", ")));
+        };
+        Ok((attention, own.unwrap_or(resampling)))
+    };
+    names.into_iter().map(block).collect()
 }
 
 /// Checks that every attention has whole heads.

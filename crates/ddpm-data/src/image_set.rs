@@ -87,16 +87,7 @@ impl ImageSet {
     /// # Errors
     /// When the number of labels is not the number of images.
     pub fn with_labels(mut self, labels: Vec<usize>) -> Result<Self> {
-        if labels.len() != self.len() {
-            return Err(Error::request(
-                "labels",
-                format!(
-                    "expected {} (one per image), found {}",
-                    self.len(),
-                    labels.len()
-                ),
-            ));
-        }
+        check_labels(self.len(), &labels)?;
         self.labels = Some(labels.into());
         Ok(self)
     }
@@ -325,6 +316,15 @@ impl ImageSet {
     fn source_index(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index])
     }
+}
+
+/// One label for each of `count` images.
+pub(crate) fn check_labels(count: usize, labels: &[usize]) -> Result<()> {
+    if labels.len() == count {
+        return Ok(());
+    }
+    let problem = format!("expected {count} (one per image), found {}", labels.len());
+    Err(Error::request("labels", problem))
 }
 
 /// The shape of one of the images of an array `[N, ..]`.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ddpm_files::FileError;
 use serde_json::{Map, Value};
 
+use super::read_error::ReadError;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -51,14 +52,8 @@ pub(super) struct Folder {
 }
 
 /// Finds the network of a folder; `asked` names one of its inner folders.
-///
-/// # Errors
-/// [`Error::NotACheckpoint`] saying which file is missing or of which there are several.
 pub(super) fn locate(folder: &Path, asked: Option<&str>) -> Result<Folder> {
-    let wrong = |found: String| Error::NotACheckpoint {
-        path: folder.to_path_buf(),
-        found,
-    };
+    let wrong = |found| ReadError::NotACheckpoint(found).at(folder);
     if asked.is_none() && folder.join(CONFIG).is_file() {
         return Ok(Folder {
             weights: weights(folder)?,
@@ -90,10 +85,7 @@ pub(super) fn locate(folder: &Path, asked: Option<&str>) -> Result<Folder> {
 
 /// The file of weights in the folder of a network.
 fn weights(folder: &Path) -> Result<PathBuf> {
-    let wrong = |found: String| Error::NotACheckpoint {
-        path: folder.to_path_buf(),
-        found,
-    };
+    let wrong = |found| ReadError::NotACheckpoint(found).at(folder);
     let plain = ENDINGS.map(|ending| folder.join(format!("{STEM}.{ending}")));
     if let Some(path) = plain.into_iter().find(|path| path.is_file()) {
         return Ok(path);
@@ -128,9 +120,6 @@ fn weights(folder: &Path) -> Result<PathBuf> {
 }
 
 /// The JSON files of the network whose weights are at `weights`; none where they are no network of diffusers.
-///
-/// # Errors
-/// [`Error::Read`] and [`Error::ModelFile`] for a file that is there and cannot be used.
 pub(super) fn files_of(weights: &Path) -> Result<Option<DiffusersFiles>> {
     let folder = weights.parent().unwrap_or(Path::new(""));
     let config = folder.join(CONFIG);

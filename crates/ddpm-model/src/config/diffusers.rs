@@ -37,15 +37,9 @@ const WITHOUT_INFLUENCE: [&str; 10] = [
 ];
 
 /// Reads the file.
-///
-/// # Errors
-/// [`crate::Error::ModelFile`] naming the field that is wrong or not supported.
 pub(super) fn read(file: &JsonFile) -> Result<Network> {
     let fields = Fields::new(file);
-    let class = fields.word("_class_name")?.unwrap_or("UNet2DModel");
-    if class != "UNet2DModel" {
-        return Err(fields.unsupported("_class_name", &class, "UNet2DModel"));
-    }
+    fields.choice("_class_name", &[("UNet2DModel", ())])?;
     refuse_variants(&fields)?;
     let expected = "a list of positive whole numbers";
     let channels = fields
@@ -54,12 +48,16 @@ pub(super) fn read(file: &JsonFile) -> Result<Network> {
     if channels.is_empty() {
         return Err(fields.error("field \"block_out_channels\" is empty".into()));
     }
-    let head_channels = match fields.get("attention_head_dim") {
-        None if fields.has("attention_head_dim") => None,
-        None => Some(8),
-        Some(_) => fields.count("attention_head_dim")?,
+    let head_channels = match fields.count("attention_head_dim")? {
+        None if !fields.has("attention_head_dim") => Some(8),
+        found => found,
     };
-    let time_scale_shift = scale_shift(&fields)?;
+    let time_scale_shift = fields
+        .choice(
+            "resnet_time_scale_shift",
+            &[("default", false), ("scale_shift", true)],
+        )?
+        .unwrap_or(false);
     let norm = Norm {
         groups: fields.count("norm_num_groups")?.unwrap_or(32),
         epsilon: epsilon(&fields)?,
@@ -115,14 +113,8 @@ pub(super) fn read(file: &JsonFile) -> Result<Network> {
 
 /// Values of which only one is supported.
 fn refuse_variants(fields: &Fields<'_>) -> Result<()> {
-    let act = fields.word("act_fn")?.unwrap_or("silu");
-    if !matches!(act, "silu" | "swish") {
-        return Err(fields.unsupported("act_fn", &act, "silu, swish"));
-    }
-    let kind = fields.word("time_embedding_type")?.unwrap_or("positional");
-    if kind != "positional" {
-        return Err(fields.unsupported("time_embedding_type", &kind, "positional"));
-    }
+    fields.choice("act_fn", &[("silu", ()), ("swish", ())])?;
+    fields.choice("time_embedding_type", &[("positional", ())])?;
     if let Some(kind) = fields.get("class_embed_type") {
         let supported = "null (with num_class_embeds for a network with classes)";
         return Err(fields.unsupported("class_embed_type", kind, supported));
@@ -132,14 +124,6 @@ fn refuse_variants(fields: &Fields<'_>) -> Result<()> {
         return Err(fields.unsupported("mid_block_scale_factor", &factor, "1"));
     }
     Ok(())
-}
-
-fn scale_shift(fields: &Fields<'_>) -> Result<bool> {
-    match fields.word("resnet_time_scale_shift")?.unwrap_or("default") {
-        "default" => Ok(false),
-        "scale_shift" => Ok(true),
-        other => Err(fields.unsupported("resnet_time_scale_shift", &other, "default, scale_shift")),
-    }
 }
 
 fn epsilon(fields: &Fields<'_>) -> Result<f64> {
@@ -293,11 +277,13 @@ fn blocks(
     kinds: &[Kind],
     default: &[&'static str],
 ) -> Result<Vec<Block>> {
-    let resampling = match fields.word(resampling_key)?.unwrap_or("conv") {
-        "conv" => Resampling::Convolution,
-        "resnet" => Resampling::Residual,
-        other => return Err(fields.unsupported(resampling_key, &other, "conv, resnet")),
-    };
+    let (convolution, residual) = (Resampling::Convolution, Resampling::Residual);
+    let resampling = fields
+        .choice(
+            resampling_key,
+            &[("conv", convolution), ("resnet", residual)],
+        )?
+        .unwrap_or(convolution);
     let names = fields
         .list(key, "a list of strings", Value::as_str)?
         .unwrap_or_else(|| default.to_vec());

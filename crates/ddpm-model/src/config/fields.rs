@@ -88,6 +88,22 @@ impl<'a> Fields<'a> {
         self.read(key, "a string", Value::as_str)
     }
 
+    /// What a word stands for.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>> {
+        let Some(word) = self.word(key)? else {
+            return Ok(None);
+        };
+        let choice = choices.iter().find(|(name, _)| *name == word);
+        choice.map(|&(_, value)| Some(value)).ok_or_else(|| {
+            let supported: Vec<&str> = choices.iter().map(|&(name, _)| name).collect();
+            self.unsupported(key, &word, &supported.join(", "))
+        })
+    }
+
     /// A list, each entry read by `item`.
     pub(super) fn list<T>(
         &self,
@@ -111,9 +127,6 @@ impl<'a> Fields<'a> {
     }
 
     /// Checks that nothing is left but comments (names with a leading underscore) and nulls.
-    ///
-    /// # Errors
-    /// [`Error::ModelFile`] naming the first entry that nobody has asked for.
     pub(super) fn finish(&self) -> Result<()> {
         let read = self.read.borrow();
         let unknown = self.file.entries.iter().find(|(key, value)| {

@@ -118,11 +118,8 @@ pub enum Error {
     },
 
     /// The weights are not those of a supported UNet.
-    #[error("cannot infer a UNet from the weights: {detail}")]
-    Architecture {
-        /// The first contradiction met.
-        detail: String,
-    },
+    #[error("cannot infer a UNet from the weights: {0}")]
+    Architecture(String),
 
     /// The weights are those of no network that features are known of.
     #[error("{} is no feature network that is known: {detail}", path.display())]

@@ -74,9 +74,9 @@ impl ModelConfig {
             });
         }
         if checkpoint.is_of_diffusers() {
-            return Err(Error::Architecture {
-                detail: "they have the names of diffusers' UNet2DModel, whose architecture is in its config.json; expected that file beside the weights".into(),
-            });
+            return Err(Error::Architecture(
+                "they have the names of diffusers' UNet2DModel, whose architecture is in its config.json; expected that file beside the weights".into(),
+            ));
         }
         let architecture = infer::infer(checkpoint.tensors())?;
         let preset = preset::find(checkpoint.path(), &architecture);
@@ -127,9 +127,6 @@ impl ModelConfig {
     }
 
     /// This configuration with the values of `options` that are given put over it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOption`] as for [`ModelConfig::resolve`].
     pub(crate) fn with_options(&self, options: &ModelOptions) -> Result<Self> {
         let layers = Layers(vec![(Source::Flag, options.clone())]);
         let old = self.clone();

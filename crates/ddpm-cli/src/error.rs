@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ddpm_files::FileError;
+
 use crate::advice;
 
 /// The result of everything in this crate that can fail.
@@ -113,7 +115,7 @@ impl Error {
         use ddpm_model::Error as E;
         let advice = advice::on_checkpoint(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
             E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
             // These name the file themselves.
@@ -197,7 +199,7 @@ impl From<ddpm_data::Error> for Error {
         use ddpm_data::Error as E;
         let advice = advice::on_images(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::Write { path, source } => Self::write(&path, source),
             E::Image { index, source } => Self::from(*source).of_image(index),
             E::Unpack {
@@ -231,10 +233,10 @@ impl From<ddpm_eval::Error> for Error {
     }
 }
 
-impl From<ddpm_files::FileError> for Error {
-    fn from(error: ddpm_files::FileError) -> Self {
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
         match error {
-            ddpm_files::FileError::Read { path, source } => Self::read(&path, source),
+            FileError::Read { path, source } => Self::read(&path, source),
             other => Self::Input(other.to_string()),
         }
     }
@@ -337,10 +339,7 @@ mod tests {
         let image = |kind: io::ErrorKind| {
             Error::from(ddpm_data::Error::Image {
                 index: 7,
-                source: Box::new(ddpm_data::Error::Read {
-                    path: "a.png".into(),
-                    source: kind.into(),
-                }),
+                source: Box::new(FileError::read(Path::new("a.png"), kind.into()).into()),
             })
         };
         let (gone, broken) = (

@@ -159,7 +159,8 @@ fn read_table(path: &Path) -> Result<CostTable> {
     let mut file = BufReader::new(file);
     let header = read_npy_header(&mut file, metadata.len()).map_err(unreadable)?;
     if !matches!(header.element(), "f8" | "f4") {
-        return Err(no_table(path, NpyError::Elements(header.descr)));
+        let found = format!("elements of type {}", header.descr);
+        return Err(no_table(path, found));
     }
     let array = header.floats(&mut file).map_err(unreadable)?;
     let dimensions = plural(array.ndim() as u64, "dimension");

@@ -5,7 +5,7 @@ use std::process::Command;
 use xtask::{cargo, check, root};
 
 /// What is done, each step by a command of Cargo.
-pub(crate) const STEPS: [(&str, &str); 8] = [
+pub(crate) const STEPS: [(&str, &str); 9] = [
     ("format", "fmt --all --check"),
     (
         "clippy",
@@ -21,6 +21,10 @@ pub(crate) const STEPS: [(&str, &str); 8] = [
         "test --release -p ddpm-model --features candle",
     ),
     ("docs", "doc --release --workspace --no-deps"),
+    (
+        "lister of public paths",
+        "test --release --package ddpm-public-api",
+    ),
     ("public paths", "xtask public-api"),
     ("smoke run", "xtask reproduce-cifar --smoke"),
 ];

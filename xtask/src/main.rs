@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         Some(Task::Evaluations(w)) => reproduce("evaluations", &w.words),
         Some(Task::Quality(w)) => reproduce("quality", &w.words),
         Some(Task::TestSlurm) => start(["--bin", "test-slurm"], &[]),
-        Some(Task::PublicApi(w)) => start(["--example", "public-api"], &w.words),
+        Some(Task::PublicApi(w)) => start(["--package", "ddpm-public-api"], &w.words),
         Some(Task::Ci) => ci::run(),
         None => Cli::command()
             .print_help()

@@ -12,10 +12,10 @@ const LOOKED_AT: usize = 10_000;
 
 /// For an input that is not there.
 pub(crate) fn on_missing_input(path: &Path) -> String {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let folder = parent.unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return format!(
             "there is no folder {} either; relative paths begin at the folder that the command runs in",
@@ -59,25 +59,19 @@ fn similar_name(folder: &Path, path: &Path) -> Option<String> {
 /// For an output that cannot be written.
 pub(crate) fn on_unwritable_output(path: &Path, kind: io::ErrorKind) -> Option<String> {
     use io::ErrorKind as K;
-    match kind {
+    let advice = match kind {
         K::NotFound => {
             let folder = path.parent().filter(|folder| !folder.is_dir())?;
-            let folder = folder.to_string_lossy();
-            Some(format!(
-                "create the folder first: mkdir -p {}",
-                quote(&folder)
-            ))
+            let folder = quote(&folder.to_string_lossy());
+            return Some(format!("create the folder first: mkdir -p {folder}"));
         }
-        K::NotADirectory => Some("a part of the path is a file; name another place".to_owned()),
-        K::IsADirectory => Some("name a file in that folder".to_owned()),
-        K::PermissionDenied | K::ReadOnlyFilesystem => {
-            Some("name a place where you may write".to_owned())
-        }
-        K::StorageFull | K::QuotaExceeded => {
-            Some("make room there, or name a place on another disk".to_owned())
-        }
-        _ => None,
-    }
+        K::NotADirectory => "a part of the path is a file; name another place",
+        K::IsADirectory => "name a file in that folder",
+        K::PermissionDenied | K::ReadOnlyFilesystem => "name a place where you may write",
+        K::StorageFull | K::QuotaExceeded => "make room there, or name a place on another disk",
+        _ => return None,
+    };
+    Some(advice.to_owned())
 }
 
 /// For a checkpoint that cannot be used.
@@ -110,20 +104,10 @@ pub(crate) fn on_checkpoint(error: &ddpm_model::Error) -> Option<&'static str> {
     })
 }
 
-/// For an evaluation that cannot be made.
-pub(crate) fn on_evaluation(error: &ddpm_eval::Error) -> Option<&'static str> {
-    match error {
-        ddpm_eval::Error::Request {
-            field: "labels", ..
-        } => Some("give one class for all images by --class N"),
-        _ => None,
-    }
-}
-
 /// For images that cannot be used.
 pub(crate) fn on_images(error: &ddpm_data::Error) -> Option<String> {
     use ddpm_data::Error as E;
-    match error {
+    let advice = match error {
         E::ImageSize {
             expected, found, ..
         } => {
@@ -135,22 +119,23 @@ pub(crate) fn on_images(error: &ddpm_data::Error) -> Option<String> {
                     "resize the images to {width}x{height} pixels, or give --image-size if the network takes another size"
                 ));
             }
-            Some(format!(
-                "give images of {}, as the network was trained on",
-                match channels {
-                    1 => "one channel (grey)".to_owned(),
-                    3 => "three channels (RGB)".to_owned(),
-                    n => format!("{n} channels"),
-                }
-            ))
+            let wanted = match channels {
+                1 => "one channel (grey)".to_owned(),
+                3 => "three channels (RGB)".to_owned(),
+                n => format!("{n} channels"),
+            };
+            return Some(format!(
+                "give images of {wanted}, as the network was trained on"
+            ));
         }
         E::UnknownFormat { .. } | E::EmptyFolder { .. } => {
-            Some("name the folder or file that holds the images themselves".to_owned())
+            "name the folder or file that holds the images themselves"
         }
-        E::MissingSplit { .. } => Some("take the other part by --split".to_owned()),
-        E::Image { source, .. } => on_images(source),
-        _ => None,
-    }
+        E::MissingSplit { .. } => "take the other part by --split",
+        E::Image { source, .. } => return on_images(source),
+        _ => return None,
+    };
+    Some(advice.to_owned())
 }
 
 /// What a file is that begins so, for a message that says what was found in place of something else.

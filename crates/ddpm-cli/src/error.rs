@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ddpm_files::FileError;
+
 use crate::advice;
 
 /// The result of everything in this crate that can fail.
@@ -15,36 +17,28 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// A failed command.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub(crate) enum Error {
     /// The flags contradict each other or one that is needed is missing.
     #[error("{0}")]
     Usage(String),
 
-    /// A file, or the value of a flag, is not what it has to be.
+    /// A file is not what it has to be.
     #[error("{0}")]
     Input(String),
 
     /// The value of a flag is not what it has to be.
     #[error("{flag}: {message}")]
-    Flag {
-        /// The flag as it is typed.
-        flag: String,
-        /// What was expected and what was found.
-        message: String,
-    },
+    Flag { flag: String, message: String },
 
     /// Any other failure, with what to do next.
     #[error("{error}")]
-    Advised {
-        /// The failure.
-        error: Box<Error>,
-        /// What to do.
-        advice: String,
-    },
+    Advised { error: Box<Error>, advice: String },
 
     /// The user stopped a run whose finished part is kept.
-    #[error("interrupted; {}", kept(partial.as_deref()))]
+    #[error("interrupted; {}", match partial {
+        Some(file) => format!("what is finished is kept in {}", file.display()),
+        None => "nothing was finished yet".to_owned(),
+    })]
     Interrupted {
         /// The file or folder with what is finished, if there is anything yet.
         partial: Option<PathBuf>,
@@ -55,9 +49,8 @@ pub(crate) enum Error {
     /// The operating system refused: full disk, permissions, a path that cannot be written.
     #[error("cannot {action}: {source}")]
     System {
-        /// What was attempted, as in "write out.json".
+        /// As in "write out.json".
         action: String,
-        /// The system's answer.
         source: io::Error,
     },
 
@@ -89,14 +82,18 @@ impl Error {
         }
     }
 
+    /// The system's refusal of `action`.
+    pub(crate) fn system(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System {
+            action: action.into(),
+            source,
+        }
+    }
+
     /// A failed write of `file`: always the system's refusal.
     pub(crate) fn write(file: &Path, source: io::Error) -> Self {
         let advice = advice::on_unwritable_output(file, source.kind());
-        Self::System {
-            action: format!("write {}", file.display()),
-            source,
-        }
-        .advised_maybe(advice)
+        Self::system(format!("write {}", file.display()))(source).advised_maybe(advice)
     }
 
     /// A failed read of `file`: a file that is absent or of the wrong kind is bad input, everything
@@ -109,10 +106,7 @@ impl Error {
             }
             io::ErrorKind::IsADirectory => Self::file(file, "is a folder; expected a file"),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => Self::file(file, source),
-            _ => Self::System {
-                action: format!("read {}", file.display()),
-                source,
-            },
+            _ => Self::system(format!("read {}", file.display()))(source),
         }
     }
 
@@ -121,21 +115,22 @@ impl Error {
         use ddpm_model::Error as E;
         let advice = advice::on_checkpoint(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
+            E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
+            // These name the file themselves.
             E::NotACheckpoint { .. }
             | E::Truncated { .. }
             | E::Damaged { .. }
             | E::ForbiddenGlobal { .. }
             | E::UnknownNetwork { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),
-            E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
             _ => Self::file(file, error),
         }
         .advised_maybe(advice)
     }
 
-    /// The same failure with what to do next. The first advice is the best: it comes from where most is known.
+    /// The same failure with what to do next. The first advice stays: it comes from where most is known.
     pub(crate) fn advised(self, advice: impl Into<String>) -> Self {
         match self {
             Self::Advised { .. } | Self::Internal(_) | Self::ClosedPipe => self,
@@ -150,10 +145,9 @@ impl Error {
     fn of_image(self, index: usize) -> Self {
         match self {
             Self::Input(text) => Self::Input(format!("image {index}: {text}")),
-            Self::System { action, source } => Self::System {
-                action: format!("{action} (image {index})"),
-                source,
-            },
+            Self::System { action, source } => {
+                Self::system(format!("{action} (image {index})"))(source)
+            }
             Self::Advised { error, advice } => Self::Advised {
                 error: Box::new(error.of_image(index)),
                 advice,
@@ -205,7 +199,7 @@ impl From<ddpm_data::Error> for Error {
         use ddpm_data::Error as E;
         let advice = advice::on_images(&error);
         match error {
-            E::Read { path, source } => Self::read(&path, source),
+            E::File(error) => error.into(),
             E::Write { path, source } => Self::write(&path, source),
             E::Image { index, source } => Self::from(*source).of_image(index),
             E::Unpack {
@@ -213,15 +207,12 @@ impl From<ddpm_data::Error> for Error {
                 bytes,
                 folder,
                 source,
-            } => Self::System {
-                action: format!(
+            } => Self::system(format!(
                     "unpack {} ({bytes} bytes) into a temporary file in {} (expected room there, or in another folder \
                      named by TMPDIR, or an archive that is not compressed, as numpy.savez writes)",
                     path.display(),
                     folder.display()
-                ),
-                source,
-            },
+                ))(source),
             _ => Self::Input(with_causes(&error)),
         }
         .advised_maybe(advice)
@@ -232,25 +223,22 @@ impl From<ddpm_eval::Error> for Error {
     fn from(error: ddpm_eval::Error) -> Self {
         match error {
             ddpm_eval::Error::Data(error) => error.into(),
-            error => Self::Input(with_causes(&error)).advised_maybe(advice::on_evaluation(&error)),
+            error => {
+                let labels =
+                    matches!(&error, ddpm_eval::Error::Request { field, .. } if *field == "labels");
+                let advice = labels.then_some("give one class for all images by --class N");
+                Self::Input(with_causes(&error)).advised_maybe(advice)
+            }
         }
     }
 }
 
-impl From<ddpm_files::FileError> for Error {
-    fn from(error: ddpm_files::FileError) -> Self {
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
         match error {
-            ddpm_files::FileError::Read { path, source } => Self::read(&path, source),
+            FileError::Read { path, source } => Self::read(&path, source),
             other => Self::Input(other.to_string()),
         }
-    }
-}
-
-/// What is left of an interrupted run.
-fn kept(partial: Option<&Path>) -> String {
-    match partial {
-        Some(file) => format!("what is finished is kept in {}", file.display()),
-        None => "nothing was finished yet".to_owned(),
     }
 }
 
@@ -269,20 +257,18 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Says what to do about a failure.
+/// [`Error::advised`] for a result.
 pub(crate) trait Advice {
-    /// [`Error::advised`] for a result.
-    fn advised(self, advice: impl FnOnce() -> String) -> Self;
+    fn advised(self, advice: &str) -> Self;
 }
 
 impl<T> Advice for Result<T> {
-    fn advised(self, advice: impl FnOnce() -> String) -> Self {
-        self.map_err(|error| error.advised(advice()))
+    fn advised(self, advice: &str) -> Self {
+        self.map_err(|error| error.advised(advice))
     }
 }
 
-/// Says where a library's complaint belongs: the libraries know the field, the command knows the
-/// file or flag.
+/// Says where a library's complaint belongs: the libraries know the field, the command knows the file or flag.
 pub(crate) trait Located<T> {
     /// The complaint is about the contents of `file`.
     fn in_file(self, file: &Path) -> Result<T>;
@@ -353,10 +339,7 @@ mod tests {
         let image = |kind: io::ErrorKind| {
             Error::from(ddpm_data::Error::Image {
                 index: 7,
-                source: Box::new(ddpm_data::Error::Read {
-                    path: "a.png".into(),
-                    source: kind.into(),
-                }),
+                source: Box::new(FileError::read(Path::new("a.png"), kind.into()).into()),
             })
         };
         let (gone, broken) = (

@@ -21,7 +21,8 @@ mod plot;
 mod render;
 mod report;
 
-use error::Error;
+use args::Command;
+use error::{Error, Located, Result};
 
 /// Runs the command line of this process and returns its exit code.
 ///
@@ -41,7 +42,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
         }
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| commands::run(cli))).unwrap_or_else(|_| {
+    let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(cli))).unwrap_or_else(|_| {
         Err(Error::Internal(
             "a calculation panicked (see above)".to_owned(),
         ))
@@ -61,4 +62,38 @@ fn colours() -> clap::ColorChoice {
         Some(terminal) if terminal == "dumb" => clap::ColorChoice::Never,
         _ => clap::ColorChoice::Auto,
     }
+}
+
+/// From a parsed command to the code that runs it.
+fn dispatch(cli: args::Cli) -> Result<()> {
+    interrupt::report_file_size_limit_as_an_error()?;
+    if let Some(threads) = cli.common.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global()
+            .or_internal()?;
+    }
+    let voice = output::Voice::new(cli.common.quiet);
+    let outcome = match cli.command {
+        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Predict(args) => commands::predict::run(&args, voice),
+        Command::Transitions(args) => commands::transitions::run(&args),
+        Command::Trajectory(args) => commands::trajectory::run(&args, voice),
+        Command::Merge(args) => commands::merge::run(&args, voice),
+        Command::Schedule(args) => commands::schedule::run(&args, voice),
+        Command::Table(args) => commands::table::run(&args, voice),
+        Command::Bpd(args) => commands::bpd::run(&args, voice),
+        Command::Sample(args) => commands::sample::run(&args, voice),
+        Command::Fid(args) => commands::fid::run(&args, voice),
+        Command::Profile(args) => commands::profile::run(&args, voice),
+        Command::Export(args) => commands::export::run(&args, voice),
+        Command::Plot(args) => commands::plot::run(&args, voice),
+        Command::Report(args) => report::run(&args, voice),
+        Command::Bench(args) => commands::bench::run(&args, voice),
+        Command::Completions(args) => commands::install::completions(&args),
+        Command::Man(args) => commands::install::man(&args, voice),
+        Command::Solve(args) => commands::solve::run(&args, voice),
+    };
+    render::timing::report();
+    outcome
 }

@@ -63,27 +63,18 @@ pub(crate) fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Writes data to stdout.
-///
-/// # Errors
-/// [`Error::ClosedPipe`] when the reader has gone, [`Error::System`] for any other failure.
+/// Writes data to stdout; that the reader has gone is [`Error::ClosedPipe`].
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     write(&mut out)
         .and_then(|()| out.flush())
         .map_err(|source| match source.kind() {
             io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::System {
-                action: "write to stdout".to_owned(),
-                source,
-            },
+            _ => Error::system("write to stdout")(source),
         })
 }
 
 /// Writes a result as one JSON document and a newline to stdout.
-///
-/// # Errors
-/// As [`print`].
 pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
     let document = results::document(result).or_internal()?;
     print(|out| {
@@ -93,9 +84,6 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
 }
 
 /// Writes text to stdout as it is.
-///
-/// # Errors
-/// As [`print`].
 pub(crate) fn print_text(text: &str) -> Result<()> {
     print(|out| out.write_all(text.as_bytes()))
 }

@@ -26,34 +26,26 @@ pub(crate) struct ArrayFile {
 }
 
 impl ArrayFile {
-    /// The array whose elements begin at `start`.
-    ///
-    /// # Errors
-    /// Elements that are no bytes; `key` names the array in the message and `expected` says what it has to be. An array
-    /// in column-major order that cannot be turned.
-    pub(crate) fn new(
+    /// The array of bytes whose elements begin at `start`, turned if it is column-major; `checksum` is of what it is part of,
+    /// which a turned copy no longer is.
+    fn new(
         file: PositionedFile,
         start: u64,
         header: NpyHeader,
-        key: &str,
-        expected: &str,
+        checksum: Option<StoredAt>,
     ) -> Result<Self> {
-        check_bytes(file.path(), &header, key, expected)?;
         let shape = header.shape;
-        if header.fortran_order && !shape.contains(&0) {
-            let file = temporary_copy::row_major(&file, start, &shape)?;
-            return Ok(Self {
-                file,
-                start: 0,
-                shape,
-                checksum: None,
-            });
-        }
+        let turned = header.fortran_order && !shape.contains(&0);
+        let (file, start, checksum) = if turned {
+            (temporary_copy::row_major(&file, start, &shape)?, 0, None)
+        } else {
+            (file, start, checksum)
+        };
         Ok(Self {
             file,
             start,
             shape,
-            checksum: None,
+            checksum,
         })
     }
 
@@ -73,30 +65,14 @@ impl ArrayFile {
                 return Err(archive.wrong(key, expected, found).into());
             }
             let start = stored.begin + entry.header.length;
-            let array = Self::new(file, start, entry.header, key, expected)?;
-            return Ok(array.with_checksum(stored));
+            return Self::new(file, start, entry.header, Some(stored));
         }
         let elements = entry.header.shape.iter().map(|&n| n as u64).product();
         let path = archive.path();
-        let file = temporary_copy::unpack(
-            path,
-            key,
-            &mut archive.content(&entry, key, expected)?,
-            elements,
-        )?;
-        Self::new(file, 0, entry.header, key, expected)
-    }
-
-    /// The same, of an array that is part of something with a checksum. (That a turned copy no longer is.)
-    pub(crate) fn with_checksum(mut self, checksum: StoredAt) -> Self {
-        if self.start > 0 {
-            self.checksum = Some(checksum);
-        }
-        self
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.file.path()
+        let mut content = archive.content(&entry, key, expected)?;
+        let file = temporary_copy::unpack(path, key, &mut content, elements)?;
+        drop(content);
+        Self::new(file, 0, entry.header, None)
     }
 
     pub(crate) fn shape(&self) -> &[usize] {
@@ -105,17 +81,17 @@ impl ArrayFile {
 
     /// Images `[N, H, W, C]`: `[C, H, W]` of each, and where they lie.
     pub(crate) fn interleaved(self, key: &str) -> Result<([usize; 3], Records)> {
-        let Ok([n, h, w, c]) = <[usize; 4]>::try_from(&self.shape[..]) else {
+        let wrong = |expected| {
             let found = format!("shape {}", show(&self.shape));
-            return Err(Error::field(self.path(), key, IMAGES, found));
+            Err(Error::field(self.file.path(), key, expected, found))
+        };
+        let Ok([n, h, w, c]) = <[usize; 4]>::try_from(&self.shape[..]) else {
+            return wrong(IMAGES);
         };
         if n * h * w == 0 || !matches!(c, 1 | 3) {
-            return Err(Error::field(
-                self.path(),
-                key,
+            return wrong(
                 "at least one image, [images, height, width, channels] with 1 or 3 channels",
-                format!("shape {}", show(&self.shape)),
-            ));
+            );
         }
         let order = match c {
             1 => Order::Planes,
@@ -134,12 +110,7 @@ impl ArrayFile {
 }
 
 /// Refuses elements that are no bytes.
-pub(crate) fn check_bytes(
-    path: &Path,
-    header: &NpyHeader,
-    key: &str,
-    expected: &str,
-) -> Result<()> {
+fn check_bytes(path: &Path, header: &NpyHeader, key: &str, expected: &str) -> Result<()> {
     if header.element() == "u1" {
         return Ok(());
     }
@@ -154,8 +125,9 @@ pub(crate) fn read_npy(path: &Path) -> Result<ImageSet> {
     let mut content = std::fs::File::open(path).map_err(|e| Error::read(path, e))?;
     let header = read_npy_header(&mut content, file.length())
         .map_err(|e| Error::field(path, KEY, IMAGES, e.to_string()))?;
+    check_bytes(path, &header, KEY, IMAGES)?;
     let start = header.length;
-    let (shape, records) = ArrayFile::new(file, start, header, KEY, IMAGES)?.interleaved(KEY)?;
+    let (shape, records) = ArrayFile::new(file, start, header, None)?.interleaved(KEY)?;
     let pixels = Pixels::files(Element::U8, shape.iter().product(), vec![records]);
     Ok(ImageSet::from_parts("npy", shape, pixels, None))
 }

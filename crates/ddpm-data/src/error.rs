@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ddpm_files::FileError;
+
 use crate::Split;
 
 /// `std::result::Result` with this crate's [`Error`].
@@ -13,14 +15,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The operating system refused to read a file or folder.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
+    /// A file or folder that cannot be read, or a field of it that is not what it has to be.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The operating system refused to write a file or folder.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -70,18 +67,6 @@ pub enum Error {
         /// Its length in bytes.
         length: u64,
     },
-    /// A field of a data file is absent or is not what it has to be.
-    #[error("{}: {field}: expected {expected}; found {found}", path.display())]
-    Field {
-        /// The file.
-        path: PathBuf,
-        /// The field: a key, an array, a header or a record.
-        field: String,
-        /// What the field has to be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
     /// Images whose size is not the one the model was made for.
     #[error(
         "{}: {}", path.display(), wrong_size(expected, found)
@@ -128,32 +113,9 @@ pub enum Error {
     },
 }
 
-impl From<ddpm_files::FileError> for Error {
-    fn from(error: ddpm_files::FileError) -> Self {
-        use ddpm_files::FileError as E;
-        match error {
-            E::Read { path, source } => Self::Read { path, source },
-            E::Field {
-                path,
-                field,
-                expected,
-                found,
-            } => Self::Field {
-                path,
-                field,
-                expected,
-                found,
-            },
-        }
-    }
-}
-
 impl Error {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
-        Self::Read {
-            path: path.to_owned(),
-            source,
-        }
+        FileError::read(path, source).into()
     }
 
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
@@ -169,12 +131,7 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Field {
-            path: path.to_owned(),
-            field: field.into(),
-            expected: expected.into(),
-            found: found.into(),
-        }
+        FileError::field(path, field, expected, found).into()
     }
 
     pub(crate) fn image(index: usize, source: Self) -> Self {

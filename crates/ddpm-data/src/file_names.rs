@@ -26,17 +26,17 @@ impl FileNames {
     pub(crate) fn push(&mut self, folder: &Path, name: &OsStr) -> Result<()> {
         let bytes = bytes(name)
             .ok_or_else(|| Error::field(folder, "file name", "text", name.display().to_string()))?;
-        match (u32::try_from(self.text.len()), u32::try_from(bytes.len())) {
-            (Ok(start), Ok(length)) => self.places.push((start, length)),
-            _ => {
-                return Err(Error::field(
-                    folder,
-                    "file names",
-                    "at most 4 GiB of them",
-                    format!("more at {}", name.display()),
-                ));
-            }
-        }
+        let place = (u32::try_from(self.text.len()), u32::try_from(bytes.len()));
+        let (Ok(start), Ok(length)) = place else {
+            let found = format!("more at {}", name.display());
+            return Err(Error::field(
+                folder,
+                "file names",
+                "at most 4 GiB of them",
+                found,
+            ));
+        };
+        self.places.push((start, length));
         self.text.extend_from_slice(bytes);
         Ok(())
     }

@@ -9,6 +9,7 @@ use ddpm_files::npz::NpzWriter;
 use ddpm_files::write_atomic;
 use ndarray::{Array, Array1, Array4, ArrayView, ArrayView3, ArrayView4, Axis, Dimension, Ix4};
 
+use super::image_set::check_labels;
 use crate::error::{Error, Result};
 
 /// Pixels between the images of a grid.
@@ -117,12 +118,8 @@ pub fn write_png_folder(folder: &Path, images: &Images, first: usize) -> Result<
 /// # Errors
 /// When the labels are not one per image, or the file cannot be written.
 pub fn write_npz(path: &Path, images: &Images, labels: Option<&[usize]>) -> Result<()> {
-    let n = images.pixels.dim().0;
-    if let Some(found) = labels.map(<[usize]>::len).filter(|&found| found != n) {
-        return Err(Error::request(
-            "labels",
-            format!("expected {n} (one per image), found {found}"),
-        ));
+    if let Some(labels) = labels {
+        check_labels(images.pixels.dim().0, labels)?;
     }
     let encode = || {
         let mut writer = NpzWriter::new(Cursor::new(Vec::new()));

@@ -87,16 +87,7 @@ impl ImageSet {
     /// # Errors
     /// When the number of labels is not the number of images.
     pub fn with_labels(mut self, labels: Vec<usize>) -> Result<Self> {
-        if labels.len() != self.len() {
-            return Err(Error::request(
-                "labels",
-                format!(
-                    "expected {} (one per image), found {}",
-                    self.len(),
-                    labels.len()
-                ),
-            ));
-        }
+        check_labels(self.len(), &labels)?;
         self.labels = Some(labels.into());
         Ok(self)
     }
@@ -231,17 +222,12 @@ impl ImageSet {
             ));
         }
         let raw = self.raw(index)?;
+        let dst = dst.iter_mut();
         match self.pixels.element() {
-            Element::U8 => {
-                for (x, &b) in dst.iter_mut().zip(&raw) {
-                    *x = f32::from(b) / 127.5 - 1.0;
-                }
-            }
-            Element::F32 => {
-                for (dst, x) in dst.iter_mut().zip(floats(&raw)) {
-                    *dst = x;
-                }
-            }
+            Element::U8 => dst
+                .zip(&raw)
+                .for_each(|(x, &b)| *x = f32::from(b) / 127.5 - 1.0),
+            Element::F32 => dst.zip(floats(&raw)).for_each(|(dst, x)| *dst = x),
         }
         Ok(())
     }
@@ -276,7 +262,7 @@ impl ImageSet {
     /// remember the result.
     ///
     /// # Errors
-    /// [`Error::Image`] when an image cannot be read, [`Error::Field`] when an archive is damaged.
+    /// [`Error::Image`] when an image cannot be read, [`Error::File`] when an archive is damaged.
     pub fn sha256(&self) -> Result<String> {
         if let Some(known) = self.sha256.get() {
             return Ok(known.clone());
@@ -330,6 +316,15 @@ impl ImageSet {
     fn source_index(&self, index: usize) -> usize {
         self.chosen.as_ref().map_or(index, |chosen| chosen[index])
     }
+}
+
+/// One label for each of `count` images.
+pub(crate) fn check_labels(count: usize, labels: &[usize]) -> Result<()> {
+    if labels.len() == count {
+        return Ok(());
+    }
+    let problem = format!("expected {count} (one per image), found {}", labels.len());
+    Err(Error::request("labels", problem))
 }
 
 /// The shape of one of the images of an array `[N, ..]`.

@@ -94,14 +94,11 @@ fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
         return Err(Error::field(path, KEY, EXPECTED, found));
     }
     let records = data.planes();
-    let labels = match archive.first_of(&[LABELS]) {
-        None => None,
-        Some(key) => {
-            let labels = integer_labels(&mut archive, key, records.count())?;
-            Some(from_zero(path, labels)?)
-        }
-    };
-    Ok((side, records, labels))
+    let labels = archive.first_of(&[LABELS]).map(|key| {
+        let labels = integer_labels(&mut archive, key, records.count())?;
+        from_zero(path, labels)
+    });
+    Ok((side, records, labels.transpose()?))
 }
 
 fn from_zero(path: &Path, mut labels: Vec<usize>) -> Result<Vec<usize>> {

@@ -34,9 +34,6 @@ impl MemberChecksum {
     }
 
     /// Reads what is left and compares.
-    ///
-    /// # Errors
-    /// Another checksum than the archive declares.
     pub(crate) fn finish(mut self, file: &PositionedFile) -> Result<()> {
         self.read_to(file, self.stored.end)?;
         let (expected, found) = (self.stored.crc32, self.hasher.finalize());

@@ -34,10 +34,9 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
         ));
     };
     let (shape, records) = ArrayFile::of_archive(&mut archive, key, IMAGES)?.interleaved(key)?;
-    let labels = match key_of_labels {
-        None => None,
-        Some(key) => Some(integer_labels(&mut archive, key, records.count())?),
-    };
+    let labels = key_of_labels
+        .map(|key| integer_labels(&mut archive, key, records.count()))
+        .transpose()?;
     let pixels = Pixels::files(Element::U8, shape.iter().product(), vec![records]);
     Ok(ImageSet::from_parts("npz", shape, pixels, labels))
 }

@@ -113,9 +113,6 @@ impl Pixels {
     }
 
     /// Fills `dst` with raw image `index`, which exists.
-    ///
-    /// # Errors
-    /// [`Error::Image`].
     pub(crate) fn read(&self, index: usize, dst: &mut [u8]) -> Result<()> {
         let read = match &self.store {
             Store::Memory(values) => {
@@ -157,9 +154,6 @@ impl Pixels {
     }
 
     /// Gives `count` raw images to `see`, in order: the `i`-th is `index(i)`.
-    ///
-    /// # Errors
-    /// [`Error::Image`] of the first that cannot be read.
     pub(crate) fn scan_some(
         &self,
         count: usize,

@@ -18,6 +18,9 @@ const MAX_SIDE: u32 = 16_384;
 /// What the decoder may allocate beside the image itself.
 const DECODER_BYTES: usize = 64 << 20;
 
+const OPAQUE: &str =
+    "8-bit RGB or grey without transparency; composite the image on a background first";
+
 /// Every `*.png` directly in a folder, sorted by name.
 #[derive(Debug)]
 pub(crate) struct PngFolder {
@@ -122,33 +125,20 @@ impl Png {
         decoder.set_transformations(png::Transformations::IDENTITY);
         let reader = decoder.read_info().map_err(|e| malformed(path, e))?;
         let (color, depth) = reader.output_color_type();
+        let wrong = |expected, found| Err(Error::field(path, "colour type", expected, found));
         let channels = match (color, depth) {
             (ColorType::Rgb, BitDepth::Eight) => 3,
             (ColorType::Grayscale, BitDepth::Eight) => 1,
             (ColorType::Rgba | ColorType::GrayscaleAlpha, _) => {
-                return Err(Error::field(
-                    path,
-                    "colour type",
-                    "8-bit RGB or grey without transparency; composite the image on a background first",
-                    format!("{color:?} with an alpha channel"),
-                ));
+                return wrong(OPAQUE, format!("{color:?} with an alpha channel"));
             }
             _ => {
-                return Err(Error::field(
-                    path,
-                    "colour type",
-                    "8-bit RGB or grey",
-                    format!("{color:?} of {} bits", depth as u8),
-                ));
+                let found = format!("{color:?} of {} bits", depth as u8);
+                return wrong("8-bit RGB or grey", found);
             }
         };
         if reader.info().trns.is_some() {
-            return Err(Error::field(
-                path,
-                "colour type",
-                "8-bit RGB or grey without transparency; composite the image on a background first",
-                "a transparent colour (tRNS chunk)",
-            ));
+            return wrong(OPAQUE, "a transparent colour (tRNS chunk)".to_owned());
         }
         let (width, height) = (reader.info().width as usize, reader.info().height as usize);
         Ok(Self {

@@ -22,23 +22,20 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
 
 /// The same of an open file.
 pub(crate) fn from_file(file: TensorFile) -> Result<ImageSet> {
-    let (element, key) = match (file.has("x_start"), file.has("images")) {
-        (true, _) => (Element::F32, "x_start"),
-        (false, true) => (Element::U8, "images"),
-        (false, false) => {
-            file.info("x_start", "a tensor x_start (f32) or images (uint8)")?;
-            (Element::F32, "x_start")
-        }
+    let (element, key) = if file.has("images") && !file.has("x_start") {
+        (Element::U8, "images")
+    } else {
+        file.info("x_start", "a tensor x_start (f32) or images (uint8)")?;
+        (Element::F32, "x_start")
     };
     let [count, c, h, w] = match element {
         Element::F32 => floats_shape(&file, key)?,
         Element::U8 => bytes_shape(&file, key)?,
     };
-    let labels = if file.has("labels") {
-        Some(labels(&file, count)?)
-    } else {
-        None
-    };
+    let labels = file
+        .has("labels")
+        .then(|| labels(&file, count))
+        .transpose()?;
     let stand_in = file.metadata("stand_in") == Some("true");
     let start = file.position(file.info(key, "a tensor of that name")?);
     let dims = c * h * w;

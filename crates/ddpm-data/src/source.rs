@@ -1,17 +1,4 @@
 //! From a path to an [`ImageSet`]: which layout it is and which split of it to read.
-//!
-//! How the split is found, first match wins:
-//! 1. A **file** is one set; it is used for either split.
-//! 2. A **folder with CIFAR-10 batches** (directly, or in the `cifar-10-batches-bin` or `cifar-10-batches-py`
-//!    folder that the archives unpack to): train is the five `data_batch_N` files, test is `test_batch`.
-//! 3. A **folder with downsampled ImageNet**: train is `train_data_batch_1.npz` and so on in the order of their
-//!    numbers, test is `val_data.npz`.
-//! 4. A folder with a `train` or a `test` in it (a subfolder, or `train.npz`, `train.npy`, `train.safetensors`,
-//!    `train.bin`): the one that is asked for has to be there.
-//! 5. A **folder of PNG files** is one set; it is used for either split.
-//!
-//! In cases 1 and 5 train and test are the same images: [`ImageSet::split_is_named`] is false then, so that
-//! callers can say that a result was tested on what it was chosen on.
 
 use std::path::{Path, PathBuf};
 
@@ -26,12 +13,15 @@ use crate::error::{Error, Result};
 /// How layout and split are found, first match wins:
 ///
 /// 1. A file is one set, for either split.
-/// 2. A folder with CIFAR-10 batches, directly or in `cifar-10-batches-bin` or `cifar-10-batches-py`.
+/// 2. A folder with CIFAR-10 batches, directly or in `cifar-10-batches-bin` or `cifar-10-batches-py`: the five `data_batch_N`
+///    files are train, `test_batch` is test.
 /// 3. A folder with downsampled ImageNet: `train_data_batch_1.npz` and so on, in the order of their numbers, are train,
 ///    `val_data.npz` is test.
 /// 4. A folder with `train` or `test` in it: a subfolder, or a file of that name that is `.npz`, `.npy`, `.safetensors` or
 ///    `.bin`. The one that is asked for has to be there.
 /// 5. A folder of PNG files is one set, for either split.
+///
+/// In cases 1 and 5 train and test are the same images: [`ImageSet::split_is_named`] is false then.
 ///
 /// # Arguments
 /// `expected_shape`: the shape of the model's data, `[C, H, W]`; images of another size are an error that names both.
@@ -59,14 +49,8 @@ fn read(path: &Path, split: Split) -> Result<ImageSet> {
     if let Some(set) = read_batches(path, split)? {
         return Ok(set);
     }
-    let named = [Split::Train, Split::Test].map(|s| named_split(path, s));
-    if named.iter().any(Option::is_some) {
-        let [train, test] = named;
-        let found = match split {
-            Split::Train => train,
-            Split::Test => test,
-        };
-        return match found {
+    if Split::ALL.iter().any(|&s| named_split(path, s).is_some()) {
+        return match named_split(path, split) {
             Some(part) if part.is_dir() => read_folder(&part, split),
             Some(part) => read_file(&part),
             None => Err(Error::MissingSplit {
@@ -108,28 +92,19 @@ fn read_batches(folder: &Path, split: Split) -> Result<Option<ImageSet>> {
             return cifar_pickle::read_folder(&candidate, split).map(Some);
         }
     }
-    if imagenet::is_folder(folder) {
-        imagenet::read_folder(folder, split).map(Some)
-    } else {
-        Ok(None)
-    }
+    imagenet::is_folder(folder)
+        .then(|| imagenet::read_folder(folder, split))
+        .transpose()
 }
 
 /// A folder without named splits in it.
 fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
-    match read_batches(folder, split)? {
-        Some(set) => Ok(set),
-        None => {
-            let folder = PngFolder::open(folder)?;
-            let shape = folder.shape();
-            Ok(ImageSet::from_parts(
-                "png-folder",
-                shape,
-                Pixels::pngs(folder),
-                None,
-            ))
-        }
+    if let Some(set) = read_batches(folder, split)? {
+        return Ok(set);
     }
+    let folder = PngFolder::open(folder)?;
+    let (shape, pixels) = (folder.shape(), Pixels::pngs(folder));
+    Ok(ImageSet::from_parts("png-folder", shape, pixels, None))
 }
 
 fn read_file(path: &Path) -> Result<ImageSet> {

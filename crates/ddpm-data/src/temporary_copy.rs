@@ -4,7 +4,6 @@
 //! copied once, piece by piece, to the system's folder for temporary files (`TMPDIR`); the system removes the copy when
 //! the set is dropped or the process ends, however it ends.
 
-use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
@@ -15,45 +14,23 @@ use crate::error::{Error, Result};
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
 
-/// A temporary file in the making.
-struct Copy<'a> {
-    path: &'a Path,
+/// A temporary file of `bytes` bytes in place of `path`, written by `fill`.
+fn copy(
+    path: &Path,
     bytes: u64,
-    out: BufWriter<File>,
-}
-
-impl<'a> Copy<'a> {
-    fn new(path: &'a Path, bytes: u64) -> Result<Self> {
-        let file = tempfile::tempfile().map_err(|e| refused(path, bytes, e))?;
-        Ok(Self {
-            path,
-            bytes,
-            out: BufWriter::with_capacity(PIECE, file),
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out
-            .write_all(bytes)
-            .map_err(|e| refused(self.path, self.bytes, e))
-    }
-
-    fn finish(self) -> Result<PositionedFile> {
-        let file = self
-            .out
-            .into_inner()
-            .map_err(|e| refused(self.path, self.bytes, e.into_error()))?;
-        Ok(PositionedFile::private(self.path, file, self.bytes))
-    }
-}
-
-fn refused(path: &Path, bytes: u64, source: std::io::Error) -> Error {
-    Error::Unpack {
+    fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+) -> Result<PositionedFile> {
+    let refused = |source| Error::Unpack {
         path: path.to_owned(),
         bytes,
         folder: std::env::temp_dir(),
         source,
-    }
+    };
+    let file = tempfile::tempfile().map_err(refused)?;
+    let mut out = BufWriter::with_capacity(PIECE, file);
+    fill(&mut |piece| out.write_all(piece).map_err(refused))?;
+    let file = out.into_inner().map_err(|e| refused(e.into_error()))?;
+    Ok(PositionedFile::private(path, file, bytes))
 }
 
 /// The next `bytes` bytes of `reader`, which is then read to its end so that it can compare checksums.
@@ -67,29 +44,26 @@ pub(crate) fn unpack(
     bytes: u64,
 ) -> Result<PositionedFile> {
     let damaged = |found: String| Error::field(path, key, "a readable array", found);
-    let mut copy = Copy::new(path, bytes)?;
-    let mut piece = vec![0; PIECE];
-    let mut done = 0;
-    loop {
-        let n = match reader.read(&mut piece) {
-            Ok(n) => n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(damaged(e.to_string())),
-        };
-        if n == 0 {
-            break;
+    copy(path, bytes, |write| {
+        let mut piece = vec![0; PIECE];
+        let mut done = 0;
+        loop {
+            let n = match reader.read(&mut piece) {
+                Ok(0) if done == bytes => return Ok(()),
+                Ok(0) => {
+                    return Err(damaged(format!(
+                        "{done} bytes of elements where {bytes} are declared"
+                    )));
+                }
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(damaged(e.to_string())),
+            };
+            let wanted = u64::min(n as u64, bytes - done);
+            write(&piece[..wanted as usize])?;
+            done += wanted;
         }
-        let wanted = u64::min(n as u64, bytes - done);
-        copy.write(&piece[..wanted as usize])?;
-        done += wanted;
-    }
-    if done == bytes {
-        copy.finish()
-    } else {
-        Err(damaged(format!(
-            "{done} bytes of elements where {bytes} are declared"
-        )))
-    }
+    })
 }
 
 /// The array of bytes of this shape that lies column-major at `start`, in row-major order.
@@ -104,31 +78,33 @@ pub(crate) fn row_major(
         return row_major(file, start, &[1]);
     };
     let size: usize = extents.iter().product();
-    let mut copy = Copy::new(file.path(), count as u64 * size as u64)?;
+    let bytes = count as u64 * size as u64;
     let at_once = (BUFFER / size.max(1)).clamp(1, count.max(1));
     let mut column = vec![0; at_once];
     let mut rows = vec![0; at_once * size];
-    for first in (0..count).step_by(at_once) {
-        let n = at_once.min(count - first);
-        for element in 0..size {
-            // The position of the element among the columns: its first index runs fastest.
-            let (mut rest, mut place, mut weight) = (element, size, 1);
-            let mut index = 0u64;
-            for &extent in extents.iter() {
-                place /= extent;
-                index += (rest / place) as u64 * weight;
-                rest %= place;
-                weight *= extent as u64;
+    copy(file.path(), bytes, |write| {
+        for first in (0..count).step_by(at_once) {
+            let n = at_once.min(count - first);
+            for element in 0..size {
+                // The position of the element among the columns: its first index runs fastest.
+                let (mut rest, mut place, mut weight) = (element, size, 1);
+                let mut index = 0u64;
+                for &extent in extents {
+                    place /= extent;
+                    index += (rest / place) as u64 * weight;
+                    rest %= place;
+                    weight *= extent as u64;
+                }
+                let offset = start + index * count as u64 + first as u64;
+                file.read_exact_at(offset, &mut column[..n])?;
+                for (row, &value) in rows.chunks_exact_mut(size).zip(&column[..n]) {
+                    row[element] = value;
+                }
             }
-            let offset = start + index * count as u64 + first as u64;
-            file.read_exact_at(offset, &mut column[..n])?;
-            for (row, &value) in rows.chunks_exact_mut(size).zip(&column[..n]) {
-                row[element] = value;
-            }
+            write(&rows[..n * size])?;
         }
-        copy.write(&rows[..n * size])?;
-    }
-    copy.finish()
+        Ok(())
+    })
 }
 
 #[cfg(test)]

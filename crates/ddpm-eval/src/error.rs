@@ -3,6 +3,8 @@
 #[cfg(feature = "distance")]
 use std::path::Path;
 
+use ddpm_files::FileError;
+
 /// `std::result::Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -57,8 +59,8 @@ pub enum Error {
     Profile(#[from] ddpm_profile::Error),
 }
 
-impl From<ddpm_files::FileError> for Error {
-    fn from(error: ddpm_files::FileError) -> Self {
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
         Self::Data(error.into())
     }
 }
@@ -78,12 +80,7 @@ impl Error {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Data(ddpm_data::Error::Field {
-            path: path.to_owned(),
-            field: field.into(),
-            expected: expected.into(),
-            found: found.into(),
-        })
+        FileError::field(path, field, expected, found).into()
     }
 
     #[cfg(feature = "distance")]

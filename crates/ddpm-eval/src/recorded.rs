@@ -6,7 +6,7 @@ use std::path::Path;
 use ddpm_core::{ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
 use ddpm_files::npz::NpzArchive;
-use ddpm_files::sha256;
+use ddpm_files::{FileError, sha256};
 use ddpm_profile::{ElboProfile, SquaredErrors};
 use ddpm_schedule::Provenance;
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
@@ -151,10 +151,7 @@ impl<'a> RecordedErrors<'a> {
         let image_shape = image_shape(archive)?;
         let clip_denoised = flag(archive, "clip_denoised")?;
         let path = self.path;
-        let bytes = std::fs::read(path).map_err(|source| {
-            let path = path.to_owned();
-            Error::Data(ddpm_data::Error::Read { path, source })
-        })?;
+        let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
         let provenance = Provenance {
             model: ModelId {
                 network: NetworkId::Unknown,

@@ -31,7 +31,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
+    /// The system's refusal to read `path`.
+    pub fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Read {
             path: path.to_owned(),
             source,

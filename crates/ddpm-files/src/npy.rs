@@ -22,33 +22,15 @@ pub enum NpyError {
     /// The data cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The data ends within the header.
-    #[error("a file that ends too early")]
-    Short,
-    /// No header of version 1, 2 or 3.
+    /// The data are no array, not all of it, or one of other elements than were asked for.
     #[error("{0}")]
-    Malformed(&'static str),
-    /// The array is larger than the data.
-    #[error(
-        "a file that ends too early: its header declares shape ({shape}), {declared} bytes of elements, and {available} follow"
-    )]
-    Truncated {
-        /// The extents as the header has them.
-        shape: String,
-        /// Bytes that the elements would take.
-        declared: u128,
-        /// Bytes that there are.
-        available: u64,
-    },
-    /// The array is larger than any memory.
-    #[error("a shape that no memory holds: ({shape})")]
-    Huge {
-        /// The extents as the header has them.
-        shape: String,
-    },
-    /// Elements that are no numbers, or not those that were asked for.
-    #[error("elements of type {0}")]
-    Elements(String),
+    Content(String),
+}
+
+impl From<&str> for NpyError {
+    fn from(found: &str) -> Self {
+        Self::Content(found.to_owned())
+    }
 }
 
 /// What a header declares.
@@ -98,7 +80,10 @@ impl NpyHeader {
             "u2" => self.elements(reader, |b| u16::from_le_bytes(b).into()),
             "u1" => self.elements(reader, |[b]| b.into()),
             "b1" => self.elements(reader, |[b]| (b != 0).into()),
-            _ => Err(NpyError::Elements(self.descr.clone())),
+            _ => Err(NpyError::Content(format!(
+                "elements of type {}",
+                self.descr
+            ))),
         }
     }
 
@@ -132,11 +117,10 @@ impl NpyHeader {
         }
         // An archive compares its checksum at the end.
         if reader.read(&mut [0])? > 0 {
-            return Err(NpyError::Malformed("bytes after the last element"));
+            return Err("bytes after the last element".into());
         }
         let shape = IxDyn(&self.shape).set_f(self.fortran_order);
-        ArrayD::from_shape_vec(shape, values)
-            .map_err(|_| NpyError::Malformed("a shape that is no list of sizes"))
+        ArrayD::from_shape_vec(shape, values).map_err(|_| "a shape that is no list of sizes".into())
     }
 }
 
@@ -152,7 +136,7 @@ pub fn read_npy_header(reader: &mut impl Read, total: u64) -> Result<NpyHeader, 
     let mut start = [0u8; 8];
     fill(reader, &mut start)?;
     if start[..6] != *b"\x93NUMPY" {
-        return Err(NpyError::Malformed("something that is no .npy data"));
+        return Err("something that is no .npy data".into());
     }
     let (length, before) = match start[6] {
         1 => {
@@ -165,17 +149,14 @@ pub fn read_npy_header(reader: &mut impl Read, total: u64) -> Result<NpyHeader, 
             fill(reader, &mut length)?;
             (u32::from_le_bytes(length) as usize, 12)
         }
-        _ => {
-            return Err(NpyError::Malformed("an unknown version of the .npy format"));
-        }
+        _ => return Err("an unknown version of the .npy format".into()),
     };
     if length > LONGEST_HEADER {
-        return Err(NpyError::Malformed("a header of more than 64 KiB"));
+        return Err("a header of more than 64 KiB".into());
     }
     let mut header = vec![0; length];
     fill(reader, &mut header)?;
-    let header = std::str::from_utf8(&header)
-        .map_err(|_| NpyError::Malformed("a header that is no text"))?;
+    let header = std::str::from_utf8(&header).map_err(|_| "a header that is no text")?;
     check_nesting(header)?;
     let shape_text = shape(header)?;
     let extents = extents(shape_text)?;
@@ -187,34 +168,32 @@ pub fn read_npy_header(reader: &mut impl Read, total: u64) -> Result<NpyHeader, 
         .filter(|&&extent| extent > 0)
         .try_fold(element, |size, &extent| size.checked_mul(extent.into()))
         .filter(|&size| size <= isize::MAX as u128);
-    let shown = || shape_text.trim().to_owned();
-    let Some(size) = size else {
-        return Err(NpyError::Huge { shape: shown() });
+    let huge = || {
+        let shape = shape_text.trim();
+        NpyError::Content(format!("a shape that no memory holds: ({shape})"))
     };
+    let size = size.ok_or_else(huge)?;
     let declared = if extents.contains(&0) { 0 } else { size };
     let before = before + length as u64;
     let available = total.saturating_sub(before);
     if declared > available.into() {
-        return Err(NpyError::Truncated {
-            shape: shown(),
-            declared,
-            available,
-        });
+        return Err(NpyError::Content(format!(
+            "a file that ends too early: its header declares shape ({}), {declared} bytes of elements, and {available} follow",
+            shape_text.trim()
+        )));
     }
     let shape = extents.iter().map(|&extent| usize::try_from(extent));
     Ok(NpyHeader {
         descr: descr.to_owned(),
         fortran_order: fortran_order(header)?,
-        shape: shape
-            .collect::<Result<_, _>>()
-            .map_err(|_| NpyError::Huge { shape: shown() })?,
+        shape: shape.collect::<Result<_, _>>().map_err(|_| huge())?,
         length: before,
     })
 }
 
 fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<(), NpyError> {
     reader.read_exact(bytes).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => NpyError::Short,
+        io::ErrorKind::UnexpectedEof => "a file that ends too early".into(),
         _ => e.into(),
     })
 }
@@ -222,7 +201,7 @@ fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<(), NpyError> {
 fn check_nesting(header: &str) -> Result<(), NpyError> {
     // With an escape, a name could be spelled so that we and the parser read two different shapes.
     if header.contains('\\') {
-        return Err(NpyError::Malformed("a header with escaped characters"));
+        return Err("a header with escaped characters".into());
     }
     let mut depth = 0usize;
     for c in header.chars() {
@@ -232,7 +211,7 @@ fn check_nesting(header: &str) -> Result<(), NpyError> {
             _ => {}
         }
         if depth > DEEPEST_NESTING {
-            return Err(NpyError::Malformed("a header of deep nesting"));
+            return Err("a header of deep nesting".into());
         }
     }
     Ok(())
@@ -240,19 +219,17 @@ fn check_nesting(header: &str) -> Result<(), NpyError> {
 
 /// What stands in the brackets after the one key `shape`.
 fn shape(header: &str) -> Result<&str, NpyError> {
-    const NONE: NpyError = NpyError::Malformed("a header without one shape");
+    const NONE: &str = "a header without one shape";
     let mut parts = header.split("shape");
     let (_, Some(after), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(NONE);
+        return Err(NONE.into());
     };
     let after = after
         .strip_prefix(['\'', '"'])
         .and_then(|rest| rest.trim_start().strip_prefix(':'))
         .and_then(|rest| rest.trim_start().strip_prefix('('));
-    match after.and_then(|rest| rest.split_once(')')) {
-        Some((inside, _)) => Ok(inside),
-        None => Err(NONE),
-    }
+    let (inside, _) = after.and_then(|rest| rest.split_once(')')).ok_or(NONE)?;
+    Ok(inside)
 }
 
 fn extents(shape: &str) -> Result<Vec<u64>, NpyError> {
@@ -266,7 +243,7 @@ fn extents(shape: &str) -> Result<Vec<u64>, NpyError> {
         // Python 2 wrote long integers with an L.
         .map(|extent| extent.trim().trim_end_matches('L').parse())
         .collect::<Result<_, _>>()
-        .map_err(|_| NpyError::Malformed("a shape that is no list of sizes"))
+        .map_err(|_| "a shape that is no list of sizes".into())
 }
 
 /// What follows `key` and its colon.
@@ -299,7 +276,7 @@ fn fortran_order(header: &str) -> Result<bool, NpyError> {
     match value(header, "fortran_order") {
         Some(rest) if rest.starts_with("True") => Ok(true),
         Some(rest) if rest.starts_with("False") => Ok(false),
-        _ => Err(NpyError::Malformed("a header without fortran_order")),
+        _ => Err("a header without fortran_order".into()),
     }
 }
 

@@ -93,7 +93,7 @@ impl TensorFile {
             } else {
                 format!("only {}", names.join(", "))
             };
-            FileError::field(self.path(), key, expected, found)
+            self.wrong(key, expected, found)
         })
     }
 
@@ -107,7 +107,7 @@ impl TensorFile {
             return Ok(info);
         }
         let found = format!("{:?}", info.dtype);
-        Err(FileError::field(self.path(), key, expected, found))
+        Err(self.wrong(key, expected, found))
     }
 
     /// Position of a tensor's first byte in the file.
@@ -139,7 +139,7 @@ impl TensorFile {
             Dtype::I32 => |b| elements(b, |b| i32::from_le_bytes(b) as f32),
             other => {
                 let found = format!("elements of type {other:?}");
-                return Err(FileError::field(self.path(), key, expected, found));
+                return Err(self.wrong(key, expected, found));
             }
         };
         Ok(values(&self.bytes(info)?))
@@ -159,18 +159,11 @@ impl TensorFile {
             Dtype::I32 => |b| elements(b, |b| i64::from(i32::from_le_bytes(b))),
             Dtype::U8 => |b| elements(b, |[b]| i64::from(b)),
             other => {
-                return Err(FileError::field(
-                    self.path(),
-                    key,
-                    "i64, i32 or uint8",
-                    format!("{other:?}"),
-                ));
+                return Err(self.wrong(key, "i64, i32 or uint8", format!("{other:?}")));
             }
         };
         let from_zero = |v: i64| {
-            usize::try_from(v).map_err(|_| {
-                FileError::field(self.path(), key, "integers from 0 up", v.to_string())
-            })
+            usize::try_from(v).map_err(|_| self.wrong(key, "integers from 0 up", v.to_string()))
         };
         values(&self.bytes(info)?)
             .into_iter()
@@ -178,10 +171,14 @@ impl TensorFile {
             .collect()
     }
 
+    fn wrong(&self, key: &str, expected: &str, found: String) -> FileError {
+        FileError::field(self.path(), key, expected, found)
+    }
+
     /// The complaint about a tensor's shape.
     pub fn other_shape(&self, key: &str, expected: &str, info: &TensorInfo) -> FileError {
         let found = format!("shape {:?}", info.shape);
-        FileError::field(self.path(), key, expected, found)
+        self.wrong(key, expected, found)
     }
 
     /// The file, for those who know where to read.

@@ -87,6 +87,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The bytes of a tensor of this type and shape.
+    fn bytes(&self, name: &str, dtype: Dtype, shape: &[usize]) -> FormatResult<&'a [u8]> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() == dtype && tensor.shape() == shape {
+            return Ok(tensor.data());
+        }
+        Err(field(
+            &format!("tensor \"{name}\""),
+            format!("{dtype:?} of shape {shape:?}"),
+            format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
+        ))
+    }
+
     /// The 8-byte words of a tensor of this type and shape.
     pub fn words(
         &self,
@@ -94,29 +107,15 @@ impl<'a> Reader<'a> {
         dtype: Dtype,
         shape: &[usize],
     ) -> FormatResult<impl Iterator<Item = [u8; 8]> + use<'a>> {
-        let tensor = self.tensor(name)?;
-        if tensor.dtype() != dtype || tensor.shape() != shape {
-            return Err(field(
-                &format!("tensor \"{name}\""),
-                format!("{dtype:?} of shape {shape:?}"),
-                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
-            ));
-        }
-        Ok(tensor.data().as_chunks::<8>().0.iter().copied())
+        let words = self.bytes(name, dtype, shape)?.as_chunks::<8>().0;
+        Ok(words.iter().copied())
     }
 
     /// The numbers of an F32 tensor of this shape.
     pub fn singles(&self, name: &str, shape: &[usize]) -> FormatResult<Vec<f32>> {
-        let tensor = self.tensor(name)?;
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
-            return Err(field(
-                &format!("tensor \"{name}\""),
-                format!("F32 of shape {shape:?}"),
-                format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape()),
-            ));
-        }
-        let words = tensor.data().as_chunks::<4>().0.iter();
-        Ok(words.map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        let words = self.bytes(name, Dtype::F32, shape)?.as_chunks::<4>().0;
+        let values = words.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        Ok(values.collect())
     }
 
     /// The numbers of a tensor that is there only if `present`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ddpm_core::{Denoiser, DenoiserError, NetworkId, NoiseSchedule, Parameterization, Prediction};
 use ndarray::{ArrayD, ArrayViewD, Ix4, s};
+use serde_json::Value;
 
 use crate::config::{Known, ModelConfig, ModelOptions};
 use crate::unet::UNet;
@@ -132,30 +133,27 @@ impl Denoiser for UNetDenoiser {
 
     fn settings(&self) -> BTreeMap<String, String> {
         let config = self.config().describe();
-        let told = [
+        let mut settings = BTreeMap::new();
+        for key in [
             "num_heads",
             "num_heads_upsample",
             "num_head_channels",
             "attention_order",
-        ]
-        .into_iter()
-        .map(|key| (key, &config["architecture"][key]))
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| {
-            let text = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
-            (key, text)
-        });
-        let told = told.chain(
-            self.unet
-                .state_dict()
-                .map(|of| ("state_dict", of.to_owned())),
-        );
-        let products = self.unet.bf16_products();
-        told.chain(products.map(|of| ("bf16_products", of.to_owned())))
-            .map(|(key, text)| (key.to_owned(), text))
-            .collect()
+        ] {
+            let text = match &config["architecture"][key] {
+                Value::Null => continue,
+                Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            settings.insert(key.to_owned(), text);
+        }
+        for (key, value) in [
+            ("state_dict", self.unet.state_dict()),
+            ("bf16_products", self.unet.bf16_products()),
+        ] {
+            settings.extend(value.map(|value| (key.to_owned(), value.to_owned())));
+        }
+        settings
     }
 
     fn predict(

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ddpm_files::FileError;
+
 /// Result with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -10,13 +12,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused to read the file.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file asked for.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 
     /// The file is none of the formats that hold weights.
     #[error("{} is not a checkpoint: found {found}; expected a PyTorch .pt file (zip or legacy stream) or a .safetensors file that holds one plain state dict, or a folder of a diffusers UNet2DModel", path.display())]
@@ -121,11 +118,8 @@ pub enum Error {
     },
 
     /// The weights are not those of a supported UNet.
-    #[error("cannot infer a UNet from the weights: {detail}")]
-    Architecture {
-        /// The first contradiction met.
-        detail: String,
-    },
+    #[error("cannot infer a UNet from the weights: {0}")]
+    Architecture(String),
 
     /// The weights are those of no network that features are known of.
     #[error("{} is no feature network that is known: {detail}", path.display())]
@@ -200,44 +194,29 @@ pub enum Error {
 
 impl Error {
     /// The same error with the names that the state dict has in its file, where each begins with `prefix`.
-    pub(crate) fn under(self, prefix: &str) -> Self {
-        let full = |key: String| format!("{prefix}{key}");
-        match self {
-            Self::MissingKey { key, expected } => Self::MissingKey {
-                key: full(key),
-                expected,
-            },
-            Self::ExtraKeys { keys } => Self::ExtraKeys {
-                keys: keys.into_iter().map(full).collect(),
-            },
-            Self::WrongShape {
-                key,
-                expected,
-                found,
-            } => Self::WrongShape {
-                key: full(key),
-                expected,
-                found,
-            },
-            Self::WrongType { key, found } => Self::WrongType {
-                key: full(key),
-                found,
-            },
-            other => other,
+    pub(crate) fn under(mut self, prefix: &str) -> Self {
+        match &mut self {
+            Self::MissingKey { key, .. }
+            | Self::WrongShape { key, .. }
+            | Self::WrongType { key, .. } => key.insert_str(0, prefix),
+            Self::ExtraKeys { keys } => keys.iter_mut().for_each(|key| key.insert_str(0, prefix)),
+            _ => {}
         }
+        self
+    }
+
+    pub(crate) fn option(key: &'static str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self::InvalidOption { key, detail }
     }
 }
 
 fn quote(keys: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text = keys
-        .iter()
-        .take(SHOWN)
-        .map(|key| format!("`{key}`"))
-        .collect::<Vec<_>>()
-        .join(", ");
-    if keys.len() > SHOWN {
-        text.push_str(&format!(" and {} more", keys.len() - SHOWN));
+    let shown = keys.iter().take(SHOWN).map(|key| format!("`{key}`"));
+    let text = shown.collect::<Vec<_>>().join(", ");
+    match keys.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
     }
-    text
 }

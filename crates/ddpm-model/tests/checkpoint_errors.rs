@@ -5,6 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{checkpoint, entries, golden, safetensors_bytes, two_heads};
+use ddpm_files::FileError;
 use ddpm_model::{Checkpoint, Error, Precision, TensorData, UNet, save_safetensors};
 
 const FILE: &str = "unet-hybrid-16px";
@@ -112,7 +113,10 @@ fn other_files_are_named() {
     let error = Checkpoint::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("found a folder"), "{error}");
     let error = Checkpoint::open(&folder.path().join("absent.pt")).unwrap_err();
-    assert!(matches!(error, Error::Read { .. }), "{error}");
+    assert!(
+        matches!(error, Error::File(FileError::Read { .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -2,10 +2,15 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{
-    Bench, Bpd, Completions, Export, Fid, Inspect, Man, Merge, Plot, Predict, Profile, Report,
-    Sample, Schedule, Solve, Table, Trajectory, Transitions,
-};
+use super::chain::{Solve, Transitions};
+use super::distance::Fid;
+use super::evaluation::{Bpd, Sample};
+use super::export::Export;
+use super::install::{Completions, Man};
+use super::network::{Bench, Inspect, Predict};
+use super::plot::{Plot, Report};
+use super::profiles::{Merge, Profile, Schedule, Table};
+use super::trajectory::Trajectory;
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
 /// once.

@@ -6,19 +6,30 @@
 //! text may come from a file, so its mistakes are bad input wherever it stands. Each command turns
 //! its arguments into validated values before it does any work.
 
+mod chain;
 mod cli;
-mod commands;
 mod conventions;
+mod distance;
+mod evaluation;
+mod export;
 mod inputs;
+mod install;
+mod network;
+mod plot;
+mod profiles;
+mod trajectory;
 
+pub(crate) use chain::{Solve, Transitions};
 pub(crate) use cli::{Cli, Command};
-pub(crate) use commands::{
-    Bench, Bpd, Completions, Export, Fid, Figure, Inspect, Man, Merge, Plot, Predict, Profile,
-    Report, Sample, Schedule, Solve, Table, Trajectory, Transitions,
-};
-pub(crate) use conventions::{
-    ClipArgs, SolverArg, StepArgs, decoders, objectives, samplers, splits, starts, variances,
-};
+pub(crate) use conventions::{SolverArg, StepArgs};
+pub(crate) use distance::Fid;
+pub(crate) use evaluation::{Bpd, Sample};
+pub(crate) use export::Export;
 pub(crate) use inputs::{
     AttentionOrderArg, ChainArgs, CheckpointArgs, DeviceArg, ImageArgs, PrecisionArg,
 };
+pub(crate) use install::{Completions, Man};
+pub(crate) use network::{Bench, Inspect, Predict};
+pub(crate) use plot::{Figure, Plot, Report};
+pub(crate) use profiles::{Merge, Profile, Schedule, Table};
+pub(crate) use trajectory::Trajectory;

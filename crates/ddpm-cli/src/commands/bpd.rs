@@ -1,7 +1,7 @@
 //! `ddpm bpd`: direct evaluation of one path, every term of every image.
 
 use ddpm_core::Denoiser;
-use ddpm_data::{ImageSet, Split};
+use ddpm_data::Split;
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
 use ddpm_files::TensorFile;
 use ddpm_schedule::results;
@@ -14,42 +14,31 @@ use crate::input::{
 };
 use crate::output::{self, Voice};
 use crate::render::{
-    Align, Indices, ProgressLine, TextTable, clip, describe_images, mean_with_error, plural,
+    Indices, ProgressLine, TextTable, clip, describe_images, mean_with_error, plural,
 };
 
 /// Runs the command.
 pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
-    let choice = match (&args.schedule, args.steps) {
-        (Some(file), Some(steps)) => ChainChoice::from_schedules(
-            file,
-            steps,
-            &network,
-            args.clip.clip_denoised,
-            args.conventions.decoder_bin_width,
-            voice,
-        )?,
-        (Some(_), None) => return Err(Error::usage("--schedule needs --steps K")),
-        (None, _) => {
-            let flags = PathFlags {
-                path: args.path.as_deref(),
-                zero_based: args.zero_based,
-                conventions: &args.conventions,
-                profile: args.profile.as_deref(),
-                clip_denoised: args.clip.clip_denoised,
-            };
-            ChainChoice::from_flags(&flags, &network, voice)?
-        }
+    let flags = PathFlags {
+        schedule: args.schedule.as_deref(),
+        steps: args.steps,
+        path: args.path.as_deref(),
+        zero_based: args.zero_based,
+        conventions: &args.conventions,
+        profile: args.profile.as_deref(),
+        clip_denoised: args.clip.clip_denoised,
     };
+    let choice = ChainChoice::of(&flags, &network, voice)?;
     let only = match &args.terms {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),
         None => None,
     };
-    let (images, network) = Images::open(args, network)?;
+    let (images, noise, network) = open_images(args, network)?;
     let plan = BitsPerDimPlan {
         schedule: choice.schedule.clone(),
         images: images.chosen.clone(),
-        noise: match &images.noise {
+        noise: match &noise {
             Some(noise) => Noise::Given(noise),
             None => Noise::Seed {
                 seed: args.seed,
@@ -60,12 +49,8 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         only,
         batch: network.batch,
     };
-    let found = bits_per_dim(
-        &network.denoiser,
-        &images.set,
-        &plan,
-        &ProgressLine::new(voice),
-    )?;
+    let progress = ProgressLine::new(voice);
+    let found = bits_per_dim(&network.denoiser, &images.set, &plan, &progress)?;
     let report = Report {
         network: &network,
         choice: &choice,
@@ -83,76 +68,59 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
 /// The timesteps of `--terms`, each a node of the path.
 fn terms(text: &str, choice: &ChainChoice, zero_based: bool) -> Result<Vec<usize>> {
     let shift = usize::from(zero_based);
+    let nodes = choice.schedule.path.nodes();
     let terms = parse_list("--terms", text, "timesteps of the path")?;
     terms
         .into_iter()
         .map(|shown| {
             let t = shown.saturating_add(shift);
-            if t > 0 && choice.schedule.path.nodes().contains(&t) {
-                Ok(t)
-            } else {
-                Err(Error::flag(
+            let known = Some(t).filter(|t| *t > 0 && nodes.contains(t));
+            known.ok_or_else(|| {
+                Error::flag(
                     "--terms",
                     format!("expected timesteps of the path, found {shown}"),
-                ))
-            }
+                )
+            })
         })
         .collect()
 }
 
-/// The images, their order and their noise.
-struct Images {
-    set: ImageSet,
-    chosen: Vec<usize>,
-    noise: Option<ArrayD<f32>>,
-}
-
-impl Images {
-    /// Opens the images; the network comes back knowing their size.
-    fn open(args: &Bpd, network: Network) -> Result<(Self, Network)> {
-        let Some(file) = &args.images else {
-            let (run, network) = RunImages::open(&args.data, network, args.class, args.seed)?;
-            let images = Self {
-                set: run.set,
-                chosen: run.chosen,
-                noise: None,
-            };
-            return Ok((images, network));
-        };
-        let cifar_test = if TensorFile::open(file)?.has("cifar_test_index") {
-            Some(ddpm_data::open(&data_path(&args.data)?, Split::Test, None)?)
-        } else {
-            None
-        };
-        let mut set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
-        let network = network.fit_to(set.shape())?;
-        check_size(file.clone(), &set, &network)?;
-        if let Some(class) = args.class {
-            set = set.with_class(class);
-        }
-        let count = limit(&args.data, set.len())?;
-        let noise = match &args.noise {
-            Some(noise) => {
-                let shape = [&[set.len()], set.shape()].concat();
-                let all = ddpm_data::read_noise(noise, &shape)?;
-                Some(all.slice_axis(Axis(0), (..count).into()).to_owned())
-            }
-            None => None,
-        };
-        let images = Self {
-            set,
-            chosen: (0..count).collect(),
-            noise,
-        };
-        Ok((images, network))
+/// The images and, where it is given, their noise; the network comes back knowing their size.
+fn open_images(args: &Bpd, network: Network) -> Result<(RunImages, Option<ArrayD<f32>>, Network)> {
+    let Some(file) = &args.images else {
+        let (run, network) = RunImages::open(&args.data, network, args.class, args.seed)?;
+        return Ok((run, None, network));
+    };
+    let split = Split::Test;
+    let cifar_test = if TensorFile::open(file)?.has("cifar_test_index") {
+        Some(ddpm_data::open(&data_path(&args.data)?, split, None)?)
+    } else {
+        None
+    };
+    let mut set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
+    let network = network.fit_to(set.shape())?;
+    check_size(file.clone(), &set, &network)?;
+    if let Some(class) = args.class {
+        set = set.with_class(class);
     }
+    let count = limit(&args.data, set.len())?;
+    let noise = match &args.noise {
+        Some(noise) => {
+            let shape = [&[set.len()], set.shape()].concat();
+            let all = ddpm_data::read_noise(noise, &shape)?;
+            Some(all.slice_axis(Axis(0), (..count).into()).to_owned())
+        }
+        None => None,
+    };
+    let chosen = (0..count).collect();
+    Ok((RunImages { set, split, chosen }, noise, network))
 }
 
 /// Everything that is printed.
 struct Report<'a> {
     network: &'a Network,
     choice: &'a ChainChoice,
-    images: &'a Images,
+    images: &'a RunImages,
     found: &'a BitsPerDim,
     indices: Indices,
 }
@@ -186,25 +154,21 @@ impl Report<'_> {
     fn table(&self) -> String {
         let set = &self.images.set;
         let count = self.images.chosen.len() as u64;
-        let mut text = TextTable::new([
-            ("t", Align::Right),
-            ("s", Align::Right),
-            ("bits/dim", Align::Right),
-        ])
-        .title(format!(
-            "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
-            self.choice.scoring.variance,
-            self.choice.schedule.decoder,
-            clip(Some(self.choice.clip_denoised)),
-            plural(self.choice.schedule.path.steps() as u64, "step")
-        ))
-        .title(format!(
-            "{}, T={} {}, {}",
-            describe_images(set.name(), count, set.stand_in()),
-            self.network.denoiser.train_steps(),
-            self.network.denoiser.noise_schedule().name_or_custom(),
-            self.network.denoiser.precision()
-        ));
+        let mut text = TextTable::new("t: | s: | bits/dim:")
+            .title(format!(
+                "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
+                self.choice.scoring.variance,
+                self.choice.schedule.decoder,
+                clip(Some(self.choice.clip_denoised)),
+                plural(self.choice.schedule.path.steps() as u64, "step")
+            ))
+            .title(format!(
+                "{}, T={} {}, {}",
+                describe_images(set.name(), count, set.stand_in()),
+                self.network.denoiser.train_steps(),
+                self.network.denoiser.noise_schedule().name_or_custom(),
+                self.network.denoiser.precision()
+            ));
         for term in &self.found.terms {
             text.row([
                 self.indices.show(term.t).to_string(),

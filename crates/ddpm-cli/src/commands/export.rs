@@ -4,21 +4,19 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use ddpm_schedule::export::{Export, export};
-use ddpm_schedule::{Budgets, results};
+use ddpm_schedule::{Budgets, Schedules, results};
 
 use crate::args;
-use crate::error::{Error, Result};
-use crate::input::{about_schedules, parse_budgets, read_schedules, write_file};
+use crate::error::{Error, Located, Result};
+use crate::input::{about_schedules, read_schedules, steps_or, write_file};
 use crate::output::{self, Voice};
-use crate::render::plural;
+use crate::render::{Indices, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
     let schedules = read_schedules(&args.schedules)?;
-    let budgets = match &args.steps {
-        Some(text) => parse_budgets("--steps", text, schedules.train_steps())?,
-        None => Budgets::All,
-    };
+    let (steps, most) = (args.steps.as_deref(), schedules.train_steps());
+    let budgets = steps_or(steps, most, Budgets::All)?;
     let export = export(&schedules, &budgets, args.format);
     let export = told(export, &args.schedules, voice)?;
     if let Some(out) = &args.out {
@@ -39,12 +37,36 @@ pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
 }
 
 /// Prints instead of a table what `ddpm export` would write of the schedules or the cost table in `file`.
-pub(crate) fn print_export(
+pub(super) fn print_export(
     export: ddpm_schedule::Result<Export>,
     file: &Path,
     voice: Voice,
 ) -> Result<()> {
     print(&told(export, file, voice)?)
+}
+
+/// Writes and prints schedules that were chosen from `source`.
+pub(super) fn print_schedules(
+    args: &args::Schedule,
+    schedules: &Schedules,
+    source: &Path,
+    voice: Voice,
+    table: impl FnOnce(Indices) -> Result<String>,
+) -> Result<()> {
+    if let Some(out) = &args.out {
+        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+    }
+    if let Some(format) = args.export {
+        let exported = export(schedules, &Budgets::All, format);
+        return print_export(exported, source, voice);
+    }
+    let indices = Indices::from_flag(args.zero_based);
+    output::print_text(&match (args.json, indices) {
+        // What is printed is a schedules file too.
+        (true, Indices::Nodes) => schedules.to_json().or_internal()?,
+        (true, Indices::ZeroBased) => schedules.to_json_zero_based().or_internal()?,
+        (false, indices) => table(indices)?,
+    })
 }
 
 /// Says on stderr what the program will not do.
@@ -56,10 +78,7 @@ fn told(export: ddpm_schedule::Result<Export>, file: &Path, voice: Voice) -> Res
     Ok(export)
 }
 
-/// Writes an export to stdout.
-///
-/// # Errors
-/// An array for a terminal: [`Error::Usage`].
+/// Writes an export to stdout; an array is not for a terminal.
 fn print(export: &Export) -> Result<()> {
     if !export.format.is_text() && io::stdout().is_terminal() {
         return Err(Error::usage(

@@ -1,6 +1,6 @@
 //! `ddpm fid`: distances between two sets of images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{
@@ -19,7 +19,7 @@ use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{Features, INCEPTION_FILE, INCEPTION_SHA256, check_writable};
 use crate::output::{self, Voice};
-use crate::render::{Align, ProgressLine, TextTable, plural, with_error};
+use crate::render::{ProgressLine, TextTable, kid_times_1000, plural, with_error};
 
 /// The name of a distance on pytorch-fid's Inception.
 const FID: &str = "FID";
@@ -38,35 +38,29 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         check_writable(out)?;
     }
     let a = Source::open(&args.a, args.split_a, "--split-a")?;
-    let b = match &args.b {
-        Some(b) => Some(Source::open(b, args.split_b, "--split-b")?),
-        None => None,
+    let open = |path: &Option<PathBuf>, split, flag| {
+        let path = path.as_ref();
+        path.map(|path| Source::open(path, split, flag)).transpose()
     };
-    let versus = match &args.versus {
-        Some(c) => Some(Source::open(c, args.split_a, "--split-a")?),
-        None => None,
-    };
-    let needs_network = [Some(&a), b.as_ref()]
-        .iter()
-        .flatten()
-        .any(|s| s.images().is_some());
+    let b = open(&args.b, args.split_b, "--split-b")?;
+    let versus = open(&args.versus, args.split_a, "--split-a")?;
     if let Some(versus) = &versus {
         check_pairs(args, &a, versus)?;
     }
-    let features = match needs_network {
-        true => Some(Features::open(
-            args.features.as_deref(),
-            args.download,
-            voice,
-        )?),
-        false => None,
+    let sources = || {
+        [Some(&a), b.as_ref(), versus.as_ref()]
+            .into_iter()
+            .flatten()
+    };
+    let features = if sources().any(|source| source.images().is_some()) {
+        let named = args.features.as_deref();
+        Some(Features::open(named, args.download, voice)?)
+    } else {
+        None
     };
     check_flags(args, &a, b.as_ref())?;
     // All that can be refused is refused before the first image is looked at.
-    for source in [Some(&a), b.as_ref(), versus.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for source in sources() {
         source.check(args)?;
     }
     let measure = |source: Source| Side::measure(source, args, features.as_ref(), voice);
@@ -75,7 +69,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         write_statistics(out, &a.statistics)?;
     }
     let first = FidStatistics {
-        a: a.set(),
+        a: a.set.clone(),
         features: features.as_ref().map(|f| FeatureNetwork {
             network: f.network.kind().name().to_owned(),
             dims: f.network.kind().dims(),
@@ -180,15 +174,12 @@ impl Source {
                 content: Content::Statistics(Box::new(read_statistics(path)?)),
             });
         }
-        let set = match (
-            ddpm_data::open(path, asked.unwrap_or(Split::Test), None),
-            asked,
-        ) {
+        let set = match (ddpm_data::open(path, asked.unwrap_or(Split::Test), None), asked) {
             (Ok(set), None) if set.split_is_named() => None,
             (Err(ddpm_data::Error::MissingSplit { .. }), None) => None,
             (set, _) => Some(set?),
-        };
-        let set = set.ok_or_else(|| {
+        }
+        .ok_or_else(|| {
             Error::usage(format!(
                 "{}: it has train and test apart, and distances differ: expected {flag} train or {flag} test",
                 path.display()
@@ -212,14 +203,6 @@ impl Source {
         }
     }
 
-    /// Images that will count.
-    fn count(&self, args: &Fid) -> Option<usize> {
-        match &self.content {
-            Content::Images(set) => Some(args.limit.unwrap_or(set.len())),
-            Content::Statistics(statistics) => statistics.images(),
-        }
-    }
-
     fn check(&self, args: &Fid) -> Result<()> {
         if let (Some(limit), Some(set)) = (args.limit, self.images())
             && !(2..=set.len()).contains(&limit)
@@ -233,7 +216,11 @@ impl Source {
                 ),
             ));
         }
-        match self.count(args) {
+        let count = match &self.content {
+            Content::Images(set) => Some(args.limit.unwrap_or(set.len())),
+            Content::Statistics(statistics) => statistics.images(),
+        };
+        match count {
             Some(count) if count < FEWEST && !args.allow_few => Err(Error::Input(format!(
                 "{}: {count} images; expected at least {FEWEST}, since the distance is biased upwards by small numbers \
                  (--allow-few computes it all the same)",
@@ -247,12 +234,10 @@ impl Source {
 
 /// A set whose statistics are known.
 struct Side {
-    name: String,
-    split: Option<Split>,
-    /// The images that were used.
+    set: results::ImageSet,
+    /// Those of the images that were used.
     features: Option<Array2<f32>>,
     statistics: FeatureStatistics,
-    kind: SetKind,
 }
 
 impl Side {
@@ -262,61 +247,56 @@ impl Side {
         features: Option<&Features>,
         voice: Voice,
     ) -> Result<Self> {
-        let Source {
-            name,
-            split,
-            content,
-        } = source;
-        let set = match content {
-            Content::Images(set) => set,
-            Content::Statistics(statistics) => {
-                return Ok(Self {
-                    name,
-                    split,
-                    features: None,
-                    statistics: *statistics,
-                    kind: SetKind::Statistics,
-                });
+        let (kind, features, statistics) = match source.content {
+            Content::Images(ref set) => {
+                let features = features.ok_or_else(|| {
+                    Error::Internal("images without a feature network".to_owned())
+                })?;
+                let (features, statistics) = measure(&source.name, set, args, features, voice)?;
+                (SetKind::Images, Some(features), statistics)
             }
+            Content::Statistics(statistics) => (SetKind::Statistics, None, *statistics),
         };
-        let Features { network, .. } = features
-            .ok_or_else(|| Error::Internal("images without a feature network".to_owned()))?;
-        let mut chosen =
-            ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
-        // Blocks of the jackknife are runs of neighbours in this order.
-        chosen.sort_unstable();
-        let batch = match (args.batch, network.kind()) {
-            (Some(batch), _) => usize::from(batch),
-            (None, NetworkKind::Inception) => 16,
-            (None, _) => 64,
+        let set = results::ImageSet {
+            source: source.name,
+            kind,
+            split: source.split.map(|split| split.name().to_owned()),
+            images: statistics.images(),
         };
-        let progress = ProgressLine::new(voice);
-        let features = extract_features(network, &set, &chosen, batch, &progress).map_err(
-            |error| match error {
-                ddpm_eval::Error::Features(error) => Error::Input(format!("{name}: {error}")),
-                other => other.into(),
-            },
-        )?;
-        let statistics = FeatureStatistics::from_features(features.view())?
-            .with_network(network.kind().name())
-            .with_weights(network.sha256());
         Ok(Self {
-            name,
-            split,
-            features: Some(features),
+            set,
+            features,
             statistics,
-            kind: SetKind::Images,
         })
     }
+}
 
-    fn set(&self) -> results::ImageSet {
-        results::ImageSet {
-            source: self.name.clone(),
-            kind: self.kind,
-            split: self.split.map(|split| split.name().to_owned()),
-            images: self.statistics.images(),
-        }
-    }
+/// The features of the images that count, and their statistics.
+fn measure(
+    name: &str,
+    set: &ImageSet,
+    args: &Fid,
+    Features { network, .. }: &Features,
+    voice: Voice,
+) -> Result<(Array2<f32>, FeatureStatistics)> {
+    let mut chosen = ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
+    // Blocks of the jackknife are runs of neighbours in this order.
+    chosen.sort_unstable();
+    let batch = match (args.batch, network.kind()) {
+        (Some(batch), _) => usize::from(batch),
+        (None, NetworkKind::Inception) => 16,
+        (None, _) => 64,
+    };
+    let progress = ProgressLine::new(voice);
+    let features =
+        extract_features(network, set, &chosen, batch, &progress).map_err(|error| match error {
+            ddpm_eval::Error::Features(error) => Error::Input(format!("{name}: {error}")),
+            other => other.into(),
+        })?;
+    let statistics = FeatureStatistics::from_features(features.view())?
+        .with_network(network.kind().name())
+        .with_weights(network.sha256());
+    Ok((features, statistics))
 }
 
 /// Compares two sets. Says too whether no file told which network the features are of.
@@ -331,19 +311,13 @@ fn compare(
     let networks = [a.statistics.network(), b.statistics.network()];
     let differ = matches!(networks, [Some(a), Some(b)] if a != b);
     if dims[0] != dims[1] || differ {
-        let show = |i: usize| {
-            format!(
-                "{} features of {}",
-                dims[i],
-                networks[i].unwrap_or("an unnamed network")
-            )
-        };
+        let [of_a, of_b] = [0, 1].map(|i| {
+            let network = networks[i].unwrap_or("an unnamed network");
+            format!("{} features of {network}", dims[i])
+        });
         return Err(Error::Input(format!(
-            "{} has {}, {} has {}; expected features of one network",
-            a.name,
-            show(0),
-            b.name,
-            show(1)
+            "{} has {of_a}, {} has {of_b}; expected features of one network",
+            a.set.source, b.set.source
         )));
     }
     let known = networks.into_iter().flatten().next();
@@ -356,8 +330,7 @@ fn compare(
         Some(blocks) => blocks,
         None => blocks.min(features.nrows() / 2),
     };
-    let (mut estimate, mut pair) = (None, None);
-    match (&a.features, versus) {
+    let (frechet, pair) = match (&a.features, versus) {
         (Some(x), Some(other)) => {
             let y = other
                 .features
@@ -365,33 +338,35 @@ fn compare(
                 .ok_or_else(|| Error::Internal("a pair without features".to_owned()))?;
             let found = frechet_difference(x.view(), y.view(), &reference, blocks_of(x))
                 .in_flag("--jackknife")?;
-            estimate = Some(found.a);
-            pair = Some(Versus {
-                set: other.set(),
+            let pair = Versus {
+                set: other.set,
                 frechet: distance(&found.b),
                 difference: distance(&found.difference),
-            });
+            };
+            (distance(&found.a), Some(pair))
         }
         (Some(x), None) if blocks > 0 => {
             let found = frechet_jackknife(x.view(), &reference, blocks_of(x));
-            estimate = Some(found.in_flag("--jackknife")?);
+            (distance(&found.in_flag("--jackknife")?), None)
         }
-        _ => {}
-    }
-    let frechet = match &estimate {
-        Some(estimate) => distance(estimate),
-        None => Distance {
-            value: reference.distance(&a.statistics)?,
-            standard_error: None,
-            blocks: 0,
-        },
+        _ => {
+            let value = reference.distance(&a.statistics)?;
+            let (standard_error, blocks) = (None, 0);
+            (
+                Distance {
+                    value,
+                    standard_error,
+                    blocks,
+                },
+                None,
+            )
+        }
     };
     let (mut kid, mut near) = (None, None);
     if let (Some(x), Some(y)) = (&a.features, &b.features) {
         let least = x.nrows().min(y.nrows());
-        let size = args
-            .kid_subset_size
-            .unwrap_or(SUBSET_SIZE.min(least / 8).max(2));
+        let usual = SUBSET_SIZE.min(least / 8).max(2);
+        let size = args.kid_subset_size.unwrap_or(usual);
         let counts = [x.nrows(), y.nrows()];
         let count = (least / size.max(1)).clamp(1, SUBSETS);
         let subsets =
@@ -426,17 +401,15 @@ fn compare(
             });
         }
     }
-    let reference_weights = [a, b]
-        .iter()
-        .all(|side| side.statistics.weights() == Some(INCEPTION_SHA256));
-    let weights = if reference_weights {
+    let is_reference = |side: &&Side| side.statistics.weights() == Some(INCEPTION_SHA256);
+    let weights = if [a, b].iter().all(is_reference) {
         Weights::Reference
     } else {
         Weights::Assumed
     };
     let found = results::Fid {
         first,
-        b: b.set(),
+        b: b.set.clone(),
         weights: (label == FID).then_some(weights),
         metric: label,
         frechet,
@@ -468,10 +441,10 @@ fn distance(estimate: &Estimate) -> Distance {
 }
 
 fn describe(set: &results::ImageSet) -> String {
-    let count = match set.images {
-        Some(count) => plural(count as u64, "image"),
-        None => "an unknown number of images".to_owned(),
-    };
+    let unknown = || "an unknown number of images".to_owned();
+    let count = set
+        .images
+        .map_or_else(unknown, |n| plural(n as u64, "image"));
     format!("{} ({count})", set.source)
 }
 
@@ -493,27 +466,23 @@ fn statistics_text(found: &FidStatistics) -> String {
 
 fn text(found: &results::Fid, assumed: bool) -> String {
     let metric = &found.metric;
-    let mut table =
-        TextTable::new([("measure", Align::Left), ("value", Align::Right)]).title(format!(
-            "{} against {}",
-            describe(&found.first.a),
-            describe(&found.b)
-        ));
+    let mut table = TextTable::new("measure | value:").title(format!(
+        "{} against {}",
+        describe(&found.first.a),
+        describe(&found.b)
+    ));
     if let Some(features) = &found.first.features {
         table = table.title(describe_features(features));
     }
     let shown = |d: &Distance| with_error(d.value, d.standard_error);
     table.row([metric.clone(), shown(&found.frechet)]);
     if let Some(versus) = &found.versus {
-        table.row([
-            format!("{metric} of {}", versus.set.source),
-            shown(&versus.frechet),
-        ]);
+        let name = format!("{metric} of {}", versus.set.source);
+        table.row([name, shown(&versus.frechet)]);
         table.row(["first minus that".to_owned(), shown(&versus.difference)]);
     }
     if let Some(kid) = &found.kid {
-        let error = kid.standard_error.map(|e| 1e3 * e);
-        table.row(["KID x 1000".to_owned(), with_error(1e3 * kid.value, error)]);
+        table.row(["KID x 1000".to_owned(), kid_times_1000(kid)]);
     }
     if let Some(near) = &found.neighbours {
         for (name, value) in [

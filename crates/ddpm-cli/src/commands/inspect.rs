@@ -8,18 +8,18 @@ use crate::args::Inspect;
 use crate::error::{Error, Located, Result};
 use crate::input::{model_options, open_checkpoint};
 use crate::output;
-use crate::render::{Align, TextTable};
+use crate::render::TextTable;
 
 /// Runs the command.
 pub(crate) fn run(args: &Inspect) -> Result<()> {
     let options = model_options(&args.checkpoint)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
-    let (parameters, config) = describe(&checkpoint, &options)
+    let (unet, config) = describe(&checkpoint, &options)
         .map_err(|error| Error::checkpoint(&args.checkpoint.checkpoint, error))?;
     let found = results::Inspect {
         checkpoint_sha256: checkpoint.sha256().to_owned(),
         state_dict: checkpoint.place().to_string(),
-        parameters,
+        parameters: unet.parameters(),
         config: serde_json::from_value(config).or_internal()?,
     };
     if args.json {
@@ -29,13 +29,13 @@ pub(crate) fn run(args: &Inspect) -> Result<()> {
     output::print_text(&table(&file, &found)?)
 }
 
-/// The network's description. A number of heads that nobody gave is left open: this is the command
-/// with which one finds out what to give.
+/// The network and its description. A number of heads that nobody gave is left open: this is the command with which one finds
+/// out what to give.
 fn describe(
     checkpoint: &Checkpoint,
     options: &ModelOptions,
-) -> std::result::Result<(usize, Value), ddpm_model::Error> {
-    match UNet::load(checkpoint, options) {
+) -> std::result::Result<(UNet, Value), ddpm_model::Error> {
+    let unet = match UNet::load(checkpoint, options) {
         Err(ddpm_model::Error::MissingOption {
             key: "num_heads", ..
         }) => {
@@ -52,40 +52,30 @@ fn describe(
                     sources.remove(key);
                 }
             }
-            Ok((unet.parameters(), config))
+            return Ok((unet, config));
         }
-        Err(error) => Err(error),
-        Ok(unet) => Ok((unet.parameters(), unet.config().describe())),
-    }
+        loaded => loaded?,
+    };
+    let config = unet.config().describe();
+    Ok((unet, config))
 }
 
 fn table(file: &str, found: &results::Inspect) -> Result<String> {
-    let mut text = TextTable::new([
-        ("what", Align::Left),
-        ("value", Align::Left),
-        ("known from", Align::Left),
-    ])
-    .title(format!("{file}: {}", found.config.family));
+    let mut text = TextTable::new("what | value | known from")
+        .title(format!("{file}: {}", found.config.family));
     // Every field is a row.
     let Value::Object(description) = serde_json::to_value(found).or_internal()? else {
         return Err(Error::Internal("a description without fields".to_owned()));
     };
     let (config, sources) = (&found.config, &found.config.sources);
     let mut row = |key: &str, value: &Value| {
+        let source = sources.get(key).and_then(Value::as_str).unwrap_or_default();
         let (value, source) = match value {
-            Value::Null => ("-".to_owned(), "not known".to_owned()),
-            value => (
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned),
-                sources
-                    .get(key)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned(),
-            ),
+            Value::Null => ("-".to_owned(), "not known"),
+            Value::String(text) => (text.clone(), source),
+            value => (value.to_string(), source),
         };
-        text.row([key.to_owned(), value, source]);
+        text.row([key.to_owned(), value, source.to_owned()]);
     };
     for (key, value) in &description {
         match (key.as_str(), value) {

@@ -1,24 +1,19 @@
 //! One file per command: validate the arguments, compute, print.
 
-mod bench;
-mod bpd;
-mod completions;
-mod dispatch;
+pub(crate) mod bench;
+pub(crate) mod bpd;
 pub(crate) mod export;
-mod fid;
-mod inspect;
-mod man;
-mod merge;
-mod plot;
-mod predict;
-mod profile;
-mod report;
-mod sample;
-mod schedule;
+pub(crate) mod fid;
+pub(crate) mod inspect;
+pub(crate) mod install;
+pub(crate) mod merge;
+pub(crate) mod plot;
+pub(crate) mod predict;
+pub(crate) mod profile;
+pub(crate) mod sample;
+pub(crate) mod schedule;
 mod schedule_on_trajectories;
-mod solve;
+pub(crate) mod solve;
 pub(crate) mod table;
-mod trajectory;
-mod transitions;
-
-pub(crate) use dispatch::run;
+pub(crate) mod trajectory;
+pub(crate) mod transitions;

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use ddpm_core::{StartRule, VarianceKind};
-use ddpm_profile::table3;
 use ddpm_schedule::{Budgets, Chosen, Schedules, results};
 
+use super::table::Pair;
 use crate::args::{Figure, Plot};
-use crate::error::{Error, Located, Result};
+use crate::error::{Error, Result};
 use crate::input::{
-    about_schedules, budgets_or_the_papers, gaussian_decoder, parse_budgets, read_profile_to_use,
-    read_schedules, write_file,
+    about_schedules, gaussian_decoder, read_profile_to_use, read_schedules, steps_or, write_file,
 };
 use crate::output::{self, Voice};
 use crate::plot::{Chart, MOST_SERIES, figures, png};
@@ -46,10 +45,7 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
         )));
     }
     let svg = chart.svg();
-    let bytes = match as_png {
-        true => png(&svg)?,
-        false => svg.into_bytes(),
-    };
+    let bytes = if as_png { png(&svg)? } else { svg.into_bytes() };
     write_file(&args.out, &bytes)?;
     if !args.json {
         return output::print_text(&format!("{}: {}\n", args.out.display(), chart.title));
@@ -60,9 +56,9 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
     });
     output::print_json(&results::Plot {
         out: args.out.display().to_string(),
-        title: chart.title,
-        x: chart.x,
-        y: chart.y,
+        title: chart.title.to_owned(),
+        x: chart.x.0.to_owned(),
+        y: chart.y.0.to_owned(),
         series: series.collect(),
     })
 }
@@ -71,41 +67,25 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
 fn check_flags(args: &Plot) -> Result<()> {
     let (bits, terms) = (&[Figure::BitsPerDim][..], &[Figure::Terms][..]);
     let with_steps = &[Figure::BitsPerDim, Figure::Timesteps, Figure::Terms][..];
+    let (width, first) = (args.decoder_bin_width, args.decoder_first_bits);
     for (flag, given, figures) in [
         ("--steps", args.steps.is_some(), with_steps),
         ("--variance", args.variance.is_some(), bits),
         ("--decoder", args.decoder.is_some(), bits),
         ("--start", args.start.is_some(), bits),
-        (
-            "--decoder-bin-width",
-            args.decoder_bin_width.is_some(),
-            terms,
-        ),
-        (
-            "--decoder-first-bits",
-            args.decoder_first_bits.is_some(),
-            terms,
-        ),
+        ("--decoder-bin-width", width.is_some(), terms),
+        ("--decoder-first-bits", first.is_some(), terms),
     ] {
         if given && !figures.contains(&args.figure) {
+            let names: Vec<String> = figures.iter().map(Figure::to_string).collect();
             return Err(Error::usage(format!(
                 "{flag} goes with {}; the figure is {}",
-                names(figures),
-                names(&[args.figure])
+                names.join(", "),
+                args.figure
             )));
         }
     }
     Ok(())
-}
-
-/// Figures as they are written on the command line.
-fn names(figures: &[Figure]) -> String {
-    let names: Vec<String> = figures
-        .iter()
-        .filter_map(clap::ValueEnum::to_possible_value)
-        .map(|value| value.get_name().to_owned())
-        .collect();
-    names.join(", ")
 }
 
 /// As many files as the figure takes.
@@ -114,7 +94,7 @@ fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a Path; N
     files.try_into().map_err(|files: Vec<_>| {
         Error::usage(format!(
             "{} is drawn from {names}: expected {}, found {}",
-            args.figure.name(),
+            args.figure,
             plural(N as u64, "file"),
             files.len()
         ))
@@ -122,42 +102,26 @@ fn files<'a, const N: usize>(args: &'a Plot, names: &str) -> Result<[&'a Path; N
 }
 
 fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
-    let [train_file, test_file] = files(args, "P_train P_test")?;
-    let train = read_profile_to_use(train_file, voice)?;
-    let test = read_profile_to_use(test_file, voice)?;
-    let train_steps = train.schedule().train_steps();
-    let steps = budgets_or_the_papers(args.steps.as_deref(), train_steps)?
-        .wanted(train_steps)
-        .or_internal()?;
-    let learned = train.layout().learned() && test.layout().learned();
+    let files = files(args, "P_train P_test")?;
+    let pair = Pair::read(files, args.steps.as_deref(), voice)?;
+    let learned = pair.train.layout().learned() && pair.test.layout().learned();
     let variance = args
         .variance
         .unwrap_or_else(|| VarianceKind::of_network(learned));
-    let rows = table3(
-        &train,
-        &test,
-        &steps,
-        &[variance],
-        args.decoder,
-        args.start.unwrap_or(StartRule::Full),
-    )
-    .map_err(|error| {
-        Error::Input(format!(
-            "{} + {}: {error}",
-            train_file.display(),
-            test_file.display()
-        ))
-    })?;
-    Ok(figures::bits_per_dim(&train, &test, &rows, variance))
+    let start = args.start.unwrap_or(StartRule::Full);
+    let rows = pair.rows(&[variance], args.decoder, start)?;
+    Ok(figures::bits_per_dim(
+        &pair.train,
+        &pair.test,
+        &rows,
+        variance,
+    ))
 }
 
 /// What `--steps` asks for of a schedules file.
 fn chosen<'a>(args: &Plot, schedules: &'a Schedules, file: &Path) -> Result<Vec<&'a Chosen>> {
-    let budgets = match &args.steps {
-        Some(text) => parse_budgets("--steps", text, schedules.train_steps())?,
-        None => Budgets::All,
-    };
-    let chosen = schedules.select(&budgets);
+    let (steps, most) = (args.steps.as_deref(), schedules.train_steps());
+    let chosen = schedules.select(&steps_or(steps, most, Budgets::All)?);
     chosen.map_err(|e| about_schedules(e, file))
 }
 
@@ -174,13 +138,8 @@ fn errors(args: &Plot, voice: Voice) -> Result<Chart> {
         .iter()
         .map(|file| read_profile_to_use(file, voice))
         .collect::<Result<Vec<_>>>()?;
-    let named: Vec<_> = args
-        .files
-        .iter()
-        .map(|file| file.as_path())
-        .zip(&profiles)
-        .collect();
-    figures::errors(&named)
+    let files = args.files.iter().map(|file| file.as_path());
+    figures::errors(&files.zip(&profiles).collect::<Vec<_>>())
 }
 
 fn terms(args: &Plot, voice: Voice) -> Result<Chart> {

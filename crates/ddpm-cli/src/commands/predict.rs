@@ -66,20 +66,22 @@ impl Request {
             return Err(file.other_shape("x", images, info).into());
         }
         let x = Array4::from_shape_vec((b, c, h, w), values).or_internal()?;
-        let one_per_image = format!("[{b}], one number per image, as the network is fed");
-        let info = file.info("timesteps", &one_per_image)?;
-        if info.shape != [b] {
-            return Err(file.other_shape("timesteps", &one_per_image, info).into());
-        }
-        let timesteps = file.floats("timesteps", &one_per_image)?;
+        let one_per_image = |name: &str, expected: &str| -> Result<()> {
+            let info = file.info(name, expected)?;
+            if info.shape == [b] {
+                Ok(())
+            } else {
+                Err(file.other_shape(name, expected, info).into())
+            }
+        };
+        let expected = format!("[{b}], one number per image, as the network is fed");
+        one_per_image("timesteps", &expected)?;
+        let timesteps = file.floats("timesteps", &expected)?;
         let y = match unet.config().architecture.num_classes {
             None => None,
             Some(classes) => {
                 let expected = format!("[{b}], one class below {classes} per image");
-                let info = file.info("y", &expected)?;
-                if info.shape != [b] {
-                    return Err(file.other_shape("y", &expected, info).into());
-                }
+                one_per_image("y", &expected)?;
                 let y = file.integers("y")?;
                 if let Some(label) = y.iter().find(|&&label| label >= classes) {
                     let found = label.to_string();
@@ -91,11 +93,7 @@ impl Request {
         Ok(Self { x, timesteps, y })
     }
 
-    fn evaluate(
-        &self,
-        unet: &UNet,
-        batch: usize,
-    ) -> std::result::Result<Array4<f32>, ddpm_model::Error> {
+    fn evaluate(&self, unet: &UNet, batch: usize) -> ddpm_model::Result<Array4<f32>> {
         let (b, _, h, w) = self.x.dim();
         let channels = unet.config().architecture.out_channels;
         let mut output = Array4::zeros((b, channels, h, w));

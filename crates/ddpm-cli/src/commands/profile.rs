@@ -14,7 +14,6 @@ use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, read_profile,
     read_squared_errors, split, write_file,
 };
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
 
@@ -33,13 +32,20 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     let _lock = OutputLock::take(&run.out, voice)?;
     run.hash_images(voice)?;
     let left = run.partial.left(args.resume, "blocks")?;
-    let resume = run.earlier_blocks(left)?;
+    let resume = match left {
+        Left::Nothing => None,
+        Left::Unfinished(file) => Some(read_profile(file)?),
+        Left::Finished(_) => Some(run.earlier_result()?),
+    };
     check_writable(&run.out)?;
-    voice.note(run.describe());
-    let stop = StopRequest::watch().map_err(|source| Error::System {
-        action: "watch for Ctrl-C".to_owned(),
-        source,
-    })?;
+    let (images, timesteps) = (run.plan.images.len(), run.plan.timesteps.len());
+    voice.note(format_args!(
+        "{} of {}, {timesteps} timesteps: {} evaluations",
+        plural(images as u64, "image"),
+        run.images.set.name(),
+        images * timesteps
+    ));
+    let progress = ProgressLine::stoppable(voice)?;
     let network = &run.network.denoiser;
     let outcome = ddpm_eval::profile(
         network,
@@ -47,7 +53,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &run.plan,
         run.images.split,
         resume,
-        &ProgressLine::new(voice).stopping_on(stop),
+        &progress,
         &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
     let profile = outcome.map_err(|error| run.partial.failure(left, error))?;
@@ -113,10 +119,7 @@ impl Run {
         plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);
-        plan.shard = match &args.shard {
-            Some(text) => Some(parse_shard(text)?),
-            None => None,
-        };
+        plan.shard = args.shard.as_deref().map(parse_shard).transpose()?;
         Ok(Self {
             network,
             images,
@@ -126,8 +129,8 @@ impl Run {
         })
     }
 
-    /// Reads every image once, for the hash that the profile records; the set remembers it. While this lasts Ctrl-C ends
-    /// the process, and nothing is lost.
+    /// Reads every image once, for the hash that the profile records. While this lasts Ctrl-C ends the process, and nothing is
+    /// lost.
     fn hash_images(&self, voice: Voice) -> Result<()> {
         let set = &self.images.set;
         if set.raw_bytes() >= LARGE {
@@ -142,19 +145,7 @@ impl Run {
         Ok(())
     }
 
-    /// What an earlier run of the same command left: its finished blocks, or its result.
-    fn earlier_blocks(&self, left: Left<'_>) -> Result<Option<ElboProfile>> {
-        match left {
-            Left::Nothing => Ok(None),
-            Left::Unfinished(file) => read_profile(file).map(Some),
-            Left::Finished(_) => self.earlier_result().map(Some),
-        }
-    }
-
-    /// The result of this very run.
-    ///
-    /// # Errors
-    /// Something else in its place: who asks to resume does not ask to overwrite another run.
+    /// The result of this very run: who asks to resume does not ask to overwrite another run.
     fn earlier_result(&self) -> Result<ElboProfile> {
         let earlier = read_profile(&self.out)?;
         let wanted =
@@ -167,20 +158,6 @@ impl Run {
             ));
         }
         Ok(earlier)
-    }
-
-    fn evaluations(&self) -> u64 {
-        self.plan.images.len() as u64 * self.plan.timesteps.len() as u64
-    }
-
-    fn describe(&self) -> String {
-        format!(
-            "{} of {}, {} timesteps: {} evaluations",
-            plural(self.plan.images.len() as u64, "image"),
-            self.images.set.name(),
-            self.plan.timesteps.len(),
-            self.evaluations()
-        )
     }
 }
 

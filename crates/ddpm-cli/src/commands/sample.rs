@@ -3,8 +3,6 @@
 mod record;
 mod store;
 
-use std::path::{Path, PathBuf};
-
 use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
@@ -13,7 +11,6 @@ use self::store::Store;
 use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, command_that_resumes, plural};
 
@@ -36,7 +33,14 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     choice.schedule.sampler = sampler_of(args, &choice, voice);
     check_sampler(args, choice.schedule.sampler)?;
     let record = describe(args, &network, &choice)?;
-    let labels = labels(&network, &record)?;
+    if record.class.is_some() && network.denoiser.num_classes().is_none() {
+        return Err(Error::flag(
+            "--class",
+            "expected none, because the network is not class-conditional",
+        ));
+    }
+    let wanted = record.start_index..record.start_index + record.count;
+    let labels = network.labels(record.class, wanted.clone())?;
 
     store.check_place()?;
     let _lock = OutputLock::take(store.out(), voice)?;
@@ -45,7 +49,6 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         return report(args, &store, &record, record.count);
     }
     let earlier = store.earlier(&record, args.resume)?;
-    let wanted = record.start_index..record.start_index + record.count;
     let missing: Vec<usize> = wanted
         .filter(|index| earlier.binary_search(index).is_err())
         .collect();
@@ -64,17 +67,11 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             clip_denoised: choice.clip_denoised,
             batch: network.batch,
         };
-        let stop = StopRequest::watch().map_err(|source| Error::System {
-            action: "watch for Ctrl-C".to_owned(),
-            source,
-        })?;
+        let progress = ProgressLine::stoppable(voice)?;
         let network = &network.denoiser;
-        sample_in_batches(
-            network,
-            &plan,
-            &ProgressLine::new(voice).stopping_on(stop),
-            &mut |at, samples| store.keep(&plan.images[at..at + samples.shape()[0]], samples),
-        )
+        sample_in_batches(network, &plan, &progress, &mut |at, samples| {
+            store.keep(&plan.images[at..at + samples.shape()[0]], samples)
+        })
         .map_err(|error| match error {
             ddpm_eval::Error::Interrupted => Error::Interrupted {
                 partial: store.kept(),
@@ -114,37 +111,32 @@ fn check_flags(args: &Sample) -> Result<()> {
 
 /// The path, from a schedules file or from flags.
 fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice> {
-    match (&args.schedule, args.steps) {
-        (Some(file), Some(steps)) => {
-            ChainChoice::from_schedules(file, steps, network, args.clip.clip_denoised, None, voice)
-        }
-        (Some(_), None) => Err(Error::usage("--schedule needs --steps K")),
-        (None, _) => {
-            // Nothing is scored.
-            let conventions = StepArgs {
-                variance: args.variance,
-                decoder: Some(DecoderKind::None),
-                decoder_bin_width: None,
-            };
-            let flags = PathFlags {
-                path: args.path.as_deref(),
-                zero_based: args.zero_based,
-                conventions: &conventions,
-                profile: args.profile.as_deref(),
-                clip_denoised: args.clip.clip_denoised,
-            };
-            ChainChoice::from_flags(&flags, network, voice)
-        }
-    }
+    // Nothing is scored.
+    let conventions = StepArgs {
+        variance: args.variance,
+        decoder: Some(DecoderKind::None),
+        decoder_bin_width: None,
+    };
+    let flags = PathFlags {
+        schedule: args.schedule.as_deref(),
+        steps: args.steps,
+        path: args.path.as_deref(),
+        zero_based: args.zero_based,
+        conventions: &conventions,
+        profile: args.profile.as_deref(),
+        clip_denoised: args.clip.clip_denoised,
+    };
+    ChainChoice::of(&flags, network, voice)
 }
 
 /// The sampler asked for, or that the schedule was chosen for.
 fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
-    match (args.sampler, choice.sampler) {
-        (Some(asked), Some(sampler)) if sampler != asked => voice.warn(format_args!(
+    if let (Some(asked), Some(sampler)) = (args.sampler, choice.sampler)
+        && sampler != asked
+    {
+        voice.warn(format_args!(
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"
-        )),
-        _ => {}
+        ));
     }
     args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm)
 }
@@ -213,26 +205,6 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
     Ok(record)
 }
 
-/// One class per image for a class-conditional network: the one asked for, or all in turn by index.
-fn labels(network: &Network, record: &SampleRecord) -> Result<Option<Vec<usize>>> {
-    match (network.denoiser.num_classes(), record.class) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::flag(
-            "--class",
-            "expected none, because the network is not class-conditional",
-        )),
-        (Some(classes), None) => {
-            let indices = record.start_index..record.start_index + record.count;
-            Ok(Some(indices.map(|i| i % classes).collect()))
-        }
-        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; record.count])),
-        (Some(classes), Some(class)) => Err(Error::flag(
-            "--class",
-            format!("expected a class below {classes}, found {class}"),
-        )),
-    }
-}
-
 fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -> Result<()> {
     let steps = record.path.steps();
     if args.json {
@@ -272,12 +244,4 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
         clip(Some(record.model.clip_denoised)),
         record.seed
     ))
-}
-
-/// `out` with another ending after its own.
-fn with_ending(out: &Path, ending: &str) -> PathBuf {
-    let mut name = out.components().collect::<PathBuf>().into_os_string();
-    name.push(".");
-    name.push(ending);
-    name.into()
 }

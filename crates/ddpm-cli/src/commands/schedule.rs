@@ -1,23 +1,22 @@
 //! `ddpm schedule`: the optimal schedule of every budget, from a profile or a curve m(t).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ddpm_core::{NoiseSchedule, Objective, nats_to_bits};
+use ddpm_core::{Objective, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
-use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
+use super::export::print_schedules;
 use super::schedule_on_trajectories;
 use crate::args::Schedule;
-use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    budgets_or_the_papers, gaussian_decoder, is_array_file, noise_schedule, read_column,
-    read_profile_to_use, read_squared_errors, write_file,
+    gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
+    read_squared_errors, steps_or,
 };
-use crate::output::{self, Voice};
+use crate::output::Voice;
 use crate::render::{
-    Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
     shorten, with_error,
 };
 
@@ -31,24 +30,9 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     }
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
-    if let Some(out) = &args.out {
-        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
-    }
-    if let Some(format) = args.export {
-        let exported = export(&schedules, &Budgets::All, format);
-        return print_export(exported, &request.source, voice);
-    }
-    let indices = Indices::from_flag(args.zero_based);
-    if args.json {
-        return match indices {
-            // What is printed is a schedules file too.
-            Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => {
-                output::print_text(&schedules.to_json_zero_based().or_internal()?)
-            }
-        };
-    }
-    output::print_text(&request.table(&schedules, indices)?)
+    print_schedules(args, &schedules, &request.source, voice, |indices| {
+        request.table(&schedules, indices)
+    })
 }
 
 /// What to choose from and under which conventions.
@@ -64,17 +48,28 @@ struct Request {
 
 impl Request {
     fn new(args: &Schedule, voice: Voice) -> Result<Self> {
-        let (source, profile, curves) = match (&args.profile, &args.mse) {
-            (Some(path), _) => from_profile(args, path.clone(), voice)?,
-            (None, Some(path)) if is_array_file(path) => from_arrays(args, path.clone(), voice)?,
-            (None, Some(path)) => from_curve(args, path.clone())?,
+        let (source, profile) = match (&args.profile, &args.mse) {
+            (Some(path), _) => (path, Some(from_profile(args, path, voice)?)),
+            (None, Some(path)) if is_array_file(path) => {
+                let profile = read_squared_errors(path, Some(&args.chain), None, voice)?;
+                (path, Some(profile))
+            }
+            (None, Some(path)) => (path, None),
             (None, None) => {
                 return Err(Error::usage(
                     "nothing to choose from: expected a profile P, or --mse M.csv with a noise schedule",
                 ));
             }
         };
-        let conventions = &args.conventions;
+        let curves = match &profile {
+            Some(profile) => Curves::from_profile(profile),
+            None => {
+                let mse = read_column(source, "mse")?;
+                Curves::from_mse(&noise_schedule(&args.chain, Some(mse.len()))?, &mse)
+            }
+        }
+        .in_file(source)?;
+        let (conventions, most) = (&args.conventions, curves.train_steps());
         let mut scoring = curves
             .scoring(conventions.variance, conventions.decoder)
             .with_objective(args.objective)
@@ -85,8 +80,8 @@ impl Request {
             scoring.decoder,
         )?;
         Ok(Self {
-            budgets: budgets_or_the_papers(args.steps.as_deref(), curves.train_steps())?,
-            source,
+            budgets: steps_or(args.steps.as_deref(), most, Budgets::of_the_paper(most))?,
+            source: source.clone(),
             profile,
             curves,
             scoring,
@@ -136,13 +131,11 @@ impl Request {
 
     fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
         let errors = self.standard_errors(schedules)?;
-        let unit = schedules.scoring.objective.unit();
         let images = match &self.profile {
-            Some(profile) => format!(
-                "Chosen and measured on {} ({})",
-                images_of(profile),
-                chain_of(profile.provenance())
-            ),
+            Some(profile) => {
+                let chain = chain_of(profile.provenance());
+                format!("Chosen and measured on {} ({chain})", images_of(profile))
+            }
             None => format!(
                 "Chosen on the curve {} (T={} {})",
                 self.source.display(),
@@ -150,15 +143,10 @@ impl Request {
                 schedules.noise_schedule.name_or_custom()
             ),
         };
-        let cost = format!("cost [{unit}]");
-        let mut text = TextTable::new([
-            ("steps", Align::Right),
-            (cost.as_str(), Align::Right),
-            ("with prior", Align::Right),
-            ("lost by choosing", Align::Right),
-            ("paths vary by", Align::Right),
-            ("path", Align::Left),
-        ])
+        let mut text = TextTable::new(&format!(
+            "steps: | cost [{}]: | with prior: | lost by choosing: | paths vary by: | path",
+            schedules.scoring.objective.unit()
+        ))
         .title(format!(
             "Optimal schedules: {} variance, {} decoder, {}, start {}, objective {}",
             self.scoring.variance,
@@ -169,24 +157,15 @@ impl Request {
         ))
         .title(images);
         for (i, budget) in schedules.budgets.iter().enumerate() {
+            let is_elbo = self.scoring.objective == Objective::Elbo;
+            let (prior, stability) = (budget.prior_bpd.filter(|_| is_elbo), budget.stability);
             text.row([
                 budget.steps().to_string(),
                 with_error(budget.cost, errors.as_ref().map(|e| e[i]))
                     + mark_of_decoder(budget.schedule.decoder == self.scoring.decoder),
-                budget
-                    .prior_bpd
-                    .filter(|_| self.scoring.objective == Objective::Elbo)
-                    .map_or_else(
-                        || "-".to_owned(),
-                        |prior| format!("{:.4}", budget.cost + prior),
-                    ),
-                budget.stability.map_or_else(
-                    || "-".to_owned(),
-                    |s| with_error(s.loss, Some(s.loss_standard_error)),
-                ),
-                budget
-                    .stability
-                    .map_or_else(|| "-".to_owned(), |s| format!("{:.4}", s.largest_excess)),
+                or_dash(prior.map(|prior| format!("{:.4}", budget.cost + prior))),
+                or_dash(stability.map(|s| with_error(s.loss, Some(s.loss_standard_error)))),
+                or_dash(stability.map(|s| format!("{:.4}", s.largest_excess))),
                 shorten(&indices.show_path(budget.nodes())),
             ]);
         }
@@ -211,9 +190,7 @@ impl Request {
     }
 }
 
-type Source = (PathBuf, Option<ElboProfile>, Curves);
-
-fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
+fn from_profile(args: &Schedule, path: &Path, voice: Voice) -> Result<ElboProfile> {
     let chain = &args.chain;
     if chain.noise_schedule.is_some()
         || chain.alpha_bar.is_some()
@@ -224,20 +201,5 @@ fn from_profile(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> 
             "a profile knows its noise schedule: --noise-schedule, --alpha-bar, --train-steps and --zero-terminal-snr go with --mse",
         ));
     }
-    let profile = read_profile_to_use(&path, voice)?;
-    let curves = Curves::from_profile(&profile).in_file(&path)?;
-    Ok((path, Some(profile), curves))
-}
-
-fn from_arrays(args: &Schedule, path: PathBuf, voice: Voice) -> Result<Source> {
-    let profile = read_squared_errors(&path, Some(&args.chain), None, voice)?;
-    let curves = Curves::from_profile(&profile).in_file(&path)?;
-    Ok((path, Some(profile), curves))
-}
-
-fn from_curve(args: &Schedule, path: PathBuf) -> Result<Source> {
-    let mse = read_column(&path, "mse")?;
-    let schedule: NoiseSchedule = noise_schedule(&args.chain, Some(mse.len()))?;
-    let curves = Curves::from_mse(&schedule, &mse).in_file(&path)?;
-    Ok((path, None, curves))
+    read_profile_to_use(path, voice)
 }

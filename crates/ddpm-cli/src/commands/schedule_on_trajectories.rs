@@ -1,19 +1,15 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
 use ddpm_core::{Objective, Sampler, StartRule};
-use ddpm_schedule::export::export;
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
+use super::export::print_schedules;
 use crate::args::Schedule;
-use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
-use crate::input::{parse_budgets, read_trajectories_to_use, write_file};
-use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, clip, plural, shorten};
-
-/// Numbers of steps where `--steps` is not given.
-const STEPS: [usize; 6] = [5, 8, 10, 16, 20, 32];
+use crate::input::{read_trajectories_to_use, sampler_of_the_flow, steps_or, usual_steps};
+use crate::output::Voice;
+use crate::render::{Indices, TextTable, clip, or_dash, plural, shorten};
 
 /// Runs the command for one of its objectives.
 pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -24,61 +20,35 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         ));
     };
     let trajectories = read_trajectories_to_use(file)?;
-    let train_steps = trajectories.schedule().train_steps();
-    let budgets = match &args.steps {
-        Some(text) => parse_budgets("--steps", text, train_steps)?,
-        None => {
-            let possible = STEPS
-                .into_iter()
-                .filter(|&k| k <= trajectories.nodes().len());
-            Budgets::Only(possible.collect())
-        }
-    };
+    let (most, train_steps) = (
+        trajectories.nodes().len(),
+        trajectories.schedule().train_steps(),
+    );
+    let usual = Budgets::Only(usual_steps(most));
+    let budgets = steps_or(args.steps.as_deref(), train_steps, usual)?;
     if let Budgets::Only(list) = &budgets
-        && let Some(k) = list.iter().find(|&&k| k > trajectories.nodes().len())
+        && let Some(k) = list.iter().find(|&&k| k > most)
     {
         return Err(Error::flag(
             "--steps",
             format!(
-                "K={k}: expected at most {}, the number of timesteps in {}",
-                trajectories.nodes().len(),
+                "K={k}: expected at most {most}, the number of timesteps in {}",
                 file.display()
             ),
         ));
     }
     let schedules = match args.objective {
         Objective::Klub => choose_klub(&trajectories, &budgets),
-        _ => choose_quality(&trajectories, sampler(args)?, &budgets),
+        _ => {
+            let sampler = args.sampler.as_deref().map(sampler_of_the_flow);
+            let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
+            choose_quality(&trajectories, sampler, &budgets)
+        }
     }
     .in_file(file)?;
-    if let Some(out) = &args.out {
-        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
-    }
-    if let Some(format) = args.export {
-        let exported = export(&schedules, &Budgets::All, format);
-        return print_export(exported, file, voice);
-    }
-    let indices = Indices::from_flag(args.zero_based);
-    if args.json {
-        return match indices {
-            Indices::Nodes => output::print_text(&schedules.to_json().or_internal()?),
-            Indices::ZeroBased => {
-                output::print_text(&schedules.to_json_zero_based().or_internal()?)
-            }
-        };
-    }
-    output::print_text(&table(&trajectories, &schedules, indices))
-}
-
-fn sampler(args: &Schedule) -> Result<Sampler> {
-    match &args.sampler {
-        Some(name) => {
-            let sampler: Sampler = name.parse().in_flag("--sampler")?;
-            sampler.check_of_the_flow().in_flag("--sampler")?;
-            Ok(sampler)
-        }
-        None => Ok(Sampler::DpmSolver2M),
-    }
+    print_schedules(args, &schedules, file, voice, |indices| {
+        Ok(table(&trajectories, &schedules, indices))
+    })
 }
 
 /// Flags of the other objectives are not silently ignored.
@@ -113,17 +83,14 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
 }
 
 fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -> String {
-    let cost = format!("cost [{}]", schedules.scoring.objective.unit());
     let for_sampler = schedules
         .sampler
         .as_ref()
         .map_or_else(String::new, |name| format!(" for {name}"));
-    let mut text = TextTable::new([
-        ("steps", Align::Right),
-        (cost.as_str(), Align::Right),
-        ("distance", Align::Right),
-        ("path", Align::Left),
-    ])
+    let mut text = TextTable::new(&format!(
+        "steps: | cost [{}]: | distance: | path",
+        schedules.scoring.objective.unit()
+    ))
     .title(format!(
         "Optimal schedules{for_sampler}: objective {}, {}",
         schedules.scoring.objective,
@@ -140,9 +107,7 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         text.row([
             budget.steps().to_string(),
             format!("{:.3e}", budget.cost),
-            budget
-                .distance
-                .map_or_else(|| "-".to_owned(), |d| format!("{d:.4}")),
+            or_dash(budget.distance.map(|d| format!("{d:.4}"))),
             shorten(&indices.show_path(budget.nodes())),
         ]);
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use ddpm_core::NoiseSchedule;
+use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
 use ddpm_files::npy::{NpyError, read_npy_header};
 use ddpm_schedule::Budgets;
@@ -13,12 +13,12 @@ use ddpm_schedule::results::{self, SolvedBudget};
 use ndarray::Ix2;
 use rayon::prelude::*;
 
+use super::export::print_export;
 use crate::args::{Solve, SolverArg};
-use crate::commands::export::print_export;
 use crate::error::{Error, Located, Result};
 use crate::input::{noise_schedule, parse_budgets};
 use crate::output::{self, Voice};
-use crate::render::{Align, Indices, TextTable, shorten};
+use crate::render::{Indices, TextTable, plural, shorten};
 
 /// Runs the command.
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         let chain = chain(args, train_steps)?;
         let paths = chosen
             .into_iter()
-            .map(|b| ddpm_core::TimePath::new(b.path, train_steps));
+            .map(|b| TimePath::new(b.path, train_steps));
         let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
         let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
         return print_export(exported, &args.table, voice);
@@ -64,12 +64,7 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
             budgets,
         })
     } else {
-        let mut text = TextTable::new([
-            ("steps", Align::Right),
-            ("cost", Align::Right),
-            ("path", Align::Left),
-        ])
-        .title(format!(
+        let mut text = TextTable::new("steps: | cost: | path").title(format!(
             "Optimal paths from 0 to T={train_steps} ({} solver); costs in the table's unit",
             method_name(&solution)
         ));
@@ -102,10 +97,7 @@ fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
     Ok(Some(chain))
 }
 
-/// The optimum of every budget asked for.
-///
-/// # Errors
-/// A budget of a list that no path meets; under `all` such budgets are left out.
+/// The optimum of every budget asked for; under `all` those that no path meets are left out.
 fn choose(
     table: &CostTable,
     solution: &Solution,
@@ -151,10 +143,9 @@ fn method_name(solution: &Solution) -> &'static str {
 
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
-    let file = File::open(path).map_err(|source| Error::read(path, source))?;
-    let metadata = file
-        .metadata()
-        .map_err(|source| Error::read(path, source))?;
+    let refused = |source| Error::read(path, source);
+    let file = File::open(path).map_err(refused)?;
+    let metadata = file.metadata().map_err(refused)?;
     if !metadata.is_file() {
         return Err(Error::file(
             path,
@@ -162,25 +153,20 @@ fn read_table(path: &Path) -> Result<CostTable> {
         ));
     }
     let unreadable = |error| match error {
-        NpyError::Io(source) => Error::read(path, source),
+        NpyError::Io(source) => refused(source),
         other => no_table(path, other),
     };
     let mut file = BufReader::new(file);
     let header = read_npy_header(&mut file, metadata.len()).map_err(unreadable)?;
     if !matches!(header.element(), "f8" | "f4") {
-        return Err(no_table(path, NpyError::Elements(header.descr)));
+        let found = format!("elements of type {}", header.descr);
+        return Err(no_table(path, found));
     }
     let array = header.floats(&mut file).map_err(unreadable)?;
-    let square = match (array.ndim(), array.into_dimensionality::<Ix2>()) {
-        (_, Ok(square)) => square,
-        (1, Err(_)) => return Err(no_table(path, "an array of 1 dimension")),
-        (ndim, Err(_)) => {
-            return Err(no_table(
-                path,
-                format_args!("an array of {ndim} dimensions"),
-            ));
-        }
-    };
+    let dimensions = plural(array.ndim() as u64, "dimension");
+    let square = array
+        .into_dimensionality::<Ix2>()
+        .map_err(|_| no_table(path, format_args!("an array of {dimensions}")))?;
     CostTable::from_square(square.view()).in_file(path)
 }
 

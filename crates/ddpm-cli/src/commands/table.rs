@@ -1,52 +1,81 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
-use ddpm_core::VarianceKind;
+use std::path::Path;
+
+use ddpm_core::{DecoderKind, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
+use ddpm_schedule::Budgets;
 use ddpm_schedule::results::{self, ScoredImages, TableRow};
 
 use crate::args::Table;
-use crate::error::{Error, Located, Result};
-use crate::input::{budgets_or_the_papers, read_profile_to_use};
+use crate::error::{Advice, Error, Located, Result};
+use crate::input::{read_profile_to_use, steps_or};
 use crate::output::{self, Voice};
 use crate::render::{
-    Align, Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
     with_error,
 };
 
+/// Two profiles, and the budgets to score with them.
+pub(super) struct Pair {
+    pub(super) train: ElboProfile,
+    pub(super) test: ElboProfile,
+    steps: Vec<usize>,
+    names: String,
+}
+
+impl Pair {
+    pub(super) fn read(
+        [train_file, test_file]: [&Path; 2],
+        steps: Option<&str>,
+        voice: Voice,
+    ) -> Result<Self> {
+        let train = read_profile_to_use(train_file, voice)?;
+        let test = read_profile_to_use(test_file, voice)?;
+        let most = train.schedule().train_steps();
+        let budgets = steps_or(steps, most, Budgets::of_the_paper(most))?;
+        Ok(Self {
+            train,
+            test,
+            steps: budgets.wanted(most).or_internal()?,
+            names: format!("{} + {}", train_file.display(), test_file.display()),
+        })
+    }
+
+    pub(super) fn rows(
+        &self,
+        variances: &[VarianceKind],
+        decoder: Option<DecoderKind>,
+        start: StartRule,
+    ) -> Result<Vec<TableRow>> {
+        let (train, test) = (&self.train, &self.test);
+        table3(train, test, &self.steps, variances, decoder, start)
+            .map_err(|error| Error::Input(format!("{}: {error}", self.names)))
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
-    let train = read_profile_to_use(&args.train, voice)?;
-    let test = read_profile_to_use(&args.test, voice)?;
+    let pair = Pair::read([&args.train, &args.test], args.steps.as_deref(), voice)?;
+    let (train, test) = (&pair.train, &pair.test);
     if train.provenance().data_sha256 == test.provenance().data_sha256 {
         voice.warn(
             "both profiles are of the same images: numbers of optimised paths are biased low",
         );
     }
-    let train_steps = train.schedule().train_steps();
-    let steps = budgets_or_the_papers(args.steps.as_deref(), train_steps)?
-        .wanted(train_steps)
-        .or_internal()?;
     let variances = if args.variance.is_empty() {
-        variances(&train, &test)
+        variances(train, test)
     } else {
         args.variance.clone()
     };
-    let rows =
-        table3(&train, &test, &steps, &variances, args.decoder, args.start).map_err(|error| {
-            Error::Input(format!(
-                "{} + {}: {error}",
-                args.train.display(),
-                args.test.display()
-            ))
-            .advised(
-                "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
-            )
-        })?;
+    let rows = pair.rows(&variances, args.decoder, args.start).advised(
+        "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
+    )?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
-        output::print_json(&result(&train, &test, rows, indices))
+        output::print_json(&result(train, test, rows, indices))
     } else {
-        let [text, differences] = tables(&train, &test, &rows, &steps, &variances);
+        let [text, differences] = tables(train, test, &rows, &pair.steps, &variances);
         output::print_text(&format!("{text}{differences}"))
     }
 }
@@ -97,19 +126,10 @@ pub(crate) fn tables(
     variances: &[VarianceKind],
 ) -> [TextTable; 2] {
     let p = test.provenance();
-    let heads: Vec<String> = steps.iter().map(|k| format!("K={k}")).collect();
-    let all = format!("all T={}", p.model.train_steps);
-    let columns = || {
-        [
-            ("variance", Align::Left),
-            ("decoder", Align::Left),
-            ("stride", Align::Left),
-        ]
-        .into_iter()
-        .chain(heads.iter().map(|h| (h.as_str(), Align::Right)))
-    };
+    let budgets: String = steps.iter().map(|k| format!(" | K={k}:")).collect();
+    let heads = format!("variance | decoder | stride{budgets}");
     let evaluated = |profile: &ElboProfile| profile.layout().timesteps().len();
-    let mut text = TextTable::new(columns().chain([(all.as_str(), Align::Right)]))
+    let mut text = TextTable::new(&format!("{heads} | all T={}:", p.model.train_steps))
         .title(format!(
             "Bits/dim with prior, {} ({})",
             clip(Some(p.model.clip_denoised)),
@@ -126,7 +146,7 @@ pub(crate) fn tables(
             evaluated(train)
         ));
     let mut differences =
-        TextTable::new(columns()).title("DP minus the other stride, paired over blocks of images");
+        TextTable::new(&heads).title("DP minus the other stride, paired over blocks of images");
     for (i, &variance) in variances.iter().enumerate() {
         if i > 0 {
             text.gap();
@@ -136,7 +156,8 @@ pub(crate) fn tables(
                 .filter(|row| row.variance == variance && row.stride == stride)
                 .collect()
         };
-        let full = of("all");
+        let cell = |row: &TableRow| with_error(row.bpd, Some(row.standard_error));
+        let full = of("all").first().copied().map(cell);
         for stride in ["even", "quadratic", "dp", "dp-free"] {
             let found = of(stride);
             let Some(first) = found.first() else { continue };
@@ -145,24 +166,22 @@ pub(crate) fn tables(
                 first.decoder.to_string(),
                 stride.to_owned(),
             ];
-            let cells = found.iter().map(|row| {
-                with_error(row.bpd, Some(row.standard_error))
-                    + mark_of_decoder(row.scored_decoder == row.decoder)
-            });
+            let cells = found
+                .iter()
+                .map(|row| cell(row) + mark_of_decoder(row.scored_decoder == row.decoder));
             // The full chain is the same for every stride.
-            let last = full
-                .first()
-                .filter(|_| stride == "even")
-                .map_or_else(String::new, |row| {
-                    with_error(row.bpd, Some(row.standard_error))
-                });
-            text.row(names.clone().into_iter().chain(cells).chain([last]));
+            let last = full.clone().filter(|_| stride == "even");
+            text.row(
+                names
+                    .clone()
+                    .into_iter()
+                    .chain(cells)
+                    .chain([last.unwrap_or_default()]),
+            );
             if stride != "dp" {
                 let cells = found.iter().map(|row| {
-                    row.dp_minus_this.map_or_else(
-                        || "-".to_owned(),
-                        |d| with_error(d.bpd, Some(d.standard_error)),
-                    )
+                    let difference = row.dp_minus_this;
+                    or_dash(difference.map(|d| with_error(d.bpd, Some(d.standard_error))))
                 });
                 differences.row(names.into_iter().chain(cells));
             }

@@ -12,16 +12,13 @@ use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets,
-    read_trajectories, write_file,
+    read_trajectories, sampler_of_the_flow, usual_steps, write_file,
 };
-use crate::interrupt::StopRequest;
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, clip, plural};
 
 /// Nodes of the reference where `--nodes` is not given.
 const NODES: usize = 160;
-/// Numbers of steps that are tried where `--steps` is not given.
-const TRIED: [usize; 6] = [5, 8, 10, 16, 20, 32];
 
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
@@ -41,22 +38,23 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
         Left::Nothing => None,
         Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
     };
-    let stop = StopRequest::watch().map_err(|source| Error::System {
-        action: "watch for Ctrl-C".to_owned(),
-        source,
+    let progress = ProgressLine::stoppable(voice)?;
+    let mut save = |so_far: &Trajectories| partial.keep(&so_far.to_bytes());
+    let made = match &work {
+        Work::Flow(Network { denoiser, .. }, plan) => {
+            follow_flow(denoiser, plan, earlier, &progress, &mut save)
+        }
+        Work::Forward(Network { denoiser, .. }, RunImages { set, split, .. }, plan) => {
+            follow_forward(denoiser, set, plan, *split, earlier, &progress, &mut save)
+        }
+    }
+    .map_err(|error| match error {
+        ddpm_eval::Error::Trajectory(
+            error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
+            | ddpm_trajectory::Error::Unreachable { .. }),
+        ) => Error::flag("--steps", error.to_string()),
+        error => partial.failure(left, error),
     })?;
-    let progress = ProgressLine::new(voice).stopping_on(stop);
-    let made = work
-        .run(earlier, &progress, &mut |so_far| {
-            partial.keep(&so_far.to_bytes())
-        })
-        .map_err(|error| match error {
-            ddpm_eval::Error::Trajectory(
-                error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
-                | ddpm_trajectory::Error::Unreachable { .. }),
-            ) => Error::flag("--steps", error.to_string()),
-            error => partial.failure(left, error),
-        })?;
     write_file(&args.out, &made.to_bytes())?;
     partial.remove(voice);
     report(args, &made)
@@ -84,7 +82,7 @@ impl Work {
                 first: 0,
                 count: args.count as usize,
                 seed: args.seed,
-                labels: labels(args, &network)?,
+                labels: network.labels(args.class, 0..args.count as usize)?,
                 clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
                 batch: network.batch,
             },
@@ -124,31 +122,6 @@ impl Work {
         };
         Ok(Self::Forward(network, images, plan))
     }
-
-    fn run(
-        &self,
-        earlier: Option<Trajectories>,
-        progress: &ProgressLine,
-        save: &mut dyn FnMut(&Trajectories) -> ddpm_eval::Result<()>,
-    ) -> ddpm_eval::Result<Trajectories> {
-        match self {
-            Self::Flow(network, plan) => {
-                follow_flow(&network.denoiser, plan, earlier, progress, save)
-            }
-            Self::Forward(network, images, plan) => {
-                let RunImages { set, split, .. } = images;
-                follow_forward(
-                    &network.denoiser,
-                    set,
-                    plan,
-                    *split,
-                    earlier,
-                    progress,
-                    save,
-                )
-            }
-        }
-    }
 }
 
 fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
@@ -158,12 +131,10 @@ fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
         .unwrap_or_else(|| NODES.min(schedule.train_steps()));
     // Before anything is evaluated: what the exact choice for two-step samplers can take.
     if nodes > second_order::MAX_NODES {
+        let most = second_order::MAX_NODES;
         return Err(Error::flag(
             "--nodes",
-            format!(
-                "expected at most {}, found {nodes}",
-                second_order::MAX_NODES
-            ),
+            format!("expected at most {most}, found {nodes}"),
         ));
     }
     reference_grid(schedule, nodes).in_flag("--nodes")
@@ -175,8 +146,7 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     }
     let mut found = Vec::new();
     for name in names {
-        let solver: Sampler = name.parse().in_flag("--sampler")?;
-        solver.check_of_the_flow().in_flag("--sampler")?;
+        let solver = sampler_of_the_flow(name)?;
         if !found.contains(&solver) {
             found.push(solver);
         }
@@ -188,7 +158,7 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
 fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
     match args.steps.as_deref() {
         Some("none") => Ok(Vec::new()),
-        None => Ok(TRIED.into_iter().filter(|&k| k <= grid.steps()).collect()),
+        None => Ok(usual_steps(grid.steps())),
         Some(text) => match parse_budgets("--steps", text, grid.steps())? {
             Budgets::Only(mut list) => {
                 list.sort_unstable();
@@ -203,29 +173,11 @@ fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
     }
 }
 
-/// One class per sample for a class-conditional network: the one asked for, or all in turn.
-fn labels(args: &Trajectory, network: &Network) -> Result<Option<Vec<usize>>> {
-    let count = args.count as usize;
-    match (network.denoiser.num_classes(), args.class) {
-        (None, None) => Ok(None),
-        (None, Some(_)) => Err(Error::flag(
-            "--class",
-            "the network is not class-conditional",
-        )),
-        (Some(classes), None) => Ok(Some((0..count).map(|i| i % classes).collect())),
-        (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; count])),
-        (Some(classes), Some(class)) => Err(Error::flag(
-            "--class",
-            format!("expected a class below {classes}, found {class}"),
-        )),
-    }
-}
-
 fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
     let origin = made.origin();
-    let kind = match origin.kind {
-        TrajectoryKind::Flow => "flow",
-        TrajectoryKind::Forward => "forward",
+    let (kind, objective) = match origin.kind {
+        TrajectoryKind::Flow => ("flow", "quality"),
+        TrajectoryKind::Forward => ("forward", "klub"),
     };
     if args.json {
         let trials = made.trials().iter().map(|t| results::Trial {
@@ -244,12 +196,8 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
             trials: trials.collect(),
         });
     }
-    let next = match origin.kind {
-        TrajectoryKind::Flow => "--objective quality",
-        TrajectoryKind::Forward => "--objective klub",
-    };
     output::print_text(&format!(
-        "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule {next}`\n",
+        "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule --objective {objective}`\n",
         args.out.display(),
         plural(made.images() as u64, "image"),
         made.nodes().len(),

@@ -7,7 +7,7 @@ use crate::args::Transitions;
 use crate::error::Result;
 use crate::input::{noise_schedule, parse_path};
 use crate::output;
-use crate::render::{Align, Indices, TextTable, scientific};
+use crate::render::{Indices, TextTable};
 
 /// Runs the command.
 pub(crate) fn run(args: &Transitions) -> Result<()> {
@@ -28,17 +28,9 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
             posterior_mean_coef2: constants.posterior_mean_coef2,
         });
     }
-    let mut text = TextTable::new([
-        ("step", Align::Right),
-        ("t", Align::Right),
-        ("s", Align::Right),
-        ("beta", Align::Right),
-        ("alpha_cumprod", Align::Right),
-        ("posterior_variance", Align::Right),
-        ("log_variance_clipped", Align::Right),
-        ("mean_coef1", Align::Right),
-        ("mean_coef2", Align::Right),
-    ])
+    let mut text = TextTable::new(
+        "step: | t: | s: | beta: | alpha_cumprod: | posterior_variance: | log_variance_clipped: | mean_coef1: | mean_coef2:",
+    )
     .title(format!(
         "Constants of the respaced chain: {} noise schedule, T={}, {} steps",
         schedule.name_or_custom(),
@@ -46,17 +38,22 @@ pub(crate) fn run(args: &Transitions) -> Result<()> {
         path.steps()
     ));
     for (k, (t, s)) in path.edges().enumerate() {
-        text.row([
+        let counts = [
             k.to_string(),
             indices.show(t).to_string(),
             indices.show(s).to_string(),
-            scientific(constants.betas[k]),
-            scientific(constants.alphas_cumprod[k]),
-            scientific(constants.posterior_variance[k]),
-            scientific(constants.posterior_log_variance_clipped[k]),
-            scientific(constants.posterior_mean_coef1[k]),
-            scientific(constants.posterior_mean_coef2[k]),
-        ]);
+        ];
+        let numbers = [
+            &constants.betas,
+            &constants.alphas_cumprod,
+            &constants.posterior_variance,
+            &constants.posterior_log_variance_clipped,
+            &constants.posterior_mean_coef1,
+            &constants.posterior_mean_coef2,
+        ];
+        // Eight significant digits: their sizes are very different.
+        let numbers = numbers.map(|values| format!("{:.8e}", values[k]));
+        text.row(counts.into_iter().chain(numbers));
     }
     output::print_text(&text.to_string())
 }

@@ -5,9 +5,6 @@ use ddpm_schedule::Budgets;
 use crate::error::{Error, Result};
 
 /// Parses `8,16,32` or `all`, the value of `flag`; `most` steps are possible.
-///
-/// # Errors
-/// [`Error::Input`] for anything else, a 0 or a budget beyond `most`.
 pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budgets> {
     if text == "all" {
         return Ok(Budgets::All);
@@ -24,21 +21,18 @@ pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budge
     Ok(Budgets::Only(budgets))
 }
 
-/// What `--steps` asks for of a chain of `train_steps`; the paper's budgets where it is not given.
-///
-/// # Errors
-/// As [`parse_budgets`].
-pub(crate) fn budgets_or_the_papers(text: Option<&str>, train_steps: usize) -> Result<Budgets> {
-    match text {
-        Some(text) => parse_budgets("--steps", text, train_steps),
-        None => Ok(Budgets::of_the_paper(train_steps)),
-    }
+/// What `--steps` asks for where at most `most` steps are possible; `otherwise` if it is not given.
+pub(crate) fn steps_or(text: Option<&str>, most: usize, otherwise: Budgets) -> Result<Budgets> {
+    text.map_or(Ok(otherwise), |text| parse_budgets("--steps", text, most))
+}
+
+/// The numbers of steps that few-step samplers are compared at, as far as `most` allows.
+pub(crate) fn usual_steps(most: usize) -> Vec<usize> {
+    let usual = [5, 8, 10, 16, 20, 32];
+    usual.into_iter().filter(|&k| k <= most).collect()
 }
 
 /// Parses a comma list of whole numbers, the value of `flag`.
-///
-/// # Errors
-/// [`Error::Input`] that names the word that is not a number.
 pub(crate) fn parse_list(flag: &str, text: &str, expected: &str) -> Result<Vec<usize>> {
     text.split(',')
         .map(|word| {

@@ -1,15 +1,15 @@
-//! The training chain of commands that read no checkpoint.
+//! The training chain of commands that read no checkpoint, a path on a chain, and the conventions of its steps.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName, PathSpec};
+use std::f64::consts::LN_2;
+
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, PathSpec, Sampler};
+use ddpm_schedule::GaussianDecoder;
 
 use super::csv::read_column;
 use crate::args::ChainArgs;
 use crate::error::{Error, Located, Result};
 
 /// The noise schedule that the flags tell; `rows` is T where another file already tells it.
-///
-/// # Errors
-/// [`Error::Usage`] if the schedule or T is not given, [`Error::Input`] if it is impossible.
 pub(crate) fn noise_schedule(args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSchedule> {
     let schedule = match (&args.noise_schedule, &args.alpha_bar) {
         (Some(name), _) => {
@@ -42,17 +42,13 @@ pub(crate) fn noise_schedule(args: &ChainArgs, rows: Option<usize>) -> Result<No
             ),
         ));
     }
-    Ok(if args.zero_terminal_snr {
-        schedule.zero_terminal_snr()
-    } else {
-        schedule
-    })
+    if args.zero_terminal_snr {
+        return Ok(schedule.zero_terminal_snr());
+    }
+    Ok(schedule)
 }
 
 /// Resolves the value of `--path` on a chain.
-///
-/// # Errors
-/// [`Error::Input`] naming the flag.
 pub(crate) fn parse_path(
     text: &str,
     schedule: &NoiseSchedule,
@@ -60,12 +56,49 @@ pub(crate) fn parse_path(
 ) -> Result<ddpm_core::TimePath> {
     let spec: PathSpec = text.parse().in_flag("--path")?;
     spec.resolve(schedule, zero_based).map_err(|error| {
-        let advice = match error {
-            ddpm_core::Error::PathNotIncreasing { .. } => {
-                Some("list timesteps once each, the least first")
-            }
-            _ => None,
-        };
+        let twice = matches!(error, ddpm_core::Error::PathNotIncreasing { .. });
+        let advice = twice.then_some("list timesteps once each, the least first");
         Error::flag("--path", error).advised_maybe(advice)
     })
+}
+
+/// Parameters of the gaussian decoder as flags give them: refuses impossible values, and any values for another decoder.
+pub(crate) fn gaussian_decoder(
+    bin_width: Option<f64>,
+    first_bits: Option<f64>,
+    kind: DecoderKind,
+) -> Result<GaussianDecoder> {
+    for (flag, value) in [
+        ("--decoder-bin-width", bin_width),
+        ("--decoder-first-bits", first_bits),
+    ] {
+        if value.is_some() && kind != DecoderKind::Gaussian {
+            return Err(Error::usage(format!(
+                "{flag} goes with --decoder gaussian, the decoder is {kind}"
+            )));
+        }
+    }
+    if let Some(width) = bin_width.filter(|w| !(*w > 0.0 && w.is_finite())) {
+        return Err(Error::flag(
+            "--decoder-bin-width",
+            format!("expected a positive number, found {width}"),
+        ));
+    }
+    if let Some(bits) = first_bits.filter(|b| !b.is_finite()) {
+        return Err(Error::flag(
+            "--decoder-first-bits",
+            format!("expected a finite number, found {bits}"),
+        ));
+    }
+    Ok(GaussianDecoder {
+        bin_width,
+        first: first_bits.map(|bits| bits * LN_2),
+    })
+}
+
+/// A word of `--sampler` where only samplers of the flow will do.
+pub(crate) fn sampler_of_the_flow(name: &str) -> Result<Sampler> {
+    let sampler: Sampler = name.parse().in_flag("--sampler")?;
+    sampler.check_of_the_flow().in_flag("--sampler")?;
+    Ok(sampler)
 }

@@ -6,9 +6,8 @@ use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler, TimePath, VarianceKind}
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
-use super::chain::parse_path;
+use super::chain::{gaussian_decoder, parse_path};
 use super::checkpoint::Network;
-use super::conventions::gaussian_decoder;
 use super::files::{about_schedules, read_profile_to_use, read_schedules};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
@@ -32,31 +31,36 @@ pub(crate) struct ChainChoice {
     pub(crate) frozen: bool,
 }
 
-/// The flags that choose a path without a schedules file.
+/// The flags that choose a path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PathFlags<'a> {
-    /// `--path`.
+    pub(crate) schedule: Option<&'a Path>,
+    pub(crate) steps: Option<usize>,
     pub(crate) path: Option<&'a str>,
-    /// Whether its timesteps are 0-based.
+    /// Whether timesteps are 0-based.
     pub(crate) zero_based: bool,
     pub(crate) conventions: &'a StepArgs,
-    /// `--profile`.
     pub(crate) profile: Option<&'a Path>,
     pub(crate) clip_denoised: Option<bool>,
 }
 
 impl ChainChoice {
-    /// The schedule of `steps` steps of a schedules file.
-    ///
-    /// # Errors
-    /// A file that cannot be read, lacks the budget, or was made for another noise schedule or a network that learns its
-    /// variance when this one does not.
-    pub(crate) fn from_schedules(
+    /// `--schedule` with `--steps`, or `--path` with the conventions.
+    pub(crate) fn of(args: &PathFlags<'_>, network: &Network, voice: Voice) -> Result<Self> {
+        match (args.schedule, args.steps) {
+            (Some(file), Some(steps)) => Self::from_schedules(file, steps, args, network, voice),
+            (Some(_), None) => Err(Error::usage("--schedule needs --steps K")),
+            (None, _) => Self::from_flags(args, network, voice),
+        }
+    }
+
+    /// The schedule of `steps` steps of a schedules file, which has to be for this noise schedule, and for a network that learns
+    /// its variance only if this one does.
+    fn from_schedules(
         file: &Path,
         steps: usize,
+        args: &PathFlags<'_>,
         network: &Network,
-        clip_denoised: Option<bool>,
-        bin_width: Option<f64>,
         voice: Voice,
     ) -> Result<Self> {
         let schedules = read_schedules(file)?;
@@ -76,18 +80,16 @@ impl ChainChoice {
         if let Some(model) = model {
             warn_of_another_checkpoint(file, model, network, voice);
         }
-        let clip = clip_denoised.or(schedules.clip_denoised).unwrap_or(true);
+        let told = args.clip_denoised.or(schedules.clip_denoised);
+        let clip = told.unwrap_or(true);
         warn_of_another_clip(file, schedules.clip_denoised, clip, voice);
         let mut scoring = schedules.scoring;
+        let bin_width = args.conventions.decoder_bin_width;
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
-        let learned = schedule
-            .kernels
-            .iter()
-            .skip(1)
-            .any(|k| *k == Kernel::Learned);
-        if learned && !network.denoiser.learns_variance() {
+        let mut steps = schedule.kernels.iter().skip(1);
+        if steps.any(|kernel| *kernel == Kernel::Learned) && !network.denoiser.learns_variance() {
             return Err(Error::file(
                 file,
                 format!(
@@ -107,24 +109,15 @@ impl ChainChoice {
     }
 
     /// `--path` with `--variance`, `--decoder` and, where they need it, `--profile`.
-    ///
-    /// # Errors
-    /// A path that is none, a convention that needs a profile without one, or one that the network cannot serve.
-    pub(crate) fn from_flags(
-        args: &PathFlags<'_>,
-        network: &Network,
-        voice: Voice,
-    ) -> Result<Self> {
+    fn from_flags(args: &PathFlags<'_>, network: &Network, voice: Voice) -> Result<Self> {
         let noise = network.denoiser.noise_schedule();
         let text = args.path.ok_or_else(|| {
             Error::usage("expected --path PATH, or --schedule S.json with --steps K")
         })?;
         let path = parse_path(text, noise, args.zero_based)?;
         network.check_signal_at(path.end())?;
-        let variance = args
-            .conventions
-            .variance
-            .unwrap_or_else(|| network.variance());
+        let conventions = args.conventions;
+        let variance = conventions.variance.unwrap_or_else(|| network.variance());
         if variance == VarianceKind::Learned && !network.denoiser.learns_variance() {
             return Err(Error::flag(
                 "--variance",
@@ -132,10 +125,10 @@ impl ChainChoice {
             ));
         }
         let mut scoring = Scoring::new(variance);
-        if let Some(decoder) = args.conventions.decoder {
+        if let Some(decoder) = conventions.decoder {
             scoring = scoring.with_decoder(decoder);
         }
-        let bin_width = args.conventions.decoder_bin_width;
+        let bin_width = conventions.decoder_bin_width;
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         let clip = args.clip_denoised.unwrap_or_else(|| network.clips());
         let schedule = match args.profile {

@@ -1,5 +1,7 @@
 //! A checkpoint with everything the flags say about it.
 
+use std::ops::Range;
+
 use ddpm_core::{Denoiser, Parameterization, VarianceKind};
 use ddpm_model::{
     Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser,
@@ -12,14 +14,13 @@ use crate::error::{Error, Located, Result};
 const GPU_BATCH: usize = 64;
 
 /// The flags as the model crate takes them.
-///
-/// # Errors
-/// [`Error::Input`] for an unknown parameterisation or noise schedule.
 pub(crate) fn model_options(args: &CheckpointArgs) -> Result<ModelOptions> {
     if let Some(name) = &args.noise_schedule {
         name.parse::<ddpm_core::NoiseScheduleName>()
             .in_flag("--noise-schedule")?;
     }
+    let parameterization = args.parameterization.as_ref();
+    let parameterization = parameterization.map(|name| name.parse().in_flag("--parameterization"));
     Ok(ModelOptions {
         num_heads: args.num_heads,
         num_head_channels: args.num_head_channels,
@@ -32,19 +33,13 @@ pub(crate) fn model_options(args: &CheckpointArgs) -> Result<ModelOptions> {
         train_steps: args.train_steps,
         noise_schedule: args.noise_schedule.clone(),
         rescale_timesteps: args.rescale_timesteps,
-        parameterization: match &args.parameterization {
-            Some(name) => Some(name.parse().in_flag("--parameterization")?),
-            None => None,
-        },
+        parameterization: parameterization.transpose()?,
         variance: None,
         model_file: args.model.clone(),
     })
 }
 
 /// What `--device` and `--precision` ask for.
-///
-/// # Errors
-/// bf16 where only our own kernels have it.
 fn backend(args: &CheckpointArgs) -> Result<Backend> {
     let arithmetic = match args.precision {
         PrecisionArg::F32 => Arithmetic::F32,
@@ -64,18 +59,12 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
 }
 
 /// Reads the checkpoint, a file or a folder.
-///
-/// # Errors
-/// A file that is absent, truncated or no checkpoint.
 pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
     Checkpoint::open_part(&args.checkpoint, args.state_dict.as_deref())
         .map_err(|e| Error::checkpoint(&args.checkpoint, e))
 }
 
 /// Builds the bare network, which needs neither T nor a noise schedule.
-///
-/// # Errors
-/// Weights that do not fit one architecture, missing heads.
 pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
     let options = model_options(args)?;
     UNet::load_on(&open_checkpoint(args)?, &options, backend(args)?)
@@ -91,33 +80,21 @@ pub(crate) struct Network {
 
 impl Network {
     /// Opens the checkpoint for use at timesteps t in 1..=T.
-    ///
-    /// # Errors
-    /// As [`open_network`], and whatever weights cannot tell and nobody gave.
     pub(crate) fn open(args: &CheckpointArgs) -> Result<Self> {
-        let options = model_options(args)?;
-        let checkpoint = open_checkpoint(args)?;
-        let denoiser = UNet::load_on(&checkpoint, &options, backend(args)?)
-            .and_then(|unet| UNetDenoiser::new(unet, &options))
+        let denoiser = UNetDenoiser::new(open_network(args)?, &model_options(args)?)
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
+        let usual = match args.device {
+            // The rounding of a GPU's products may depend on their size, which must not be a matter of measured time.
+            DeviceArg::Cuda | DeviceArg::Metal => GPU_BATCH,
+            DeviceArg::Cpu => 0,
+        };
         Ok(Self {
             denoiser,
-            batch: args.batch.map_or(
-                match args.device {
-                    // The rounding of a GPU's products may depend on their size, which must not be a matter of
-                    // measured time.
-                    DeviceArg::Cuda | DeviceArg::Metal => GPU_BATCH,
-                    DeviceArg::Cpu => 0,
-                },
-                |n| n as usize,
-            ),
+            batch: args.batch.map_or(usual, |n| n as usize),
         })
     }
 
     /// Takes the image size from what the network is used with, where neither a flag nor a file says it.
-    ///
-    /// # Errors
-    /// A size that the network cannot take.
     pub(crate) fn fit_to(self, shape: &[usize]) -> Result<Self> {
         let guessed = self.denoiser.config().image_size.source == Source::Default;
         let &[channels, height, width] = shape else {
@@ -134,9 +111,6 @@ impl Network {
     }
 
     /// Refuses to predict from timestep `t` what the network cannot tell there.
-    ///
-    /// # Errors
-    /// Epsilon-prediction where alpha_bar is 0.
     pub(crate) fn check_signal_at(&self, t: usize) -> Result<()> {
         let epsilon = self.denoiser.parameterization() == Parameterization::Epsilon;
         if epsilon && self.denoiser.noise_schedule().alpha_bar(t) == 0.0 {
@@ -148,6 +122,24 @@ impl Network {
             )));
         }
         Ok(())
+    }
+
+    /// One class per image for a class-conditional network: the one asked for, or all in turn by index.
+    pub(crate) fn labels(
+        &self,
+        class: Option<usize>,
+        indices: Range<usize>,
+    ) -> Result<Option<Vec<usize>>> {
+        match (self.denoiser.num_classes(), class) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(not_conditional()),
+            (Some(classes), None) => Ok(Some(indices.map(|i| i % classes).collect())),
+            (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; indices.len()])),
+            (Some(classes), Some(class)) => Err(Error::flag(
+                "--class",
+                format!("expected a class below {classes}, found {class}"),
+            )),
+        }
     }
 
     /// The variance of a step where no flag says it: the one that the checkpoint was made for, where it tells.
@@ -164,4 +156,9 @@ impl Network {
             .clip_denoised
             .is_none_or(|known| known.value)
     }
+}
+
+/// `--class` of a network that knows none.
+pub(super) fn not_conditional() -> Error {
+    Error::flag("--class", "the network is not class-conditional")
 }

@@ -2,17 +2,14 @@
 
 use std::path::Path;
 
+use super::files::read_bytes;
 use crate::error::{Error, Result};
-use crate::input::read_bytes;
 
 /// Reads one number per timestep t = 1..T from a column of a CSV file.
 ///
 /// Lines that begin with `#` are comments. With a head line the column is found by name and a
 /// column `t`, where there is one, must count 1, 2, .., T. Without a head line the file has the
 /// column alone, or t and the column.
-///
-/// # Errors
-/// [`Error::Input`] naming file, line and column.
 pub(crate) fn read_column(path: &Path, column: &str) -> Result<Vec<f64>> {
     let bytes = read_bytes(path)?;
     std::str::from_utf8(&bytes)

@@ -6,10 +6,9 @@ use std::process::{Command, Stdio};
 use ddpm_files::sha256;
 use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};
 
+use super::files::{read_bytes, variable, write_file};
 use crate::error::{Error, Result};
 use crate::output::Voice;
-
-use super::{read_bytes, write_file};
 
 /// pytorch-fid's weights.
 pub(crate) const FILE: &str = "pt_inception-2015-12-05-6726825d.pth";
@@ -27,14 +26,8 @@ pub(crate) struct Features {
 
 impl Features {
     /// Opens the weights of `--features`, of `DDPM_FEATURES`, or those that `--download` has brought or brings now.
-    ///
-    /// # Errors
-    /// No weights named, weights that cannot be read or are those of no feature network, a failed download.
     pub(crate) fn open(named: Option<&Path>, download: bool, voice: Voice) -> Result<Self> {
-        let from_environment = || {
-            let value = std::env::var_os(PATH_VARIABLE).filter(|v| !v.is_empty());
-            value.map(PathBuf::from).filter(|_| !download)
-        };
+        let from_environment = || variable(PATH_VARIABLE).filter(|_| !download);
         let path = match named.map(Path::to_owned).or_else(from_environment) {
             Some(path) => path,
             None => downloaded(download, voice)?,
@@ -60,10 +53,8 @@ impl Features {
 
 /// Where downloaded weights lie.
 fn cached() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|v: &std::ffi::OsString| !v.is_empty());
     variable("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("ddpm").join(FILE))
 }
 
@@ -100,10 +91,7 @@ fn downloaded(download: bool, voice: Voice) -> Result<PathBuf> {
 
 /// With the system's curl, as `cargo xtask reproduce-cifar` does: no TLS stack of our own.
 fn fetch(url: &str) -> Result<Vec<u8>> {
-    let refused = |source| Error::System {
-        action: format!("download {url}"),
-        source,
-    };
+    let refused = |source| Error::system(format!("download {url}"))(source);
     let output = Command::new("curl")
         .args(["--fail", "--location", "--silent", "--show-error"])
         .args(["--connect-timeout", "15", "--", url])

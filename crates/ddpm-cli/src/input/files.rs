@@ -1,6 +1,6 @@
 //! Whole files in and out, and those of this program: profiles, schedules and trajectories.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_files::FormatError;
 use ddpm_profile::ElboProfile;
@@ -10,36 +10,38 @@ use ddpm_trajectory::Trajectories;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
-use crate::render::quote;
+use crate::render::{join, quote};
+
+/// The file or folder that an environment variable names.
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// `path` with another ending after its own.
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{ending}"));
+    name.into()
+}
 
 /// Reads a file.
-///
-/// # Errors
-/// [`Error::read`].
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::read(path, source))
 }
 
 /// Finds out before a long run whether its output can be written at all.
-///
-/// # Errors
-/// [`Error::System`] naming `path`.
 pub(crate) fn check_writable(path: &Path) -> Result<()> {
     ddpm_files::check_writable(path).map_err(|source| Error::write(path, source))
 }
 
 /// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
-///
-/// # Errors
-/// [`Error::System`].
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     ddpm_files::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
 }
 
 /// Reads a profile.
-///
-/// # Errors
-/// A file that is absent, damaged, of a newer version or no profile.
 pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     let bytes = read_bytes(path)?;
     ElboProfile::from_bytes(&bytes)
@@ -52,15 +54,10 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
             }
             _ => Error::file(path, error),
         })
-        .advised(|| {
-            "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes".to_owned()
-        })
+        .advised("a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes")
 }
 
 /// Reads a profile to compute from, and says so if blocks of its run are missing.
-///
-/// # Errors
-/// As [`read_profile`].
 pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfile> {
     let profile = read_profile(path)?;
     if !profile.is_complete() {
@@ -75,9 +72,6 @@ pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfi
 }
 
 /// Reads a schedules file.
-///
-/// # Errors
-/// A file that is absent, damaged, of a newer version or no schedules file.
 pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
     let bytes = read_bytes(path)?;
     let schedules = match String::from_utf8(bytes) {
@@ -90,9 +84,7 @@ pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
             ))
         }
     };
-    schedules.advised(|| {
-        "a schedules file S.json is what `ddpm schedule P --out S.json` writes".to_owned()
-    })
+    schedules.advised("a schedules file S.json is what `ddpm schedule P --out S.json` writes")
 }
 
 /// What the library says of the schedules of `file`, or of an export, with the flags that mend it.
@@ -100,13 +92,10 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
     use ddpm_schedule::Error as E;
     match &error {
         E::NoBudget { steps, found } => {
-            let held: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let held = join(found, ", ");
             Error::file(
                 file,
-                format!(
-                    "no schedule of {steps} steps (--steps); expected one of {}",
-                    held.join(", ")
-                ),
+                format!("no schedule of {steps} steps (--steps); expected one of {held}"),
             )
             .advised(format!(
                 "take one of these, or choose anew: ddpm schedule P --steps {steps} --out {}",
@@ -125,25 +114,16 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
 }
 
 /// Reads trajectories, of an interrupted run too.
-///
-/// # Errors
-/// A file that is absent, damaged, of a newer version or no trajectories.
 pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
-    Trajectories::from_bytes(&read_bytes(path)?).map_err(|error| {
-        Error::file(path, error)
-            .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
-    })
+    Trajectories::from_bytes(&read_bytes(path)?)
+        .in_file(path)
+        .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
 }
 
-/// Reads trajectories to choose from.
-///
-/// # Errors
-/// As [`read_trajectories`]; those of a run that has not ended, of which nobody knows what is missing.
+/// Reads trajectories to choose from; of a run that has not ended nobody knows what is missing.
 pub(crate) fn read_trajectories_to_use(path: &Path) -> Result<Trajectories> {
     let trajectories = read_trajectories(path)?;
-    match trajectories.check_finished() {
-        Ok(()) => Ok(trajectories),
-        Err(unfinished) => Err(Error::file(path, unfinished)
-            .advised("finish it by `ddpm trajectory ... --resume`, and take its --out")),
-    }
+    let finished = trajectories.check_finished().in_file(path);
+    finished.advised("finish it by `ddpm trajectory ... --resume`, and take its --out")?;
+    Ok(trajectories)
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use ddpm_core::Denoiser;
 use ddpm_data::{ImageSet, Split};
 
+use super::checkpoint::{Network, not_conditional};
+use super::files::variable;
 use crate::args::ImageArgs;
 use crate::error::{Error, Result};
-use crate::input::Network;
 
 /// Images of one data set in the order of a run.
 #[derive(Debug)]
@@ -21,9 +22,6 @@ pub(crate) struct RunImages {
 impl RunImages {
     /// Opens the data set, puts its images in the seeded order and takes the first `--limit`. The network comes back
     /// knowing the size of the images.
-    ///
-    /// # Errors
-    /// No data set named, or one that cannot be read or does not fit the network.
     pub(crate) fn open(
         args: &ImageArgs,
         network: Network,
@@ -36,12 +34,7 @@ impl RunImages {
         let network = network.fit_to(set.shape())?;
         check_size(path, &set, &network)?;
         let set = match class {
-            Some(_) if network.denoiser.num_classes().is_none() => {
-                return Err(Error::flag(
-                    "--class",
-                    "the network is not class-conditional",
-                ));
-            }
+            Some(_) if network.denoiser.num_classes().is_none() => return Err(not_conditional()),
             Some(class) => set.with_class(class),
             None => set,
         };
@@ -56,9 +49,6 @@ impl RunImages {
 }
 
 /// Images must have the size that the network takes.
-///
-/// # Errors
-/// [`Error::Input`] naming both sizes.
 pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Result<()> {
     let (expected, found) = (network.denoiser.shape(), set.shape());
     if found == expected {
@@ -73,13 +63,10 @@ pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Re
 }
 
 /// The data set: `--data`, else `$DDPM_DATA`.
-///
-/// # Errors
-/// [`Error::Usage`] naming both if neither is given.
 pub(crate) fn data_path(args: &ImageArgs) -> Result<PathBuf> {
     args.data
         .clone()
-        .or_else(|| std::env::var_os("DDPM_DATA").filter(|v| !v.is_empty()).map(PathBuf::from))
+        .or_else(|| variable("DDPM_DATA"))
         .ok_or_else(|| {
             Error::usage("no images: expected --data DIR (CIFAR-10, ImageNet, a folder of PNG, .npz, .npy or .safetensors), or DDPM_DATA in the environment")
         })

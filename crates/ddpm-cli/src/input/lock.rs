@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::files::with_ending;
 use crate::error::{Error, Result};
 use crate::output::Voice;
 
@@ -20,13 +21,8 @@ pub(crate) struct OutputLock {
 
 impl OutputLock {
     /// Takes the lock of `out`. Where the file system knows no locks it says so and goes on without.
-    ///
-    /// # Errors
-    /// Another run holds it; [`Error::System`] if the file cannot be made.
     pub(crate) fn take(out: &Path, voice: Voice) -> Result<Self> {
-        let mut path = out.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = with_ending(out, "lock");
         loop {
             let file = open(&path).map_err(|source| Error::write(&path, source))?;
             let file = match file.try_lock() {

@@ -5,7 +5,6 @@ mod budgets;
 mod chain;
 mod chain_choice;
 mod checkpoint;
-mod conventions;
 mod csv;
 mod features;
 mod files;
@@ -14,16 +13,15 @@ mod lock;
 mod partial;
 mod squared_errors;
 
-pub(crate) use budgets::{budgets_or_the_papers, parse_budgets, parse_list};
-pub(crate) use chain::{noise_schedule, parse_path};
+pub(crate) use budgets::{parse_budgets, parse_list, steps_or, usual_steps};
+pub(crate) use chain::{gaussian_decoder, noise_schedule, parse_path, sampler_of_the_flow};
 pub(crate) use chain_choice::{ChainChoice, PathFlags};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
-pub(crate) use conventions::gaussian_decoder;
 pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{
     about_schedules, check_writable, read_bytes, read_profile, read_profile_to_use, read_schedules,
-    read_trajectories, read_trajectories_to_use, write_file,
+    read_trajectories, read_trajectories_to_use, with_ending, write_file,
 };
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::files::with_ending;
 use crate::error::{Error, Result};
 use crate::output::Voice;
 use crate::render::command_that_resumes;
@@ -25,19 +26,14 @@ pub(crate) enum Left<'a> {
 
 impl Partial {
     pub(crate) fn of(out: &Path) -> Self {
-        let mut name = out.as_os_str().to_owned();
-        name.push(".partial");
         Self {
             out: out.to_owned(),
-            path: name.into(),
+            path: with_ending(out, "partial"),
         }
     }
 
-    /// What there is to go on from.
-    ///
-    /// # Errors
-    /// An interrupted run that nobody asked to continue: what it finished (`finished` names it) took time, it is not thrown away
-    /// silently.
+    /// What there is to go on from. What an interrupted run has finished (`finished` names it) took time: unless it is to be
+    /// continued, it is not thrown away silently.
     pub(crate) fn left(&self, resume: bool, finished: &str) -> Result<Left<'_>> {
         match (resume, self.path.exists()) {
             (true, true) => Ok(Left::Unfinished(&self.path)),

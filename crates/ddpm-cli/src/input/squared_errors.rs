@@ -22,18 +22,13 @@ pub(crate) fn is_array_file(path: &Path) -> bool {
 
 /// Reads sums and makes a profile of them. The noise schedule is that of `chain`, where its flags are given, else the
 /// file's own `alpha_bar`, taken for a named schedule where it is one in single precision.
-///
-/// # Errors
-/// An array that is missing or not as described, or a noise schedule that is not known or contradicts the file.
 pub(crate) fn read_squared_errors(
     path: &Path,
     chain: Option<&ChainArgs>,
     split: Option<Split>,
     voice: Voice,
 ) -> Result<ElboProfile> {
-    read(path, chain, split, voice).advised(|| {
-        "the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them".to_owned()
-    })
+    read(path, chain, split, voice).advised("the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them")
 }
 
 fn read(
@@ -57,11 +52,8 @@ fn read(
         error => error.into(),
     };
     let recorded = RecordedErrors::open(path).map_err(located)?;
-    let schedule = match chain {
-        Some(flags) => told(&recorded, path, flags)?,
-        None => None,
-    };
-    let schedule = match schedule {
+    let told = chain.map(|flags| told(&recorded, path, flags));
+    let schedule = match told.transpose()?.flatten() {
         Some(schedule) => schedule,
         None => {
             let found = recorded.recognise().map_err(located)?;

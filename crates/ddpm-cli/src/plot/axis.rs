@@ -47,12 +47,9 @@ impl Axis {
         room_for_ticks: usize,
     ) -> Self {
         let shown: Vec<f64> = values.filter(|&v| scale.shows(v)).collect();
-        let (mut low, mut high) = shown
-            .iter()
-            .map(|&v| scale.map(v))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| {
-                (a.min(v), b.max(v))
-            });
+        let places = || shown.iter().map(|&v| scale.map(v));
+        let mut low = places().fold(f64::INFINITY, f64::min);
+        let mut high = places().fold(f64::NEG_INFINITY, f64::max);
         if low > high {
             (low, high) = (0.0, 1.0);
         }
@@ -84,11 +81,8 @@ impl Axis {
         // Half of the usual distance still keeps labels apart.
         let least = 0.5 * (self.to - self.from).abs() / room as f64;
         let apart = |pair: &[f64]| (self.place(pair[1]) - self.place(pair[0])).abs() >= least;
-        (2..=room)
-            .contains(&values.len())
-            .then(|| values.windows(2).all(apart))
-            .filter(|&apart| apart)
-            .map(|_| values)
+        let fit = (2..=room).contains(&values.len()) && values.windows(2).all(apart);
+        fit.then_some(values)
     }
 
     /// The place of a number, in pixels.
@@ -112,11 +106,8 @@ fn ticks(scale: Scale, low: f64, high: f64, room: usize) -> Vec<f64> {
             thin(all, room)
         }
         Scale::Log10 => {
-            let decades = whole(low, high).count();
-            let multiples: &[f64] = match decades {
-                0..=3 => &[1.0, 2.0, 5.0],
-                _ => &[1.0],
-            };
+            let few = whole(low, high).count() <= 3;
+            let multiples: &[f64] = if few { &[1.0, 2.0, 5.0] } else { &[1.0] };
             let all: Vec<f64> = whole(low - 1.0, high)
                 .flat_map(|i| multiples.iter().map(move |m| m * 10f64.powi(i as i32)))
                 .filter(|t| (low..=high).contains(&t.log10()))

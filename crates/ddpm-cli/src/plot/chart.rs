@@ -7,15 +7,13 @@ use super::axis::Scale;
 /// A figure with one pair of axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
-    pub(crate) title: String,
+    pub(crate) title: &'static str,
     /// Lines below the title: what was measured on what.
     pub(crate) subtitle: Vec<String>,
-    /// Name and unit of the abscissa.
-    pub(crate) x: String,
-    pub(crate) x_scale: Scale,
-    /// Name and unit of the ordinate.
-    pub(crate) y: String,
-    pub(crate) y_scale: Scale,
+    /// Name, unit and scale of the abscissa.
+    pub(crate) x: (&'static str, Scale),
+    /// Those of the ordinate.
+    pub(crate) y: (&'static str, Scale),
     pub(crate) series: Vec<Series>,
 }
 
@@ -42,11 +40,17 @@ pub(crate) enum Shape {
 }
 
 impl Chart {
-    /// The points that the axes can show: finite, and positive on a logarithmic axis.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = &PlotPoint> {
-        self.series
-            .iter()
-            .flat_map(|s| &s.points)
-            .filter(|p| self.x_scale.shows(p.x) && self.y_scale.shows(p.y))
+    /// Whether the axes have a place for a point: finite, and positive on a logarithmic axis.
+    pub(super) fn shows(&self, p: &PlotPoint) -> bool {
+        self.x.1.shows(p.x) && self.y.1.shows(p.y)
+    }
+}
+
+/// A point that is exactly there.
+pub(super) fn point(x: usize, y: f64) -> PlotPoint {
+    PlotPoint {
+        x: x as f64,
+        y,
+        standard_error: 0.0,
     }
 }

@@ -8,7 +8,7 @@ use ddpm_schedule::results::{PlotPoint, TableRow};
 use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
 
 use super::axis::Scale;
-use super::chart::{Chart, Series, Shape};
+use super::chart::{Chart, Series, Shape, point};
 use crate::error::{Error, Located, Result};
 use crate::render::{clip, images_of};
 
@@ -19,45 +19,39 @@ pub(crate) fn bits_per_dim(
     rows: &[TableRow],
     variance: VarianceKind,
 ) -> Chart {
-    let names = [
-        ("dp", "optimal"),
-        ("dp-free", "optimal, free end"),
-        ("quadratic", "quadratic"),
-        ("even", "even"),
-        ("all", "all timesteps"),
+    use Shape::{Both, Marks};
+    let strides = [
+        ("dp", "optimal", Both),
+        ("dp-free", "optimal, free end", Both),
+        ("quadratic", "quadratic", Both),
+        ("even", "even", Both),
+        ("all", "all timesteps", Marks),
     ];
-    let series = names
-        .iter()
-        .map(|(stride, name)| Series {
-            name: (*name).to_owned(),
-            shape: if *stride == "all" {
-                Shape::Marks
-            } else {
-                Shape::Both
-            },
-            points: rows
-                .iter()
-                .filter(|row| row.stride == *stride && row.variance == variance)
-                .map(|row| PlotPoint {
-                    x: row.steps as f64,
-                    y: row.bpd,
-                    standard_error: if row.standard_error.is_finite() {
-                        row.standard_error
-                    } else {
-                        0.0
-                    },
-                })
-                .collect(),
+    let of_variance: Vec<&TableRow> = rows.iter().filter(|r| r.variance == variance).collect();
+    let series = strides
+        .map(|(stride, name, shape)| {
+            let rows = of_variance.iter().filter(|row| row.stride == stride);
+            let points = rows.map(|row| PlotPoint {
+                standard_error: Some(row.standard_error)
+                    .filter(|e| e.is_finite())
+                    .unwrap_or(0.0),
+                ..point(row.steps, row.bpd)
+            });
+            Series {
+                name: name.to_owned(),
+                shape,
+                points: points.collect(),
+            }
         })
+        .into_iter()
         .filter(|series| !series.points.is_empty())
         .collect();
     let model = &train.provenance().model;
-    let decoder = rows
-        .iter()
-        .find(|row| row.variance == variance)
+    let decoder = of_variance
+        .first()
         .map_or(String::new(), |row| row.decoder.to_string());
     Chart {
-        title: "Bits/dim against the number of steps".to_owned(),
+        title: "Bits/dim against the number of steps",
         subtitle: vec![
             format!(
                 "T={} {}, {variance} variance, {decoder} decoder, {}",
@@ -68,69 +62,57 @@ pub(crate) fn bits_per_dim(
             format!("chosen on {}", images_of(train)),
             format!("scored on {}; bars: one standard error", images_of(test)),
         ],
-        x: "K, network evaluations (log scale)".to_owned(),
-        x_scale: Scale::Log2,
-        y: "negative ELBO [bits/dim]".to_owned(),
-        y_scale: Scale::Linear,
+        x: ("K, network evaluations (log scale)", Scale::Log2),
+        y: ("negative ELBO [bits/dim]", Scale::Linear),
         series,
     }
 }
 
 /// The timesteps of these budgets.
 pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
-    let points = budgets
-        .iter()
-        .flat_map(|budget| {
-            budget.nodes().iter().skip(1).map(|&t| PlotPoint {
-                x: t as f64,
-                y: budget.steps() as f64,
-                standard_error: 0.0,
-            })
-        })
-        .collect();
+    let points = budgets.iter().flat_map(|budget| {
+        let row = budget.steps() as f64;
+        budget.nodes().iter().skip(1).map(move |&t| point(t, row))
+    });
     Chart {
-        title: "Timesteps of the optimal schedules".to_owned(),
+        title: "Timesteps of the optimal schedules",
         subtitle: vec![format!(
-            "T={} {}, {} variance, {} decoder, {}, start {}",
-            schedules.train_steps(),
-            schedules.noise_schedule.name_or_custom(),
-            schedules.scoring.variance,
-            schedules.scoring.decoder,
-            clip(schedules.clip_denoised),
+            "{}, start {}",
+            conventions(schedules),
             schedules.scoring.start
         )],
-        x: "timestep t (0 is the clean image)".to_owned(),
-        x_scale: Scale::Linear,
-        y: "K, network evaluations (log scale)".to_owned(),
-        y_scale: Scale::Log2,
+        x: ("timestep t (0 is the clean image)", Scale::Linear),
+        y: ("K, network evaluations (log scale)", Scale::Log2),
         series: vec![Series {
             name: String::new(),
             shape: Shape::Ticks,
-            points,
+            points: points.collect(),
         }],
     }
 }
 
+/// What schedules were chosen under.
+fn conventions(schedules: &Schedules) -> String {
+    format!(
+        "T={} {}, {} variance, {} decoder, {}",
+        schedules.train_steps(),
+        schedules.noise_schedule.name_or_custom(),
+        schedules.scoring.variance,
+        schedules.scoring.decoder,
+        clip(schedules.clip_denoised)
+    )
+}
+
 /// m(t) of these profiles.
-///
-/// # Errors
-/// A profile that no curves can be made of.
 pub(crate) fn errors(profiles: &[(&Path, &ElboProfile)]) -> Result<Chart> {
     let mut series = Vec::new();
     let mut subtitle = Vec::new();
     for (file, profile) in profiles {
         let curves = Curves::from_profile(profile).in_file(file)?;
-        let points = |measured: bool| {
-            (1..=curves.train_steps())
-                .filter(|&t| !measured || curves.evaluated()[t])
-                .map(|t| PlotPoint {
-                    x: t as f64,
-                    y: curves.mse()[t],
-                    standard_error: 0.0,
-                })
-                .collect::<Vec<_>>()
-        };
-        let measured = points(true);
+        let all = 1..=curves.train_steps();
+        let measured = all.clone().filter(|&t| curves.evaluated()[t]);
+        let at = |t: usize| point(t, curves.mse()[t]);
+        let (all, measured): (Vec<_>, Vec<_>) = (all.map(at).collect(), measured.map(at).collect());
         let p = profile.provenance();
         subtitle.push(format!(
             "{}: {}, T={} {}, {}",
@@ -140,50 +122,44 @@ pub(crate) fn errors(profiles: &[(&Path, &ElboProfile)]) -> Result<Chart> {
             p.model.noise_schedule_text(),
             clip(Some(p.model.clip_denoised))
         ));
-        let name = p.split.clone();
         series.push(Series {
-            name: name.clone(),
+            name: p.split.clone(),
             shape: Shape::Line,
-            points: points(false),
+            points: all,
         });
         // So many marks would hide the line.
         if measured.len() <= 200 {
             series.push(Series {
-                name: format!("{name}, measured"),
+                name: format!("{}, measured", p.split),
                 shape: Shape::Marks,
                 points: measured,
             });
         }
     }
     Ok(Chart {
-        title: "Mean squared error of the predicted image".to_owned(),
+        title: "Mean squared error of the predicted image",
         subtitle,
-        x: "timestep t (log scale)".to_owned(),
-        x_scale: Scale::Log10,
-        y: "m(t) per dimension, image in [-1, 1] (log scale)".to_owned(),
-        y_scale: Scale::Log10,
+        x: ("timestep t (log scale)", Scale::Log10),
+        y: (
+            "m(t) per dimension, image in [-1, 1] (log scale)",
+            Scale::Log10,
+        ),
         series,
     })
 }
 
 /// The cost of every step of these budgets, on this profile. `gaussian` holds what a schedules file does not say of its decoder.
-///
-/// # Errors
-/// Files that do not belong together.
 pub(crate) fn terms(
     schedules: &Schedules,
     budgets: &[&Chosen],
     (profile_file, profile): (&Path, &ElboProfile),
     gaussian: GaussianDecoder,
 ) -> Result<Chart> {
-    if profile.schedule().train_steps() != schedules.train_steps() {
+    let (expected, found) = (schedules.train_steps(), profile.schedule().train_steps());
+    if found != expected {
         return Err(Error::file(
             profile_file,
-            format!(
-                "expected T={}, as the schedules have, found T={}",
-                schedules.train_steps(),
-                profile.schedule().train_steps()
-            ),
+            format!("expected T={expected}, as the schedules have, found T={found}"),
         ));
     }
     let curves = Curves::from_profile(profile).in_file(profile_file)?;
@@ -193,53 +169,39 @@ pub(crate) fn terms(
     };
     let frozen = curves.freeze(&scoring).in_file(profile_file)?;
     let model = CostModel::new(&curves, frozen).in_file(profile_file)?;
-    let series = budgets
-        .iter()
-        .map(|budget| {
-            let path = &budget.schedule.path;
-            let points = path
-                .edges()
-                .zip(model.path_terms(path))
-                .map(|((t, _), term)| PlotPoint {
-                    x: t as f64,
-                    y: nats_to_bits(term),
-                    standard_error: 0.0,
-                })
-                .collect();
-            Series {
-                name: format!("K = {}", budget.steps()),
-                shape: Shape::Both,
-                points,
-            }
-        })
-        .collect::<Vec<Series>>();
+    let series = budgets.iter().map(|budget| {
+        let path = &budget.schedule.path;
+        let terms = path.edges().zip(model.path_terms(path));
+        Series {
+            name: format!("K = {}", budget.steps()),
+            shape: Shape::Both,
+            points: terms
+                .map(|((t, _), term)| point(t, nats_to_bits(term)))
+                .collect(),
+        }
+    });
+    let series: Vec<Series> = series.collect();
     // The density of continuous data can be above 1, and its term below 0.
     let positive = series.iter().flat_map(|s| &s.points).all(|p| p.y > 0.0);
-    let (y, y_scale) = if positive {
+    let y = if positive {
         ("cost of the step [bits/dim] (log scale)", Scale::Log10)
     } else {
         ("cost of the step [bits/dim]", Scale::Linear)
     };
     Ok(Chart {
-        title: "Cost of each step along the optimal schedules".to_owned(),
+        title: "Cost of each step along the optimal schedules",
         subtitle: vec![
-            format!(
-                "T={} {}, {} variance, {} decoder, {}",
-                schedules.train_steps(),
-                schedules.noise_schedule.name_or_custom(),
-                scoring.variance,
-                scoring.decoder,
-                clip(schedules.clip_denoised)
-            ),
+            conventions(schedules),
             format!(
                 "on {}; the leftmost point is the decoder",
                 images_of(profile)
             ),
         ],
-        x: "timestep t that the step starts from (log scale)".to_owned(),
-        x_scale: Scale::Log10,
-        y: y.to_owned(),
-        y_scale,
+        x: (
+            "timestep t that the step starts from (log scale)",
+            Scale::Log10,
+        ),
+        y,
         series,
     })
 }

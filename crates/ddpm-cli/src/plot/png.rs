@@ -19,9 +19,6 @@ const UNITS_PER_EM: f64 = 1024.0;
 const BOLD: f64 = 50.0;
 
 /// Draws an SVG figure.
-///
-/// # Errors
-/// Internal ones alone.
 pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
     pixels(svg)?.encode_png().or_internal()
 }

@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use super::axis::{Axis, label};
 use ddpm_schedule::results::PlotPoint;
 
+use super::axis::{Axis, label};
 use super::chart::{Chart, Series, Shape};
 use crate::render::escape;
 
@@ -46,30 +46,20 @@ impl Chart {
         // All figures are equally wide, so that their words are equally large on a page.
         let width = if keys { WIDTH } else { WIDTH + KEYS - MARGIN };
         let (w, h) = (LEFT + WIDTH + KEYS, top + HEIGHT + 52.0);
-        let x = Axis::new(
-            self.x_scale,
-            self.shown().map(|p| p.x),
-            LEFT,
-            LEFT + width,
-            12,
-        );
-        let ends = |p: &PlotPoint| {
-            // A bar that reaches below zero has no place on a logarithmic axis; its point has.
-            [p.y, p.y - p.standard_error, p.y + p.standard_error]
-        };
-        let y = Axis::new(
-            self.y_scale,
-            self.shown().flat_map(ends),
-            top + HEIGHT,
-            top,
-            9,
-        );
+        let points = self.series.iter().flat_map(|s| &s.points);
+        let shown: Vec<&PlotPoint> = points.filter(|p| self.shows(p)).collect();
+        let x = shown.iter().map(|p| p.x);
+        let x = Axis::new(self.x.1, x, LEFT, LEFT + width, 12);
+        // A bar that reaches below zero has no place on a logarithmic axis; its point has.
+        let ends = |p: &&PlotPoint| [p.y, p.y - p.standard_error, p.y + p.standard_error];
+        let y = shown.iter().flat_map(ends);
+        let y = Axis::new(self.y.1, y, top + HEIGHT, top, 9);
         let mut svg = String::new();
         // Writing to a string does not fail.
         let _ = write!(
             svg,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{0}\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{0}</text>\n",
-            escape(&self.title)
+            escape(self.title)
         );
         for (i, line) in self.subtitle.iter().enumerate() {
             let at = 40.0 + LINE * i as f64;
@@ -83,11 +73,8 @@ impl Chart {
         for (i, series) in self.series.iter().enumerate() {
             self.series(&mut svg, series, i, &x, &y);
         }
-        let named = self
-            .series
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| !s.name.is_empty());
+        let named = self.series.iter().enumerate();
+        let named = named.filter(|(_, s)| !s.name.is_empty());
         for (row, (i, series)) in named.enumerate() {
             let at = top + 12.0 + 20.0 * row as f64;
             let left = LEFT + WIDTH + 14.0;
@@ -138,18 +125,14 @@ impl Chart {
             "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#000\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text transform=\"translate(17 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
             LEFT + 0.5 * width,
             bottom + 40.0,
-            escape(&self.x),
+            escape(self.x.0),
             top + 0.5 * HEIGHT,
-            escape(&self.y)
+            escape(self.y.0)
         );
     }
 
     fn series(&self, svg: &mut String, series: &Series, i: usize, x: &Axis, y: &Axis) {
-        let shown: Vec<&PlotPoint> = series
-            .points
-            .iter()
-            .filter(|p| self.x_scale.shows(p.x) && self.y_scale.shows(p.y))
-            .collect();
+        let shown: Vec<_> = series.points.iter().filter(|p| self.shows(p)).collect();
         if matches!(series.shape, Shape::Both | Shape::Line) {
             let places: Vec<String> = shown
                 .iter()
@@ -161,7 +144,7 @@ impl Chart {
             let at = x.place(p.x);
             if p.standard_error > 0.0 {
                 let end = |v: f64| {
-                    let shown = self.y_scale.shows(v);
+                    let shown = self.y.1.shows(v);
                     y.place(if shown { v } else { f64::MIN_POSITIVE })
                 };
                 let (low, high) = (end(p.y - p.standard_error), end(p.y + p.standard_error));
@@ -226,12 +209,10 @@ mod tests {
 
     fn chart(points: Vec<PlotPoint>) -> Chart {
         Chart {
-            title: "a < b & \"c\"".to_owned(),
+            title: "a < b & \"c\"",
             subtitle: vec!["below".to_owned()],
-            x: "x [1]".to_owned(),
-            x_scale: Scale::Log2,
-            y: "y [1]".to_owned(),
-            y_scale: Scale::Log10,
+            x: ("x [1]", Scale::Log2),
+            y: ("y [1]", Scale::Log10),
             series: vec![Series {
                 name: "one".to_owned(),
                 shape: Shape::Both,

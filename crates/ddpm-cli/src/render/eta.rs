@@ -1,28 +1,6 @@
 //! When a run will be done.
 
-use std::time::{Duration, Instant};
-
-/// Where the time comes from.
-pub(crate) trait Clock {
-    /// Time since any fixed moment.
-    fn now(&self) -> Duration;
-}
-
-/// Time since the clock was made.
-#[derive(Debug)]
-pub(crate) struct RealClock(Instant);
-
-impl RealClock {
-    pub(crate) fn new() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Clock for RealClock {
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
+use std::time::Duration;
 
 /// After this time a measured speed counts for 1/e of what it did.
 const MEMORY: f64 = 30.0;
@@ -31,12 +9,13 @@ const MEMORY: f64 = 30.0;
 ///
 /// The first advance of a run is the slowest (weights are packed, batch sizes are tried): it counts only until as much time
 /// again has been measured without it.
-#[derive(Debug)]
-pub(crate) struct Eta<C> {
-    clock: C,
+///
+/// Moments are told as the time since a fixed one.
+#[derive(Debug, Default)]
+pub(crate) struct Eta {
     total: u64,
     done: u64,
-    /// The moment of the last advance, or of the start.
+    /// The last advance, or the start.
     last: Duration,
     /// Seconds and amount of the first advance.
     first: Option<(f64, f64)>,
@@ -46,34 +25,18 @@ pub(crate) struct Eta<C> {
     recent: (f64, f64),
 }
 
-impl<C: Clock> Eta<C> {
-    /// Nothing to do yet.
-    pub(crate) fn new(clock: C) -> Self {
-        let last = clock.now();
+impl Eta {
+    /// A run that begins now, with `total` to do; what was done before says nothing about its speed.
+    pub(crate) fn start(now: Duration, total: u64) -> Self {
         Self {
-            clock,
-            total: 0,
-            done: 0,
-            last,
-            first: None,
-            since_first: 0.0,
-            recent: (0.0, 0.0),
+            total,
+            last: now,
+            ..Self::default()
         }
     }
 
-    /// A run begins now, with `total` to do; what was done before says nothing about its speed.
-    pub(crate) fn start(&mut self, total: u64) {
-        self.total = total;
-        self.done = 0;
-        self.last = self.clock.now();
-        self.first = None;
-        self.since_first = 0.0;
-        self.recent = (0.0, 0.0);
-    }
-
     /// `n` more are done.
-    pub(crate) fn advance(&mut self, n: u64) {
-        let now = self.clock.now();
+    pub(crate) fn advance(&mut self, now: Duration, n: u64) {
         let seconds = now.saturating_sub(self.last).as_secs_f64();
         self.last = now;
         self.done += n;
@@ -133,38 +96,48 @@ pub(crate) fn in_words(left: Option<Duration>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-    use std::rc::Rc;
-
     use super::*;
 
-    /// A clock that goes when it is told to.
-    #[derive(Clone)]
-    struct FakeClock(Rc<Cell<Duration>>);
+    /// A run under a clock that goes when it is told to.
+    struct Run {
+        now: Duration,
+        eta: Eta,
+    }
 
-    impl Clock for FakeClock {
-        fn now(&self) -> Duration {
-            self.0.get()
+    impl Run {
+        fn wait(&mut self, seconds: f64) {
+            self.now += Duration::from_secs_f64(seconds);
+        }
+
+        fn start(&mut self, total: u64) {
+            self.eta = Eta::start(self.now, total);
+        }
+
+        fn advance(&mut self, n: u64) {
+            self.eta.advance(self.now, n);
+        }
+
+        fn rate(&self) -> Option<f64> {
+            self.eta.rate()
+        }
+
+        fn left(&self) -> Option<Duration> {
+            self.eta.left()
         }
     }
 
-    impl FakeClock {
-        fn wait(&self, seconds: f64) {
-            self.0.set(self.0.get() + Duration::from_secs_f64(seconds));
-        }
-    }
-
-    fn run(total: u64) -> (FakeClock, Eta<FakeClock>) {
+    fn run(total: u64) -> Run {
         // Long after the clock began, which must not matter.
-        let clock = FakeClock(Rc::new(Cell::new(Duration::from_secs(1000))));
-        let mut eta = Eta::new(clock.clone());
-        clock.wait(50.0);
-        eta.start(total);
-        (clock, eta)
+        let now = Duration::from_secs(1000);
+        let eta = Eta::default();
+        let mut run = Run { now, eta };
+        run.wait(50.0);
+        run.start(total);
+        run
     }
 
-    fn left<C: Clock>(eta: &Eta<C>) -> f64 {
-        eta.left().expect("known").as_secs_f64()
+    fn left(run: &Run) -> f64 {
+        run.left().expect("known").as_secs_f64()
     }
 
     fn close(found: f64, expected: f64) {
@@ -176,9 +149,9 @@ mod tests {
 
     #[test]
     fn a_steady_speed_is_exact_from_the_first_advance_on() {
-        let (clock, mut eta) = run(100);
+        let mut eta = run(100);
         for made in 1..=100u32 {
-            clock.wait(0.5);
+            eta.wait(0.5);
             eta.advance(1);
             close(left(&eta), 0.5 * f64::from(100 - made));
             close(eta.rate().unwrap(), 2.0);
@@ -187,9 +160,9 @@ mod tests {
 
     #[test]
     fn batches_of_unequal_size_at_one_speed_are_steady() {
-        let (clock, mut eta) = run(1000);
+        let mut eta = run(1000);
         for n in [8, 16, 4, 32, 8] {
-            clock.wait(n as f64 * 0.25);
+            eta.wait(n as f64 * 0.25);
             eta.advance(n);
             close(eta.rate().unwrap(), 4.0);
         }
@@ -197,25 +170,25 @@ mod tests {
 
     #[test]
     fn nothing_is_known_before_the_first_advance() {
-        let (clock, eta) = run(100);
-        clock.wait(10.0);
+        let mut eta = run(100);
+        eta.wait(10.0);
         assert_eq!((eta.left(), eta.rate()), (None, None));
-        let (_, empty) = run(0);
+        let empty = run(0);
         assert_eq!(empty.left(), Some(Duration::ZERO));
     }
 
     #[test]
     fn a_speed_that_changes_is_followed() {
-        let (clock, mut eta) = run(10_000);
+        let mut eta = run(10_000);
         for _ in 0..100 {
-            clock.wait(1.0);
+            eta.wait(1.0);
             eta.advance(10);
         }
         close(eta.rate().unwrap(), 10.0);
         // Half as fast. Between the two for a while, then at the new speed, never beyond it.
         let mut before = 10.0;
         for second in 1..=150 {
-            clock.wait(1.0);
+            eta.wait(1.0);
             eta.advance(5);
             let rate = eta.rate().unwrap();
             assert!(rate < before && rate > 5.0, "{second}: {rate}");
@@ -226,15 +199,15 @@ mod tests {
 
     #[test]
     fn a_slow_first_advance_is_forgotten_once_it_is_outweighed() {
-        let (clock, mut eta) = run(100);
-        clock.wait(10.0);
+        let mut eta = run(100);
+        eta.wait(10.0);
         eta.advance(1);
         close(left(&eta), 990.0);
-        clock.wait(1.0);
+        eta.wait(1.0);
         eta.advance(1);
         assert!(left(&eta) < 990.0 && left(&eta) > 98.0);
         for _ in 0..9 {
-            clock.wait(1.0);
+            eta.wait(1.0);
             eta.advance(1);
         }
         // As much time again: the others alone.
@@ -243,16 +216,16 @@ mod tests {
 
     #[test]
     fn what_was_done_before_says_nothing_about_the_speed() {
-        let (clock, mut eta) = run(900);
+        let mut eta = run(900);
         for _ in 0..900 {
-            clock.wait(0.01);
+            eta.wait(0.01);
             eta.advance(1);
         }
         // The other hundred of a thousand, after a pause and at another speed, as a resumed run or the next stage.
-        clock.wait(500.0);
+        eta.wait(500.0);
         eta.start(100);
         assert_eq!((eta.left(), eta.rate()), (None, None));
-        clock.wait(2.0);
+        eta.wait(2.0);
         eta.advance(1);
         close(eta.rate().unwrap(), 0.5);
         close(left(&eta), 198.0);
@@ -260,14 +233,14 @@ mod tests {
 
     #[test]
     fn a_finished_run_has_no_time_left() {
-        let (clock, mut eta) = run(4);
-        clock.wait(1.0);
+        let mut eta = run(4);
+        eta.wait(1.0);
         eta.advance(4);
         assert_eq!(eta.left(), Some(Duration::ZERO));
         // More than was announced, or no time at all between two advances: no panic, no negative time.
         eta.advance(3);
         assert_eq!(eta.left(), Some(Duration::ZERO));
-        let (_, mut instant) = run(4);
+        let mut instant = run(4);
         instant.advance(1);
         assert_eq!(instant.left(), None);
         instant.advance(1);
@@ -277,9 +250,9 @@ mod tests {
     /// Threads that finish together do not look like an enormous speed.
     #[test]
     fn bursts_are_averaged() {
-        let (clock, mut eta) = run(1000);
+        let mut eta = run(1000);
         for _ in 0..20 {
-            clock.wait(4.0);
+            eta.wait(4.0);
             for _ in 0..4 {
                 eta.advance(1);
             }

@@ -11,10 +11,10 @@ pub(crate) mod timing;
 
 pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use number::{
-    NOTE_ON_ONE_STEP, mark_of_decoder, mean_with_error, plural, scientific, with_error,
+    NOTE_ON_ONE_STEP, kid_times_1000, mark_of_decoder, mean_with_error, or_dash, plural, with_error,
 };
 pub(crate) use origin::{chain_of, describe_images, images_of};
-pub(crate) use path::{Indices, shorten};
+pub(crate) use path::{Indices, join, shorten};
 pub(crate) use progress::ProgressLine;
 pub(crate) use quoting::{command_that_resumes, escape, quote};
 pub(crate) use table::{Align, TextTable};

@@ -1,5 +1,7 @@
 //! Numbers for people. JSON carries them in full.
 
+use ddpm_schedule::results::Kid;
+
 /// A value with its standard error, as many digits as the error leaves meaningful (3 to 5).
 pub(crate) fn with_error(value: f64, standard_error: Option<f64>) -> String {
     match standard_error {
@@ -15,6 +17,16 @@ pub(crate) fn with_error(value: f64, standard_error: Option<f64>) -> String {
     }
 }
 
+/// A number that may be unknown.
+pub(crate) fn or_dash(number: Option<String>) -> String {
+    number.unwrap_or_else(|| "-".to_owned())
+}
+
+/// A kernel distance in the unit that papers print.
+pub(crate) fn kid_times_1000(kid: &Kid) -> String {
+    with_error(1e3 * kid.value, kid.standard_error.map(|e| 1e3 * e))
+}
+
 /// Mean over images with its standard error.
 pub(crate) fn mean_with_error(values: &[f64]) -> String {
     let n = values.len() as f64;
@@ -28,11 +40,6 @@ pub(crate) fn mean_with_error(values: &[f64]) -> String {
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{s}")
-}
-
-/// Eight significant digits, for constants of very different sizes.
-pub(crate) fn scientific(value: f64) -> String {
-    format!("{value:.8e}")
 }
 
 /// What the mark of [`mark_of_decoder`] means.

@@ -38,23 +38,21 @@ impl Indices {
     }
 }
 
+/// Numbers on one line.
+pub(crate) fn join(numbers: &[usize], between: &str) -> String {
+    let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    texts.join(between)
+}
+
 /// A path on one line; the middle of a long one is left out.
 pub(crate) fn shorten(path: &[usize]) -> String {
     const HEAD: usize = 16;
     const TAIL: usize = 4;
-    let list = |part: &[usize]| {
-        let texts: Vec<String> = part.iter().map(ToString::to_string).collect();
-        texts.join(",")
-    };
     if path.len() <= HEAD + TAIL + 1 {
-        list(path)
-    } else {
-        format!(
-            "{},..,{}",
-            list(&path[..HEAD]),
-            list(&path[path.len() - TAIL..])
-        )
+        return join(path, ",");
     }
+    let (head, tail) = (&path[..HEAD], &path[path.len() - TAIL..]);
+    format!("{},..,{}", join(head, ","), join(tail, ","))
 }
 
 #[cfg(test)]

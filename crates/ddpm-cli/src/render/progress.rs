@@ -3,21 +3,24 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use ddpm_eval::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::eta::{Eta, RealClock, in_words};
+use super::eta::{Eta, in_words};
+use crate::error::Result;
 use crate::interrupt::StopRequest;
 use crate::output::Voice;
 
-type Shared = Arc<Mutex<Eta<RealClock>>>;
+type Shared = Arc<Mutex<Eta>>;
 
 /// A progress line, hidden when stderr is not a terminal that can rewrite a line or `--quiet` was given.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     bar: ProgressBar,
     eta: Shared,
+    began: Instant,
     voice: Voice,
     stop: Option<StopRequest>,
 }
@@ -32,23 +35,18 @@ impl ProgressLine {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        let eta: Shared = Arc::new(Mutex::new(Eta::new(RealClock::new())));
+        let eta: Shared = Arc::default();
         // No colour: nothing to switch off under NO_COLOR.
         let template = "{wide_bar} {pos}/{len} evaluations, {rate}{left}";
         // A line that cannot be drawn is no reason to fail.
-        let rate = {
-            let eta = Arc::clone(&eta);
-            move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                if let Some(rate) = locked(&eta).rate() {
-                    let _ = write!(out, "{rate:.1}/s, ");
-                }
+        let (of_rate, of_left) = (Arc::clone(&eta), Arc::clone(&eta));
+        let rate = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+            if let Some(rate) = locked(&of_rate).rate() {
+                let _ = write!(out, "{rate:.1}/s, ");
             }
         };
-        let left = {
-            let eta = Arc::clone(&eta);
-            move |_: &ProgressState, out: &mut dyn fmt::Write| {
-                let _ = out.write_str(&in_words(locked(&eta).left()));
-            }
+        let left = move |_: &ProgressState, out: &mut dyn fmt::Write| {
+            let _ = out.write_str(&in_words(locked(&of_left).left()));
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key("rate", rate).with_key("left", left));
@@ -56,20 +54,23 @@ impl ProgressLine {
         Self {
             bar,
             eta,
+            began: Instant::now(),
             voice,
             stop: None,
         }
     }
 
-    /// Also tells the run to stop when the user asks.
-    pub(crate) fn stopping_on(mut self, stop: StopRequest) -> Self {
-        self.stop = Some(stop);
-        self
+    /// A line of a run that the user can stop.
+    pub(crate) fn stoppable(voice: Voice) -> Result<Self> {
+        Ok(Self {
+            stop: Some(StopRequest::watch()?),
+            ..Self::new(voice)
+        })
     }
 }
 
 /// The estimate; a thread that panicked while it held it left nothing half-done that matters.
-fn locked(eta: &Shared) -> MutexGuard<'_, Eta<RealClock>> {
+fn locked(eta: &Shared) -> MutexGuard<'_, Eta> {
     eta.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -79,13 +80,13 @@ impl Progress for ProgressLine {
     }
 
     fn start(&self, total: u64) {
-        locked(&self.eta).start(total);
+        *locked(&self.eta) = Eta::start(self.began.elapsed(), total);
         self.bar.set_length(total);
         self.bar.reset();
     }
 
     fn advance(&self, n: u64) {
-        locked(&self.eta).advance(n);
+        locked(&self.eta).advance(self.began.elapsed(), n);
         self.bar.inc(n);
     }
 

@@ -22,8 +22,16 @@ pub(crate) struct TextTable {
 }
 
 impl TextTable {
-    /// A table with these column heads.
-    pub(crate) fn new<'a>(heads: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
+    /// A table with these column heads, between bars; a column whose head ends with a colon is aligned right, as in Markdown.
+    pub(crate) fn new(heads: &str) -> Self {
+        Self::of_columns(heads.split(" | ").map(|head| match head.strip_suffix(':') {
+            Some(head) => (head, Align::Right),
+            None => (head, Align::Left),
+        }))
+    }
+
+    /// A table whose column heads may be any text.
+    pub(crate) fn of_columns<'a>(heads: impl IntoIterator<Item = (&'a str, Align)>) -> Self {
         Self {
             title: Vec::new(),
             heads: heads.into_iter().map(|(h, a)| (h.to_owned(), a)).collect(),
@@ -32,7 +40,7 @@ impl TextTable {
         }
     }
 
-    /// Adds a line above the table: what the numbers are and under which conventions.
+    /// Adds a line above the table.
     pub(crate) fn title(mut self, line: impl Into<String>) -> Self {
         self.title.push(line.into());
         self
@@ -152,8 +160,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let mut table = TextTable::new([("stride", Align::Left), ("bits/dim", Align::Right)])
-            .title("Some numbers");
+        let mut table = TextTable::new("stride | bits/dim:").title("Some numbers");
         table.row(["even".into(), "10.123 ± 0.1".into()]);
         table.row(["quadratic".into(), "5.2".into()]);
         table.note("± one standard error");
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn html_keeps_groups_and_escapes_cells() {
-        let mut table = TextTable::new([("a", Align::Left), ("b", Align::Right)]).title("x < y");
+        let mut table = TextTable::new("a | b:").title("x < y");
         table.row(["<i>".into(), "1".into()]);
         table.gap();
         table.row(["2".into()]);

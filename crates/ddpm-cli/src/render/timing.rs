@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ddpm_model::{OperationTime, operation_times};
 
-use super::table::{Align, TextTable};
+use super::table::TextTable;
 use crate::output;
 
 /// Prints the table to stderr; nothing unless time was taken.
@@ -14,14 +14,8 @@ pub(crate) fn report() {
         return;
     }
     let total: Duration = times.iter().map(|time| time.total).sum();
-    let mut table = TextTable::new([
-        ("operation", Align::Left),
-        ("calls", Align::Right),
-        ("ms per call", Align::Right),
-        ("ms in all", Align::Right),
-        ("share", Align::Right),
-    ])
-    .title("Time in each operation of the network, packing of weights and loading left out");
+    let mut table = TextTable::new("operation | calls: | ms per call: | ms in all: | share:")
+        .title("Time in each operation of the network, packing of weights and loading left out");
     for OperationTime {
         operation,
         calls,

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::found::Found;
 use super::html::{Section, paragraph, verbatim};
-use crate::render::{Align, TextTable, with_error};
+use crate::render::{Align, TextTable, kid_times_1000, or_dash, with_error};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
     let mut body = String::new();
@@ -16,36 +16,21 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     if !found.distances.is_empty() {
         body.push_str(&distances(found));
     }
-    if body.is_empty() {
-        return None;
-    }
-    Some(Section {
-        id: "distances",
-        title: "Distance of samples from images",
-        body,
-    })
+    Section::unless_empty("distances", "Distance of samples from images", body)
 }
 
 fn distances(found: &Found) -> String {
-    let mut table = TextTable::new([
-        ("file", Align::Left),
-        ("images", Align::Left),
-        ("against", Align::Left),
-        ("measure", Align::Left),
-        ("distance", Align::Right),
-        ("KID x 1000", Align::Right),
-        ("precision", Align::Right),
-        ("recall", Align::Right),
-    ]);
+    let mut table = TextTable::new(
+        "file | images | against | measure | distance: | KID x 1000: | precision: | recall:",
+    );
     for item in &found.distances {
         let fid = &item.value;
         let side = |set: &ImageSet| {
-            let images = set.images.map_or_else(|| "-".to_owned(), |n| n.to_string());
+            let images = or_dash(set.images.map(|n| n.to_string()));
             format!("{images} of {}", set.source)
         };
         let near = |of: fn(&Neighbours) -> f64| {
-            let value = fid.neighbours.as_ref().map(of);
-            value.map_or_else(|| "-".to_owned(), |v| format!("{v:.3}"))
+            or_dash(fid.neighbours.as_ref().map(|n| format!("{:.3}", of(n))))
         };
         let assumed = if fid.weights == Some(Weights::Assumed) {
             " (weights assumed)"
@@ -58,10 +43,7 @@ fn distances(found: &Found) -> String {
             side(&fid.b),
             format!("{}{assumed}", fid.metric),
             with_error(fid.frechet.value, fid.frechet.standard_error),
-            fid.kid.map_or_else(
-                || "-".to_owned(),
-                |kid| with_error(1e3 * kid.value, kid.standard_error.map(|e| 1e3 * e)),
-            ),
+            or_dash(fid.kid.as_ref().map(kid_times_1000)),
             near(|found| found.precision),
             near(|found| found.recall),
         ]);
@@ -94,7 +76,7 @@ fn any_table(value: &Value) -> String {
             Align::Right
         }
     };
-    let mut table = TextTable::new(keys.iter().map(|key| (*key, align(key))));
+    let mut table = TextTable::of_columns(keys.iter().map(|key| (*key, align(key))));
     for object in &objects {
         table.row(
             keys.iter()

@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 
 use ddpm_files::sha256;
 use ddpm_profile::ElboProfile;
-use ddpm_schedule::results::{
-    BitsPerDim, Fid, LeftOut, Report, ReportedImage, ReportedProfile, ReportedSchedules, Stamp,
-};
+use ddpm_schedule::results::{BitsPerDim, Fid, LeftOut, Stamp};
 use ddpm_schedule::{SampleRecord, Schedules};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Page;
 use super::html::Image;
 use crate::error::{Error, Located, Result};
 use crate::input::{read_bytes, read_profile_to_use, read_schedules};
@@ -51,7 +48,8 @@ enum Document {
 }
 
 /// The contents of a folder.
-pub(crate) struct Found {
+#[derive(Default)]
+pub(super) struct Found {
     pub(super) folder: PathBuf,
     pub(super) profiles: Vec<Item<ElboProfile>>,
     pub(super) schedules: Vec<Item<Schedules>>,
@@ -66,27 +64,15 @@ pub(crate) struct Found {
     pub(super) table5: Option<Item<Value>>,
     /// Command lines with the hashes of what they read.
     pub(super) stamps: Vec<Item<Stamp>>,
-    /// Names and reasons.
-    pub(super) left_out: Vec<(String, String)>,
+    pub(super) left_out: Vec<LeftOut>,
 }
 
 impl Found {
-    /// Reads a folder and the folders in it.
-    ///
-    /// # Errors
-    /// A folder that cannot be read or has nothing to report, or a file that begins as one of ours and is damaged.
-    pub(crate) fn in_folder(folder: &Path, voice: Voice) -> Result<Self> {
+    /// Reads a folder and the folders in it. One without anything to report is refused, and so is a damaged file of ours.
+    pub(super) fn in_folder(folder: &Path, voice: Voice) -> Result<Self> {
         let mut found = Self {
             folder: folder.to_owned(),
-            profiles: Vec::new(),
-            schedules: Vec::new(),
-            images: Vec::new(),
-            records: BTreeMap::new(),
-            evaluations: Vec::new(),
-            distances: Vec::new(),
-            table5: None,
-            stamps: Vec::new(),
-            left_out: Vec::new(),
+            ..Self::default()
         };
         if folder.is_file() {
             return Err(Error::file(
@@ -120,44 +106,30 @@ impl Found {
     fn take_all(&mut self, files: &[PathBuf], voice: Voice) -> Result<()> {
         let mut images = Vec::new();
         for path in files {
-            let head = head(path)?;
+            let head = first_bytes(path, 16)?;
             if head.starts_with(b"\x89PNG\r\n\x1a\n") {
                 images.push(path);
             } else if is_profile(path, &head)? {
                 let profile = read_profile_to_use(path, voice)?;
-                let item = self.item(path, profile)?;
-                self.profiles.push(item);
+                self.profiles.push(self.item(path, profile)?);
             } else if head.trim_ascii_start().starts_with(b"{") {
                 self.take_json(path)?;
             } else {
                 self.leave(path, "of another kind");
             }
         }
-        if images.len() > IMAGES {
-            for path in images {
-                self.leave(
-                    path,
-                    &format!("one of more than {IMAGES} images in a folder, so no grid"),
-                );
-            }
-            return Ok(());
-        }
+        let too_many = images.len() > IMAGES;
         for path in images {
-            if size(path)? > IMAGE_BYTES {
+            if too_many {
+                let why = format!("one of more than {IMAGES} images in a folder, so no grid");
+                self.leave(path, &why);
+            } else if size(path)? > IMAGE_BYTES {
                 self.leave(path, "an image of more than 8 MB");
-                continue;
-            }
-            match Image::new(read_bytes(path)?) {
-                Some(image) => {
-                    let item = self.item(path, image)?;
-                    self.images.push(item);
-                }
-                None => {
-                    return Err(Error::file(
-                        path,
-                        "a damaged PNG: expected a header of width and height",
-                    ));
-                }
+            } else {
+                let image = Image::new(read_bytes(path)?).ok_or_else(|| {
+                    Error::file(path, "a damaged PNG: expected a header of width and height")
+                })?;
+                self.images.push(self.item(path, image)?);
             }
         }
         Ok(())
@@ -181,8 +153,7 @@ impl Found {
                     let why = format!("the same schedules as {}", same.name);
                     self.leave(path, &why);
                 } else {
-                    let item = self.item(path, schedules)?;
-                    self.schedules.push(item);
+                    self.schedules.push(self.item(path, schedules)?);
                 }
             }
             Document::Named { format } if format == "ddpm-samples" => {
@@ -193,16 +164,13 @@ impl Found {
             }
             // With `--terms` there is no total to show.
             Document::Evaluation(scored) if scored.total_bpd.is_some() => {
-                let item = self.item(path, *scored)?;
-                self.evaluations.push(item);
+                self.evaluations.push(self.item(path, *scored)?);
             }
             Document::Distance(found) => {
-                let item = self.item(path, *found)?;
-                self.distances.push(item);
+                self.distances.push(self.item(path, *found)?);
             }
             Document::Stamp(stamp) => {
-                let item = self.item(path, stamp)?;
-                self.stamps.push(item);
+                self.stamps.push(self.item(path, stamp)?);
             }
             Document::Other(table) if is_table5 => self.table5 = Some(self.item(path, table)?),
             _ => self.leave(path, "JSON of another kind"),
@@ -228,7 +196,8 @@ impl Found {
     }
 
     fn leave(&mut self, path: &Path, why: &str) {
-        self.left_out.push((self.name(path), why.to_owned()));
+        let (file, why) = (self.name(path), why.to_owned());
+        self.left_out.push(LeftOut { file, why });
     }
 
     /// The name of the folder, for a title.
@@ -241,73 +210,20 @@ impl Found {
     }
 
     /// The numbers of files, for a line.
-    pub(crate) fn summary(&self) -> String {
-        let count = |n: usize, noun: &str| plural(n as u64, noun);
+    pub(super) fn summary(&self) -> String {
         [
-            count(self.profiles.len(), "profile"),
-            count(self.schedules.len(), "schedules file"),
-            count(self.images.len(), "image"),
-            count(self.evaluations.len(), "evaluation"),
-            count(self.distances.len(), "distance"),
+            (self.profiles.len(), "profile"),
+            (self.schedules.len(), "schedules file"),
+            (self.images.len(), "image"),
+            (self.evaluations.len(), "evaluation"),
+            (self.distances.len(), "distance"),
         ]
+        .map(|(n, noun)| plural(n as u64, noun))
         .join(", ")
-    }
-
-    /// What was found, for another program, and the page that was made of it.
-    pub(crate) fn result(&self, out: &Path, page: &Page) -> Report {
-        let profiles = self.profiles.iter().map(|item| {
-            let p = item.value.provenance();
-            ReportedProfile {
-                file: item.name.clone(),
-                file_sha256: item.sha256.clone(),
-                data_name: p.data_name.clone(),
-                split: p.split.clone(),
-                stand_in: p.stand_in,
-                images: item.value.images(),
-                timesteps: item.value.layout().timesteps().len(),
-                complete: item.value.is_complete(),
-            }
-        });
-        let schedules = self.schedules.iter().map(|item| {
-            let s = &item.value;
-            ReportedSchedules {
-                file: item.name.clone(),
-                file_sha256: item.sha256.clone(),
-                variance: s.scoring.variance,
-                decoder: s.scoring.decoder,
-                objective: s.scoring.objective,
-                start: s.scoring.start,
-                steps: s.budgets.iter().map(|b| b.steps()).collect(),
-            }
-        });
-        let images = self.images.iter().map(|item| ReportedImage {
-            file: item.name.clone(),
-            width: item.value.width,
-            height: item.value.height,
-            record: self.records.contains_key(&item.name),
-        });
-        let left_out = self.left_out.iter().map(|(file, why)| LeftOut {
-            file: file.clone(),
-            why: why.clone(),
-        });
-        Report {
-            folder: self.folder.display().to_string(),
-            profiles: profiles.collect(),
-            schedules: schedules.collect(),
-            images: images.collect(),
-            evaluations: names(&self.evaluations),
-            distances: names(&self.distances),
-            table5: self.table5.as_ref().map(|item| item.name.clone()),
-            commands: self.stamps.len(),
-            left_out: left_out.collect(),
-            out: out.display().to_string(),
-            sections: page.sections(),
-            missing: page.missing().to_vec(),
-        }
     }
 }
 
-fn names<T>(items: &[Item<T>]) -> Vec<String> {
+pub(super) fn names<T>(items: &[Item<T>]) -> Vec<String> {
     items.iter().map(|item| item.name.clone()).collect()
 }
 
@@ -328,11 +244,6 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 fn size(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path).map_err(|source| Error::read(path, source))?;
     Ok(metadata.len())
-}
-
-/// The first bytes of a file.
-fn head(path: &Path) -> Result<Vec<u8>> {
-    first_bytes(path, 16)
 }
 
 fn first_bytes(path: &Path, count: u64) -> Result<Vec<u8>> {

@@ -1,5 +1,7 @@
 //! Pieces of a page.
 
+use std::fmt::Display;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -13,6 +15,17 @@ pub(super) struct Section {
     pub(super) title: &'static str,
     /// HTML.
     pub(super) body: String,
+}
+
+impl Section {
+    /// `None` where there is nothing to show.
+    pub(super) fn unless_empty(
+        id: &'static str,
+        title: &'static str,
+        body: String,
+    ) -> Option<Self> {
+        (!body.is_empty()).then_some(Self { id, title, body })
+    }
 }
 
 /// A paragraph of plain text.
@@ -43,12 +56,17 @@ pub(super) fn figure(chart: &Chart) -> String {
 }
 
 /// Something that opens.
-pub(super) fn details(summary: &str, open: bool, body: &str) -> String {
-    let open = if open { " open=\"\"" } else { "" };
-    format!(
-        "<details{open}><summary>{}</summary>\n{body}</details>\n",
-        escape(summary)
-    )
+pub(super) fn details(summary: impl Display, open: bool, body: &str) -> String {
+    let (summary, open) = (
+        escape(&summary.to_string()),
+        if open { " open=\"\"" } else { "" },
+    );
+    format!("<details{open}><summary>{summary}</summary>\n{body}</details>\n")
+}
+
+/// Something that is closed at first.
+pub(super) fn folded(summary: impl Display, body: &str) -> String {
+    details(summary, false, body)
 }
 
 /// A list of names and values.

@@ -11,7 +11,7 @@ use crate::commands::table::{tables, variances};
 use crate::error::Located;
 use crate::output::Voice;
 use crate::plot::figures;
-use crate::render::{Align, TextTable, mean_with_error};
+use crate::render::{TextTable, mean_with_error, or_dash};
 
 /// The table, the figure, and what keeps a pair of profiles from having them.
 pub(super) struct Likelihood {
@@ -26,9 +26,8 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
         let names = format!("{} + {}", pair.train.name, pair.test.name);
         match one(pair) {
             Ok((tables, figures)) => {
-                if pair.train.value.provenance().data_sha256
-                    == pair.test.value.provenance().data_sha256
-                {
+                let [train, test] = [pair.train, pair.test].map(|item| item.value.provenance());
+                if train.data_sha256 == test.data_sha256 {
                     voice.warn(format_args!(
                         "{names}: both profiles are of the same images: numbers of optimised paths are biased low"
                     ));
@@ -47,11 +46,9 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
             }
         }
     }
-    let section =
-        |id, title, body: String| (!body.is_empty()).then_some(Section { id, title, body });
     Likelihood {
-        table: section("table", "Bits/dim of every stride (Table 3)", table),
-        figure: section(
+        table: Section::unless_empty("table", "Bits/dim of every stride (Table 3)", table),
+        figure: Section::unless_empty(
             "bits-per-dim",
             "Bits/dim against the number of steps",
             charts,
@@ -80,11 +77,11 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let charts = kinds
         .iter()
         .map(|&variance| {
-            let chart = figures::bits_per_dim(train, test, &rows, variance);
+            let chart = figure(&figures::bits_per_dim(train, test, &rows, variance));
             details(
-                &format!("{variance} variance"),
+                format_args!("{variance} variance"),
                 variance == first,
-                &figure(&chart),
+                &chart,
             )
         })
         .collect();
@@ -96,14 +93,8 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
     if found.evaluations.is_empty() {
         return None;
     }
-    let mut table = TextTable::new([
-        ("file", Align::Left),
-        ("variance", Align::Left),
-        ("decoder", Align::Left),
-        ("K", Align::Right),
-        ("images", Align::Right),
-        ("bits/dim with prior", Align::Right),
-    ]);
+    let mut table =
+        TextTable::new("file | variance | decoder | K: | images: | bits/dim with prior:");
     for item in &found.evaluations {
         let scored = &item.value;
         let totals = scored.total_bpd.iter().flatten().copied();
@@ -114,30 +105,21 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
             scored.scored_decoder.to_string(),
             scored.path.len().saturating_sub(1).to_string(),
             totals.len().to_string(),
-            if totals.is_empty() {
-                "-".to_owned()
-            } else {
-                mean_with_error(&totals)
-            },
+            or_dash((!totals.is_empty()).then(|| mean_with_error(&totals))),
         ]);
     }
     table.note("± one standard error over images, where there are several.");
+    let mut body =
+        paragraph("Paths scored directly: the network was run along each of them (ddpm bpd).");
     let mut evaluations = found.evaluations.iter();
-    let stand_in = if evaluations.any(|e| e.value.stand_in) {
-        warning("Some of these images STAND IN for real data.")
-    } else {
-        String::new()
-    };
-    Some(Section {
-        id: "evaluations",
-        title: "The same without the profiles",
-        body: paragraph(
-            "Paths scored directly: the network was run along each of them (ddpm bpd).",
-        ) + &stand_in
-            + &details(
-                &format!("{} evaluations", found.evaluations.len()),
-                found.evaluations.len() <= 24,
-                &table.html(),
-            ),
-    })
+    if evaluations.any(|e| e.value.stand_in) {
+        body.push_str(&warning("Some of these images STAND IN for real data."));
+    }
+    let count = found.evaluations.len();
+    body += &details(
+        format_args!("{count} evaluations"),
+        count <= 24,
+        &table.html(),
+    );
+    Section::unless_empty("evaluations", "The same without the profiles", body)
 }

@@ -2,7 +2,7 @@
 
 use super::html::{Section, details, paragraph};
 use super::schedules::Sheet;
-use crate::render::{Indices, escape, with_error};
+use crate::render::{Indices, escape, join, with_error};
 
 pub(super) fn section(sheets: &[Sheet<'_>]) -> Option<Section> {
     if sheets.is_empty() {
@@ -11,13 +11,9 @@ pub(super) fn section(sheets: &[Sheet<'_>]) -> Option<Section> {
     let mut body = "<p>Timesteps count from 0 and begin with the noisiest, as diffusers takes them (<code>timesteps=[...]</code>); or they are the nodes of the path, where 0 is the clean image, as ddpm counts (<code>--path</code>).</p>\n".to_owned();
     body.push_str("<p class=\"choice\"><label><input type=\"radio\" name=\"count\" id=\"count-zero\" checked=\"\"/> as diffusers counts</label> <label><input type=\"radio\" name=\"count\" id=\"count-nodes\"/> as ddpm counts</label></p>\n");
     for (i, sheet) in sheets.iter().enumerate() {
-        body.push_str(&details(&sheet.title(), i == 0, &lists(sheet)));
+        body.push_str(&details(sheet.title(), i == 0, &lists(sheet)));
     }
-    Some(Section {
-        id: "schedules",
-        title: "The schedules",
-        body,
-    })
+    Section::unless_empty("schedules", "The schedules", body)
 }
 
 fn lists(sheet: &Sheet<'_>) -> String {
@@ -45,9 +41,4 @@ fn lists(sheet: &Sheet<'_>) -> String {
         "Costs are without the prior, on the images that the schedules were chosen on; the table scores them on others.",
     ));
     html
-}
-
-fn join(numbers: &[usize], between: &str) -> String {
-    let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    texts.join(between)
 }

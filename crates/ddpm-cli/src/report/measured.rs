@@ -4,26 +4,19 @@ use super::found::Found;
 use super::html::{Section, figure, paragraph, warning};
 use crate::error::Result;
 use crate::plot::figures;
-use crate::render::{Align, TextTable, clip, describe_images};
+use crate::render::{TextTable, clip, describe_images, join};
 
 pub(super) fn section(found: &Found) -> Option<Section> {
     if found.profiles.is_empty() {
         return None;
     }
-    let mut table = TextTable::new([
-        ("profile", Align::Left),
-        ("network", Align::Left),
-        ("chain", Align::Left),
-        ("images", Align::Left),
-        ("timesteps evaluated", Align::Right),
-        ("network evaluations", Align::Right),
-        ("seed", Align::Right),
-    ]);
+    let mut table = TextTable::new(
+        "profile | network | chain | images | timesteps evaluated: | network evaluations: | seed:",
+    );
     for item in &found.profiles {
         let (profile, p) = (&item.value, item.value.provenance());
         let timesteps = profile.layout().timesteps().len() as u64;
-        let shape: Vec<String> = p.model.shape.iter().map(ToString::to_string).collect();
-        let shape = shape.join("x");
+        let shape = join(&p.model.shape, "x");
         let missing = if profile.is_complete() {
             ""
         } else {
@@ -43,57 +36,45 @@ pub(super) fn section(found: &Found) -> Option<Section> {
                 p.model.noise_schedule_text(),
                 clip(Some(p.model.clip_denoised))
             ),
-            format!(
-                "{}, {shape}",
-                describe_images(
-                    &format!("{} ({})", p.data_name, p.split),
-                    profile.images(),
-                    p.stand_in
-                )
-            ),
+            describe_images(
+                &format!("{} ({})", p.data_name, p.split),
+                profile.images(),
+                p.stand_in,
+            ) + ", "
+                + &shape,
             timesteps.to_string(),
             (timesteps * profile.images()).to_string(),
             p.seed.to_string(),
         ]);
     }
     let mut body = String::new();
-    if found
-        .profiles
-        .iter()
-        .any(|item| item.value.provenance().stand_in)
-    {
+    let mut profiles = found.profiles.iter();
+    if profiles.any(|item| item.value.provenance().stand_in) {
         body.push_str(&warning("Some of these images STAND IN for a data set that could not be had: compare strides with each other, not with papers."));
     }
     body.push_str(&paragraph(
         "The network was run once over these images. From the squared errors and the sums beside them the cost of every step of every path follows without running it again.",
     ));
     body.push_str(&table.html());
-    Some(Section {
-        id: "measured",
-        title: "What was measured",
-        body,
-    })
+    Section::unless_empty("measured", "What was measured", body)
 }
 
 /// m(t).
-///
-/// # Errors
-/// Profiles that the figure cannot show.
 pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
     if found.profiles.is_empty() {
         return Ok(None);
     }
-    let profiles: Vec<_> = found
-        .profiles
-        .iter()
+    let profiles = found.profiles.iter();
+    let profiles: Vec<_> = profiles
         .map(|item| (item.path.as_path(), &item.value))
         .collect();
     let chart = figures::errors(&profiles)?;
-    Ok(Some(Section {
-        id: "errors",
-        title: "Error of the network",
-        body: paragraph(
-            "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
-        ) + &figure(&chart),
-    }))
+    let body = paragraph(
+        "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
+    ) + &figure(&chart);
+    Ok(Section::unless_empty(
+        "errors",
+        "Error of the network",
+        body,
+    ))
 }

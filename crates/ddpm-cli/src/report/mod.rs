@@ -14,31 +14,59 @@ mod provenance;
 mod samples;
 mod schedules;
 
-pub(crate) use found::Found;
+use std::path::Path;
+
+use ddpm_schedule::results;
+use found::{Found, names};
 use html::Section;
 use profile_pairs::pairs;
 
-use crate::error::Result;
-use crate::output::Voice;
+use crate::args::Report;
+use crate::error::{Error, Result};
+use crate::input::write_file;
+use crate::output::{self, Voice};
 use crate::render::escape;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// Runs `ddpm report`.
+pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => args.folder.join("report.html"),
+    };
+    if out.is_dir() {
+        return Err(Error::usage(format!(
+            "--out {}: is a folder; expected the name of a file",
+            out.display()
+        )));
+    }
+    let found = Found::in_folder(&args.folder, voice)?;
+    let page = Page::of(&found, voice)?;
+    write_file(&out, page.html().as_bytes())?;
+    if args.json {
+        return output::print_json(&page.result(&found, &out));
+    }
+    let mut text = format!("{}: {}\n", out.display(), found.summary());
+    for missing in &page.missing {
+        text += &format!("left out: {missing}\n");
+    }
+    output::print_text(&text)
+}
+
 /// A page to write.
-pub(crate) struct Page {
+struct Page {
     title: String,
     summary: String,
     sections: Vec<Section>,
+    /// What the page does not show, and what that would need.
     missing: Vec<String>,
 }
 
 impl Page {
     /// Everything that can be said about a folder.
-    ///
-    /// # Errors
-    /// Files that contradict themselves.
-    pub(crate) fn of(found: &Found, voice: Voice) -> Result<Self> {
+    fn of(found: &Found, voice: Voice) -> Result<Self> {
         let pairs = pairs(found);
         let sheets = schedules::sheets(found, &pairs)?;
         let likelihood = likelihood::sections(&pairs, voice);
@@ -86,35 +114,63 @@ impl Page {
         })
     }
 
-    /// Anchors of the sections, in their order.
-    pub(crate) fn sections(&self) -> Vec<String> {
-        self.sections.iter().map(|s| s.id.to_owned()).collect()
-    }
-
-    /// What the page does not show, and what that would need.
-    pub(crate) fn missing(&self) -> &[String] {
-        &self.missing
+    /// What was found, for another program, and the page that was made of it.
+    fn result(&self, found: &Found, out: &Path) -> results::Report {
+        let profiles = found.profiles.iter().map(|item| {
+            let p = item.value.provenance();
+            results::ReportedProfile {
+                file: item.name.clone(),
+                file_sha256: item.sha256.clone(),
+                data_name: p.data_name.clone(),
+                split: p.split.clone(),
+                stand_in: p.stand_in,
+                images: item.value.images(),
+                timesteps: item.value.layout().timesteps().len(),
+                complete: item.value.is_complete(),
+            }
+        });
+        let schedules = found.schedules.iter().map(|item| {
+            let s = &item.value;
+            results::ReportedSchedules {
+                file: item.name.clone(),
+                file_sha256: item.sha256.clone(),
+                variance: s.scoring.variance,
+                decoder: s.scoring.decoder,
+                objective: s.scoring.objective,
+                start: s.scoring.start,
+                steps: s.budgets.iter().map(|b| b.steps()).collect(),
+            }
+        });
+        let images = found.images.iter().map(|item| results::ReportedImage {
+            file: item.name.clone(),
+            width: item.value.width,
+            height: item.value.height,
+            record: found.records.contains_key(&item.name),
+        });
+        results::Report {
+            folder: found.folder.display().to_string(),
+            profiles: profiles.collect(),
+            schedules: schedules.collect(),
+            images: images.collect(),
+            evaluations: names(&found.evaluations),
+            distances: names(&found.distances),
+            table5: found.table5.as_ref().map(|item| item.name.clone()),
+            commands: found.stamps.len(),
+            left_out: found.left_out.clone(),
+            out: out.display().to_string(),
+            sections: self.sections.iter().map(|s| s.id.to_owned()).collect(),
+            missing: self.missing.clone(),
+        }
     }
 
     /// The page, which is well-formed XML too.
-    pub(crate) fn html(&self) -> String {
-        let links: String = self
-            .sections
-            .iter()
-            .map(|s| format!("<a href=\"#{}\">{}</a>\n", s.id, escape(s.title)))
-            .collect();
-        let sections: String = self
-            .sections
-            .iter()
-            .map(|s| {
-                format!(
-                    "<section id=\"{}\">\n<h2>{}</h2>\n{}</section>\n",
-                    s.id,
-                    escape(s.title),
-                    s.body
-                )
-            })
-            .collect();
+    fn html(&self) -> String {
+        let (mut links, mut sections) = (String::new(), String::new());
+        for Section { id, title, body } in &self.sections {
+            let title = escape(title);
+            links += &format!("<a href=\"#{id}\">{title}</a>\n");
+            sections += &format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n");
+        }
         let missing: String = self
             .missing
             .iter()

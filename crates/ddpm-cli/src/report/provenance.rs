@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::found::{Found, Item};
-use super::html::{Section, details, pairs_of_words, paragraph, verbatim};
+use super::html::{Section, details, folded, pairs_of_words, paragraph, verbatim};
 use crate::error::{Located, Result};
-use crate::render::{Align, TextTable};
+use crate::render::TextTable;
 
-/// # Errors
-/// Internal ones alone.
 pub(super) fn section(found: &Found) -> Result<Section> {
     let mut body = paragraph(&format!(
         "Page written by ddpm {} (ddpm report).",
@@ -18,51 +16,32 @@ pub(super) fn section(found: &Found) -> Result<Section> {
     ));
     for item in &found.profiles {
         let value = serde_json::to_value(item.value.provenance()).or_internal()?;
-        body.push_str(&details(
-            &format!("Profile {}", item.name),
-            false,
-            &fields(&value),
-        ));
+        body += &folded(format_args!("Profile {}", item.name), &fields(&value));
     }
     for (origin, names) in origins(found)? {
         let were = if names.len() == 1 { "was" } else { "were" };
-        body.push_str(&details(
-            &format!("What {} {were} chosen on", names.join(", ")),
-            false,
-            &fields(&origin),
-        ));
+        let summary = format!("What {} {were} chosen on", names.join(", "));
+        body += &folded(summary, &fields(&origin));
     }
     for (name, record) in &found.records {
         let record = record.to_json().or_internal()?;
         let record = serde_json::from_str(&record).or_internal()?;
-        body.push_str(&details(
-            &format!("Samples {name}"),
-            false,
-            &fields(&record),
-        ));
+        body += &folded(format_args!("Samples {name}"), &fields(&record));
     }
     if !found.stamps.is_empty() {
-        let lines: String = found
+        let lines = found
             .stamps
             .iter()
-            .map(|item| item.value.command.clone() + "\n")
-            .collect();
-        body.push_str(&details(
-            &format!("Command lines ({})", found.stamps.len()),
-            found.stamps.len() <= 16,
-            &verbatim(&lines),
-        ));
-        body.push_str(&details(
-            "What they read, by SHA-256",
-            false,
-            &inputs(found),
-        ));
+            .map(|item| item.value.command.clone() + "\n");
+        let (lines, count) = (verbatim(&lines.collect::<String>()), found.stamps.len());
+        body += &details(format_args!("Command lines ({count})"), count <= 16, &lines);
+        let stamps = found.stamps.iter();
+        let inputs = stamps.flat_map(|item| &item.value.inputs);
+        // Each file once, by name.
+        let inputs: BTreeMap<&String, &String> = inputs.collect();
+        body += &folded("What they read, by SHA-256", &hashes(inputs));
     }
-    body.push_str(&details(
-        "Files of this page, by SHA-256",
-        false,
-        &files(found),
-    ));
+    body += &folded("Files of this page, by SHA-256", &files(found));
     Ok(Section {
         id: "provenance",
         title: "Where it comes from",
@@ -102,23 +81,9 @@ fn fields(value: &Value) -> String {
     }))
 }
 
-fn inputs(found: &Found) -> String {
-    let inputs = found
-        .stamps
-        .iter()
-        .flat_map(|item| &item.value.inputs)
-        .map(|(path, hash)| (path.as_str(), hash.as_str()));
-    // Each file once, by name.
-    hashes(inputs.collect::<BTreeMap<_, _>>())
-}
-
 fn files(found: &Found) -> String {
-    fn of<'a, T: 'a>(
-        items: impl IntoIterator<Item = &'a Item<T>>,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        items
-            .into_iter()
-            .map(|item| (item.name.as_str(), item.sha256.as_str()))
+    fn of<T>(items: &[Item<T>]) -> impl Iterator<Item = (&String, &String)> {
+        items.iter().map(|item| (&item.name, &item.sha256))
     }
     hashes(
         of(&found.profiles)
@@ -126,14 +91,14 @@ fn files(found: &Found) -> String {
             .chain(of(&found.images))
             .chain(of(&found.evaluations))
             .chain(of(&found.distances))
-            .chain(of(&found.table5)),
+            .chain(of(found.table5.as_slice())),
     )
 }
 
-fn hashes<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut table = TextTable::new([("file", Align::Left), ("SHA-256", Align::Left)]);
+fn hashes<'a>(rows: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let mut table = TextTable::new("file | SHA-256");
     for (file, hash) in rows {
-        table.row([file.to_owned(), hash.to_owned()]);
+        table.row([file.clone(), hash.clone()]);
     }
     table.html()
 }

@@ -14,10 +14,7 @@ pub(super) fn section(found: &Found) -> Option<Section> {
         .images
         .iter()
         .map(|item| {
-            let how = found
-                .records
-                .get(&item.name)
-                .map_or_else(String::new, describe);
+            let how = found.records.get(&item.name).map(describe).unwrap_or_default();
             let image = &item.value;
             format!(
                 "<figure class=\"grid\"><img src=\"{}\" width=\"{}\" height=\"{}\" alt=\"Samples: {name}\"/><figcaption><b>{name}</b>{}</figcaption></figure>\n",
@@ -42,11 +39,7 @@ fn describe(record: &SampleRecord) -> String {
         format!("K = {}", record.path.steps()),
         format!("sampler {}", record.sampler),
     ];
-    words.extend(
-        record
-            .variance
-            .map(|variance| format!("variance {variance}")),
-    );
+    words.extend(record.variance.map(|kind| format!("variance {kind}")));
     words.extend(record.eta.map(|eta| format!("eta {eta:?}")));
     words.push(format!("count {}", record.count));
     words.push(format!("seed {}", record.seed));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ddpm_core::{Objective, StartRule};
-use ddpm_profile::{CostModel, Curves, ElboProfile, choose};
+use ddpm_profile::{Curves, ElboProfile, choose_on};
 use ddpm_schedule::{Budgets, Chosen, GaussianDecoder, Schedules};
 
 use super::found::{Found, Item};
@@ -28,9 +28,6 @@ pub(super) struct Sheet<'a> {
 }
 
 /// The schedules of the folder; where there are none, those that follow from its profiles.
-///
-/// # Errors
-/// A profile that nothing can be chosen from.
 pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<Sheet<'a>>> {
     let mut sheets: Vec<Sheet<'a>> = found
         .schedules
@@ -42,13 +39,13 @@ pub(super) fn sheets<'a>(found: &'a Found, pairs: &[Pair<'a>]) -> Result<Vec<She
         })
         .collect();
     if sheets.is_empty() {
-        let of_pairs: Vec<_> = pairs.iter().map(|pair| pair.train).collect();
-        let sources = if of_pairs.is_empty() {
-            found.profiles.iter().take(1).collect()
+        // One per network; else that of the one part that there is.
+        let one = if pairs.is_empty() {
+            found.profiles.first()
         } else {
-            of_pairs
+            None
         };
-        for item in sources {
+        for item in pairs.iter().map(|pair| pair.train).chain(one) {
             sheets.push(Sheet {
                 name: format!("chosen for this page on {}", item.name),
                 schedules: Cow::Owned(chosen(item)?),
@@ -73,21 +70,20 @@ fn profile_of<'a>(found: &'a Found, schedules: &Schedules) -> Option<&'a Item<El
             && p.model.clip_denoised == wanted.model.clip_denoised
             && p.model.train_steps == wanted.model.train_steps
     };
-    let mut profiles = found.profiles.iter();
+    let profiles = &found.profiles;
     profiles
-        .clone()
+        .iter()
         .find(same)
-        .or_else(|| profiles.find(network))
+        .or_else(|| profiles.iter().find(network))
 }
 
 fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
-    let curves = Curves::from_profile(&item.value).in_file(&item.path)?;
-    let budgets = Budgets::of_the_paper(curves.train_steps());
-    curves
-        .freeze(&curves.scoring(None, None))
-        .and_then(|frozen| CostModel::new(&curves, frozen))
-        .and_then(|model| choose(&model, &budgets, Some(item.value.provenance())))
-        .in_file(&item.path)
+    let profile = &item.value;
+    let scoring = Curves::from_profile(profile)
+        .in_file(&item.path)?
+        .scoring(None, None);
+    let budgets = Budgets::of_the_paper(profile.schedule().train_steps());
+    choose_on(profile, &scoring, &budgets).in_file(&item.path)
 }
 
 impl Sheet<'_> {
@@ -96,7 +92,6 @@ impl Sheet<'_> {
         let s = &self.schedules;
         let sampler = s
             .sampler
-            .as_ref()
             .map_or(String::new(), |name| format!(" for {name}"));
         format!(
             "{}{sampler}: {} variance, {} decoder, start {}, {} ({})",
@@ -131,22 +126,16 @@ pub(super) fn timesteps(sheets: &[Sheet<'_>]) -> Option<Section> {
         .enumerate()
         .map(|(i, sheet)| {
             let chart = figures::timesteps(&sheet.schedules, &sheet.shown().0);
-            details(&sheet.title(), i == 0, &figure(&chart))
+            details(sheet.title(), i == 0, &figure(&chart))
         })
         .collect();
-    Some(Section {
-        id: "timesteps",
-        title: "The discovered timesteps",
-        body: paragraph(
-            "Where the best schedule of each length spends its steps: one row per K, one stroke per call of the network (the paper's Fig. 6).",
-        ) + &body,
-    })
+    let body = paragraph(
+        "Where the best schedule of each length spends its steps: one row per K, one stroke per call of the network (the paper's Fig. 6).",
+    ) + &body;
+    Section::unless_empty("timesteps", "The discovered timesteps", body)
 }
 
 /// The cost of each step.
-///
-/// # Errors
-/// Files that contradict each other.
 pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
     let mut body = String::new();
     for sheet in sheets {
@@ -154,24 +143,20 @@ pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
         let (Some(item), true) = (sheet.profile, known) else {
             continue;
         };
-        let (budgets, _) = sheet.shown();
-        let few: Vec<&Chosen> = budgets.iter().copied().take(CURVES).collect();
+        let mut budgets = sheet.shown().0;
+        budgets.truncate(CURVES);
+        let profile = (item.path.as_path(), &item.value);
         let chart = figures::terms(
             &sheet.schedules,
-            &few,
-            (&item.path, &item.value),
+            &budgets,
+            profile,
             GaussianDecoder::default(),
         )?;
-        body.push_str(&details(
-            &format!("{}, on {}", sheet.title(), item.name),
-            body.is_empty(),
-            &figure(&chart),
-        ));
+        let summary = format!("{}, on {}", sheet.title(), item.name);
+        body += &details(summary, body.is_empty(), &figure(&chart));
     }
-    Ok((!body.is_empty()).then(|| Section {
-        id: "terms",
-        title: "What each step costs",
-        body: paragraph("The terms of the bound along the optimal schedules: with more steps each of them costs less, and the step onto the data most.")
-            + &body,
-    }))
+    if !body.is_empty() {
+        body.insert_str(0, &paragraph("The terms of the bound along the optimal schedules: with more steps each of them costs less, and the step onto the data most."));
+    }
+    Ok(Section::unless_empty("terms", "What each step costs", body))
 }

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ddpm_data::{Error, Split, open};
+use ddpm_files::FileError;
 use ddpm_files::npz::NpzWriter;
 use ndarray::{Array1, Array3, Array4};
 use png::{BitDepth, ColorType};
@@ -49,7 +50,7 @@ fn paths() {
     let missing = folder.path().join("nowhere");
     assert!(matches!(
         error(&missing, Split::Train, None),
-        Error::Read { .. }
+        Error::File(FileError::Read { .. })
     ));
     expect(&missing, &["nowhere", "cannot read"]);
     expect(folder.path(), &["no images found", "expected CIFAR-10"]);

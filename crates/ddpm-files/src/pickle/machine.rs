@@ -125,30 +125,16 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
             b'0' => {
                 self.pop()?;
             }
-            b'1' => {
-                self.pop_mark()?;
-            }
+            b'1' => drop(self.pop_mark()?),
             b'2' => {
                 let top = self.top()?;
                 self.stack.push(top);
             }
-            b'q' => {
-                let slot = cursor.byte()?;
-                self.put(slot.into())?;
-            }
-            b'r' => {
-                let slot = u32::from_le_bytes(cursor.array()?);
-                self.put(slot.into())?;
-            }
+            b'q' => self.put(cursor.byte()?.into())?,
+            b'r' => self.put(u32::from_le_bytes(cursor.array()?).into())?,
             0x94 => self.put(self.memo.len() as u64)?,
-            b'h' => {
-                let slot = cursor.byte()?;
-                self.get(slot.into())?;
-            }
-            b'j' => {
-                let slot = u32::from_le_bytes(cursor.array()?);
-                self.get(slot.into())?;
-            }
+            b'h' => self.get(cursor.byte()?.into())?,
+            b'j' => self.get(u32::from_le_bytes(cursor.array()?).into())?,
 
             // Objects that the reader knows.
             b'c' => {

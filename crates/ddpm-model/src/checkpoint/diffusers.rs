@@ -8,8 +8,10 @@
 
 use std::path::{Path, PathBuf};
 
+use ddpm_files::FileError;
 use serde_json::{Map, Value};
 
+use super::read_error::ReadError;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -50,61 +52,45 @@ pub(super) struct Folder {
 }
 
 /// Finds the network of a folder; `asked` names one of its inner folders.
-///
-/// # Errors
-/// [`Error::NotACheckpoint`] saying which file is missing or of which there are several.
 pub(super) fn locate(folder: &Path, asked: Option<&str>) -> Result<Folder> {
-    let wrong = |found: String| Error::NotACheckpoint {
-        path: folder.to_path_buf(),
-        found,
-    };
-    let here = asked.is_none() && folder.join(CONFIG).is_file();
-    let inner: Vec<&'static str> = NETWORKS
-        .into_iter()
-        .filter(|name| folder.join(name).join(CONFIG).is_file())
-        .collect();
-    if here {
+    let wrong = |found| ReadError::NotACheckpoint(found).at(folder);
+    if asked.is_none() && folder.join(CONFIG).is_file() {
         return Ok(Folder {
             weights: weights(folder)?,
             entered: None,
             set_aside: None,
         });
     }
+    let has_network = |name: &&str| folder.join(name).join(CONFIG).is_file();
+    let mut inner = NETWORKS.into_iter().filter(has_network);
     let entered = match asked {
-        None => inner.first(),
-        Some(asked) => inner.iter().find(|name| **name == asked),
-    };
-    let Some(&entered) = entered else {
-        return Err(wrong(match asked {
-            None => format!(
+        None => inner.next().ok_or_else(|| {
+            wrong(format!(
                 "a folder without {CONFIG} of a diffusers network (looked for {CONFIG}, unet_ema/{CONFIG} and unet/{CONFIG})"
-            ),
-            Some(asked) => {
-                format!("a folder without {asked}/{CONFIG}, which --state-dict asks for")
-            }
-        }));
+            ))
+        })?,
+        Some(asked) => inner.find(|name| *name == asked).ok_or_else(|| {
+            wrong(format!(
+                "a folder without {asked}/{CONFIG}, which --state-dict asks for"
+            ))
+        })?,
     };
+    let mut others = NETWORKS.into_iter().filter(|name| *name != entered);
     Ok(Folder {
         weights: weights(&folder.join(entered))?,
         entered: Some(entered),
-        set_aside: inner.into_iter().find(|name| *name != entered),
+        set_aside: others.find(has_network),
     })
 }
 
 /// The file of weights in the folder of a network.
 fn weights(folder: &Path) -> Result<PathBuf> {
-    let wrong = |found: String| Error::NotACheckpoint {
-        path: folder.to_path_buf(),
-        found,
-    };
+    let wrong = |found| ReadError::NotACheckpoint(found).at(folder);
     let plain = ENDINGS.map(|ending| folder.join(format!("{STEM}.{ending}")));
     if let Some(path) = plain.into_iter().find(|path| path.is_file()) {
         return Ok(path);
     }
-    let entries = std::fs::read_dir(folder).map_err(|source| Error::Read {
-        path: folder.to_path_buf(),
-        source,
-    })?;
+    let entries = std::fs::read_dir(folder).map_err(|e| FileError::read(folder, e))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with(STEM))
@@ -134,9 +120,6 @@ fn weights(folder: &Path) -> Result<PathBuf> {
 }
 
 /// The JSON files of the network whose weights are at `weights`; none where they are no network of diffusers.
-///
-/// # Errors
-/// [`Error::Read`] and [`Error::ModelFile`] for a file that is there and cannot be used.
 pub(super) fn files_of(weights: &Path) -> Result<Option<DiffusersFiles>> {
     let folder = weights.parent().unwrap_or(Path::new(""));
     let config = folder.join(CONFIG);
@@ -156,10 +139,7 @@ pub(super) fn files_of(weights: &Path) -> Result<Option<DiffusersFiles>> {
 }
 
 fn read(path: PathBuf) -> Result<JsonFile> {
-    let system = |source| Error::Read {
-        path: path.clone(),
-        source,
-    };
+    let system = |e| FileError::read(&path, e);
     let wrong = |detail: String| Error::ModelFile {
         path: path.clone(),
         detail,

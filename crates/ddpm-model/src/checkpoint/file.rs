@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ddpm_files::sha256;
+use ddpm_files::{FileError, sha256};
 
 use super::diffusers::{self, DiffusersFiles};
 use super::place::{Asked, StateDictPlace, unwrap_modules};
@@ -11,7 +11,7 @@ use super::read_error::{ReadError, ReadResult};
 use super::sniff::{Format, sniff};
 use super::tensor::{StateDict, Tensor};
 use super::{legacy, safetensors_file, torch_zip};
-use crate::{Error, Result};
+use crate::Result;
 
 /// The tensors of one network.
 #[derive(Clone, Debug)]
@@ -31,8 +31,8 @@ impl Checkpoint {
     /// [`Checkpoint::place`].
     ///
     /// # Errors
-    /// [`Error::Read`] from the system, [`Error::NotACheckpoint`] with what was found instead, [`Error::Truncated`],
-    /// [`Error::Damaged`], [`Error::ForbiddenGlobal`], [`Error::ModelFile`] for a JSON file of diffusers.
+    /// [`crate::Error::File`] from the system, [`crate::Error::NotACheckpoint`] with what was found instead, [`crate::Error::Truncated`],
+    /// [`crate::Error::Damaged`], [`crate::Error::ForbiddenGlobal`], [`crate::Error::ModelFile`] for a JSON file of diffusers.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_part(path, None)
     }
@@ -41,25 +41,19 @@ impl Checkpoint {
     /// folder that holds them (`ema`, `model`, `unet`; inner ones after a dot).
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`]; [`Error::NotACheckpoint`] if there is no such part.
+    /// Those of [`Checkpoint::open`]; [`crate::Error::NotACheckpoint`] if there is no such part.
     pub fn open_part(path: &Path, part: Option<&str>) -> Result<Self> {
-        let read = |source| Error::Read {
-            path: path.to_path_buf(),
-            source,
-        };
         // A device or a pipe may never end.
-        let kind = std::fs::metadata(path).map_err(read)?;
+        let kind = std::fs::metadata(path).map_err(|e| FileError::read(path, e))?;
         if kind.is_dir() {
             let folder = diffusers::locate(path, part)?;
             let mut checkpoint = Self::open_file(&folder.weights, None)?;
             checkpoint.path = path.to_path_buf();
-            let place = &mut checkpoint.place;
-            place
-                .entries
-                .splice(0..0, folder.entered.map(str::to_owned));
-            place
-                .set_aside
-                .splice(0..0, folder.set_aside.map(str::to_owned));
+            let StateDictPlace {
+                entries, set_aside, ..
+            } = &mut checkpoint.place;
+            entries.splice(0..0, folder.entered.map(str::to_owned));
+            set_aside.splice(0..0, folder.set_aside.map(str::to_owned));
             return Ok(checkpoint);
         }
         if !kind.is_file() {
@@ -69,10 +63,7 @@ impl Checkpoint {
     }
 
     fn open_file(path: &Path, part: Option<&str>) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
         let mut checkpoint = Self::parse(path, &bytes, part)?;
         drop(bytes);
         if checkpoint.is_of_diffusers()
@@ -88,7 +79,7 @@ impl Checkpoint {
     /// `model.json`.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`] except [`Error::Read`].
+    /// Those of [`Checkpoint::open`] except [`crate::Error::File`].
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self> {
         Self::parse(path, bytes, None)
     }
@@ -121,10 +112,7 @@ impl Checkpoint {
     /// The hash of weights and `config.json` together: that of what `sha256sum config.json WEIGHTS` prints.
     fn hash_with(&self, files: &DiffusersFiles) -> Result<String> {
         let config = &files.config.path;
-        let bytes = std::fs::read(config).map_err(|source| Error::Read {
-            path: config.clone(),
-            source,
-        })?;
+        let bytes = std::fs::read(config).map_err(|e| FileError::read(config, e))?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         let lines = format!("{}  config.json\n{}  {name}\n", sha256(bytes), self.sha256);
         Ok(sha256(lines))

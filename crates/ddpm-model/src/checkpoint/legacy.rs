@@ -3,7 +3,6 @@
 //! Five pickles in a row (magic number, protocol version, system information, the object, the list of storage keys),
 //! then for every key the storage's length in elements (i64) and its raw little-endian bytes.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use ddpm_files::pickle::{Cursor, read_pickle};
@@ -27,13 +26,11 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         )));
     }
     let version: Pickle<'_> = read_pickle(&mut cursor)?;
-    match version.root() {
-        Node::Int(PROTOCOL_VERSION) => {}
-        other => {
-            return Err(ReadError::Damaged(format!(
-                "its protocol version is {other:?}, expected {PROTOCOL_VERSION}"
-            )));
-        }
+    if !matches!(version.root(), Node::Int(PROTOCOL_VERSION)) {
+        return Err(ReadError::Damaged(format!(
+            "its protocol version is {:?}, expected {PROTOCOL_VERSION}",
+            version.root()
+        )));
     }
     check_byte_order(&read_pickle(&mut cursor)?)?;
     let object: Pickle<'_> = read_pickle(&mut cursor)?;
@@ -72,12 +69,10 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         )));
     }
     let Located { entries, place } = state_dict::locate(&object, asked)?;
-    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
-        let key = tensor.storage.key;
-        storages
-            .get(key)
-            .map(|&bytes| Cow::Borrowed(bytes))
-            .ok_or_else(|| ReadError::Damaged(format!("storage {key} is used and not stored")))
+    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |storage| {
+        let absent = || format!("storage {} is used and not stored", storage.key);
+        let stored = storages.get(storage.key).copied();
+        stored.ok_or_else(|| ReadError::Damaged(absent()))
     })?;
     Ok((tensors, place))
 }

@@ -1,9 +1,7 @@
 //! Writing weights as safetensors, without changing any of them.
 
-use std::borrow::Cow;
-
 use half::f16;
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::file::Checkpoint;
 use super::tensor::TensorData;
@@ -77,17 +75,14 @@ pub fn save_safetensors(checkpoint: &Checkpoint, precision: Precision) -> Result
                     });
                 }
             };
-            Ok((
-                key,
-                Encoded {
-                    dtype: precision.dtype(),
-                    shape: tensor.shape(),
-                    data,
-                },
-            ))
+            Ok((key, tensor.shape().to_vec(), data))
         })
         .collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(tensors, None).map_err(|error| Error::Save(error.to_string()))
+    let views = tensors.iter().map(|(key, shape, data)| {
+        let view = TensorView::new(precision.dtype(), shape.clone(), data);
+        (key, view.expect("one encoded value per element"))
+    });
+    safetensors::serialize(views, None).map_err(|error| Error::Save(error.to_string()))
 }
 
 fn encode(key: &str, values: impl Iterator<Item = f64>, precision: Precision) -> Result<Vec<u8>> {
@@ -102,28 +97,4 @@ fn encode(key: &str, values: impl Iterator<Item = f64>, precision: Precision) ->
         }
     }
     Ok(bytes)
-}
-
-struct Encoded<'a> {
-    dtype: Dtype,
-    shape: &'a [usize],
-    data: Vec<u8>,
-}
-
-impl View for Encoded<'_> {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
 }

@@ -4,7 +4,7 @@ use super::place::{AVERAGED, Asked, RAW, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 pub(super) use super::tensor::StateDict;
 use super::tensor::Tensor;
-use super::torch_pickle::{Node, Object, Pickle, TensorRef};
+use super::torch_pickle::{Node, Object, Pickle, StorageRef, TensorRef};
 
 /// A pickled state dict.
 pub(super) struct Located<'a> {
@@ -123,21 +123,19 @@ fn tensors<'a>(
 pub(super) fn materialise<'a>(
     entries: &[(&str, &TensorRef<'_>)],
     limit: usize,
-    mut storage: impl FnMut(&TensorRef<'_>) -> ReadResult<std::borrow::Cow<'a, [u8]>>,
+    storage: impl Fn(&StorageRef<'_>) -> ReadResult<&'a [u8]>,
 ) -> ReadResult<StateDict> {
     let mut tensors = StateDict::new();
     let mut total = 0usize;
     for &(key, reference) in entries {
         let element = reference.storage.element;
-        let bytes = storage(reference)?;
-        let tensor = Tensor::gather(
-            &bytes,
-            element,
-            reference.offset,
-            &reference.shape,
-            &reference.strides,
-        )
-        .map_err(|error| named(key, error))?;
+        let bytes = storage(&reference.storage)?;
+        let (offset, shape, strides) = (reference.offset, &reference.shape, &reference.strides);
+        let tensor = Tensor::gather(bytes, element, offset, shape, strides);
+        let tensor = tensor.map_err(|error| match error {
+            ReadError::Damaged(detail) => ReadError::Damaged(format!("key `{key}`: {detail}")),
+            other => other,
+        })?;
         total = total.saturating_add(tensor.len().saturating_mul(element.size()));
         if total > limit {
             return Err(ReadError::Damaged(format!(
@@ -149,12 +147,4 @@ pub(super) fn materialise<'a>(
         }
     }
     Ok(tensors)
-}
-
-/// Puts the tensor's name in front of what is wrong with it.
-fn named(key: &str, error: ReadError) -> ReadError {
-    match error {
-        ReadError::Damaged(detail) => ReadError::Damaged(format!("key `{key}`: {detail}")),
-        other => other,
-    }
 }

@@ -123,29 +123,19 @@ impl Tensor {
         shape: &[usize],
         strides: &[usize],
     ) -> ReadResult<Self> {
-        let indices = view_indices(bytes.len() / element.size(), offset, shape, strides)?;
+        let at = Indices::of_view(bytes.len() / element.size(), offset, shape, strides)?;
+        use ElementType as E;
+        use TensorData as D;
         let data = match element {
-            ElementType::F32 => TensorData::F32(collect(bytes, &indices, f32::from_le_bytes)),
-            ElementType::F16 => {
-                TensorData::F32(collect(bytes, &indices, |b| f16::from_le_bytes(b).to_f32()))
-            }
-            ElementType::Bf16 => TensorData::F32(collect(bytes, &indices, |b| {
-                bf16::from_le_bytes(b).to_f32()
-            })),
-            ElementType::F64 => TensorData::F64(collect(bytes, &indices, f64::from_le_bytes)),
-            ElementType::I64 => TensorData::I64(collect(bytes, &indices, i64::from_le_bytes)),
-            ElementType::I32 => TensorData::I64(collect(bytes, &indices, |b| {
-                i64::from(i32::from_le_bytes(b))
-            })),
-            ElementType::I16 => TensorData::I64(collect(bytes, &indices, |b| {
-                i64::from(i16::from_le_bytes(b))
-            })),
-            ElementType::I8 => TensorData::I64(collect(bytes, &indices, |b| {
-                i64::from(i8::from_le_bytes(b))
-            })),
-            ElementType::U8 | ElementType::Bool => {
-                TensorData::I64(collect(bytes, &indices, |b: [u8; 1]| i64::from(b[0])))
-            }
+            E::F32 => D::F32(at.read(bytes, f32::from_le_bytes)),
+            E::F16 => D::F32(at.read(bytes, |b| f16::from_le_bytes(b).into())),
+            E::Bf16 => D::F32(at.read(bytes, |b| bf16::from_le_bytes(b).into())),
+            E::F64 => D::F64(at.read(bytes, f64::from_le_bytes)),
+            E::I64 => D::I64(at.read(bytes, i64::from_le_bytes)),
+            E::I32 => D::I64(at.read(bytes, |b| i32::from_le_bytes(b).into())),
+            E::I16 => D::I64(at.read(bytes, |b| i16::from_le_bytes(b).into())),
+            E::I8 => D::I64(at.read(bytes, |b| i8::from_le_bytes(b).into())),
+            E::U8 | E::Bool => D::I64(at.read(bytes, |[b]| b.into())),
         };
         Ok(Self {
             shape: shape.to_vec(),
@@ -163,89 +153,88 @@ enum Indices {
     List(Vec<usize>),
 }
 
-fn view_indices(
-    storage_len: usize,
-    offset: usize,
-    shape: &[usize],
-    strides: &[usize],
-) -> ReadResult<Indices> {
-    let damaged = |what: String| ReadError::Damaged(what);
-    if shape.len() != strides.len() {
-        return Err(damaged(format!(
-            "a tensor has {} dimensions and {} strides",
-            shape.len(),
-            strides.len()
-        )));
-    }
-    let len = shape
-        .iter()
-        .try_fold(1usize, |product, &n| product.checked_mul(n))
-        .filter(|&len| len <= storage_len)
-        .ok_or_else(|| {
-            damaged(format!(
-                "a tensor of shape {shape:?} claims more elements than the {storage_len} of its storage"
-            ))
-        })?;
-    if len == 0 {
-        return Ok(Indices::Run { start: 0, len: 0 });
-    }
-    let last = shape
-        .iter()
-        .zip(strides)
-        .try_fold(offset, |last, (&n, &stride)| {
-            (n - 1).checked_mul(stride)?.checked_add(last)
-        });
-    if last.is_none_or(|last| last >= storage_len) {
-        return Err(damaged(format!(
-            "a tensor of shape {shape:?}, strides {strides:?} and offset {offset} reaches beyond the {storage_len} elements of its storage"
-        )));
-    }
-    let mut expected = 1;
-    let contiguous = shape.iter().zip(strides).rev().all(|(&n, &stride)| {
-        let fits = n == 1 || stride == expected;
-        expected *= n;
-        fits
-    });
-    if contiguous {
-        return Ok(Indices::Run { start: offset, len });
-    }
-    // The stride of a dimension of length one is never used and may be anything.
-    let strides: Vec<usize> = shape
-        .iter()
-        .zip(strides)
-        .map(|(&n, &stride)| if n == 1 { 0 } else { stride })
-        .collect();
-    let mut list = Vec::with_capacity(len);
-    let mut position = vec![0usize; shape.len()];
-    let mut index = offset;
-    for _ in 0..len {
-        list.push(index);
-        for axis in (0..shape.len()).rev() {
-            position[axis] += 1;
-            index += strides[axis];
-            if position[axis] < shape[axis] {
-                break;
-            }
-            index -= strides[axis] * shape[axis];
-            position[axis] = 0;
+impl Indices {
+    /// Of a view of a storage of so many elements.
+    fn of_view(
+        storage_len: usize,
+        offset: usize,
+        shape: &[usize],
+        strides: &[usize],
+    ) -> ReadResult<Self> {
+        let damaged = ReadError::Damaged;
+        if shape.len() != strides.len() {
+            return Err(damaged(format!(
+                "a tensor has {} dimensions and {} strides",
+                shape.len(),
+                strides.len()
+            )));
         }
-    }
-    Ok(Indices::List(list))
-}
-
-/// Decodes the `N`-byte elements at `indices`, which [`view_indices`] has checked against the storage.
-fn collect<const N: usize, T>(
-    bytes: &[u8],
-    indices: &Indices,
-    decode: impl Fn([u8; N]) -> T,
-) -> Vec<T> {
-    let (elements, _) = bytes.as_chunks::<N>();
-    match indices {
-        Indices::Run { start, len } => elements[*start..start + len]
+        let len = shape
             .iter()
-            .map(|&element| decode(element))
-            .collect(),
-        Indices::List(list) => list.iter().map(|&index| decode(elements[index])).collect(),
+            .try_fold(1usize, |product, &n| product.checked_mul(n))
+            .filter(|&len| len <= storage_len)
+            .ok_or_else(|| {
+                damaged(format!(
+                    "a tensor of shape {shape:?} claims more elements than the {storage_len} of its storage"
+                ))
+            })?;
+        if len == 0 {
+            return Ok(Self::Run { start: 0, len: 0 });
+        }
+        let last = shape
+            .iter()
+            .zip(strides)
+            .try_fold(offset, |last, (&n, &stride)| {
+                (n - 1).checked_mul(stride)?.checked_add(last)
+            });
+        if last.is_none_or(|last| last >= storage_len) {
+            return Err(damaged(format!(
+                "a tensor of shape {shape:?}, strides {strides:?} and offset {offset} reaches beyond the {storage_len} elements of its storage"
+            )));
+        }
+        let mut expected = 1;
+        let contiguous = shape.iter().zip(strides).rev().all(|(&n, &stride)| {
+            let fits = n == 1 || stride == expected;
+            expected *= n;
+            fits
+        });
+        if contiguous {
+            return Ok(Self::Run { start: offset, len });
+        }
+        // The stride of a dimension of length one is never used and may be anything.
+        let strides: Vec<usize> = shape
+            .iter()
+            .zip(strides)
+            .map(|(&n, &stride)| if n == 1 { 0 } else { stride })
+            .collect();
+        let mut list = Vec::with_capacity(len);
+        let mut position = vec![0usize; shape.len()];
+        let mut index = offset;
+        for _ in 0..len {
+            list.push(index);
+            for axis in (0..shape.len()).rev() {
+                position[axis] += 1;
+                index += strides[axis];
+                if position[axis] < shape[axis] {
+                    break;
+                }
+                index -= strides[axis] * shape[axis];
+                position[axis] = 0;
+            }
+        }
+        Ok(Self::List(list))
+    }
+
+    /// Decodes the `N`-byte elements at these places of the storage.
+    fn read<const N: usize, T>(&self, bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
+        let (elements, _) = bytes.as_chunks::<N>();
+        match self {
+            Self::Run { start, len } => {
+                let run = &elements[*start..start + len];
+                run.iter().map(|&element| decode(element)).collect()
+            }
+            Self::List(list) => list.iter().map(|&index| decode(elements[index])).collect(),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! `NAME/data.pkl` holds the object, `NAME/data/KEY` the raw bytes of each storage, `NAME/byteorder` (newer releases)
 //! the byte order. Entries are stored, never compressed.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Cursor as IoCursor, Read};
 
@@ -14,6 +13,7 @@ use zip::result::ZipError;
 use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 use super::state_dict::{self, Located, StateDict};
+use super::torch_pickle::StorageRef;
 
 type Archive<'a> = ZipArchive<IoCursor<&'a [u8]>>;
 
@@ -42,33 +42,26 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
 
     let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
     for (_, tensor) in &entries {
-        let storage = &tensor.storage;
-        if storages.contains_key(storage.key) {
+        let StorageRef { key, element, len } = tensor.storage;
+        if storages.contains_key(key) {
             continue;
         }
-        let name = format!("{prefix}data/{}", storage.key);
+        let name = format!("{prefix}data/{key}");
         let contents = reader.required(&name)?;
-        if storage.len.checked_mul(storage.element.size()) != Some(contents.len()) {
+        let (found, size) = (contents.len(), element.size());
+        if len.checked_mul(size) != Some(found) {
             return Err(ReadError::Damaged(format!(
-                "its entry {name} has {} bytes, expected {} elements of {} bytes",
-                contents.len(),
-                storage.len,
-                storage.element.size()
+                "its entry {name} has {found} bytes, expected {len} elements of {size} bytes"
             )));
         }
-        storages.insert(storage.key, contents);
+        storages.insert(key, contents);
     }
-    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |tensor| {
-        let storage = &tensor.storage;
-        match storages.get(storage.key) {
-            Some(contents)
-                if contents.len() == storage.len.saturating_mul(storage.element.size()) =>
-            {
-                Ok(Cow::Borrowed(contents.as_slice()))
-            }
+    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |storage| {
+        let StorageRef { key, element, len } = storage;
+        match storages.get(*key) {
+            Some(stored) if stored.len() == len.saturating_mul(element.size()) => Ok(stored),
             _ => Err(ReadError::Damaged(format!(
-                "storage {} is used with two lengths",
-                storage.key
+                "storage {key} is used with two lengths"
             ))),
         }
     })?;

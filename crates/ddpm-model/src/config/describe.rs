@@ -14,47 +14,38 @@ impl ModelConfig {
     /// `model.json`, `config.json`, `scheduler_config.json`, `preset` or `default`).
     pub fn describe(&self) -> Value {
         let mut sources = Map::new();
-        let mut told = |key: &str, source: Source| {
-            sources.insert(key.to_owned(), source.to_string().into());
+        let mut told = |key: &str, source: Option<Source>| {
+            let source = source.map(|source| (key.to_owned(), source.to_string().into()));
+            sources.extend(source);
         };
         let (mut architecture, source) = match &self.config_entries {
             Some(entries) => (diffusers(&self.architecture, entries), Source::Config),
             None => (open_ai(&self.architecture), Source::Weights),
         };
         for key in architecture.keys() {
-            told(key, source);
+            told(key, Some(source));
         }
         for (key, value) in self.heads() {
-            if !value.is_null() {
-                told(key, self.heads.source);
-            }
+            told(key, (!value.is_null()).then_some(self.heads.source));
             architecture.insert(key.into(), value);
         }
         let order = self.attention_order;
         architecture.insert("attention_order".into(), order.value.to_string().into());
-        told("attention_order", order.source);
         architecture.insert("image_size".into(), self.image_size.value.into());
-        told("image_size", self.image_size.source);
-        told("parameterization", self.parameterization.source);
-        for (key, source) in [
-            ("T", self.train_steps.map(of)),
-            (
-                "noise_schedule",
-                self.noise_schedule.as_ref().map(|known| known.source),
-            ),
-            ("rescale_timesteps", self.rescale_timesteps.map(of)),
-            ("variance", self.variance.map(of)),
-            ("clip_denoised", self.clip_denoised.map(of)),
-        ] {
-            if let Some(source) = source {
-                told(key, source);
-            }
-        }
+        let noise_schedule = self.noise_schedule.as_ref();
+        told("attention_order", Some(order.source));
+        told("image_size", Some(self.image_size.source));
+        told("parameterization", Some(self.parameterization.source));
+        told("T", self.train_steps.map(of));
+        told("noise_schedule", noise_schedule.map(|known| known.source));
+        told("rescale_timesteps", self.rescale_timesteps.map(of));
+        told("variance", self.variance.map(of));
+        told("clip_denoised", self.clip_denoised.map(of));
         json!({
             "family": self.architecture.family.to_string(),
             "architecture": architecture,
             "T": self.train_steps.map(|known| known.value),
-            "noise_schedule": self.noise_schedule.as_ref().map(|known| known.value.to_string()),
+            "noise_schedule": noise_schedule.map(|known| known.value.to_string()),
             "rescale_timesteps": self.rescale_timesteps.map(|known| known.value),
             "parameterization": self.parameterization.value.to_string(),
             "variance": self.variance.map(|known| known.value.to_string()),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::architecture::{
     Architecture, AttentionOrder, Family, Level, Middle, Norm, Resampling, Sinusoids,
 };
-use super::fields::{Fields, whole};
+use super::fields::{Fields, positive, whole};
 use super::options::ModelOptions;
 use crate::Result;
 use crate::checkpoint::JsonFile;
@@ -37,32 +37,27 @@ const WITHOUT_INFLUENCE: [&str; 10] = [
 ];
 
 /// Reads the file.
-///
-/// # Errors
-/// [`crate::Error::ModelFile`] naming the field that is wrong or not supported.
 pub(super) fn read(file: &JsonFile) -> Result<Network> {
     let fields = Fields::new(file);
-    let class = fields.word("_class_name")?.unwrap_or("UNet2DModel");
-    if class != "UNet2DModel" {
-        return Err(fields.unsupported("_class_name", &class, "UNet2DModel"));
-    }
+    fields.choice("_class_name", &[("UNet2DModel", ())])?;
     refuse_variants(&fields)?;
+    let expected = "a list of positive whole numbers";
     let channels = fields
-        .list(
-            "block_out_channels",
-            "a list of positive whole numbers",
-            |value| whole(value).filter(|&count| count > 0),
-        )?
+        .list("block_out_channels", expected, positive)?
         .unwrap_or_else(|| vec![224, 448, 672, 896]);
     if channels.is_empty() {
         return Err(fields.error("field \"block_out_channels\" is empty".into()));
     }
-    let head_channels = match fields.get("attention_head_dim") {
-        None if fields.has("attention_head_dim") => None,
-        None => Some(8),
-        Some(_) => fields.count("attention_head_dim")?,
+    let head_channels = match fields.count("attention_head_dim")? {
+        None if !fields.has("attention_head_dim") => Some(8),
+        found => found,
     };
-    let time_scale_shift = scale_shift(&fields)?;
+    let time_scale_shift = fields
+        .choice(
+            "resnet_time_scale_shift",
+            &[("default", false), ("scale_shift", true)],
+        )?
+        .unwrap_or(false);
     let norm = Norm {
         groups: fields.count("norm_num_groups")?.unwrap_or(32),
         epsilon: epsilon(&fields)?,
@@ -118,14 +113,8 @@ pub(super) fn read(file: &JsonFile) -> Result<Network> {
 
 /// Values of which only one is supported.
 fn refuse_variants(fields: &Fields<'_>) -> Result<()> {
-    let act = fields.word("act_fn")?.unwrap_or("silu");
-    if !matches!(act, "silu" | "swish") {
-        return Err(fields.unsupported("act_fn", &act, "silu, swish"));
-    }
-    let kind = fields.word("time_embedding_type")?.unwrap_or("positional");
-    if kind != "positional" {
-        return Err(fields.unsupported("time_embedding_type", &kind, "positional"));
-    }
+    fields.choice("act_fn", &[("silu", ()), ("swish", ())])?;
+    fields.choice("time_embedding_type", &[("positional", ())])?;
     if let Some(kind) = fields.get("class_embed_type") {
         let supported = "null (with num_class_embeds for a network with classes)";
         return Err(fields.unsupported("class_embed_type", kind, supported));
@@ -135,14 +124,6 @@ fn refuse_variants(fields: &Fields<'_>) -> Result<()> {
         return Err(fields.unsupported("mid_block_scale_factor", &factor, "1"));
     }
     Ok(())
-}
-
-fn scale_shift(fields: &Fields<'_>) -> Result<bool> {
-    match fields.word("resnet_time_scale_shift")?.unwrap_or("default") {
-        "default" => Ok(false),
-        "scale_shift" => Ok(true),
-        other => Err(fields.unsupported("resnet_time_scale_shift", &other, "default, scale_shift")),
-    }
 }
 
 fn epsilon(fields: &Fields<'_>) -> Result<f64> {
@@ -171,18 +152,13 @@ fn sinusoids(fields: &Fields<'_>, count: usize) -> Result<Sinusoids> {
 }
 
 fn downsample_lead(fields: &Fields<'_>) -> Result<usize> {
-    match fields.get("downsample_padding").map(whole) {
-        None | Some(Some(1)) => Ok(1),
-        // diffusers then pads below and right alone.
-        Some(Some(0)) => Ok(0),
-        Some(_) => {
-            let found = fields
-                .get("downsample_padding")
-                .cloned()
-                .unwrap_or_default();
-            Err(fields.unsupported("downsample_padding", &found, "0, 1"))
-        }
-    }
+    let Some(found) = fields.get("downsample_padding") else {
+        return Ok(1);
+    };
+    // With 0, diffusers pads below and right alone.
+    whole(found)
+        .filter(|&lead| lead <= 1)
+        .ok_or_else(|| fields.unsupported("downsample_padding", found, "0, 1"))
 }
 
 fn image_size(fields: &Fields<'_>) -> Result<Option<usize>> {
@@ -214,14 +190,12 @@ fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<M
     let attention = fields.switch("add_attention")?.unwrap_or(true);
     let groups = fields.count("attn_norm_num_groups")?;
     // An explicit null means no middle; diffusers writes the field only in its newer releases.
-    let present = match fields.get("mid_block_type") {
+    let present = match fields.word("mid_block_type")? {
         None => !fields.has("mid_block_type"),
-        Some(_) => match fields.word("mid_block_type")? {
-            None | Some("UNetMidBlock2D") => true,
-            Some(other) => {
-                return Err(fields.unsupported("mid_block_type", &other, "UNetMidBlock2D, null"));
-            }
-        },
+        Some("UNetMidBlock2D") => true,
+        Some(other) => {
+            return Err(fields.unsupported("mid_block_type", &other, "UNetMidBlock2D, null"));
+        }
     };
     // diffusers leaves the norm away under scale and shift, unless it is given groups of its own.
     let groups = groups.or((!scale_shift).then_some(norm.groups));
@@ -231,23 +205,17 @@ fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<M
 }
 
 /// One entry of `down_block_types` or `up_block_types`: attention, and how the resolution changes.
-fn block(
-    name: &str,
-    kinds: &[(&str, bool, Option<Resampling>)],
-    resampling: Resampling,
-) -> Option<(bool, Resampling)> {
-    let name = name.strip_prefix("UNetRes").unwrap_or(name);
-    let &(_, attention, own) = kinds.iter().find(|(kind, ..)| *kind == name)?;
-    Some((attention, own.unwrap_or(resampling)))
-}
+type Block = (bool, Resampling);
+/// Name, attention, and the resampling that a type of block has; attention blocks take that of `downsample_type` and
+/// `upsample_type`.
+type Kind = (&'static str, bool, Option<Resampling>);
 
-/// Block types with the resampling that they have; attention blocks take that of `downsample_type` and `upsample_type`.
-const DOWN: [(&str, bool, Option<Resampling>); 3] = [
+const DOWN: [Kind; 3] = [
     ("DownBlock2D", false, Some(Resampling::Convolution)),
     ("AttnDownBlock2D", true, None),
     ("ResnetDownsampleBlock2D", false, Some(Resampling::Residual)),
 ];
-const UP: [(&str, bool, Option<Resampling>); 3] = [
+const UP: [Kind; 3] = [
     ("UpBlock2D", false, Some(Resampling::Convolution)),
     ("AttnUpBlock2D", true, None),
     ("ResnetUpsampleBlock2D", false, Some(Resampling::Residual)),
@@ -292,43 +260,42 @@ fn levels(fields: &Fields<'_>, channels: &[usize]) -> Result<Vec<Level>> {
     }
     // The way up begins at the lowest resolution.
     let levels = channels.iter().zip(down).zip(up.into_iter().rev());
-    Ok(levels
-        .map(
-            |((&channels, (attention_down, downsample)), (attention_up, upsample))| Level {
-                channels,
-                attention_down,
-                attention_up,
-                downsample,
-                upsample,
-            },
-        )
-        .collect())
+    let level = |((&channels, down), up): ((&usize, Block), Block)| Level {
+        channels,
+        attention_down: down.0,
+        attention_up: up.0,
+        downsample: down.1,
+        upsample: up.1,
+    };
+    Ok(levels.map(level).collect())
 }
 
 fn blocks(
     fields: &Fields<'_>,
     key: &'static str,
     resampling_key: &'static str,
-    kinds: &[(&str, bool, Option<Resampling>)],
-    default: &[&str],
-) -> Result<Vec<(bool, Resampling)>> {
-    let resampling = match fields.word(resampling_key)?.unwrap_or("conv") {
-        "conv" => Resampling::Convolution,
-        "resnet" => Resampling::Residual,
-        other => return Err(fields.unsupported(resampling_key, &other, "conv, resnet")),
-    };
+    kinds: &[Kind],
+    default: &[&'static str],
+) -> Result<Vec<Block>> {
+    let (convolution, residual) = (Resampling::Convolution, Resampling::Residual);
+    let resampling = fields
+        .choice(
+            resampling_key,
+            &[("conv", convolution), ("resnet", residual)],
+        )?
+        .unwrap_or(convolution);
     let names = fields
         .list(key, "a list of strings", Value::as_str)?
         .unwrap_or_else(|| default.to_vec());
-    names
-        .into_iter()
-        .map(|name| {
-            block(name, kinds, resampling).ok_or_else(|| {
-                let supported: Vec<&str> = kinds.iter().map(|&(kind, ..)| kind).collect();
-                fields.unsupported(key, &name, &supported.join(", "))
-            })
-        })
-        .collect()
+    let block = |name: &str| {
+        let plain = name.strip_prefix("UNetRes").unwrap_or(name);
+        let Some(&(_, attention, own)) = kinds.iter().find(|(kind, ..)| *kind == plain) else {
+            let supported: Vec<&str> = kinds.iter().map(|&(kind, ..)| kind).collect();
+            return Err(fields.unsupported(key, &name, &supported.join(", ")));
+        };
+        Ok((attention, own.unwrap_or(resampling)))
+    };
+    names.into_iter().map(block).collect()
 }
 
 /// Checks that every attention has whole heads.

@@ -52,52 +52,56 @@ impl<'a> Fields<'a> {
         self.file.entries.contains_key(key)
     }
 
-    fn wrong(&self, key: &str, found: &Value, expected: &str) -> Error {
-        self.error(format!("field \"{key}\" is {found}, expected {expected}"))
+    /// The entry, if there is one, as `convert` understands it.
+    fn read<T>(
+        &self,
+        key: &'static str,
+        expected: &str,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let read = |value| {
+            convert(value).ok_or_else(|| {
+                self.error(format!("field \"{key}\" is {value}, expected {expected}"))
+            })
+        };
+        self.get(key).map(read).transpose()
     }
 
     /// A positive whole number.
     pub(super) fn count(&self, key: &'static str) -> Result<Option<usize>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        whole(value)
-            .filter(|&count| count > 0)
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, "a positive whole number"))
+        self.read(key, "a positive whole number", positive)
     }
 
     /// A finite number.
     pub(super) fn number(&self, key: &'static str) -> Result<Option<f64>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        value
-            .as_f64()
-            .filter(|number| number.is_finite())
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, "a number"))
+        let finite = |value: &Value| value.as_f64().filter(|number| number.is_finite());
+        self.read(key, "a number", finite)
     }
 
     /// True or false. Null is false, whatever an absent entry stands for: diffusers hands it on to Python's `if`.
     pub(super) fn switch(&self, key: &'static str) -> Result<Option<bool>> {
-        let Some(value) = self.get(key) else {
-            return Ok(self.has(key).then_some(false));
-        };
-        value
-            .as_bool()
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, "true or false"))
+        let value = self.read(key, "true or false", Value::as_bool)?;
+        Ok(value.or(self.has(key).then_some(false)))
     }
 
     pub(super) fn word(&self, key: &'static str) -> Result<Option<&'a str>> {
-        let Some(value) = self.get(key) else {
+        self.read(key, "a string", Value::as_str)
+    }
+
+    /// What a word stands for.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<T>> {
+        let Some(word) = self.word(key)? else {
             return Ok(None);
         };
-        value
-            .as_str()
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, "a string"))
+        let choice = choices.iter().find(|(name, _)| *name == word);
+        choice.map(|&(_, value)| Some(value)).ok_or_else(|| {
+            let supported: Vec<&str> = choices.iter().map(|&(name, _)| name).collect();
+            self.unsupported(key, &word, &supported.join(", "))
+        })
     }
 
     /// A list, each entry read by `item`.
@@ -107,14 +111,9 @@ impl<'a> Fields<'a> {
         expected: &str,
         item: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<Vec<T>>> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        value
-            .as_array()
-            .and_then(|items| items.iter().map(item).collect())
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, expected))
+        self.read(key, expected, |value| {
+            value.as_array()?.iter().map(item).collect()
+        })
     }
 
     /// The entries that were asked for and are there.
@@ -128,29 +127,25 @@ impl<'a> Fields<'a> {
     }
 
     /// Checks that nothing is left but comments (names with a leading underscore) and nulls.
-    ///
-    /// # Errors
-    /// [`Error::ModelFile`] naming the first entry that nobody has asked for.
     pub(super) fn finish(&self) -> Result<()> {
         let read = self.read.borrow();
         let unknown = self.file.entries.iter().find(|(key, value)| {
             !key.starts_with('_') && !value.is_null() && !read.contains(key.as_str())
         });
-        match unknown {
-            None => Ok(()),
-            Some((key, value)) => {
-                let known: Vec<&str> = read
-                    .iter()
-                    .copied()
-                    .filter(|key| !key.starts_with('_'))
-                    .collect();
-                Err(self.error(format!(
-                    "field \"{key}\" ({value}) is not supported; supported fields: {}",
-                    known.join(", ")
-                )))
-            }
-        }
+        let Some((key, value)) = unknown else {
+            return Ok(());
+        };
+        let known = read.iter().copied().filter(|key| !key.starts_with('_'));
+        Err(self.error(format!(
+            "field \"{key}\" ({value}) is not supported; supported fields: {}",
+            known.collect::<Vec<_>>().join(", ")
+        )))
     }
+}
+
+/// A [`whole`] number above 0.
+pub(super) fn positive(value: &Value) -> Option<usize> {
+    whole(value).filter(|&count| count > 0)
 }
 
 /// A whole number, written as such or with a zero fraction.

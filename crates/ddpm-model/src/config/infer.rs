@@ -55,54 +55,47 @@ pub(crate) fn infer(tensors: &BTreeMap<String, Tensor>) -> Result<Architecture> 
         || format!("[out_channels, {first_channels}, 3, 3]"),
     )?;
     if out_channels != in_channels && out_channels != 2 * in_channels {
-        return Err(contradiction(format!(
+        return Err(Error::Architecture(format!(
             "the output has {out_channels} channels; expected {in_channels} as the image, or {} with a learned variance",
             2 * in_channels
         )));
     }
-    let levels = levels(&shapes, first_channels)?;
+    let last = shapes.last_input_block().ok_or_else(|| Error::MissingKey {
+        key: "input_blocks.1.0.in_layers.2.weight".into(),
+        expected: format!("[channels, {first_channels}, 3, 3]"),
+    })?;
+    let (levels, num_res_blocks, resampling) = levels(&shapes, last)?;
+    let use_scale_shift_norm = shapes.use_scale_shift_norm(last)?;
     Ok(Architecture::from(OpenAi {
         in_channels,
         model_channels,
         out_channels,
         first_channels,
-        num_res_blocks: levels.num_res_blocks,
-        levels: levels.levels,
-        resampling: levels.resampling,
+        num_res_blocks,
+        levels,
+        resampling,
         num_classes: match shapes.get("label_emb.weight", 0) {
-            Some(0) => return Err(contradiction("label_emb.weight has no rows".into())),
+            Some(0) => return Err(Error::Architecture("label_emb.weight has no rows".into())),
             classes => classes,
         },
-        use_scale_shift_norm: levels.use_scale_shift_norm,
+        use_scale_shift_norm,
     }))
 }
 
-/// What the blocks on the way down show.
-struct Levels {
-    num_res_blocks: usize,
-    /// Channels, and whether there is attention.
-    levels: Vec<(usize, bool)>,
-    resampling: Resampling,
-    use_scale_shift_norm: bool,
-}
+/// Channels of each, and whether it has attention.
+type Levels = Vec<(usize, bool)>;
 
 /// One block of `input_blocks`.
 enum Block {
-    Residual {
-        channels: usize,
-        attention: bool,
-    },
-    /// By any means.
+    Residual { channels: usize, attention: bool },
     Downsample(Resampling),
 }
 
-fn levels(shapes: &Shapes<'_>, first_channels: usize) -> Result<Levels> {
-    let last = shapes.last_input_block().ok_or_else(|| Error::MissingKey {
-        key: "input_blocks.1.0.in_layers.2.weight".into(),
-        expected: format!("[channels, {first_channels}, 3, 3]"),
-    })?;
+/// What the blocks on the way down show: the levels, how many residual blocks each has, and how the resolution changes
+/// between them.
+fn levels(shapes: &Shapes<'_>, last: usize) -> Result<(Levels, usize, Resampling)> {
     let residual_downsamples = shapes.residual_downsamples(last)?;
-    let mut levels: Vec<(usize, bool)> = vec![];
+    let mut levels: Levels = vec![];
     let mut blocks_per_level = vec![0usize];
     let mut resamplings = vec![];
     for index in 1..=last {
@@ -126,12 +119,12 @@ fn levels(shapes: &Shapes<'_>, first_channels: usize) -> Result<Levels> {
                 }
                 let expected = levels.get(level).copied();
                 if expected.is_none_or(|(expected, _)| channels != expected) {
-                    return Err(contradiction(format!(
+                    return Err(Error::Architecture(format!(
                         "input_blocks.{index} has {channels} channels, unlike the blocks before it at the same resolution"
                     )));
                 }
                 if expected.is_none_or(|(_, expected)| attention != expected) {
-                    return Err(contradiction(format!(
+                    return Err(Error::Architecture(format!(
                         "input_blocks.{index} and the blocks before it at the same resolution do not all have attention"
                     )));
                 }
@@ -141,12 +134,12 @@ fn levels(shapes: &Shapes<'_>, first_channels: usize) -> Result<Levels> {
     }
     let num_res_blocks = blocks_per_level[0];
     if num_res_blocks == 0 || blocks_per_level.iter().any(|&n| n != num_res_blocks) {
-        return Err(contradiction(format!(
+        return Err(Error::Architecture(format!(
             "the levels of input_blocks have {blocks_per_level:?} residual blocks, expected the same number in each"
         )));
     }
     if blocks_per_level.len() > MOST_LEVELS {
-        return Err(contradiction(format!(
+        return Err(Error::Architecture(format!(
             "input_blocks have {} levels, expected at most {MOST_LEVELS}",
             blocks_per_level.len()
         )));
@@ -157,16 +150,11 @@ fn levels(shapes: &Shapes<'_>, first_channels: usize) -> Result<Levels> {
         .copied()
         .unwrap_or(Resampling::Convolution);
     if resamplings.iter().any(|&other| other != resampling) {
-        return Err(contradiction(
+        return Err(Error::Architecture(
             "some levels are downsampled by convolution and some without weights".into(),
         ));
     }
-    Ok(Levels {
-        num_res_blocks,
-        levels,
-        resampling,
-        use_scale_shift_norm: shapes.use_scale_shift_norm(last)?,
-    })
+    Ok((levels, num_res_blocks, resampling))
 }
 
 struct Shapes<'a>(&'a BTreeMap<String, Tensor>);
@@ -214,10 +202,7 @@ impl Shapes<'_> {
                 continue;
             };
             highest = highest.max(index);
-            if ["1.in_layers.", "2.in_layers."]
-                .iter()
-                .any(|layer| rest.starts_with(layer))
-            {
+            if rest.starts_with("1.in_layers.") || rest.starts_with("2.in_layers.") {
                 changes.insert(index);
             }
         }
@@ -228,7 +213,7 @@ impl Shapes<'_> {
         // Both ways have one block more per level than there are residual blocks.
         let per_level = (last + 1) / levels;
         if per_level < 2 || !(last + 1).is_multiple_of(levels) || highest != last {
-            return Err(contradiction(format!(
+            return Err(Error::Architecture(format!(
                 "{} of output_blocks change the resolution in a residual block; expected as many input_blocks as output_blocks, a multiple of {levels}, found {} and {}",
                 changes.len(),
                 last + 1,
@@ -246,9 +231,9 @@ impl Shapes<'_> {
         if self.any(&format!("{block}0.op.")) {
             return Ok(Block::Downsample(Resampling::Convolution));
         }
-        let channels = self
-            .block_channels(&format!("{block}0"))
-            .ok_or_else(|| contradiction(format!("input_blocks.{index} is no residual block")))?;
+        let channels = self.block_channels(&format!("{block}0")).ok_or_else(|| {
+            Error::Architecture(format!("input_blocks.{index} is no residual block"))
+        })?;
         Ok(Block::Residual {
             channels,
             attention: self.any(&format!("{block}1.")),
@@ -284,7 +269,7 @@ impl Shapes<'_> {
         match vote(rows_per_channel) {
             Some(1) => Ok(false),
             Some(2) => Ok(true),
-            _ => Err(contradiction(
+            _ => Err(Error::Architecture(
                 "the timestep projections (emb_layers.1) have neither one nor two rows per channel"
                     .into(),
             )),
@@ -316,8 +301,4 @@ fn positive(value: Option<usize>, key: &str, expected: impl Fn() -> String) -> R
             key: key.into(),
             expected: expected(),
         })
-}
-
-fn contradiction(detail: String) -> Error {
-    Error::Architecture { detail }
 }

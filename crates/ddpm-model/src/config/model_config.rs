@@ -58,15 +58,12 @@ impl ModelConfig {
         if let Some(files) = checkpoint.diffusers() {
             let network = diffusers::read(&files.config)?;
             layers.push((Source::Config, network.options));
-            let process = files.scheduler.as_ref().map(scheduler::read).transpose()?;
             let (mut noise, mut clip_denoised) = (None, None);
-            if let Some(process) = process {
-                layers.push((Source::Scheduler, process.options));
-                let source = Source::Scheduler;
-                noise = Some(Known {
-                    value: process.noise,
-                    source,
-                });
+            if let Some(file) = &files.scheduler {
+                let (process, source) = (scheduler::read(file)?, Source::Scheduler);
+                layers.push((source, process.options));
+                let value = process.noise;
+                noise = Some(Known { value, source });
                 clip_denoised = process.clip_denoised.map(|value| Known { value, source });
             }
             let config = Self::complete(&Layers(layers), network.architecture, noise)?;
@@ -77,9 +74,9 @@ impl ModelConfig {
             });
         }
         if checkpoint.is_of_diffusers() {
-            return Err(Error::Architecture {
-                detail: "they have the names of diffusers' UNet2DModel, whose architecture is in its config.json; expected that file beside the weights".into(),
-            });
+            return Err(Error::Architecture(
+                "they have the names of diffusers' UNet2DModel, whose architecture is in its config.json; expected that file beside the weights".into(),
+            ));
         }
         let architecture = infer::infer(checkpoint.tensors())?;
         let preset = preset::find(checkpoint.path(), &architecture);
@@ -130,24 +127,20 @@ impl ModelConfig {
     }
 
     /// This configuration with the values of `options` that are given put over it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidOption`] as for [`ModelConfig::resolve`].
     pub(crate) fn with_options(&self, options: &ModelOptions) -> Result<Self> {
-        let mut config = self.clone();
         let layers = Layers(vec![(Source::Flag, options.clone())]);
-        if let Some(size) = layers.pick(|o| o.image_size) {
-            config.image_size = size;
-        }
-        config.train_steps = layers.pick(|o| o.train_steps).or(config.train_steps);
-        config.noise_schedule = layers.noise_schedule()?.or(config.noise_schedule);
-        config.rescale_timesteps = layers
-            .pick(|o| o.rescale_timesteps)
-            .or(config.rescale_timesteps);
-        if let Some(parameterization) = layers.pick(|o| o.parameterization) {
-            config.parameterization = parameterization;
-        }
-        config.variance = layers.pick(|o| o.variance).or(config.variance);
+        let old = self.clone();
+        let rescaled = layers.pick(|o| o.rescale_timesteps);
+        let predicts = layers.pick(|o| o.parameterization);
+        let config = Self {
+            image_size: layers.pick(|o| o.image_size).unwrap_or(old.image_size),
+            train_steps: layers.pick(|o| o.train_steps).or(old.train_steps),
+            noise_schedule: layers.noise_schedule()?.or(old.noise_schedule),
+            rescale_timesteps: rescaled.or(old.rescale_timesteps),
+            parameterization: predicts.unwrap_or(old.parameterization),
+            variance: layers.pick(|o| o.variance).or(old.variance),
+            ..old
+        };
         config.check()?;
         Ok(config)
     }
@@ -161,10 +154,8 @@ impl ModelConfig {
         };
         let quotient = channels.checked_div(divisor).unwrap_or(0);
         if quotient == 0 || quotient * divisor != channels {
-            return Err(Error::InvalidOption {
-                key,
-                detail: format!("{channels} channels cannot be divided by {divisor}"),
-            });
+            let detail = format!("{channels} channels cannot be divided by {divisor}");
+            return Err(Error::option(key, detail));
         }
         Ok(match self.heads.value {
             Heads::Count { .. } => divisor,
@@ -176,47 +167,35 @@ impl ModelConfig {
         let multiple = self.architecture.size_multiple();
         let size = self.image_size.value;
         if size == 0 || !size.is_multiple_of(multiple) {
-            return Err(Error::InvalidOption {
-                key: "image_size",
-                detail: format!(
-                    "{size} pixels cannot be halved for every level, expected a multiple of {multiple}"
-                ),
-            });
+            let detail = format!(
+                "{size} pixels cannot be halved for every level, expected a multiple of {multiple}"
+            );
+            return Err(Error::option("image_size", detail));
         }
         if self.train_steps.is_some_and(|steps| steps.value == 0) {
-            return Err(Error::InvalidOption {
-                key: "train_steps",
-                detail: "0 timesteps, expected at least 1".into(),
-            });
+            let detail = "0 timesteps, expected at least 1";
+            return Err(Error::option("train_steps", detail));
         }
-        if let (
-            Some(steps),
-            Some(Known {
-                value: TrainingNoise::Custom { schedule, .. },
-                source,
-            }),
-        ) = (self.train_steps, &self.noise_schedule)
+        if let (Some(steps), Some(noise)) = (self.train_steps, &self.noise_schedule)
+            && let TrainingNoise::Custom { schedule, .. } = &noise.value
             && steps.value != schedule.train_steps()
         {
-            return Err(Error::InvalidOption {
-                key: "train_steps",
-                detail: format!(
-                    "{} timesteps, expected the {} of the noise schedule in {source}; give noise_schedule too to replace it",
-                    steps.value,
-                    schedule.train_steps()
-                ),
-            });
+            let detail = format!(
+                "{} timesteps, expected the {} of the noise schedule in {}; give noise_schedule too to replace it",
+                steps.value,
+                schedule.train_steps(),
+                noise.source
+            );
+            return Err(Error::option("train_steps", detail));
         }
         if let Some(variance) = self.variance
             && (variance.value == VarianceKind::Learned) != self.architecture.learns_variance()
         {
-            return Err(Error::InvalidOption {
-                key: "variance",
-                detail: format!(
-                    "{} does not fit {} output channels for {} image channels",
-                    variance.value, self.architecture.out_channels, self.architecture.in_channels
-                ),
-            });
+            let detail = format!(
+                "{} does not fit {} output channels for {} image channels",
+                variance.value, self.architecture.out_channels, self.architecture.in_channels
+            );
+            return Err(Error::option("variance", detail));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! `model.json`: the options of a checkpoint, kept beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use ddpm_files::FileError;
 use serde_json::Value;
 
 use super::options::ModelOptions;
@@ -20,38 +21,24 @@ pub(super) fn find(checkpoint: &Path, explicit: Option<&Path>) -> Result<Option<
     if let Some(path) = explicit {
         return read(path).map(Some);
     }
-    match candidates(checkpoint)
-        .into_iter()
-        .find(|path| path.is_file())
-    {
-        Some(path) => read(&path).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn candidates(checkpoint: &Path) -> Vec<PathBuf> {
-    let named = [checkpoint.file_name(), checkpoint.file_stem()]
-        .into_iter()
-        .flatten()
-        .map(|name| {
-            let mut name = name.to_os_string();
-            name.push(".model.json");
-            checkpoint.with_file_name(name)
-        });
+    let names = [checkpoint.file_name(), checkpoint.file_stem()];
+    let named = names.into_iter().flatten().map(|name| {
+        let mut name = name.to_os_string();
+        name.push(".model.json");
+        checkpoint.with_file_name(name)
+    });
     // A folder keeps the file inside.
     let common = if checkpoint.is_dir() {
         checkpoint.join("model.json")
     } else {
         checkpoint.with_file_name("model.json")
     };
-    named.chain([common]).collect()
+    let found = named.chain([common]).find(|path| path.is_file());
+    found.map(|path| read(&path)).transpose()
 }
 
 fn read(path: &Path) -> Result<ModelOptions> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path).map_err(|e| FileError::read(path, e))?;
     parse(&text).map_err(|detail| Error::ModelFile {
         path: path.to_path_buf(),
         detail,
@@ -73,12 +60,7 @@ fn parse(text: &str) -> std::result::Result<ModelOptions, String> {
             "image_size" => options.image_size = Some(count(key, value)?),
             "train_steps" => options.train_steps = Some(count(key, value)?),
             "noise_schedule" => options.noise_schedule = Some(word(key, value)?),
-            "rescale_timesteps" => {
-                options.rescale_timesteps =
-                    Some(value.as_bool().ok_or_else(|| {
-                        format!("key \"{key}\" is {value}, expected true or false")
-                    })?);
-            }
+            "rescale_timesteps" => options.rescale_timesteps = Some(switch(key, value)?),
             "parameterization" => options.parameterization = Some(word(key, value)?),
             "variance" => options.variance = Some(word(key, value)?),
             _ => return Err(format!("unknown key \"{key}\", expected some of {KEYS}")),
@@ -95,9 +77,15 @@ fn count(key: &str, value: &Value) -> std::result::Result<usize, String> {
         .ok_or_else(|| format!("key \"{key}\" is {value}, expected a positive integer"))
 }
 
-fn word<T: std::str::FromStr>(key: &str, value: &Value) -> std::result::Result<T, String>
+fn switch(key: &str, value: &Value) -> std::result::Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| format!("key \"{key}\" is {value}, expected true or false"))
+}
+
+fn word<T>(key: &str, value: &Value) -> std::result::Result<T, String>
 where
-    T::Err: std::fmt::Display,
+    T: std::str::FromStr<Err: std::fmt::Display>,
 {
     value
         .as_str()
@@ -159,7 +147,7 @@ mod tests {
         let other = folder.path().join("other.json");
         assert!(matches!(
             find(&checkpoint, Some(&other)),
-            Err(Error::Read { .. })
+            Err(Error::File(FileError::Read { .. }))
         ));
         std::fs::write(&other, r#"{"num_heads": 3}"#).unwrap();
         assert_eq!(

@@ -88,12 +88,9 @@ pub(super) struct Layers(pub(super) Vec<(Source, ModelOptions)>);
 impl Layers {
     /// The first layer's value of a field.
     pub(super) fn pick<T>(&self, field: impl Fn(&ModelOptions) -> Option<T>) -> Option<Known<T>> {
-        self.0.iter().find_map(|(source, options)| {
-            field(options).map(|value| Known {
-                value,
-                source: *source,
-            })
-        })
+        self.0
+            .iter()
+            .find_map(|&(source, ref options)| field(options).map(|value| Known { value, source }))
     }
 
     pub(super) fn pick_or<T>(
@@ -101,24 +98,17 @@ impl Layers {
         field: impl Fn(&ModelOptions) -> Option<T>,
         default: T,
     ) -> Known<T> {
-        self.pick(field).unwrap_or(Known {
-            value: default,
-            source: Source::Default,
-        })
+        let (value, source) = (default, Source::Default);
+        self.pick(field).unwrap_or(Known { value, source })
     }
 
     /// The strongest layer that says anything about heads decides; a number of heads on the way up may come from
     /// another one.
     pub(super) fn heads(&self) -> Result<Known<Heads>> {
-        let conflict = self
-            .0
-            .iter()
-            .any(|(_, o)| o.num_heads.is_some() && o.num_head_channels.is_some());
-        if conflict {
-            return Err(Error::InvalidOption {
-                key: "num_head_channels",
-                detail: "it cannot be given together with num_heads".into(),
-            });
+        let both = |o: &ModelOptions| o.num_heads.is_some() && o.num_head_channels.is_some();
+        if self.0.iter().any(|(_, options)| both(options)) {
+            let detail = "it cannot be given together with num_heads";
+            return Err(Error::option("num_head_channels", detail));
         }
         let up = self.pick(|o| o.num_heads_upsample);
         self.pick(|o| {
@@ -137,17 +127,13 @@ impl Layers {
 
     /// The schedule that some layer names.
     pub(super) fn noise_schedule(&self) -> Result<Option<Known<TrainingNoise>>> {
-        self.pick(|o| o.noise_schedule.clone())
-            .map(|known| {
-                let name = known.value.parse().map_err(|error| Error::InvalidOption {
-                    key: "noise_schedule",
-                    detail: format!("{error}"),
-                })?;
-                Ok(Known {
-                    value: TrainingNoise::Named(name),
-                    source: known.source,
-                })
-            })
-            .transpose()
+        let Some(Known { value, source }) = self.pick(|o| o.noise_schedule.clone()) else {
+            return Ok(None);
+        };
+        let name = value.parse().map_err(|error: ddpm_core::Error| {
+            Error::option("noise_schedule", error.to_string())
+        })?;
+        let value = TrainingNoise::Named(name);
+        Ok(Some(Known { value, source }))
     }
 }

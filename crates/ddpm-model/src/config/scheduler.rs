@@ -38,9 +38,6 @@ pub(super) struct Process {
 }
 
 /// Reads the file; absent fields have diffusers' defaults.
-///
-/// # Errors
-/// [`crate::Error::ModelFile`] naming the field that is wrong or not supported.
 pub(super) fn read(file: &JsonFile) -> Result<Process> {
     let fields = Fields::new(file);
     if let Some(class) = fields.word("_class_name")?
@@ -50,19 +47,19 @@ pub(super) fn read(file: &JsonFile) -> Result<Process> {
     }
     refuse_other_processes(&fields)?;
     let noise = noise(&fields)?;
+    let prediction = fields.choice(
+        "prediction_type",
+        &[
+            ("epsilon", Parameterization::Epsilon),
+            ("sample", Parameterization::X0),
+            ("v_prediction", Parameterization::V),
+        ],
+    )?;
     let options = ModelOptions {
         train_steps: Some(train_steps(&fields)?),
         // The network is fed diffusers' timestep i = t - 1 whatever T is.
         rescale_timesteps: Some(false),
-        parameterization: Some(match fields.word("prediction_type")?.unwrap_or("epsilon") {
-            "epsilon" => Parameterization::Epsilon,
-            "sample" => Parameterization::X0,
-            "v_prediction" => Parameterization::V,
-            other => {
-                let supported = "epsilon, sample, v_prediction";
-                return Err(fields.unsupported("prediction_type", &other, supported));
-            }
-        }),
+        parameterization: Some(prediction.unwrap_or(Parameterization::Epsilon)),
         variance: variance(&fields)?,
         ..ModelOptions::default()
     };
@@ -75,10 +72,7 @@ pub(super) fn read(file: &JsonFile) -> Result<Process> {
 
 /// Entries under which the network is fed other times, or learns another process.
 fn refuse_other_processes(fields: &Fields<'_>) -> Result<()> {
-    let kind = fields.word("timestep_type")?.unwrap_or("discrete");
-    if kind != "discrete" {
-        return Err(fields.unsupported("timestep_type", &kind, "discrete"));
-    }
+    fields.choice("timestep_type", &[("discrete", ())])?;
     if fields.switch("use_flow_sigmas")? == Some(true) {
         return Err(fields.unsupported("use_flow_sigmas", &true, "false"));
     }
@@ -102,18 +96,17 @@ fn betas(fields: &Fields<'_>) -> Result<Option<Vec<f64>>> {
 }
 
 fn variance(fields: &Fields<'_>) -> Result<Option<VarianceKind>> {
-    Ok(Some(match fields.word("variance_type")? {
-        None => return Ok(None),
-        // The logarithm changes how diffusers clips the first step's variance, not what it is.
-        Some("fixed_small" | "fixed_small_log") => VarianceKind::FixedSmall,
-        Some("fixed_large" | "fixed_large_log") => VarianceKind::FixedLarge,
-        Some("learned_range") => VarianceKind::Learned,
-        Some(other) => {
-            let supported =
-                "fixed_small, fixed_small_log, fixed_large, fixed_large_log, learned_range";
-            return Err(fields.unsupported("variance_type", &other, supported));
-        }
-    }))
+    // The logarithm changes how diffusers clips the first step's variance, not what it is.
+    fields.choice(
+        "variance_type",
+        &[
+            ("fixed_small", VarianceKind::FixedSmall),
+            ("fixed_small_log", VarianceKind::FixedSmall),
+            ("fixed_large", VarianceKind::FixedLarge),
+            ("fixed_large_log", VarianceKind::FixedLarge),
+            ("learned_range", VarianceKind::Learned),
+        ],
+    )
 }
 
 fn clip(fields: &Fields<'_>) -> Result<Option<bool>> {
@@ -146,14 +139,16 @@ fn noise(fields: &Fields<'_>) -> Result<TrainingNoise> {
     if !zero_snr {
         return Ok(plain);
     }
-    let schedule = match &plain {
-        TrainingNoise::Named(name) => NoiseSchedule::named(*name, steps)
-            .map_err(|error| impossible("num_train_timesteps", error))?,
-        TrainingNoise::Custom { schedule, .. } => schedule.clone(),
-    };
-    let before = match plain {
-        TrainingNoise::Named(name) => name.to_string(),
-        TrainingNoise::Custom { description, .. } => description,
+    let (before, schedule) = match plain {
+        TrainingNoise::Named(name) => {
+            let schedule = NoiseSchedule::named(name, steps);
+            let schedule = schedule.map_err(|error| impossible("num_train_timesteps", error))?;
+            (name.to_string(), schedule)
+        }
+        TrainingNoise::Custom {
+            description,
+            schedule,
+        } => (description, schedule),
     };
     Ok(TrainingNoise::Custom {
         description: format!("{before}, rescaled to zero terminal SNR"),
@@ -162,17 +157,17 @@ fn noise(fields: &Fields<'_>) -> Result<TrainingNoise> {
 }
 
 fn by_curve(fields: &Fields<'_>, steps: usize) -> Result<TrainingNoise> {
-    let name = fields.word("beta_schedule")?.unwrap_or("linear");
-    let curve = match name {
-        "linear" => BetaCurve::Linear,
-        "scaled_linear" => BetaCurve::ScaledLinear,
-        "sigmoid" => BetaCurve::Sigmoid,
-        "squaredcos_cap_v2" => return Ok(TrainingNoise::Named(NoiseScheduleName::Cosine)),
-        other => {
-            let supported = "linear, scaled_linear, sigmoid, squaredcos_cap_v2";
-            return Err(fields.unsupported("beta_schedule", &other, supported));
-        }
+    let curves = [
+        ("linear", Some(BetaCurve::Linear)),
+        ("scaled_linear", Some(BetaCurve::ScaledLinear)),
+        ("sigmoid", Some(BetaCurve::Sigmoid)),
+        ("squaredcos_cap_v2", None),
+    ];
+    let curve = fields.choice("beta_schedule", &curves)?;
+    let Some(curve) = curve.unwrap_or(Some(BetaCurve::Linear)) else {
+        return Ok(TrainingNoise::Named(NoiseScheduleName::Cosine));
     };
+    let name = fields.word("beta_schedule")?.unwrap_or("linear");
     let start = fields.number("beta_start")?.unwrap_or(1e-4);
     let end = fields.number("beta_end")?.unwrap_or(0.02);
     if let Some(name) = NoiseScheduleName::of_curve(curve, start, end) {

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use super::conv_norm::{self, ConvSizes};
+use super::conv_norm;
 use crate::Result;
 use crate::kernels::{
-    Isa, Maps, PackedConv2d, PackedLinear, Pool, Shape, Vectors, Window, global_means, subsample,
+    ConvSizes, Isa, Maps, PackedConv2d, PackedLinear, Pool, Shape, Vectors, Window, global_means,
+    subsample,
 };
 use crate::unet::{Scope, Weights};
 
@@ -75,8 +76,7 @@ impl CifarResNet {
                 inputs = outputs;
             }
         }
-        let weight = root.take("linear.weight", &[CLASSES, FEATURES])?;
-        let bias = root.take("linear.bias", &[CLASSES])?;
+        let (weight, bias) = root.scope("linear").take_both(&[CLASSES, FEATURES])?;
         Ok(Self {
             pool: Arc::default(),
             first,

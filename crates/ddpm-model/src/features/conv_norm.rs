@@ -1,25 +1,13 @@
 //! A convolution with its batch normalisation.
 
 use crate::Result;
-use crate::kernels::{Arithmetic, Isa, PackedConv2d, Window};
+use crate::kernels::{Arithmetic, ConvSizes, Isa, PackedConv2d};
 use crate::unet::Scope;
-
-/// Sizes of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ConvSizes {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) window: Window,
-}
 
 /// Takes `conv` (no bias) and `norm` from `scope` and makes one convolution of them.
 ///
 /// At inference batch normalisation is `gamma (x - mean) / sqrt(variance + epsilon) + beta`, a scale and a bias per output
 /// channel, computed in f64 here.
-///
-/// # Errors
-/// [`crate::Error::MissingKey`], [`crate::Error::WrongShape`], [`crate::Error::WrongType`]; [`crate::Error::NotFinite`] for
-/// weights that give no finite convolution.
 pub(super) fn take(
     isa: Isa,
     scope: &Scope<'_>,
@@ -27,21 +15,16 @@ pub(super) fn take(
     epsilon: f64,
     sizes: ConvSizes,
 ) -> Result<PackedConv2d> {
-    let ConvSizes {
-        inputs,
-        outputs,
-        window,
-    } = sizes;
-    let [height, width] = window.kernel;
-    let mut weight = scope.take(&format!("{conv}.weight"), &[outputs, inputs, height, width])?;
+    let outputs = sizes.outputs;
+    let mut weight = scope.take(&format!("{conv}.weight"), &sizes.weight())?;
     let norm = scope.scope(norm);
-    let gamma = norm.take("weight", &[outputs])?;
-    let beta = norm.take("bias", &[outputs])?;
+    let (gamma, beta) = norm.take_both(&[outputs])?;
     let mean = norm.take("running_mean", &[outputs])?;
     let variance = norm.take("running_var", &[outputs])?;
     norm.ignore("num_batches_tracked");
     let mut bias = Vec::with_capacity(outputs);
-    for (output, weight) in weight.chunks_exact_mut(inputs * height * width).enumerate() {
+    let taps = weight.len() / outputs;
+    for (output, weight) in weight.chunks_exact_mut(taps).enumerate() {
         let [gamma, beta, mean, variance] =
             [&gamma, &beta, &mean, &variance].map(|values| f64::from(values[output]));
         let scale = gamma / (variance + epsilon).sqrt();
@@ -55,12 +38,5 @@ pub(super) fn take(
         }
         bias.push(shift);
     }
-    Ok(PackedConv2d::with_window(
-        isa,
-        Arithmetic::F32,
-        weight,
-        &bias,
-        inputs,
-        window,
-    ))
+    Ok(PackedConv2d::new(isa, Arithmetic::F32, weight, bias, sizes))
 }

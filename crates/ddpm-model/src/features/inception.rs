@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use super::conv_norm::{self, ConvSizes};
+use super::conv_norm;
 use super::resize::bilinear;
 use crate::Result;
 use crate::kernels::{
-    Isa, Maps, PackedConv2d, Pool, Pooling, Shape, Window, global_means, join_all,
+    ConvSizes, Isa, Maps, PackedConv2d, Pool, Pooling, Shape, Window, global_means, join,
 };
 use crate::unet::{Scope, Weights};
 
@@ -38,8 +38,8 @@ struct Block(Vec<Branch>);
 struct Branch {
     first_pool: Option<(Pooling, Window)>,
     convs: Vec<PackedConv2d>,
-    /// Two more convolutions side by side at the end, joined.
-    fork: Option<[PackedConv2d; 2]>,
+    /// More convolutions side by side at the end, joined.
+    fork: Vec<PackedConv2d>,
 }
 
 /// A square window without padding.
@@ -54,12 +54,7 @@ fn inner(kernel: usize, stride: usize) -> Window {
 
 /// A window of odd height and width around its pixel.
 fn around(height: usize, width: usize) -> Window {
-    Window {
-        kernel: [height, width],
-        padding: [height / 2, width / 2],
-        trailing: [height / 2, width / 2],
-        stride: 1,
-    }
+    Window::around([height, width], 1)
 }
 
 /// Name, outputs and window of a convolution.
@@ -96,42 +91,38 @@ impl Loader<'_> {
         Ok((convs, inputs))
     }
 
-    /// Adds a branch of convolutions one after the other.
-    fn branch(mut self, layers: &[Layer]) -> Result<Self> {
+    /// Adds a branch: a pool if any, convolutions one after the other, and more side by side at the end if any.
+    fn add(
+        mut self,
+        first_pool: Option<(Pooling, Window)>,
+        layers: &[Layer],
+        fork: &[Layer],
+    ) -> Result<Self> {
         let (convs, outputs) = self.chain(layers)?;
-        self.outputs += outputs;
+        self.outputs += match fork {
+            [] => outputs,
+            fork => fork.iter().map(|layer| layer.1).sum(),
+        };
+        let fork = fork.iter().map(|&layer| self.conv(outputs, layer));
+        let fork = fork.collect::<Result<_>>()?;
         self.branches.push(Branch {
-            first_pool: None,
-            convs,
-            fork: None,
-        });
-        Ok(self)
-    }
-
-    /// Adds a branch that ends in two convolutions side by side.
-    fn forked(mut self, layers: &[Layer], fork: [Layer; 2]) -> Result<Self> {
-        let (convs, inputs) = self.chain(layers)?;
-        let [first, second] = fork;
-        self.outputs += first.1 + second.1;
-        let fork = Some([self.conv(inputs, first)?, self.conv(inputs, second)?]);
-        self.branches.push(Branch {
-            first_pool: None,
+            first_pool,
             convs,
             fork,
         });
         Ok(self)
     }
 
-    /// Adds a branch that begins with a pool.
-    fn pooled(mut self, pooling: Pooling, window: Window, layers: &[Layer]) -> Result<Self> {
-        let (convs, outputs) = self.chain(layers)?;
-        self.outputs += outputs;
-        self.branches.push(Branch {
-            first_pool: Some((pooling, window)),
-            convs,
-            fork: None,
-        });
-        Ok(self)
+    fn branch(self, layers: &[Layer]) -> Result<Self> {
+        self.add(None, layers, &[])
+    }
+
+    fn forked(self, layers: &[Layer], fork: [Layer; 2]) -> Result<Self> {
+        self.add(None, layers, &fork)
+    }
+
+    fn pooled(self, pooling: Pooling, window: Window, layers: &[Layer]) -> Result<Self> {
+        self.add(Some((pooling, window)), layers, &[])
     }
 }
 
@@ -139,34 +130,27 @@ impl Inception {
     /// Takes all weights.
     pub(super) fn load(isa: Isa, weights: &Weights<'_>) -> Result<Self> {
         let root = weights.root();
-        let stem = Loader {
+        let loader = |scope, inputs| Loader {
             isa,
-            scope: weights.root(),
-            inputs: 3,
+            scope,
+            inputs,
             branches: vec![],
             outputs: 0,
         };
-        let (before, inputs) = stem.chain(&[
+        let (before, inputs) = loader(weights.root(), 3).chain(&[
             ("Conv2d_1a_3x3", 32, inner(3, 2)),
             ("Conv2d_2a_3x3", 32, inner(3, 1)),
             ("Conv2d_2b_3x3", 64, around(3, 3)),
         ])?;
-        let stem = Loader { inputs, ..stem };
-        let (between, mut inputs) = stem.chain(&[
+        let (between, mut inputs) = loader(weights.root(), inputs).chain(&[
             ("Conv2d_3b_1x1", 80, inner(1, 1)),
             ("Conv2d_4a_3x3", 192, inner(3, 1)),
         ])?;
         let mut blocks = Vec::new();
         let mut add = |name: &str, build: fn(Loader<'_>) -> Result<Loader<'_>>| -> Result<()> {
-            let loader = build(Loader {
-                isa,
-                scope: root.scope(name),
-                inputs,
-                branches: vec![],
-                outputs: 0,
-            })?;
-            inputs = loader.outputs;
-            blocks.push(Block(loader.branches));
+            let block = build(loader(root.scope(name), inputs))?;
+            inputs = block.outputs;
+            blocks.push(Block(block.branches));
             Ok(())
         };
         add("Mixed_5b", |block| block_a(block, 32))?;
@@ -182,8 +166,7 @@ impl Inception {
         add("Mixed_7c", |block| block_e(block, Pooling::Largest))?;
         debug_assert_eq!(inputs, FEATURES);
         // Part of every checkpoint, of no feature: taken so that its shape tells TensorFlow's network from others.
-        root.take("fc.weight", &[CLASSES, FEATURES])?;
-        root.take("fc.bias", &[CLASSES])?;
+        root.scope("fc").take_both(&[CLASSES, FEATURES])?;
         Ok(Self {
             pool: Arc::default(),
             stem: [before, between],
@@ -226,16 +209,14 @@ impl Block {
             for conv in &branch.convs {
                 y = conv.forward(pool, &y, None, None)?;
             }
-            match &branch.fork {
-                Some(fork) => {
-                    for conv in fork {
-                        parts.push(conv.forward(pool, &y, None, None)?);
-                    }
-                }
-                None => parts.push(y),
+            for conv in &branch.fork {
+                parts.push(conv.forward(pool, &y, None, None)?);
+            }
+            if branch.fork.is_empty() {
+                parts.push(y);
             }
         }
-        join_all(pool, &parts.iter().collect::<Vec<_>>())
+        join(pool, &parts.iter().collect::<Vec<_>>())
     }
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
+use super::element::Element;
 use super::exp::exp;
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::{Maps, Shape};
-use super::product::{self, Panel, Rows};
+use super::product::{Panel, Rows};
 use super::tasks::{Pool, for_pieces, with_scratch};
 use crate::{Error, Result};
 
@@ -27,9 +28,6 @@ pub(crate) enum HeadLayout {
 }
 
 /// Attends in every head of `qkv`, which has three times the channels of the result.
-///
-/// # Errors
-/// [`Error::Input`] if `qkv` cannot be cut into so many heads.
 pub(crate) fn attend(
     isa: Isa,
     pool: &Arc<Pool>,
@@ -75,6 +73,7 @@ pub(crate) fn attend(
                 let (values, rest) = rest.split_at_mut(lengths[1]);
                 let (scores, sums) = rest.split_at_mut(lengths[2]);
                 isa.run(Task {
+                    isa,
                     qkv: &qkv.values()[task / tasks * image..][..image],
                     stride: shape.stride(),
                     heads,
@@ -96,6 +95,7 @@ pub(crate) fn attend(
 }
 
 struct Task<'a> {
+    isa: Isa,
     /// One image, `[positions, stride]`.
     qkv: &'a [f32],
     stride: usize,
@@ -210,7 +210,7 @@ impl Task<'_> {
                 width,
             };
             let sums = &mut self.sums[..count * width];
-            product::multiply(simd, rows, panel, sums, false);
+            f32::multiply(simd, self.isa, rows, panel, sums, false);
             for (sums, scores) in sums
                 .chunks_exact(width)
                 .zip(self.scores.chunks_exact_mut(row))
@@ -239,7 +239,7 @@ impl Task<'_> {
                 width,
             };
             let sums = &mut self.sums[..count * width];
-            product::multiply(simd, rows, panel, sums, false);
+            f32::multiply(simd, self.isa, rows, panel, sums, false);
             for (i, sums) in sums.chunks_exact(width).enumerate() {
                 let out = (begin + i) * self.out_stride + channel + first;
                 self.out[out..out + used].copy_from_slice(&sums[..used]);

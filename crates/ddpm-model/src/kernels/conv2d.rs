@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use half::bf16;
 
-use super::conv_method::{Epilogue, Prepared, Window};
+use super::conv_method::{ConvSizes, Epilogue, Prepared, Window};
 use super::gemm_conv::GemmConv;
 use super::isa::{Arithmetic, Isa, padded};
 use super::maps::{Maps, Shape, Vectors};
@@ -17,13 +17,11 @@ use crate::{Error, Result};
 pub(crate) struct PackedConv2d {
     isa: Isa,
     arithmetic: Arithmetic,
-    /// `[outputs, inputs, kernel height, kernel width]`
+    /// Of the shape [`ConvSizes::weight`].
     weight: Vec<f32>,
     /// Padded.
     bias: Vec<f32>,
-    inputs: usize,
-    outputs: usize,
-    window: Window,
+    sizes: ConvSizes,
     relu: bool,
     /// The weights as each [`Method`] reads them, packed when an image first asks for it.
     packed: [OnceLock<Box<dyn Prepared>>; 3],
@@ -41,49 +39,24 @@ enum Method {
 }
 
 impl PackedConv2d {
-    /// `weight` of shape `[outputs, inputs, kernel, kernel]`, `bias` of shape `[outputs]`; `kernel / 2` zeros around the
-    /// image.
+    /// `weight` of the shape [`ConvSizes::weight`], one `bias` per output.
     pub(crate) fn new(
         isa: Isa,
         arithmetic: Arithmetic,
         weight: Vec<f32>,
-        bias: &[f32],
-        [inputs, kernel, stride]: [usize; 3],
+        mut bias: Vec<f32>,
+        sizes: ConvSizes,
     ) -> Self {
-        let window = Window::centred(kernel, stride);
-        Self::with_window(isa, arithmetic, weight, bias, inputs, window)
-    }
-
-    /// `weight` of shape `[outputs, inputs, kernel height, kernel width]`, `bias` of shape `[outputs]`.
-    pub(crate) fn with_window(
-        isa: Isa,
-        arithmetic: Arithmetic,
-        weight: Vec<f32>,
-        bias: &[f32],
-        inputs: usize,
-        window: Window,
-    ) -> Self {
-        let mut padded_bias = bias.to_vec();
-        padded_bias.resize(padded(bias.len()), 0.0);
+        bias.resize(padded(sizes.outputs), 0.0);
         Self {
             isa,
             arithmetic,
             weight,
-            bias: padded_bias,
-            inputs,
-            outputs: bias.len(),
-            window,
+            bias,
+            sizes,
             relu: false,
             packed: Default::default(),
         }
-    }
-
-    /// The same convolution with `lead` zeros above and left of the image, the others below and right of it.
-    pub(crate) fn with_lead(mut self, lead: usize) -> Self {
-        let Window { kernel, .. } = self.window;
-        self.window.padding = [lead; 2];
-        self.window.trailing = kernel.map(|kernel| kernel - 1 - lead);
-        self
     }
 
     /// The same with negative results replaced by zero, after everything that is added.
@@ -94,7 +67,7 @@ impl PackedConv2d {
 
     /// Depends on the layer and the size of the image alone: an image's result must not depend on its batch.
     fn method(&self, shape: Shape) -> Method {
-        if self.window != Window::centred(3, 1) {
+        if self.sizes.window != Window::centred(3, 1) {
             return Method::Patches;
         }
         // F(4, 3) has 2.25 times the weights of F(2, 3) to stream: it pays from a few tiles per image on.
@@ -110,9 +83,6 @@ impl PackedConv2d {
 
     /// The convolution of `x`, plus one value per image and channel (`shift`), plus maps of the result's shape
     /// (`addend`).
-    ///
-    /// # Errors
-    /// [`Error::Input`] where shapes do not fit.
     pub(crate) fn forward(
         &self,
         pool: &Arc<Pool>,
@@ -120,35 +90,35 @@ impl PackedConv2d {
         shift: Option<&Vectors>,
         addend: Option<&Maps>,
     ) -> Result<Maps> {
+        let ConvSizes {
+            inputs,
+            outputs,
+            window,
+        } = self.sizes;
+        let wrong = |detail: String| Error::Input(format!("conv2d: {detail}"));
         let shape = x.shape();
-        let Some([height, width]) = self.window.result([shape.height, shape.width]) else {
-            return Err(Error::Input(format!(
-                "conv2d: an image of {}x{} pixels is smaller than {:?}",
-                shape.height, shape.width, self.window
-            )));
-        };
+        let (height, width) = (shape.height, shape.width);
+        let [height, width] = window.result([height, width]).ok_or_else(|| {
+            wrong(format!(
+                "an image of {height}x{width} pixels is smaller than {window:?}"
+            ))
+        })?;
         let result = Shape {
             height,
             width,
-            channels: self.outputs,
+            channels: outputs,
             ..shape
         };
-        if shape.channels != self.inputs {
-            return Err(Error::Input(format!(
-                "conv2d: {} channels, expected {}",
-                shape.channels, self.inputs
-            )));
+        if shape.channels != inputs {
+            let found = shape.channels;
+            return Err(wrong(format!("{found} channels, expected {inputs}")));
         }
-        if let Some(addend) = addend.map(Maps::shape)
-            && addend != result
-        {
-            return Err(Error::Input(format!(
-                "conv2d: the addend is {addend:?}, expected {result:?}"
-            )));
+        if let Some(addend) = addend.map(Maps::shape).filter(|&addend| addend != result) {
+            let detail = format!("the addend is {addend:?}, expected {result:?}");
+            return Err(wrong(detail));
         }
-        let shift = shift
-            .map(|shift| shift.padded(shape.batch, self.outputs))
-            .transpose()?;
+        let padded = |shift: &Vectors| shift.padded(shape.batch, outputs);
+        let shift = shift.map(padded).transpose()?;
         let epilogue = Epilogue {
             bias: &self.bias,
             shift: shift.as_deref(),
@@ -164,11 +134,8 @@ impl PackedConv2d {
                 Method::LargeTiles => "F(4,3)",
                 Method::Patches => "product",
             };
-            let [down, across] = self.window.kernel;
-            format!(
-                "conv {down}x{across} {}->{} {}x{} {method}",
-                self.inputs, self.outputs, result.height, result.width
-            )
+            let [down, across] = window.kernel;
+            format!("conv {down}x{across} {inputs}->{outputs} {height}x{width} {method}")
         });
         Ok(Maps::new(pool, result, |out| {
             prepared.forward(x.values(), shape, result, epilogue, out);
@@ -188,31 +155,15 @@ impl PackedConv2d {
     }
 
     fn pack(&self, method: Method) -> Box<dyn Prepared> {
-        let (isa, weight, inputs, outputs) = (self.isa, &self.weight, self.inputs, self.outputs);
+        use Arithmetic::{Bf16, F32};
+        use Method::{LargeTiles, Patches, SmallTiles};
+        let (isa, weight, sizes) = (self.isa, &self.weight, self.sizes);
         match (method, self.arithmetic) {
-            (Method::LargeTiles, _) => {
-                Box::new(Winograd::<f32, F4, 6, 4>::new(isa, weight, inputs, outputs))
-            }
-            (Method::SmallTiles, Arithmetic::F32) => {
-                Box::new(Winograd::<f32, F2, 4, 2>::new(isa, weight, inputs, outputs))
-            }
-            (Method::SmallTiles, Arithmetic::Bf16) => Box::new(Winograd::<bf16, F2, 4, 2>::new(
-                isa, weight, inputs, outputs,
-            )),
-            (Method::Patches, Arithmetic::F32) => Box::new(GemmConv::<f32>::new(
-                isa,
-                weight,
-                inputs,
-                outputs,
-                self.window,
-            )),
-            (Method::Patches, Arithmetic::Bf16) => Box::new(GemmConv::<bf16>::new(
-                isa,
-                weight,
-                inputs,
-                outputs,
-                self.window,
-            )),
+            (LargeTiles, _) => Box::new(Winograd::<f32, F4, 6, 4>::new(isa, weight, sizes)),
+            (SmallTiles, F32) => Box::new(Winograd::<f32, F2, 4, 2>::new(isa, weight, sizes)),
+            (SmallTiles, Bf16) => Box::new(Winograd::<bf16, F2, 4, 2>::new(isa, weight, sizes)),
+            (Patches, F32) => Box::new(GemmConv::<f32>::new(isa, weight, sizes)),
+            (Patches, Bf16) => Box::new(GemmConv::<bf16>::new(isa, weight, sizes)),
         }
     }
 }

@@ -19,13 +19,28 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// Of odd height and width, around its pixel where the stride is 1.
+    pub(crate) fn around(kernel: [usize; 2], stride: usize) -> Self {
+        let padding = kernel.map(|size| size / 2);
+        Self {
+            kernel,
+            padding,
+            trailing: padding,
+            stride,
+        }
+    }
+
     /// A square of odd size, around its pixel where the stride is 1.
     pub(crate) fn centred(kernel: usize, stride: usize) -> Self {
+        Self::around([kernel; 2], stride)
+    }
+
+    /// The same with `lead` zeros above and left of the image, the others of a square around its pixel below and right of it.
+    pub(crate) fn with_lead(self, lead: usize) -> Self {
         Self {
-            kernel: [kernel; 2],
-            padding: [kernel / 2; 2],
-            trailing: [kernel / 2; 2],
-            stride,
+            padding: [lead; 2],
+            trailing: self.kernel.map(|kernel| kernel - 1 - lead),
+            ..self
         }
     }
 
@@ -41,6 +56,31 @@ impl Window {
             Some(room.checked_sub(self.kernel[axis])? / self.stride + 1)
         };
         Some([one(0)?, one(1)?])
+    }
+}
+
+/// Sizes of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConvSizes {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) window: Window,
+}
+
+impl ConvSizes {
+    /// A square of stride 1, around its pixel.
+    pub(crate) fn centred(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            window: Window::centred(kernel, 1),
+        }
+    }
+
+    /// Shape of the weights: `[outputs, inputs, kernel height, kernel width]`.
+    pub(crate) fn weight(self) -> [usize; 4] {
+        let [height, width] = self.window.kernel;
+        [self.outputs, self.inputs, height, width]
     }
 }
 

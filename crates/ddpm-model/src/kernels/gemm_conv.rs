@@ -3,7 +3,7 @@
 use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::conv_method::{Epilogue, Prepared, Window};
+use super::conv_method::{ConvSizes, Epilogue, Prepared, Window};
 use super::element::Element;
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::Shape;
@@ -26,14 +26,13 @@ pub(super) struct GemmConv<E> {
 }
 
 impl<E: Element> GemmConv<E> {
-    /// `weight` of shape `[outputs, inputs, kernel height, kernel width]`.
-    pub(super) fn new(
-        isa: Isa,
-        weight: &[f32],
-        inputs: usize,
-        outputs: usize,
-        window: Window,
-    ) -> Self {
+    /// `weight` of the shape [`ConvSizes::weight`].
+    pub(super) fn new(isa: Isa, weight: &[f32], sizes: ConvSizes) -> Self {
+        let ConvSizes {
+            inputs,
+            outputs,
+            window,
+        } = sizes;
         let (depth, area) = (padded(inputs), window.area());
         // Lines of a patch: pixel by pixel, channels with their padding inside.
         let weights = (0..area * depth)

@@ -43,9 +43,6 @@ impl PackedGroupNorm {
 
     /// The norm of every image of `x`; with `scale_shift` (scales of all channels, then shifts, per image)
     /// norm(x) (1 + scale) + shift; followed by SiLU if asked for.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where shapes do not fit.
     pub(crate) fn forward(
         &self,
         pool: &Arc<Pool>,

@@ -33,9 +33,6 @@ impl PackedLinear {
     }
 
     /// One vector of outputs for each of the vectors of `x`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Input`] where sizes do not fit.
     pub(crate) fn forward(&self, x: &Vectors) -> Result<Vectors> {
         let batch = x.batch();
         let outputs = self.bias.len();

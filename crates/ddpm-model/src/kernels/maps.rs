@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::isa::padded;
-use super::tasks::{Buffer, Pool};
+use super::tasks::{Buffer, Pool, for_pieces};
 use crate::{Error, Result};
 
 /// Feature maps of a batch, `[batch, height, width, channels]`, channels last and padded with zeros to a multiple of
@@ -52,6 +52,21 @@ impl Maps {
             shape,
             values: Arc::new(values),
         }
+    }
+
+    /// Maps of which `fill` writes every row: that of image `image` at height `y`, given as `fill(image, y, row)`.
+    pub(super) fn by_rows(
+        pool: &Arc<Pool>,
+        shape: Shape,
+        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let row = shape.width * shape.stride();
+        let rows = std::iter::repeat_n(row, shape.batch * shape.height);
+        Self::new(pool, shape, |out| {
+            for_pieces(out, rows, |task, out| {
+                fill(task / shape.height, task % shape.height, out);
+            });
+        })
     }
 
     pub(crate) fn shape(&self) -> Shape {
@@ -125,9 +140,6 @@ impl Vectors {
     }
 
     /// The vectors of `batch` images, each of `len` entries.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if they are others.
     pub(super) fn rows(&self, batch: usize, len: usize) -> Result<impl Iterator<Item = &[f32]>> {
         if self.len != len || self.values.len() != batch * len {
             return Err(Error::Input(format!(

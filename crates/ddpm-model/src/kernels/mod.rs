@@ -39,7 +39,7 @@ mod winograd;
 mod tests;
 
 pub(crate) use attention::{HeadLayout, attend};
-pub(crate) use conv_method::Window;
+pub(crate) use conv_method::{ConvSizes, Window};
 pub(crate) use conv2d::PackedConv2d;
 pub(crate) use exp::silu;
 pub(crate) use group_norm::PackedGroupNorm;
@@ -47,6 +47,6 @@ pub use isa::{Arithmetic, Isa};
 pub(crate) use linear::PackedLinear;
 pub(crate) use maps::{Maps, Shape, Vectors};
 pub(crate) use pooling::{Pooling, global_means};
-pub(crate) use resample::{join, join_all, pool_means, subsample, upsample};
+pub(crate) use resample::{join, pool_means, subsample, upsample};
 pub(crate) use tasks::Pool;
 pub use timing::{OperationTime, TIMING_VARIABLE, operation_times};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::conv_method::Window;
 use super::maps::{Maps, Shape};
-use super::tasks::{Pool, for_pieces};
+use super::tasks::Pool;
 use crate::{Error, Result};
 
 /// What becomes of the pixels of a window.
@@ -21,9 +21,6 @@ pub(crate) enum Pooling {
 
 impl Pooling {
     /// Pools `x`, window by window.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if the image is smaller than a window.
     pub(crate) fn forward(self, pool: &Arc<Pool>, x: &Maps, window: Window) -> Result<Maps> {
         let shape = x.shape();
         let Some([height, width]) = window.result([shape.height, shape.width]) else {
@@ -39,39 +36,29 @@ impl Pooling {
             ..shape
         };
         let stride = shape.stride();
-        Ok(Maps::new(pool, result, |out| {
-            let rows = std::iter::repeat_n(width * stride, shape.batch * height);
-            for_pieces(out, rows, |task, out| {
-                let (image, y) = (task / height, task % height);
-                let lines = inside(y, 0, window, shape.height);
-                for (column, out) in out.chunks_exact_mut(stride).enumerate() {
-                    let places = inside(column, 1, window, shape.width);
-                    let mut pixels = lines.clone().flat_map(|y| {
-                        let line = (image * shape.height + y) * shape.width;
-                        places.clone().map(move |x| (line + x) * stride)
-                    });
-                    // A window never lies outside as a whole: padding is less than its size.
-                    let Some(first) = pixels.next() else { continue };
-                    out.copy_from_slice(&x.values()[first..][..stride]);
-                    for pixel in pixels {
-                        let pixel = &x.values()[pixel..][..stride];
-                        match self {
-                            Self::Largest => {
-                                out.iter_mut()
-                                    .zip(pixel)
-                                    .for_each(|(out, &x)| *out = out.max(x));
-                            }
-                            Self::Mean => {
-                                out.iter_mut().zip(pixel).for_each(|(out, &x)| *out += x);
-                            }
-                        }
-                    }
-                    if self == Self::Mean {
-                        let count = (lines.len() * places.len()) as f32;
-                        out.iter_mut().for_each(|sum| *sum /= count);
+        Ok(Maps::by_rows(pool, result, |image, y, out| {
+            let lines = inside(y, 0, window, shape.height);
+            for (column, out) in out.chunks_exact_mut(stride).enumerate() {
+                let places = inside(column, 1, window, shape.width);
+                let mut pixels = lines.clone().flat_map(|y| {
+                    let line = (image * shape.height + y) * shape.width;
+                    places.clone().map(move |x| (line + x) * stride)
+                });
+                // A window never lies outside as a whole: padding is less than its size.
+                let Some(first) = pixels.next() else { continue };
+                out.copy_from_slice(&x.values()[first..][..stride]);
+                for pixel in pixels {
+                    let out = out.iter_mut().zip(&x.values()[pixel..][..stride]);
+                    match self {
+                        Self::Largest => out.for_each(|(out, &x)| *out = out.max(x)),
+                        Self::Mean => out.for_each(|(out, &x)| *out += x),
                     }
                 }
-            });
+                if self == Self::Mean {
+                    let count = (lines.len() * places.len()) as f32;
+                    out.iter_mut().for_each(|sum| *sum /= count);
+                }
+            }
         }))
     }
 }

@@ -9,7 +9,8 @@
 
 use pulp::Simd;
 
-use super::isa::{load, mul_add, store};
+use super::element::Element;
+use super::isa::{Isa, load, mul_add, store};
 
 /// Rows of the left operand.
 #[derive(Clone, Copy)]
@@ -28,23 +29,45 @@ pub(super) struct Panel<'a, E> {
     pub(super) width: usize,
 }
 
-/// See [`Element::multiply`](super::element::Element::multiply).
-#[inline(always)]
-pub(super) fn multiply<S: Simd>(
-    simd: S,
-    rows: Rows<'_, f32>,
-    panel: Panel<'_, f32>,
-    out: &mut [f32],
-    accumulate: bool,
-) {
-    // With 32 registers, 6 rows of 4 vectors leave 8 for the panel's line and the broadcast entries; with 16 registers,
-    // 6 rows of 2 vectors leave 4.
-    match panel.width / S::F32_LANES {
-        1 => multiply_wide::<S, 1>(simd, rows, panel, out, accumulate),
-        2 => multiply_wide::<S, 2>(simd, rows, panel, out, accumulate),
-        3 => multiply_wide::<S, 3>(simd, rows, panel, out, accumulate),
-        4 => multiply_wide::<S, 4>(simd, rows, panel, out, accumulate),
-        vectors => unreachable!("panels are at most four vectors wide, not {vectors}"),
+impl Element for f32 {
+    const GROUP: usize = 1;
+
+    fn round(value: f32) -> Self {
+        value
+    }
+
+    #[inline(always)]
+    fn round_all(values: &[f32], out: &mut [Self]) {
+        out.copy_from_slice(values);
+    }
+
+    fn unrounded(values: &[f32]) -> Option<&[Self]> {
+        Some(values)
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(out: &mut [Self], at: usize, vector: S::f32s) {
+        store::<S>(out, at, vector);
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        simd: S,
+        _: Isa,
+        rows: Rows<'_, Self>,
+        panel: Panel<'_, Self>,
+        out: &mut [f32],
+        accumulate: bool,
+    ) {
+        // With 32 registers, 6 rows of 4 vectors leave 8 for the panel's line and the broadcast entries; with 16 registers,
+        // 6 rows of 2 vectors leave 4.
+        match panel.width / S::F32_LANES {
+            1 => multiply_wide::<S, 1>(simd, rows, panel, out, accumulate),
+            2 => multiply_wide::<S, 2>(simd, rows, panel, out, accumulate),
+            3 => multiply_wide::<S, 3>(simd, rows, panel, out, accumulate),
+            4 => multiply_wide::<S, 4>(simd, rows, panel, out, accumulate),
+            vectors => unreachable!("panels are at most four vectors wide, not {vectors}"),
+        }
     }
 }
 

@@ -13,32 +13,62 @@
 use half::bf16;
 use pulp::Simd;
 
-use super::isa::{Isa, load, mul_add, store};
+use super::element::Element;
+use super::isa::{CHANNEL_MULTIPLE, Isa, load, mul_add, store};
 use super::product::{Panel, Rows};
 
-/// See [`Element::multiply`](super::element::Element::multiply).
-#[inline(always)]
-pub(super) fn multiply<S: Simd>(
-    simd: S,
-    isa: Isa,
-    rows: Rows<'_, bf16>,
-    panel: Panel<'_, bf16>,
-    out: &mut [f32],
-    accumulate: bool,
-) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if isa.has_tiles() {
-            return super::amx::multiply(rows, panel, out, accumulate);
-        }
-        if isa.has_pairs() {
-            // SAFETY: that is only so where the processor has the instruction.
-            return unsafe { pair::multiply(rows, panel, out, accumulate) };
+impl Element for bf16 {
+    const GROUP: usize = 2;
+
+    fn round(value: f32) -> Self {
+        bf16::from_f32(value)
+    }
+
+    /// To the nearest, ties to even; in a form that becomes vector code. A NaN stays one.
+    #[inline(always)]
+    fn round_all(values: &[f32], out: &mut [Self]) {
+        for (slot, value) in out.iter_mut().zip(values) {
+            let bits = value.to_bits();
+            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+            let quiet = (bits >> 16) | 0x40;
+            *slot = bf16::from_bits(if value.is_nan() { quiet } else { rounded } as u16);
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = isa;
-    widened(simd, rows, panel, out, accumulate);
+
+    fn unrounded(_: &[f32]) -> Option<&[Self]> {
+        None
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(out: &mut [Self], at: usize, vector: S::f32s) {
+        let mut values = [0f32; CHANNEL_MULTIPLE];
+        store::<S>(&mut values, 0, vector);
+        Self::round_all(&values[..S::F32_LANES], &mut out[at..at + S::F32_LANES]);
+    }
+
+    #[inline(always)]
+    fn multiply<S: Simd>(
+        simd: S,
+        isa: Isa,
+        rows: Rows<'_, Self>,
+        panel: Panel<'_, Self>,
+        out: &mut [f32],
+        accumulate: bool,
+    ) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if isa.has_tiles() {
+                return super::amx::multiply(rows, panel, out, accumulate);
+            }
+            if isa.has_pairs() {
+                // SAFETY: that is only so where the processor has the instruction.
+                return unsafe { pair::multiply(rows, panel, out, accumulate) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = isa;
+        widened(simd, rows, panel, out, accumulate);
+    }
 }
 
 /// The plain version: the two products of a pair are added to the sum one after the other.

@@ -43,37 +43,22 @@ pub(crate) fn pool_means(pool: &Arc<Pool>, x: &Maps) -> Maps {
     };
     let stride = shape.stride();
     let row = shape.width * stride;
-    Maps::new(pool, result, |out| {
-        let lengths = std::iter::repeat_n(result.width * stride, shape.batch * result.height);
-        for_pieces(out, lengths, |task, out| {
-            let (image, y) = (task / result.height, task % result.height * 2);
-            let rows = &x.values()[(image * shape.height + y) * row..][..2 * row];
-            let (above, below) = rows.split_at(row);
-            for (i, out) in out.chunks_exact_mut(stride).enumerate() {
-                let pixels = 2 * i * stride..2 * (i + 1) * stride;
-                let (a, b) = above[pixels.clone()].split_at(stride);
-                let (c, d) = below[pixels].split_at(stride);
-                for (channel, out) in out.iter_mut().enumerate() {
-                    *out = (a[channel] + b[channel] + c[channel] + d[channel]) * 0.25;
-                }
+    Maps::by_rows(pool, result, |image, y, out| {
+        let rows = &x.values()[(image * shape.height + 2 * y) * row..][..2 * row];
+        let (above, below) = rows.split_at(row);
+        for (i, out) in out.chunks_exact_mut(stride).enumerate() {
+            let pixels = 2 * i * stride..2 * (i + 1) * stride;
+            let (a, b) = above[pixels.clone()].split_at(stride);
+            let (c, d) = below[pixels].split_at(stride);
+            for (channel, out) in out.iter_mut().enumerate() {
+                *out = (a[channel] + b[channel] + c[channel] + d[channel]) * 0.25;
             }
-        });
+        }
     })
 }
 
-/// The channels of `x`, then those of `y`.
-///
-/// # Errors
-/// [`Error::Input`] if the maps differ in batch or size.
-pub(crate) fn join(pool: &Arc<Pool>, x: &Maps, y: &Maps) -> Result<Maps> {
-    join_all(pool, &[x, y])
-}
-
 /// The channels of all of `parts`, one after the other.
-///
-/// # Errors
-/// [`Error::Input`] if there are none, or they differ in batch or size.
-pub(crate) fn join_all(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
+pub(crate) fn join(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
     let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
     let size = |shape: &Shape| (shape.batch, shape.height, shape.width);
     let first = match shapes.first() {
@@ -87,22 +72,18 @@ pub(crate) fn join_all(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
         ..first
     };
     let _timer = super::timing::start(|| format!("join {}x{}", first.height, first.width));
-    let row = result.width * result.stride();
-    Ok(Maps::new(pool, result, |out| {
-        let lengths = std::iter::repeat_n(row, result.batch * result.height);
-        for_pieces(out, lengths, |task, out| {
-            for (i, mut out) in out.chunks_exact_mut(result.stride()).enumerate() {
-                let pixel = task * result.width + i;
-                for part in parts {
-                    let Shape { channels, .. } = part.shape();
-                    let values = &part.values()[pixel * part.shape().stride()..][..channels];
-                    let (piece, rest) = out.split_at_mut(channels);
-                    piece.copy_from_slice(values);
-                    out = rest;
-                }
-                out.fill(0.0);
+    Ok(Maps::by_rows(pool, result, |image, y, out| {
+        for (i, mut out) in out.chunks_exact_mut(result.stride()).enumerate() {
+            let pixel = (image * result.height + y) * result.width + i;
+            for part in parts {
+                let Shape { channels, .. } = part.shape();
+                let values = &part.values()[pixel * part.shape().stride()..][..channels];
+                let (piece, rest) = out.split_at_mut(channels);
+                piece.copy_from_slice(values);
+                out = rest;
             }
-        });
+            out.fill(0.0);
+        }
     }))
 }
 
@@ -124,20 +105,12 @@ pub(crate) fn subsample(
         channels,
         ..shape
     };
-    Maps::new(pool, result, |out| {
+    Maps::by_rows(pool, result, |image, y, out| {
         out.fill(0.0);
-        let row = result.width * result.stride();
-        for_pieces(
-            out,
-            std::iter::repeat_n(row, result.batch * result.height),
-            |task, out| {
-                let (image, y) = (task / result.height, task % result.height * stride);
-                for (i, out) in out.chunks_exact_mut(result.stride()).enumerate() {
-                    let pixel = (image * shape.height + y) * shape.width + i * stride;
-                    let values = &x.values()[pixel * shape.stride()..][..shape.channels];
-                    out[before..before + shape.channels].copy_from_slice(values);
-                }
-            },
-        );
+        for (i, out) in out.chunks_exact_mut(result.stride()).enumerate() {
+            let pixel = (image * shape.height + y * stride) * shape.width + i * stride;
+            let values = &x.values()[pixel * shape.stride()..][..shape.channels];
+            out[before..before + shape.channels].copy_from_slice(values);
+        }
     })
 }

@@ -6,8 +6,9 @@ use ndarray::{Array, Array2, Array4, Axis, Dimension, concatenate, s};
 use proptest::prelude::*;
 
 use super::{
-    Arithmetic, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear, Pool, Pooling,
-    Shape, Vectors, Window, attend, global_means, join, pool_means, subsample, upsample,
+    Arithmetic, ConvSizes, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear,
+    Pool, Pooling, Shape, Vectors, Window, attend, global_means, join, pool_means, subsample,
+    upsample,
 };
 
 /// Reproducible values around zero, with mean `offset`.
@@ -143,9 +144,13 @@ fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolera
     let shifted = plus_shift(expected.clone(), &shift);
     let both = &shifted + &planes_of(&addend, result);
     for isa in isas() {
-        let sizes_of = [inputs, kernel, stride];
-        let conv = PackedConv2d::new(isa, arithmetic, weight.clone(), &bias, sizes_of);
-        let conv = conv.with_lead(lead);
+        let sizes_of = ConvSizes {
+            inputs,
+            outputs,
+            window,
+        };
+        let (weight, bias) = (weight.clone(), bias.clone());
+        let conv = PackedConv2d::new(isa, arithmetic, weight, bias, sizes_of);
         let pool = dirty_pool(both.len());
         let x = maps(&pool, &planes, sizes);
         let addend = maps(&pool, &addend, result);
@@ -201,9 +206,9 @@ proptest! {
         let addend = values(expected.len(), seed + 3, 0.0);
         let expected = (expected + planes_of(&addend, result)).mapv(|sum| sum.max(0.0));
         for isa in isas() {
-            let conv =
-                PackedConv2d::with_window(isa, Arithmetic::F32, weight.clone(), &bias, inputs, window)
-                    .then_relu();
+            let sizes_of = ConvSizes { inputs, outputs, window };
+            let (weight, bias) = (weight.clone(), bias.clone());
+            let conv = PackedConv2d::new(isa, Arithmetic::F32, weight, bias, sizes_of).then_relu();
             let pool = dirty_pool(expected.len());
             let x = maps(&pool, &planes, sizes);
             let addend = maps(&pool, &addend, result);
@@ -404,7 +409,7 @@ proptest! {
         let sizes = [batch, others, height, width];
         let planes = values(sizes.iter().product(), 1, 0.0);
         let expected = concatenate(Axis(1), &[x.view(), planes_of(&planes, sizes).view()]).unwrap();
-        let joined = join(&pool, &packed, &maps(&pool, &planes, sizes)).unwrap();
+        let joined = join(&pool, &[&packed, &maps(&pool, &planes, sizes)]).unwrap();
         prop_assert_eq!(difference(&joined.to_planes(), &expected), 0.0);
         assert_padding(&joined);
     }
@@ -415,7 +420,8 @@ fn inputs_that_do_not_fit_are_refused() {
     let isa = isas()[0];
     let pool = pool();
     let x = |sizes: [usize; 4]| maps(&pool, &values(sizes.iter().product(), 0, 0.0), sizes);
-    let conv = PackedConv2d::new(isa, Arithmetic::F32, vec![0.0; 18], &[0.0], [2, 3, 1]);
+    let sizes = ConvSizes::centred(2, 1, 3);
+    let conv = PackedConv2d::new(isa, Arithmetic::F32, vec![0.0; 18], vec![0.0], sizes);
     let four = x([1, 2, 4, 4]);
     assert!(conv.forward(&pool, &x([1, 3, 4, 4]), None, None).is_err());
     let shift = Vectors::new(2, vec![0.0; 2]);
@@ -430,7 +436,7 @@ fn inputs_that_do_not_fit_are_refused() {
             .is_err()
     );
     assert!(attend(isa, &pool, &x([1, 9, 2, 2]), 2, HeadLayout::HeadFirst).is_err());
-    assert!(join(&pool, &four, &x([1, 2, 4, 5])).is_err());
+    assert!(join(&pool, &[&four, &x([1, 2, 4, 5])]).is_err());
     let linear = PackedLinear::new(isa, &[0.0; 6], vec![0.0; 2], 3);
     assert!(linear.forward(&Vectors::new(2, vec![0.0; 2])).is_err());
     assert!(Isa::named("sse9").unwrap_err().contains("generic, avx2"));

@@ -57,13 +57,11 @@ impl<E: Engine> AttentionBlock<E> {
     }
 
     pub(super) fn forward(&self, engine: &E, x: &E::Maps) -> Result<E::Maps> {
-        let qkv = match &self.norm {
-            Some(norm) => {
-                let h = engine.normalise(norm, x, None, false)?;
-                engine.convolve(&self.qkv, &h, None, None)?
-            }
-            None => engine.convolve(&self.qkv, x, None, None)?,
+        let h = match &self.norm {
+            Some(norm) => &engine.normalise(norm, x, None, false)?,
+            None => x,
         };
+        let qkv = engine.convolve(&self.qkv, h, None, None)?;
         let h = engine.attend(&qkv, self.heads, self.order)?;
         engine.convolve(&self.projection, &h, None, Some(x))
     }
@@ -74,11 +72,7 @@ type Dense = (Vec<f32>, Vec<f32>);
 
 /// OpenAI: queries, keys and values are one convolution over a sequence of positions.
 fn joined(scope: &Scope<'_>, channels: usize) -> Result<[Dense; 2]> {
-    let take = |name: &str, outputs: usize| -> Result<Dense> {
-        let scope = scope.scope(name);
-        let weight = scope.take("weight", &[outputs, channels, 1])?;
-        Ok((weight, scope.take("bias", &[outputs])?))
-    };
+    let take = |name, outputs| scope.scope(name).take_both(&[outputs, channels, 1]);
     Ok([take("qkv", 3 * channels)?, take("proj_out", channels)?])
 }
 
@@ -90,11 +84,7 @@ fn separate(scope: &Scope<'_>, channels: usize) -> Result<[Dense; 2]> {
     } else {
         NAMES
     };
-    let take = |name: &str| -> Result<Dense> {
-        let scope = scope.scope(name);
-        let weight = scope.take("weight", &[channels, channels])?;
-        Ok((weight, scope.take("bias", &[channels])?))
-    };
+    let take = |name| scope.scope(name).take_both(&[channels, channels]);
     let mut qkv = Dense::default();
     for name in &names[..3] {
         let (weight, bias) = take(name)?;

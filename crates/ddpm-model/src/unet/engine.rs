@@ -2,31 +2,7 @@
 
 use crate::Result;
 use crate::config::AttentionOrder;
-
-/// Sizes of a convolution with a square kernel and so many zeros around the image that the result has its size divided
-/// by `stride`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ConvSizes {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    /// How many of the zeros are above and left of the image.
-    pub(super) lead: usize,
-}
-
-impl ConvSizes {
-    /// A convolution of stride 1 with as many zeros on every side.
-    pub(super) fn centred(inputs: usize, outputs: usize, kernel: usize) -> Self {
-        Self {
-            inputs,
-            outputs,
-            kernel,
-            stride: 1,
-            lead: kernel / 2,
-        }
-    }
-}
+use crate::kernels::ConvSizes;
 
 /// Operations on a batch, and the form that activations and weights have for them.
 ///
@@ -40,7 +16,7 @@ pub(super) trait Engine {
     type GroupNorm;
     type Linear;
 
-    /// `weight` of shape `[outputs, inputs, kernel, kernel]`, one `bias` per output.
+    /// `weight` of the shape [`ConvSizes::weight`], one `bias` per output.
     fn conv2d(&self, weight: Vec<f32>, bias: Vec<f32>, sizes: ConvSizes) -> Result<Self::Conv2d>;
 
     /// One `weight` and `bias` per channel.

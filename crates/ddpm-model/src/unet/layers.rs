@@ -1,8 +1,9 @@
 //! Layers from the weights of their scope.
 
-use super::engine::{ConvSizes, Engine};
+use super::engine::Engine;
 use super::weights::Scope;
 use crate::config::Norm;
+use crate::kernels::ConvSizes;
 use crate::{Error, Result};
 
 /// A convolution.
@@ -11,14 +12,8 @@ pub(super) fn conv2d<E: Engine>(
     scope: &Scope<'_>,
     sizes: ConvSizes,
 ) -> Result<E::Conv2d> {
-    let ConvSizes {
-        inputs,
-        outputs,
-        kernel,
-        ..
-    } = sizes;
-    let weight = scope.take("weight", &[outputs, inputs, kernel, kernel])?;
-    engine.conv2d(weight, scope.take("bias", &[outputs])?, sizes)
+    let (weight, bias) = scope.take_both(&sizes.weight())?;
+    engine.conv2d(weight, bias, sizes)
 }
 
 /// A 3x3 convolution of stride 1.
@@ -52,14 +47,11 @@ pub(super) fn group_norm<E: Engine>(
     Norm { groups, epsilon }: Norm,
 ) -> Result<E::GroupNorm> {
     if groups == 0 || !channels.is_multiple_of(groups) {
-        return Err(Error::Architecture {
-            detail: format!(
-                "a norm has {channels} channels, expected a multiple of its {groups} groups"
-            ),
-        });
+        return Err(Error::Architecture(format!(
+            "a norm has {channels} channels, expected a multiple of its {groups} groups"
+        )));
     }
-    let weight = scope.take("weight", &[channels])?;
-    let bias = scope.take("bias", &[channels])?;
+    let (weight, bias) = scope.take_both(&[channels])?;
     engine.group_norm(weight, bias, groups, epsilon)
 }
 
@@ -70,6 +62,6 @@ pub(super) fn linear<E: Engine>(
     inputs: usize,
     outputs: usize,
 ) -> Result<E::Linear> {
-    let weight = scope.take("weight", &[outputs, inputs])?;
-    engine.linear(weight, scope.take("bias", &[outputs])?, inputs)
+    let (weight, bias) = scope.take_both(&[outputs, inputs])?;
+    engine.linear(weight, bias, inputs)
 }

@@ -25,7 +25,7 @@ mod stock;
 mod weights;
 
 #[cfg(test)]
-mod round_trip;
+mod tests;
 
 pub use backend::Backend;
 pub use model::UNet;

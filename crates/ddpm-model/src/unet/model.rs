@@ -135,13 +135,9 @@ impl UNet {
         self.check(x.dim(), network_time, labels)?;
         let out_channels = self.config.architecture.out_channels;
         let images: Vec<f32> = x.iter().copied().collect();
+        let shape = [batch, channels, height, width];
         let output = match &self.network {
-            OnEngine::Packed(network) => network.forward(
-                images,
-                [batch, channels, height, width],
-                network_time,
-                labels,
-            )?,
+            OnEngine::Packed(network) => network.forward(images, shape, network_time, labels)?,
             // candle's products on the processor round according to their size, so that images go one by one.
             #[cfg(feature = "candle")]
             OnEngine::Stock(network) if self.backend == Backend::Stock => {
@@ -156,12 +152,7 @@ impl UNet {
                 output
             }
             #[cfg(feature = "candle")]
-            OnEngine::Stock(network) => network.forward(
-                images,
-                [batch, channels, height, width],
-                network_time,
-                labels,
-            )?,
+            OnEngine::Stock(network) => network.forward(images, shape, network_time, labels)?,
         };
         Array4::from_shape_vec((batch, out_channels, height, width), output)
             .map_err(|error| Error::Input(error.to_string()))

@@ -11,16 +11,6 @@ pub(super) struct Names {
     blocks: usize,
 }
 
-/// Names inside a residual block.
-pub(super) struct ResidualNames {
-    pub(super) in_norm: &'static str,
-    pub(super) in_conv: &'static str,
-    pub(super) timestep: &'static str,
-    pub(super) out_norm: &'static str,
-    pub(super) out_conv: &'static str,
-    pub(super) shortcut: &'static str,
-}
-
 impl Names {
     pub(super) fn new(architecture: &Architecture) -> Self {
         Self {
@@ -28,10 +18,6 @@ impl Names {
             levels: architecture.levels.len(),
             blocks: architecture.num_res_blocks,
         }
-    }
-
-    pub(super) fn family(self) -> Family {
-        self.family
     }
 
     fn choose<T>(self, open_ai: T, diffusers: T) -> T {
@@ -65,97 +51,90 @@ impl Names {
         self.choose("out.2", "conv_out")
     }
 
-    pub(super) fn residual(self) -> ResidualNames {
+    /// Inside a residual block: first norm and convolution, timestep, second norm and convolution, shortcut.
+    pub(super) fn residual(self) -> [&'static str; 6] {
         self.choose(
-            ResidualNames {
-                in_norm: "in_layers.0",
-                in_conv: "in_layers.2",
-                timestep: "emb_layers.1",
-                out_norm: "out_layers.0",
-                out_conv: "out_layers.3",
-                shortcut: "skip_connection",
-            },
-            ResidualNames {
-                in_norm: "norm1",
-                in_conv: "conv1",
-                timestep: "time_emb_proj",
-                out_norm: "norm2",
-                out_conv: "conv2",
-                shortcut: "conv_shortcut",
-            },
+            [
+                "in_layers.0",
+                "in_layers.2",
+                "emb_layers.1",
+                "out_layers.0",
+                "out_layers.3",
+                "skip_connection",
+            ],
+            [
+                "norm1",
+                "conv1",
+                "time_emb_proj",
+                "norm2",
+                "conv2",
+                "conv_shortcut",
+            ],
         )
     }
 
-    pub(super) fn down_residual(self, level: usize, block: usize) -> String {
-        match self.family {
-            Family::OpenAi => format!("input_blocks.{}.0", self.input_block(level, block)),
-            Family::Diffusers => format!("down_blocks.{level}.resnets.{block}"),
-        }
-    }
-
-    pub(super) fn down_attention(self, level: usize, block: usize) -> String {
-        match self.family {
-            Family::OpenAi => format!("input_blocks.{}.1", self.input_block(level, block)),
-            Family::Diffusers => format!("down_blocks.{level}.attentions.{block}"),
-        }
-    }
-
-    /// The residual block that leaves `level` for a lower resolution.
-    pub(super) fn downsample_residual(self, level: usize) -> String {
-        match self.family {
-            Family::OpenAi => format!("input_blocks.{}.0", self.input_block(level, self.blocks)),
-            Family::Diffusers => format!("down_blocks.{level}.downsamplers.0"),
-        }
-    }
-
-    /// The convolution that does so.
-    pub(super) fn downsample_convolution(self, level: usize) -> String {
-        let layer = self.choose("op", "conv");
-        format!("{}.{layer}", self.downsample_residual(level))
-    }
-
-    /// The first or second residual block of the middle.
-    pub(super) fn middle_residual(self, second: bool) -> &'static str {
-        if second {
-            self.choose("middle_block.2", "mid_block.resnets.1")
-        } else {
-            self.choose("middle_block.0", "mid_block.resnets.0")
-        }
-    }
-
-    pub(super) fn middle_attention(self) -> &'static str {
-        self.choose("middle_block.1", "mid_block.attentions.0")
-    }
-
-    pub(super) fn up_residual(self, level: usize, block: usize) -> String {
-        match self.family {
-            Family::OpenAi => format!("output_blocks.{}.0", self.output_block(level, block)),
-            Family::Diffusers => format!("up_blocks.{}.resnets.{block}", self.up_block(level)),
-        }
-    }
-
-    pub(super) fn up_attention(self, level: usize, block: usize) -> String {
-        match self.family {
-            Family::OpenAi => format!("output_blocks.{}.1", self.output_block(level, block)),
-            Family::Diffusers => format!("up_blocks.{}.attentions.{block}", self.up_block(level)),
-        }
-    }
-
-    /// The residual block that leaves `level` for a higher resolution.
-    pub(super) fn upsample_residual(self, level: usize, after_attention: bool) -> String {
+    /// A residual block on the way down, and the attention after it.
+    pub(super) fn down(self, level: usize, block: usize) -> [String; 2] {
         match self.family {
             Family::OpenAi => {
-                let index = if after_attention { 2 } else { 1 };
-                let block = self.output_block(level, self.blocks);
-                format!("output_blocks.{block}.{index}")
+                let index = self.input_block(level, block);
+                [0, 1].map(|layer| format!("input_blocks.{index}.{layer}"))
             }
-            Family::Diffusers => format!("up_blocks.{}.upsamplers.0", self.up_block(level)),
+            Family::Diffusers => ["resnets", "attentions"]
+                .map(|layer| format!("down_blocks.{level}.{layer}.{block}")),
         }
     }
 
-    /// The convolution that does so.
-    pub(super) fn upsample_convolution(self, level: usize, after_attention: bool) -> String {
-        format!("{}.conv", self.upsample_residual(level, after_attention))
+    /// What leaves `level` for a lower resolution, if it is a residual block and if it is a convolution.
+    pub(super) fn downsample(self, level: usize) -> [String; 2] {
+        let (block, layer) = match self.family {
+            Family::OpenAi => {
+                let index = self.input_block(level, self.blocks);
+                (format!("input_blocks.{index}.0"), "op")
+            }
+            Family::Diffusers => (format!("down_blocks.{level}.downsamplers.0"), "conv"),
+        };
+        let convolution = format!("{block}.{layer}");
+        [block, convolution]
+    }
+
+    /// The first residual block of the middle, the attention after it, and the second residual block.
+    pub(super) fn middle(self) -> [&'static str; 3] {
+        self.choose(
+            ["middle_block.0", "middle_block.1", "middle_block.2"],
+            [
+                "mid_block.resnets.0",
+                "mid_block.attentions.0",
+                "mid_block.resnets.1",
+            ],
+        )
+    }
+
+    /// A residual block on the way up, and the attention after it.
+    pub(super) fn up(self, level: usize, block: usize) -> [String; 2] {
+        match self.family {
+            Family::OpenAi => {
+                let index = self.output_block(level, block);
+                [0, 1].map(|layer| format!("output_blocks.{index}.{layer}"))
+            }
+            Family::Diffusers => {
+                let level = self.up_block(level);
+                ["resnets", "attentions"].map(|layer| format!("up_blocks.{level}.{layer}.{block}"))
+            }
+        }
+    }
+
+    /// What leaves `level` for a higher resolution, if it is a residual block and if it is a convolution.
+    pub(super) fn upsample(self, level: usize, after_attention: bool) -> [String; 2] {
+        let block = match self.family {
+            Family::OpenAi => {
+                let index = self.output_block(level, self.blocks);
+                format!("output_blocks.{index}.{}", 1 + usize::from(after_attention))
+            }
+            Family::Diffusers => format!("up_blocks.{}.upsamplers.0", self.up_block(level)),
+        };
+        let convolution = format!("{block}.conv");
+        [block, convolution]
     }
 
     /// Index among `input_blocks`, where the first convolution and every change of resolution count too.

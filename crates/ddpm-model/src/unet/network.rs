@@ -5,8 +5,8 @@ use super::embedding::Embedding;
 use super::engine::Engine;
 use super::layers;
 use super::names::Names;
-use super::res_block::{ResBlock, Rescale, Widths};
-use super::resample::{Downsample, Upsample};
+use super::res_block::{ResBlock, Rescale};
+use super::resample::Resample;
 use super::weights::Weights;
 use crate::Result;
 use crate::config::{Middle, ModelConfig, Norm};
@@ -17,28 +17,32 @@ pub(super) struct Network<E: Engine> {
     centre_input: bool,
     embedding: Embedding<E>,
     first: E::Conv2d,
-    down: Vec<DownBlock<E>>,
-    middle: Option<MiddleBlock<E>>,
-    up: Vec<UpBlock<E>>,
+    down: Vec<Step<E>>,
+    middle: Vec<Step<E>>,
+    up: Vec<Step<E>>,
     out_norm: E::GroupNorm,
     out_conv: E::Conv2d,
 }
 
-enum DownBlock<E: Engine> {
+enum Step<E: Engine> {
+    /// A residual block, and the attention after it.
     Residual(Box<ResBlock<E>>, Option<AttentionBlock<E>>),
-    Downsample(Downsample<E>),
+    Resample(Resample<E>),
 }
 
-struct MiddleBlock<E: Engine> {
-    first: ResBlock<E>,
-    attention: Option<AttentionBlock<E>>,
-    second: ResBlock<E>,
-}
-
-struct UpBlock<E: Engine> {
-    residual: ResBlock<E>,
-    attention: Option<AttentionBlock<E>>,
-    upsample: Option<Upsample<E>>,
+impl<E: Engine> Step<E> {
+    fn forward(&self, engine: &E, x: &E::Maps, embedding: &E::Vectors) -> Result<E::Maps> {
+        match self {
+            Self::Resample(resample) => resample.forward(engine, x, embedding),
+            Self::Residual(residual, attention) => {
+                let h = residual.forward(engine, x, embedding)?;
+                match attention {
+                    Some(attention) => attention.forward(engine, &h),
+                    None => Ok(h),
+                }
+            }
+        }
+    }
 }
 
 /// Where layers are taken from.
@@ -46,45 +50,38 @@ struct Loader<'a, E> {
     engine: &'a E,
     weights: &'a Weights<'a>,
     config: &'a ModelConfig,
-    names: Names,
 }
 
 impl<E: Engine> Loader<'_, E> {
-    fn residual(&self, name: &str, inputs: usize, outputs: usize) -> Result<ResBlock<E>> {
-        let widths = Widths { inputs, outputs };
-        let scope = self.weights.scope(name);
-        let architecture = &self.config.architecture;
-        ResBlock::load(self.engine, &scope, architecture, widths, Rescale::Keep)
-    }
-
-    fn attention(
+    /// A residual block from so many channels to so many and, if there is any, the attention after it with its norm.
+    fn residual(
         &self,
-        name: &str,
-        channels: usize,
+        [residual, attention]: [&str; 2],
+        widths: [usize; 2],
+        attends: Option<Option<Norm>>,
         up: bool,
-        norm: Option<Norm>,
-    ) -> Result<AttentionBlock<E>> {
-        let sizes = AttentionSizes {
-            channels,
-            heads: self.config.heads_of(channels, up)?,
-            order: self.config.attention_order.value,
-            norm,
-        };
-        let scope = self.weights.scope(name);
-        AttentionBlock::load(self.engine, &scope, self.names.family(), &sizes)
+    ) -> Result<Step<E>> {
+        let scope = |name| self.weights.scope(name);
+        let architecture = &self.config.architecture;
+        let keep = Rescale::Keep;
+        let residual = ResBlock::load(self.engine, &scope(residual), architecture, widths, keep)?;
+        let attention = attends.map(|norm| {
+            let [_, channels] = widths;
+            let sizes = AttentionSizes {
+                channels,
+                heads: self.config.heads_of(channels, up)?,
+                order: self.config.attention_order.value,
+                norm,
+            };
+            AttentionBlock::load(self.engine, &scope(attention), architecture.family, &sizes)
+        });
+        Ok(Step::Residual(Box::new(residual), attention.transpose()?))
     }
 
-    fn middle(&self, middle: Middle, channels: usize) -> Result<MiddleBlock<E>> {
-        let epsilon = self.config.architecture.norm.epsilon;
-        let attention = middle.attention.map(|groups| {
-            let norm = groups.map(|groups| Norm { groups, epsilon });
-            self.attention(self.names.middle_attention(), channels, false, norm)
-        });
-        Ok(MiddleBlock {
-            first: self.residual(self.names.middle_residual(false), channels, channels)?,
-            attention: attention.transpose()?,
-            second: self.residual(self.names.middle_residual(true), channels, channels)?,
-        })
+    fn resample(&self, level: usize, rescale: Rescale) -> Result<Step<E>> {
+        let architecture = &self.config.architecture;
+        let resample = Resample::load(self.engine, self.weights, architecture, level, rescale);
+        resample.map(Step::Resample)
     }
 }
 
@@ -98,10 +95,9 @@ impl<E: Engine> Network<E> {
             engine: on,
             weights,
             config,
-            names,
         };
         let (levels, blocks) = (&architecture.levels, architecture.num_res_blocks);
-        let norm = Some(architecture.norm);
+        let norm = architecture.norm;
         let base = architecture.first_channels;
 
         let first = weights.scope(names.first());
@@ -112,49 +108,40 @@ impl<E: Engine> Network<E> {
         let mut channels = base;
         for (index, level) in levels.iter().enumerate() {
             for block in 0..blocks {
-                let name = names.down_residual(index, block);
-                let residual = loader.residual(&name, channels, level.channels)?;
+                let names = names.down(index, block);
+                let names = names.each_ref().map(String::as_str);
+                let attends = level.attention_down.then_some(Some(norm));
+                down.push(loader.residual(names, [channels, level.channels], attends, false)?);
                 channels = level.channels;
-                let name = names.down_attention(index, block);
-                let attention = level
-                    .attention_down
-                    .then(|| loader.attention(&name, channels, false, norm))
-                    .transpose()?;
-                down.push(DownBlock::Residual(Box::new(residual), attention));
                 waiting.push(channels);
             }
             if index + 1 < levels.len() {
-                let downsample = Downsample::load(on, weights, architecture, index)?;
-                down.push(DownBlock::Downsample(downsample));
+                down.push(loader.resample(index, Rescale::Down)?);
                 waiting.push(channels);
             }
         }
 
-        let middle = architecture
-            .middle
-            .map(|middle| loader.middle(middle, channels))
-            .transpose()?;
+        let mut middle = vec![];
+        if let Some(Middle { attention }) = architecture.middle {
+            let [first, attending, second] = names.middle();
+            let attends = attention.map(|groups| groups.map(|groups| Norm { groups, ..norm }));
+            let widths = [channels; 2];
+            middle.push(loader.residual([first, attending], widths, attends, false)?);
+            middle.push(loader.residual([second, attending], widths, None, false)?);
+        }
 
         let mut up = vec![];
         for (index, level) in levels.iter().enumerate().rev() {
             for block in 0..=blocks {
                 let inputs = channels + waiting.pop().unwrap_or_default();
-                let name = names.up_residual(index, block);
-                let residual = loader.residual(&name, inputs, level.channels)?;
+                let names = names.up(index, block);
+                let names = names.each_ref().map(String::as_str);
+                let attends = level.attention_up.then_some(Some(norm));
+                up.push(loader.residual(names, [inputs, level.channels], attends, true)?);
                 channels = level.channels;
-                let name = names.up_attention(index, block);
-                let attention = level
-                    .attention_up
-                    .then(|| loader.attention(&name, channels, true, norm))
-                    .transpose()?;
-                let upsample = (index > 0 && block == blocks)
-                    .then(|| Upsample::load(on, weights, architecture, index))
-                    .transpose()?;
-                up.push(UpBlock {
-                    residual,
-                    attention,
-                    upsample,
-                });
+            }
+            if index > 0 {
+                up.push(loader.resample(index, Rescale::Up)?);
             }
         }
 
@@ -167,7 +154,7 @@ impl<E: Engine> Network<E> {
             down,
             middle,
             up,
-            out_norm: layers::group_norm(on, &out_norm, channels, architecture.norm)?,
+            out_norm: layers::group_norm(on, &out_norm, channels, norm)?,
             out_conv: layers::conv3x3(on, &out_conv, channels, architecture.out_channels)?,
             engine,
         })
@@ -184,52 +171,29 @@ impl<E: Engine> Network<E> {
         let on = &self.engine;
         let embedding = self.embedding.forward(on, time, labels)?;
         if self.centre_input {
-            images
-                .iter_mut()
-                .for_each(|value| *value = 2.0 * *value - 1.0);
+            let values = images.iter_mut();
+            values.for_each(|value| *value = 2.0 * *value - 1.0);
         }
         let x = on.load(images, shape)?;
         let mut h = on.convolve(&self.first, &x, None, None)?;
         let mut waiting = vec![h.clone()];
-        for block in &self.down {
-            h = match block {
-                DownBlock::Downsample(downsample) => downsample.forward(on, &h, &embedding)?,
-                DownBlock::Residual(residual, attention) => {
-                    let h = residual.forward(on, &h, &embedding)?;
-                    attend(on, attention.as_ref(), h)?
-                }
-            };
+        for step in &self.down {
+            h = step.forward(on, &h, &embedding)?;
             waiting.push(h.clone());
         }
-        if let Some(middle) = &self.middle {
-            h = middle.first.forward(on, &h, &embedding)?;
-            h = attend(on, middle.attention.as_ref(), h)?;
-            h = middle.second.forward(on, &h, &embedding)?;
+        for step in &self.middle {
+            h = step.forward(on, &h, &embedding)?;
         }
-        for block in &self.up {
-            // Construction pairs every block on the way up with one of those that wait.
-            let joined = match waiting.pop() {
-                Some(skip) => on.join(&h, &skip)?,
-                None => h,
-            };
-            h = block.residual.forward(on, &joined, &embedding)?;
-            h = attend(on, block.attention.as_ref(), h)?;
-            if let Some(upsample) = &block.upsample {
-                h = upsample.forward(on, &h, &embedding)?;
+        for step in &self.up {
+            // Construction pairs every residual block on the way up with one of those that wait.
+            if matches!(step, Step::Residual(..))
+                && let Some(skip) = waiting.pop()
+            {
+                h = on.join(&h, &skip)?;
             }
+            h = step.forward(on, &h, &embedding)?;
         }
         h = on.normalise(&self.out_norm, &h, None, true)?;
         on.unload(&on.convolve(&self.out_conv, &h, None, None)?)
-    }
-}
-
-fn attend<E: Engine>(
-    engine: &E,
-    attention: Option<&AttentionBlock<E>>,
-    h: E::Maps,
-) -> Result<E::Maps> {
-    match attention {
-        Some(attention) => attention.forward(engine, &h),
-        None => Ok(h),
     }
 }

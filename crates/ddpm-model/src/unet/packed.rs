@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::engine::{ConvSizes, Engine};
+use super::engine::Engine;
 use crate::Result;
 use crate::config::AttentionOrder;
 use crate::kernels::{
-    self, Arithmetic, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm, PackedLinear, Pool,
-    Shape, Vectors, silu,
+    self, Arithmetic, ConvSizes, HeadLayout, Isa, Maps, PackedConv2d, PackedGroupNorm,
+    PackedLinear, Pool, Shape, Vectors, silu,
 };
 
 /// Weights packed once, activations with channels last in memory that is used again.
@@ -35,15 +35,8 @@ impl Engine for Packed {
     type Linear = PackedLinear;
 
     fn conv2d(&self, weight: Vec<f32>, bias: Vec<f32>, sizes: ConvSizes) -> Result<PackedConv2d> {
-        let ConvSizes {
-            inputs,
-            kernel,
-            stride,
-            lead,
-            ..
-        } = sizes;
-        let sizes = [inputs, kernel, stride];
-        Ok(PackedConv2d::new(self.isa, self.arithmetic, weight, &bias, sizes).with_lead(lead))
+        let (isa, arithmetic) = (self.isa, self.arithmetic);
+        Ok(PackedConv2d::new(isa, arithmetic, weight, bias, sizes))
     }
 
     fn group_norm(
@@ -123,7 +116,7 @@ impl Engine for Packed {
     }
 
     fn join(&self, x: &Maps, y: &Maps) -> Result<Maps> {
-        kernels::join(&self.pool, x, y)
+        kernels::join(&self.pool, &[x, y])
     }
 
     fn upsample(&self, x: &Maps) -> Result<Maps> {

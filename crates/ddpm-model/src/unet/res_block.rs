@@ -1,11 +1,12 @@
 //! Residual blocks.
 
-use super::engine::{ConvSizes, Engine};
+use super::engine::Engine;
 use super::layers;
 use super::names::Names;
 use super::weights::Scope;
 use crate::Result;
 use crate::config::Architecture;
+use crate::kernels::ConvSizes;
 
 /// Norm, SiLU, convolution, twice, with the timestep in between and a shortcut around all.
 pub(super) struct ResBlock<E: Engine> {
@@ -29,7 +30,7 @@ pub(super) enum Rescale {
 }
 
 impl Rescale {
-    fn apply<E: Engine>(self, engine: &E, x: E::Maps) -> Result<E::Maps> {
+    pub(super) fn apply<E: Engine>(self, engine: &E, x: E::Maps) -> Result<E::Maps> {
         match self {
             Self::Keep => Ok(x),
             Self::Down => engine.pool_means(&x),
@@ -38,31 +39,17 @@ impl Rescale {
     }
 }
 
-/// Channels before and after a block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Widths {
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-}
-
-impl Widths {
-    pub(super) fn same(channels: usize) -> Self {
-        Self {
-            inputs: channels,
-            outputs: channels,
-        }
-    }
-}
-
 impl<E: Engine> ResBlock<E> {
+    /// From `inputs` to `outputs` channels.
     pub(super) fn load(
         engine: &E,
         scope: &Scope<'_>,
         architecture: &Architecture,
-        Widths { inputs, outputs }: Widths,
+        [inputs, outputs]: [usize; 2],
         rescale: Rescale,
     ) -> Result<Self> {
-        let names = Names::new(architecture).residual();
+        let [in_norm, in_conv, timestep, out_norm, out_conv, shortcut] =
+            Names::new(architecture).residual();
         let scale_shift = architecture.use_scale_shift_norm;
         let rows = if scale_shift { 2 * outputs } else { outputs };
         let embedding = architecture.embedding_channels;
@@ -71,17 +58,17 @@ impl<E: Engine> ResBlock<E> {
         };
         let conv =
             |name: &str, inputs| layers::conv3x3(engine, &scope.scope(name), inputs, outputs);
-        let shortcut = ConvSizes::centred(inputs, outputs, 1);
+        let pointwise = ConvSizes::centred(inputs, outputs, 1);
         Ok(Self {
-            in_norm: norm(names.in_norm, inputs)?,
+            in_norm: norm(in_norm, inputs)?,
             rescale,
-            in_conv: conv(names.in_conv, inputs)?,
-            timestep: layers::linear(engine, &scope.scope(names.timestep), embedding, rows)?,
+            in_conv: conv(in_conv, inputs)?,
+            timestep: layers::linear(engine, &scope.scope(timestep), embedding, rows)?,
             scale_shift,
-            out_norm: norm(names.out_norm, outputs)?,
-            out_conv: conv(names.out_conv, outputs)?,
+            out_norm: norm(out_norm, outputs)?,
+            out_conv: conv(out_conv, outputs)?,
             shortcut: (inputs != outputs)
-                .then(|| layers::conv2d(engine, &scope.scope(names.shortcut), shortcut))
+                .then(|| layers::conv2d(engine, &scope.scope(shortcut), pointwise))
                 .transpose()?,
         })
     }

@@ -1,98 +1,60 @@
 //! Changes of resolution.
 
-use super::engine::{ConvSizes, Engine};
+use super::engine::Engine;
 use super::layers;
 use super::names::Names;
-use super::res_block::{ResBlock, Rescale, Widths};
+use super::res_block::{ResBlock, Rescale};
 use super::weights::Weights;
 use crate::Result;
 use crate::config::{Architecture, Resampling};
+use crate::kernels::{ConvSizes, Window};
 
-/// Halves height and width.
-pub(super) enum Downsample<E: Engine> {
-    /// By a 3x3 convolution of stride 2.
-    Convolution(E::Conv2d),
-    /// By the mean of 2x2 pixels.
-    Plain,
-    /// By that mean inside a residual block.
+/// Halves height and width, or doubles them.
+pub(super) enum Resample<E: Engine> {
+    /// By a 3x3 convolution: of stride 2 on the way down, of repeated pixels on the way up.
+    Convolution(Rescale, E::Conv2d),
+    /// By the mean of 2x2 pixels, or by repeating pixels.
+    Plain(Rescale),
+    /// The same inside a residual block.
     Residual(Box<ResBlock<E>>),
 }
 
-impl<E: Engine> Downsample<E> {
-    /// The way down from `level`.
+impl<E: Engine> Resample<E> {
+    /// The way from `level`, down or up.
     pub(super) fn load(
         engine: &E,
         weights: &Weights<'_>,
         architecture: &Architecture,
         level: usize,
-    ) -> Result<Self> {
-        let names = Names::new(architecture);
-        let channels = architecture.levels[level].channels;
-        Ok(match architecture.levels[level].downsample {
-            Resampling::Convolution => {
-                let scope = weights.scope(&names.downsample_convolution(level));
-                let sizes = ConvSizes {
-                    stride: 2,
-                    lead: architecture.downsample_lead,
-                    ..ConvSizes::centred(channels, channels, 3)
-                };
-                Self::Convolution(layers::conv2d(engine, &scope, sizes)?)
-            }
-            Resampling::Plain => Self::Plain,
-            Resampling::Residual => {
-                let scope = weights.scope(&names.downsample_residual(level));
-                let widths = Widths::same(channels);
-                let block = ResBlock::load(engine, &scope, architecture, widths, Rescale::Down)?;
-                Self::Residual(Box::new(block))
-            }
-        })
-    }
-
-    pub(super) fn forward(
-        &self,
-        engine: &E,
-        x: &E::Maps,
-        embedding: &E::Vectors,
-    ) -> Result<E::Maps> {
-        match self {
-            Self::Convolution(convolution) => engine.convolve(convolution, x, None, None),
-            Self::Plain => engine.pool_means(x),
-            Self::Residual(block) => block.forward(engine, x, embedding),
-        }
-    }
-}
-
-/// Doubles height and width by repeating pixels.
-pub(super) enum Upsample<E: Engine> {
-    /// Then smooths by a 3x3 convolution.
-    Convolution(E::Conv2d),
-    /// And nothing else.
-    Plain,
-    /// Inside a residual block.
-    Residual(Box<ResBlock<E>>),
-}
-
-impl<E: Engine> Upsample<E> {
-    /// The way up from `level`.
-    pub(super) fn load(
-        engine: &E,
-        weights: &Weights<'_>,
-        architecture: &Architecture,
-        level: usize,
+        rescale: Rescale,
     ) -> Result<Self> {
         let names = Names::new(architecture);
         let this = architecture.levels[level];
-        let channels = this.channels;
-        Ok(match this.upsample {
-            Resampling::Convolution => {
-                let scope = weights.scope(&names.upsample_convolution(level, this.attention_up));
-                Self::Convolution(layers::conv3x3(engine, &scope, channels, channels)?)
+        let (by, [block, convolution], window) = match rescale {
+            Rescale::Up => {
+                let names = names.upsample(level, this.attention_up);
+                (this.upsample, names, Window::centred(3, 1))
             }
-            Resampling::Plain => Self::Plain,
+            _ => {
+                let window = Window::centred(3, 2).with_lead(architecture.downsample_lead);
+                (this.downsample, names.downsample(level), window)
+            }
+        };
+        let channels = this.channels;
+        Ok(match by {
+            Resampling::Convolution => {
+                let sizes = ConvSizes {
+                    inputs: channels,
+                    outputs: channels,
+                    window,
+                };
+                let scope = weights.scope(&convolution);
+                Self::Convolution(rescale, layers::conv2d(engine, &scope, sizes)?)
+            }
+            Resampling::Plain => Self::Plain(rescale),
             Resampling::Residual => {
-                let scope = weights.scope(&names.upsample_residual(level, this.attention_up));
-                let widths = Widths::same(channels);
-                let block = ResBlock::load(engine, &scope, architecture, widths, Rescale::Up)?;
+                let scope = weights.scope(&block);
+                let block = ResBlock::load(engine, &scope, architecture, [channels; 2], rescale)?;
                 Self::Residual(Box::new(block))
             }
         })
@@ -105,10 +67,11 @@ impl<E: Engine> Upsample<E> {
         embedding: &E::Vectors,
     ) -> Result<E::Maps> {
         match self {
-            Self::Convolution(convolution) => {
+            Self::Convolution(Rescale::Up, convolution) => {
                 engine.convolve(convolution, &engine.upsample(x)?, None, None)
             }
-            Self::Plain => engine.upsample(x),
+            Self::Convolution(_, convolution) => engine.convolve(convolution, x, None, None),
+            Self::Plain(rescale) => rescale.apply(engine, x.clone()),
             Self::Residual(block) => block.forward(engine, x, embedding),
         }
     }

@@ -3,8 +3,9 @@
 use candle_core::{D, Device, Tensor};
 
 use super::backend::Backend;
-use super::engine::{ConvSizes, Engine};
+use super::engine::Engine;
 use crate::config::AttentionOrder;
+use crate::kernels::{ConvSizes, Window};
 use crate::{Error, Result};
 
 /// Tensors of shape `[batch, channels, height, width]` on one device.
@@ -16,7 +17,7 @@ pub(super) struct Conv2d {
     weight: Tensor,
     /// `[1, outputs, 1, 1]`
     bias: Tensor,
-    sizes: ConvSizes,
+    window: Window,
 }
 
 pub(super) struct Linear {
@@ -82,16 +83,10 @@ impl Engine for Stock {
     type Linear = Linear;
 
     fn conv2d(&self, weight: Vec<f32>, bias: Vec<f32>, sizes: ConvSizes) -> Result<Conv2d> {
-        let ConvSizes {
-            inputs,
-            outputs,
-            kernel,
-            ..
-        } = sizes;
         Ok(Conv2d {
-            weight: self.tensor(weight, &[outputs, inputs, kernel, kernel])?,
-            bias: self.tensor(bias, &[1, outputs, 1, 1])?,
-            sizes,
+            weight: self.tensor(weight, &sizes.weight())?,
+            bias: self.tensor(bias, &[1, sizes.outputs, 1, 1])?,
+            window: sizes.window,
         })
     }
 
@@ -140,13 +135,13 @@ impl Engine for Stock {
         shift: Option<&Tensor>,
         addend: Option<&Tensor>,
     ) -> Result<Tensor> {
-        let ConvSizes {
-            kernel,
+        // Kernels are square here.
+        let Window {
+            padding: [lead, _],
+            trailing: [trail, _],
             stride,
-            lead,
             ..
-        } = conv.sizes;
-        let trail = kernel - 1 - lead;
+        } = conv.window;
         let (padded, padding) = if lead == trail {
             (x.clone(), lead)
         } else {

@@ -22,10 +22,7 @@ impl<'a> Weights<'a> {
 
     /// The part of the state dict under `prefix`.
     pub(crate) fn scope(&'a self, prefix: &str) -> Scope<'a> {
-        Scope {
-            weights: self,
-            prefix: format!("{prefix}."),
-        }
+        self.root().scope(prefix)
     }
 
     /// The whole state dict.
@@ -43,9 +40,6 @@ impl<'a> Weights<'a> {
     }
 
     /// Checks that no tensor is left.
-    ///
-    /// # Errors
-    /// [`Error::ExtraKeys`] naming those that no layer has taken.
     pub(crate) fn finish(&self) -> Result<()> {
         let taken = self.taken.borrow();
         let keys: Vec<String> = self
@@ -54,10 +48,9 @@ impl<'a> Weights<'a> {
             .filter(|key| !taken.contains(*key))
             .cloned()
             .collect();
-        if keys.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::ExtraKeys { keys })
+        match keys[..] {
+            [] => Ok(()),
+            _ => Err(Error::ExtraKeys { keys }),
         }
     }
 }
@@ -100,10 +93,13 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Takes `weight` of this shape, and `bias` of one number per row of it.
+    pub(crate) fn take_both(&self, weight: &[usize]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let taken = self.take("weight", weight)?;
+        Ok((taken, self.take("bias", &weight[..1])?))
+    }
+
     /// Takes the tensor `name`, row-major.
-    ///
-    /// # Errors
-    /// [`Error::MissingKey`], [`Error::WrongShape`], [`Error::WrongType`].
     pub(crate) fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let key = format!("{}{name}", self.prefix);
         let tensor = self

@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use ddpm_schedule::SampleRecord;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{read_bytes, write_file};
+use crate::input::{read_bytes, with_ending, write_file};
 
 /// The file that goes with an output.
-pub(super) fn beside(out: &Path) -> PathBuf {
-    super::with_ending(out, "run.json")
+fn beside(out: &Path) -> PathBuf {
+    with_ending(out, "run.json")
 }
 
 /// Reads the record of `out`, which may be its name itself.
-///
-/// # Errors
-/// A file that is absent or no record.
 pub(super) fn read(out: &Path) -> Result<SampleRecord> {
+    // Without a slash at the end.
+    let out: PathBuf = out.components().collect();
     let itself = out.to_string_lossy().ends_with(".run.json");
-    let file = if itself { out.to_owned() } else { beside(out) };
+    let file = if itself { out } else { beside(&out) };
     SampleRecord::from_json(&read_bytes(&file)?).map_err(|problem| {
         Error::file(
             &file,
@@ -28,17 +27,11 @@ pub(super) fn read(out: &Path) -> Result<SampleRecord> {
 }
 
 /// Writes the record of `out`.
-///
-/// # Errors
-/// When the file cannot be written.
 pub(super) fn write(record: &SampleRecord, out: &Path) -> Result<()> {
     write_file(&beside(out), record.to_json().or_internal()?.as_bytes())
 }
 
 /// Refuses to add to the samples of a run that differs in more than their number.
-///
-/// # Errors
-/// Names the first field that differs.
 pub(super) fn check_same_run(new: &SampleRecord, earlier: &SampleRecord, out: &Path) -> Result<()> {
     match new.differences(earlier).into_iter().next() {
         None => Ok(()),

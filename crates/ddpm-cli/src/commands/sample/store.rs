@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ddpm_data::Split;
-use ddpm_data::{Images, write_npz, write_png_folder, write_png_grid};
+use ddpm_data::{Images, Split, write_npz, write_png_folder, write_png_grid};
+use ddpm_schedule::SampleRecord;
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
-use ddpm_schedule::SampleRecord;
-
 use super::record;
-use super::with_ending;
 use crate::error::{Error, Result};
-use crate::input::check_writable;
+use crate::input::{check_writable, with_ending};
 use crate::render::plural;
 
 /// What is asked for.
@@ -34,18 +31,14 @@ pub(super) struct Store {
 
 impl Store {
     /// By the ending of the path; one without an ending is a folder.
-    ///
-    /// # Errors
-    /// Another ending.
     pub(super) fn of(out: &Path) -> Result<Self> {
         // Without a slash at the end, so that endings can be appended.
         let out: PathBuf = out.components().collect();
         let target = match out.extension().and_then(|e| e.to_str()) {
-            _ if out.is_dir() => Target::Folder,
+            ending if out.is_dir() || ending.is_none() => Target::Folder,
             Some("png") => Target::Grid,
             Some("npz") => Target::Npz,
-            None => Target::Folder,
-            Some(_) => {
+            _ => {
                 return Err(Error::flag(
                     "--out",
                     format!("{}: expected FILE.png, FILE.npz or a folder", out.display()),
@@ -74,9 +67,6 @@ impl Store {
     }
 
     /// Makes sure that the output can be written, before any time is spent. A folder is created.
-    ///
-    /// # Errors
-    /// The system's refusal.
     pub(super) fn check_place(&self) -> Result<()> {
         match self.target {
             Target::Folder => {
@@ -88,10 +78,8 @@ impl Store {
         }
     }
 
-    /// The images of `record` that an earlier run has left, by index; none unless this run goes on with it.
-    ///
-    /// # Errors
-    /// Images in the way: those that are not of this run would pass for samples of it. A run that cannot be gone on with.
+    /// The images of `record` that an earlier run has left, by index; none unless this run goes on with it. Images in the
+    /// way are an error: those that are not of this run would pass for samples of it.
     pub(super) fn earlier(&self, record: &SampleRecord, resume: bool) -> Result<Vec<usize>> {
         let present = self.present()?;
         if present.is_empty() {
@@ -146,9 +134,6 @@ impl Store {
     }
 
     /// Keeps the samples of `indices`.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
     pub(super) fn keep(
         &self,
         indices: &[usize],
@@ -162,9 +147,6 @@ impl Store {
     }
 
     /// Puts a file together from its images; nothing is to be done for a folder.
-    ///
-    /// # Errors
-    /// When an image cannot be read back or the file cannot be written.
     pub(super) fn finish(&self, record: &SampleRecord, labels: Option<&[usize]>) -> Result<()> {
         if self.target == Target::Folder {
             return Ok(());
@@ -179,17 +161,12 @@ impl Store {
             .collect();
         let mut pixels = ArrayD::zeros([&[record.count], &record.model.shape[..]].concat());
         for (i, mut image) in pixels.outer_iter_mut().enumerate() {
-            let place = places.get(&(record.start_index + i));
-            let bytes = match place {
+            let index = record.start_index + i;
+            let bytes = match places.get(&index) {
                 Some(&place) => set.bytes(place)?,
                 None => None,
-            };
-            let bytes = bytes.ok_or_else(|| {
-                Error::file(
-                    &self.folder,
-                    format!("image {} is gone", record.start_index + i),
-                )
-            })?;
+            }
+            .ok_or_else(|| Error::file(&self.folder, format!("image {index} is gone")))?;
             image.assign(&bytes);
         }
         let images = Images::from_bytes(pixels)?;
@@ -206,12 +183,9 @@ impl Store {
         if !self.folder.is_dir() {
             return Ok(found);
         }
-        let entries =
-            std::fs::read_dir(&self.folder).map_err(|source| Error::read(&self.folder, source))?;
-        for entry in entries {
-            let path = entry
-                .map_err(|source| Error::read(&self.folder, source))?
-                .path();
+        let refused = |source| Error::read(&self.folder, source);
+        for entry in std::fs::read_dir(&self.folder).map_err(refused)? {
+            let path = entry.map_err(refused)?.path();
             let is_png = path
                 .extension()
                 .is_some_and(|e| e.eq_ignore_ascii_case("png"));

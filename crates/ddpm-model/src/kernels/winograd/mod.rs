@@ -16,7 +16,7 @@ use std::marker::PhantomData;
 use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
-use super::conv_method::{Epilogue, Prepared};
+use super::conv_method::{ConvSizes, Epilogue, Prepared};
 use super::element::Element;
 use super::isa::{CHANNEL_MULTIPLE, Isa, load, store};
 use super::maps::Shape;
@@ -41,8 +41,11 @@ pub(super) struct Winograd<E, X, const T: usize, const M: usize> {
 }
 
 impl<E: Element, X: Transform<T, M>, const T: usize, const M: usize> Winograd<E, X, T, M> {
-    /// `weight` of shape `[outputs, inputs, 3, 3]`.
-    pub(super) fn new(isa: Isa, weight: &[f32], inputs: usize, outputs: usize) -> Self {
+    /// `weight` of the shape [`ConvSizes::weight`], its window of 3x3 pixels.
+    pub(super) fn new(isa: Isa, weight: &[f32], sizes: ConvSizes) -> Self {
+        let ConvSizes {
+            inputs, outputs, ..
+        } = sizes;
         let weights = Panels::new(isa, T * T, inputs, outputs, |block, input, output| {
             let (row, column) = (&X::FILTER[block / T], &X::FILTER[block % T]);
             let taps = &weight[(output * inputs + input) * 9..][..9];

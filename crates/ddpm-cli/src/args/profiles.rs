@@ -3,15 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
 use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
 use ddpm_schedule::export::Format;
 
+use super::conventions::{ClipArgs, StepArgs, decoders, objectives, starts, variances};
 use super::export::formats;
-use crate::args::{
-    ChainArgs, CheckpointArgs, ClipArgs, ImageArgs, StepArgs, decoders, objectives, starts,
-    variances,
-};
+use super::inputs::{ChainArgs, CheckpointArgs, ImageArgs};
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
 ///

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::CheckpointArgs;
+use super::inputs::CheckpointArgs;
 
 /// Show what a checkpoint is: architecture, parameters, T, noise schedule, variance
 ///

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::chain::PATH_HELP;
 use ddpm_core::{Sampler, VarianceKind};
 
-use crate::args::{CheckpointArgs, ClipArgs, ImageArgs, StepArgs, samplers, variances};
+use super::chain::PATH_HELP;
+use super::conventions::{ClipArgs, StepArgs, samplers, variances};
+use super::inputs::{CheckpointArgs, ImageArgs};
 
 /// Evaluate bits/dim of one path directly, term by term, without a profile
 ///

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use ddpm_schedule::export::Format;
 
+use super::conventions::SolverArg;
 use super::export::formats;
-use crate::args::{ChainArgs, SolverArg};
+use super::inputs::ChainArgs;
 
 /// How PATH is spelled, for the long help.
 pub(super) const PATH_HELP: &str = "\

@@ -1,14 +1,22 @@
-//! `ddpm man`: the manual pages, as clap_mangen makes them from the data of `--help`.
+//! `ddpm completions` and `ddpm man`: the command line written down for shells and for `man`.
 
 use clap::{Command, CommandFactory};
 
-use crate::args::{Cli, Man};
+use crate::args::{Cli, Completions, Man};
 use crate::error::{Error, Located, Result};
 use crate::input::write_file;
 use crate::output::{self, Voice};
 
-/// Runs the command.
-pub(crate) fn run(args: &Man, voice: Voice) -> Result<()> {
+/// What a shell needs to complete commands, flags and values.
+pub(crate) fn completions(args: &Completions) -> Result<()> {
+    // The generator panics where it cannot write: it writes to memory.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "ddpm", &mut script);
+    output::print(|out| out.write_all(&script))
+}
+
+/// The manual pages, as clap_mangen makes them from the data of `--help`.
+pub(crate) fn man(args: &Man, voice: Voice) -> Result<()> {
     let mut cli = Cli::command();
     // With the flags of every command in every command.
     cli.build();

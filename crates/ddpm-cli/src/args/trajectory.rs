@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::{CheckpointArgs, ClipArgs, ImageArgs};
+use super::conventions::ClipArgs;
+use super::inputs::{CheckpointArgs, ImageArgs};
 
 /// Follow a network's trajectories: what schedules for sample quality are chosen on
 ///

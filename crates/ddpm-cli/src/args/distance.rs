@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-
 use ddpm_data::Split;
 
-use crate::args::splits;
+use super::conventions::splits;
 
 /// Compare two sets of images, or statistics of them: FID, KID, precision, recall, density, coverage
 ///

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use ddpm_schedule::export::Format;
 
-use crate::args::conventions::named_values;
+use super::conventions::named_values;
 
 named_values! {
     /// What an export is for.

@@ -1,12 +1,12 @@
 //! The commands that show results: figures, and the report of a folder.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
 
-use crate::args::{decoders, starts, variances};
+use super::conventions::{decoders, starts, variances};
 
 /// Draw a figure as SVG or PNG
 ///
@@ -65,15 +65,10 @@ pub(crate) enum Figure {
     Terms,
 }
 
-impl Figure {
+impl fmt::Display for Figure {
     /// As it is typed.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::BitsPerDim => "bits-per-dim",
-            Self::Timesteps => "timesteps",
-            Self::Errors => "errors",
-            Self::Terms => "terms",
-        }
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.to_possible_value().ok_or(fmt::Error)?.get_name())
     }
 }
 

@@ -234,9 +234,7 @@ mod tests {
                     .map(|b| bands.weight(b) * f(variances[b]))
                     .sum()
             };
-            let entropy = mean(&|p| {
-                0.5 * ((2.0 * std::f64::consts::PI).ln() + 1.0 + p.ln())
-            });
+            let entropy = mean(&|p| 0.5 * ((2.0 * std::f64::consts::PI).ln() + 1.0 + p.ln()));
             let (signal, noise) = (
                 schedule.alpha_bar(STEPS),
                 schedule.one_minus_alpha_bar(STEPS),

@@ -56,9 +56,15 @@ impl From<Scoring> for Frozen {
 impl Curves {
     /// The conventions with this variance and decoder; where they are not named, the network's own variance, and the decoder that goes
     /// with it. Squared errors know nothing of discretised pixels: their decoder is gaussian.
-    pub fn scoring(&self, variance: Option<VarianceKind>, decoder: Option<DecoderKind>) -> Scoring {
+    pub fn scoring(
+        &self,
+        variance: Option<VarianceKind>,
+        mean: Option<MeanKind>,
+        decoder: Option<DecoderKind>,
+    ) -> Scoring {
         let variance = variance.unwrap_or_else(|| VarianceKind::of_network(self.learned()));
         let usual = Scoring::new(variance);
+        let usual = usual.with_mean(mean.unwrap_or(usual.mean));
         let decoder = decoder.unwrap_or(if self.has_decoder() {
             usual.decoder
         } else {

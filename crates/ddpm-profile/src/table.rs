@@ -5,7 +5,9 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{Bands, DecoderKind, Difference, StartRule, Stride, TimePath, VarianceKind};
+use ddpm_core::{
+    Bands, DecoderKind, Difference, MeanKind, StartRule, Stride, TimePath, VarianceKind,
+};
 use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
 
@@ -21,7 +23,8 @@ use crate::{
 
 /// Scores even, quadratic and optimal strides of every budget in `steps` and of all timesteps, per variance.
 ///
-/// `decoder`: one convention for all rows; by default `respaced`, and `optimal` (frozen on train) for the analytic variance.
+/// `mean`: one mean for all variances that can have it; by default what goes with each. `decoder`: one convention for all rows; by
+/// default `respaced`, and `optimal` (frozen on train) for the measured variances.
 /// `start`: with [`StartRule::Free`] every budget gets a `dp-free` row beside its `dp` row.
 /// Rows come variance by variance, budget by budget.
 ///
@@ -33,6 +36,7 @@ pub fn table3(
     test: &ElboProfile,
     steps: &[usize],
     variances: &[VarianceKind],
+    mean: Option<MeanKind>,
     decoder: Option<DecoderKind>,
     start: StartRule,
 ) -> Result<Vec<TableRow>> {
@@ -42,7 +46,11 @@ pub fn table3(
     let mut rows = Vec::new();
     for &variance in variances {
         let usual = Scoring::new(variance).with_start(start);
-        let scoring = usual.with_decoder(decoder.unwrap_or(usual.decoder));
+        // The columns of learned variances know the network's own mean alone.
+        let mean = mean.filter(|_| !variance.needs_learned());
+        let scoring = usual
+            .with_mean(mean.unwrap_or(usual.mean))
+            .with_decoder(decoder.unwrap_or(usual.decoder));
         let table = Table {
             frozen: curves.freeze(&scoring)?,
         };
@@ -132,6 +140,7 @@ impl Table {
         let row = |(i, entry): (usize, &Entry)| TableRow {
             stride: entry.stride.into(),
             variance: scoring.variance,
+            mean: scoring.mean,
             decoder: scoring.decoder,
             scored_decoder: scoring.decoder_for(entry.path.steps()),
             steps: entry.path.steps(),

@@ -34,6 +34,8 @@ pub struct SampleRecord {
     pub variance: Option<VarianceKind>,
     /// Log-variance of every step in ascending t, where they are frozen numbers; `None` for one from the network.
     pub log_variance: Option<Vec<Option<f64>>>,
+    /// What the calibrated steps are, [`Schedule::calibration_sha256`](crate::Schedule::calibration_sha256).
+    pub kernels_sha256: Option<String>,
     /// Levels to which the last noise was clipped.
     pub clip_last_noise: Option<f64>,
     /// The path.
@@ -55,6 +57,8 @@ struct Stored {
     eta: Option<f64>,
     variance: Option<VarianceKind>,
     log_variance: Option<Vec<Option<f64>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kernels_sha256: Option<String>,
     clip_last_noise: Option<f64>,
     clip_denoised: bool,
     path: Vec<usize>,
@@ -126,6 +130,7 @@ impl SampleRecord {
             eta: stored.eta,
             variance: stored.variance,
             log_variance: stored.log_variance,
+            kernels_sha256: stored.kernels_sha256,
             clip_last_noise: stored.clip_last_noise,
         })
     }
@@ -151,6 +156,7 @@ impl SampleRecord {
             ("eta", said(self.eta)),
             ("variance", said(self.variance)),
             ("log_variance", format!("{:?}", self.log_variance)),
+            ("kernels_sha256", said(self.kernels_sha256.clone())),
             ("clip_last_noise", said(self.clip_last_noise)),
             ("path", self.path.to_string()),
         ];
@@ -173,6 +179,7 @@ impl SampleRecord {
             eta: self.eta,
             variance: self.variance,
             log_variance: self.log_variance.clone(),
+            kernels_sha256: self.kernels_sha256.clone(),
             clip_last_noise: self.clip_last_noise,
             clip_denoised: model.clip_denoised,
             path: self.path.nodes().to_vec(),

@@ -7,6 +7,8 @@ use ddpm_core::{
     VarianceKind, respaced_decoder_log_variance,
 };
 
+use ddpm_files::sha256;
+
 use crate::error::{Error, Result, field};
 use crate::scoring::Scoring;
 
@@ -166,6 +168,24 @@ impl Schedule {
     /// Whether a step takes its variance from the network.
     pub fn needs_learned_variance(&self) -> bool {
         self.kernels.iter().any(Kernel::is_learned)
+    }
+
+    /// A hash of all that is calibrated per band or per step beyond one log-variance a step: corrections of the mean and, where
+    /// `variances` matter, powers and scales. `None` where there is nothing of it.
+    pub fn calibration_sha256(&self, variances: bool) -> Option<String> {
+        let mut numbers: Vec<f64> = Vec::new();
+        for mean in &self.means {
+            numbers.extend(mean.estimate.iter().chain(&mean.noise).chain(&mean.offset));
+        }
+        for kernel in self.kernels.iter().filter(|_| variances) {
+            match kernel {
+                Kernel::Bands { powers } => numbers.extend(powers.iter()),
+                Kernel::LearnedScaled { log_scale } => numbers.push(*log_scale),
+                _ => {}
+            }
+        }
+        let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+        (!bytes.is_empty()).then(|| sha256(&bytes))
     }
 
     /// The correction of the mean with which step `k` (in ascending t, from 0) is sampled; `None` for the network's own mean.

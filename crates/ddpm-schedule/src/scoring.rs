@@ -80,6 +80,14 @@ impl Scoring {
         self.decoder.for_steps(steps)
     }
 
+    /// Variance and mean in words: `spectral variance, calibrated mean`; the network's own mean goes without saying.
+    pub fn kernel(&self) -> String {
+        match self.mean {
+            MeanKind::Network => format!("{} variance", self.variance),
+            mean => format!("{} variance, {mean} mean", self.variance),
+        }
+    }
+
     /// Whether the decoder term depends on the second node of the path: see [`DecoderKind::needs_next`]. A continuous density has the
     /// spectral variance too, which does not.
     pub fn decoder_needs_next(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use ddpm_core::{DecoderKind, Objective, Sampler, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, Sampler, StartRule, VarianceKind};
 use ddpm_data::Split;
 
 /// A parser of a closed set of names, each with its line in `--help`.
@@ -28,6 +28,14 @@ named_values! {
         FixedSmall: "The posterior variance (the paper's choice for L_simple)",
         FixedLarge: "The forward variance beta",
         Analytic: "The best isotropic one, from the measured error of the network",
+        Spectral: "The best one of every band of frequencies, from the measured errors there",
+        LearnedCalibrated: "The network's own times the best scalar of every step",
+        Best: "The cheapest of spectral, learned-calibrated and analytic for every step",
+    }
+    /// Mean of a reverse step.
+    means: MeanKind {
+        Network: "On the network's estimate as it is",
+        Calibrated: "On the estimate corrected per band of frequencies, from the measured errors there",
     }
     /// Samplers.
     samplers: Sampler {
@@ -39,7 +47,7 @@ named_values! {
     decoders: DecoderKind {
         Respaced: "The respaced chain's clipped posterior variance, as improved-diffusion",
         Marginal: "1 - alpha_bar of the first node",
-        Optimal: "The scalar that is best on the choosing set",
+        Optimal: "The scalar or the learned variance, whichever is best on the choosing set",
         Gaussian: "A continuous density under the respaced variance",
         None: "No decoder term",
     }
@@ -69,8 +77,11 @@ pub(crate) struct StepArgs {
     /// scheduler_config.json or model.json; else fixed-small]
     #[arg(long, value_name = "V", value_parser = variances())]
     pub(crate) variance: Option<VarianceKind>,
-    /// Variance of the decoder, the step onto the data [default: respaced; optimal for analytic; gaussian for a curve
-    /// of --mse]
+    /// Mean of the reverse steps [default: calibrated for spectral and best, else network]
+    #[arg(long, value_name = "M", value_parser = means())]
+    pub(crate) mean: Option<MeanKind>,
+    /// Variance of the decoder, the step onto the data [default: respaced; optimal for the measured variances, from
+    /// analytic to best; gaussian for a curve of --mse]
     #[arg(long, value_name = "D", value_parser = decoders())]
     pub(crate) decoder: Option<DecoderKind>,
     /// With --decoder gaussian: the width of a bin of the data, so that the term is in bits of the

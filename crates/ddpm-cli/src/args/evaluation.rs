@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use ddpm_core::{Sampler, VarianceKind};
+use ddpm_core::{MeanKind, Sampler, VarianceKind};
 
 use super::chain::PATH_HELP;
-use super::conventions::{ClipArgs, StepArgs, samplers, variances};
+use super::conventions::{ClipArgs, StepArgs, means, samplers, variances};
 use super::inputs::{CheckpointArgs, ImageArgs};
 
 /// Evaluate bits/dim of one path directly, term by term, without a profile
@@ -34,7 +34,7 @@ pub(crate) struct Bpd {
     #[arg(long, value_name = "N.safetensors", requires = "images")]
     pub(crate) noise: Option<PathBuf>,
     /// Schedules file; its variances and conventions apply
-    #[arg(long, value_name = "S.json", conflicts_with_all = ["path", "variance", "decoder", "profile"], requires = "steps")]
+    #[arg(long, value_name = "S.json", conflicts_with_all = ["path", "variance", "mean", "decoder", "profile"], requires = "steps")]
     pub(crate) schedule: Option<PathBuf>,
     /// Which budget of the schedules file
     #[arg(long, value_name = "K", requires = "schedule", conflicts_with = "path")]
@@ -44,7 +44,7 @@ pub(crate) struct Bpd {
     pub(crate) path: Option<String>,
     #[command(flatten)]
     pub(crate) conventions: StepArgs,
-    /// Profile whose measured errors give the analytic variances and the optimal decoder
+    /// Profile whose measured errors give the measured variances, the calibrated mean and the optimal decoder
     #[arg(long, value_name = "P")]
     pub(crate) profile: Option<PathBuf>,
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub(crate) struct Sample {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
     /// Schedules file; its variances apply
-    #[arg(long, value_name = "S.json", conflicts_with_all = ["path", "variance", "profile"], requires = "steps")]
+    #[arg(long, value_name = "S.json", conflicts_with_all = ["path", "variance", "mean", "profile"], requires = "steps")]
     pub(crate) schedule: Option<PathBuf>,
     /// Which budget of the schedules file
     #[arg(long, value_name = "K", requires = "schedule")]
@@ -102,7 +102,10 @@ pub(crate) struct Sample {
     /// Variance of the steps of ddpm [default: learned where the network has it, else fixed-small]
     #[arg(long, value_name = "V", value_parser = variances())]
     pub(crate) variance: Option<VarianceKind>,
-    /// Profile whose measured errors give the analytic variances
+    /// Mean of the steps, of every sampler [default: calibrated for spectral and best, else network]
+    #[arg(long, value_name = "M", value_parser = means())]
+    pub(crate) mean: Option<MeanKind>,
+    /// Profile whose measured errors give the measured variances and the calibrated mean
     #[arg(long, value_name = "P")]
     pub(crate) profile: Option<PathBuf>,
     /// Clip the noise of the second-to-last step, the last that is added, to so many of 256 levels on average, as

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 use ddpm_schedule::export::Format;
 
-use super::conventions::{ClipArgs, StepArgs, decoders, objectives, starts, variances};
+use super::conventions::{ClipArgs, StepArgs, decoders, means, objectives, starts, variances};
 use super::export::formats;
 use super::inputs::{ChainArgs, CheckpointArgs, ImageArgs};
 
@@ -39,7 +39,7 @@ pub(crate) struct Profile {
     pub(crate) checkpoint: Option<CheckpointArgs>,
     /// Make the profile of squared errors that another program has summed up (see below); the file tells the chain
     #[arg(long, value_name = "F.npz", conflicts_with_all = [
-        "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "class", "save_every", "resume",
+        "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "no_bands", "class", "save_every", "resume",
         "state_dict", "model", "num_heads", "num_head_channels", "num_heads_upsample", "attention_order", "image_size",
         "train_steps", "noise_schedule", "rescale_timesteps", "parameterization", "precision", "device", "batch",
     ])]
@@ -64,6 +64,9 @@ pub(crate) struct Profile {
     /// Images per block, the unit of error bars and of resuming [default: at least 32 blocks]
     #[arg(long, value_name = "N")]
     pub(crate) images_per_block: Option<usize>,
+    /// Leave out the statistics of bands of frequencies, which the spectral variance and the calibrated mean need
+    #[arg(long)]
+    pub(crate) no_bands: bool,
     /// Class of every image, for class-conditional networks on data without labels
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,
@@ -178,7 +181,10 @@ pub(crate) struct Table {
     /// Variances: a comma list [default: all that the profiles can serve]
     #[arg(long, value_name = "V,..", value_delimiter = ',', value_parser = variances())]
     pub(crate) variance: Vec<VarianceKind>,
-    /// One decoder for every variance [default: respaced, and optimal for analytic]
+    /// One mean for every variance that can have it [default: calibrated for spectral and best, else network]
+    #[arg(long, value_name = "M", value_parser = means())]
+    pub(crate) mean: Option<MeanKind>,
+    /// One decoder for every variance [default: respaced, and optimal for the measured ones, from analytic to best]
     #[arg(long, value_name = "D", value_parser = decoders())]
     pub(crate) decoder: Option<DecoderKind>,
     /// Where optimal paths end

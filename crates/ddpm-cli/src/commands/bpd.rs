@@ -138,6 +138,7 @@ impl Report<'_> {
             noise_schedule: denoiser.noise_schedule().name_or_custom(),
             path: self.indices.show_path(self.choice.schedule.path.nodes()),
             variance: self.choice.scoring.variance,
+            mean: self.choice.scoring.mean,
             decoder: self.choice.scoring.decoder,
             scored_decoder: self.choice.schedule.decoder,
             clip_denoised: self.choice.clip_denoised,
@@ -156,8 +157,8 @@ impl Report<'_> {
         let count = self.images.chosen.len() as u64;
         let mut text = TextTable::new("t: | s: | bits/dim:")
             .title(format!(
-                "Bits/dim, direct evaluation: {} variance, {} decoder, {}, {}",
-                self.choice.scoring.variance,
+                "Bits/dim, direct evaluation: {}, {} decoder, {}, {}",
+                self.choice.scoring.kernel(),
                 self.choice.schedule.decoder,
                 clip(Some(self.choice.clip_denoised)),
                 plural(self.choice.schedule.path.steps() as u64, "step")

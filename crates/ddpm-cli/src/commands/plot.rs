@@ -109,7 +109,7 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
         .variance
         .unwrap_or_else(|| VarianceKind::of_network(learned));
     let start = args.start.unwrap_or(StartRule::Full);
-    let rows = pair.rows(&[variance], args.decoder, start)?;
+    let rows = pair.rows(&[variance], None, args.decoder, start)?;
     Ok(figures::bits_per_dim(
         &pair.train,
         &pair.test,

@@ -116,6 +116,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
+        plan.bands = !args.no_bands;
         plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);
@@ -151,7 +152,11 @@ impl Run {
         let wanted =
             self.plan
                 .provenance(&self.network.denoiser, &self.images.set, self.images.split)?;
-        if *earlier.provenance() != wanted || earlier.layout().timesteps() != self.plan.timesteps {
+        let layout = earlier.layout();
+        if *earlier.provenance() != wanted
+            || layout.timesteps() != self.plan.timesteps
+            || layout.bands().is_some() != self.plan.bands
+        {
             return Err(Error::file(
                 &self.out,
                 "holds the profile of another run (other network, images, timesteps, seed or conventions); expected this run's to resume: remove it or name another --out",

@@ -3,7 +3,7 @@
 mod record;
 mod store;
 
-use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler};
+use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
 
@@ -114,6 +114,7 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
     // Nothing is scored.
     let conventions = StepArgs {
         variance: args.variance,
+        mean: args.mean,
         decoder: Some(DecoderKind::None),
         decoder_bin_width: None,
     };
@@ -146,9 +147,12 @@ fn check_sampler(args: &Sample, sampler: Sampler) -> Result<()> {
     if sampler != Sampler::Ddim && args.eta.is_some() {
         return Err(Error::usage("--eta goes with --sampler ddim"));
     }
-    if sampler != Sampler::Ddpm && (args.variance.is_some() || args.profile.is_some()) {
+    let calibrated = args.mean == Some(MeanKind::Calibrated);
+    if sampler != Sampler::Ddpm
+        && (args.variance.is_some() || (args.profile.is_some() && !calibrated))
+    {
         return Err(Error::usage(
-            "--variance and --profile go with --sampler ddpm: the other samplers have no variance",
+            "--variance and --profile go with --sampler ddpm: the other samplers have no variance (--mean calibrated --profile goes with every sampler)",
         ));
     }
     if sampler == Sampler::DpmSolver2M && args.clip_last_noise.is_some() {
@@ -178,6 +182,7 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
         sampler,
         eta: (sampler == Sampler::Ddim).then(|| args.eta.unwrap_or(0.0)),
         variance: ancestral.then_some(choice.scoring.variance),
+        kernels_sha256: schedule.calibration_sha256(ancestral),
         log_variance: (ancestral && choice.frozen)
             .then(|| schedule.kernels.iter().map(number).collect()),
         clip_last_noise: args.clip_last_noise,

@@ -71,7 +71,7 @@ impl Request {
         .in_file(source)?;
         let (conventions, most) = (&args.conventions, curves.train_steps());
         let mut scoring = curves
-            .scoring(conventions.variance, conventions.decoder)
+            .scoring(conventions.variance, conventions.mean, conventions.decoder)
             .with_objective(args.objective)
             .with_start(args.start);
         scoring.gaussian = gaussian_decoder(
@@ -148,8 +148,8 @@ impl Request {
             schedules.scoring.objective.unit()
         ))
         .title(format!(
-            "Optimal schedules: {} variance, {} decoder, {}, start {}, objective {}",
-            self.scoring.variance,
+            "Optimal schedules: {}, {} decoder, {}, start {}, objective {}",
+            self.scoring.kernel(),
             self.scoring.decoder,
             clip(schedules.clip_denoised),
             self.scoring.start,

@@ -57,6 +57,7 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
     let given = [
         (args.mse.is_some(), "--mse"),
         (args.conventions.variance.is_some(), "--variance"),
+        (args.conventions.mean.is_some(), "--mean"),
         (args.conventions.decoder.is_some(), "--decoder"),
         (
             args.conventions.decoder_bin_width.is_some(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_core::{DecoderKind, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
 use ddpm_schedule::Budgets;
 use ddpm_schedule::results::{self, ScoredImages, TableRow};
@@ -45,11 +45,12 @@ impl Pair {
     pub(super) fn rows(
         &self,
         variances: &[VarianceKind],
+        mean: Option<MeanKind>,
         decoder: Option<DecoderKind>,
         start: StartRule,
     ) -> Result<Vec<TableRow>> {
         let (train, test) = (&self.train, &self.test);
-        table3(train, test, &self.steps, variances, decoder, start)
+        table3(train, test, &self.steps, variances, mean, decoder, start)
             .map_err(|error| Error::Input(format!("{}: {error}", self.names)))
     }
 }
@@ -68,15 +69,25 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     } else {
         args.variance.clone()
     };
-    let rows = pair.rows(&variances, args.decoder, args.start).advised(
-        "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
-    )?;
+    let rows = pair
+        .rows(&variances, args.mean, args.decoder, args.start)
+        .advised(
+            "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
+        )?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))
     } else {
         let [text, differences] = tables(train, test, &rows, &pair.steps, &variances);
         output::print_text(&format!("{text}{differences}"))
+    }
+}
+
+/// What a row calls its kernel.
+fn kernel(row: &TableRow) -> String {
+    match row.mean {
+        MeanKind::Network => row.variance.to_string(),
+        MeanKind::Calibrated => format!("{} + mean", row.variance),
     }
 }
 
@@ -141,7 +152,7 @@ pub(crate) fn tables(
             evaluated(test)
         ))
         .title(format!(
-            "Paths, analytic variances and optimal decoders chosen on {}, {} timesteps evaluated",
+            "Paths, measured variances and means, and optimal decoders chosen on {}, {} timesteps evaluated",
             images_of(train),
             evaluated(train)
         ));
@@ -161,11 +172,7 @@ pub(crate) fn tables(
         for stride in ["even", "quadratic", "dp", "dp-free"] {
             let found = of(stride);
             let Some(first) = found.first() else { continue };
-            let names = [
-                variance.to_string(),
-                first.decoder.to_string(),
-                stride.to_owned(),
-            ];
+            let names = [kernel(first), first.decoder.to_string(), stride.to_owned()];
             let cells = found
                 .iter()
                 .map(|row| cell(row) + mark_of_decoder(row.scored_decoder == row.decoder));
@@ -188,6 +195,9 @@ pub(crate) fn tables(
         }
     }
     text.note("± one standard error over blocks of the scored images (jackknife).");
+    if rows.iter().any(|row| row.mean == MeanKind::Calibrated) {
+        text.note("+ mean: the mean of the steps is calibrated too.");
+    }
     if rows.iter().any(|row| row.scored_decoder != row.decoder) {
         text.note(NOTE_ON_ONE_STEP);
     }

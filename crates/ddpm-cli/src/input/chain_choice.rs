@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_core::{DecoderKind, Denoiser, ModelId, Sampler, TimePath, VarianceKind};
+use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler, TimePath};
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
@@ -89,7 +89,7 @@ impl ChainChoice {
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
         let mut steps = schedule.kernels.iter().skip(1);
-        if steps.any(|kernel| *kernel == Kernel::Learned) && !network.denoiser.learns_variance() {
+        if steps.any(Kernel::is_learned) && !network.denoiser.learns_variance() {
             return Err(Error::file(
                 file,
                 format!(
@@ -118,13 +118,18 @@ impl ChainChoice {
         network.check_signal_at(path.end())?;
         let conventions = args.conventions;
         let variance = conventions.variance.unwrap_or_else(|| network.variance());
-        if variance == VarianceKind::Learned && !network.denoiser.learns_variance() {
+        if variance.needs_learned() && !network.denoiser.learns_variance() {
             return Err(Error::flag(
                 "--variance",
-                "learned: the checkpoint has no variance output; expected fixed-small, fixed-large or analytic",
+                format!(
+                    "{variance}: the checkpoint has no variance output; expected fixed-small, fixed-large, analytic or spectral"
+                ),
             ));
         }
         let mut scoring = Scoring::new(variance);
+        if let Some(mean) = conventions.mean {
+            scoring = scoring.with_mean(mean);
+        }
         if let Some(decoder) = conventions.decoder {
             scoring = scoring.with_decoder(decoder);
         }
@@ -134,9 +139,14 @@ impl ChainChoice {
         let schedule = match args.profile {
             Some(file) => measured(file, &scoring, path, network, clip, voice)?,
             None => {
-                if variance == VarianceKind::Analytic {
+                if variance.is_measured() {
+                    return Err(Error::usage(format!(
+                        "--variance {variance} needs the network's measured errors: --profile P, or --schedule S.json"
+                    )));
+                }
+                if scoring.mean == MeanKind::Calibrated {
                     return Err(Error::usage(
-                        "--variance analytic needs the network's measured errors: --profile P, or --schedule S.json",
+                        "--mean calibrated needs the network's measured errors: --profile P, or --schedule S.json",
                     ));
                 }
                 if scoring.decoder == DecoderKind::Optimal {

@@ -67,8 +67,8 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let curves = Curves::from_profile(train).in_file(&pair.train.path)?;
     // Squared errors know nothing of discretised pixels.
     let decoder = (!curves.has_decoder()).then_some(DecoderKind::Gaussian);
-    let rows =
-        table3(train, test, &steps, &kinds, decoder, StartRule::Free).in_file(&pair.test.path)?;
+    let rows = table3(train, test, &steps, &kinds, None, decoder, StartRule::Free)
+        .in_file(&pair.test.path)?;
     let html: String = tables(train, test, &rows, &steps, &kinds)
         .iter()
         .map(TextTable::html)

@@ -81,7 +81,7 @@ fn chosen(item: &Item<ElboProfile>) -> Result<Schedules> {
     let profile = &item.value;
     let scoring = Curves::from_profile(profile)
         .in_file(&item.path)?
-        .scoring(None, None);
+        .scoring(None, None, None);
     let budgets = Budgets::of_the_paper(profile.schedule().train_steps());
     choose_on(profile, &scoring, &budgets).in_file(&item.path)
 }

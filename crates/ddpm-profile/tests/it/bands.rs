@@ -205,6 +205,7 @@ fn tables_score_calibrated_kernels_on_other_images() {
         &OTHER,
         &[2, 5],
         &variances,
+        None,
         Some(DecoderKind::Optimal),
         StartRule::Full,
     )

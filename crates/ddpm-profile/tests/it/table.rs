@@ -57,7 +57,16 @@ fn find<'a>(
 )]
 fn rows_are_complete_and_optimal_where_they_were_chosen() {
     let steps = [1, 4, 8, 16];
-    let rows = table3(&TRAIN, &TEST, &steps, &VARIANCES, None, StartRule::Free).expect("valid");
+    let rows = table3(
+        &TRAIN,
+        &TEST,
+        &steps,
+        &VARIANCES,
+        None,
+        None,
+        StartRule::Free,
+    )
+    .expect("valid");
     assert_eq!(rows.len(), 4 * (4 * 4 + 1));
     for variance in VARIANCES {
         let all = find(&rows, "all", variance, 200);
@@ -92,7 +101,16 @@ fn rows_are_complete_and_optimal_where_they_were_chosen() {
             }
         }
     }
-    let full = table3(&TRAIN, &TEST, &steps, &VARIANCES, None, StartRule::Full).expect("valid");
+    let full = table3(
+        &TRAIN,
+        &TEST,
+        &steps,
+        &VARIANCES,
+        None,
+        None,
+        StartRule::Full,
+    )
+    .expect("valid");
     let without_free: Vec<_> = rows
         .iter()
         .filter(|r| r.stride != "dp-free")
@@ -108,6 +126,7 @@ fn numbers_are_those_of_the_test_profile_under_frozen_choices() {
         &TEST,
         &[6],
         &[VarianceKind::Analytic],
+        None,
         Some(DecoderKind::Respaced),
         StartRule::Full,
     )
@@ -141,6 +160,7 @@ fn one_step_uses_the_marginal_decoder() {
             &TEST,
             &[1],
             &[VarianceKind::Learned],
+            None,
             Some(decoder),
             StartRule::Full,
         )
@@ -166,6 +186,7 @@ fn analytic_is_below_both_fixed_variances_under_one_decoder() {
         &TRAIN,
         &[2, 4, 8, 16, 32],
         &VARIANCES,
+        None,
         Some(DecoderKind::Marginal),
         StartRule::Full,
     )
@@ -186,7 +207,17 @@ fn analytic_is_below_both_fixed_variances_under_one_decoder() {
 
 #[test]
 fn what_cannot_be_compared_is_refused() {
-    let table = |steps: &[usize]| table3(&TRAIN, &TEST, steps, &VARIANCES, None, StartRule::Full);
+    let table = |steps: &[usize]| {
+        table3(
+            &TRAIN,
+            &TEST,
+            steps,
+            &VARIANCES,
+            None,
+            None,
+            StartRule::Full,
+        )
+    };
     assert!(matches!(
         table(&[8, 201]),
         Err(Error::Schedule(ddpm_schedule::Error::Steps {
@@ -211,10 +242,18 @@ fn what_cannot_be_compared_is_refused() {
             TEST.blocks().to_vec(),
         )
         .expect("valid");
-        table3(&TRAIN, &other, &[4], &VARIANCES, None, StartRule::Full)
-            .err()
-            .map(|e| e.to_string())
-            .unwrap_or_default()
+        table3(
+            &TRAIN,
+            &other,
+            &[4],
+            &VARIANCES,
+            None,
+            None,
+            StartRule::Full,
+        )
+        .err()
+        .map(|e| e.to_string())
+        .unwrap_or_default()
     };
     type Change = fn(&mut Provenance);
     let changes: [(&str, Change); 5] = [

@@ -1,6 +1,6 @@
 //! Bits per dimension and the profiles that they come from: `ddpm profile`, `merge`, `table` and `bpd`.
 
-use ddpm_core::{DecoderKind, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use super::{number, numbers, some_numbers};
@@ -84,6 +84,11 @@ pub struct ScoredImages {
     pub timesteps: usize,
 }
 
+/// What tables had before means could be calibrated.
+fn network_mean() -> MeanKind {
+    MeanKind::Network
+}
+
 /// One cell of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableRow {
@@ -91,6 +96,9 @@ pub struct TableRow {
     pub stride: String,
     /// The variance of the reverse steps.
     pub variance: VarianceKind,
+    /// Their mean.
+    #[serde(default = "network_mean")]
+    pub mean: MeanKind,
     /// The decoder convention asked for.
     pub decoder: DecoderKind,
     /// The one that this row is scored with, see [`DecoderKind::for_steps`].
@@ -135,6 +143,9 @@ pub struct BitsPerDim {
     pub path: Vec<usize>,
     /// The variance of the reverse steps.
     pub variance: VarianceKind,
+    /// Their mean.
+    #[serde(default = "network_mean")]
+    pub mean: MeanKind,
     /// The decoder convention asked for.
     pub decoder: DecoderKind,
     /// The one that was used.

@@ -6,7 +6,7 @@ use statrs::function::beta::beta_reg;
 use crate::{
     block::Block,
     curves::Curves,
-    error::{Error, Result},
+    error::{Invalid, Result},
     profile::ElboProfile,
 };
 
@@ -43,7 +43,7 @@ impl Estimate {
 /// for linear statistics the standard error of the mean of the blocks.
 ///
 /// # Errors
-/// [`Error::Empty`] without blocks, [`Error::Length`] if `f` returns lists of different lengths, and the errors of `f`.
+/// [`Error::Empty`](crate::Error::Empty) without blocks, [`Error::Schedule`](crate::Error::Schedule) if `f` returns lists of different lengths, and the errors of `f`.
 pub fn jackknife(
     profile: &ElboProfile,
     f: impl Fn(&Curves) -> Result<Vec<f64>> + Sync,
@@ -63,12 +63,8 @@ pub fn jackknife(
         .into_par_iter()
         .map(|i| f(&Curves::without_block(profile, i)?))
         .collect::<Result<Vec<_>>>()?;
-    if let Some(part) = parts.iter().find(|part| part.len() != whole.len()) {
-        return Err(Error::Length {
-            field: "estimates without a block".into(),
-            expected: whole.len(),
-            found: part.len(),
-        });
+    for part in &parts {
+        Invalid::check_length("estimates without a block", whole.len(), part.len())?;
     }
     let images: Vec<u64> = blocks.iter().map(Block::images).collect();
     let estimate = |(i, &value): (usize, &f64)| {

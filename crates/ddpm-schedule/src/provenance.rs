@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ddpm_core::{Difference, ModelId, NetworkId, differences};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 
 /// The origin and the conventions of a profile. No timestamps and no paths: the same run gives the same bytes.
 ///
@@ -55,10 +55,10 @@ impl Provenance {
     /// [`Error::Field`].
     pub fn check(&self, train_steps: usize) -> Result<()> {
         if self.model.train_steps != train_steps {
-            return Err(field(
+            return Err(Error::field(
                 "train_steps",
                 format!("{train_steps}, as the noise schedule has"),
-                self.model.train_steps.to_string(),
+                self.model.train_steps,
             ));
         }
         for (name, value) in [
@@ -66,18 +66,18 @@ impl Provenance {
             ("images_per_block", self.images_per_block),
         ] {
             if value == 0 {
-                return Err(field(name, "at least 1", "0"));
+                return Err(Error::field(name, "at least 1", "0"));
             }
         }
         let blocks = self.total_images.div_ceil(self.images_per_block);
         if self.total_blocks != blocks {
-            return Err(field(
+            return Err(Error::field(
                 "total_blocks",
                 format!(
                     "{blocks} for {} images in blocks of {}",
                     self.total_images, self.images_per_block
                 ),
-                self.total_blocks.to_string(),
+                self.total_blocks,
             ));
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Difference, ModelId, NetworkId, differences};
+use ddpm_core::{Difference, ModelId, NetworkId, differences, extra_differences};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -87,6 +87,7 @@ impl Provenance {
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = self.model.differences(&other.model);
         found.extend(differences(self.facts(), other.facts()));
+        found.extend(extra_differences(&self.extra, &other.extra));
         found
     }
 
@@ -101,8 +102,8 @@ impl Provenance {
         check_known(&self.model)
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
-        let facts = [
+    fn facts(&self) -> [(&'static str, String); 10] {
+        [
             ("data_sha256", self.data_sha256.clone()),
             ("data_name", self.data_name.clone()),
             ("split", self.split.clone()),
@@ -113,11 +114,7 @@ impl Provenance {
             ("total_blocks", self.total_blocks.to_string()),
             ("library_version", self.library_version.clone()),
             ("image_order", self.image_order.clone()),
-        ];
-        let facts = facts.map(|(field, value)| (field.to_owned(), value));
-        let extra = self.extra.iter();
-        let extra = extra.map(|(key, value)| (format!("extra.{key}"), value.clone()));
-        facts.into_iter().chain(extra).collect()
+        ]
     }
 }
 

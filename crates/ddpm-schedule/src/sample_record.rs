@@ -142,8 +142,8 @@ impl SampleRecord {
         found
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
-        let facts = [
+    fn facts(&self) -> [(&'static str, String); 9] {
+        [
             ("seed", self.seed.to_string()),
             ("start_index", self.start_index.to_string()),
             ("class", said(self.class)),
@@ -153,10 +153,7 @@ impl SampleRecord {
             ("log_variance", format!("{:?}", self.log_variance)),
             ("clip_last_noise", said(self.clip_last_noise)),
             ("path", self.path.to_string()),
-        ];
-        facts
-            .map(|(field, value)| (field.to_owned(), value))
-            .to_vec()
+        ]
     }
 
     fn stored(&self) -> Stored {

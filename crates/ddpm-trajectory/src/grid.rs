@@ -43,7 +43,7 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath
             + 0.25 * part(root(t), root(1), root(last))
     };
     let distribution: Vec<f64> = (1..=last).map(mixture).collect();
-    let mut chosen: Vec<usize> = (0..nodes)
+    let chosen = (0..nodes)
         .map(|k| {
             let target = distribution[last - 1] * k as f64 / (nodes - 1) as f64;
             1 + distribution
@@ -51,15 +51,6 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath
                 .min(last - 1)
         })
         .collect();
-    // Where timesteps are farther apart than nodes, the later node moves up, then down where there is no room.
-    chosen[nodes - 1] = last;
-    for k in 1..nodes {
-        chosen[k] = chosen[k].max(chosen[k - 1] + 1);
-    }
-    let mut highest = last;
-    for node in chosen.iter_mut().rev() {
-        *node = (*node).min(highest);
-        highest = *node - 1;
-    }
-    Ok(TimePath::new(chosen, last)?)
+    // Timesteps may be farther apart than nodes.
+    Ok(TimePath::moved(chosen, last)?)
 }

@@ -66,7 +66,7 @@ pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Res
 /// The timesteps at which `cumulative` (index t, not decreasing from t = 1 on) is nearest to k/K of its end, made strictly increasing.
 fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<TimePath> {
     let last = cumulative.len() - 1;
-    let mut nodes: Vec<usize> = (1..=steps)
+    let nodes = (1..=steps)
         .map(|k| {
             let target = cumulative[last] * k as f64 / steps as f64;
             let above = cumulative[1..]
@@ -80,14 +80,5 @@ fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<TimeP
             }
         })
         .collect();
-    nodes[steps - 1] = last;
-    for k in 1..steps {
-        nodes[k] = nodes[k].max(nodes[k - 1] + 1);
-    }
-    let mut highest = last;
-    for node in nodes.iter_mut().rev() {
-        *node = (*node).min(highest);
-        highest = *node - 1;
-    }
-    TimePath::new(nodes, last)
+    TimePath::moved(nodes, last)
 }

@@ -32,8 +32,8 @@ pub struct TrajectoryPlan {
     pub save_every: Duration,
 }
 
-/// A reference of the flow ([`super::reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
-/// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
+/// A reference of the flow ([`super::reference_trajectories`]), how much errors grow on it, and trials of the best paths from its starts,
+/// in pieces: a batch of samples, a point of growth, a path.
 ///
 /// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
 /// it was last given it, and when the network fails or `progress` asks to stop. What it keeps can come back as `earlier`, whose pieces are not made again;

@@ -7,28 +7,6 @@ use super::end_points::{FlowPlan, end_points, squared_distances};
 use crate::error::Result;
 use crate::progress::Progress;
 
-/// Runs every path from the starts of `reference`, which was made with `plan`, and compares its end points with the reference's.
-///
-/// # Errors
-/// As [`end_points`].
-pub fn run_trials(
-    denoiser: &dyn Denoiser,
-    plan: &FlowPlan,
-    reference: &Trajectories,
-    candidates: &[(Sampler, TimePath)],
-    progress: &dyn Progress,
-) -> Result<Vec<Trial>> {
-    let steps: usize = candidates.iter().map(|(_, path)| path.steps()).sum();
-    progress.start((steps * plan.count) as u64);
-    let target = ends_of(reference);
-    let trials = candidates
-        .iter()
-        .map(|(solver, path)| run_trial(denoiser, plan, &target, *solver, path, progress))
-        .collect::<Result<_>>()?;
-    progress.finish();
-    Ok(trials)
-}
-
 /// Where the reference ends, `[images, dims]`.
 pub(super) fn ends_of(reference: &Trajectories) -> Vec<f32> {
     (0..reference.images())

@@ -72,21 +72,6 @@ impl Error {
     }
 
     #[cfg(feature = "distance")]
-    pub(crate) fn field(
-        path: &Path,
-        field: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
-        Self::Data(ddpm_data::Error::Field {
-            path: path.to_owned(),
-            field: field.into(),
-            expected: expected.into(),
-            found: found.into(),
-        })
-    }
-
-    #[cfg(feature = "distance")]
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
         Self::Data(ddpm_data::Error::Write {
             path: path.to_owned(),

@@ -168,25 +168,16 @@ fn steps(schedule: &NoiseSchedule, plan: &SamplingPlan) -> Result<Vec<Step>> {
         // The second-to-last step is the one onto the first node.
         let limit = plan.clip_last_noise.filter(|_| k == 1);
         let limit = limit.map(clipped_noise_limit);
-        let linear = match plan.schedule.sampler {
-            Sampler::Ddpm => {
-                let kernel = plan.schedule.kernels[k];
-                steps.push(Step {
-                    transition,
-                    kind: Kind::Ancestral(kernel, limit),
-                });
-                continue;
-            }
-            Sampler::Ddim => LinearStep::ddim(schedule, t, s, plan.eta)?,
-            Sampler::DpmSolver2M => {
-                LinearStep::dpm_solver_2m(schedule, nodes.get(k + 2).copied(), t, s)
-            }
+        let linear = |step: LinearStep| {
+            Kind::Linear(step.with_noise_at_most(limit.unwrap_or(f64::INFINITY)))
         };
-        let linear = linear.with_noise_at_most(limit.unwrap_or(f64::INFINITY));
-        steps.push(Step {
-            transition,
-            kind: Kind::Linear(linear),
-        });
+        let before = nodes.get(k + 2).copied();
+        let kind = match plan.schedule.sampler {
+            Sampler::Ddpm => Kind::Ancestral(plan.schedule.kernels[k], limit),
+            Sampler::Ddim => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
+            Sampler::DpmSolver2M => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
+        };
+        steps.push(Step { transition, kind });
     }
     steps.reverse();
     Ok(steps)

@@ -62,14 +62,10 @@ pub fn choose(
         wanted.retain(|&k| end_of(k).is_some());
     }
     let chosen = |&k: &usize| -> Result<Chosen> {
-        let end = end_of(k).ok_or(Invalid::Unreachable {
-            steps: k,
-            end: steps,
-        })?;
-        let path = optima.path(k, end)?;
+        let path = optima.path(k, terminal.as_deref())?;
         Ok(Chosen {
             cost: model.path_cost(&path) / per_unit,
-            prior_bpd: model.prior(end).map(|prior| prior / LN_2),
+            prior_bpd: model.prior(path.end()).map(|prior| prior / LN_2),
             schedule: model.schedule_of(path),
             stability: None,
             distance: None,
@@ -141,11 +137,15 @@ impl Optima {
         }
     }
 
-    pub(crate) fn path(&self, k: usize, end: usize) -> Result<TimePath> {
-        let nodes = self
-            .solution
-            .path(&self.table, k, end)
-            .ok_or(Invalid::Unreachable { steps: k, end })?;
-        Ok(TimePath::new(nodes, self.table.train_steps())?)
+    /// The best path of K steps.
+    pub(crate) fn path(&self, k: usize, terminal: Option<&[f64]>) -> Result<TimePath> {
+        let steps = self.table.train_steps();
+        let end = self.end(k, terminal);
+        let nodes = end.and_then(|end| self.solution.path(&self.table, k, end));
+        let unreachable = Invalid::Unreachable {
+            steps: k,
+            end: steps,
+        };
+        Ok(TimePath::new(nodes.ok_or(unreachable)?, steps)?)
     }
 }

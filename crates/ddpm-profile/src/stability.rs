@@ -29,15 +29,7 @@ fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<Ti
     let model = model(scoring, curves, curves)?;
     let optima = Optima::new(&model, budgets.iter().copied().max())?;
     let terminal = optima.terminal(&model, scoring.start)?;
-    let path = |&steps: &usize| {
-        let end = optima
-            .end(steps, terminal.as_deref())
-            .ok_or(Invalid::Unreachable {
-                steps,
-                end: curves.train_steps(),
-            })?;
-        optima.path(steps, end)
-    };
+    let path = |&steps: &usize| optima.path(steps, terminal.as_deref());
     budgets.iter().map(path).collect()
 }
 

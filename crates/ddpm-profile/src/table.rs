@@ -145,19 +145,12 @@ impl Table {
         let mut entries = Vec::new();
         for &k in steps {
             let dp = Some(entries.len() + 2);
-            let optimal = |terminal: Option<&[f64]>| {
-                let end = optima.end(k, terminal).ok_or(Invalid::Unreachable {
-                    steps: k,
-                    end: schedule.train_steps(),
-                })?;
-                optima.path(k, end)
-            };
             let mut add = |stride, path, dp| entries.push(Entry { stride, path, dp });
             add("even", Stride::Even(k).path(schedule)?, dp);
             add("quadratic", Stride::Quadratic(k).path(schedule)?, dp);
-            add("dp", optimal(None)?, None);
+            add("dp", optima.path(k, None)?, None);
             if terminal.is_some() {
-                add("dp-free", optimal(terminal.as_deref())?, dp);
+                add("dp-free", optima.path(k, terminal.as_deref())?, dp);
             }
         }
         entries.push(Entry {

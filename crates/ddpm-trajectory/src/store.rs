@@ -149,12 +149,7 @@ impl Trajectories {
         };
         let of = |nodes: &[usize]| format!("{} nodes", nodes.len());
         differs("grid", of(&self.nodes), of(nodes))?;
-        let same_bits = |a: &[f64], b: &[f64]| {
-            a.iter()
-                .map(|x| x.to_bits())
-                .eq(b.iter().map(|x| x.to_bits()))
-        };
-        let same_schedule = same_bits(self.schedule.log_alpha_bars(), schedule.log_alpha_bars());
+        let same_schedule = self.schedule == *schedule;
         if self.nodes != nodes || !same_schedule {
             let field = if same_schedule {
                 "nodes of the grid"

@@ -8,7 +8,6 @@ mod growth;
 mod noising;
 mod reference;
 mod saver;
-mod trials;
 
 pub use end_points::{FlowPlan, end_points, squared_distances};
 pub use follow::{TrajectoryPlan, follow_flow};

@@ -83,7 +83,7 @@ pub use likelihood::{
     StepVariance, discretized_gaussian_nll, edge_nll, gaussian_nll, interior_fixed,
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
-pub use model_id::{Difference, ModelId, differences};
+pub use model_id::{Difference, ModelId, differences, extra_differences};
 #[doc(hidden)]
 pub use names::parse_name;
 pub use network_id::NetworkId;

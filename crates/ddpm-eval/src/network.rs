@@ -45,14 +45,8 @@ pub(crate) fn batch_of(
         .map_err(|e| Error::request("data", e.to_string()))
 }
 
-/// The schedule can be run by this network.
+/// The schedule can be run by this network: one kernel per step, and per-pixel variances only from a network that learns them.
 pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
-    check_path(denoiser, &schedule.path)?;
-    check_kernels(denoiser, schedule)
-}
-
-/// One kernel per step, and per-pixel variances only from a network that learns them.
-pub(crate) fn check_kernels(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
     schedule.check(denoiser.train_steps())?;
     if schedule.needs_learned_variance() && !denoiser.learns_variance() {
         return Err(Error::request(

@@ -7,7 +7,7 @@ use ddpm_schedule::Scoring;
 use rayon::prelude::*;
 
 use crate::curves::Curves;
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 
 const NO_COLUMNS: &str =
     "the curves have no decoder columns; choose gaussian or none, or use a profile";
@@ -51,7 +51,7 @@ impl Curves {
     /// Fixes what the conventions take from these curves.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the optimal decoder on curves without decoder columns.
+    /// [`Error::Schedule`](crate::Error::Schedule) for the optimal decoder on curves without decoder columns.
     pub fn freeze(&self, scoring: &Scoring) -> Result<Frozen> {
         let optimal = scoring.decoder == DecoderKind::Optimal;
         Ok(Frozen {
@@ -70,13 +70,16 @@ impl Curves {
     /// always be better.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the curves have no decoder columns.
+    /// [`Error::Schedule`](crate::Error::Schedule) if the curves have no decoder columns.
     pub fn optimal_decoder_log_variance(&self) -> Result<Vec<f64>> {
         let best = |t: usize| match t {
             0 => Ok(0.0),
             _ => match self.decoder_column(t, false) {
                 Some(column) => Ok(column.argmin()),
-                None => Err(Error::Unsupported(format!("decoder optimal: {NO_COLUMNS}"))),
+                None => {
+                    let why = format!("decoder optimal: {NO_COLUMNS}");
+                    Err(Invalid::Unsupported(why).into())
+                }
             },
         };
         (0..=self.train_steps()).into_par_iter().map(best).collect()
@@ -88,10 +91,11 @@ impl Frozen {
     pub(crate) fn check(&self, curves: &Curves) -> Result<()> {
         let scoring = &self.scoring;
         if scoring.objective.on_trajectories() {
-            return Err(Error::Unsupported(format!(
+            let why = format!(
                 "objective {}: expected elbo or mse with a profile or a curve",
                 scoring.objective
-            )));
+            );
+            return Err(Invalid::Unsupported(why).into());
         }
         let elbo = scoring.objective == Objective::Elbo;
         if scoring.variance == VarianceKind::Learned && elbo {
@@ -106,10 +110,8 @@ impl Frozen {
             DecoderKind::Respaced | DecoderKind::Marginal | DecoderKind::Optimal
                 if elbo && !curves.has_decoder() =>
             {
-                Err(Error::Unsupported(format!(
-                    "decoder {}: {NO_COLUMNS}",
-                    scoring.decoder
-                )))
+                let why = format!("decoder {}: {NO_COLUMNS}", scoring.decoder);
+                Err(Invalid::Unsupported(why).into())
             }
             DecoderKind::Optimal => {
                 let fits = |t: usize, l: f64| {
@@ -127,10 +129,14 @@ impl Frozen {
             DecoderKind::Gaussian => {
                 let gaussian = &scoring.gaussian;
                 if let Some(found) = gaussian.bin_width.filter(|w| !(w.is_finite() && *w > 0.0)) {
-                    return Err(value("bin width", "a positive finite number", found));
+                    let expected = "a positive finite number";
+                    return Err(Invalid::field("bin width", expected, found).into());
                 }
                 match gaussian.first.filter(|f| !f.is_finite()) {
-                    Some(found) => Err(value("decoder term at t = 1", "a finite number", found)),
+                    Some(found) => {
+                        let field = "decoder term at t = 1";
+                        Err(Invalid::field(field, "a finite number", found).into())
+                    }
                     None => Ok(()),
                 }
             }
@@ -144,14 +150,6 @@ impl Frozen {
     }
 }
 
-fn value(field: &str, expected: &'static str, found: f64) -> Error {
-    Error::Value {
-        field: field.into(),
-        expected,
-        found,
-    }
-}
-
 /// Checks frozen numbers, index t = 0..=T with entry 0 unused.
 fn check_numbers(
     curves: &Curves,
@@ -162,15 +160,12 @@ fn check_numbers(
 ) -> Result<()> {
     let numbers = numbers.unwrap_or_default();
     let length = curves.train_steps() + 1;
-    if numbers.len() != length {
-        return Err(Error::Length {
-            field: field.into(),
-            expected: length,
-            found: numbers.len(),
-        });
-    }
+    Invalid::check_length(field, length, numbers.len())?;
     match (1..length).find(|&t| !fits(t, numbers[t])) {
-        Some(t) => Err(value(&format!("{field} at t = {t}"), expected, numbers[t])),
+        Some(t) => {
+            let field = format!("{field} at t = {t}");
+            Err(Invalid::field(field, expected, numbers[t]).into())
+        }
         None => Ok(()),
     }
 }

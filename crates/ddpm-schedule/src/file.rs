@@ -33,7 +33,7 @@ use ddpm_core::{
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 use crate::provenance::{Provenance, told};
 use crate::schedule::{Kernel, Schedule};
 use crate::schedules::{Chosen, Schedules, Stability};
@@ -261,7 +261,7 @@ impl Stored {
                 let logs: Vec<f64> = stored.iter().map(log).collect();
                 Ok(NoiseSchedule::from_log_alpha_bar(&logs)?)
             }
-            (None, "custom") => Err(field(
+            (None, "custom") => Err(Error::field(
                 "log_alpha_bar",
                 "T values, for noise schedule custom",
                 "none",
@@ -275,14 +275,14 @@ impl Stored {
         let told = self.budgets.iter().any(|b| b.stability.is_some());
         if told != (self.version == VERSION_STABILITY) {
             let expected = "in the budgets of version 3, and there only";
-            return Err(field("stability", expected, version()));
+            return Err(Error::field("stability", expected, version()));
         }
         let from_trajectories = self.trajectories.is_some();
         let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
         if from_trajectories != (self.version == VERSION_TRAJECTORIES)
             || (extras && !from_trajectories)
         {
-            return Err(field(
+            return Err(Error::field(
                 "trajectories, sampler and distance",
                 "in version 4, and there only",
                 version(),
@@ -293,16 +293,15 @@ impl Stored {
         }
         if self.alpha_bar.is_some() {
             let expected = "log_alpha_bar in its place, in version 2";
-            return Err(field("alpha_bar", expected, "alpha_bar"));
+            return Err(Error::field("alpha_bar", expected, "alpha_bar"));
         }
         let counts = [
             ("log_alpha_bar", self.log_alpha_bar.as_ref().map(Vec::len)),
             ("costs", Some(self.costs.len())),
         ];
         for (name, found) in counts {
-            if let Some(found) = found.filter(|&found| found != self.train_steps) {
-                let expected = format!("{} values", self.train_steps);
-                return Err(field(name, expected, found.to_string()));
+            if let Some(found) = found {
+                Error::check_length(name, self.train_steps, found)?;
             }
         }
         Ok(())
@@ -337,7 +336,7 @@ impl StoredBudget {
         let path = TimePath::new(self.path, file.train_steps)?;
         let expected = file.decoder.for_steps(self.steps);
         if self.scored_decoder != Some(expected) {
-            return Err(field(
+            return Err(Error::field(
                 format!("scored_decoder of the budget of {} steps", self.steps),
                 expected.to_string(),
                 self.scored_decoder
@@ -345,7 +344,7 @@ impl StoredBudget {
             ));
         }
         if path.steps() != self.steps || self.log_variance.len() != self.steps {
-            return Err(field(
+            return Err(Error::field(
                 format!("budget of {} steps", self.steps),
                 "as many steps in its path and its log_variance",
                 format!("{} and {}", path.steps(), self.log_variance.len()),

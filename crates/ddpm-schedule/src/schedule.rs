@@ -5,7 +5,7 @@ use ddpm_core::{
     respaced_decoder_log_variance,
 };
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 use crate::scoring::Scoring;
 
 /// The reverse kernel of one step, frozen: a Gaussian around the usual mean, and which variance it has.
@@ -118,14 +118,14 @@ impl Schedule {
     /// [`Error::Field`].
     pub fn check(&self, train_steps: usize) -> Result<()> {
         if self.path.end() > train_steps {
-            return Err(field(
+            return Err(Error::field(
                 "path",
                 format!("timesteps up to {train_steps}"),
-                self.path.end().to_string(),
+                self.path.end(),
             ));
         }
         if self.kernels.len() != self.path.steps() {
-            return Err(field(
+            return Err(Error::field(
                 "kernels",
                 format!("{} (one per step of the path)", self.path.steps()),
                 self.kernels.len().to_string(),
@@ -134,19 +134,15 @@ impl Schedule {
         let log_variances = self.kernels.iter().map(|kernel| kernel.log_variance());
         for (k, log_variance) in log_variances.enumerate() {
             if let Some(found) = log_variance.filter(|l| !l.is_finite()) {
-                return Err(field(
+                return Err(Error::field(
                     format!("log variance of step {}", k + 1),
                     "a finite number",
-                    found.to_string(),
+                    found,
                 ));
             }
         }
         match self.bin_width.filter(|w| !(*w > 0.0 && w.is_finite())) {
-            Some(found) => Err(field(
-                "bin width",
-                "a positive finite number",
-                found.to_string(),
-            )),
+            Some(found) => Err(Error::field("bin width", "a positive finite number", found)),
             None => Ok(()),
         }
     }

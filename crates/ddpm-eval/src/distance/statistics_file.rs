@@ -50,12 +50,12 @@ pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
     let weights = text(&mut archive, "weights", "a SHA-256 of weights")?;
     let statistics = FeatureStatistics::from_moments(mean, covariance)
         .map_err(|e| {
-            Error::field(
-                path,
-                "mu and sigma",
-                "a mean and its covariance",
-                e.to_string(),
-            )
+            Error::Data(ddpm_data::Error::Field {
+                path: path.to_owned(),
+                field: "mu and sigma".into(),
+                expected: "a mean and its covariance".into(),
+                found: e.to_string(),
+            })
         })?
         .with_images(images);
     Ok(FeatureStatistics {

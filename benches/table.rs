@@ -24,7 +24,7 @@ use ddpm::{
         Parameterization, StepVariance, VarianceKind, edge_nll, standard_normal,
     },
     dp::CostTable,
-    profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout},
+    profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Reconstruction},
     schedule::{Provenance, Scoring},
 };
 

@@ -99,44 +99,45 @@ pub trait Denoiser: Send + Sync {
         t: &[usize],
         labels: Option<&[usize]>,
     ) -> Result<(), DenoiserError> {
+        let fault = |problem: String| Err(DenoiserError::new(problem));
         let expected = self.shape();
         let batch = match x.shape() {
             [batch, datum @ ..] if *datum == expected => *batch,
             found => {
                 let axes: String = expected.iter().map(|n| format!(", {n}")).collect();
-                return Err(DenoiserError::new(format!(
+                return fault(format!(
                     "the input has shape {found:?}: the network expects [B{axes}], where B is the batch"
-                )));
+                ));
             }
         };
         if t.len() != batch {
-            return Err(DenoiserError::new(format!(
-                "found {} timesteps for a batch of {batch}: expected one each",
-                t.len()
-            )));
+            let found = t.len();
+            return fault(format!(
+                "found {found} timesteps for a batch of {batch}: expected one each"
+            ));
         }
         let train_steps = self.train_steps();
         if let Some(t) = t.iter().find(|&&t| t == 0 || t > train_steps) {
-            return Err(DenoiserError::new(format!(
+            return fault(format!(
                 "timestep {t} is out of range: expected 1..={train_steps}"
-            )));
+            ));
         }
         match (self.num_classes(), labels) {
             (None, None) => Ok(()),
-            (None, Some(_)) => Err(DenoiserError::new(
-                "found labels: the network is not class-conditional",
-            )),
-            (Some(classes), None) => Err(DenoiserError::new(format!(
+            (None, Some(_)) => {
+                fault("found labels: the network is not class-conditional".to_owned())
+            }
+            (Some(classes), None) => fault(format!(
                 "found no labels: the network is conditional on {classes} classes"
-            ))),
-            (Some(_), Some(labels)) if labels.len() != batch => Err(DenoiserError::new(format!(
+            )),
+            (Some(_), Some(labels)) if labels.len() != batch => fault(format!(
                 "found {} labels for a batch of {batch}: expected one each",
                 labels.len()
-            ))),
+            )),
             (Some(classes), Some(labels)) => match labels.iter().find(|&&label| label >= classes) {
-                Some(label) => Err(DenoiserError::new(format!(
+                Some(label) => fault(format!(
                     "label {label} is out of range: expected 0..{classes}"
-                ))),
+                )),
                 None => Ok(()),
             },
         }

@@ -105,13 +105,6 @@ impl GaussianDenoiser {
         Ok(self)
     }
 
-    /// The same model with the same `v` in every pixel.
-    #[must_use]
-    pub fn with_constant_v(mut self, v: f64) -> Self {
-        self.v = Some(ArrayD::from_elem(self.mu.raw_dim(), v));
-        self
-    }
-
     /// Datum `index` of the data set `seed`: a draw from `N(mu, diag(variance))`, in the shape of the data.
     pub fn sample(&self, seed: u64, index: u64) -> ArrayD<f32> {
         let key = NoiseKey {

@@ -87,7 +87,7 @@ pub use likelihood::{
     interior_learned_pixel, nats_to_bits, prior_kl,
 };
 pub use mean_correction::MeanCorrection;
-pub use model_id::{Difference, ModelId, differences};
+pub use model_id::{Difference, ModelId, differences, extra_differences};
 #[doc(hidden)]
 pub use names::parse_name;
 pub use network_id::NetworkId;

@@ -50,24 +50,25 @@ impl ModelId {
 
     /// The name of the noise schedule, or `custom`.
     pub fn noise_schedule_text(&self) -> String {
-        self.noise_schedule
-            .map_or_else(|| "custom".to_owned(), |name| name.to_string())
+        NoiseScheduleName::or_custom(self.noise_schedule)
     }
 
     /// What the network predicts, or `unknown`.
     pub fn parameterization_text(&self) -> String {
-        self.parameterization
-            .map_or_else(|| UNKNOWN.to_owned(), |p| p.to_string())
+        let name = self.parameterization.map_or(UNKNOWN, |p| p.name());
+        name.to_owned()
     }
 
     /// Every field in which another model differs, with both values in words, this one's first. Empty where the two are one.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
-        differences(self.facts(), other.facts())
+        let mut found = differences(self.facts(), other.facts());
+        found.extend(extra_differences(&self.settings, &other.settings));
+        found
     }
 
-    /// The fields by the names that files give them.
-    fn facts(&self) -> Vec<(String, String)> {
-        let facts = [
+    /// The fields but the settings, by the names that files give them.
+    fn facts(&self) -> [(&'static str, String); 8] {
+        [
             ("checkpoint_sha256", self.network.to_string()),
             ("clip_denoised", self.clip_denoised.to_string()),
             ("noise_schedule", self.noise_schedule_text()),
@@ -76,11 +77,7 @@ impl ModelId {
             ("parameterization", self.parameterization_text()),
             ("rescale_timesteps", self.rescale_timesteps.to_string()),
             ("precision", self.precision.clone()),
-        ];
-        let facts = facts.map(|(field, value)| (field.to_owned(), value));
-        let settings = self.settings.iter();
-        let settings = settings.map(|(key, value)| (format!("extra.{key}"), value.clone()));
-        facts.into_iter().chain(settings).collect()
+        ]
     }
 }
 
@@ -101,12 +98,31 @@ impl fmt::Display for Difference {
     }
 }
 
+/// The [`differences`] of further facts, which files keep under `extra`.
+pub fn extra_differences(
+    first: &BTreeMap<String, String>,
+    second: &BTreeMap<String, String>,
+) -> Vec<Difference> {
+    let facts = |map: &BTreeMap<String, String>| -> Vec<(String, String)> {
+        let fact = |(key, value): (&String, &String)| (format!("extra.{key}"), value.clone());
+        map.iter().map(fact).collect()
+    };
+    differences(facts(first), facts(second))
+}
+
 /// The facts that are not the same in both lists, in the order of the first; those that only the second has come last.
-pub fn differences(first: Vec<(String, String)>, second: Vec<(String, String)>) -> Vec<Difference> {
+pub fn differences<Name: Into<String>>(
+    first: impl IntoIterator<Item = (Name, String)>,
+    second: impl IntoIterator<Item = (Name, String)>,
+) -> Vec<Difference> {
     let absent = || "absent".to_owned();
-    let mut others: BTreeMap<String, String> = second.into_iter().collect();
+    let others = second
+        .into_iter()
+        .map(|(field, value)| (field.into(), value));
+    let mut others: BTreeMap<String, String> = others.collect();
     let mut found = Vec::new();
     for (field, first) in first {
+        let field = field.into();
         let second = others.remove(&field).unwrap_or_else(absent);
         if first != second {
             found.push(Difference {

@@ -53,14 +53,6 @@ impl NoiseKey {
             [self.seed as u32, (self.seed >> 32) as u32],
         )
     }
-
-    fn check(&self) {
-        assert!(
-            self.stream < 1 << 56,
-            "noise stream {} is out of range: expected less than 2^56",
-            self.stream
-        );
-    }
 }
 
 /// One block of Philox4x32-10: four random words from a counter and a key.
@@ -104,7 +96,11 @@ pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
 ///
 /// If `key.stream` is `2^56` or more, or `dst` has more than `2^34` elements.
 pub fn standard_normal(key: NoiseKey, dst: &mut [f32]) {
-    key.check();
+    assert!(
+        key.stream < 1 << 56,
+        "noise stream {} is out of range: expected less than 2^56",
+        key.stream
+    );
     for (index, four) in dst.chunks_mut(4).enumerate() {
         let index = u32::try_from(index).expect("a noise stream has 2^34 numbers");
         let [a, b, c, d] = key.block(index);
@@ -126,12 +122,17 @@ fn box_muller(a: u32, b: u32) -> (f64, f64) {
 
 /// A uniformly random order of `0..n`: a Fisher-Yates shuffle, unbiased, the same on every machine.
 pub fn permutation(seed: u64, n: usize) -> Vec<usize> {
-    let mut words = Words::new(NoiseKey {
+    let key = NoiseKey {
         seed,
         domain: NoiseDomain::Order,
         stream: 0,
         step: 0,
-    });
+    };
+    let mut words = Words {
+        key,
+        index: 0,
+        second: None,
+    };
     let mut order: Vec<usize> = (0..n).collect();
     for i in (1..n).rev() {
         order.swap(i, words.below(i as u64 + 1) as usize);
@@ -147,14 +148,6 @@ struct Words {
 }
 
 impl Words {
-    fn new(key: NoiseKey) -> Self {
-        Self {
-            key,
-            index: 0,
-            second: None,
-        }
-    }
-
     fn next(&mut self) -> u64 {
         if let Some(word) = self.second.take() {
             return word;

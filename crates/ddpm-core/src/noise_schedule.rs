@@ -239,8 +239,7 @@ impl NoiseSchedule {
 
     /// The [`name`](Self::name) as files and messages say it: `custom` without one.
     pub fn name_or_custom(&self) -> String {
-        self.name
-            .map_or_else(|| "custom".to_owned(), |name| name.to_string())
+        NoiseScheduleName::or_custom(self.name)
     }
 
     /// `T`, the number of timesteps the model was trained with.

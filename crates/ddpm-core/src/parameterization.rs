@@ -17,15 +17,7 @@ pub enum Parameterization {
 names!(Parameterization, "parameterization", Epsilon => "epsilon", X0 => "x0", V => "v");
 
 impl Parameterization {
-    /// The estimate of `x_0` of one element, not clipped: `out` is what the network made of `x_t` at `t` in `1..=T`.
-    ///
-    /// Not finite for epsilon-prediction where `alpha_bar_t = 0`; [`predict_x0`] refuses that case.
-    pub fn to_x0(&self, schedule: &NoiseSchedule, t: usize, x_t: f64, out: f64) -> f64 {
-        let (from_x_t, from_out) = self.x0_coefficients(schedule, t);
-        from_x_t * x_t + from_out * out
-    }
-
-    /// `x_0 = from_x_t * x_t + from_out * out`.
+    /// `x_0 = from_x_t * x_t + from_out * out`; not finite for epsilon-prediction where `alpha_bar_t = 0`.
     fn x0_coefficients(self, schedule: &NoiseSchedule, t: usize) -> (f64, f64) {
         let signal = libm::exp(0.5 * schedule.log_alpha_bar(t));
         let noise = schedule.one_minus_alpha_bar(t).sqrt();

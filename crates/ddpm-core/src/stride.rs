@@ -53,26 +53,27 @@ impl Stride {
     /// respacing string, [`Error::EmptyPath`] for one that takes no timestep.
     pub fn path(&self, schedule: &NoiseSchedule) -> Result<TimePath> {
         let train_steps = schedule.train_steps();
+        if let Self::Even(steps)
+        | Self::Quadratic(steps)
+        | Self::DdimQuadratic(steps)
+        | Self::LogSnr(steps)
+        | Self::Karras(steps) = *self
+        {
+            check(steps, train_steps)?;
+        }
         let nodes = match *self {
             Self::All => return Ok(TimePath::all(train_steps)),
             Self::Respacing(ref spec) => {
                 let kept = space_timesteps(train_steps, spec)?;
                 return TimePath::new(kept.iter().map(|i| i + 1).collect::<Vec<_>>(), train_steps);
             }
-            Self::Even(steps) => {
-                check(steps, train_steps)?;
-                (1..=steps)
-                    .map(|k| scaled_floor(train_steps, k, steps))
-                    .collect()
-            }
-            Self::Quadratic(steps) => {
-                check(steps, train_steps)?;
-                (1..=steps)
-                    .map(|k| scaled_square(train_steps, k, steps))
-                    .collect()
-            }
+            Self::Even(steps) => (1..=steps)
+                .map(|k| scaled_floor(train_steps, k, steps))
+                .collect(),
+            Self::Quadratic(steps) => (1..=steps)
+                .map(|k| scaled_square(train_steps, k, steps))
+                .collect(),
             Self::DdimQuadratic(steps) => {
-                check(steps, train_steps)?;
                 check(steps + 1, train_steps)?;
                 let last = (0.8 * train_steps as f64).sqrt();
                 crate::noise_schedule::linspace(0.0, last, steps)
@@ -81,12 +82,10 @@ impl Stride {
                     .collect()
             }
             Self::LogSnr(steps) => {
-                check(steps, train_steps)?;
                 let (low, high) = log_snr_ends(schedule);
                 nearest(schedule, crate::noise_schedule::linspace(high, low, steps))
             }
             Self::Karras(steps) => {
-                check(steps, train_steps)?;
                 let (low, high) = log_snr_ends(schedule);
                 // sigma^(1/rho) = exp(-log_snr / (2 rho)), in logarithms so that no sigma overflows.
                 let root = |log_snr: f64| libm::exp(-log_snr / (2.0 * KARRAS_RHO));
@@ -97,7 +96,7 @@ impl Stride {
                 )
             }
         };
-        TimePath::new(strictly_increasing(nodes, train_steps), train_steps)
+        TimePath::moved(nodes, train_steps)
     }
 }
 
@@ -151,25 +150,6 @@ fn nearest(schedule: &NoiseSchedule, log_snrs: impl Iterator<Item = f64>) -> Vec
             }
         })
         .collect()
-}
-
-/// Moves the fewest timesteps that make `nodes` (ascending, at most `train_steps` many) strictly increasing
-/// and end at `train_steps`: up where one repeats, then down where there is no room left.
-fn strictly_increasing(mut nodes: Vec<usize>, train_steps: usize) -> Vec<usize> {
-    let mut lowest = 1;
-    for node in &mut nodes {
-        *node = (*node).max(lowest);
-        lowest = *node + 1;
-    }
-    let mut highest = train_steps;
-    for node in nodes.iter_mut().rev() {
-        *node = (*node).min(highest);
-        highest = *node - 1;
-    }
-    if let Some(last) = nodes.last_mut() {
-        *last = train_steps;
-    }
-    nodes
 }
 
 impl fmt::Display for Stride {

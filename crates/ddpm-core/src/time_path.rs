@@ -55,6 +55,29 @@ impl TimePath {
         Ok(Self { nodes })
     }
 
+    /// A path to `train_steps` through nodes that ascend but may repeat, at most `train_steps` of them: the fewest are moved that have to
+    /// be, up where one repeats, then down where there is no room left.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyPath`] for no node.
+    pub fn moved(mut nodes: Vec<usize>, train_steps: usize) -> Result<Self> {
+        let mut lowest = 1;
+        for node in &mut nodes {
+            *node = (*node).max(lowest);
+            lowest = *node + 1;
+        }
+        let mut highest = train_steps;
+        for node in nodes.iter_mut().rev() {
+            *node = (*node).min(highest);
+            highest = *node - 1;
+        }
+        if let Some(last) = nodes.last_mut() {
+            *last = train_steps;
+        }
+        Self::new(nodes, train_steps)
+    }
+
     /// The path of every timestep, `1..=train_steps`.
     ///
     /// # Panics

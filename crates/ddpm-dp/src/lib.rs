@@ -53,7 +53,7 @@ pub mod second_order;
 mod solution;
 mod solve;
 
-pub use certificate::{Certificate, ConvexityReport, Method};
+pub use certificate::{Certificate, Method};
 pub use cost_table::{CostTable, Start};
 pub use error::{Error, Result};
 pub use monge_check::{MongeReport, Quadruple, check_monge};

@@ -4,7 +4,7 @@ use pulp::Arch;
 
 use crate::blocked;
 use crate::budgets::BudgetCosts;
-use crate::certificate::{Certificate, ConvexityReport, Method};
+use crate::certificate::{Certificate, Method};
 use crate::cost_table::CostTable;
 use crate::error::{Error, Result};
 use crate::monge;
@@ -62,15 +62,10 @@ pub fn solve(table: &CostTable, options: &SolveOptions) -> Result<Solution> {
             }
         }
     };
-    let first_budget = if table.start().is_some() { 2 } else { 1 };
-    let at_end: Vec<f64> = (first_budget..=max_steps)
-        .map(|k| costs.get(k, train_steps))
-        .collect();
     let certificate = Certificate {
         method,
         exact,
         monge,
-        convexity: ConvexityReport::of(&at_end, first_budget),
     };
     Ok(Solution::new(costs, certificate))
 }

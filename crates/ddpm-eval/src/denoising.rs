@@ -214,10 +214,7 @@ impl<'a> ForwardProcess<'a> {
             Noise::Seed { seed, split } => standard_normal(
                 NoiseKey {
                     seed,
-                    domain: match split {
-                        Split::Train => NoiseDomain::Forward,
-                        Split::Test => NoiseDomain::ForwardTest,
-                    },
+                    domain: domain_of(split),
                     stream: point.image as u64,
                     step: point.t as u32,
                 },
@@ -230,6 +227,14 @@ impl<'a> ForwardProcess<'a> {
                 }
             }
         }
+    }
+}
+
+/// The streams of the noise of a split.
+pub(crate) fn domain_of(split: Split) -> NoiseDomain {
+    match split {
+        Split::Train => NoiseDomain::Forward,
+        Split::Test => NoiseDomain::ForwardTest,
     }
 }
 

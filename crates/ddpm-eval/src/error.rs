@@ -74,16 +74,6 @@ impl Error {
     }
 
     #[cfg(feature = "distance")]
-    pub(crate) fn field(
-        path: &Path,
-        field: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Self {
-        FileError::field(path, field, expected, found).into()
-    }
-
-    #[cfg(feature = "distance")]
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
         Self::Data(ddpm_data::Error::Write {
             path: path.to_owned(),

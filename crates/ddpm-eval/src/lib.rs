@@ -82,5 +82,5 @@ pub use sampling::{SamplingPlan, sample, sample_in_batches};
 pub use timesteps::{share_evaluations, timesteps_for};
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,
-    measure_growth, reference_trajectories, run_trials, squared_distances,
+    reference_trajectories, squared_distances,
 };

@@ -45,10 +45,17 @@ pub(crate) fn batch_of(
         .map_err(|e| Error::request("data", e.to_string()))
 }
 
-/// The schedule can be run by this network.
+/// The schedule can be run by this network: one kernel per step, and per-pixel variances only from a network that learns them.
 pub(crate) fn check_schedule(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
-    check_path(denoiser, &schedule.path)?;
-    check_kernels(denoiser, schedule)
+    schedule.check(denoiser.train_steps())?;
+    check_bands(denoiser, schedule)?;
+    if schedule.needs_learned_variance() && !denoiser.learns_variance() {
+        return Err(Error::request(
+            "variance",
+            "the model has no variance output; expected fixed-small, fixed-large or analytic",
+        ));
+    }
+    Ok(())
 }
 
 /// Corrections and variances per band are those of the network's data.
@@ -66,19 +73,6 @@ pub(crate) fn check_bands(denoiser: &dyn Denoiser, schedule: &Schedule) -> Resul
             bands.shape()
         ),
     ))
-}
-
-/// One kernel per step, and per-pixel variances only from a network that learns them.
-pub(crate) fn check_kernels(denoiser: &dyn Denoiser, schedule: &Schedule) -> Result<()> {
-    schedule.check(denoiser.train_steps())?;
-    check_bands(denoiser, schedule)?;
-    if schedule.needs_learned_variance() && !denoiser.learns_variance() {
-        return Err(Error::request(
-            "variance",
-            "the model has no variance output; expected fixed-small, fixed-large or analytic",
-        ));
-    }
-    Ok(())
 }
 
 /// The labels to feed: one per image for a class-conditional network, none for any other.

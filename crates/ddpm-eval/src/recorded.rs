@@ -80,14 +80,7 @@ impl<'a> RecordedErrors<'a> {
             return Err(self.wrong_schedule(ALPHA_BAR, "no such array"));
         };
         let steps = stored.len();
-        use NoiseScheduleName as Name;
-        for name in [
-            Name::Linear,
-            Name::LinearUnscaled,
-            Name::ScaledLinear,
-            Name::Cosine,
-            Name::Sigmoid,
-        ] {
+        for &name in NoiseScheduleName::ALL {
             let Ok(schedule) = NoiseSchedule::named(name, steps) else {
                 continue;
             };

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::{
-    batch_labels, batch_of, batch_size, batched, check_bands, check_kernels, check_path, predict,
+    batch_labels, batch_of, batch_size, batched, check_bands, check_path, check_schedule, predict,
     read_v,
 };
 use crate::progress::Progress;
@@ -116,7 +116,7 @@ pub fn sample_in_batches(
 fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&'a [usize]>> {
     check_path(denoiser, &plan.schedule.path)?;
     if plan.schedule.sampler == Sampler::Ddpm {
-        check_kernels(denoiser, &plan.schedule)?;
+        check_schedule(denoiser, &plan.schedule)?;
     } else if !plan.schedule.means.is_empty() {
         plan.schedule.check(denoiser.train_steps())?;
         check_bands(denoiser, &plan.schedule)?;
@@ -174,25 +174,18 @@ fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Ste
         // The second-to-last step is the one onto the first node.
         let limit = plan.clip_last_noise.filter(|_| k == 1);
         let limit = limit.map(clipped_noise_limit);
-        let linear = match plan.schedule.sampler {
-            Sampler::Ddpm => {
-                let kernel = &plan.schedule.kernels[k];
-                steps.push(Step {
-                    transition,
-                    kind: Kind::Ancestral(kernel, limit),
-                    correction,
-                });
-                continue;
-            }
-            Sampler::Ddim => LinearStep::ddim(schedule, t, s, plan.eta)?,
-            Sampler::DpmSolver2M => {
-                LinearStep::dpm_solver_2m(schedule, nodes.get(k + 2).copied(), t, s)
-            }
+        let linear = |step: LinearStep| {
+            Kind::Linear(step.with_noise_at_most(limit.unwrap_or(f64::INFINITY)))
         };
-        let linear = linear.with_noise_at_most(limit.unwrap_or(f64::INFINITY));
+        let before = nodes.get(k + 2).copied();
+        let kind = match plan.schedule.sampler {
+            Sampler::Ddpm => Kind::Ancestral(&plan.schedule.kernels[k], limit),
+            Sampler::Ddim => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
+            Sampler::DpmSolver2M => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
+        };
         steps.push(Step {
             transition,
-            kind: Kind::Linear(linear),
+            kind,
             correction,
         });
     }
@@ -217,12 +210,7 @@ impl Run<'_> {
         progress: &dyn Progress,
     ) -> Result<Vec<f64>> {
         let dims = self.shape.iter().product();
-        let mut x = Vec::with_capacity(indices.len() * dims);
-        let mut noise = vec![0.0f32; dims];
-        for &image in indices {
-            self.noise(NoiseDomain::Prior, image, 0, &mut noise);
-            x.extend(noise.iter().map(|&z| f64::from(z)));
-        }
+        let mut x = starts(self.plan.seed, indices, dims);
         // The estimates of the step before; the first step uses none.
         let mut previous = vec![0.0; x.len()];
         let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
@@ -287,7 +275,13 @@ impl Run<'_> {
         }
         let mut noise = vec![0.0f32; dims];
         if step.is_noisy() {
-            self.noise(NoiseDomain::Sampling, image, transition.t, &mut noise);
+            let key = NoiseKey {
+                seed: self.plan.seed,
+                domain: NoiseDomain::Sampling,
+                stream: image as u64,
+                step: transition.t as u32,
+            };
+            standard_normal(key, &mut noise);
         }
         let mut x_s = vec![0.0f64; dims];
         match step.kind {
@@ -311,14 +305,21 @@ impl Run<'_> {
         previous.copy_from_slice(&xhat0);
         Ok(())
     }
+}
 
-    fn noise(&self, domain: NoiseDomain, image: usize, t: usize, dst: &mut [f32]) {
+/// The pure noise that these images of a seed start from, one after the other.
+pub(crate) fn starts(seed: u64, images: &[usize], dims: usize) -> Vec<f64> {
+    let mut noise = vec![0.0f32; dims];
+    let mut x = Vec::with_capacity(images.len() * dims);
+    for &image in images {
         let key = NoiseKey {
-            seed: self.plan.seed,
-            domain,
+            seed,
+            domain: NoiseDomain::Prior,
             stream: image as u64,
-            step: t as u32,
+            step: 0,
         };
-        standard_normal(key, dst);
+        standard_normal(key, &mut noise);
+        x.extend(noise.iter().map(|&z| f64::from(z)));
     }
+    x
 }

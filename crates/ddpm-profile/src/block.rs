@@ -1,10 +1,19 @@
 //! Blocks of images: the unit that shards own, that merging keeps apart, and that uncertainty is estimated from.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     layout::ProfileLayout,
     statistics::PointStatistics,
 };
+
+/// Refuses the index of a timestep beyond those that there are.
+pub(crate) fn check_index(timestep_index: usize, count: usize) -> Result<()> {
+    if timestep_index < count {
+        return Ok(());
+    }
+    let field = format!("timesteps up to index {timestep_index}");
+    Err(Invalid::length(field, timestep_index + 1, count).into())
+}
 
 /// Sums over the images of one block: the unit that shards own and that uncertainty is estimated from.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,26 +72,18 @@ impl Block {
     /// come out the same to the last bit.
     ///
     /// # Errors
-    /// [`Error::Length`] if the index or the statistics do not belong to the layout of this block.
+    /// [`Error::Schedule`] if the index or the statistics do not belong to the layout of this block.
     pub fn add(&mut self, timestep_index: usize, statistics: &PointStatistics) -> Result<()> {
-        let count = self.points.len();
-        let Some(sums) = self.points.get_mut(timestep_index) else {
-            return Err(Error::Length {
-                field: format!("timesteps up to index {timestep_index}"),
-                expected: timestep_index + 1,
-                found: count,
-            });
-        };
+        check_index(timestep_index, self.points.len())?;
+        let sums = &mut self.points[timestep_index];
         let lengths = |p: &PointStatistics| {
             let bands = &p.bands.products;
             (p.excess.len(), p.scalar_decoder.len(), bands.len())
         };
         if lengths(sums) != lengths(statistics) {
-            return Err(Error::Length {
-                field: format!("decoder column of timestep index {timestep_index}"),
-                expected: sums.scalar_decoder.len(),
-                found: statistics.scalar_decoder.len(),
-            });
+            let field = format!("decoder column of timestep index {timestep_index}");
+            let (sums, found) = (sums.scalar_decoder.len(), statistics.scalar_decoder.len());
+            return Err(Invalid::length(field, sums, found).into());
         }
         sums.accumulate(statistics);
         self.counts[timestep_index] += 1;
@@ -125,40 +126,31 @@ impl Block {
         &self.points
     }
 
+    /// That the block is not what it must be.
+    pub(crate) fn wrong<T>(&self, expected: String, found: impl ToString) -> Result<T> {
+        Err(Invalid::field(format!("block {}", self.id), expected, found).into())
+    }
+
     /// Checks that the block belongs to `layout`. It need not be finished.
     pub(crate) fn check(&self, layout: &ProfileLayout) -> Result<()> {
-        let wrong = |expected: String, found: String| Error::Block {
-            id: self.id,
-            expected,
-            found,
-        };
         let timesteps = layout.timesteps();
         if self.points.len() != timesteps.len() {
-            return Err(wrong(
-                format!("{} timesteps", timesteps.len()),
-                format!("{}", self.points.len()),
-            ));
+            return self.wrong(format!("{} timesteps", timesteps.len()), self.points.len());
         }
         for (i, (point, &count)) in self.points.iter().zip(&self.counts).enumerate() {
             let t = timesteps[i];
             if count > self.images {
-                return Err(wrong(
-                    format!("statistics of at most {} images at t = {t}", self.images),
-                    format!("{count}"),
-                ));
+                let expected = format!("statistics of at most {} images at t = {t}", self.images);
+                return self.wrong(expected, count);
             }
             if !point.fits(layout, i) {
-                return Err(wrong(
-                    format!("columns of this layout at t = {t}"),
-                    "columns of another one".into(),
-                ));
+                let expected = format!("columns of this layout at t = {t}");
+                return self.wrong(expected, "columns of another one");
             }
             let finite = count == 0 || point.is_finite();
             if !(finite && self.x0_mean_square.is_finite()) {
-                return Err(wrong(
-                    format!("finite statistics at t = {t}"),
-                    "a number that is not".into(),
-                ));
+                let expected = format!("finite statistics at t = {t}");
+                return self.wrong(expected, "a number that is not");
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::cost::CostModel;
 use crate::curves::Curves;
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 use crate::profile::ElboProfile;
 
 /// The factor from a cost model's costs to the unit of its objective.
@@ -35,8 +35,7 @@ pub fn choose_on(profile: &ElboProfile, scoring: &Scoring, budgets: &Budgets) ->
 /// `provenance`: the origin of the curves, where they are those of a profile.
 ///
 /// # Errors
-/// [`Error::Schedule`] for a budget beyond T and [`Error::Unreachable`] for one without a path of finite cost; [`Error::Unsupported`] for a free
-/// start without a prior term to weigh (mse objective, or an unknown mean square of the data); a noise schedule that is not the one that
+/// [`Error::Schedule`](crate::Error::Schedule) for a budget beyond T, for one without a path of finite cost, and for a free start without a prior term to weigh (mse objective, or an unknown mean square of the data); a noise schedule that is not the one that
 /// `provenance` names; errors of the solver.
 pub fn choose(
     model: &CostModel<'_>,
@@ -63,14 +62,10 @@ pub fn choose(
         wanted.retain(|&k| end_of(k).is_some());
     }
     let chosen = |&k: &usize| -> Result<Chosen> {
-        let end = end_of(k).ok_or(Error::Unreachable {
-            steps: k,
-            end: steps,
-        })?;
-        let path = optima.path(k, end)?;
+        let path = optima.path(k, terminal.as_deref())?;
         Ok(Chosen {
             cost: model.path_cost(&path) / per_unit,
-            prior_bpd: model.prior(end).map(|prior| prior / LN_2),
+            prior_bpd: model.prior(path.end()).map(|prior| prior / LN_2),
             schedule: model.schedule_of(path),
             stability: None,
             distance: None,
@@ -117,24 +112,20 @@ impl Optima {
             return Ok(None);
         }
         if model.scoring().objective == Objective::Mse {
-            return Err(Error::Unsupported(
-                "start free: the mse objective has no prior term to weigh the end of a path with; use start full".into(),
-            ));
+            let why = "start free: the mse objective has no prior term to weigh the end of a path with; use start full";
+            return Err(Invalid::Unsupported(why.into()).into());
         }
-        let prior = |t: usize| {
-            match t {
-            0 => Ok(f64::INFINITY),
-            _ => model.prior(t).ok_or_else(|| {
-                Error::Unsupported(
-                    "start free: the mean square of the data is not known, so the prior term is not either; use start full".into(),
-                )
-            }),
-        }
+        let why = "start free: the mean square of the data is not known, so the prior term is not either; use start full";
+        let prior = |t: usize| match t {
+            0 => Some(f64::INFINITY),
+            _ => model.prior(t),
         };
-        (0..=self.table.train_steps())
-            .map(prior)
-            .collect::<Result<Vec<_>>>()
-            .map(Some)
+        let priors = (0..=self.table.train_steps()).map(prior).collect();
+        let priors: Option<Vec<f64>> = priors;
+        match priors {
+            None => Err(Invalid::Unsupported(why.into()).into()),
+            priors => Ok(priors),
+        }
     }
 
     /// The end of the best path of K steps; `None` if there is none.
@@ -146,11 +137,15 @@ impl Optima {
         }
     }
 
-    pub(crate) fn path(&self, k: usize, end: usize) -> Result<TimePath> {
-        let nodes = self
-            .solution
-            .path(&self.table, k, end)
-            .ok_or(Error::Unreachable { steps: k, end })?;
-        Ok(TimePath::new(nodes, self.table.train_steps())?)
+    /// The best path of K steps.
+    pub(crate) fn path(&self, k: usize, terminal: Option<&[f64]>) -> Result<TimePath> {
+        let steps = self.table.train_steps();
+        let end = self.end(k, terminal);
+        let nodes = end.and_then(|end| self.solution.path(&self.table, k, end));
+        let unreachable = Invalid::Unreachable {
+            steps: k,
+            end: steps,
+        };
+        Ok(TimePath::new(nodes.ok_or(unreachable)?, steps)?)
     }
 }

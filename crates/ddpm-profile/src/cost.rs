@@ -36,8 +36,8 @@ impl<'a> CostModel<'a> {
     ///
     /// # Errors
     /// [`Error::InterpolationError`](crate::Error::InterpolationError) if the learned-variance columns are not resolved;
-    /// [`Error::Unsupported`](crate::Error::Unsupported) if the curves lack what the variance or the decoder needs;
-    /// [`Error::Length`](crate::Error::Length) and [`Error::Value`](crate::Error::Value) for frozen numbers that do not fit.
+    /// [`Error::Schedule`](crate::Error::Schedule) if the curves lack what the variance or the decoder needs, and for frozen numbers that
+    /// do not fit.
     pub fn new(curves: &'a Curves, frozen: Frozen) -> Result<Self> {
         frozen.check(curves)?;
         let bin_width = frozen.scoring.gaussian.bin_width;

@@ -18,7 +18,7 @@ use crate::{
     band_moments::{BandMoments, Fit as BandCorrection},
     chebyshev::{Chebyshev, HOLDOUTS},
     column::{self, Column},
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     layout::{ProfileLayout, lambda_max},
     learned::{Fit, LearnedColumn, LearnedKnot},
     pchip::{Knots, Place},
@@ -85,7 +85,7 @@ impl Curves {
     /// the canonical order.
     ///
     /// # Errors
-    /// [`Error::Empty`] if there are none; [`Error::Length`] for a position beyond the last block; [`Error::Unfinished`] for a block
+    /// [`Error::Empty`] if there are none; [`Error::Schedule`] for a position beyond the last block; [`Error::Unfinished`] for a block
     /// that was left in the middle.
     pub fn of_blocks(
         profile: &ElboProfile,
@@ -97,10 +97,9 @@ impl Curves {
             .collect();
         let (mut images, mut square) = (0, 0.0);
         for position in positions {
-            let block = blocks.get(position).ok_or_else(|| Error::Length {
-                field: format!("blocks up to position {position}"),
-                expected: position + 1,
-                found: blocks.len(),
+            let block = blocks.get(position).ok_or_else(|| {
+                let field = format!("blocks up to position {position}");
+                Invalid::length(field, position + 1, blocks.len())
             })?;
             block.check_finished()?;
             images += block.images();
@@ -124,22 +123,13 @@ impl Curves {
     /// the decoder is `gaussian` or `none`, and no prior term unless [`Curves::with_x0_mean_square`] is given.
     ///
     /// # Errors
-    /// [`Error::Length`] unless there are T values; [`Error::Value`] for a value that is negative or not finite.
+    /// [`Error::Schedule`] unless there are T values, none of them negative or not finite.
     pub fn from_mse(schedule: &NoiseSchedule, mse: &[f64]) -> Result<Self> {
         let steps = schedule.train_steps();
-        if mse.len() != steps {
-            return Err(Error::Length {
-                field: "mse".into(),
-                expected: steps,
-                found: mse.len(),
-            });
-        }
+        Invalid::check_length("mse", steps, mse.len())?;
         if let Some(i) = mse.iter().position(|m| !m.is_finite() || *m < 0.0) {
-            return Err(Error::Value {
-                field: format!("mse at t = {}", i + 1),
-                expected: "a finite value of at least 0",
-                found: mse[i],
-            });
+            let field = format!("mse at t = {}", i + 1);
+            return Err(Invalid::field(field, "a finite value of at least 0", mse[i]).into());
         }
         let axis = axis(schedule);
         Ok(Self {
@@ -161,14 +151,11 @@ impl Curves {
     /// States the mean over images and dimensions of x0^2, which the prior term needs.
     ///
     /// # Errors
-    /// [`Error::Value`] if it is negative or not finite.
+    /// [`Error::Schedule`] if it is negative or not finite.
     pub fn with_x0_mean_square(mut self, x0_mean_square: f64) -> Result<Self> {
         if !x0_mean_square.is_finite() || x0_mean_square < 0.0 {
-            return Err(Error::Value {
-                field: "mean square of x0".into(),
-                expected: "a finite value of at least 0",
-                found: x0_mean_square,
-            });
+            let expected = "a finite value of at least 0";
+            return Err(Invalid::field("mean square of x0", expected, x0_mean_square).into());
         }
         self.x0_mean_square = Some(x0_mean_square);
         Ok(self)
@@ -318,11 +305,9 @@ impl Curves {
     /// Refuses columns that do not resolve the network's v.
     pub(crate) fn check_interpolation(&self) -> Result<()> {
         let Some(learned) = &self.learned else {
-            return Err(Error::Unsupported(
-                "variance learned: the curves have no learned-variance columns; \
-                 profile a network that learns its variance, or choose another variance"
-                    .into(),
-            ));
+            let why = "variance learned: the curves have no learned-variance columns; \
+                       profile a network that learns its variance, or choose another variance";
+            return Err(Invalid::Unsupported(why.into()).into());
         };
         let worst = &learned.worst;
         // Written so that NaN is refused.

@@ -1,5 +1,6 @@
 //! What can be wrong with a profile or a request, and what to do about it.
 
+pub(crate) use ddpm_schedule::Error as Invalid;
 use thiserror::Error as ThisError;
 
 /// The result of a fallible operation of this crate.
@@ -9,49 +10,6 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 #[derive(Debug, ThisError)]
 pub enum Error {
-    /// The evaluated timesteps are not a strictly increasing list within 1..=T.
-    #[error(
-        "timesteps: expected a strictly increasing list within 1..={train_steps}, found {found}"
-    )]
-    Timesteps {
-        /// T of the noise schedule.
-        train_steps: usize,
-        /// What is wrong with the list.
-        found: String,
-    },
-    /// The number of Chebyshev nodes is out of range.
-    #[error("chebyshev nodes: expected {min}..={max}, found {found}")]
-    Nodes {
-        /// Fewest nodes allowed.
-        min: usize,
-        /// Most nodes allowed.
-        max: usize,
-        /// The number asked for.
-        found: usize,
-    },
-    /// An array has the wrong length.
-    #[error("{field}: expected {expected} values, found {found}")]
-    Length {
-        /// Which array.
-        field: String,
-        /// Its expected length.
-        expected: usize,
-        /// Its length.
-        found: usize,
-    },
-    /// A number is NaN, infinite or out of its range.
-    #[error("{field}: expected {expected}, found {found}")]
-    Value {
-        /// Which number.
-        field: String,
-        /// What it must be.
-        expected: &'static str,
-        /// What it is.
-        found: f64,
-    },
-    /// A choice that this profile, variance or decoder cannot serve.
-    #[error("{0}")]
-    Unsupported(String),
     /// The Chebyshev columns do not resolve the learned variances of this network.
     #[error(
         "the learned-variance columns are interpolated to {found:.1e} (relative) at t = {timestep}, expected at most \
@@ -74,31 +32,11 @@ pub enum Error {
         /// A number of nodes that should do.
         suggestion: usize,
     },
-    /// A tensor or field of a file is missing or has another shape or type.
-    #[error("{field}: expected {expected}, found {found}")]
-    Field {
-        /// Which tensor or field.
-        field: String,
-        /// What it must be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
     /// The same block of images is present twice.
     #[error("block {id} is present twice: each block of images may be counted once")]
     DuplicateBlock {
         /// The block's number.
         id: u64,
-    },
-    /// A block of images does not fit the plan of the run.
-    #[error("block {id}: expected {expected}, found {found}")]
-    Block {
-        /// The block's number.
-        id: u64,
-        /// What it must be.
-        expected: String,
-        /// What it is.
-        found: String,
     },
     /// A block of images was left in the middle.
     #[error(
@@ -112,29 +50,13 @@ pub enum Error {
         /// Evaluations that it must have.
         of: u64,
     },
-    /// There are too few folds to leave one out.
-    #[error("folds: expected at least 2, found {found} ({blocks} blocks of images)")]
-    Folds {
-        /// The number asked for, at most the number of blocks.
-        found: usize,
-        /// Blocks of the profile.
-        blocks: usize,
-    },
     /// There is nothing to compute from.
     #[error("the profile has no blocks of images")]
     Empty,
-    /// No path of this many steps has a finite cost.
-    #[error("steps: no path of {steps} steps reaches t = {end} at a finite cost")]
-    Unreachable {
-        /// The budget asked for.
-        steps: usize,
-        /// Where the path must end.
-        end: usize,
-    },
     /// The bytes are no profile, or are damaged.
     #[error(transparent)]
     Format(#[from] ddpm_files::FormatError),
-    /// An origin that does not fit, or a budget that is not possible.
+    /// A number, a field, an origin or a block that does not fit, a choice that cannot be served, or a budget that is not possible.
     #[error(transparent)]
     Schedule(#[from] ddpm_schedule::Error),
     /// An error of the diffusion mathematics below.

@@ -172,64 +172,46 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
     let knots = || layout.points().iter().map(|p| &p.knots);
     let knot_count: usize = knots().map(Vec::len).sum();
     let schedule = profile.schedule().log_alpha_bars();
-    let mut tensors = BTreeMap::from([
-        (
-            "log_alpha_bar",
-            Tensor::f64(&[schedule.len()], schedule.iter().copied()),
-        ),
-        (
-            "timesteps",
-            Tensor::u64(&[m], layout.timesteps().iter().map(|&t| t as u64)),
-        ),
-        (
-            "decoder_knots",
-            Tensor::f64(&[knot_count], knots().flatten().copied()),
-        ),
-        (
-            "decoder_knot_count",
-            Tensor::u64(&[m], knots().map(|k| k.len() as u64)),
-        ),
-        ("block_id", Tensor::u64(&[b], blocks.iter().map(Block::id))),
-        (
-            "block_images",
-            Tensor::u64(&[b], blocks.iter().map(Block::images)),
-        ),
-        (
-            "x0_mean_square",
-            Tensor::f64(&[b], blocks.iter().map(Block::x0_mean_square)),
-        ),
-        (
-            "moments",
-            Tensor::f64(&[b, m, 5], points().flat_map(|p| p.moments.to_array())),
-        ),
-        (
-            "decoder_scalar",
-            Tensor::f64(
-                &[b, knot_count],
-                points().flat_map(|p| p.scalar_decoder.iter().copied()),
-            ),
-        ),
-    ]);
+    let timesteps = layout.timesteps().iter().map(|&t| t as u64);
+    let knot_counts = knots().map(|k| k.len() as u64);
+    let moments = points().flat_map(|p| p.moments.to_array());
+    let columns = |shape: &[usize], of: fn(&PointStatistics) -> &[f64]| {
+        Tensor::f64(shape, points().flat_map(|p| of(p).iter().copied()))
+    };
+    let mut tensors = BTreeMap::new();
+    let mut put = |name, tensor| tensors.insert(name, tensor);
+    put(
+        "log_alpha_bar",
+        Tensor::f64(&[schedule.len()], schedule.iter().copied()),
+    );
+    put("timesteps", Tensor::u64(&[m], timesteps));
+    put(
+        "decoder_knots",
+        Tensor::f64(&[knot_count], knots().flatten().copied()),
+    );
+    put("decoder_knot_count", Tensor::u64(&[m], knot_counts));
+    put("block_id", Tensor::u64(&[b], blocks.iter().map(Block::id)));
+    put(
+        "block_images",
+        Tensor::u64(&[b], blocks.iter().map(Block::images)),
+    );
+    put(
+        "x0_mean_square",
+        Tensor::f64(&[b], blocks.iter().map(Block::x0_mean_square)),
+    );
+    put("moments", Tensor::f64(&[b, m, 5], moments));
+    put(
+        "decoder_scalar",
+        columns(&[b, knot_count], |p| &p.scalar_decoder),
+    );
     if layout.learned() {
         let shape = [b, m, layout.column_len()];
-        let columns = [
-            (
-                "excess",
-                Tensor::f64(&shape, points().flat_map(|p| p.excess.iter().copied())),
-            ),
-            (
-                "weighted",
-                Tensor::f64(&shape, points().flat_map(|p| p.weighted.iter().copied())),
-            ),
-            (
-                "decoder_learned",
-                Tensor::f64(
-                    &[b, knot_count],
-                    points().flat_map(|p| p.learned_decoder.iter().copied()),
-                ),
-            ),
-        ];
-        tensors.extend(columns);
+        put("excess", columns(&shape, |p| &p.excess));
+        put("weighted", columns(&shape, |p| &p.weighted));
+        put(
+            "decoder_learned",
+            columns(&[b, knot_count], |p| &p.learned_decoder),
+        );
     }
     if let Some(bands) = layout.bands() {
         let (edges, channels) = (bands.edges(), bands.channel_basis());
@@ -262,50 +244,45 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
 
 fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let reader = Reader { file };
-    let schedule = reader.words(
-        "log_alpha_bar",
-        Dtype::F64,
-        &[header.provenance.model.train_steps.saturating_add(1)],
-    )?;
-    let log_alpha_bar: Vec<f64> = schedule.map(f64::from_le_bytes).collect();
+    let u64s = |name: &str, shape: &[usize]| -> Result<Vec<u64>> {
+        Ok(reader
+            .words(name, Dtype::U64, shape)?
+            .map(u64::from_le_bytes)
+            .collect())
+    };
+    let indices = |name: &str, shape: &[usize]| -> Result<Vec<usize>> {
+        Ok(reader.words(name, Dtype::U64, shape)?.map(index).collect())
+    };
+    let f64s = |name: &str, shape: &[usize]| -> Result<Vec<f64>> {
+        Ok(reader
+            .words(name, Dtype::F64, shape)?
+            .map(f64::from_le_bytes)
+            .collect())
+    };
+    let steps = header.provenance.model.train_steps;
+    let log_alpha_bar = f64s("log_alpha_bar", &[steps.saturating_add(1)])?;
     if log_alpha_bar[0] != 0.0 {
-        return Err(field(
-            "log_alpha_bar",
-            "0 at t = 0",
-            format!("{}", log_alpha_bar[0]),
-        )
-        .into());
+        let found = log_alpha_bar[0].to_string();
+        return Err(field("log_alpha_bar", "0 at t = 0", found).into());
     }
     let schedule = NoiseSchedule::from_log_alpha_bar(&log_alpha_bar[1..])?;
 
     let m = reader.length("timesteps")?;
-    let timesteps: Vec<usize> = reader
-        .words("timesteps", Dtype::U64, &[m])?
-        .map(index)
-        .collect();
-    let counts: Vec<usize> = reader
-        .words("decoder_knot_count", Dtype::U64, &[m])?
-        .map(index)
-        .collect();
+    let timesteps = indices("timesteps", &[m])?;
+    let counts = indices("decoder_knot_count", &[m])?;
     let knot_count = counts
         .iter()
         .fold(0usize, |sum, &count| sum.saturating_add(count));
-    let mut all: &[f64] = &reader
-        .words("decoder_knots", Dtype::F64, &[knot_count])?
-        .map(f64::from_le_bytes)
-        .collect::<Vec<_>>();
+    let mut all: &[f64] = &f64s("decoder_knots", &[knot_count])?;
     let mut knots = Vec::with_capacity(m);
     for (count, t) in counts.into_iter().zip(&timesteps) {
         let (mine, rest) = all.split_at(count);
         let may_be_absent = matches!(header.version, VERSION_WITHOUT_DECODER | VERSION_BANDS);
         let absent = may_be_absent && count == 0;
         if !absent && !column::usable(mine) {
-            return Err(field(
-                &format!("decoder_knots at t = {t}"),
-                "at least 4 strictly increasing log-variances",
-                format!("{mine:?}"),
-            )
-            .into());
+            let (name, found) = (format!("decoder_knots at t = {t}"), format!("{mine:?}"));
+            let expected = "at least 4 strictly increasing log-variances";
+            return Err(field(&name, expected, found).into());
         }
         knots.push(mine.to_vec());
         all = rest;
@@ -321,18 +298,9 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     }
 
     let b = reader.length("block_id")?;
-    let ids: Vec<u64> = reader
-        .words("block_id", Dtype::U64, &[b])?
-        .map(u64::from_le_bytes)
-        .collect();
-    let images: Vec<u64> = reader
-        .words("block_images", Dtype::U64, &[b])?
-        .map(u64::from_le_bytes)
-        .collect();
-    let squares: Vec<f64> = reader
-        .words("x0_mean_square", Dtype::F64, &[b])?
-        .map(f64::from_le_bytes)
-        .collect();
+    let ids = u64s("block_id", &[b])?;
+    let images = u64s("block_images", &[b])?;
+    let squares = f64s("x0_mean_square", &[b])?;
     let columns = [b, m, layout.column_len()];
     let mut moments = reader
         .words("moments", Dtype::F64, &[b, m, 5])?
@@ -351,12 +319,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         VERSION_BANDS => file.contains_key("counts"),
         version => version == VERSION_UNFINISHED,
     };
-    let mut counts = if unfinished {
-        Some(
-            reader
-                .words("counts", Dtype::U64, &[b, m])?
-                .map(u64::from_le_bytes),
-        )
+    let counts = if unfinished {
+        Some(u64s("counts", &[b, m])?)
     } else {
         None
     };
@@ -385,8 +349,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
                 },
             });
         }
-        let counts = match &mut counts {
-            Some(counts) => counts.take(m).collect(),
+        let counts = match &counts {
+            Some(counts) => counts[i * m..(i + 1) * m].to_vec(),
             None => vec![images[i]; m],
         };
         blocks.push(Block::from_sums(

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::band_curves::BandFit;
 use crate::curves::Curves;
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 use crate::learned::LearnedColumn;
 
 const NO_COLUMNS: &str =
@@ -76,8 +76,9 @@ impl Curves {
     /// Fixes what the conventions take from these curves.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the optimal decoder on curves without decoder columns, for a spectral variance or a calibrated mean on
-    /// curves without bands, and for a calibrated mean under learned variances; [`Error::InterpolationError`] as [`CostModel::new`](crate::CostModel::new).
+    /// [`Error::Schedule`](crate::Error::Schedule) for the optimal decoder on curves without decoder columns, for a spectral variance or a
+    /// calibrated mean on curves without bands, and for a calibrated mean under learned variances;
+    /// [`Error::InterpolationError`](crate::Error::InterpolationError) as [`CostModel::new`](crate::CostModel::new).
     pub fn freeze(&self, scoring: &Scoring) -> Result<Frozen> {
         let mut frozen = Frozen::from(*scoring);
         let variance = scoring.variance;
@@ -89,10 +90,11 @@ impl Curves {
                 VarianceKind::Learned | VarianceKind::LearnedCalibrated
             )
         {
-            return Err(Error::Unsupported(format!(
+            return Err(Invalid::Unsupported(format!(
                 "mean calibrated with variance {variance}: the columns of learned variances weigh the errors of the \
                  network's own mean; use mean network, or variance spectral"
-            )));
+            ))
+            .into());
         }
         if calibrated || candidates.contains(&VarianceKind::Spectral) {
             let fits = self.band_fits(calibrated).ok_or_else(|| {
@@ -101,7 +103,7 @@ impl Curves {
                 } else {
                     format!("variance {variance}")
                 };
-                Error::Unsupported(format!(
+                Invalid::Unsupported(format!(
                     "{what}: the curves know no bands of frequencies; profile the network with this version"
                 ))
             })?;
@@ -178,13 +180,16 @@ impl Curves {
     /// always be better.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the curves have no decoder columns.
+    /// [`Error::Schedule`](crate::Error::Schedule) if the curves have no decoder columns.
     pub fn optimal_decoder_log_variance(&self) -> Result<Vec<f64>> {
         let best = |t: usize| match t {
             0 => Ok(0.0),
             _ => match self.decoder_column(t, false) {
                 Some(column) => Ok(column.argmin()),
-                None => Err(Error::Unsupported(format!("decoder optimal: {NO_COLUMNS}"))),
+                None => {
+                    let why = format!("decoder optimal: {NO_COLUMNS}");
+                    Err(Invalid::Unsupported(why).into())
+                }
             },
         };
         (0..=self.train_steps()).into_par_iter().map(best).collect()
@@ -212,10 +217,11 @@ impl Frozen {
     pub(crate) fn check(&self, curves: &Curves) -> Result<()> {
         let scoring = &self.scoring;
         if scoring.objective.on_trajectories() {
-            return Err(Error::Unsupported(format!(
+            let why = format!(
                 "objective {}: expected elbo or mse with a profile or a curve",
                 scoring.objective
-            )));
+            );
+            return Err(Invalid::Unsupported(why).into());
         }
         let elbo = scoring.objective == Objective::Elbo;
         let candidates = candidates(scoring.variance, curves.learned());
@@ -240,10 +246,8 @@ impl Frozen {
             DecoderKind::Respaced | DecoderKind::Marginal | DecoderKind::Optimal
                 if elbo && !curves.has_decoder() =>
             {
-                Err(Error::Unsupported(format!(
-                    "decoder {}: {NO_COLUMNS}",
-                    scoring.decoder
-                )))
+                let why = format!("decoder {}: {NO_COLUMNS}", scoring.decoder);
+                Err(Invalid::Unsupported(why).into())
             }
             DecoderKind::Optimal => {
                 let fits = |t: usize, l: f64| {
@@ -261,10 +265,14 @@ impl Frozen {
             DecoderKind::Gaussian => {
                 let gaussian = &scoring.gaussian;
                 if let Some(found) = gaussian.bin_width.filter(|w| !(w.is_finite() && *w > 0.0)) {
-                    return Err(value("bin width", "a positive finite number", found));
+                    let expected = "a positive finite number";
+                    return Err(Invalid::field("bin width", expected, found).into());
                 }
                 match gaussian.first.filter(|f| !f.is_finite()) {
-                    Some(found) => Err(value("decoder term at t = 1", "a finite number", found)),
+                    Some(found) => {
+                        let field = "decoder term at t = 1";
+                        Err(Invalid::field(field, "a finite number", found).into())
+                    }
                     None => Ok(()),
                 }
             }
@@ -278,17 +286,11 @@ impl Frozen {
         check_length(curves, "frozen bands", fits.len())?;
         let count = curves.bands().map(|bands| bands.count());
         let Some(count) = count else {
-            return Err(Error::Unsupported(
-                "variance spectral: the curves know no bands of frequencies; profile the network with this version"
-                    .into(),
-            ));
+            let why = "variance spectral: the curves know no bands of frequencies; profile the network with this version";
+            return Err(Invalid::Unsupported(why.into()).into());
         };
         match fits[1..].iter().find(|fit| fit.powers.len() != count) {
-            Some(fit) => Err(Error::Length {
-                field: "frozen bands".into(),
-                expected: count,
-                found: fit.powers.len(),
-            }),
+            Some(fit) => Err(Invalid::length("frozen bands", count, fit.powers.len()).into()),
             None => Ok(()),
         }
     }
@@ -299,25 +301,10 @@ impl Frozen {
     }
 }
 
-fn value(field: &str, expected: &'static str, found: f64) -> Error {
-    Error::Value {
-        field: field.into(),
-        expected,
-        found,
-    }
-}
-
 /// Refuses frozen numbers that are not one per timestep, t = 0 included.
 fn check_length(curves: &Curves, field: &str, found: usize) -> Result<()> {
-    let expected = curves.train_steps() + 1;
-    if found == expected {
-        return Ok(());
-    }
-    Err(Error::Length {
-        field: field.into(),
-        expected,
-        found,
-    })
+    Invalid::check_length(field, curves.train_steps() + 1, found)?;
+    Ok(())
 }
 
 /// Checks frozen numbers, index t = 0..=T with entry 0 unused.
@@ -331,7 +318,10 @@ fn check_numbers(
     let numbers = numbers.unwrap_or_default();
     check_length(curves, field, numbers.len())?;
     match (1..=curves.train_steps()).find(|&t| !fits(t, numbers[t])) {
-        Some(t) => Err(value(&format!("{field} at t = {t}"), expected, numbers[t])),
+        Some(t) => {
+            let field = format!("{field} at t = {t}");
+            Err(Invalid::field(field, expected, numbers[t]).into())
+        }
         None => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use ddpm_core::{Bands, NoiseSchedule};
 use crate::{
     chebyshev::{Chebyshev, HOLDOUTS},
     column,
-    error::{Error, Result},
+    error::{Invalid, Result},
 };
 
 /// The shape of the statistics of one run.
@@ -70,7 +70,7 @@ impl ProfileLayout {
     /// per column, see [`ProfileLayout::DEFAULT_NODES`].
     ///
     /// # Errors
-    /// [`Error::Timesteps`] and [`Error::Nodes`].
+    /// [`Error::Schedule`](crate::Error::Schedule) for other timesteps, or a number of nodes that is out of range.
     pub fn new(
         schedule: &NoiseSchedule,
         timesteps: Vec<usize>,
@@ -107,11 +107,8 @@ impl ProfileLayout {
     ) -> Result<Self> {
         check_timesteps(&timesteps, schedule.train_steps())?;
         if !(Self::MIN_NODES..=Self::MAX_NODES).contains(&nodes) {
-            return Err(Error::Nodes {
-                min: Self::MIN_NODES,
-                max: Self::MAX_NODES,
-                found: nodes,
-            });
+            let expected = format!("{}..={}", Self::MIN_NODES, Self::MAX_NODES);
+            return Err(Invalid::field("chebyshev nodes", expected, nodes).into());
         }
         let chebyshev = Chebyshev::new(nodes);
         let points = timesteps
@@ -203,7 +200,7 @@ impl ProfileLayout {
 }
 
 fn check_timesteps(timesteps: &[usize], train_steps: usize) -> Result<()> {
-    let wrong = |found: String| Err(Error::Timesteps { train_steps, found });
+    let wrong = |found: String| Err(Invalid::timesteps(train_steps, found).into());
     if timesteps.is_empty() {
         return wrong("no timestep".into());
     }

@@ -91,4 +91,4 @@ pub use squared_errors::SquaredErrors;
 pub use stability::stability;
 pub use statistics::{PointStatistics, Reconstruction};
 pub use table::table3;
-pub use uncertainty::{Estimate, delete_block_estimate, jackknife, student_t_quantile};
+pub use uncertainty::{Estimate, delete_block_estimate, jackknife};

@@ -7,7 +7,7 @@ use ddpm_schedule::Provenance;
 
 use crate::{
     block::Block,
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     layout::ProfileLayout,
 };
 
@@ -29,8 +29,8 @@ impl ElboProfile {
     /// Assembles a profile from blocks, in any order.
     ///
     /// # Errors
-    /// [`Error::Field`] if the provenance contradicts the schedule or itself, [`Error::Timesteps`] if the layout belongs to
-    /// another T, [`Error::Block`] for a block that does not fit, [`Error::DuplicateBlock`].
+    /// [`Error::Schedule`] if the provenance contradicts the schedule or itself, if the layout belongs to another T, and for a block
+    /// that does not fit; [`Error::DuplicateBlock`].
     pub fn new(
         provenance: Provenance,
         schedule: NoiseSchedule,
@@ -39,10 +39,8 @@ impl ElboProfile {
     ) -> Result<Self> {
         provenance.check(schedule.train_steps())?;
         if layout.train_steps() != schedule.train_steps() {
-            return Err(Error::Timesteps {
-                train_steps: schedule.train_steps(),
-                found: format!("a layout for 1..={}", layout.train_steps()),
-            });
+            let found = format!("a layout for 1..={}", layout.train_steps());
+            return Err(Invalid::timesteps(schedule.train_steps(), found).into());
         }
         blocks.sort_by_key(Block::id);
         if let Some(pair) = blocks.windows(2).find(|pair| pair[0].id() == pair[1].id()) {
@@ -62,7 +60,7 @@ impl ElboProfile {
     /// Adds a block, or puts it in the place of the one of its number.
     ///
     /// # Errors
-    /// [`Error::Block`] for a block that does not fit.
+    /// [`Error::Schedule`] for a block that does not fit.
     pub fn put(&mut self, block: Block) -> Result<()> {
         check_block(&self.provenance, &self.layout, &block)?;
         match self.blocks.binary_search_by_key(&block.id(), Block::id) {
@@ -157,7 +155,7 @@ impl ElboProfile {
     pub fn check_same_run(&self, other: &Self) -> Result<()> {
         self.provenance.check_same(&other.provenance)?;
         let differs = |field: String, first: String, second: String| {
-            Err(ddpm_schedule::Error::Mismatch(Difference {
+            Err(Invalid::Mismatch(Difference {
                 field,
                 first,
                 second,
@@ -211,24 +209,14 @@ impl ElboProfile {
 
 /// Checks that a block fits the plan of the run and the layout.
 fn check_block(provenance: &Provenance, layout: &ProfileLayout, block: &Block) -> Result<()> {
-    let id = block.id();
-    let wrong = |expected: String, found: String| Error::Block {
-        id,
-        expected,
-        found,
-    };
-    match provenance.block_images(id) {
+    match provenance.block_images(block.id()) {
         None => {
             let last = provenance.total_blocks - 1;
-            Err(wrong(
-                format!("a number within 0..={last}"),
-                format!("{id}"),
-            ))
+            block.wrong(format!("a number within 0..={last}"), block.id())
         }
-        Some(images) if images != block.images() => Err(wrong(
-            format!("{images} images"),
-            format!("{}", block.images()),
-        )),
+        Some(images) if images != block.images() => {
+            block.wrong(format!("{images} images"), block.images())
+        }
         Some(_) => block.check(layout),
     }
 }

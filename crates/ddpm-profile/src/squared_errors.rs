@@ -5,7 +5,7 @@ use ddpm_schedule::Provenance;
 
 use crate::{
     block::Block,
-    error::{Error, Result},
+    error::{Error, Invalid, Result},
     layout::ProfileLayout,
     profile::ElboProfile,
     statistics::PointStatistics,
@@ -32,7 +32,7 @@ impl SquaredErrors {
     /// has fewer than the first; else all blocks weigh the same. The numbers of images in `provenance` are replaced by those found here.
     ///
     /// # Errors
-    /// [`Error::Length`] for arrays of different lengths, [`Error::Timesteps`], [`Error::Empty`] without blocks, and [`Error::Value`] for
+    /// [`Error::Empty`] without blocks; [`Error::Schedule`] for arrays of different lengths, timesteps that do not increase within 1..=T,
     /// a sum that is negative or not finite, or a block and timestep that no image was counted for.
     pub fn into_profile(
         self,
@@ -88,58 +88,28 @@ impl SquaredErrors {
         if blocks == 0 || m == 0 {
             return Err(Error::Empty);
         }
-        let length = |field: &str, expected: usize, found: usize| {
-            if expected == found {
-                return Ok(());
-            }
-            Err(Error::Length {
-                field: field.into(),
-                expected,
-                found,
-            })
-        };
-        length("blocks of counts", blocks, self.counts.len())?;
-        length("x0_mean_square", blocks, self.x0_mean_square.len())?;
+        Invalid::check_length("blocks of counts", blocks, self.counts.len())?;
+        Invalid::check_length("x0_mean_square", blocks, self.x0_mean_square.len())?;
         for b in 0..blocks {
-            length(&format!("sums of block {b}"), m, self.sums[b].len())?;
-            length(&format!("counts of block {b}"), m, self.counts[b].len())?;
-            let value = |field: &str, t: Option<usize>, expected: &'static str, found: f64| {
-                let at = t.map_or_else(String::new, |t| format!(" at t = {t}"));
-                Err(Error::Value {
-                    field: format!("{field} of block {b}{at}"),
-                    expected,
-                    found,
-                })
-            };
-            let usable = |x: f64| x.is_finite() && x >= 0.0;
+            Invalid::check_length(format!("sums of block {b}"), m, self.sums[b].len())?;
+            Invalid::check_length(format!("counts of block {b}"), m, self.counts[b].len())?;
             // First: a block without images has no mean of anything.
-            for (i, &t) in self.timesteps.iter().enumerate() {
-                if self.counts[b][i] == 0 {
-                    return value(
-                        "count",
-                        Some(t),
-                        "at least one image in every block at every timestep (use fewer blocks)",
-                        0.0,
-                    );
-                }
+            if let Some(i) = self.counts[b].iter().position(|&count| count == 0) {
+                let field = format!("count of block {b} at t = {}", self.timesteps[i]);
+                let expected =
+                    "at least one image in every block at every timestep (use fewer blocks)";
+                return Err(Invalid::field(field, expected, 0).into());
             }
-            if !usable(self.x0_mean_square[b]) {
-                return value(
-                    "x0_mean_square",
-                    None,
-                    "a finite number of at least 0",
-                    self.x0_mean_square[b],
-                );
+            let usable = |x: f64| x.is_finite() && x >= 0.0;
+            let expected = "a finite number of at least 0";
+            let square = self.x0_mean_square[b];
+            if !usable(square) {
+                let field = format!("x0_mean_square of block {b}");
+                return Err(Invalid::field(field, expected, square).into());
             }
-            for (i, &t) in self.timesteps.iter().enumerate() {
-                if !usable(self.sums[b][i]) {
-                    return value(
-                        "sum",
-                        Some(t),
-                        "a finite number of at least 0",
-                        self.sums[b][i],
-                    );
-                }
+            if let Some(i) = self.sums[b].iter().position(|&sum| !usable(sum)) {
+                let field = format!("sum of block {b} at t = {}", self.timesteps[i]);
+                return Err(Invalid::field(field, expected, self.sums[b][i]).into());
             }
         }
         Ok(())

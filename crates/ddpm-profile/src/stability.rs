@@ -16,7 +16,7 @@ use crate::{
     choose::{Optima, unit},
     cost::CostModel,
     curves::Curves,
-    error::{Error, Result},
+    error::{Invalid, Result},
     profile::ElboProfile,
 };
 
@@ -29,15 +29,7 @@ fn paths(scoring: &Scoring, curves: &Curves, budgets: &[usize]) -> Result<Vec<Ti
     let model = model(scoring, curves, curves)?;
     let optima = Optima::new(&model, budgets.iter().copied().max())?;
     let terminal = optima.terminal(&model, scoring.start)?;
-    let path = |&steps: &usize| {
-        let end = optima
-            .end(steps, terminal.as_deref())
-            .ok_or(Error::Unreachable {
-                steps,
-                end: curves.train_steps(),
-            })?;
-        optima.path(steps, end)
-    };
+    let path = |&steps: &usize| optima.path(steps, terminal.as_deref());
     budgets.iter().map(path).collect()
 }
 
@@ -53,7 +45,7 @@ fn costs(model: &CostModel<'_>, paths: &[TimePath]) -> Vec<f64> {
 /// less).
 ///
 /// # Errors
-/// [`Error::Folds`] for fewer than two folds or blocks, an error for a budget outside 1..=T, and everything that stands in the way
+/// [`Error::Schedule`](crate::Error::Schedule) for fewer than two folds or blocks, an error for a budget outside 1..=T, and everything that stands in the way
 /// of choosing.
 pub fn stability(
     profile: &ElboProfile,
@@ -64,10 +56,8 @@ pub fn stability(
     let blocks = profile.blocks().len();
     let folds = folds.min(blocks);
     if folds < 2 {
-        return Err(Error::Folds {
-            found: folds,
-            blocks,
-        });
+        let found = format!("{folds} ({blocks} blocks of images)");
+        return Err(Invalid::field("folds", "at least 2", found).into());
     }
     let max = profile.schedule().train_steps();
     Budgets::Only(budgets.to_vec()).wanted(max)?;

@@ -14,7 +14,8 @@
 
 use crate::{
     band_moments::BandMoments,
-    error::{Error, Result},
+    block::check_index,
+    error::{Invalid, Result},
     layout::{PointLayout, ProfileLayout},
     measure::{Bins, learned_columns, learned_decoder, sum, tiles},
     vecmath::{Kernel, vectorized},
@@ -159,7 +160,7 @@ impl ProfileLayout {
     /// Pure: call it from as many threads as there are images.
     ///
     /// # Errors
-    /// [`Error::Length`] if lengths differ, the index is out of range, or `v` or `x_t` is missing; [`Error::Value`] for numbers that
+    /// [`Error::Schedule`](crate::Error::Schedule) if lengths differ, the index is out of range, or `v` or `x_t` is missing, and for numbers that
     /// are not finite or a |v| above 20.
     pub fn measure(
         &self,
@@ -185,11 +186,8 @@ impl ProfileLayout {
         if statistics.is_finite() {
             Ok(statistics)
         } else {
-            Err(Error::Value {
-                field: format!("statistics at t = {t}"),
-                expected: "finite sums of squared errors and of e^(-v lambda)",
-                found: f64::INFINITY,
-            })
+            let expected = "finite sums of squared errors and of e^(-v lambda)";
+            Err(Invalid::field(format!("statistics at t = {t}"), expected, f64::INFINITY).into())
         }
     }
 }
@@ -231,65 +229,35 @@ fn check_inputs(
     estimate: &Reconstruction<'_>,
 ) -> Result<()> {
     let Reconstruction { x0, x_t, xhat0, v } = *estimate;
-    check_index(layout, timestep_index)?;
-    let length = |field: &str, expected: usize, found: usize| Error::Length {
-        field: field.into(),
-        expected,
-        found,
-    };
-    if x0.is_empty() {
-        return Err(length("x0", 1, 0));
-    }
-    if xhat0.len() != x0.len() {
-        return Err(length("xhat0", x0.len(), xhat0.len()));
-    }
+    check_index(timestep_index, layout.timesteps().len())?;
+    Invalid::check_length("x0", x0.len().max(1), x0.len())?;
+    Invalid::check_length("xhat0", x0.len(), xhat0.len())?;
     let t = layout.timesteps()[timestep_index];
-    let value = |field: &str, expected: &'static str, found: f64| Error::Value {
-        field: format!("{field} at t = {t}"),
-        expected,
-        found,
+    let value = |field: &str, expected: &str, found: f64| {
+        Invalid::field(format!("{field} at t = {t}"), expected, found)
     };
     let seen = match layout.bands() {
         Some(bands) => {
-            if x0.len() != bands.dims() {
-                return Err(length("x0", bands.dims(), x0.len()));
-            }
+            Invalid::check_length("x0", bands.dims(), x0.len())?;
             x_t.unwrap_or(&[])
         }
         None => x0,
     };
-    if seen.len() != x0.len() {
-        return Err(length("x_t", x0.len(), seen.len()));
-    }
+    Invalid::check_length("x_t", x0.len(), seen.len())?;
     for (field, values) in [("x0", x0), ("xhat0", xhat0), ("x_t", seen)] {
         // 1e100: the squares must stay finite.
         if let Some(&found) = values.iter().find(|a| a.is_nan() || a.abs() > 1e100) {
-            return Err(value(field, "finite values", found));
+            return Err(value(field, "finite values", found).into());
         }
     }
     if layout.learned() {
         let v = v.unwrap_or(&[]);
-        if v.len() != x0.len() {
-            return Err(length("v", x0.len(), v.len()));
-        }
+        Invalid::check_length("v", x0.len(), v.len())?;
         if let Some(&found) = v.iter().find(|a| a.is_nan() || a.abs() > LARGEST_V) {
-            return Err(value("v", "a fraction within -20..=20", found));
+            return Err(value("v", "a fraction within -20..=20", found).into());
         }
     }
     Ok(())
-}
-
-fn check_index(layout: &ProfileLayout, timestep_index: usize) -> Result<()> {
-    let count = layout.timesteps().len();
-    if timestep_index < count {
-        Ok(())
-    } else {
-        Err(Error::Length {
-            field: format!("timesteps up to index {timestep_index}"),
-            expected: timestep_index + 1,
-            found: count,
-        })
-    }
 }
 
 impl PointStatistics {

@@ -15,7 +15,7 @@ use crate::{
     choose::Optima,
     cost::CostModel,
     curves::Curves,
-    error::{Error, Result},
+    error::{Invalid, Result},
     freeze::Frozen,
     profile::ElboProfile,
     uncertainty::jackknife,
@@ -29,8 +29,8 @@ use crate::{
 /// Rows come variance by variance, budget by budget.
 ///
 /// # Errors
-/// [`Error::Schedule`] for a budget outside 1..=T, or if the profiles are not of the same network and conventions;
-/// [`Error::Unsupported`] for a variance or decoder that the profiles cannot serve.
+/// [`Error::Schedule`](crate::Error::Schedule) for a budget outside 1..=T, if the profiles are not of the same network and conventions,
+/// and for a variance or decoder that the profiles cannot serve.
 pub fn table3(
     train: &ElboProfile,
     test: &ElboProfile,
@@ -91,7 +91,7 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
         });
     }
     match found.into_iter().next() {
-        Some(first) => Err(ddpm_schedule::Error::Mismatch(first).into()),
+        Some(first) => Err(Invalid::Mismatch(first).into()),
         None => Ok(()),
     }
 }
@@ -165,19 +165,12 @@ impl Table {
         let mut entries = Vec::new();
         for &k in steps {
             let dp = Some(entries.len() + 2);
-            let optimal = |terminal: Option<&[f64]>| {
-                let end = optima.end(k, terminal).ok_or(Error::Unreachable {
-                    steps: k,
-                    end: schedule.train_steps(),
-                })?;
-                optima.path(k, end)
-            };
             let mut add = |stride, path, dp| entries.push(Entry { stride, path, dp });
             add("even", Stride::Even(k).path(schedule)?, dp);
             add("quadratic", Stride::Quadratic(k).path(schedule)?, dp);
-            add("dp", optimal(None)?, None);
+            add("dp", optima.path(k, None)?, None);
             if terminal.is_some() {
-                add("dp-free", optimal(terminal.as_deref())?, dp);
+                add("dp-free", optima.path(k, terminal.as_deref())?, dp);
             }
         }
         entries.push(Entry {

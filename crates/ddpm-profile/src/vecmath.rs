@@ -44,6 +44,22 @@ fn horner<const N: usize>(x: f64, coefficients: [f64; N]) -> f64 {
     coefficients.iter().fold(0.0, |p, &c| p.mul_add(x, c))
 }
 
+/// 1/n! for N successive n down to `least`, whose factorials (up to 18!) are exact.
+const fn inverse_factorials<const N: usize>(least: usize) -> [f64; N] {
+    let mut terms = [0.0; N];
+    let (mut n, mut factorial) = (0, 1.0);
+    while n < least + N {
+        if n > 0 {
+            factorial *= n as f64;
+        }
+        if n >= least {
+            terms[least + N - 1 - n] = 1.0 / factorial;
+        }
+        n += 1;
+    }
+    terms
+}
+
 /// Splits e^x into (2^k, e^r - 1) with |r| <= log(2)/2.
 #[inline(always)]
 fn exp_parts(x: f64) -> (f64, f64) {
@@ -51,23 +67,7 @@ fn exp_parts(x: f64) -> (f64, f64) {
     let k = shifted - ROUND;
     let r = k.mul_add(-LN_2_LOW, k.mul_add(-LN_2_HIGH, x));
     // Taylor's series of (e^r - 1 - r) / r^2: the first term left out is below 1e-17 of e^r.
-    let p = horner(
-        r,
-        [
-            1.0 / 6_227_020_800.0,
-            1.0 / 479_001_600.0,
-            1.0 / 39_916_800.0,
-            1.0 / 3_628_800.0,
-            1.0 / 362_880.0,
-            1.0 / 40_320.0,
-            1.0 / 5_040.0,
-            1.0 / 720.0,
-            1.0 / 120.0,
-            1.0 / 24.0,
-            1.0 / 6.0,
-            0.5,
-        ],
-    );
+    let p = horner(r, const { inverse_factorials::<12>(2) });
     let power = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
     (power, (p * r).mul_add(r, r))
 }
@@ -84,21 +84,7 @@ pub(crate) fn exp(x: f64) -> f64 {
 pub(crate) fn exp_coarse(x: f64) -> f64 {
     let shifted = x.mul_add(LOG2_E, ROUND);
     let r = (shifted - ROUND).mul_add(-LN_2, x);
-    let p = horner(
-        r,
-        [
-            1.0 / 362_880.0,
-            1.0 / 40_320.0,
-            1.0 / 5_040.0,
-            1.0 / 720.0,
-            1.0 / 120.0,
-            1.0 / 24.0,
-            1.0 / 6.0,
-            0.5,
-            1.0,
-            1.0,
-        ],
-    );
+    let p = horner(r, const { inverse_factorials::<10>(0) });
     f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52) * p
 }
 
@@ -121,22 +107,17 @@ pub(crate) fn ln(x: f64) -> f64 {
     let m = f64::from_bits((above & 0x000f_ffff_ffff_ffff).wrapping_add(HALF_SQRT_2));
     let s = (m - 1.0) / (m + 1.0);
     let z = s * s;
-    let p = horner(
-        z,
-        [
-            1.0 / 23.0,
-            1.0 / 21.0,
-            1.0 / 19.0,
-            1.0 / 17.0,
-            1.0 / 15.0,
-            1.0 / 13.0,
-            1.0 / 11.0,
-            1.0 / 9.0,
-            1.0 / 7.0,
-            1.0 / 5.0,
-            1.0 / 3.0,
-        ],
-    );
+    // 1/23, 1/21, .. 1/3.
+    const INVERSE_ODD: [f64; 11] = {
+        let mut terms = [0.0; 11];
+        let mut i = 0;
+        while i < terms.len() {
+            terms[i] = 1.0 / (23 - 2 * i) as f64;
+            i += 1;
+        }
+        terms
+    };
+    let p = horner(z, INVERSE_ODD);
     let twice = 2.0 * s;
     let tail = (twice * z).mul_add(p, e * LN_2_LOW);
     e.mul_add(LN_2_HIGH, twice + tail)
@@ -154,26 +135,7 @@ pub(crate) fn ln_1p(x: f64) -> f64 {
 #[inline(always)]
 pub(crate) fn exp_excess(x: f64) -> f64 {
     // The sum cancels near 0; there its series takes over: x^2 (1/2 - x/6 + x^2/24 - ...).
-    let p = horner(
-        -x,
-        [
-            1.0 / 20_922_789_888_000.0,
-            1.0 / 1_307_674_368_000.0,
-            1.0 / 87_178_291_200.0,
-            1.0 / 6_227_020_800.0,
-            1.0 / 479_001_600.0,
-            1.0 / 39_916_800.0,
-            1.0 / 3_628_800.0,
-            1.0 / 362_880.0,
-            1.0 / 40_320.0,
-            1.0 / 5_040.0,
-            1.0 / 720.0,
-            1.0 / 120.0,
-            1.0 / 24.0,
-            1.0 / 6.0,
-            0.5,
-        ],
-    );
+    let p = horner(-x, const { inverse_factorials::<15>(2) });
     let series = x * x * p;
     let direct = expm1(-x) + x;
     if x.abs() < 0.75 { series } else { direct }

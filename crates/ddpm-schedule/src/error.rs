@@ -6,7 +6,8 @@ use ddpm_files::FormatError;
 /// The result of a fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a schedules file, an origin, a request for budgets or an export was refused.
+/// Why a schedules file, an origin, a request for budgets or an export was refused; the crates that choose schedules refuse numbers and
+/// fields with the same words.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -33,6 +34,14 @@ pub enum Error {
         max: usize,
         /// The budget asked for.
         found: usize,
+    },
+    /// No path of this many steps has a finite cost.
+    #[error("steps: no path of {steps} steps reaches t = {end} at a finite cost")]
+    Unreachable {
+        /// The budget asked for.
+        steps: usize,
+        /// Where the path must end.
+        end: usize,
     },
     /// The set holds no schedule of so many steps.
     #[error("no schedule of {steps} steps; expected one of {}", has(found))]
@@ -79,15 +88,40 @@ fn has(budgets: &[usize]) -> String {
     list.join(", ")
 }
 
-/// A field that is not what it must be.
-pub(crate) fn field(
-    field: impl Into<String>,
-    expected: impl Into<String>,
-    found: impl Into<String>,
-) -> Error {
-    Error::Field {
-        field: field.into(),
-        expected: expected.into(),
-        found: found.into(),
+impl Error {
+    /// [`Error::Field`]: a field that is not what it must be.
+    pub fn field(
+        field: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl ToString,
+    ) -> Self {
+        Self::Field {
+            field: field.into(),
+            expected: expected.into(),
+            found: found.to_string(),
+        }
+    }
+
+    /// [`Error::Field`]: an array of the wrong length.
+    pub fn length(field: impl Into<String>, expected: usize, found: usize) -> Self {
+        Self::field(field, format!("{expected} values"), found)
+    }
+
+    /// Refuses an array of the wrong length.
+    ///
+    /// # Errors
+    /// [`Error::length`].
+    pub fn check_length(field: impl Into<String>, expected: usize, found: usize) -> Result<()> {
+        if found == expected {
+            Ok(())
+        } else {
+            Err(Self::length(field, expected, found))
+        }
+    }
+
+    /// [`Error::Field`]: timesteps that are not a strictly increasing list within 1..=T.
+    pub fn timesteps(train_steps: usize, found: impl ToString) -> Self {
+        let expected = format!("a strictly increasing list within 1..={train_steps}");
+        Self::field("timesteps", expected, found)
     }
 }

@@ -47,7 +47,7 @@ use ddpm_core::{
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 use crate::provenance::{Provenance, told};
 use crate::schedule::{Kernel, Schedule};
 use crate::schedules::{Chosen, Schedules, Stability};
@@ -353,13 +353,13 @@ impl Stored {
                 (None, None, None) => None,
                 _ => {
                     let name = format!("by_timestep at t = {}", step.t);
-                    return Err(field(name, "a, b and m together", "some of them"));
+                    return Err(Error::field(name, "a, b and m together", "some of them"));
                 }
             };
             let powers = step.powers.as_deref().map(Arc::from);
             if steps.insert(step.t, (mean, powers)).is_some() {
                 let name = format!("by_timestep at t = {}", step.t);
-                return Err(field(name, "one entry", "two"));
+                return Err(Error::field(name, "one entry", "two"));
             }
         }
         Ok(PerBand { bands, steps })
@@ -373,7 +373,7 @@ impl Stored {
                 let logs: Vec<f64> = stored.iter().map(log).collect();
                 Ok(NoiseSchedule::from_log_alpha_bar(&logs)?)
             }
-            (None, "custom") => Err(field(
+            (None, "custom") => Err(Error::field(
                 "log_alpha_bar",
                 "T values, for noise schedule custom",
                 "none",
@@ -392,7 +392,7 @@ impl Stored {
         let has_all = self.mean.is_some() && self.budgets.iter().all(|b| b.kernels.is_some());
         if has_keys != calibrated || (calibrated && !has_all) {
             let expected = "in version 5, and there only";
-            return Err(field(
+            return Err(Error::field(
                 "mean, bands, by_timestep and kernels",
                 expected,
                 version(),
@@ -401,14 +401,14 @@ impl Stored {
         let told = self.budgets.iter().any(|b| b.stability.is_some());
         if told != (self.version == VERSION_STABILITY) && !calibrated {
             let expected = "in the budgets of version 3, and there only";
-            return Err(field("stability", expected, version()));
+            return Err(Error::field("stability", expected, version()));
         }
         let from_trajectories = self.trajectories.is_some();
         let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
         if from_trajectories != (self.version == VERSION_TRAJECTORIES)
             || (extras && !from_trajectories)
         {
-            return Err(field(
+            return Err(Error::field(
                 "trajectories, sampler and distance",
                 "in version 4, and there only",
                 version(),
@@ -419,16 +419,15 @@ impl Stored {
         }
         if self.alpha_bar.is_some() {
             let expected = "log_alpha_bar in its place, in version 2";
-            return Err(field("alpha_bar", expected, "alpha_bar"));
+            return Err(Error::field("alpha_bar", expected, "alpha_bar"));
         }
         let counts = [
             ("log_alpha_bar", self.log_alpha_bar.as_ref().map(Vec::len)),
             ("costs", Some(self.costs.len())),
         ];
         for (name, found) in counts {
-            if let Some(found) = found.filter(|&found| found != self.train_steps) {
-                let expected = format!("{} values", self.train_steps);
-                return Err(field(name, expected, found.to_string()));
+            if let Some(found) = found {
+                Error::check_length(name, self.train_steps, found)?;
             }
         }
         Ok(())
@@ -525,7 +524,7 @@ impl StoredBudget {
         let path = TimePath::new(self.path, file.train_steps)?;
         let expected = file.decoder.for_steps(self.steps);
         if self.scored_decoder != Some(expected) {
-            return Err(field(
+            return Err(Error::field(
                 format!("scored_decoder of the budget of {} steps", self.steps),
                 expected.to_string(),
                 self.scored_decoder
@@ -533,7 +532,7 @@ impl StoredBudget {
             ));
         }
         if path.steps() != self.steps || self.log_variance.len() != self.steps {
-            return Err(field(
+            return Err(Error::field(
                 format!("budget of {} steps", self.steps),
                 "as many steps in its path and its log_variance",
                 format!("{} and {}", path.steps(), self.log_variance.len()),
@@ -549,7 +548,7 @@ impl StoredBudget {
             numbers.map(kind).collect()
         });
         if kinds.len() != self.steps {
-            return Err(field(
+            return Err(Error::field(
                 format!("kernels of the budget of {} steps", self.steps),
                 self.steps.to_string(),
                 kinds.len().to_string(),
@@ -562,7 +561,7 @@ impl StoredBudget {
             let (mean, powers) = per_band.steps.get(&t).cloned().unwrap_or_default();
             let kernel = kinds[k].kernel(self.log_variance[k], powers.as_ref());
             let kernel = kernel.ok_or_else(|| {
-                field(
+                Error::field(
                     format!("step {} of the budget of {} steps", k + 1, self.steps),
                     "the number or the powers of its kind of kernel",
                     format!("{:?} and {:?}", kinds[k], self.log_variance[k]),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Difference, ModelId, NetworkId, differences};
+use ddpm_core::{Difference, ModelId, NetworkId, differences, extra_differences};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 
 /// The origin and the conventions of a profile. No timestamps and no paths: the same run gives the same bytes.
 ///
@@ -55,10 +55,10 @@ impl Provenance {
     /// [`Error::Field`].
     pub fn check(&self, train_steps: usize) -> Result<()> {
         if self.model.train_steps != train_steps {
-            return Err(field(
+            return Err(Error::field(
                 "train_steps",
                 format!("{train_steps}, as the noise schedule has"),
-                self.model.train_steps.to_string(),
+                self.model.train_steps,
             ));
         }
         for (name, value) in [
@@ -66,18 +66,18 @@ impl Provenance {
             ("images_per_block", self.images_per_block),
         ] {
             if value == 0 {
-                return Err(field(name, "at least 1", "0"));
+                return Err(Error::field(name, "at least 1", "0"));
             }
         }
         let blocks = self.total_images.div_ceil(self.images_per_block);
         if self.total_blocks != blocks {
-            return Err(field(
+            return Err(Error::field(
                 "total_blocks",
                 format!(
                     "{blocks} for {} images in blocks of {}",
                     self.total_images, self.images_per_block
                 ),
-                self.total_blocks.to_string(),
+                self.total_blocks,
             ));
         }
         Ok(())
@@ -87,6 +87,7 @@ impl Provenance {
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = self.model.differences(&other.model);
         found.extend(differences(self.facts(), other.facts()));
+        found.extend(extra_differences(&self.extra, &other.extra));
         found
     }
 
@@ -101,8 +102,8 @@ impl Provenance {
         check_known(&self.model)
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
-        let facts = [
+    fn facts(&self) -> [(&'static str, String); 10] {
+        [
             ("data_sha256", self.data_sha256.clone()),
             ("data_name", self.data_name.clone()),
             ("split", self.split.clone()),
@@ -113,11 +114,7 @@ impl Provenance {
             ("total_blocks", self.total_blocks.to_string()),
             ("library_version", self.library_version.clone()),
             ("image_order", self.image_order.clone()),
-        ];
-        let facts = facts.map(|(field, value)| (field.to_owned(), value));
-        let extra = self.extra.iter();
-        let extra = extra.map(|(key, value)| (format!("extra.{key}"), value.clone()));
-        facts.into_iter().chain(extra).collect()
+        ]
     }
 }
 

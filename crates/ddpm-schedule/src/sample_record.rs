@@ -6,7 +6,7 @@ use ddpm_core::{Difference, ModelId, NetworkId, Sampler, TimePath, VarianceKind,
 use ddpm_files::FormatError;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 use crate::provenance::told;
 
 const FORMAT: &str = "ddpm-samples";
@@ -96,17 +96,17 @@ impl SampleRecord {
         let stored: Stored = serde_json::from_value(value).map_err(not_json)?;
         // The limits of the flags.
         if stored.count == 0 || u32::try_from(stored.count).is_err() {
-            return Err(field(
+            return Err(Error::field(
                 "count",
                 format!("1 to {}", u32::MAX),
-                stored.count.to_string(),
+                stored.count,
             ));
         }
         if stored.start_index >= 1 << 55 {
-            return Err(field(
+            return Err(Error::field(
                 "start_index",
                 "a number below 2^55",
-                stored.start_index.to_string(),
+                stored.start_index,
             ));
         }
         Ok(Self {
@@ -147,8 +147,8 @@ impl SampleRecord {
         found
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
-        let facts = [
+    fn facts(&self) -> [(&'static str, String); 10] {
+        [
             ("seed", self.seed.to_string()),
             ("start_index", self.start_index.to_string()),
             ("class", said(self.class)),
@@ -159,10 +159,7 @@ impl SampleRecord {
             ("kernels_sha256", said(self.kernels_sha256.clone())),
             ("clip_last_noise", said(self.clip_last_noise)),
             ("path", self.path.to_string()),
-        ];
-        facts
-            .map(|(field, value)| (field.to_owned(), value))
-            .to_vec()
+        ]
     }
 
     fn stored(&self) -> Stored {

@@ -9,7 +9,7 @@ use ddpm_core::{
 
 use ddpm_files::sha256;
 
-use crate::error::{Error, Result, field};
+use crate::error::{Error, Result};
 use crate::scoring::Scoring;
 
 /// The variance of the reverse kernel of one step, frozen: the kernel is a Gaussian around the usual mean.
@@ -205,14 +205,14 @@ impl Schedule {
     /// [`Error::Field`].
     pub fn check(&self, train_steps: usize) -> Result<()> {
         if self.path.end() > train_steps {
-            return Err(field(
+            return Err(Error::field(
                 "path",
                 format!("timesteps up to {train_steps}"),
-                self.path.end().to_string(),
+                self.path.end(),
             ));
         }
         if self.kernels.len() != self.path.steps() {
-            return Err(field(
+            return Err(Error::field(
                 "kernels",
                 format!("{} (one per step of the path)", self.path.steps()),
                 self.kernels.len().to_string(),
@@ -221,19 +221,15 @@ impl Schedule {
         self.check_bands()?;
         for (k, kernel) in self.kernels.iter().enumerate() {
             if let Some(found) = kernel.number().filter(|l| !l.is_finite()) {
-                return Err(field(
+                return Err(Error::field(
                     format!("log variance of step {}", k + 1),
                     "a finite number",
-                    found.to_string(),
+                    found,
                 ));
             }
         }
         match self.bin_width.filter(|w| !(*w > 0.0 && w.is_finite())) {
-            Some(found) => Err(field(
-                "bin width",
-                "a positive finite number",
-                found.to_string(),
-            )),
+            Some(found) => Err(Error::field("bin width", "a positive finite number", found)),
             None => Ok(()),
         }
     }
@@ -243,19 +239,27 @@ impl Schedule {
         let per_band = !self.means.is_empty() || self.kernels.iter().any(Kernel::is_per_band);
         let Some(bands) = &self.bands else {
             return match per_band {
-                true => Err(field("bands", "those of the variances and means", "none")),
+                true => Err(Error::field(
+                    "bands",
+                    "those of the variances and means",
+                    "none",
+                )),
                 false => Ok(()),
             };
         };
         let count = bands.count();
         if !self.means.is_empty() && self.means.len() != self.kernels.len() {
             let expected = format!("{} (one per step of the path)", self.kernels.len());
-            return Err(field("means", expected, self.means.len().to_string()));
+            return Err(Error::field(
+                "means",
+                expected,
+                self.means.len().to_string(),
+            ));
         }
         for (k, mean) in self.means.iter().enumerate() {
             let numbers = mean.estimate.iter().chain(&mean.noise).chain(&mean.offset);
             if !mean.fits(bands) || !numbers.into_iter().all(|x| x.is_finite()) {
-                return Err(field(
+                return Err(Error::field(
                     format!("mean of step {}", k + 1),
                     format!("finite coefficients of {count} bands"),
                     format!("{} and {}", mean.estimate.len(), mean.noise.len()),
@@ -269,7 +273,7 @@ impl Schedule {
             // A density of the data needs a variance; an interior step has that of the posterior.
             let usable = |&power: &f64| power.is_finite() && (power > 0.0 || k > 0 && power == 0.0);
             if powers.len() != count || !powers.iter().all(usable) {
-                return Err(field(
+                return Err(Error::field(
                     format!("powers of step {}", k + 1),
                     format!("a positive number for each of {count} bands"),
                     format!("{} numbers", powers.len()),

@@ -182,13 +182,7 @@ impl Schedules {
     /// # Errors
     /// [`Error::Field`] for another number of entries.
     pub fn with_stability(mut self, found: Vec<Stability>) -> Result<Self> {
-        if found.len() != self.budgets.len() {
-            return Err(crate::error::field(
-                "stability",
-                format!("{} values", self.budgets.len()),
-                found.len().to_string(),
-            ));
-        }
+        Error::check_length("stability", self.budgets.len(), found.len())?;
         for (chosen, found) in self.budgets.iter_mut().zip(found) {
             chosen.stability = Some(found);
         }

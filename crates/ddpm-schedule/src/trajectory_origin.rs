@@ -54,14 +54,14 @@ impl TrajectoryOrigin {
         found
     }
 
-    fn facts(&self) -> Vec<(String, String)> {
+    fn facts(&self) -> [(&'static str, String); 7] {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "none".into());
         let labelled = if self.labels.is_some() {
             "one per image"
         } else {
             "none"
         };
-        let facts = [
+        [
             ("process", format!("{:?}", self.kind).to_lowercase()),
             ("solver", or_none(self.solver.map(|s| s.to_string()))),
             ("seed", self.seed.to_string()),
@@ -69,10 +69,7 @@ impl TrajectoryOrigin {
             ("data", or_none(self.data_sha256.clone())),
             ("library_version", self.library_version.clone()),
             ("conventions", format!("{:?}", self.extra)),
-        ];
-        facts
-            .map(|(field, value)| (field.to_owned(), value))
-            .to_vec()
+        ]
     }
 }
 

@@ -4,7 +4,7 @@ use ddpm_core::{DecoderKind, Objective, Sampler, TimePath, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 use crate::klub::klub;
 use crate::quality::{QualityModel, Weighting};
 use crate::store::{Trajectories, Trial};
@@ -16,8 +16,8 @@ use crate::store::{Trajectories, Trial};
 /// what linearised errors cannot tell at few steps; its distance is stored.
 ///
 /// # Errors
-/// [`Error::Field`] for what an interrupted run has kept, [`Error::Unsupported`] for trajectories of the forward process, [`Error::Schedule`] for more steps than the grid has nodes,
-/// [`Error::Unreachable`].
+/// [`Error::Schedule`](crate::Error::Schedule) for what an interrupted run has kept, for trajectories of the forward process, for more
+/// steps than the grid has nodes, and where there is no path.
 pub fn choose_quality(
     trajectories: &Trajectories,
     sampler: Sampler,
@@ -28,11 +28,9 @@ pub fn choose_quality(
     if !growth.is_empty() && !growth.iter().any(|point| point.sampler == sampler) {
         let mut names: Vec<&str> = growth.iter().map(|point| point.sampler.name()).collect();
         names.dedup();
-        return Err(Error::Field {
-            field: "growth of errors".into(),
-            expected: format!("measured for {sampler}"),
-            found: format!("measured for {}", names.join(", ")),
-        });
+        let measured = |names: &str| format!("measured for {names}");
+        let (expected, found) = (measured(sampler.name()), measured(&names.join(", ")));
+        return Err(Invalid::field("growth of errors", expected, found).into());
     }
     let model = QualityModel::new(trajectories)?;
     let most = trajectories.nodes().len();
@@ -40,36 +38,33 @@ pub fn choose_quality(
     let optima = model.solve(sampler, Weighting::default(), most)?;
     let mut chosen = Vec::new();
     for k in wanted {
-        let exact = optima.best[k - 1].clone();
+        let exact = optima[k - 1].clone();
         let tried = best_trial(trajectories.trials(), sampler, k);
         let budget = match (tried, exact) {
             (Some(trial), _) => {
                 let path =
                     TimePath::new(trial.path.clone(), trajectories.schedule().train_steps())?;
                 let cost = model.path_cost(sampler, Weighting::default(), &path);
-                let cost = cost
-                    .filter(|cost| cost.is_finite())
-                    .ok_or_else(|| Error::Field {
-                        field: format!("trial of {k} steps with {sampler}"),
-                        expected: "a path over nodes of the grid whose steps extrapolate at most threefold"
-                            .into(),
-                        found: path.to_string(),
-                    })?;
+                let expected =
+                    "a path over nodes of the grid whose steps extrapolate at most threefold";
+                let cost = cost.filter(|cost| cost.is_finite()).ok_or_else(|| {
+                    let field = format!("trial of {k} steps with {sampler}");
+                    Invalid::field(field, expected, &path)
+                })?;
                 (cost, path, Some(trial.rms()))
             }
             (None, Some((cost, path))) => (cost, path, None),
             (None, None) if matches!(budgets, Budgets::All) => continue,
             (None, None) => {
-                return Err(Error::Unreachable {
-                    steps: k,
-                    end: trajectories.schedule().train_steps(),
-                });
+                let end = trajectories.schedule().train_steps();
+                return Err(Invalid::Unreachable { steps: k, end }.into());
             }
         };
         chosen.push(budget);
     }
-    let best = optima.best.iter();
-    let costs = best.map(|best| best.as_ref().map(|(cost, _)| *cost));
+    let costs = optima
+        .iter()
+        .map(|best| best.as_ref().map(|(cost, _)| *cost));
     schedules(
         trajectories,
         Objective::Quality,
@@ -82,13 +77,12 @@ pub fn choose_quality(
 /// Schedules that minimise the KLUB bound of *Align Your Steps* ([`klub`]), on trajectories of the forward process.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for trajectories of the flow, [`Error::Schedule`] for more steps than the grid has nodes.
+/// [`Error::Schedule`](crate::Error::Schedule) for trajectories of the flow, and for more steps than the grid has nodes.
 pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Schedules> {
     trajectories.check_finished()?;
     if trajectories.origin().kind != TrajectoryKind::Forward {
-        return Err(Error::Unsupported(
-            "objective klub: expected trajectories of the forward process, found those of the probability flow".into(),
-        ));
+        let why = "objective klub: expected trajectories of the forward process, found those of the probability flow";
+        return Err(Invalid::Unsupported(why.into()).into());
     }
     let (nodes, schedule) = (trajectories.nodes(), trajectories.schedule());
     let last = nodes.len();
@@ -96,7 +90,7 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Sch
     let table = klub(&trajectories.gram(), schedule, nodes)?;
     let solution = solve(&table, &SolveOptions::default())?;
     let path = |k: usize| -> Result<(f64, TimePath, Option<f64>)> {
-        let indices = solution.path(&table, k, last).ok_or(Error::Unreachable {
+        let indices = solution.path(&table, k, last).ok_or(Invalid::Unreachable {
             steps: k,
             end: schedule.train_steps(),
         })?;

@@ -50,11 +50,6 @@ impl container::Header for Header {
 }
 
 impl Trajectories {
-    /// Whether bytes look like the beginning of a trajectories file; says nothing about their soundness.
-    pub fn is_file_of(bytes: &[u8]) -> bool {
-        container::begins::<Header>(bytes)
-    }
-
     /// The trajectories as the bytes of a file; equal trajectories give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let shape = [
@@ -64,16 +59,12 @@ impl Trajectories {
         .concat();
         let schedule = self.schedule.log_alpha_bars();
         let nodes = self.nodes.iter().map(|&t| t as u64);
+        let images = |values: &[f32]| Tensor::f32(&shape, values.iter().copied());
+        let logs = Tensor::f64(&[schedule.len()], schedule.iter().copied());
         let tensors = BTreeMap::from([
-            (
-                "estimates",
-                Tensor::f32(&shape, self.estimates.iter().copied()),
-            ),
-            (
-                "log_alpha_bar",
-                Tensor::f64(&[schedule.len()], schedule.iter().copied()),
-            ),
-            ("states", Tensor::f32(&shape, self.states.iter().copied())),
+            ("estimates", images(&self.estimates)),
+            ("log_alpha_bar", logs),
+            ("states", images(&self.states)),
             ("timesteps", Tensor::u64(&[self.nodes.len()], nodes)),
         ]);
         let header = Header {

@@ -2,7 +2,7 @@
 
 use ddpm_core::{NoiseSchedule, TimePath};
 
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 
 /// Below this log-SNR (sigma = 80, where Karras et al. 2022 begin) nothing of an image is left to be resolved, but networks' estimates
 /// still change, and where samples end depends on them.
@@ -20,13 +20,12 @@ const RHO: f64 = 7.0;
 /// Optimal paths are sought among these nodes.
 ///
 /// # Errors
-/// [`Error::Unsupported`] unless 2 <= `nodes` <= T.
+/// [`Error::Schedule`](crate::Error::Schedule) unless 2 <= `nodes` <= T.
 pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath> {
     let last = schedule.train_steps();
     if !(2..=last).contains(&nodes) {
-        return Err(Error::Unsupported(format!(
-            "nodes of the reference grid: expected 2..={last} (T), found {nodes}"
-        )));
+        let expected = format!("2..={last} (T)");
+        return Err(Invalid::field("nodes of the reference grid", expected, nodes).into());
     }
     let image = |t: usize| schedule.log_snr(t).max(NOISE_LOG_SNR);
     let resolved = |t: usize| {
@@ -44,7 +43,7 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath
             + 0.25 * part(root(t), root(1), root(last))
     };
     let distribution: Vec<f64> = (1..=last).map(mixture).collect();
-    let mut chosen: Vec<usize> = (0..nodes)
+    let chosen = (0..nodes)
         .map(|k| {
             let target = distribution[last - 1] * k as f64 / (nodes - 1) as f64;
             1 + distribution
@@ -52,15 +51,6 @@ pub fn reference_grid(schedule: &NoiseSchedule, nodes: usize) -> Result<TimePath
                 .min(last - 1)
         })
         .collect();
-    // Where timesteps are farther apart than nodes, the later node moves up, then down where there is no room.
-    chosen[nodes - 1] = last;
-    for k in 1..nodes {
-        chosen[k] = chosen[k].max(chosen[k - 1] + 1);
-    }
-    let mut highest = last;
-    for node in chosen.iter_mut().rev() {
-        *node = (*node).min(highest);
-        highest = *node - 1;
-    }
-    Ok(TimePath::new(chosen, last)?)
+    // Timesteps may be farther apart than nodes.
+    Ok(TimePath::moved(chosen, last)?)
 }

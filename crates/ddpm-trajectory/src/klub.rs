@@ -2,8 +2,9 @@
 
 use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::CostTable;
+use ddpm_schedule::Budgets;
 
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 use crate::gram::Gram;
 
 /// The KLUB cost of every edge between grid nodes, in nats per dimension (Sabour et al. 2024, *Align Your Steps*, theorem 3.1): the
@@ -45,29 +46,14 @@ pub fn klub(gram: &Gram, schedule: &NoiseSchedule, nodes: &[usize]) -> Result<Co
 /// `mse` is m(t) at t = 0..=T ([`ddpm_profile Curves::mse`]).
 ///
 /// # Errors
-/// [`Error::Length`], [`Error::Value`], [`Error::Schedule`].
+/// [`Error::Schedule`](crate::Error::Schedule) for another number of values, values that are not positive and finite, and `steps` outside
+/// 1..=T.
 pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Result<TimePath> {
     let last = schedule.train_steps();
-    if mse.len() != last + 1 {
-        return Err(Error::Length {
-            field: "mse".into(),
-            expected: last + 1,
-            found: mse.len(),
-        });
-    }
-    if !(1..=last).contains(&steps) {
-        return Err(ddpm_schedule::Error::Steps {
-            max: last,
-            found: steps,
-        }
-        .into());
-    }
+    Invalid::check_length("mse", last + 1, mse.len())?;
+    Budgets::Only(vec![steps]).wanted(last)?;
     if let Some(&found) = mse[1..].iter().find(|m| !(m.is_finite() && **m > 0.0)) {
-        return Err(Error::Value {
-            field: "mse".into(),
-            expected: "positive finite numbers",
-            found,
-        });
+        return Err(Invalid::field("mse", "positive finite numbers", found).into());
     }
     let mut entropy = vec![0.0, 0.0];
     for t in 2..=last {
@@ -80,7 +66,7 @@ pub fn entropic_path(schedule: &NoiseSchedule, mse: &[f64], steps: usize) -> Res
 /// The timesteps at which `cumulative` (index t, not decreasing from t = 1 on) is nearest to k/K of its end, made strictly increasing.
 fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<TimePath> {
     let last = cumulative.len() - 1;
-    let mut nodes: Vec<usize> = (1..=steps)
+    let nodes = (1..=steps)
         .map(|k| {
             let target = cumulative[last] * k as f64 / steps as f64;
             let above = cumulative[1..]
@@ -94,14 +80,5 @@ fn equal_increments(cumulative: &[f64], steps: usize) -> ddpm_core::Result<TimeP
             }
         })
         .collect();
-    nodes[steps - 1] = last;
-    for k in 1..steps {
-        nodes[k] = nodes[k].max(nodes[k - 1] + 1);
-    }
-    let mut highest = last;
-    for node in nodes.iter_mut().rev() {
-        *node = (*node).min(highest);
-        highest = *node - 1;
-    }
-    TimePath::new(nodes, last)
+    TimePath::moved(nodes, last)
 }

@@ -5,7 +5,7 @@ use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
 use ddpm_schedule::{Budgets, TrajectoryKind};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Invalid, Result};
 use crate::gram::Gram;
 use crate::growth::GrowthCurve;
 use crate::store::Trajectories;
@@ -76,7 +76,7 @@ fn extrapolation(step: &LinearStep) -> f64 {
 /// must not extrapolate too far. Nothing is measured; what this lets pass every [`QualityModel`] of this grid can choose.
 ///
 /// # Errors
-/// [`Error::Schedule`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+/// [`Error::Schedule`](crate::Error::Schedule) for more steps than the grid has nodes, and where there is no path.
 ///
 /// # Panics
 /// If the grid ends beyond the schedule.
@@ -104,10 +104,10 @@ pub fn check_reachable(
     let solution = second_order::solve(max, Some(most), &free)?;
     match steps.iter().find(|&&k| solution.path(k, max).is_none()) {
         None => Ok(()),
-        Some(&steps) => Err(Error::Unreachable {
-            steps,
-            end: grid.end(),
-        }),
+        Some(&steps) => {
+            let end = grid.end();
+            Err(Invalid::Unreachable { steps, end }.into())
+        }
     }
 }
 
@@ -122,23 +122,15 @@ pub struct QualityModel {
     log_growth: Vec<Vec<f64>>,
 }
 
-/// The paths of smallest cost between grid nodes, of every budget.
-#[derive(Clone, Debug)]
-pub(super) struct GridOptima {
-    /// Entry K - 1, K = 1..: the cost and the path in timesteps, `None` where there is none.
-    pub(super) best: Vec<Option<(f64, TimePath)>>,
-}
-
 impl QualityModel {
     /// A model of these trajectories.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for trajectories of another process than the flow.
+    /// [`Error::Schedule`](crate::Error::Schedule) for trajectories of another process than the flow.
     pub fn new(trajectories: &Trajectories) -> Result<Self> {
         if trajectories.origin().kind != TrajectoryKind::Flow {
-            return Err(Error::Unsupported(
-                "objective quality: expected trajectories of the probability flow, found those of the forward process".into(),
-            ));
+            let why = "objective quality: expected trajectories of the probability flow, found those of the forward process";
+            return Err(Invalid::Unsupported(why.into()).into());
         }
         let schedule = trajectories.schedule().clone();
         let nodes: Vec<usize> = std::iter::once(0)
@@ -211,13 +203,13 @@ impl QualityModel {
         indices.map(|nodes| second_order::path_cost(&cost, &nodes))
     }
 
-    /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`.
+    /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`: cost and path in timesteps, `None` where there is none.
     pub(super) fn solve(
         &self,
         solver: Sampler,
         weighting: Weighting,
         max_steps: usize,
-    ) -> Result<GridOptima> {
+    ) -> Result<Vec<Option<(f64, TimePath)>>> {
         let last = self.nodes.len() - 1;
         let max_steps = max_steps.min(last);
         let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
@@ -225,45 +217,33 @@ impl QualityModel {
             let timesteps: Vec<usize> = nodes.iter().map(|&i| self.nodes[i]).collect();
             Ok((cost, TimePath::new(timesteps, self.schedule.train_steps())?))
         };
-        let best: Vec<Result<Option<(f64, TimePath)>>> = match solver {
-            Sampler::Ddim => {
-                let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
-                let options = SolveOptions {
-                    max_steps: Some(max_steps),
-                    ..SolveOptions::default()
-                };
-                let solution = solve(&table, &options)?;
-                let budgets = (1..=max_steps).into_par_iter();
-                budgets
-                    .map(|k| {
-                        let path = solution.path(&table, k, last);
-                        path.map(|path| of_indices(solution.cost(k, last), path))
-                            .transpose()
-                    })
-                    .collect()
-            }
-            _ => {
-                let solution = second_order::solve(last, Some(max_steps), &cost)?;
-                let budgets = 1..=max_steps;
-                budgets
-                    .map(|k| {
-                        solution
-                            .path(k, last)
-                            .map(|path| of_indices(solution.cost(k, last), path))
-                            .transpose()
-                    })
-                    .collect()
-            }
+        if solver == Sampler::Ddim {
+            let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
+            let options = SolveOptions {
+                max_steps: Some(max_steps),
+                ..SolveOptions::default()
+            };
+            let solution = solve(&table, &options)?;
+            let best = |k: usize| {
+                let path = solution.path(&table, k, last);
+                path.map(|path| of_indices(solution.cost(k, last), path))
+                    .transpose()
+            };
+            return (1..=max_steps).into_par_iter().map(best).collect();
+        }
+        let solution = second_order::solve(last, Some(max_steps), &cost)?;
+        let best = |k: usize| {
+            let path = solution.path(k, last);
+            path.map(|path| of_indices(solution.cost(k, last), path))
+                .transpose()
         };
-        Ok(GridOptima {
-            best: best.into_iter().collect::<Result<_>>()?,
-        })
+        (1..=max_steps).map(best).collect()
     }
 
     /// The cheapest path of `steps` steps and its cost.
     ///
     /// # Errors
-    /// [`Error::Schedule`] for more steps than the grid has nodes, [`Error::Unreachable`] where there is no path.
+    /// [`Error::Schedule`](crate::Error::Schedule) for more steps than the grid has nodes, and where there is no path.
     pub fn best_paths(
         &self,
         solver: Sampler,
@@ -271,9 +251,7 @@ impl QualityModel {
         steps: &[usize],
     ) -> Result<Vec<(f64, TimePath)>> {
         let max = self.nodes.len() - 1;
-        if let Some(&found) = steps.iter().find(|&&k| !(1..=max).contains(&k)) {
-            return Err(ddpm_schedule::Error::Steps { max, found }.into());
-        }
+        Budgets::Only(steps.to_vec()).wanted(max)?;
         let Some(&most) = steps.iter().max() else {
             return Ok(Vec::new());
         };
@@ -281,10 +259,9 @@ impl QualityModel {
         steps
             .iter()
             .map(|&k| {
-                optima.best[k - 1].clone().ok_or(Error::Unreachable {
-                    steps: k,
-                    end: self.schedule.train_steps(),
-                })
+                let end = self.schedule.train_steps();
+                let best = optima[k - 1].clone();
+                Ok(best.ok_or(Invalid::Unreachable { steps: k, end })?)
             })
             .collect()
     }

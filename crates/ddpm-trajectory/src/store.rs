@@ -4,7 +4,7 @@ use ddpm_core::{Difference, NoiseSchedule, Sampler, TimePath};
 use ddpm_schedule::{TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Invalid, Result};
 use crate::gram::Gram;
 use crate::growth::GrowthPoint;
 
@@ -49,7 +49,7 @@ impl Trajectories {
     /// `nodes` ascend in 1..=T; `states` and `estimates` are `[images, nodes, dims]`, the estimates clipped if the origin says so.
     ///
     /// # Errors
-    /// [`Error::Timesteps`], [`Error::Length`] or [`Error::Value`] for what does not fit.
+    /// [`Error::Schedule`] for what does not fit.
     pub fn new(
         origin: TrajectoryOrigin,
         schedule: NoiseSchedule,
@@ -61,43 +61,24 @@ impl Trajectories {
         let ascending = nodes.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = |t: &usize| (1..=train_steps).contains(t);
         if nodes.is_empty() || !ascending || !nodes.iter().all(inside) {
-            return Err(Error::Timesteps {
-                train_steps,
-                found: format!("{nodes:?}"),
-            });
+            return Err(Invalid::timesteps(train_steps, format!("{nodes:?}")).into());
         }
         if origin.model.train_steps != train_steps {
-            return Err(Error::Field {
-                field: "train_steps".into(),
-                expected: format!("{train_steps}, as the noise schedule has"),
-                found: origin.model.train_steps.to_string(),
-            });
+            let expected = format!("{train_steps}, as the noise schedule has");
+            let found = origin.model.train_steps;
+            return Err(Invalid::field("train_steps", expected, found).into());
         }
         let images = origin.images.len();
-        if let Some(labels) = &origin.labels
-            && labels.len() != images
-        {
-            return Err(Error::Length {
-                field: "labels".into(),
-                expected: images,
-                found: labels.len(),
-            });
+        if let Some(labels) = &origin.labels {
+            Invalid::check_length("labels", images, labels.len())?;
         }
         let expected = images * nodes.len() * origin.model.shape.iter().product::<usize>();
         for (name, values) in [("states", &states), ("estimates", &estimates)] {
             if values.len() != expected || expected == 0 {
-                return Err(Error::Length {
-                    field: name.into(),
-                    expected: expected.max(1),
-                    found: values.len(),
-                });
+                return Err(Invalid::length(name, expected.max(1), values.len()).into());
             }
             if let Some(&found) = values.iter().find(|x| !x.is_finite()) {
-                return Err(Error::Value {
-                    field: name.into(),
-                    expected: "finite numbers",
-                    found: f64::from(found),
-                });
+                return Err(Invalid::field(name, "finite numbers", found).into());
             }
         }
         Ok(Self {
@@ -115,12 +96,11 @@ impl Trajectories {
     /// files are, [`check_same_run`](Self::check_same_run) says.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if the parts are not of one run; [`Error::Unsupported`] if growth or trials were measured on these alone.
+    /// [`Error::Mismatch`] if the parts are not of one run; [`Error::Schedule`] if growth or trials were measured on these alone.
     pub fn append(&mut self, more: Self) -> Result<()> {
         if !(self.growth.is_empty() && self.trials.is_empty()) {
-            return Err(Error::Unsupported(
-                "further images after growth or trials were measured".into(),
-            ));
+            let why = "further images after growth or trials were measured";
+            return Err(Invalid::Unsupported(why.into()).into());
         }
         self.check_alike(&more.origin, &more.schedule, &more.nodes)?;
         self.origin.images.extend(more.origin.images);
@@ -169,12 +149,7 @@ impl Trajectories {
         };
         let of = |nodes: &[usize]| format!("{} nodes", nodes.len());
         differs("grid", of(&self.nodes), of(nodes))?;
-        let same_bits = |a: &[f64], b: &[f64]| {
-            a.iter()
-                .map(|x| x.to_bits())
-                .eq(b.iter().map(|x| x.to_bits()))
-        };
-        let same_schedule = same_bits(self.schedule.log_alpha_bars(), schedule.log_alpha_bars());
+        let same_schedule = self.schedule == *schedule;
         if self.nodes != nodes || !same_schedule {
             let field = if same_schedule {
                 "nodes of the grid"
@@ -189,17 +164,14 @@ impl Trajectories {
     /// The same trajectories with measured growth.
     ///
     /// # Errors
-    /// [`Error::Length`], [`Error::Field`] or [`Error::Value`] for a point that does not belong to them.
+    /// [`Error::Schedule`] for a point that does not belong to them.
     pub fn with_growth(mut self, growth: Vec<GrowthPoint>) -> Result<Self> {
         for point in &growth {
             point.sampler.check_of_the_flow()?;
             self.check_per_image("growth factors", &point.factors)?;
             if !self.nodes.contains(&point.t) {
-                return Err(Error::Field {
-                    field: "t of a growth point".into(),
-                    expected: "a node of the grid".into(),
-                    found: point.t.to_string(),
-                });
+                let (field, expected) = ("t of a growth point", "a node of the grid");
+                return Err(Invalid::field(field, expected, point.t).into());
             }
         }
         self.growth = growth;
@@ -209,7 +181,7 @@ impl Trajectories {
     /// The same trajectories with paths that were run.
     ///
     /// # Errors
-    /// [`Error::Length`] or [`Error::Value`] for a trial of other images; errors of [`ddpm_core::TimePath::new`].
+    /// [`Error::Schedule`] for a trial of other images; errors of [`ddpm_core::TimePath::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
             trial.sampler.check_of_the_flow()?;
@@ -222,36 +194,27 @@ impl Trajectories {
 
     /// One finite number of at least 0 per image.
     fn check_per_image(&self, field: &str, values: &[f64]) -> Result<()> {
-        if values.len() != self.images() {
-            return Err(Error::Length {
-                field: field.into(),
-                expected: self.images(),
-                found: values.len(),
-            });
-        }
+        Invalid::check_length(field, self.images(), values.len())?;
         match values.iter().find(|x| !(x.is_finite() && **x >= 0.0)) {
             None => Ok(()),
-            Some(&found) => Err(Error::Value {
-                field: field.into(),
-                expected: "finite numbers of at least 0",
-                found,
-            }),
+            Some(&found) => {
+                let expected = "finite numbers of at least 0";
+                Err(Invalid::field(field, expected, found).into())
+            }
         }
     }
 
     /// Refuses what an interrupted run has kept: nothing can be chosen on it.
     ///
     /// # Errors
-    /// [`Error::Field`] if [`TrajectoryOrigin::evaluations`] is 0.
+    /// [`Error::Schedule`] if [`TrajectoryOrigin::evaluations`] is 0.
     pub fn check_finished(&self) -> Result<()> {
-        match self.origin.evaluations {
-            0 => Err(Error::Field {
-                field: "evaluations".into(),
-                expected: "those of a run that has ended".into(),
-                found: "0, as what an interrupted run has kept".into(),
-            }),
-            _ => Ok(()),
+        if self.origin.evaluations > 0 {
+            return Ok(());
         }
+        let expected = "those of a run that has ended";
+        let found = "0, as what an interrupted run has kept";
+        Err(Invalid::field("evaluations", expected, found).into())
     }
 
     /// Where the numbers come from.

@@ -50,8 +50,9 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     }
     .map_err(|error| match error {
         ddpm_eval::Error::Trajectory(
-            error @ (ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Steps { .. })
-            | ddpm_trajectory::Error::Unreachable { .. }),
+            error @ ddpm_trajectory::Error::Schedule(
+                ddpm_schedule::Error::Steps { .. } | ddpm_schedule::Error::Unreachable { .. },
+            ),
         ) => Error::flag("--steps", error.to_string()),
         error => partial.failure(left, error),
     })?;

@@ -34,6 +34,11 @@ names!(
 );
 
 impl NoiseScheduleName {
+    /// The name as files and messages say it: `custom` where there is none.
+    pub fn or_custom(name: Option<Self>) -> String {
+        name.map_or("custom", Self::name).to_owned()
+    }
+
     /// The schedule whose betas follow `curve` from `start` to `end`, if it has a name.
     pub fn of_curve(curve: BetaCurve, start: f64, end: f64) -> Option<Self> {
         let (name, from, to) = match curve {

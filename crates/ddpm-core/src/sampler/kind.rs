@@ -27,11 +27,6 @@ impl Sampler {
     /// The deterministic samplers: solvers of the probability-flow ODE (Song et al. 2021, eq. 13).
     pub const OF_THE_FLOW: [Self; 2] = [Self::Ddim, Self::DpmSolver2M];
 
-    /// Whether a step uses the estimate of the step before.
-    pub fn is_multistep(self) -> bool {
-        self == Self::DpmSolver2M
-    }
-
     /// Refuses the one sampler that does not solve the flow.
     ///
     /// # Errors
@@ -61,6 +56,11 @@ impl Sampler {
         s: usize,
     ) -> LinearStep {
         // Without a previous node the multistep solver is DDIM with eta = 0.
-        LinearStep::dpm_solver_2m(schedule, previous.filter(|_| self.is_multistep()), t, s)
+        LinearStep::dpm_solver_2m(
+            schedule,
+            previous.filter(|_| self == Self::DpmSolver2M),
+            t,
+            s,
+        )
     }
 }

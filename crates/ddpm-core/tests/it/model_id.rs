@@ -128,6 +128,7 @@ fn a_closed_form_model_is_known_by_all_that_it_is_made_of() {
     };
     let epsilon = Parameterization::Epsilon;
     let usual = || make(&cosine, 0.1, 0.2, epsilon);
+    let with_v = |v| usual().with_v(Array1::from_elem(6, v)).unwrap();
     let array = |x| ndarray::Array2::from_elem((2, 3), x);
     let of_pairs = GaussianDenoiser::new(cosine.clone(), array(0.1), array(0.2), epsilon);
     let models = [
@@ -136,8 +137,8 @@ fn a_closed_form_model_is_known_by_all_that_it_is_made_of() {
         make(&cosine, 0.2, 0.1, epsilon),
         make(&cosine, 0.1, 0.2, Parameterization::V),
         make(&cosine, 0.1, 0.2f64.next_up(), epsilon),
-        usual().with_constant_v(0.5),
-        usual().with_constant_v(0.25),
+        with_v(0.5),
+        with_v(0.25),
         of_pairs.unwrap(),
     ];
     let ids: Vec<NetworkId> = models.iter().map(Denoiser::network_id).collect();

@@ -6,7 +6,7 @@ use ddpm_core::{
 };
 use proptest::prelude::*;
 
-use crate::support::any_schedule;
+use crate::support::{any_schedule, to_x0};
 
 /// What a perfect network says.
 fn perfect(kind: Parameterization, schedule: &NoiseSchedule, t: usize, x0: f64, noise: f64) -> f64 {
@@ -36,7 +36,7 @@ proptest! {
                 continue;
             }
             let out = perfect(kind, &schedule, t, x0, noise);
-            let found = kind.to_x0(&schedule, t, x_t[0], out);
+            let found = to_x0(kind, &schedule, t, x_t[0], out);
             let amplified = 1e-14 / schedule.alpha_bar(t).sqrt().max(1e-2);
             let tolerance = match kind {
                 Parameterization::Epsilon => 1e-14 / schedule.alpha_bar(t).sqrt(),
@@ -46,7 +46,7 @@ proptest! {
             // The slice form is the same, from an f32 output.
             let mut estimate = [0.0];
             predict_x0(kind, &schedule, t, &x_t, &[out as f32], false, &mut estimate).unwrap();
-            prop_assert_eq!(estimate[0], kind.to_x0(&schedule, t, x_t[0], f64::from(out as f32)));
+            prop_assert_eq!(estimate[0], to_x0(kind, &schedule, t, x_t[0], f64::from(out as f32)));
             predict_x0(kind, &schedule, t, &x_t, &[out as f32], true, &mut estimate).unwrap();
             prop_assert!(estimate[0].abs() <= 1.0);
         }

@@ -1,12 +1,30 @@
 //! Golden files and random schedules.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 pub(crate) fn golden(name: &str) -> Vec<u8> {
     let path = format!("{}/../../tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The estimate of `x_0` of one element, not clipped, as the definition of the parameterisation has it.
+pub(crate) fn to_x0(
+    kind: Parameterization,
+    schedule: &NoiseSchedule,
+    t: usize,
+    x_t: f64,
+    out: f64,
+) -> f64 {
+    let signal = libm::exp(0.5 * schedule.log_alpha_bar(t));
+    let noise = schedule.one_minus_alpha_bar(t).sqrt();
+    let (from_x_t, from_out) = match kind {
+        Parameterization::Epsilon => (1.0 / signal, -noise / signal),
+        Parameterization::X0 => (0.0, 1.0),
+        Parameterization::V => (signal, -noise),
+    };
+    from_x_t * x_t + from_out * out
 }
 
 pub(crate) fn golden_json(name: &str) -> serde_json::Value {

@@ -269,24 +269,3 @@ fn best_end_weighs_cost_against_terminal_cost() {
     assert_eq!(solution.best_end(2, &[INF; 6]), None);
     assert_eq!(solution.best_end(9, &terminal), None);
 }
-
-#[test]
-fn convexity_is_reported() {
-    let convexity = |table: &CostTable| {
-        solve_by(table, Method::Auto, None)
-            .certificate()
-            .convexity
-            .clone()
-    };
-    let report = convexity(&squares(8));
-    assert_eq!(report.compared, 6);
-    assert!(report.holds(0.0));
-    // One step costs 3, two steps 3 - 1/8, four or more again less: not convex at 3.
-    let bumpy =
-        CostTable::from_fn(8, |t, s| if t - s == 2 { 0.5 } else { (t - s) as f64 }).unwrap();
-    let report = convexity(&bumpy);
-    assert!(!report.holds(1e-9), "{report:?}");
-    let (k, worst) = report.smallest.unwrap();
-    assert!(worst < 0.0 && (2..8).contains(&k));
-    assert!(report.holds(-worst));
-}

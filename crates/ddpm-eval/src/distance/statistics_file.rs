@@ -7,11 +7,11 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ddpm_files::npz::{NpzArchive, NpzWriter};
+use ddpm_files::{FileError, write_atomic};
 use ndarray::{Array, Array1, Array2, Dimension, aview1};
 
 use super::statistics::FeatureStatistics;
 use crate::error::{Error, Result};
-use ddpm_files::write_atomic;
 
 const MEAN: &str = "an array mu of d numbers (f64 or f32)";
 const COVARIANCE: &str = "an array sigma of d x d numbers (f64 or f32)";
@@ -50,12 +50,13 @@ pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
     let weights = text(&mut archive, "weights", "a SHA-256 of weights")?;
     let statistics = FeatureStatistics::from_moments(mean, covariance)
         .map_err(|e| {
-            Error::field(
+            let expected = "a mean and its covariance";
+            Error::from(FileError::field(
                 path,
                 "mu and sigma",
-                "a mean and its covariance",
+                expected,
                 e.to_string(),
-            )
+            ))
         })?
         .with_images(images);
     Ok(FeatureStatistics {

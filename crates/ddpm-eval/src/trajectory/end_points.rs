@@ -1,11 +1,12 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
-use ddpm_core::{Denoiser, NoiseDomain, NoiseKey, Sampler, TimePath, standard_normal};
+use ddpm_core::{Denoiser, Sampler, TimePath};
 
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
 use crate::network::{batch_labels, batch_size, check_path};
 use crate::progress::Progress;
+use crate::sampling::starts;
 
 /// From which starts the flow is solved.
 #[derive(Clone, Debug)]
@@ -57,23 +58,6 @@ impl FlowPlan {
         }
     }
 
-    /// Pure noise for the samples at these positions.
-    pub(super) fn starts(&self, positions: std::ops::Range<usize>, dims: usize) -> Vec<f64> {
-        let mut noise = vec![0.0f32; dims];
-        let mut x = Vec::with_capacity(positions.len() * dims);
-        for i in positions {
-            let key = NoiseKey {
-                seed: self.seed,
-                domain: NoiseDomain::Prior,
-                stream: (self.first + i) as u64,
-                step: 0,
-            };
-            standard_normal(key, &mut noise);
-            x.extend(noise.iter().map(|&z| f64::from(z)));
-        }
-        x
-    }
-
     pub(super) fn labels_at(&self, positions: std::ops::Range<usize>) -> Option<&[usize]> {
         self.labels.as_deref().map(|labels| &labels[positions])
     }
@@ -105,7 +89,7 @@ pub fn end_points(
     let mut ends = Vec::with_capacity(plan.count * flow.dims());
     for positions in plan.batches(denoiser) {
         let mut batch = Batch {
-            x: plan.starts(positions.clone(), flow.dims()),
+            x: starts(plan.seed, &names[positions.clone()], flow.dims()),
             names: &names[positions.clone()],
             labels: plan.labels_at(positions),
         };

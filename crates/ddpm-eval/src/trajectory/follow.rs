@@ -7,12 +7,11 @@ use ddpm_schedule::TrajectoryOrigin;
 use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
 
 use super::earlier::check_earlier;
-use super::end_points::FlowPlan;
+use super::end_points::{FlowPlan, end_points, squared_distances};
 use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
 use super::reference::{flow_origin, follow_grid};
 use super::saver::Saver;
-use super::trials::{ends_of, run_trial};
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path};
 use crate::progress::{Part, Progress};
@@ -32,8 +31,8 @@ pub struct TrajectoryPlan {
     pub save_every: Duration,
 }
 
-/// A reference of the flow ([`super::reference_trajectories`]), its growth ([`super::measure_growth`]) and trials of the best paths
-/// ([`super::run_trials`]), in pieces: a batch of samples, a point of growth, a path.
+/// A reference of the flow ([`super::reference_trajectories`]), how much errors grow on it, and trials of the best paths from its starts,
+/// in pieces: a batch of samples, a point of growth, a path.
 ///
 /// `save` is given what there is, with [`TrajectoryOrigin::evaluations`] zero, whenever [`TrajectoryPlan::save_every`] has passed since
 /// it was last given it, and when the network fails or `progress` asks to stop. What it keeps can come back as `earlier`, whose pieces are not made again;
@@ -252,6 +251,32 @@ impl Run<'_> {
             Some(trial) => Err(foreign_trial(trial)),
         }
     }
+}
+
+/// Where the reference ends, `[images, dims]`.
+fn ends_of(reference: &Trajectories) -> Vec<f32> {
+    (0..reference.images())
+        .flat_map(|i| reference.state(i, 0))
+        .copied()
+        .collect()
+}
+
+/// One path, compared with the `target` it should end at.
+fn run_trial(
+    denoiser: &dyn Denoiser,
+    plan: &FlowPlan,
+    target: &[f32],
+    solver: Sampler,
+    path: &TimePath,
+    progress: &dyn Progress,
+) -> Result<Trial> {
+    let ends = end_points(denoiser, plan, path, solver, progress)?;
+    let dims = denoiser.shape().iter().product();
+    Ok(Trial {
+        sampler: solver,
+        path: path.nodes().to_vec(),
+        squared_distances: squared_distances(&ends, target, dims),
+    })
 }
 
 /// An earlier run tried what this one does not.

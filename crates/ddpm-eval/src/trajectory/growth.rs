@@ -1,12 +1,11 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Denoiser, NoiseSchedule, Sampler, TimePath};
+use ddpm_core::{NoiseSchedule, Sampler, TimePath};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
-use crate::error::{Error, Result};
-use crate::progress::{Part, Progress};
+use crate::error::Result;
 
 /// Where and how growth is measured.
 #[derive(Clone, Debug)]
@@ -75,46 +74,8 @@ impl GrowthPlan {
     }
 }
 
-/// Measures growth on `reference`, which was made with `plan`: at some nodes s the state is moved by plus and minus the error that a
-/// step of the solver makes there, and both are followed to time 0; the growth is the distance of their ends over that of their
-/// beginnings.
-///
-/// # Errors
-/// As [`super::end_points`]; a plan that does not fit the trajectories.
-pub fn measure_growth(
-    denoiser: &dyn Denoiser,
-    plan: &FlowPlan,
-    reference: &Trajectories,
-    growth: &GrowthPlan,
-    progress: &dyn Progress,
-) -> Result<Vec<GrowthPoint>> {
-    plan.check(denoiser)?;
-    let dims: usize = denoiser.shape().iter().product();
-    if plan.count != reference.images()
-        || dims != reference.dims()
-        || denoiser.noise_schedule() != reference.schedule()
-    {
-        return Err(Error::request(
-            "growth",
-            "expected the plan that the trajectories were made with",
-        ));
-    }
-    progress.start((growth.evaluations(reference.nodes()) * plan.count) as u64);
-    let part = Part(progress);
-    let flow = Flow {
-        denoiser,
-        clip_denoised: plan.clip_denoised,
-        progress: &part,
-    };
-    let mut points = Vec::new();
-    for (solver, i) in growth.measurements(reference.nodes().len()) {
-        points.push(measure_at(&flow, plan, reference, growth, solver, i)?);
-    }
-    progress.finish();
-    Ok(points)
-}
-
-/// Growth from node index `i` on along the solver's error.
+/// Growth from node index `i` on: the reference's state there is moved by plus and minus the error that a step of the solver makes, and
+/// both are followed to time 0; the growth is the distance of their ends over that of their beginnings.
 pub(super) fn measure_at(
     flow: &Flow<'_>,
     plan: &FlowPlan,

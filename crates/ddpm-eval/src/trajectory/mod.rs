@@ -8,11 +8,9 @@ mod growth;
 mod noising;
 mod reference;
 mod saver;
-mod trials;
 
 pub use end_points::{FlowPlan, end_points, squared_distances};
 pub use follow::{TrajectoryPlan, follow_flow};
-pub use growth::{GrowthPlan, measure_growth};
+pub use growth::GrowthPlan;
 pub use noising::{ForwardPlan, follow_forward};
 pub use reference::reference_trajectories;
-pub use trials::run_trials;

@@ -11,6 +11,7 @@ use super::earlier::check_earlier;
 use super::flow::{Batch, Flow};
 use super::reference::blank_origin;
 use super::saver::Saver;
+use crate::denoising::domain_of;
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path, labels_for};
 use crate::progress::Progress;
@@ -70,10 +71,7 @@ pub fn follow_forward(
         data,
         labels: labels_for(denoiser, data)?,
         plan,
-        domain: match split {
-            Split::Train => NoiseDomain::Forward,
-            Split::Test => NoiseDomain::ForwardTest,
-        },
+        domain: domain_of(split),
         origin: TrajectoryOrigin {
             data_sha256: Some(data.sha256()?.to_owned()),
             extra,

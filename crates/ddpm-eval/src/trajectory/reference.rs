@@ -11,6 +11,7 @@ use super::flow::{Batch, Flow};
 use crate::error::Result;
 use crate::network::check_path;
 use crate::progress::Progress;
+use crate::sampling::starts;
 
 /// What a reference is made with.
 const REFERENCE: Sampler = Sampler::DpmSolver2M;
@@ -52,7 +53,7 @@ pub(super) fn follow_grid(
     progress.start((plan.count * nodes) as u64);
     for positions in plan.batches(denoiser) {
         let mut batch = Batch {
-            x: plan.starts(positions.clone(), dims),
+            x: starts(plan.seed, &names[positions.clone()], dims),
             names: &names[positions.clone()],
             labels: plan.labels_at(positions.clone()),
         };

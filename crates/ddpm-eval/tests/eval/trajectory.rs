@@ -10,8 +10,7 @@ use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_eval::{
     Error, FlowPlan, ForwardPlan, GrowthPlan, Progress, Silent, TrajectoryPlan, end_points,
-    follow_flow, follow_forward, measure_growth, reference_trajectories, run_trials,
-    squared_distances,
+    follow_flow, follow_forward, reference_trajectories, squared_distances,
 };
 use ddpm_schedule::TrajectoryKind;
 use ddpm_trajectory::{Trajectories, klub, reference_grid};
@@ -39,6 +38,24 @@ fn plan(count: usize) -> FlowPlan {
         clip_denoised: false,
         batch: 3,
     }
+}
+
+/// A whole run that nothing interrupts.
+fn made_with(
+    model: &GaussianDenoiser,
+    flow: FlowPlan,
+    grid: TimePath,
+    growth: GrowthPlan,
+    steps: &[usize],
+) -> Trajectories {
+    let plan = TrajectoryPlan {
+        flow,
+        grid,
+        growth,
+        steps: steps.to_vec(),
+        save_every: Duration::MAX,
+    };
+    follow_flow(model, &plan, None, &Silent, &mut |_| Ok(())).unwrap()
 }
 
 fn start(image: usize) -> Vec<f64> {
@@ -138,17 +155,16 @@ fn growth_is_that_of_the_linear_flow() {
     let model = plain(&schedule);
     let plan = plan(4);
     let grid = reference_grid(&schedule, 160).unwrap();
-    let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
     let growth = GrowthPlan {
         stride: 2,
         ..GrowthPlan::default()
     };
-    let found = measure_growth(&model, &plan, &reference, &growth, &Silent).unwrap();
-    assert_eq!(found.len(), 16);
-    for point in found {
+    let made = made_with(&model, plan, grid, growth, &[]);
+    assert_eq!(made.growth().len(), 16);
+    for point in made.growth() {
         // Down to t = 1, and what the estimate there makes of it.
         let flow = gain(&schedule, 1) * spread(&schedule, 1) / spread(&schedule, point.t);
-        for factor in point.factors {
+        for factor in &point.factors {
             assert!(
                 (factor / flow - 1.0).abs() < 0.01,
                 "{} t={}: {factor} {flow}",
@@ -175,12 +191,7 @@ fn results_do_not_depend_on_batches_threads_or_neighbours() {
             .num_threads(threads)
             .build()
             .unwrap();
-        pool.install(|| {
-            let made = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
-            let growth =
-                measure_growth(&model, &plan, &made, &GrowthPlan::default(), &Silent).unwrap();
-            made.with_growth(growth).unwrap()
-        })
+        pool.install(|| made_with(&model, plan, grid.clone(), GrowthPlan::default(), &[]))
     };
     let expected = run(0, 0, 5, 1);
     assert_eq!(run(1, 0, 5, 2).to_bytes(), expected.to_bytes());
@@ -201,23 +212,25 @@ fn results_do_not_depend_on_batches_threads_or_neighbours() {
 fn trials_compare_with_the_end_of_the_reference() {
     let schedule = cosine(200);
     let model = plain(&schedule);
-    let plan = plan(4);
     let grid = reference_grid(&schedule, 60).unwrap();
-    let reference = reference_trajectories(&model, &plan, &grid, &Silent).unwrap();
-    let same = (Sampler::DpmSolver2M, grid.clone());
-    let few = (Sampler::Ddim, TimePath::new([10, 100, 200], 200).unwrap());
-    let found = run_trials(&model, &plan, &reference, &[same, few.clone()], &Silent).unwrap();
-    assert_eq!(found[0].rms(), 0.0);
-    let ends = end_points(&model, &plan, &few.1, few.0, &Silent).unwrap();
-    let target: Vec<f32> = (0..4)
-        .flat_map(|i| reference.state(i, 0).to_vec())
-        .collect();
-    assert_eq!(
-        found[1].squared_distances,
+    let growth = GrowthPlan {
+        solvers: vec![Sampler::Ddim],
+        ..GrowthPlan::default()
+    };
+    let made = made_with(&model, plan(4), grid.clone(), growth, &[3]);
+    let target: Vec<f32> = (0..4).flat_map(|i| made.state(i, 0).to_vec()).collect();
+    let apart = |path: &TimePath, solver| {
+        let ends = end_points(&model, &plan(4), path, solver, &Silent).unwrap();
         squared_distances(&ends, &target, DIMS)
-    );
-    assert!(found[1].rms() > 1e-3);
-    assert_eq!((found[1].steps(), found[1].sampler), (3, Sampler::Ddim));
+    };
+    assert_eq!(apart(&grid, Sampler::DpmSolver2M), [0.0; 4]);
+    assert!(!made.trials().is_empty());
+    for trial in made.trials() {
+        let path = TimePath::new(trial.path.clone(), 200).unwrap();
+        assert_eq!(trial.squared_distances, apart(&path, Sampler::Ddim));
+        assert!(trial.rms() > 1e-3);
+        assert_eq!((trial.steps(), trial.sampler), (3, Sampler::Ddim));
+    }
 }
 
 /// For an ideal denoiser E|D_u - D_t|^2 = m(t) - m(u): the bound is the fixed-small interior ELBO but for a part that telescopes.
@@ -420,11 +433,9 @@ fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     assert_eq!(count.told.into_inner(), whole.origin().evaluations);
     let total = count.done.into_inner();
     assert_eq!(whole.origin().evaluations, total, "as many as were made");
-    // The functions that it is made of.
+    // What it begins with.
     let reference = reference_trajectories(&model, &plan.flow, &plan.grid, &Silent).unwrap();
     assert_eq!(whole.state(4, 7), reference.state(4, 7));
-    let growth = measure_growth(&model, &plan.flow, &reference, &plan.growth, &Silent).unwrap();
-    assert_eq!(whole.growth(), growth);
     // Every stage is met. A try that ends before one piece does keeps what there was, and the next one has more time.
     let (mut after, mut stages, mut resumptions) = (1, std::collections::BTreeSet::new(), 0);
     while after < total {

@@ -2,8 +2,9 @@
 
 use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, TimePath, VarianceKind};
 use ddpm_dp::{CostTable, SolveOptions, Start, solve};
-use ddpm_profile::{Curves, ProfileLayout, jackknife, student_t_quantile};
+use ddpm_profile::{Curves, ProfileLayout, jackknife};
 
+use crate::student::{half_width, student_t_quantile};
 use crate::support::{Run, Setup, cost_model, spread};
 
 fn run(steps: usize, timesteps: Vec<usize>, images: usize, seed: u64) -> Run {
@@ -150,7 +151,7 @@ fn the_jackknife_of_a_linear_statistic_is_exact() {
         "{} {exact}",
         found.standard_error
     );
-    assert!((found.half_width(0.95) / found.standard_error - 2.0395).abs() < 1e-3);
+    assert!((half_width(&found, 0.95) / found.standard_error - 2.0395).abs() < 1e-3);
 
     // Blocks of unequal size: 64 images in blocks of 3, the last one has one image.
     let uneven = jackknife(&run.profile(ProfileLayout::DEFAULT_NODES, 3), cost).expect("blocks")[0];
@@ -185,7 +186,7 @@ fn intervals_cover() {
         .expect("blocks");
         let covers = |i: usize, exact: f64| {
             let e: &ddpm_profile::Estimate = &estimates[i];
-            usize::from((e.value - exact).abs() <= e.half_width(0.9))
+            usize::from((e.value - exact).abs() <= half_width(e, 0.9))
         };
         linear += covers(0, run.model.mse(t));
         analytic += covers(

@@ -2,7 +2,7 @@
 
 use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, Objective, TimePath, VarianceKind};
 use ddpm_dp::{SolveOptions, check_monge, solve};
-use ddpm_profile::{CostModel, Curves, Error, Frozen, ProfileLayout};
+use ddpm_profile::{CostModel, Curves, Frozen, ProfileLayout};
 use ddpm_schedule::{GaussianDecoder, Kernel, Scoring};
 use proptest::prelude::*;
 
@@ -349,14 +349,8 @@ fn what_the_curves_lack_is_named() {
     };
     assert!(gaussian(first).contains("decoder term at t = 1"));
     assert_eq!(gaussian(GaussianDecoder::default()), "");
-    assert!(matches!(
-        Curves::from_mse(&schedule, &[0.1; 3]),
-        Err(Error::Length {
-            expected: 60,
-            found: 3,
-            ..
-        })
-    ));
+    let short = Curves::from_mse(&schedule, &[0.1; 3]).expect_err("too few");
+    assert_eq!(short.to_string(), "mse: expected 60 values, found 3");
     let negative: Vec<f64> = (0..60).map(|i| if i == 4 { -0.1 } else { 0.1 }).collect();
     let error = Curves::from_mse(&schedule, &negative)
         .err()

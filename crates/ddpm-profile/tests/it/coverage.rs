@@ -21,6 +21,7 @@ use rayon::prelude::*;
 
 use crate::{
     laws::{Gaussian, Law, Mixture, SHAPE, observe},
+    student,
     support::{Point, provenance},
 };
 
@@ -353,7 +354,7 @@ fn check(case: &Case<'_>) {
         let [first, second] = &case.pairs[i / PER_PAIR];
         let (variances, decoder) = CONVENTIONS[i % PER_PAIR / NUMBERS.len()];
         let number = NUMBERS[i % NUMBERS.len()];
-        let honest = |run: &[Estimate]| run[i].half_width(0.95);
+        let honest = |run: &[Estimate]| student::half_width(&run[i], 0.95);
         let count = outcome.count(i, honest);
         // Error bars that are off do not pass: these, by a factor, and those of a difference that takes the paths for independent.
         let narrow = outcome.count(i, |run| 0.8 * honest(run));

@@ -131,7 +131,7 @@ impl Law for Gaussian {
 /// Pixels of an image are therefore not independent, images differ in how hard they are, and the network must guess the kind from
 /// x_t. Its v depends on its guess, but not by much: with v 0.5 apart between the kinds, images whose kind is guessed wrongly cost so
 /// much under the learned variance that differences of paths have a skewness above 3, and 64 images are too few for that
-/// ([`ddpm_profile::Estimate::half_width`]).
+/// ([`half_width`](crate::student::half_width)).
 pub(crate) struct Mixture {
     schedule: NoiseSchedule,
 }

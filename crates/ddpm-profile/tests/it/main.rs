@@ -19,5 +19,6 @@ mod over_time;
 mod resolution;
 mod schedules;
 mod stability;
+mod student;
 mod support;
 mod table;

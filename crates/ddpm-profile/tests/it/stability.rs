@@ -96,13 +96,10 @@ fn the_loss_is_what_is_lost_on_other_images() {
 fn too_few_folds_are_refused() {
     let profile = profile(3, 1);
     let refused = |folds| stability(&profile, &scoring(), &BUDGETS, folds);
-    assert!(matches!(
-        refused(1),
-        Err(Error::Folds {
-            found: 1,
-            blocks: 3
-        })
-    ));
+    assert_eq!(
+        refused(1).expect_err("one fold").to_string(),
+        "folds: expected at least 2, found 1 (3 blocks of images)"
+    );
     assert_eq!(refused(8).expect("three folds")[0].folds, 3);
     let beyond = stability(&profile, &scoring(), &[61], 2);
     assert!(matches!(

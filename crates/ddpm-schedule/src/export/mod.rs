@@ -26,7 +26,7 @@ mod sigmas;
 use ddpm_core::{DecoderKind, NoiseSchedule, TimePath, VarianceKind};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, field};
+use crate::error::{Error, Result};
 use crate::schedules::Budgets;
 use crate::schedules::Schedules;
 use listing::{Listed, Listing};
@@ -113,7 +113,7 @@ pub struct ExportedList {
 pub fn export(schedules: &Schedules, budgets: &Budgets, format: Format) -> Result<Export> {
     let chosen = schedules.select(budgets)?;
     if chosen.is_empty() {
-        return Err(field("budgets", "at least one", "none"));
+        return Err(Error::field("budgets", "at least one", "none"));
     }
     let paths = chosen.into_iter().map(|chosen| Listed {
         path: &chosen.schedule.path,

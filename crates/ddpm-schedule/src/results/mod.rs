@@ -12,7 +12,8 @@
 //! # One word for one thing
 //!
 //! Fields have one name for one thing in every type here. Where a document has had another key from the beginning, that key
-//! stays and the better one stands beside it: [`document`] adds the keys of [`BETTER_WORDS`].
+//! stays and the better one stands beside it: [`document`] adds `train_steps` to `T` and `checkpoint_sha256` to `sha256` in the outermost
+//! object, and `standard_error` to `stderr` in every one.
 //!
 //! Numbers that JSON cannot hold (an infinite bound, the error bar of a single block) are null, and NaN when they are read.
 //!
@@ -49,38 +50,14 @@ pub use paths::{Exported, Solve, SolvedBudget, Trajectory, Transitions, Trial};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// A key of documents and the better word that stands beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word {
-    /// The key that was there first.
-    pub key: &'static str,
-    /// The word that everything else uses for it.
-    pub better: &'static str,
-    /// Whether it stands beside the key in inner objects too, and not only in the outermost.
-    pub everywhere: bool,
-}
-
-/// The keys that have a better word beside them.
-pub const BETTER_WORDS: [Word; 3] = [
-    Word {
-        key: "T",
-        better: "train_steps",
-        everywhere: false,
-    },
-    Word {
-        key: "sha256",
-        better: "checkpoint_sha256",
-        everywhere: false,
-    },
-    Word {
-        key: "stderr",
-        better: "standard_error",
-        everywhere: true,
-    },
+/// A key, the better word that stands beside it, and whether it does in inner objects too.
+const BETTER_WORDS: [(&str, &str, bool); 3] = [
+    ("T", "train_steps", false),
+    ("sha256", "checkpoint_sha256", false),
+    ("stderr", "standard_error", true),
 ];
 
-/// A result as the document that `ddpm` prints: its fields in their order, and at the end of each object the
-/// [better words](BETTER_WORDS) of its keys.
+/// A result as the document that `ddpm` prints: its fields in their order, and at the end of each object the better words of its keys.
 ///
 /// # Errors
 /// A value that JSON has no form for; no type here has one.
@@ -101,12 +78,10 @@ fn add_better_words(value: &mut Value, outermost: bool) {
             for field in fields.values_mut() {
                 add_better_words(field, false);
             }
-            for word in BETTER_WORDS {
-                let found = fields
-                    .get(word.key)
-                    .filter(|_| outermost || word.everywhere);
+            for (key, better, everywhere) in BETTER_WORDS {
+                let found = fields.get(key).filter(|_| outermost || everywhere);
                 if let Some(found) = found.cloned() {
-                    fields.insert(word.better.to_owned(), found);
+                    fields.insert(better.to_owned(), found);
                 }
             }
         }

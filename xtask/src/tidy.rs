@@ -25,6 +25,7 @@ const LAYERS: [(&str, &str); 15] = [
     ("xtask", ""),
     ("ddpm-reproduce", "schedule xtask"),
     ("ddpm-slurm-tests", "xtask"),
+    ("ddpm-public-api", "xtask"),
     ("ddpm-benches", "*"),
 ];
 

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bits_per_dim;
+mod calibrated;
 mod computing;
 mod export;
 mod fid;

@@ -1,0 +1,188 @@
+//! Calibrated kernels from end to end: profile, schedule, table, direct evaluation and samples, with the profile moved away.
+
+use serde_json::Value;
+
+use crate::support::{Ddpm, assert_close, numbers, scratch, small, small_profile};
+
+/// Enough images for corrections: the small network learns nothing, so that they have much to correct.
+const IMAGES: usize = 32;
+
+fn total(scored: &Value) -> f64 {
+    let totals = numbers(&scored["total_bpd"]);
+    totals.iter().sum::<f64>() / totals.len() as f64
+}
+
+#[test]
+fn a_schedules_file_is_all_that_calibrated_kernels_need() {
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let data = path("train.images.safetensors");
+    let mut files = Vec::new();
+    for (name, flags) in [
+        ("spectral", "--variance spectral"),
+        ("spectral-network", "--variance spectral --mean network"),
+        ("analytic", "--variance analytic --mean calibrated"),
+        ("learned-calibrated", "--variance learned-calibrated"),
+        ("best", "--variance best"),
+    ] {
+        let out = path(&format!("{name}.json"));
+        let chosen = Ddpm::new("schedule")
+            .arg(&profile)
+            .words(&format!("--steps 1,3,6 --folds 2 {flags}"))
+            .file("--out", &out)
+            .json();
+        let cost = |k: usize| {
+            let budget = &chosen["budgets"][k];
+            budget["cost"].as_f64().unwrap() + budget["prior_bpd"].as_f64().unwrap()
+        };
+        assert_eq!(chosen["version"], 5, "{name}");
+        files.push((name, out, [cost(0), cost(1), cost(2)]));
+    }
+    // Freer kernels cost less on the images that chose them.
+    for k in 0..3 {
+        let cost = |i: usize| files[i].2[k];
+        assert!(
+            cost(0) <= cost(1) + 1e-12 && cost(0) <= cost(2) + 1e-12,
+            "{k}"
+        );
+        assert!(
+            cost(4) <= cost(0) + 1e-12 && cost(4) <= cost(3) + 1e-12,
+            "{k}"
+        );
+    }
+    // A path and a profile instead of a file.
+    let named = small("bpd")
+        .file("--data", &data)
+        .words("--limit 4 --path 2,9,40 --variance spectral")
+        .file("--profile", &profile)
+        .json();
+    assert_eq!(
+        (&named["mean"], &named["decoder"]),
+        (&"calibrated".into(), &"optimal".into())
+    );
+    std::fs::rename(&profile, path("elsewhere")).unwrap();
+    for (name, file, costs) in &files {
+        for (steps, expected) in [1, 3, 6].into_iter().zip(costs) {
+            let scored = small("bpd")
+                .file("--data", &data)
+                .file("--schedule", file)
+                .words(&format!("--steps {steps}"))
+                .json();
+            let what = format!("{name} K={steps}");
+            assert_close(&what, &[total(&scored)], &[*expected], 2e-4);
+        }
+        let samples = path(&format!("{name}.npz"));
+        let run = |out: &std::path::Path, flags: &str| {
+            small("sample")
+                .file("--schedule", file)
+                .words(&format!("--steps 3 --count 2 {flags}"))
+                .writes(out);
+        };
+        run(&samples, "");
+        // The same bytes in another batch, and other ones where other steps are taken.
+        let again = path(&format!("{name}-again.npz"));
+        run(&again, "--batch 1");
+        assert_eq!(
+            std::fs::read(&samples).unwrap(),
+            std::fs::read(&again).unwrap()
+        );
+        let ddim = path(&format!("{name}-ddim.npz"));
+        run(&ddim, "--sampler ddim");
+        assert_ne!(
+            std::fs::read(&samples).unwrap(),
+            std::fs::read(&ddim).unwrap()
+        );
+    }
+}
+
+#[test]
+fn every_sampler_takes_a_calibrated_mean_from_a_profile() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
+    for sampler in ["ddpm", "ddim", "dpm-solver++"] {
+        let run = |name: &str, flags: &str| {
+            let out = folder.path().join(format!("{name}.npz"));
+            small("sample")
+                .words(&format!(
+                    "--path 3,12,40 --count 2 --sampler {sampler} {flags}"
+                ))
+                .file("--profile", &profile)
+                .writes(&out);
+            std::fs::read(out).unwrap()
+        };
+        let calibrated = run(&format!("{sampler}-calibrated"), "--mean calibrated");
+        let plain = folder.path().join(format!("{sampler}-plain.npz"));
+        small("sample")
+            .words(&format!("--path 3,12,40 --count 2 --sampler {sampler}"))
+            .writes(&plain);
+        assert_ne!(calibrated, std::fs::read(plain).unwrap(), "{sampler}");
+    }
+}
+
+#[test]
+fn tables_show_every_variance_that_both_profiles_allow() {
+    let folder = scratch();
+    let train = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let test = small_profile(folder.path(), "test", IMAGES, 2.0);
+    let found = Ddpm::new("table")
+        .arg(&train)
+        .arg(&test)
+        .words("--steps 3")
+        .json();
+    let rows = found["rows"].as_array().unwrap();
+    let mean = |variance: &str| {
+        let row = rows.iter().find(|row| row["variance"] == variance);
+        row.unwrap_or_else(|| panic!("{variance}"))["mean"].clone()
+    };
+    assert_eq!(mean("spectral"), "calibrated");
+    assert_eq!(mean("best"), "calibrated");
+    for variance in [
+        "learned",
+        "fixed-small",
+        "fixed-large",
+        "analytic",
+        "learned-calibrated",
+    ] {
+        assert_eq!(mean(variance), "network", "{variance}");
+    }
+    let text = Ddpm::new("table")
+        .arg(&train)
+        .arg(&test)
+        .words("--steps 3 --variance spectral,analytic --mean network")
+        .run()
+        .succeeds()
+        .stdout();
+    assert!(!text.contains("+ mean"), "{text}");
+}
+
+#[test]
+fn what_calibration_needs_is_named() {
+    let folder = scratch();
+    let plain = folder.path().join("plain.profile");
+    let data = folder.path().join("images.safetensors");
+    crate::support::small_images(&data, 3, 0.0);
+    small("profile")
+        .file("--data", &data)
+        .words("--no-bands")
+        .writes(&plain);
+    let schedule = |flags: &str| Ddpm::new("schedule").arg(&plain).words(flags);
+    schedule("--variance spectral").fails(3, &["plain.profile", "bands"]);
+    schedule("--variance analytic --mean calibrated").fails(3, &["mean calibrated", "bands"]);
+    schedule("--variance learned --mean calibrated").fails(3, &["network's own mean"]);
+    let sample = |flags: &str| {
+        small("sample")
+            .words(flags)
+            .file("--out", &folder.path().join("s.npz"))
+    };
+    sample("--path even:3 --count 1 --variance spectral")
+        .fails(2, &["--variance spectral", "--profile"]);
+    sample("--path even:3 --count 1 --mean calibrated")
+        .fails(2, &["--mean calibrated", "--profile"]);
+    // A run with bands does not go on from one without.
+    small("profile")
+        .file("--data", &data)
+        .words("--resume")
+        .file("--out", &plain)
+        .fails(3, &["plain.profile", "another run"]);
+}

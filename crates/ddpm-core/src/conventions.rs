@@ -36,6 +36,16 @@ names!(
 );
 
 impl VarianceKind {
+    /// The variance that goes with a mean when none is named, `usual` being that of the network: a calibrated mean has a spectral one, since
+    /// a learned one weighs the errors of the network's own mean.
+    #[must_use]
+    pub fn of_mean(usual: Self, mean: Option<MeanKind>) -> Self {
+        match mean {
+            Some(MeanKind::Calibrated) => Self::Spectral,
+            _ => usual,
+        }
+    }
+
     /// The variance that a network serves when none is named.
     pub fn of_network(learns_variance: bool) -> Self {
         if learns_variance {

@@ -62,7 +62,8 @@ impl Curves {
         mean: Option<MeanKind>,
         decoder: Option<DecoderKind>,
     ) -> Scoring {
-        let variance = variance.unwrap_or_else(|| VarianceKind::of_network(self.learned()));
+        let of_network = VarianceKind::of_network(self.learned());
+        let variance = variance.unwrap_or_else(|| VarianceKind::of_mean(of_network, mean));
         let usual = Scoring::new(variance);
         let usual = usual.with_mean(mean.unwrap_or(usual.mean));
         let decoder = decoder.unwrap_or(if self.has_decoder() {

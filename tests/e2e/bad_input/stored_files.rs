@@ -39,10 +39,10 @@ fn profiles_that_are_damaged_or_newer() {
             .file("--out", &folder.path().join("m"))
             .fails(3, named);
     };
-    let newer = altered(&profile, r#"\"version\":1,"#, r#"\"version\":9,"#);
+    let newer = altered(&profile, r#"\"version\":4,"#, r#"\"version\":9,"#);
     schedule(
         &newer,
-        &["p.altered", "version 3", "found version 9", "newer ddpm"],
+        &["p.altered", "version 4", "found version 9", "newer ddpm"],
     );
     let edited = altered(&profile, r#"\"seed\":0"#, r#"\"seed\":1"#);
     schedule(&edited, &["p.altered", "checksum"]);

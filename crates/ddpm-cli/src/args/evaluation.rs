@@ -99,7 +99,7 @@ pub(crate) struct Sample {
     /// Noise of a DDIM step in [0, 1]: 0 is deterministic, 1 is ddpm with variance fixed-small [default: 0]
     #[arg(long, value_name = "ETA")]
     pub(crate) eta: Option<f64>,
-    /// Variance of the steps of ddpm [default: learned where the network has it, else fixed-small]
+    /// Variance of the steps of ddpm [default: learned where the network has it, else fixed-small; spectral with --mean calibrated]
     #[arg(long, value_name = "V", value_parser = variances())]
     pub(crate) variance: Option<VarianceKind>,
     /// Mean of the steps, of every sampler [default: calibrated for spectral and best, else network]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler, TimePath};
+use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler, TimePath, VarianceKind};
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
@@ -117,7 +117,8 @@ impl ChainChoice {
         let path = parse_path(text, noise, args.zero_based)?;
         network.check_signal_at(path.end())?;
         let conventions = args.conventions;
-        let variance = conventions.variance.unwrap_or_else(|| network.variance());
+        let usual = VarianceKind::of_mean(network.variance(), conventions.mean);
+        let variance = conventions.variance.unwrap_or(usual);
         if variance.needs_learned() && !network.denoiser.learns_variance() {
             return Err(Error::flag(
                 "--variance",

@@ -142,8 +142,8 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     }
     let count = |name: &str| page.descendants().filter(|n| n.has_tag_name(name)).count();
     assert_eq!(count("script"), 1);
-    // Bits/dim of five variances, timesteps, m(t), terms.
-    assert_eq!(count("svg"), 8);
+    // Bits/dim of seven variances, timesteps, m(t), terms.
+    assert_eq!(count("svg"), 10);
 
     // The lists are those of the schedules file, counted in both ways.
     let file: serde_json::Value =

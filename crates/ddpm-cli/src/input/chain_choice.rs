@@ -140,15 +140,15 @@ impl ChainChoice {
         let schedule = match args.profile {
             Some(file) => measured(file, &scoring, path, network, clip, voice)?,
             None => {
+                if conventions.mean == Some(MeanKind::Calibrated) {
+                    return Err(Error::usage(
+                        "--mean calibrated needs the network's measured errors: --profile P, or --schedule S.json",
+                    ));
+                }
                 if variance.is_measured() {
                     return Err(Error::usage(format!(
                         "--variance {variance} needs the network's measured errors: --profile P, or --schedule S.json"
                     )));
-                }
-                if scoring.mean == MeanKind::Calibrated {
-                    return Err(Error::usage(
-                        "--mean calibrated needs the network's measured errors: --profile P, or --schedule S.json",
-                    ));
                 }
                 if scoring.decoder == DecoderKind::Optimal {
                     return Err(Error::usage(

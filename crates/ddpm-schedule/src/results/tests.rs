@@ -58,9 +58,9 @@ fn likelihood() {
         json!({"data_name": "d", "split": "test", "stand_in": true, "images": 4, "timesteps": 3});
     let table: Table = round_trips(
         json!({"T": 4, "clip_denoised": true, "chosen_on": images, "scored_on": images, "rows": [
-        {"stride": "even", "variance": "fixed-small", "decoder": "respaced", "scored_decoder": "marginal", "steps": 1,
+        {"stride": "even", "variance": "fixed-small", "mean": "network", "decoder": "respaced", "scored_decoder": "marginal", "steps": 1,
          "bpd": 5.5, "stderr": null, "train_bpd": 5.25, "dp_minus_this": {"bpd": -0.5, "stderr": 0.25}, "path": [0, 4]},
-        {"stride": "all", "variance": "analytic", "decoder": "optimal", "scored_decoder": "optimal", "steps": 2,
+        {"stride": "all", "variance": "analytic", "mean": "network", "decoder": "optimal", "scored_decoder": "optimal", "steps": 2,
          "bpd": 5.0, "stderr": 0.125, "train_bpd": 5.0, "dp_minus_this": null, "path": [0, 1, 4]}]}),
     );
     assert!(table.rows[0].standard_error.is_nan());
@@ -69,7 +69,7 @@ fn likelihood() {
         0.125
     );
     let bpd = |terms: Value, total: Value| {
-        json!({"T": 4, "noise_schedule": "linear", "path": [3], "variance": "learned",
+        json!({"T": 4, "noise_schedule": "linear", "path": [3], "variance": "learned", "mean": "network",
         "decoder": "respaced", "scored_decoder": "marginal", "clip_denoised": false, "precision": "bf16", "data_name": "d",
         "stand_in": false, "images": [5], "terms": terms, "prior_bpd": [0.001], "total_bpd": total})
     };

@@ -92,7 +92,7 @@ impl ProfileLayout {
     }
 
     /// Whether there are decoder columns.
-    pub(crate) fn has_decoder(&self) -> bool {
+    pub fn has_decoder(&self) -> bool {
         self.points.iter().all(|point| !point.knots.is_empty())
     }
 

@@ -16,6 +16,7 @@ use super::conventions::{decoders, starts, variances};
 #[command(after_help = "\
 Example:
   ddpm plot bits-per-dim train.p test.p --out bits.svg      bits/dim against K, every stride
+  ddpm plot variances train.p test.p --out variances.svg    bits/dim against K, optimal paths of every variance
   ddpm plot timesteps schedules.json --out timesteps.png    the timesteps of every K
   ddpm plot errors train.p --out errors.svg                 m(t), the network's mean squared error
   ddpm plot terms schedules.json train.p --out terms.svg    the cost of each step of a path")]
@@ -35,7 +36,8 @@ pub(crate) struct Plot {
     /// For bits-per-dim: the variance [default: learned where the network has it, else fixed-small]
     #[arg(long, value_name = "V", value_parser = variances())]
     pub(crate) variance: Option<VarianceKind>,
-    /// For bits-per-dim: the decoder [default: respaced; optimal for analytic]
+    /// For bits-per-dim and variances: the decoder [default: respaced, and optimal for the measured variances; optimal
+    /// for all in variances]
     #[arg(long, value_name = "D", value_parser = decoders())]
     pub(crate) decoder: Option<DecoderKind>,
     /// For bits-per-dim: with `free` the paths that may end early, too [default: full]
@@ -57,6 +59,8 @@ pub(crate) struct Plot {
 pub(crate) enum Figure {
     /// Bits/dim against K for all strides, with error bars: P_train P_test
     BitsPerDim,
+    /// Bits/dim against K for the optimal paths of every variance, with error bars: P_train P_test
+    Variances,
     /// The timesteps of every schedule: S.json
     Timesteps,
     /// The mean squared error m(t): P, or several

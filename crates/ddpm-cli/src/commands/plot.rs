@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ddpm_core::{StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, StartRule, VarianceKind};
 use ddpm_schedule::{Budgets, Chosen, Schedules, results};
 
-use super::table::Pair;
+use super::table::{Pair, variances};
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Result};
 use crate::input::{
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
     check_flags(args)?;
     let chart = match args.figure {
         Figure::BitsPerDim => bits_per_dim(args, voice)?,
+        Figure::Variances => variances_against_steps(args, voice)?,
         Figure::Timesteps => timesteps(args)?,
         Figure::Errors => errors(args, voice)?,
         Figure::Terms => terms(args, voice)?,
@@ -66,12 +67,18 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
 /// Refuses flags that the figure would not look at.
 fn check_flags(args: &Plot) -> Result<()> {
     let (bits, terms) = (&[Figure::BitsPerDim][..], &[Figure::Terms][..]);
-    let with_steps = &[Figure::BitsPerDim, Figure::Timesteps, Figure::Terms][..];
+    let scored = &[Figure::BitsPerDim, Figure::Variances][..];
+    let with_steps = &[
+        Figure::BitsPerDim,
+        Figure::Variances,
+        Figure::Timesteps,
+        Figure::Terms,
+    ][..];
     let (width, first) = (args.decoder_bin_width, args.decoder_first_bits);
     for (flag, given, figures) in [
         ("--steps", args.steps.is_some(), with_steps),
         ("--variance", args.variance.is_some(), bits),
-        ("--decoder", args.decoder.is_some(), bits),
+        ("--decoder", args.decoder.is_some(), scored),
         ("--start", args.start.is_some(), bits),
         ("--decoder-bin-width", width.is_some(), terms),
         ("--decoder-first-bits", first.is_some(), terms),
@@ -116,6 +123,22 @@ fn bits_per_dim(args: &Plot, voice: Voice) -> Result<Chart> {
         &rows,
         variance,
     ))
+}
+
+fn variances_against_steps(args: &Plot, voice: Voice) -> Result<Chart> {
+    let files = files(args, "P_train P_test")?;
+    let pair = Pair::read(files, args.steps.as_deref(), voice)?;
+    let kinds = variances(&pair.train, &pair.test);
+    // One decoder, so that the curves differ in nothing but the kernels of the steps.
+    let has_columns = pair.train.layout().has_decoder() && pair.test.layout().has_decoder();
+    let usual = if has_columns {
+        DecoderKind::Optimal
+    } else {
+        DecoderKind::Gaussian
+    };
+    let decoder = args.decoder.unwrap_or(usual);
+    let rows = pair.rows(&kinds, None, Some(decoder), StartRule::Full)?;
+    Ok(figures::variances(&pair.train, &pair.test, &rows, &kinds))
 }
 
 /// What `--steps` asks for of a schedules file.

@@ -83,14 +83,6 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     }
 }
 
-/// What a row calls its kernel.
-fn kernel(row: &TableRow) -> String {
-    match row.mean {
-        MeanKind::Network => row.variance.to_string(),
-        MeanKind::Calibrated => format!("{} + mean", row.variance),
-    }
-}
-
 /// All variances that both profiles can serve.
 pub(crate) fn variances(train: &ElboProfile, test: &ElboProfile) -> Vec<VarianceKind> {
     let served = test.variances();

@@ -31,12 +31,7 @@ pub(crate) fn bits_per_dim(
     let series = strides
         .map(|(stride, name, shape)| {
             let rows = of_variance.iter().filter(|row| row.stride == stride);
-            let points = rows.map(|row| PlotPoint {
-                standard_error: Some(row.standard_error)
-                    .filter(|e| e.is_finite())
-                    .unwrap_or(0.0),
-                ..point(row.steps, row.bpd)
-            });
+            let points = rows.map(|row| scored(row));
             Series {
                 name: name.to_owned(),
                 shape,
@@ -65,6 +60,53 @@ pub(crate) fn bits_per_dim(
         x: ("K, network evaluations (log scale)", Scale::Log2),
         y: ("negative ELBO [bits/dim]", Scale::Linear),
         series,
+    }
+}
+
+/// Bits/dim against K: the optimal paths of these variances.
+pub(crate) fn variances(
+    train: &ElboProfile,
+    test: &ElboProfile,
+    rows: &[TableRow],
+    kinds: &[VarianceKind],
+) -> Chart {
+    let series = kinds.iter().map(|&variance| {
+        let optimal = |row: &&TableRow| row.variance == variance && row.stride == "dp";
+        let rows: Vec<&TableRow> = rows.iter().filter(optimal).collect();
+        Series {
+            name: rows.first().map_or_else(String::new, |row| row.kernel()),
+            shape: Shape::Both,
+            points: rows.into_iter().map(scored).collect(),
+        }
+    });
+    let model = &train.provenance().model;
+    let decoder = rows
+        .first()
+        .map_or(String::new(), |row| row.decoder.to_string());
+    Chart {
+        title: "Bits/dim of optimal schedules against the number of steps",
+        subtitle: vec![
+            format!(
+                "T={} {}, {decoder} decoder, {}",
+                model.train_steps,
+                model.noise_schedule_text(),
+                clip(Some(model.clip_denoised))
+            ),
+            format!("chosen on {}", images_of(train)),
+            format!("scored on {}; bars: one standard error", images_of(test)),
+        ],
+        x: ("K, network evaluations (log scale)", Scale::Log2),
+        y: ("negative ELBO [bits/dim]", Scale::Linear),
+        series: series.collect(),
+    }
+}
+
+/// A row as a point with its error bar.
+fn scored(row: &TableRow) -> PlotPoint {
+    let error = Some(row.standard_error).filter(|e| e.is_finite());
+    PlotPoint {
+        standard_error: error.unwrap_or(0.0),
+        ..point(row.steps, row.bpd)
     }
 }
 

@@ -120,6 +120,16 @@ pub struct TableRow {
     pub path: Vec<usize>,
 }
 
+impl TableRow {
+    /// Variance and mean in a few words: `analytic`, `spectral + mean`.
+    pub fn kernel(&self) -> String {
+        match self.mean {
+            MeanKind::Network => self.variance.to_string(),
+            MeanKind::Calibrated => format!("{} + mean", self.variance),
+        }
+    }
+}
+
 /// A difference of bits per dimension, paired over blocks of images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedDifference {

@@ -164,7 +164,7 @@ pub(crate) fn tables(
         for stride in ["even", "quadratic", "dp", "dp-free"] {
             let found = of(stride);
             let Some(first) = found.first() else { continue };
-            let names = [kernel(first), first.decoder.to_string(), stride.to_owned()];
+            let names = [first.kernel(), first.decoder.to_string(), stride.to_owned()];
             let cells = found
                 .iter()
                 .map(|row| cell(row) + mark_of_decoder(row.scored_decoder == row.decoder));

@@ -335,7 +335,8 @@ fn check_basis(channels: usize, basis: &[f64]) -> Result<()> {
         for (j, b) in basis.chunks_exact(channels).enumerate() {
             let product: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
             let wanted = f64::from(i == j);
-            if !((product - wanted).abs() <= ORTHONORMAL) {
+            let off = (product - wanted).abs();
+            if off.is_nan() || off > ORTHONORMAL {
                 return Err(Error::InvalidParameter {
                     what: "product of two rows of the basis of the channels",
                     value: product,
@@ -357,10 +358,7 @@ fn check_edges(edges: &[f64]) -> Result<()> {
         Some(&0.0) => {}
         first => return Err(wrong(first.copied().unwrap_or(f64::NAN))),
     }
-    match edges
-        .windows(2)
-        .find(|w| !(w[0] < w[1] && w[1].is_finite()))
-    {
+    match edges.windows(2).find(|w| w[0] >= w[1] || !w[1].is_finite()) {
         Some(pair) => Err(wrong(pair[1])),
         None => Ok(()),
     }

@@ -286,7 +286,7 @@ fn columns(column: &LearnedColumn, edges: &Edges) -> (Tile, Tile) {
     for l in 0..LANES {
         let lambda = edges.lambda[l];
         excess[l] = lambda * lambda * curvature[l];
-        weighted[l] = column.mse * weighted[l];
+        weighted[l] *= column.mse;
     }
     (excess, weighted)
 }

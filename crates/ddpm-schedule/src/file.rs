@@ -443,10 +443,13 @@ impl Stored {
     }
 }
 
+/// The correction and the powers of the steps from one timestep.
+type OfTimestep = (Option<Arc<MeanCorrection>>, Option<Arc<[f64]>>);
+
 /// What the steps of a file have per band, by the timestep that they start at.
 struct PerBand {
     bands: Option<Arc<Bands>>,
-    steps: BTreeMap<usize, (Option<Arc<MeanCorrection>>, Option<Arc<[f64]>>)>,
+    steps: BTreeMap<usize, OfTimestep>,
 }
 
 /// What the steps of all budgets have per band, each timestep once.

@@ -146,7 +146,7 @@ fn samplers_take_their_steps_from_the_corrected_estimate() {
         };
         let with = |mean: MeanCorrection| SamplingPlan {
             schedule: Schedule {
-                means: vec![Arc::new(mean); path.steps()],
+                means: std::iter::repeat_n(Arc::new(mean), path.steps()).collect(),
                 bands: Some(Arc::new(model.bands.clone())),
                 ..plain.schedule.clone()
             },

@@ -49,7 +49,7 @@ impl ModelConfig {
     ///
     /// # Errors
     /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network has these weights; [`Error::ModelFile`] or
-    /// [`Error::Read`] if a JSON file cannot be used; [`Error::MissingOption`] for the number of heads;
+    /// [`Error::File`] if a JSON file cannot be used; [`Error::MissingOption`] for the number of heads;
     /// [`Error::InvalidOption`] for values that contradict the weights.
     pub fn resolve(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
         let file = model_file::find(checkpoint.path(), options.model_file.as_deref())?;

@@ -107,8 +107,8 @@ pub struct ExportedList {
 /// Writes schedules down in a format, the budgets in the order asked for.
 ///
 /// # Errors
-/// [`Error::NoBudget`](crate::Error::NoBudget) for a budget that there is no schedule of, [`Error::Field`](crate::Error::Field) where there
-/// is none at all; [`Error::NoSignal`](crate::Error::NoSignal) and [`Error::NotExpressible`](crate::Error::NotExpressible) for schedules that
+/// [`Error::NoBudget`] for a budget that there is no schedule of, [`Error::Field`] where there
+/// is none at all; [`Error::NoSignal`] and [`Error::NotExpressible`] for schedules that
 /// the format has no words for.
 pub fn export(schedules: &Schedules, budgets: &Budgets, format: Format) -> Result<Export> {
     let chosen = schedules.select(budgets)?;
@@ -131,7 +131,7 @@ pub fn export(schedules: &Schedules, budgets: &Budgets, format: Format) -> Resul
 /// Writes bare paths down, of which nothing is known but perhaps the noise schedule.
 ///
 /// # Errors
-/// [`Error::NeedsNoiseSchedule`](crate::Error::NeedsNoiseSchedule) for a format that does, [`Error::NoSignal`](crate::Error::NoSignal) where
+/// [`Error::NeedsNoiseSchedule`] for a format that does, [`Error::NoSignal`] where
 /// a sigma would be infinite.
 pub fn export_paths(
     train_steps: usize,

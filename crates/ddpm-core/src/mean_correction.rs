@@ -42,9 +42,9 @@ impl MeanCorrection {
         let (estimate, noise) = (bands.transform(xhat0), bands.transform(&noise));
         let mut offsets = self.offset.iter();
         let offset: Vec<f64> = (0..bands.count())
-            .map(|band| match bands.is_constant(band) {
-                true => offsets.next().copied().unwrap_or_default(),
-                false => 0.0,
+            .map(|band| {
+                let own = bands.is_constant(band).then(|| offsets.next()).flatten();
+                own.copied().unwrap_or_default()
             })
             .collect();
         let pairs = estimate.iter().zip(&noise).zip(bands.of_coefficients());

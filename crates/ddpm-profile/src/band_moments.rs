@@ -153,14 +153,16 @@ impl BandMoments {
 
 /// Solves the normal equations with the ridge, in units in which the diagonal is 1. A variable that is always 0 gets 0.
 fn solve(matrix: [[f64; 3]; 3], right: [f64; 3]) -> [f64; 3] {
-    let unit = std::array::from_fn(|i| match matrix[i][i].sqrt() {
+    let unit: [f64; 3] = std::array::from_fn(|i| match matrix[i][i].sqrt() {
         root if root > 0.0 => 1.0 / root,
         _ => 0.0,
     });
-    let unit: [f64; 3] = unit;
-    let entry = |i: usize, j: usize| match i == j {
-        true => 1.0 + RIDGE,
-        false => matrix[i][j] * unit[i] * unit[j],
+    let entry = |i: usize, j: usize| {
+        if i == j {
+            1.0 + RIDGE
+        } else {
+            matrix[i][j] * unit[i] * unit[j]
+        }
     };
     // Cholesky: the ridge keeps every pivot above it.
     let mut lower = [[0.0; 3]; 3];

@@ -238,14 +238,11 @@ impl Schedule {
     fn check_bands(&self) -> Result<()> {
         let per_band = !self.means.is_empty() || self.kernels.iter().any(Kernel::is_per_band);
         let Some(bands) = &self.bands else {
-            return match per_band {
-                true => Err(Error::field(
-                    "bands",
-                    "those of the variances and means",
-                    "none",
-                )),
-                false => Ok(()),
-            };
+            if per_band {
+                let expected = "those of the variances and means";
+                return Err(Error::field("bands", expected, "none"));
+            }
+            return Ok(());
         };
         let count = bands.count();
         if !self.means.is_empty() && self.means.len() != self.kernels.len() {

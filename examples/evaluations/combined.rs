@@ -26,14 +26,22 @@ struct Header {
     provenance: Provenance,
     learned: bool,
     nodes: usize,
+    /// Of bands of frequencies, which are not put together here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bands: Option<serde_json::Value>,
     checksum: String,
 }
+
+/// The version of profiles without bands.
+const VERSION: u64 = 1;
+/// That of profiles with them.
+const VERSION_BANDS: u64 = 4;
 
 impl container::Header for Header {
     const FORMAT: &'static str = "ddpm-elbo-profile";
     const WHAT: &'static str = "profile";
     const KIND: &'static str = "an elbo profile";
-    const NEWEST: u64 = 1;
+    const NEWEST: u64 = VERSION_BANDS;
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -82,10 +90,12 @@ impl Measured {
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         // Checks everything about the file.
         let profile = ElboProfile::from_bytes(bytes)?;
-        let (header, file) = container::read::<Header>(bytes)?;
-        if !header.learned || header.version != 1 {
+        let (mut header, file) = container::read::<Header>(bytes)?;
+        let finished = profile.blocks().iter().all(|block| block.is_finished());
+        if !header.learned || !finished {
             return Err("expected a finished profile with a learned variance".into());
         }
+        (header.version, header.bands) = (VERSION, None);
         let reader = Reader { file: &file };
         let counts = reader.words(
             "decoder_knot_count",

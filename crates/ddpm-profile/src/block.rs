@@ -2,18 +2,9 @@
 
 use crate::{
     error::{Error, Invalid, Result},
-    layout::ProfileLayout,
+    layout::{ProfileLayout, check_index},
     statistics::PointStatistics,
 };
-
-/// Refuses the index of a timestep beyond those that there are.
-pub(crate) fn check_index(timestep_index: usize, count: usize) -> Result<()> {
-    if timestep_index < count {
-        return Ok(());
-    }
-    let field = format!("timesteps up to index {timestep_index}");
-    Err(Invalid::length(field, timestep_index + 1, count).into())
-}
 
 /// Sums over the images of one block: the unit that shards own and that uncertainty is estimated from.
 #[derive(Clone, Debug, PartialEq)]

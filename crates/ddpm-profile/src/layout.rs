@@ -13,6 +13,15 @@ use crate::{
     error::{Invalid, Result},
 };
 
+/// Refuses the index of a timestep beyond those that there are.
+pub(crate) fn check_index(timestep_index: usize, count: usize) -> Result<()> {
+    if timestep_index < count {
+        return Ok(());
+    }
+    let field = format!("timesteps up to index {timestep_index}");
+    Err(Invalid::length(field, timestep_index + 1, count).into())
+}
+
 /// The shape of the statistics of one run.
 ///
 /// For every evaluated timestep t it knows

@@ -14,9 +14,8 @@
 
 use crate::{
     band_moments::BandMoments,
-    block::check_index,
     error::{Invalid, Result},
-    layout::{PointLayout, ProfileLayout},
+    layout::{PointLayout, ProfileLayout, check_index},
     measure::{Bins, learned_columns, learned_decoder, sum, tiles},
     vecmath::{Kernel, vectorized},
 };

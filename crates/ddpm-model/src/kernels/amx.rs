@@ -18,8 +18,8 @@ use std::arch::asm;
 
 use half::bf16;
 
+use super::element::{Panel, Rows};
 use super::isa;
-use super::product::{Panel, Rows};
 
 #[cfg(all(test, target_os = "linux"))]
 mod emulator;

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use pulp::{Simd, WithSimd};
 
-use super::element::Element;
+use super::element::{Element, Panel, Rows};
 use super::exp::exp;
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::{Maps, Shape};
-use super::product::{Panel, Rows};
 use super::tasks::{Pool, for_pieces, with_scratch};
 use crate::{Error, Result};
 

@@ -1,10 +1,26 @@
-//! The numbers that products multiply; sums are f32 for all of them.
+//! The numbers that products multiply, and their operands; sums are f32 for all of them.
 
 use bytemuck::Pod;
 use pulp::Simd;
 
 use super::isa::Isa;
-use super::product::{Panel, Rows};
+
+/// Rows of the left operand.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, E> {
+    pub(super) entries: &'a [E],
+    /// From one row to the next.
+    pub(super) stride: usize,
+    pub(super) count: usize,
+}
+
+/// Some columns of the right operand, as [`Panels`](super::panels::Panels) packs them.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a, E> {
+    /// `depth` x `width`.
+    pub(super) entries: &'a [E],
+    pub(super) width: usize,
+}
 
 /// A number that products multiply.
 pub(super) trait Element: Pod + Send + Sync {

@@ -4,11 +4,10 @@ use bytemuck::cast_slice_mut;
 use pulp::{Simd, WithSimd};
 
 use super::conv_method::{ConvSizes, Epilogue, Prepared, Window};
-use super::element::Element;
+use super::element::{Element, Rows};
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
 use super::maps::Shape;
 use super::panels::Panels;
-use super::product::Rows;
 use super::tasks::{for_pieces, units_per_task, with_scratch};
 
 /// Pixels that a task copies and multiplies at once.

@@ -18,9 +18,8 @@
 
 use bytemuck::{cast_slice, cast_slice_mut};
 
-use super::element::Element;
+use super::element::{Element, Panel};
 use super::isa::{CHANNEL_MULTIPLE, Isa, padded};
-use super::product::Panel;
 use super::tasks::{AlignedFloats, for_pieces};
 
 /// Matrices of one shape, packed.

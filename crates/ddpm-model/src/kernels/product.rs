@@ -1,4 +1,4 @@
-//! The operands of a product, and rows times a panel in f32, register tile by register tile.
+//! Rows times a panel in f32, register tile by register tile.
 //!
 //! Each entry of the result is one chain of multiply-adds in the order of the lines of the panel, so that it does not
 //! depend on how rows are grouped into tiles.
@@ -9,25 +9,8 @@
 
 use pulp::Simd;
 
-use super::element::Element;
+use super::element::{Element, Panel, Rows};
 use super::isa::{Isa, load, mul_add, store};
-
-/// Rows of the left operand.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a, E> {
-    pub(super) entries: &'a [E],
-    /// From one row to the next.
-    pub(super) stride: usize,
-    pub(super) count: usize,
-}
-
-/// Some columns of the right operand, as [`Panels`](super::panels::Panels) packs them.
-#[derive(Clone, Copy)]
-pub(super) struct Panel<'a, E> {
-    /// `depth` x `width`.
-    pub(super) entries: &'a [E],
-    pub(super) width: usize,
-}
 
 impl Element for f32 {
     const GROUP: usize = 1;

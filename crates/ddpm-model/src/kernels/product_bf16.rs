@@ -13,9 +13,8 @@
 use half::bf16;
 use pulp::Simd;
 
-use super::element::Element;
+use super::element::{Element, Panel, Rows};
 use super::isa::{CHANNEL_MULTIPLE, Isa, load, mul_add, store};
-use super::product::{Panel, Rows};
 
 impl Element for bf16 {
     const GROUP: usize = 2;

@@ -175,9 +175,27 @@ impl Bands {
         self.constant[band]
     }
 
+    /// The bands that are constants, ascending.
+    pub fn constants(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.count()).filter(|&band| self.constant[band])
+    }
+
+    /// By band what a list of the [`constants`](Self::constants) has of it; `None` for the other bands.
+    pub fn by_band<'a, T>(&self, of_constants: &'a [T]) -> Vec<Option<&'a T>> {
+        let mut left = of_constants.iter();
+        let own = |&constant: &bool| constant.then(|| left.next()).flatten();
+        self.constant.iter().map(own).collect()
+    }
+
     /// w_b, the share of a band in all D coefficients.
     pub fn weight(&self, band: usize) -> f64 {
         self.counts[band] as f64 / self.dims() as f64
+    }
+
+    /// sum_b w_b y_b: the mean over all coefficients of what every band has the same of.
+    pub fn mean(&self, by_band: impl IntoIterator<Item = f64>) -> f64 {
+        let weighted = by_band.into_iter().enumerate();
+        weighted.map(|(band, y)| self.weight(band) * y).sum()
     }
 
     /// U x: the coefficients, in the order of the shape.
@@ -410,8 +428,7 @@ mod tests {
             let weights: f64 = (0..bands.count()).map(|b| bands.weight(b)).sum();
             assert!((weights - 1.0).abs() < 1e-12);
             let channels = if shape.len() == 1 { 1 } else { shape[0] };
-            let constants = (0..bands.count()).filter(|&b| bands.is_constant(b)).count();
-            assert_eq!(constants, channels, "{shape:?}");
+            assert_eq!(bands.constants().count(), channels, "{shape:?}");
         }
     }
 

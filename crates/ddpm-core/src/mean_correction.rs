@@ -17,10 +17,9 @@ pub struct MeanCorrection {
 impl MeanCorrection {
     /// Whether it has the lengths that these bands ask for.
     pub fn fits(&self, bands: &Bands) -> bool {
-        let constants = (0..bands.count()).filter(|&b| bands.is_constant(b)).count();
         self.estimate.len() == bands.count()
             && self.noise.len() == bands.count()
-            && self.offset.len() == constants
+            && self.offset.len() == bands.constants().count()
     }
 
     /// Corrects the estimate `xhat0` that a network made of `x_t`, in place. It is not clipped.
@@ -40,16 +39,14 @@ impl MeanCorrection {
         let noise = x_t.iter().zip(&*xhat0);
         let noise: Vec<f64> = noise.map(|(x, h)| (x - signal * h) / spread).collect();
         let (estimate, noise) = (bands.transform(xhat0), bands.transform(&noise));
-        let mut offsets = self.offset.iter();
-        let offset: Vec<f64> = (0..bands.count())
-            .map(|band| {
-                let own = bands.is_constant(band).then(|| offsets.next()).flatten();
-                own.copied().unwrap_or_default()
-            })
-            .collect();
+        let offset = bands.by_band(&self.offset);
         let pairs = estimate.iter().zip(&noise).zip(bands.of_coefficients());
         let shift: Vec<f64> = pairs
-            .map(|((h, n), &band)| self.estimate[band] * h + self.noise[band] * n + offset[band])
+            .map(|((h, n), &band)| {
+                self.estimate[band] * h
+                    + self.noise[band] * n
+                    + offset[band].copied().unwrap_or_default()
+            })
             .collect();
         for (x, shift) in xhat0.iter_mut().zip(bands.inverse(&shift)) {
             *x += shift;

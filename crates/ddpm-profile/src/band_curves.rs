@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ddpm_core::{Bands, MeanCorrection};
 use rayon::prelude::*;
 
-use crate::band_moments::{BandMoments, Fit, MEANS};
+use crate::band_moments::{BandMoments, Fit};
 use crate::pchip::{Knots, Place};
 
 /// What stands for the logarithm of nothing.
@@ -37,11 +37,13 @@ pub struct BandFit {
 impl BandFit {
     /// The correction as samplers and evaluations apply it.
     pub(crate) fn correction(&self, bands: &Bands) -> MeanCorrection {
-        let constants = (0..bands.count()).filter(|&b| bands.is_constant(b));
         MeanCorrection {
             estimate: self.fits.iter().map(|fit| fit.estimate).collect(),
             noise: self.fits.iter().map(|fit| fit.noise).collect(),
-            offset: constants.map(|band| self.fits[band].offset).collect(),
+            offset: bands
+                .constants()
+                .map(|band| self.fits[band].offset)
+                .collect(),
         }
     }
 }
@@ -155,22 +157,17 @@ impl BandCurves {
 
     /// m of a timestep, from its bands.
     fn total(&self, point: &BandMoments) -> f64 {
-        (0..self.bands.count())
-            .map(|band| self.bands.weight(band) * point.power(band))
-            .sum()
+        let powers = (0..self.bands.count()).map(|band| point.power(band));
+        self.bands.mean(powers)
     }
 
     /// What corrections leave of every band at an evaluated timestep.
     fn left(&self, point: &BandMoments, fits: Option<&[Fit]>) -> Vec<f64> {
-        let mut means = point.means.iter();
-        (0..self.bands.count())
-            .map(|band| {
-                let mean: Option<&[f64; MEANS]> =
-                    self.bands.is_constant(band).then(|| means.next()).flatten();
-                match fits {
-                    Some(fits) => point.power_left(band, mean, &fits[band]),
-                    None => point.power(band),
-                }
+        let means = self.bands.by_band(&point.means).into_iter().enumerate();
+        means
+            .map(|(band, mean)| match fits {
+                Some(fits) => point.power_left(band, mean, &fits[band]),
+                None => point.power(band),
             })
             .collect()
     }

@@ -41,10 +41,9 @@ impl BandMoments {
         let Some(bands) = bands else {
             return Self::default();
         };
-        let constants = (0..bands.count()).filter(|&b| bands.is_constant(b));
         Self {
             products: vec![[0.0; PRODUCTS]; bands.count()],
-            means: vec![[0.0; MEANS]; constants.count()],
+            means: vec![[0.0; MEANS]; bands.constants().count()],
         }
     }
 
@@ -80,8 +79,7 @@ impl BandMoments {
         for (products, &size) in found.products.iter_mut().zip(bands.sizes()) {
             products.iter_mut().for_each(|p| *p /= size as f64);
         }
-        let constants = (0..bands.count()).filter(|&b| bands.is_constant(b));
-        found.means = constants.map(|b| sums[b]).collect();
+        found.means = bands.constants().map(|band| sums[band]).collect();
         found
     }
 
@@ -125,9 +123,7 @@ impl BandMoments {
     /// The least-squares correction of every band on these images, whose number is `images`: of U e on U xhat0, U epshat and,
     /// for a constant, 1.
     pub(crate) fn fits(&self, bands: &Bands, images: u64) -> Vec<Fit> {
-        let mut means = self.means.iter();
-        let fit = |band: usize| {
-            let mean = bands.is_constant(band).then(|| means.next()).flatten();
+        let fit = |(band, mean): (usize, Option<&[f64; MEANS]>)| {
             let fewest = if mean.is_some() {
                 IMAGES_OF_A_CONSTANT
             } else {
@@ -147,7 +143,8 @@ impl BandMoments {
                 offset,
             }
         };
-        (0..bands.count()).map(fit).collect()
+        let means = bands.by_band(&self.means);
+        means.into_iter().enumerate().map(fit).collect()
     }
 }
 
@@ -218,9 +215,9 @@ mod tests {
         }
         all.values_mut().for_each(|x| *x /= images as f64);
         let fits = all.fits(&bands, images as u64);
-        let mut means = all.means.iter();
+        let means = bands.by_band(&all.means);
         for (band, fit) in fits.iter().enumerate() {
-            let mean = bands.is_constant(band).then(|| means.next()).flatten();
+            let mean = means[band];
             let offset = if mean.is_some() {
                 0.1 * 20f64.sqrt()
             } else {

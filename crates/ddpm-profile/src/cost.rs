@@ -449,9 +449,7 @@ impl<'a> CostModel<'a> {
         let Some(bands) = self.curves.bands() else {
             return f64::NAN;
         };
-        let pairs = self.frozen_powers(t1).iter().zip(powers).enumerate();
-        pairs
-            .map(|(band, (frozen, power))| bands.weight(band) * gaussian_nll(power, frozen.ln()))
-            .sum()
+        let pairs = self.frozen_powers(t1).iter().zip(powers);
+        bands.mean(pairs.map(|(frozen, power)| gaussian_nll(power, frozen.ln())))
     }
 }

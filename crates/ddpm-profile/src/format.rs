@@ -216,7 +216,7 @@ fn tensors_of(profile: &ElboProfile) -> BTreeMap<&'static str, Tensor> {
     if let Some(bands) = layout.bands() {
         let (edges, channels) = (bands.edges(), bands.channel_basis());
         let c = channels.len().isqrt();
-        let constants = constants(bands);
+        let constants = bands.constants().count();
         let products = points().flat_map(|p| p.bands.products.as_flattened().iter().copied());
         let means = points().flat_map(|p| p.bands.means.as_flattened().iter().copied());
         tensors.extend([
@@ -311,7 +311,7 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
     let mut learned = reader.optional("decoder_learned", header.learned, &[b, knot_count])?;
     let (n, q) = layout
         .bands()
-        .map_or((0, 0), |bands| (bands.count(), constants(bands)));
+        .map_or((0, 0), |bands| (bands.count(), bands.constants().count()));
     let has_bands = layout.bands().is_some();
     let mut products = reader.optional("band_products", has_bands, &[b, m, n, PRODUCTS])?;
     let mut means = reader.optional("band_means", has_bands, &[b, m, q, MEANS])?;
@@ -358,11 +358,6 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         ));
     }
     ElboProfile::new(header.provenance, schedule, layout, blocks)
-}
-
-/// How many bands are the constant of a channel.
-fn constants(bands: &Bands) -> usize {
-    (0..bands.count()).filter(|&b| bands.is_constant(b)).count()
 }
 
 fn read_bands(reader: &Reader<'_>, stored: &StoredBands) -> Result<Bands> {

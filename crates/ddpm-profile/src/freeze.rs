@@ -111,8 +111,14 @@ impl Curves {
             frozen.bands = Some(fits.into());
         }
         if candidates.contains(&VarianceKind::Analytic) {
-            let of = |t: usize| self.mean_power(t, frozen.bands.as_deref().filter(|_| calibrated));
-            frozen.mse = Some((0..=self.train_steps()).map(of).collect());
+            let fits = frozen.bands.as_deref().filter(|_| calibrated);
+            frozen.mse = Some(match (fits, self.bands()) {
+                (Some(fits), Some(bands)) => {
+                    let left = |fit: &BandFit| bands.mean(fit.powers.iter().copied());
+                    fits.iter().map(left).collect()
+                }
+                _ => self.mse().into(),
+            });
         }
         if candidates.contains(&VarianceKind::LearnedCalibrated) {
             self.check_interpolation()?;
@@ -139,12 +145,7 @@ impl Curves {
             fits.and_then(|fits| self.band_powers(t, fits)),
             self.bands(),
         ) {
-            (Some(powers), Some(bands)) if t > 0 => {
-                let weighted = powers.iter().enumerate();
-                weighted
-                    .map(|(band, power)| bands.weight(band) * power)
-                    .sum()
-            }
+            (Some(powers), Some(bands)) if t > 0 => bands.mean(powers),
             _ => self.mse()[t],
         }
     }

@@ -479,14 +479,14 @@ fn steps_of(budgets: &[Chosen]) -> Vec<StoredStep> {
 }
 
 impl KernelKind {
-    fn of(kernel: &Kernel) -> (Self, Option<f64>) {
-        match *kernel {
-            Kernel::Learned => (Self::Learned, None),
-            Kernel::LearnedFrom { log_variance } => (Self::LearnedFrom, Some(log_variance)),
-            Kernel::LearnedScaled { log_scale } => (Self::LearnedScaled, Some(log_scale)),
-            Kernel::Scalar { log_variance } => (Self::Scalar, Some(log_variance)),
-            Kernel::Bands { .. } => (Self::Bands, None),
-            Kernel::None => (Self::None, None),
+    fn of(kernel: &Kernel) -> Self {
+        match kernel {
+            Kernel::Learned => Self::Learned,
+            Kernel::LearnedFrom { .. } => Self::LearnedFrom,
+            Kernel::LearnedScaled { .. } => Self::LearnedScaled,
+            Kernel::Scalar { .. } => Self::Scalar,
+            Kernel::Bands { .. } => Self::Bands,
+            Kernel::None => Self::None,
         }
     }
 
@@ -509,15 +509,15 @@ impl KernelKind {
 impl StoredBudget {
     fn of(chosen: &Chosen, calibrated: bool) -> Self {
         let schedule = &chosen.schedule;
-        let (kinds, numbers) = schedule.kernels.iter().map(KernelKind::of).unzip();
+        let kinds = || schedule.kernels.iter().map(KernelKind::of).collect();
         Self {
             steps: chosen.steps(),
             cost: chosen.cost,
             scored_decoder: Some(schedule.decoder),
             prior_bpd: chosen.prior_bpd,
             path: chosen.nodes().to_vec(),
-            kernels: Some(kinds).filter(|_| calibrated),
-            log_variance: numbers,
+            kernels: calibrated.then(kinds),
+            log_variance: schedule.kernels.iter().map(Kernel::number).collect(),
             stability: chosen.stability,
             distance: chosen.distance,
         }

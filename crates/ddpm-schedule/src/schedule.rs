@@ -81,7 +81,7 @@ impl Kernel {
     }
 
     /// The number that is stored of a kernel and has to be finite.
-    fn number(&self) -> Option<f64> {
+    pub(crate) fn number(&self) -> Option<f64> {
         match self {
             Self::LearnedFrom { log_variance } | Self::Scalar { log_variance } => {
                 Some(*log_variance)

@@ -41,26 +41,8 @@ pub(crate) fn bits_per_dim(
         .into_iter()
         .filter(|series| !series.points.is_empty())
         .collect();
-    let model = &train.provenance().model;
-    let decoder = of_variance
-        .first()
-        .map_or(String::new(), |row| row.decoder.to_string());
-    Chart {
-        title: "Bits/dim against the number of steps",
-        subtitle: vec![
-            format!(
-                "T={} {}, {variance} variance, {decoder} decoder, {}",
-                model.train_steps,
-                model.noise_schedule_text(),
-                clip(Some(model.clip_denoised))
-            ),
-            format!("chosen on {}", images_of(train)),
-            format!("scored on {}; bars: one standard error", images_of(test)),
-        ],
-        x: ("K, network evaluations (log scale)", Scale::Log2),
-        y: ("negative ELBO [bits/dim]", Scale::Linear),
-        series,
-    }
+    let title = "Bits/dim against the number of steps";
+    against_steps(title, train, test, &of_variance, Some(variance), series)
 }
 
 /// Bits/dim against K: the optimal paths of these variances.
@@ -79,15 +61,30 @@ pub(crate) fn variances(
             points: rows.into_iter().map(scored).collect(),
         }
     });
+    let title = "Bits/dim of optimal schedules against the number of steps";
+    let all: Vec<&TableRow> = rows.iter().collect();
+    against_steps(title, train, test, &all, None, series.collect())
+}
+
+/// Bits/dim of rows against K; `variance`: that of all of them.
+fn against_steps(
+    title: &'static str,
+    train: &ElboProfile,
+    test: &ElboProfile,
+    rows: &[&TableRow],
+    variance: Option<VarianceKind>,
+    series: Vec<Series>,
+) -> Chart {
     let model = &train.provenance().model;
     let decoder = rows
         .first()
         .map_or(String::new(), |row| row.decoder.to_string());
+    let variance = variance.map_or(String::new(), |kind| format!("{kind} variance, "));
     Chart {
-        title: "Bits/dim of optimal schedules against the number of steps",
+        title,
         subtitle: vec![
             format!(
-                "T={} {}, {decoder} decoder, {}",
+                "T={} {}, {variance}{decoder} decoder, {}",
                 model.train_steps,
                 model.noise_schedule_text(),
                 clip(Some(model.clip_denoised))
@@ -97,7 +94,7 @@ pub(crate) fn variances(
         ],
         x: ("K, network evaluations (log scale)", Scale::Log2),
         y: ("negative ELBO [bits/dim]", Scale::Linear),
-        series: series.collect(),
+        series,
     }
 }
 

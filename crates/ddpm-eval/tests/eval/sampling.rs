@@ -132,7 +132,7 @@ fn samplers_take_their_steps_from_the_corrected_estimate() {
     let schedule = models::cosine(200);
     let model = models::InBands::new(schedule.clone());
     let count = model.bands.count();
-    let constants = (0..count).filter(|&b| model.bands.is_constant(b)).count();
+    let constants = model.bands.constants().count();
     let path = TimePath::new([1, 8, 40, 90, 150, 200], 200).unwrap();
     let nothing = MeanCorrection {
         estimate: vec![0.0; count],

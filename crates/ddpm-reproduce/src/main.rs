@@ -10,6 +10,7 @@ mod cifar;
 mod digest;
 mod evaluations;
 mod findings;
+mod headline;
 mod precision;
 mod quality;
 mod reproduce;

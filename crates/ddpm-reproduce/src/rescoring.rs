@@ -52,14 +52,14 @@ impl Rescoring<'_> {
             "Every schedule of the table re-scored without the profiles: bits/dim with prior, mean over {}\n\n",
             self.what()
         );
-        write!(text, "{:<12} {:<10}", "variance", "stride")?;
+        write!(text, "{:<18} {:<10}", "variance", "stride")?;
         for steps in &self.budgets {
             write!(text, "{:>9}", format!("K={steps}"))?;
         }
         text.push('\n');
         for variance in VARIANCES {
             for stride in STRIDES {
-                write!(text, "{variance:<12} {stride:<10}")?;
+                write!(text, "{variance:<18} {stride:<10}")?;
                 for steps in &self.budgets {
                     let mean = mean_of_file(&self.file(variance, stride, steps), self.images)?;
                     write!(text, "{mean:>9.3}")?;

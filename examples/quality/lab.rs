@@ -77,6 +77,7 @@ impl Lab {
             seed,
             labels: None,
             clip_denoised: true,
+            means: None,
             batch: 0,
         }
     }

@@ -186,3 +186,76 @@ fn what_calibration_needs_is_named() {
         .file("--out", &plain)
         .fails(3, &["plain.profile", "another run"]);
 }
+
+/// Trajectories of the corrected network give schedules that sample with the same corrections, with profile and trajectories moved
+/// away.
+#[test]
+fn a_quality_schedule_of_the_corrected_flow_samples_with_its_corrections() {
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let trajectories = path("corrected.safetensors");
+    let follow = |out: &std::path::Path| {
+        small("trajectory")
+            .words("--count 2 --nodes 12 --steps 3 --mean calibrated")
+            .file("--profile", &profile)
+            .file("--out", out)
+    };
+    let made = follow(&trajectories).json();
+    assert_eq!(made["mean"], "calibrated");
+    let plain = small("trajectory")
+        .words("--count 2 --nodes 12 --steps 3")
+        .file("--out", &path("plain.safetensors"))
+        .json();
+    assert_eq!(plain["mean"], "network");
+    assert_ne!(made["trials"], plain["trials"]);
+    // The profile's corrections are part of the run.
+    small("trajectory")
+        .words("--count 2 --nodes 12 --steps 3 --resume")
+        .file("--out", &trajectories)
+        .fails(3, &["corrected.safetensors", "mean", "calibrated"]);
+    small("trajectory")
+        .words("--count 2 --mean calibrated")
+        .file("--out", &path("none"))
+        .fails(2, &["--mean calibrated", "--profile"]);
+    small("trajectory")
+        .words("--count 2")
+        .file("--profile", &profile)
+        .file("--out", &path("none"))
+        .fails(2, &["--profile", "--mean calibrated"]);
+
+    let schedules = path("quality.json");
+    let chosen = Ddpm::new("schedule")
+        .arg(&trajectories)
+        .words("--objective quality --sampler ddim --steps 3")
+        .file("--out", &schedules)
+        .json();
+    assert_eq!(
+        (&chosen["version"], &chosen["mean"]),
+        (&5.into(), &"calibrated".into())
+    );
+    let nodes: Vec<String> = numbers(&chosen["budgets"][0]["path"])
+        .iter()
+        .skip(1)
+        .map(|t| t.to_string())
+        .collect();
+    let named = path("named.npz");
+    small("sample")
+        .words(&format!(
+            "--path {} --sampler ddim --mean calibrated --count 3",
+            nodes.join(",")
+        ))
+        .file("--profile", &profile)
+        .writes(&named);
+    std::fs::rename(&profile, path("elsewhere")).unwrap();
+    std::fs::remove_file(&trajectories).unwrap();
+    let samples = path("samples.npz");
+    small("sample")
+        .file("--schedule", &schedules)
+        .words("--steps 3 --count 3")
+        .writes(&samples);
+    assert_eq!(
+        std::fs::read(named).unwrap(),
+        std::fs::read(samples).unwrap()
+    );
+}

@@ -85,6 +85,15 @@ impl MeanKind {
             _ => Self::Network,
         }
     }
+
+    /// The mean of estimates that are corrected, or not.
+    pub fn of_calibrated(calibrated: bool) -> Self {
+        if calibrated {
+            Self::Calibrated
+        } else {
+            Self::Network
+        }
+    }
 }
 
 /// The likelihood of clean data given the last `x_t` of a path, and the variance it uses; printed next to every number.

@@ -22,6 +22,12 @@ impl MeanCorrection {
             && self.offset.len() == bands.constants().count()
     }
 
+    /// Whether it [fits](Self::fits) these bands and is made of finite numbers.
+    pub fn is_usable(&self, bands: &Bands) -> bool {
+        let mut numbers = self.estimate.iter().chain(&self.noise).chain(&self.offset);
+        self.fits(bands) && numbers.all(|x| x.is_finite())
+    }
+
     /// Corrects the estimate `xhat0` that a network made of `x_t`, in place. It is not clipped.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! One call of the network, with everything checked that a faulty one could get wrong.
 
-use ddpm_core::{Denoiser, DenoiserError, Prediction, TimePath};
+use ddpm_core::{Bands, Denoiser, DenoiserError, MeanCorrection, Prediction, TimePath, predict_x0};
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::{Error, Result};
@@ -73,6 +73,35 @@ pub(crate) fn check_bands(denoiser: &dyn Denoiser, schedule: &Schedule) -> Resul
             bands.shape()
         ),
     ))
+}
+
+/// The estimate of x_0 that a network's `output` for `x_t` means, clipped if `clip` says so; corrected by `mean` and then clipped again.
+pub(crate) fn corrected_estimate(
+    denoiser: &dyn Denoiser,
+    t: usize,
+    x_t: &[f64],
+    output: &[f32],
+    mean: Option<(&Bands, &MeanCorrection)>,
+    clip: bool,
+    xhat0: &mut [f64],
+) -> Result<()> {
+    let schedule = denoiser.noise_schedule();
+    predict_x0(
+        denoiser.parameterization(),
+        schedule,
+        t,
+        x_t,
+        output,
+        clip,
+        xhat0,
+    )?;
+    if let Some((bands, mean)) = mean {
+        mean.apply(bands, schedule, t, x_t, xhat0);
+        if clip {
+            xhat0.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+        }
+    }
+    Ok(())
 }
 
 /// The labels to feed: one per image for a class-conditional network, none for any other.

@@ -8,7 +8,7 @@
 
 use ddpm_core::{
     Bands, Denoiser, LinearStep, MeanCorrection, NoiseDomain, NoiseKey, NoiseSchedule, Sampler,
-    StepVariance, Transition, ancestral_step, clipped_noise_limit, predict_x0, standard_normal,
+    StepVariance, Transition, ancestral_step, clipped_noise_limit, standard_normal,
 };
 use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::network::{
-    batch_labels, batch_of, batch_size, batched, check_bands, check_path, check_schedule, predict,
-    read_v,
+    batch_labels, batch_of, batch_size, batched, check_bands, check_path, check_schedule,
+    corrected_estimate, predict, read_v,
 };
 use crate::progress::Progress;
 
@@ -257,22 +257,15 @@ impl Run<'_> {
         let dims = x_t.len();
         let transition = &step.transition;
         let mut xhat0 = vec![0.0f64; dims];
-        predict_x0(
-            self.denoiser.parameterization(),
-            self.denoiser.noise_schedule(),
+        corrected_estimate(
+            self.denoiser,
             transition.t,
             x_t,
             output,
+            step.correction,
             self.plan.clip_denoised,
             &mut xhat0,
         )?;
-        if let Some((bands, mean)) = step.correction {
-            let schedule = self.denoiser.noise_schedule();
-            mean.apply(bands, schedule, transition.t, x_t, &mut xhat0);
-            if self.plan.clip_denoised {
-                xhat0.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
-            }
-        }
         let mut noise = vec![0.0f32; dims];
         if step.is_noisy() {
             let key = NoiseKey {

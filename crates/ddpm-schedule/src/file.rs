@@ -24,7 +24,8 @@
 //!
 //! # Version 5
 //!
-//! Version 2, with or without `"stability"`, whose steps have a mean or a variance that is calibrated. `"mean"` is `network` or
+//! Version 2, with or without `"stability"`, whose steps have a mean or a variance that is calibrated, or version 4 of a network whose mean
+//! was corrected, or a version with `"decoder_bin_width"`, the width of a bin of the gaussian decoder. `"mean"` is `network` or
 //! `calibrated`. `"bands"` says what the frequencies are pooled in: `"shape"`, `"channel_basis"` (a vector after the other), `"edges"` (radii)
 //! and `"separate_channels"`; see [`Bands`]. `"by_timestep"` has, of every t that a step with bands starts at, `"t"`, the
 //! correction `"a"`, `"b"` (by band) and `"m"` (of the constants), which are absent under the network's own mean, and the `"powers"`
@@ -47,6 +48,7 @@ use ddpm_core::{
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
+use crate::corrections::{StoredBands, StoredStep};
 use crate::error::{Error, Result};
 use crate::provenance::{Provenance, told};
 use crate::schedule::{Kernel, Schedule};
@@ -88,6 +90,8 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mean: Option<MeanKind>,
     decoder: DecoderKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decoder_bin_width: Option<f64>,
     objective: Objective,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sampler: Option<Sampler>,
@@ -105,31 +109,6 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trajectories: Option<TrajectoryOrigin>,
     checksum: String,
-}
-
-/// [`Bands`], by what they are made of.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredBands {
-    shape: Vec<usize>,
-    channel_basis: Vec<f64>,
-    edges: Vec<f64>,
-    separate_channels: bool,
-}
-
-/// What the steps from one timestep have per band.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredStep {
-    t: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    a: Option<Vec<f64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    b: Option<Vec<f64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    m: Option<Vec<f64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    powers: Option<Vec<f64>>,
 }
 
 /// What variance a step has.
@@ -239,11 +218,11 @@ impl Stored {
     fn of(schedules: &Schedules) -> Self {
         let s = schedules;
         let named = s.noise_schedule.name();
-        let calibrated = s.is_calibrated();
-        let version = if s.trajectories.is_some() {
-            VERSION_TRAJECTORIES
-        } else if calibrated {
+        let calibrated = s.is_calibrated() || s.scoring.gaussian.bin_width.is_some();
+        let version = if calibrated {
             VERSION_CALIBRATED
+        } else if s.trajectories.is_some() {
+            VERSION_TRAJECTORIES
         } else if s.budgets.iter().any(|chosen| chosen.stability.is_some()) {
             VERSION_STABILITY
         } else {
@@ -260,6 +239,7 @@ impl Stored {
             variance: s.scoring.variance,
             mean: calibrated.then_some(s.scoring.mean),
             decoder: s.scoring.decoder,
+            decoder_bin_width: s.scoring.gaussian.bin_width,
             objective: s.scoring.objective,
             sampler: s.sampler,
             start: s.scoring.start,
@@ -270,12 +250,7 @@ impl Stored {
             },
             unit: s.scoring.objective.unit().into(),
             costs: s.costs.clone(),
-            bands: s.bands().map(|bands| StoredBands {
-                shape: bands.shape().to_vec(),
-                channel_basis: bands.channel_basis().to_vec(),
-                edges: bands.edges().to_vec(),
-                separate_channels: bands.separate_channels(),
-            }),
+            bands: s.bands().map(StoredBands::from),
             by_timestep: steps_of(&s.budgets),
             budgets: s
                 .budgets
@@ -315,7 +290,10 @@ impl Stored {
                 variance: self.variance,
                 mean: self.mean.unwrap_or(MeanKind::Network),
                 decoder: self.decoder,
-                gaussian: GaussianDecoder::default(),
+                gaussian: GaussianDecoder {
+                    bin_width: self.decoder_bin_width,
+                    first: None,
+                },
                 objective: self.objective,
                 start: self.start,
             },
@@ -335,29 +313,12 @@ impl Stored {
     fn per_band(&self) -> Result<PerBand> {
         let bands = match &self.bands {
             None => None,
-            Some(stored) => Some(Arc::new(Bands::new(
-                &stored.shape,
-                stored.channel_basis.clone(),
-                stored.edges.clone(),
-                stored.separate_channels,
-            )?)),
+            Some(stored) => Some(Arc::new(Bands::try_from(stored)?)),
         };
         let mut steps = BTreeMap::new();
         for step in &self.by_timestep {
-            let mean = match (&step.a, &step.b, &step.m) {
-                (Some(a), Some(b), Some(m)) => Some(Arc::new(MeanCorrection {
-                    estimate: a.clone(),
-                    noise: b.clone(),
-                    offset: m.clone(),
-                })),
-                (None, None, None) => None,
-                _ => {
-                    let name = format!("by_timestep at t = {}", step.t);
-                    return Err(Error::field(name, "a, b and m together", "some of them"));
-                }
-            };
             let powers = step.powers.as_deref().map(Arc::from);
-            if steps.insert(step.t, (mean, powers)).is_some() {
+            if steps.insert(step.t, (step.mean()?, powers)).is_some() {
                 let name = format!("by_timestep at t = {}", step.t);
                 return Err(Error::field(name, "one entry", "two"));
             }
@@ -386,6 +347,7 @@ impl Stored {
         let version = || format!("version {}", self.version);
         let calibrated = self.version == VERSION_CALIBRATED;
         let has_keys = self.mean.is_some()
+            || self.decoder_bin_width.is_some()
             || self.bands.is_some()
             || !self.by_timestep.is_empty()
             || self.budgets.iter().any(|b| b.kernels.is_some());
@@ -393,7 +355,7 @@ impl Stored {
         if has_keys != calibrated || (calibrated && !has_all) {
             let expected = "in version 5, and there only";
             return Err(Error::field(
-                "mean, bands, by_timestep and kernels",
+                "mean, decoder_bin_width, bands, by_timestep and kernels",
                 expected,
                 version(),
             ));
@@ -405,12 +367,11 @@ impl Stored {
         }
         let from_trajectories = self.trajectories.is_some();
         let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
-        if from_trajectories != (self.version == VERSION_TRAJECTORIES)
-            || (extras && !from_trajectories)
-        {
+        let may = calibrated || from_trajectories == (self.version == VERSION_TRAJECTORIES);
+        if !may || (extras && !from_trajectories) {
             return Err(Error::field(
                 "trajectories, sampler and distance",
-                "in version 4, and there only",
+                "in version 4 and, of a corrected network, in version 5",
                 version(),
             ));
         }
@@ -461,18 +422,14 @@ fn steps_of(budgets: &[Chosen]) -> Vec<StoredStep> {
             if mean.is_none() && !kernel.is_per_band() {
                 continue;
             }
-            let step = steps.entry(t).or_insert_with(|| StoredStep {
-                t,
-                ..StoredStep::default()
-            });
+            let mut step = steps.remove(&t).unwrap_or_else(|| StoredStep::at(t));
             if let Some(mean) = mean {
-                step.a = Some(mean.estimate.clone());
-                step.b = Some(mean.noise.clone());
-                step.m = Some(mean.offset.clone());
+                step = step.with_mean(mean);
             }
             if let Kernel::Bands { powers } = kernel {
                 step.powers = Some(powers.to_vec());
             }
+            steps.insert(t, step);
         }
     }
     steps.into_values().collect()
@@ -581,7 +538,7 @@ impl StoredBudget {
             means,
             bands,
             decoder: expected,
-            bin_width: None,
+            bin_width: file.decoder_bin_width,
             sampler: file.sampler.unwrap_or(Sampler::Ddpm),
         };
         schedule.check(file.train_steps)?;

@@ -20,6 +20,7 @@
 //! # Ok::<(), ddpm_schedule::Error>(())
 //! ```
 
+mod corrections;
 mod error;
 pub mod export;
 mod file;
@@ -31,6 +32,7 @@ mod schedules;
 mod scoring;
 mod trajectory_origin;
 
+pub use corrections::Corrections;
 pub use error::{Error, Result};
 pub use provenance::{Provenance, check_known};
 pub use sample_record::SampleRecord;

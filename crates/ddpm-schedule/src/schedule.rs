@@ -9,6 +9,7 @@ use ddpm_core::{
 
 use ddpm_files::sha256;
 
+use crate::corrections::Corrections;
 use crate::error::{Error, Result};
 use crate::scoring::Scoring;
 
@@ -160,6 +161,18 @@ impl Schedule {
         })
     }
 
+    /// The same with the mean of its steps corrected.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where there is no correction for a timestep of the path.
+    pub fn with_means(self, corrections: &Corrections) -> Result<Self> {
+        Ok(Self {
+            means: corrections.of_path(&self.path)?,
+            bands: Some(corrections.bands().clone()),
+            ..self
+        })
+    }
+
     /// K, the number of network evaluations.
     pub fn steps(&self) -> usize {
         self.path.steps()
@@ -254,8 +267,7 @@ impl Schedule {
             ));
         }
         for (k, mean) in self.means.iter().enumerate() {
-            let numbers = mean.estimate.iter().chain(&mean.noise).chain(&mean.offset);
-            if !mean.fits(bands) || !numbers.into_iter().all(|x| x.is_finite()) {
+            if !mean.is_usable(bands) {
                 return Err(Error::field(
                     format!("mean of step {}", k + 1),
                     format!("finite coefficients of {count} bands"),

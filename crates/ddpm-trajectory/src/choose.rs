@@ -1,6 +1,6 @@
 //! Schedules chosen on trajectories.
 
-use ddpm_core::{DecoderKind, Objective, Sampler, TimePath, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, Sampler, TimePath, VarianceKind};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
@@ -125,9 +125,13 @@ fn schedules(
     };
     let scoring = Scoring::new(VarianceKind::FixedSmall)
         .with_decoder(DecoderKind::None)
-        .with_objective(objective);
+        .with_objective(objective)
+        .with_mean(MeanKind::of_calibrated(trajectories.means().is_some()));
     let budget = |(cost, path, distance)| -> Result<Chosen> {
-        let schedule = Schedule::of_path(&noise_schedule, path, &scoring)?;
+        let mut schedule = Schedule::of_path(&noise_schedule, path, &scoring)?;
+        if let Some(means) = trajectories.means() {
+            schedule = schedule.with_means(means)?;
+        }
         Ok(Chosen {
             schedule: Schedule {
                 sampler: sampler.unwrap_or(schedule.sampler),

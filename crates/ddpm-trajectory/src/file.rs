@@ -12,12 +12,17 @@
 //! | `timesteps` | U64 | \[N\] | the nodes, ascending, without 0 |
 //! | `states` | F32 | \[images, N, ..image_shape\] | x_t |
 //! | `estimates` | F32 | \[images, N, ..image_shape\] | the network's estimate of x_0 there, clipped if the origin says so |
+//!
+//! # Version 2
+//!
+//! Trajectories of a network whose estimates were corrected: the JSON has `"means": {"bands": {..}, "by_timestep": [{"t", "a", "b", "m"}, ..]}`
+//! before `checksum`, as a schedules file writes corrections, one entry per node. The network's own trajectories are written as version 1.
 
 use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
 use ddpm_files::container::{self, Header as _, Reader, Tensor, index};
-use ddpm_schedule::TrajectoryOrigin;
+use ddpm_schedule::{Corrections, TrajectoryOrigin};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +31,8 @@ use crate::growth::GrowthPoint;
 use crate::store::{Trajectories, Trial};
 
 const VERSION: u64 = 1;
+/// The version of corrected estimates.
+const VERSION_CALIBRATED: u64 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +42,8 @@ struct Header {
     origin: TrajectoryOrigin,
     growth: Vec<GrowthPoint>,
     trials: Vec<Trial>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    means: Option<Corrections>,
     checksum: String,
 }
 
@@ -42,7 +51,7 @@ impl container::Header for Header {
     const FORMAT: &'static str = "ddpm-trajectories";
     const WHAT: &'static str = "trajectories file";
     const KIND: &'static str = "a trajectories file";
-    const NEWEST: u64 = VERSION;
+    const NEWEST: u64 = VERSION_CALIBRATED;
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -69,10 +78,15 @@ impl Trajectories {
         ]);
         let header = Header {
             format: Header::FORMAT.into(),
-            version: VERSION,
+            version: if self.means.is_some() {
+                VERSION_CALIBRATED
+            } else {
+                VERSION
+            },
             origin: self.origin.clone(),
             growth: self.growth.clone(),
             trials: self.trials.clone(),
+            means: self.means.clone(),
             checksum: String::new(),
         };
         container::write(header, &tensors)
@@ -107,6 +121,7 @@ impl Trajectories {
         let states = reader.singles("states", &shape)?;
         let estimates = reader.singles("estimates", &shape)?;
         Self::new(header.origin, schedule, nodes, states, estimates)?
+            .with_means(header.means)?
             .with_growth(header.growth)?
             .with_trials(header.trials)
     }

@@ -1,7 +1,7 @@
 //! Stored trajectories and where they come from.
 
-use ddpm_core::{Difference, NoiseSchedule, Sampler, TimePath};
-use ddpm_schedule::{TrajectoryOrigin, check_known};
+use ddpm_core::{Difference, MeanKind, NoiseSchedule, Sampler, TimePath};
+use ddpm_schedule::{Corrections, TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Invalid, Result};
@@ -41,6 +41,7 @@ pub struct Trajectories {
     pub(super) nodes: Vec<usize>,
     pub(super) states: Vec<f32>,
     pub(super) estimates: Vec<f32>,
+    pub(super) means: Option<Corrections>,
     pub(super) growth: Vec<GrowthPoint>,
     pub(super) trials: Vec<Trial>,
 }
@@ -87,9 +88,21 @@ impl Trajectories {
             nodes,
             states,
             estimates,
+            means: None,
             growth: Vec::new(),
             trials: Vec::new(),
         })
+    }
+
+    /// The same as trajectories of a network whose estimates were corrected at every node; `None` for the network as it is.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] for corrections of other data, and for a node without one.
+    pub fn with_means(self, means: Option<Corrections>) -> Result<Self> {
+        if let Some(means) = &means {
+            means.check(&self.origin.model.shape, &self.nodes)?;
+        }
+        Ok(Self { means, ..self })
     }
 
     /// Takes in the images of `more`, which come after these: two parts of one run of one network. Whether parts that were kept in
@@ -102,7 +115,8 @@ impl Trajectories {
             let why = "further images after growth or trials were measured";
             return Err(Invalid::Unsupported(why.into()).into());
         }
-        self.check_alike(&more.origin, &more.schedule, &more.nodes)?;
+        let means = more.means.as_ref();
+        self.check_alike(&more.origin, &more.schedule, &more.nodes, means)?;
         self.origin.images.extend(more.origin.images);
         if let (Some(labels), Some(more)) = (&mut self.origin.labels, more.origin.labels) {
             labels.extend(more);
@@ -112,7 +126,7 @@ impl Trajectories {
         Ok(())
     }
 
-    /// Whether a run of this origin, noise schedule and nodes makes trajectories like these, whatever their images and how many
+    /// Whether a run of this origin, noise schedule, nodes and corrections makes trajectories like these, whatever their images and how many
     /// evaluations they took.
     ///
     /// # Errors
@@ -123,8 +137,9 @@ impl Trajectories {
         origin: &TrajectoryOrigin,
         schedule: &NoiseSchedule,
         nodes: &[usize],
+        means: Option<&Corrections>,
     ) -> Result<()> {
-        self.check_alike(origin, schedule, nodes)?;
+        self.check_alike(origin, schedule, nodes, means)?;
         Ok(check_known(&origin.model)?)
     }
 
@@ -133,6 +148,7 @@ impl Trajectories {
         origin: &TrajectoryOrigin,
         schedule: &NoiseSchedule,
         nodes: &[usize],
+        means: Option<&Corrections>,
     ) -> Result<()> {
         if let Some(first) = self.origin.differences(origin).into_iter().next() {
             return Err(Error::Mismatch(first));
@@ -158,7 +174,17 @@ impl Trajectories {
             };
             return differs(field, "one list".into(), "another".into());
         }
-        Ok(())
+        match (&self.means, means) {
+            (Some(own), Some(other)) if own != other => differs(
+                "calibrated mean",
+                "of one profile".into(),
+                "of another".into(),
+            ),
+            (own, other) => {
+                let of = |calibrated: bool| MeanKind::of_calibrated(calibrated).to_string();
+                differs("mean", of(own.is_some()), of(other.is_some()))
+            }
+        }
     }
 
     /// The same trajectories with measured growth.
@@ -273,6 +299,11 @@ impl Trajectories {
         );
         let begin = (image * self.nodes.len() + i - 1) * self.dims();
         begin..begin + self.dims()
+    }
+
+    /// How the estimates were corrected; `None` for the network's own.
+    pub fn means(&self) -> Option<&Corrections> {
+        self.means.as_ref()
     }
 
     /// Growth as measured.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ddpm_core::MeanKind;
 
-use super::conventions::ClipArgs;
+use super::conventions::{ClipArgs, means};
 use super::inputs::{CheckpointArgs, ImageArgs};
 
 /// Follow a network's trajectories: what schedules for sample quality are chosen on
@@ -20,6 +21,7 @@ use super::inputs::{CheckpointArgs, ImageArgs};
 Example:
   ddpm trajectory model.pt --out trajectories.safetensors
   ddpm schedule trajectories.safetensors --objective quality --sampler ddim --out schedules.json
+  ddpm trajectory model.pt --mean calibrated --profile train.p --out corrected.safetensors
   ddpm trajectory model.pt --forward --data cifar10 --split train --out forward.safetensors")]
 pub(crate) struct Trajectory {
     #[command(flatten)]
@@ -52,6 +54,13 @@ pub(crate) struct Trajectory {
     pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
+    /// Whether estimates are corrected per band of frequencies before a sampler steps on them: `calibrated` takes --profile, and `ddpm
+    /// sample` then runs the schedules chosen on these trajectories with the same corrections
+    #[arg(long, value_name = "M", value_parser = means(), default_value = "network", conflicts_with = "forward")]
+    pub(crate) mean: MeanKind,
+    /// Profile whose measured errors give the calibrated mean
+    #[arg(long, value_name = "P")]
+    pub(crate) profile: Option<PathBuf>,
     /// Class of every sample, for class-conditional networks [default: classes in turn; with --forward
     /// those of the data]
     #[arg(long, value_name = "N")]

@@ -1,17 +1,18 @@
 //! `ddpm trajectory`: reference trajectories of the probability flow, or paths of the forward process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Sampler, TimePath};
+use ddpm_core::{DecoderKind, Denoiser, MeanKind, Sampler, TimePath, VarianceKind};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
-use ddpm_schedule::{Budgets, TrajectoryKind, results};
+use ddpm_schedule::{Budgets, Corrections, Scoring, TrajectoryKind, results};
 use ddpm_trajectory::{Trajectories, reference_grid};
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Left, Network, OutputLock, Partial, RunImages, check_writable, parse_budgets,
+    Left, Network, OutputLock, Partial, RunImages, check_writable, measured, parse_budgets,
     read_trajectories, sampler_of_the_flow, usual_steps, write_file,
 };
 use crate::output::{self, Voice};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let work = if args.forward {
         Work::forward(args, network)?
     } else {
-        Work::flow(args, network)?
+        Work::flow(args, network, voice)?
     };
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&args.out, voice)?;
@@ -68,7 +69,7 @@ enum Work {
 }
 
 impl Work {
-    fn flow(args: &Trajectory, network: Network) -> Result<Self> {
+    fn flow(args: &Trajectory, network: Network, voice: Voice) -> Result<Self> {
         let of = &args.images;
         if of.data.is_some() || of.split.is_some() || of.limit.is_some() {
             return Err(Error::usage(
@@ -78,13 +79,16 @@ impl Work {
         let grid = grid(args, &network)?;
         let solvers = samplers(&args.sampler)?;
         let steps = tried(args, &grid)?;
+        let clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
+        let means = corrections(args, &grid, &network, clip_denoised, voice)?;
         let plan = TrajectoryPlan {
             flow: FlowPlan {
                 first: 0,
                 count: args.count as usize,
                 seed: args.seed,
                 labels: network.labels(args.class, 0..args.count as usize)?,
-                clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
+                clip_denoised,
+                means: means.map(Arc::new),
                 batch: network.batch,
             },
             grid,
@@ -122,6 +126,32 @@ impl Work {
             save_every: Duration::from_secs(args.save_every),
         };
         Ok(Self::Forward(network, images, plan))
+    }
+}
+
+/// How the estimates are corrected at every node of the reference, if they are.
+fn corrections(
+    args: &Trajectory,
+    grid: &TimePath,
+    network: &Network,
+    clip_denoised: bool,
+    voice: Voice,
+) -> Result<Option<Corrections>> {
+    match (args.mean, &args.profile) {
+        (MeanKind::Network, None) => Ok(None),
+        (MeanKind::Network, Some(_)) => Err(Error::usage(
+            "--profile gives the calibrated mean: expected --mean calibrated with it",
+        )),
+        (MeanKind::Calibrated, None) => Err(Error::usage(
+            "--mean calibrated needs the network's measured errors: --profile P",
+        )),
+        (MeanKind::Calibrated, Some(file)) => {
+            let scoring = Scoring::new(VarianceKind::FixedSmall)
+                .with_decoder(DecoderKind::None)
+                .with_mean(MeanKind::Calibrated);
+            let measured = measured(file, &scoring, grid.clone(), network, clip_denoised, voice)?;
+            Ok(Corrections::of_schedule(&measured))
+        }
     }
 }
 
@@ -193,16 +223,22 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
             count: made.images(),
             nodes: made.nodes().to_vec(),
             clip_denoised: origin.model.clip_denoised,
+            mean: MeanKind::of_calibrated(made.means().is_some()),
             evaluations: origin.evaluations,
             trials: trials.collect(),
         });
     }
     output::print_text(&format!(
-        "{}: {kind} trajectories of {} at {} timesteps, {}, {} evaluations; for `ddpm schedule --objective {objective}`\n",
+        "{}: {kind} trajectories of {} at {} timesteps, {}{}, {} evaluations; for `ddpm schedule --objective {objective}`\n",
         args.out.display(),
         plural(made.images() as u64, "image"),
         made.nodes().len(),
         clip(Some(origin.model.clip_denoised)),
+        if made.means().is_some() {
+            ", calibrated mean"
+        } else {
+            ""
+        },
         origin.evaluations,
     ))
 }

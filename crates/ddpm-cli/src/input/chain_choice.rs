@@ -84,7 +84,8 @@ impl ChainChoice {
         let clip = told.unwrap_or(true);
         warn_of_another_clip(file, schedules.clip_denoised, clip, voice);
         let mut scoring = schedules.scoring;
-        let bin_width = args.conventions.decoder_bin_width;
+        let told = args.conventions.decoder_bin_width;
+        let bin_width = told.or(scoring.gaussian.bin_width);
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
@@ -170,7 +171,7 @@ impl ChainChoice {
 }
 
 /// The path with the kernels that a profile supplies.
-fn measured(
+pub(crate) fn measured(
     file: &Path,
     scoring: &Scoring,
     path: TimePath,

@@ -1,7 +1,7 @@
 //! Whether what an earlier run left belongs to this one.
 
 use ddpm_core::{Difference, NoiseSchedule};
-use ddpm_schedule::TrajectoryOrigin;
+use ddpm_schedule::{Corrections, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
 use crate::error::{Error, Result};
@@ -12,8 +12,9 @@ pub(super) fn check_earlier(
     wanted: &TrajectoryOrigin,
     schedule: &NoiseSchedule,
     nodes: &[usize],
+    means: Option<&Corrections>,
 ) -> Result<()> {
-    match earlier.check_same_run(wanted, schedule, nodes) {
+    match earlier.check_same_run(wanted, schedule, nodes, means) {
         Ok(()) => {}
         Err(ddpm_trajectory::Error::Mismatch(Difference {
             field,

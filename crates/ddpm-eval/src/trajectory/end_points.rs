@@ -1,6 +1,9 @@
 //! Where a deterministic sampler ends, from counter-based starts.
 
+use std::sync::Arc;
+
 use ddpm_core::{Denoiser, Sampler, TimePath};
+use ddpm_schedule::Corrections;
 
 use super::flow::{Batch, Flow};
 use crate::error::{Error, Result};
@@ -21,12 +24,35 @@ pub struct FlowPlan {
     pub labels: Option<Vec<usize>>,
     /// Whether estimates of x0 are clamped to \[-1, 1\].
     pub clip_denoised: bool,
+    /// Corrections of the estimates at every timestep that is evaluated, fitted on estimates that were clipped alike; `None` for the
+    /// network's own mean.
+    pub means: Option<Arc<Corrections>>,
     /// Images per network call; 0 for what the network likes. Changes no result.
     pub batch: usize,
 }
 
 impl FlowPlan {
-    pub(super) fn check(&self, denoiser: &dyn Denoiser) -> Result<()> {
+    /// The flow that it solves.
+    pub(super) fn flow<'a>(
+        &'a self,
+        denoiser: &'a dyn Denoiser,
+        progress: &'a dyn Progress,
+    ) -> Flow<'a> {
+        Flow {
+            denoiser,
+            clip_denoised: self.clip_denoised,
+            means: self.means.as_deref(),
+            progress,
+        }
+    }
+
+    /// Refuses what does not fit the network and a path whose every node is evaluated.
+    pub(super) fn check(&self, denoiser: &dyn Denoiser, path: &TimePath) -> Result<()> {
+        check_path(denoiser, path)?;
+        if let Some(means) = &self.means {
+            let checked = means.check(&denoiser.shape(), &path.nodes()[1..]);
+            checked.map_err(ddpm_trajectory::Error::from)?;
+        }
         if self.count == 0 {
             return Err(Error::request("count", "expected at least one image"));
         }
@@ -54,6 +80,7 @@ impl FlowPlan {
             first: self.first + positions.start,
             count: positions.len(),
             labels: self.labels_at(positions).map(<[usize]>::to_vec),
+            means: self.means.clone(),
             ..*self
         }
     }
@@ -78,13 +105,8 @@ pub fn end_points(
     solver: Sampler,
     progress: &dyn Progress,
 ) -> Result<Vec<f32>> {
-    let flow = Flow {
-        denoiser,
-        clip_denoised: plan.clip_denoised,
-        progress,
-    };
-    plan.check(denoiser)?;
-    check_path(denoiser, path)?;
+    let flow = plan.flow(denoiser, progress);
+    plan.check(denoiser, path)?;
     let names = plan.names();
     let mut ends = Vec::with_capacity(plan.count * flow.dims());
     for positions in plan.batches(denoiser) {

@@ -1,16 +1,19 @@
 //! The probability-flow ODE, solved along a path, batch by batch.
 
-use ddpm_core::{Denoiser, NoiseSchedule, Sampler, predict_x0};
+use ddpm_core::{Denoiser, NoiseSchedule, Sampler};
+use ddpm_schedule::Corrections;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::network::{batch_of, predict};
+use crate::network::{batch_of, corrected_estimate, predict};
 use crate::progress::Progress;
 
 /// A network with what is needed to follow its flow.
 pub(super) struct Flow<'a> {
     pub(super) denoiser: &'a dyn Denoiser,
     pub(super) clip_denoised: bool,
+    /// Corrections of the estimates, at every timestep that it meets.
+    pub(super) means: Option<&'a Corrections>,
     pub(super) progress: &'a dyn Progress,
 }
 
@@ -34,7 +37,7 @@ impl<'a> Flow<'a> {
         self.denoiser.shape().iter().product()
     }
 
-    /// The network's estimates of x_0 at timestep `t`, clipped if the flow clips.
+    /// The network's estimates of x_0 at timestep `t`, corrected if its means are, clipped if the flow clips.
     pub(super) fn estimate(&self, batch: &Batch<'_>, t: usize) -> Result<Vec<f64>> {
         if self.progress.interrupted() {
             return Err(Error::Interrupted);
@@ -49,16 +52,22 @@ impl<'a> Flow<'a> {
             batch.labels,
             |b| format!("sample {}", batch.names[b]),
         )?;
-        let mean = prediction.mean.as_standard_layout();
-        let outputs = mean.as_slice().unwrap_or_default();
+        let output = prediction.mean.as_standard_layout();
+        let outputs = output.as_slice().unwrap_or_default();
         let mut xhat0 = vec![0.0; batch.x.len()];
+        let mean = match self.means {
+            Some(means) => {
+                let at = means.at(t).map_err(ddpm_trajectory::Error::from)?;
+                Some((&**means.bands(), &**at))
+            }
+            None => None,
+        };
         let images = xhat0
             .par_chunks_mut(dims)
             .zip(batch.x.par_chunks(dims))
             .zip(outputs.par_chunks(dims));
         images.try_for_each(|((xhat0, x), out)| {
-            let p = self.denoiser.parameterization();
-            predict_x0(p, self.schedule(), t, x, out, self.clip_denoised, xhat0)
+            corrected_estimate(self.denoiser, t, x, out, mean, self.clip_denoised, xhat0)
         })?;
         self.progress.advance(count as u64);
         Ok(xhat0)

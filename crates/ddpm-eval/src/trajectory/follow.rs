@@ -8,12 +8,11 @@ use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reac
 
 use super::earlier::check_earlier;
 use super::end_points::{FlowPlan, end_points, squared_distances};
-use super::flow::Flow;
 use super::growth::{GrowthPlan, measure_at};
 use super::reference::{flow_origin, follow_grid};
 use super::saver::Saver;
 use crate::error::{Error, Result};
-use crate::network::{batch_size, check_path};
+use crate::network::batch_size;
 use crate::progress::{Part, Progress};
 
 /// What is followed, measured and tried.
@@ -49,8 +48,7 @@ pub fn follow_flow(
     progress: &dyn Progress,
     save: &mut dyn FnMut(&Trajectories) -> Result<()>,
 ) -> Result<Trajectories> {
-    plan.flow.check(denoiser)?;
-    check_path(denoiser, &plan.grid)?;
+    plan.flow.check(denoiser, &plan.grid)?;
     let schedule = denoiser.noise_schedule();
     for &solver in &plan.growth.solvers {
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
@@ -69,7 +67,8 @@ pub fn follow_flow(
         progress,
     };
     if let Some(earlier) = &earlier {
-        check_earlier(earlier, &run.wanted, schedule, &plan.grid.nodes()[1..])?;
+        let (nodes, means) = (&plan.grid.nodes()[1..], plan.flow.means.as_deref());
+        check_earlier(earlier, &run.wanted, schedule, nodes, means)?;
         run.check_measurements(earlier)?;
     }
     let mut saver = Saver::new(plan.save_every, save);
@@ -145,11 +144,7 @@ impl Run<'_> {
             left,
         );
         let part = Part(self.progress);
-        let process = Flow {
-            denoiser: self.denoiser,
-            clip_denoised: flow.clip_denoised,
-            progress: &part,
-        };
+        let process = flow.flow(self.denoiser, &part);
         for (at, &(solver, i)) in wanted.iter().enumerate() {
             if points[at].is_some() {
                 continue;

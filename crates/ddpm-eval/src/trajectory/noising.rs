@@ -57,6 +57,7 @@ pub fn follow_forward(
     let flow = Flow {
         denoiser,
         clip_denoised: plan.clip_denoised,
+        means: None,
         progress,
     };
     data.check_shape(&denoiser.shape())?;
@@ -86,6 +87,7 @@ pub fn follow_forward(
             &wanted,
             denoiser.noise_schedule(),
             &plan.grid.nodes()[1..],
+            None,
         )?;
     }
     let done = earlier.as_ref().map_or(0, Trajectories::images);

@@ -7,9 +7,8 @@ use ddpm_schedule::{TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::Trajectories;
 
 use super::end_points::FlowPlan;
-use super::flow::{Batch, Flow};
+use super::flow::Batch;
 use crate::error::Result;
-use crate::network::check_path;
 use crate::progress::Progress;
 use crate::sampling::starts;
 
@@ -39,13 +38,8 @@ pub(super) fn follow_grid(
     mut origin: TrajectoryOrigin,
     progress: &dyn Progress,
 ) -> Result<Trajectories> {
-    let flow = Flow {
-        denoiser,
-        clip_denoised: plan.clip_denoised,
-        progress,
-    };
-    plan.check(denoiser)?;
-    check_path(denoiser, grid)?;
+    let flow = plan.flow(denoiser, progress);
+    plan.check(denoiser, grid)?;
     let (nodes, dims) = (grid.steps(), flow.dims());
     let names = plan.names();
     let mut states = vec![0.0f32; plan.count * nodes * dims];
@@ -78,7 +72,8 @@ pub(super) fn follow_grid(
         grid.nodes()[1..].to_vec(),
         states,
         estimates,
-    )?)
+    )?
+    .with_means(plan.means.as_deref().cloned())?)
 }
 
 /// What a reference of this plan says of itself, without evaluations.

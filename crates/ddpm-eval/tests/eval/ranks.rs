@@ -97,6 +97,7 @@ fn followed(model: &dyn Denoiser) -> Trajectories {
         seed: 5,
         labels: None,
         clip_denoised: false,
+        means: None,
         batch: 2,
     };
     let grid = reference_grid(model.noise_schedule(), 8).unwrap();

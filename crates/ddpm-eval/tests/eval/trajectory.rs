@@ -1,10 +1,11 @@
 //! Trajectories of the closed-form Gaussian denoiser: its flow is linear, so states, ends and growth are known.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ddpm_core::{
-    Denoiser, DenoiserError, GaussianDenoiser, NoiseDomain, NoiseKey, NoiseSchedule,
-    Parameterization, Prediction, Sampler, TimePath, VarianceKind, standard_normal,
+    Denoiser, DenoiserError, GaussianDenoiser, MeanCorrection, MeanKind, NoiseDomain, NoiseKey,
+    NoiseSchedule, Parameterization, Prediction, Sampler, TimePath, VarianceKind, standard_normal,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
@@ -12,11 +13,11 @@ use ddpm_eval::{
     Error, FlowPlan, ForwardPlan, GrowthPlan, Progress, Silent, TrajectoryPlan, end_points,
     follow_flow, follow_forward, reference_trajectories, squared_distances,
 };
-use ddpm_schedule::TrajectoryKind;
-use ddpm_trajectory::{Trajectories, klub, reference_grid};
+use ddpm_schedule::{Budgets, Corrections, Schedule, Schedules, Scoring, TrajectoryKind};
+use ddpm_trajectory::{Trajectories, choose_quality, klub, reference_grid};
 use ndarray::{Array3, ArrayD, ArrayViewD, Axis};
 
-use crate::support::models::{Conditional, cosine, fixed};
+use crate::support::models::{Conditional, InBands, cosine, fixed};
 
 const SHAPE: (usize, usize, usize) = (1, 4, 4);
 const DIMS: usize = 16;
@@ -36,6 +37,7 @@ fn plan(count: usize) -> FlowPlan {
         seed: 5,
         labels: None,
         clip_denoised: false,
+        means: None,
         batch: 3,
     }
 }
@@ -185,6 +187,7 @@ fn results_do_not_depend_on_batches_threads_or_neighbours() {
             batch,
             first,
             clip_denoised: true,
+            means: None,
             ..plan(count)
         };
         let pool = rayon::ThreadPoolBuilder::new()
@@ -699,4 +702,140 @@ fn an_unknown_network_is_followed_in_one_go_and_not_resumed() {
     let resumed = follow_forward(&model, &data, &plan, split, Some(whole), &Silent, nothing);
     let resumed = resumed.unwrap_err().to_string();
     assert!(resumed.contains("the network is unknown"), "{resumed}");
+}
+
+/// A network that has corrections of another inside.
+struct Corrected {
+    inner: InBands,
+    corrections: Corrections,
+}
+
+impl Denoiser for Corrected {
+    fn noise_schedule(&self) -> &NoiseSchedule {
+        self.inner.noise_schedule()
+    }
+    fn shape(&self) -> Vec<usize> {
+        self.inner.shape()
+    }
+    fn parameterization(&self) -> Parameterization {
+        Parameterization::X0
+    }
+    fn predict(
+        &self,
+        x: ArrayViewD<'_, f32>,
+        t: &[usize],
+        labels: Option<&[usize]>,
+    ) -> Result<Prediction, DenoiserError> {
+        let mut prediction = self.inner.predict(x.view(), t, labels)?;
+        let data = x
+            .axis_iter(Axis(0))
+            .zip(prediction.mean.axis_iter_mut(Axis(0)));
+        for ((x, mut mean), &t) in data.zip(t) {
+            let x: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+            let mut xhat0: Vec<f64> = mean.iter().map(|&m| f64::from(m)).collect();
+            let correction = self.corrections.at(t).unwrap();
+            correction.apply(
+                self.corrections.bands(),
+                self.noise_schedule(),
+                t,
+                &x,
+                &mut xhat0,
+            );
+            mean.iter_mut()
+                .zip(xhat0)
+                .for_each(|(mean, x)| *mean = x as f32);
+        }
+        Ok(prediction)
+    }
+}
+
+/// Corrections that grow with the band, at the nodes of a path.
+fn corrections(model: &InBands, path: &TimePath, by: f64) -> Corrections {
+    let bands = Arc::new(model.bands.clone());
+    let of_band = |scale: f64| (0..bands.count()).map(|b| scale * b as f64).collect();
+    let mean = |(t, _)| {
+        Arc::new(MeanCorrection {
+            estimate: of_band(by),
+            noise: of_band(-by / 2.0),
+            offset: vec![0.001 * t as f64; bands.constants().count()],
+        })
+    };
+    let scoring = Scoring::new(VarianceKind::FixedSmall);
+    let plain = Schedule::of_path(&model.schedule, path.clone(), &scoring).unwrap();
+    let schedule = Schedule {
+        means: path.edges().map(mean).collect(),
+        bands: Some(bands.clone()),
+        ..plain
+    };
+    Corrections::of_schedule(&schedule).unwrap()
+}
+
+#[test]
+fn a_corrected_flow_is_the_flow_of_the_corrected_network() {
+    let schedule = cosine(60);
+    let inner = || InBands::new(schedule.clone());
+    let grid = reference_grid(&schedule, 12).unwrap();
+    let corrections = corrections(&inner(), &grid, 0.01);
+    let run = |model: &dyn Denoiser, means: Option<&Corrections>, earlier| {
+        let plan = TrajectoryPlan {
+            flow: FlowPlan {
+                means: means.cloned().map(Arc::new),
+                ..plan(3)
+            },
+            grid: grid.clone(),
+            growth: GrowthPlan::default(),
+            steps: vec![4],
+            save_every: Duration::MAX,
+        };
+        follow_flow(model, &plan, earlier, &Silent, &mut |_| Ok(()))
+    };
+    let made = run(&inner(), Some(&corrections), None).unwrap();
+    let inside = Corrected {
+        inner: inner(),
+        corrections: corrections.clone(),
+    };
+    let wanted = run(&inside, None, None).unwrap();
+    let plain = run(&inner(), None, None).unwrap();
+    for image in 0..3 {
+        for i in 0..=12 {
+            let apart = |a: &Trajectories, b: &Trajectories| {
+                let squares = squared_distances(a.state(image, i), b.state(image, i), a.dims());
+                squares[0].sqrt()
+            };
+            assert!(apart(&made, &wanted) < 1e-5, "{image} {i}");
+            assert!(i == 12 || apart(&made, &plain) > 1e-4, "{image} {i}");
+        }
+    }
+    assert_ne!(made.growth(), plain.growth());
+    assert!(!made.trials().is_empty());
+
+    // The file keeps them, and the schedules chosen on it sample with them.
+    let read = Trajectories::from_bytes(&made.to_bytes()).unwrap();
+    assert_eq!(read.means(), Some(&corrections));
+    assert_eq!(read.to_bytes(), made.to_bytes());
+    let budgets = Budgets::Only(vec![4, 6]);
+    let chosen = choose_quality(&read, Sampler::Ddim, &budgets).unwrap();
+    assert_eq!(chosen.scoring.mean, MeanKind::Calibrated);
+    let chosen = Schedules::from_json(&chosen.to_json().unwrap()).unwrap();
+    for k in [4, 6] {
+        let schedule = chosen.schedule(k).unwrap();
+        assert_eq!(schedule.sampler, Sampler::Ddim);
+        let means = corrections.of_path(&schedule.path).unwrap();
+        assert_eq!(schedule.means, means, "K = {k}");
+    }
+
+    // A run goes on with the same corrections alone, and none goes without one of a node.
+    let other = self::corrections(&inner(), &grid, 0.02);
+    assert!(run(&inner(), Some(&corrections), Some(made.clone())).is_ok());
+    for means in [None, Some(&other)] {
+        let refused = run(&inner(), means, Some(made.clone())).unwrap_err();
+        assert!(refused.to_string().contains("mean"), "{refused}");
+    }
+    let fewer = reference_grid(&schedule, 6).unwrap();
+    let fewer = self::corrections(&inner(), &fewer, 0.01);
+    let refused = run(&inner(), Some(&fewer), None).unwrap_err();
+    assert!(
+        refused.to_string().contains("corrections of the mean"),
+        "{refused}"
+    );
 }

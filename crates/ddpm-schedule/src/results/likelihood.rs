@@ -85,7 +85,7 @@ pub struct ScoredImages {
 }
 
 /// What tables had before means could be calibrated.
-fn network_mean() -> MeanKind {
+pub(super) fn network_mean() -> MeanKind {
     MeanKind::Network
 }
 

@@ -1,6 +1,6 @@
 //! Paths and what they are made of: `ddpm solve`, `transitions`, `trajectory` and `export`.
 
-use ddpm_core::Sampler;
+use ddpm_core::{MeanKind, Sampler};
 use serde::{Deserialize, Serialize};
 
 use super::numbers;
@@ -75,6 +75,9 @@ pub struct Trajectory {
     pub nodes: Vec<usize>,
     /// Whether estimates of x_0 were clipped.
     pub clip_denoised: bool,
+    /// Whether they were corrected.
+    #[serde(default = "super::likelihood::network_mean")]
+    pub mean: MeanKind,
     /// Network evaluations of one image.
     pub evaluations: u64,
     /// The schedules that were tried.

@@ -550,22 +550,22 @@ fn parts_of_a_run_are_joined_and_others_refused() {
     let mut other = whole.origin().clone();
     other.seed += 1;
     let refused = whole
-        .check_same_run(&other, &schedule(), &NODES)
+        .check_same_run(&other, &schedule(), &NODES, None)
         .expect_err("another seed");
     assert!(matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "seed"));
-    let refused = whole.check_same_run(whole.origin(), &schedule(), &NODES[1..]);
+    let refused = whole.check_same_run(whole.origin(), &schedule(), &NODES[1..], None);
     assert!(refused.is_err_and(|e| e.to_string().contains("grid")));
     let mut moved = NODES;
     moved[3] += 1;
     assert!(
         whole
-            .check_same_run(whole.origin(), &schedule(), &moved)
+            .check_same_run(whole.origin(), &schedule(), &moved, None)
             .is_err()
     );
     let linear = NoiseSchedule::named(NoiseScheduleName::Linear, 200).expect("valid");
     assert!(
         whole
-            .check_same_run(whole.origin(), &linear, &NODES)
+            .check_same_run(whole.origin(), &linear, &NODES, None)
             .is_err()
     );
 
@@ -600,14 +600,14 @@ fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
     assert_eq!(read.origin(), &unknown);
     assert_eq!(read.to_bytes(), bytes);
     let refused = read
-        .check_same_run(&unknown, &schedule(), &NODES)
+        .check_same_run(&unknown, &schedule(), &NODES, None)
         .expect_err("of any network");
     let message = refused.to_string();
     assert!(message.contains("network is unknown"), "{message}");
     assert!(message.contains("expected the hash of its checkpoint or a name"));
     // What differs is said first.
     let refused = read
-        .check_same_run(known.origin(), &schedule(), &NODES)
+        .check_same_run(known.origin(), &schedule(), &NODES, None)
         .expect_err("another network");
     assert!(
         matches!(refused, Error::Mismatch(Difference { field, .. }) if field == "checkpoint_sha256")

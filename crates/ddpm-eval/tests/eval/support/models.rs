@@ -112,6 +112,9 @@ impl Denoiser for InBands {
     fn noise_schedule(&self) -> &NoiseSchedule {
         &self.schedule
     }
+    fn network_id(&self) -> NetworkId {
+        NetworkId::Named("in bands".into())
+    }
     fn shape(&self) -> Vec<usize> {
         self.bands.shape().to_vec()
     }

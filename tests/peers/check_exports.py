@@ -8,6 +8,7 @@ random UNet2DModel with each exported scheduler and checks that
 - every step of the run is that step, with the noise that was drawn;
 - the exported sigmas are those of k-diffusion's own table, its wrapper maps them back to exactly these timesteps, and
   sample_euler_ancestral takes the ancestral steps;
+- CalibratedScheduler takes every step of a calibrated schedule as NumPy does, with check_spectral's own bands and chain;
 - SpacedDiffusion (where improved-diffusion is installed, or its folder is named by IMPROVED_DIFFUSION) has exactly
   the constants of `ddpm transitions`.
 
@@ -37,6 +38,8 @@ import diffusers
 from diffusers import UNet2DModel
 from diffusers.utils import torch_utils
 
+import check_spectral
+
 warnings.filterwarnings("ignore")
 diffusers.logging.set_verbosity_error()
 
@@ -51,6 +54,14 @@ CASES = [
     ("profile-learned", None, 4000, "--variance learned"),
     ("profile-fixed-large-free", None, 4000, "--variance fixed-large --start free"),
     ("profile-analytic-free", None, 4000, "--variance analytic --start free"),
+]
+# Calibrated kernels, which the profile has, and a corrected flow.
+CALIBRATED = [
+    "--variance spectral",
+    "--variance spectral --mean network",
+    "--variance analytic --mean calibrated",
+    "--variance learned-calibrated",
+    "--variance best --start free",
 ]
 STEPS = [3, 12]
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,6 +249,79 @@ def check_diffusers(ddpm, file, contents, steps, work, noise):
         run_error = check_sampling(module, make(), kind, budget, constants, sigma2, contents, noise, kwargs)
         rows.append((kind, *errors, run_error))
     return rows, constants
+
+
+def check_calibrated(ddpm, profile, checkpoint, work):
+    """Every step of every calibrated schedule against check_spectral's transform, chain and records; the largest difference."""
+    files = []
+    for i, flags in enumerate(CALIBRATED):
+        files.append((flags, work / f"calibrated-{i}.json"))
+        run(ddpm, "schedule", profile, *flags.split(), "--folds", 0, "--steps", "3,12", "--out", files[-1][1])
+    flow = work / "corrected.safetensors"
+    run(ddpm, "trajectory", checkpoint, "--mean", "calibrated", "--profile", profile, "--count", 1, "--nodes", 24, "--steps", "none", "--out", flow)
+    for sampler in ("ddim", "dpm-solver++"):
+        files.append((sampler, work / f"calibrated-{sampler}.json"))
+        run(ddpm, "schedule", flow, "--objective", "quality", "--sampler", sampler, "--steps", "3,12", "--out", files[-1][1])
+    for name, file in files:
+        contents = json.loads(file.read_text())
+        out = work / f"{file.stem}.py"
+        run(ddpm, "export", file, "--format", "diffusers", "--out", out)
+        module, chain = load(out), check_spectral.Chain(contents)
+        bands = check_spectral.Bands(contents["bands"]) if contents.get("bands") else None
+        worst = 0.0
+        for budget in contents["budgets"]:
+            scheduler, path = module.CalibratedScheduler(budget["steps"]), budget["path"]
+            assert scheduler.timesteps.tolist() == [t - 1 for t in path[:0:-1]]
+            generator, before = torch.Generator().manual_seed(7), None
+            x = torch.randn((2, 3, 32, 32), generator=generator)
+            for k in range(budget["steps"] - 1, -1, -1):
+                output = torch.randn((2, 6, 32, 32), generator=generator)
+                white = torch.randn(x.shape, generator=torch.Generator().manual_seed(k)).double().numpy()
+                found = scheduler.step(output, path[k + 1] - 1, x, generator=torch.Generator().manual_seed(k)).prev_sample
+                wanted, before = expected_step(contents, budget, k, chain, bands, x.double().numpy(), output.double().numpy(), white, before)
+                worst = max(worst, float(np.abs(found.double().numpy() - wanted).max() / max(1.0, np.abs(wanted).max())))
+                x = found
+        print(f"calibrated, {name}: {worst:.1e} apart", flush=True)
+        # States are kept in single precision.
+        if not worst < 2e-6:
+            raise SystemExit("check-exports: FAILED")
+
+
+def expected_step(contents, budget, k, chain, bands, x, output, white, before):
+    """x_s and the corrected estimate of step k."""
+    t, s = budget["path"][k + 1], budget["path"][k]
+    record = next((step for step in contents.get("by_timestep", []) if step["t"] == t), {})
+    output, raw = np.split(output, 2, axis=1)
+    signal, spread = np.sqrt(chain.signal[t]), np.sqrt(chain.noise[t])
+    x0 = np.clip((x - spread * output) / signal, -1, 1)
+    if "a" in record:
+        error = (x - signal * x0) / spread
+        shift = bands.spread(record["a"]) * bands.forward(x0) + bands.spread(record["b"]) * bands.forward(error)
+        x0 = np.clip(x0 + bands.backward(shift + bands.constants(record["m"])), -1, 1)
+    if s == 0:
+        return x0, x0
+    sampler = contents.get("sampler")
+    if sampler == "ddim":
+        return np.sqrt(chain.signal[s]) * x0 + np.sqrt(chain.noise[s]) * (x - signal * x0) / spread, x0
+    if sampler == "dpm-solver++":
+        half = lambda t: 0.5 * (chain.log[t] - np.log(chain.noise[t]))
+        step, denoised = half(s) - half(t), x0
+        if before is not None:
+            ratio = (half(t) - half(budget["path"][k + 2])) / step
+            denoised = x0 + (x0 - before) / (2 * ratio)
+        return np.sqrt(chain.noise[s]) / spread * x - np.sqrt(chain.signal[s]) * np.expm1(-step) * denoised, x0
+    of_data, of_noisy, variance = chain.posterior(t, s)
+    kind, number = budget["kernels"][k], budget["log_variance"][k]
+    if kind == "bands":
+        variance = variance * (1 + (chain.snr(s) - chain.snr(t)) * bands.spread(record["powers"]))
+        noise = bands.backward(np.sqrt(variance) * bands.forward(white))
+    elif kind == "scalar":
+        noise = np.exp(0.5 * number) * white
+    else:
+        v = (raw + 1) / 2
+        logs = v * np.log(chain.beta(t, s)) + (1 - v) * np.log(variance) + (number or 0.0)
+        noise = np.exp(0.5 * logs) * white
+    return of_data * x0 + of_noisy * x + noise, x0
 
 
 def exact_alphas_cumprod(ddpm, contents):
@@ -461,6 +545,7 @@ def main():
                 show(case[0], steps, "SpacedDiffusion", exported, None, None, exported < 1e-9)
     if not improved:
         print("skipped: SpacedDiffusion needs improved-diffusion (IMPROVED_DIFFUSION names its folder)")
+    check_calibrated(arguments.ddpm, arguments.profile, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
     failed |= not check_survey()
     if failed:
         raise SystemExit("check-exports: FAILED")

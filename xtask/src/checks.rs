@@ -14,7 +14,8 @@ use crate::bench::{script, venv};
 /// Exports schedules of several noise schedules and variances, samples a small random UNet2DModel with them and checks
 /// that the schedulers of diffusers, k-diffusion and improved-diffusion visit exactly these timesteps with exactly the
 /// constants of `ddpm transitions` (tests/peers/check_exports.py); runs the hook of examples/python in a loop of
-/// diffusers and imports what it measured (tests/peers/check_hook.py). Takes some minutes. The Python packages, several
+/// diffusers and imports what it measured (tests/peers/check_hook.py); recomputes the bits/dim of calibrated kernels in NumPy
+/// from the outputs of `ddpm predict` (tests/peers/check_spectral.py). Takes some minutes. The Python packages, several
 /// GB, go into a scratch environment under target/peers.
 ///
 /// improved-diffusion is not on PyPI: the environment variable IMPROVED_DIFFUSION names a folder with its source.
@@ -39,7 +40,11 @@ impl CheckExports {
             command.arg("--profile").arg(&profile);
             check(command.arg("--work").arg(&work))?;
         }
-        Ok(())
+        let name = "tests/peers/check_spectral.py";
+        println!("\n== {name}");
+        let mut command = script(&python, name);
+        command.arg("--ddpm").arg(&ddpm);
+        check(command.arg("--repo").arg(root()))
     }
 }
 

@@ -114,7 +114,7 @@ struct Stored {
 /// What variance a step has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum KernelKind {
+pub(crate) enum KernelKind {
     Learned,
     LearnedFrom,
     LearnedScaled,
@@ -251,7 +251,7 @@ impl Stored {
             unit: s.scoring.objective.unit().into(),
             costs: s.costs.clone(),
             bands: s.bands().map(StoredBands::from),
-            by_timestep: steps_of(&s.budgets),
+            by_timestep: steps_of(s.budgets.iter().map(|chosen| &chosen.schedule)),
             budgets: s
                 .budgets
                 .iter()
@@ -414,9 +414,9 @@ struct PerBand {
 }
 
 /// What the steps of all budgets have per band, each timestep once.
-fn steps_of(budgets: &[Chosen]) -> Vec<StoredStep> {
+pub(crate) fn steps_of<'a>(schedules: impl Iterator<Item = &'a Schedule>) -> Vec<StoredStep> {
     let mut steps = BTreeMap::new();
-    for schedule in budgets.iter().map(|chosen| &chosen.schedule) {
+    for schedule in schedules {
         for (k, (t, _)) in schedule.path.edges().enumerate() {
             let (mean, kernel) = (schedule.means.get(k), &schedule.kernels[k]);
             if mean.is_none() && !kernel.is_per_band() {
@@ -436,7 +436,7 @@ fn steps_of(budgets: &[Chosen]) -> Vec<StoredStep> {
 }
 
 impl KernelKind {
-    fn of(kernel: &Kernel) -> Self {
+    pub(crate) fn of(kernel: &Kernel) -> Self {
         match kernel {
             Kernel::Learned => Self::Learned,
             Kernel::LearnedFrom { .. } => Self::LearnedFrom,
@@ -564,6 +564,6 @@ fn not(detail: String) -> Error {
     Error::Format(FormatError::Not { kind: KIND, detail })
 }
 
-fn not_json(e: serde_json::Error) -> Error {
+pub(crate) fn not_json(e: serde_json::Error) -> Error {
     not(e.to_string())
 }

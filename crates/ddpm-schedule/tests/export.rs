@@ -1,9 +1,11 @@
 //! Exports against the texts that were checked with the programs they are for (tests/golden/exports, `cargo xtask check-exports`), from
 //! schedules that stand here: no profile and no command line.
 
+use std::sync::Arc;
+
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, TimePath,
-    VarianceKind,
+    Bands, DecoderKind, LinearStep, MeanCorrection, NoiseSchedule, NoiseScheduleName,
+    Parameterization, Sampler, TimePath, VarianceKind,
 };
 use ddpm_schedule::export::{Format, export, export_paths};
 use ddpm_schedule::{Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring};
@@ -60,6 +62,107 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
         budgets: paths.into_iter().map(chosen).collect(),
         provenance: None,
         trajectories: None,
+    }
+}
+
+/// Schedules with a variance per band and a correction of every step.
+fn spectral() -> Schedules {
+    let bands = Arc::new(Bands::of_shape(&[3, 4, 4]).unwrap());
+    let plain = of_fixtures(VarianceKind::FixedSmall);
+    let calibrate = |chosen: Chosen| {
+        let nodes = chosen.schedule.path.nodes()[1..].iter();
+        let of_band = |scale: f64| (0..bands.count()).map(|b| scale * (b + 1) as f64).collect();
+        let kernel = |k: usize, &t: &usize| match k {
+            0 => Kernel::Scalar { log_variance: -7.5 },
+            _ => Kernel::Bands {
+                powers: of_band(1e-3 * t as f64),
+            },
+        };
+        let mean = |&t: &usize| {
+            Arc::new(MeanCorrection {
+                estimate: of_band(1e-4 * t as f64).to_vec(),
+                noise: of_band(-1e-5 * t as f64).to_vec(),
+                offset: vec![0.5; bands.constants().count()],
+            })
+        };
+        Chosen {
+            schedule: Schedule {
+                kernels: nodes
+                    .clone()
+                    .enumerate()
+                    .map(|(k, t)| kernel(k, t))
+                    .collect(),
+                means: nodes.map(mean).collect(),
+                bands: Some(bands.clone()),
+                ..chosen.schedule
+            },
+            ..chosen
+        }
+    };
+    Schedules {
+        scoring: Scoring::new(VarianceKind::Spectral),
+        budgets: plain.budgets.into_iter().map(calibrate).collect(),
+        ..plain
+    }
+}
+
+/// diffusers gets every number of a calibrated step; a program that has no place for them is told to lack them.
+#[test]
+fn calibrated_kernels_go_to_diffusers_and_are_named_as_lost_elsewhere() {
+    let schedules = spectral();
+    let made = export(&schedules, &Budgets::All, Format::Diffusers).unwrap();
+    assert!(made.losses.is_empty(), "{:?}", made.losses);
+    let text = String::from_utf8(made.bytes).unwrap();
+    let json = text
+        .split('\'')
+        .find(|part| part.starts_with("{\"bands\""))
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    for (of_file, chosen) in json["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(&schedules.budgets)
+    {
+        let schedule = &chosen.schedule;
+        assert_eq!(of_file["steps"], schedule.steps());
+        for (k, (t, s)) in schedule.path.edges().enumerate() {
+            let edge = cosine().transition(t, s);
+            let step = LinearStep::ancestral(&edge, f64::NEG_INFINITY);
+            let told = &of_file["coefficients"][k];
+            assert_eq!(
+                (told[0].as_f64(), told[1].as_f64()),
+                (Some(step.from_x_t), Some(step.from_xhat0))
+            );
+            let own = json["by_timestep"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|one| one["t"] == t);
+            let own = own.unwrap();
+            assert_eq!(own["a"][2], schedule.means[k].estimate[2]);
+            assert_eq!(own["m"][0], 0.5);
+            match &schedule.kernels[k] {
+                Kernel::Bands { powers } => {
+                    assert_eq!(of_file["kernels"][k], "bands");
+                    assert_eq!(own["powers"][1], powers[1]);
+                    assert_eq!(of_file["snr_gain"][k], edge.snr_gain);
+                }
+                _ => assert_eq!(of_file["log_variance"][k], -7.5),
+            }
+        }
+    }
+    for format in [
+        Format::KDiffusion,
+        Format::Comfyui,
+        Format::ImprovedDiffusion,
+    ] {
+        let made = export(&schedules, &Budgets::Only(vec![3]), format).unwrap();
+        let losses = made.losses.join("; ");
+        assert!(
+            losses.contains("spectral variances") && losses.contains("calibrated mean"),
+            "{losses}"
+        );
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
                 known(listing.chain.map(|chain| sigma(chain, t))),
                 known(
                     listed
-                        .kernels
+                        .kernels()
                         .get(k - 1)
                         .and_then(|kernel| kernel.log_variance())
                 ),

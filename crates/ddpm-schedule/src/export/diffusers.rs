@@ -177,7 +177,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     if analytic {
         // sigma^2 of every step, noisiest first.
         let of = |kernel: &Kernel| float(kernel.log_variance().map_or(0.0, f64::exp));
-        let lists = listing.lists(|p| Ok(p.kernels.iter().rev().map(of).collect()))?;
+        let lists = listing.lists(|p| Ok(p.kernels().iter().rev().map(of).collect()))?;
         text += &assignment("variances", &lists, ('[', ']'));
     }
     text.push('\n');
@@ -262,20 +262,12 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
         Some(kind @ (VarianceKind::FixedLarge | VarianceKind::Analytic)) => vec![format!(
             "the {kind} variances, by ddim_scheduler and dpm_solver_scheduler"
         )],
-        Some(VarianceKind::FixedSmall) | None => Vec::new(),
-        Some(calibrated) => vec![format!(
-            "the {calibrated} variances (the schedulers below have fixed-small ones)"
-        )],
+        // Calibrated ones have an export of their own.
+        _ => Vec::new(),
     };
-    losses.extend(listing.mean_loss());
     if listing.clip_denoised() == Some(true) && listing.sampler() != Sampler::Ddim {
         losses.push("clipping of the predicted image, by dpm_solver_scheduler".to_owned());
     }
-    if listing.scales_timesteps() {
-        losses.push(format!(
-            "the scaling of timesteps: this network is fed i * 1000 / {}, and sample() feeds it i",
-            listing.train_steps
-        ));
-    }
+    losses.extend(listing.scaling_loss());
     losses
 }

@@ -3,7 +3,7 @@
 use ddpm_core::{MeanKind, NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
-use crate::schedule::Kernel;
+use crate::schedule::{Kernel, Schedule};
 use crate::schedules::Schedules;
 use crate::scoring::clip_in_words;
 
@@ -17,10 +17,10 @@ pub(super) struct Listing<'a> {
     pub(super) paths: Vec<Listed<'a>>,
 }
 
-/// One path and, where they are known, its kernels.
+/// One path and, where it is known, what its steps are.
 pub(super) struct Listed<'a> {
     pub(super) path: &'a TimePath,
-    pub(super) kernels: &'a [Kernel],
+    pub(super) schedule: Option<&'a Schedule>,
 }
 
 impl Listing<'_> {
@@ -84,6 +84,18 @@ impl Listing<'_> {
         self.rescale_timesteps() == Some(true) && self.train_steps != 1000
     }
 
+    /// The loss of what the network is fed, where it is not the timestep.
+    pub(super) fn scaling_loss(&self) -> Vec<String> {
+        let loss = format!(
+            "the scaling of timesteps: this network is fed i * 1000 / {}, and sample() feeds it i",
+            self.train_steps
+        );
+        self.scales_timesteps()
+            .then_some(loss)
+            .into_iter()
+            .collect()
+    }
+
     /// Whether some path does not end at T.
     pub(super) fn ends_early(&self) -> bool {
         self.paths.iter().any(|p| p.path.end() != self.train_steps)
@@ -123,6 +135,11 @@ impl Listing<'_> {
 }
 
 impl Listed<'_> {
+    /// The kernels of its steps, where they are known.
+    pub(super) fn kernels(&self) -> &[Kernel] {
+        self.schedule.map_or(&[], |schedule| &schedule.kernels)
+    }
+
     /// The timesteps of other programs: from 0, noisiest first.
     pub(super) fn timesteps(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         self.path.nodes()[1..].iter().rev().map(|t| t - 1)

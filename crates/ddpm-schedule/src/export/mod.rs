@@ -17,6 +17,7 @@
 //! ```
 
 mod arrays;
+mod calibrated;
 mod diffusers;
 mod improved_diffusion;
 mod listing;
@@ -117,7 +118,7 @@ pub fn export(schedules: &Schedules, budgets: &Budgets, format: Format) -> Resul
     }
     let paths = chosen.into_iter().map(|chosen| Listed {
         path: &chosen.schedule.path,
-        kernels: &chosen.schedule.kernels,
+        schedule: Some(&chosen.schedule),
     });
     let listing = Listing {
         train_steps: schedules.train_steps(),
@@ -145,14 +146,22 @@ pub fn export_paths(
         known: None,
         paths: paths
             .iter()
-            .map(|path| Listed { path, kernels: &[] })
+            .map(|path| Listed {
+                path,
+                schedule: None,
+            })
             .collect(),
     };
     write(&listing, format)
 }
 
+fn schedules_are_calibrated(listing: &Listing<'_>) -> bool {
+    listing.known.is_some_and(Schedules::is_calibrated)
+}
+
 fn write(listing: &Listing<'_>, format: Format) -> Result<Export> {
     let (bytes, losses) = match format {
+        Format::Diffusers if schedules_are_calibrated(listing) => calibrated::export(listing)?,
         Format::Diffusers => diffusers::export(listing)?,
         Format::KDiffusion => sigmas::k_diffusion(listing)?,
         Format::Comfyui => sigmas::comfyui(listing)?,

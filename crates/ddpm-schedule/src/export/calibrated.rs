@@ -1,0 +1,130 @@
+//! diffusers, for calibrated kernels: a scheduler of its own, with the frozen kernel of every step.
+//!
+//! No scheduler of diffusers has a place for a correction or a variance per band, so that the export brings one: it has the `timesteps` and
+//! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to `ddpm sample`.
+
+use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler};
+use serde::Serialize;
+
+use super::listing::Listing;
+use super::python::comment;
+use crate::corrections::{StoredBands, StoredStep};
+use crate::error::Result;
+use crate::file::{KernelKind, steps_of};
+use crate::schedule::{Kernel, Schedule};
+
+const SCHEDULER: &str = include_str!("calibrated_scheduler.py");
+
+/// The numbers of all schedules.
+#[derive(Serialize)]
+struct Kernels {
+    bands: Option<StoredBands>,
+    by_timestep: Vec<StoredStep>,
+    schedules: Vec<Steps>,
+}
+
+/// One schedule: of its steps in ascending t; `signal` and `noise` of its nodes, from 0.
+#[derive(Serialize)]
+struct Steps {
+    steps: usize,
+    path: Vec<usize>,
+    kernels: Vec<KernelKind>,
+    log_variance: Vec<Option<f64>>,
+    /// Of x_t, the estimate and the estimate before.
+    coefficients: Vec<[f64; 3]>,
+    log_beta: Vec<f64>,
+    /// Of the steps but that onto the data, whose entry is 0.
+    log_posterior: Vec<f64>,
+    snr_gain: Vec<f64>,
+    signal: Vec<f64>,
+    noise: Vec<f64>,
+}
+
+impl Steps {
+    fn of(schedule: &Schedule, chain: &NoiseSchedule) -> Result<Self> {
+        let nodes = schedule.path.nodes();
+        let edges: Vec<_> = schedule
+            .path
+            .edges()
+            .map(|(t, s)| chain.transition(t, s))
+            .collect();
+        let mut coefficients = Vec::with_capacity(edges.len());
+        for (k, edge) in edges.iter().enumerate() {
+            let before = nodes.get(k + 2).copied();
+            let step = match schedule.sampler {
+                Sampler::Ddpm => LinearStep::ancestral(edge, f64::NEG_INFINITY),
+                Sampler::Ddim => LinearStep::ddim(chain, edge.t, edge.s, 0.0)?,
+                Sampler::DpmSolver2M => LinearStep::dpm_solver_2m(chain, before, edge.t, edge.s),
+            };
+            coefficients.push([step.from_x_t, step.from_xhat0, step.from_previous]);
+        }
+        // JSON has no infinity, and the step onto the data no use for one.
+        let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
+        Ok(Self {
+            steps: schedule.steps(),
+            path: nodes.to_vec(),
+            kernels: schedule.kernels.iter().map(KernelKind::of).collect(),
+            log_variance: schedule.kernels.iter().map(Kernel::number).collect(),
+            coefficients,
+            log_beta: edges.iter().map(|e| e.log_beta).collect(),
+            log_posterior: edges
+                .iter()
+                .map(|e| finite(e.log_posterior_variance))
+                .collect(),
+            snr_gain: edges.iter().map(|e| finite(e.snr_gain)).collect(),
+            signal: nodes.iter().map(|&t| chain.alpha_bar(t).sqrt()).collect(),
+            noise: nodes
+                .iter()
+                .map(|&t| chain.one_minus_alpha_bar(t).sqrt())
+                .collect(),
+        })
+    }
+}
+
+/// The file, for schedules whose kernels are calibrated.
+pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    let chain = listing.chain("diffusers")?;
+    let schedules = || listing.paths.iter().filter_map(|listed| listed.schedule);
+    let steps = schedules().map(|schedule| Steps::of(schedule, chain));
+    let kernels = Kernels {
+        bands: schedules()
+            .find_map(|s| s.bands.as_deref())
+            .map(StoredBands::from),
+        by_timestep: steps_of(schedules()),
+        schedules: steps.collect::<Result<_>>()?,
+    };
+    let json = serde_json::to_string(&kernels).map_err(crate::file::not_json)?;
+    let mut text = comment(&format!(
+        "Calibrated kernels for diffusers: {}.",
+        listing.conventions()
+    ));
+    text += &comment(
+        "scheduler = CalibratedScheduler(K); x = sample(unet, scheduler, shape). It takes the steps of ddpm sample; pipelines call set_timesteps, which it has not.",
+    );
+    let losses = listing.scaling_loss();
+    for loss in &losses {
+        text += &comment(&format!("Not taken over: {loss}."));
+    }
+    let parameterization = match listing.parameterization() {
+        Some(known) => format!("\"{known}\""),
+        None => format!(
+            "\"{}\"  # as your network was trained",
+            Parameterization::Epsilon
+        ),
+    };
+    let clip = match listing.clip_denoised() {
+        Some(false) => "False",
+        _ => "True",
+    };
+    let ancestral = if listing.sampler() == Sampler::Ddpm {
+        "True"
+    } else {
+        "False"
+    };
+    text += "import json\nimport math\nfrom types import SimpleNamespace\n\nimport torch\n\n";
+    text += &format!(
+        "PARAMETERIZATION = {parameterization}\nCLIP = {clip}\nANCESTRAL = {ancestral}\nKERNELS = json.loads(\n    '{json}'\n)\n"
+    );
+    text += SCHEDULER;
+    Ok((text.into_bytes(), losses))
+}

@@ -1,0 +1,103 @@
+
+
+class CalibratedScheduler:
+    """Takes the steps of a calibrated schedule, in double precision.
+
+    The estimate of the image is corrected per band of frequencies and clipped again; ancestral noise has one variance per band.
+    step() takes what the network returns, the variances that it learns included.
+    """
+
+    def __init__(self, steps):
+        self.steps = {one["steps"]: one for one in KERNELS["schedules"]}[steps]
+        self.by_timestep = {one["t"]: one for one in KERNELS["by_timestep"]}
+        self.timesteps = torch.tensor([t - 1 for t in self.steps["path"][:0:-1]])
+        self.before = None
+        if KERNELS["bands"]:
+            self.set_bands(**KERNELS["bands"])
+
+    def set_bands(self, shape, channel_basis, edges, separate_channels):
+        channels, sides = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
+        colours = torch.tensor(channel_basis, dtype=torch.float64).reshape(channels, channels)
+        self.axes = [colours, *map(cosines, sides)][-len(shape) :]
+        axes = [torch.arange(side, dtype=torch.float64) * max(sides) / side for side in sides]
+        radius = sum(axis**2 for axis in torch.meshgrid(*axes, indexing="ij")).sqrt()
+        ring = torch.searchsorted(torch.tensor(edges, dtype=torch.float64), radius, right=True) - 1
+        ring = torch.unique(ring, return_inverse=True)[1].expand(channels, *sides)
+        own = torch.arange(channels).reshape(-1, *[1] * len(sides)) * (int(ring.max()) + 1)
+        self.band = (ring + own if separate_channels else ring).reshape(shape)
+        # The constant of a channel is a band of its own, and the one whose coefficients have a mean.
+        lowest = self.band.reshape(channels, -1)[:, 0]
+        self.constants = torch.unique(lowest[torch.bincount(self.band.flatten())[lowest] == 1])
+
+    def transform(self, x, back=False):
+        for axis, basis in enumerate(self.axes, start=1):
+            basis = basis.to(x.device)
+            x = torch.movedim(torch.tensordot(x, basis, dims=([axis], [0 if back else 1])), -1, axis)
+        return x
+
+    def by_band(self, values, like):
+        return torch.tensor(values, dtype=torch.float64)[self.band].to(like.device)
+
+    def estimate(self, output, x, k):
+        """The estimate of the image at node k of the path."""
+        signal, noise = self.steps["signal"][k], self.steps["noise"][k]
+        if PARAMETERIZATION == "epsilon":
+            x0 = (x - noise * output) / signal
+        else:
+            x0 = signal * x - noise * output if PARAMETERIZATION == "v" else output
+        x0 = x0.clamp(-1, 1) if CLIP else x0
+        own = self.by_timestep.get(self.steps["path"][k], {})
+        if "a" not in own:
+            return x0
+        offset = [0.0] * len(own["a"])
+        for band, value in zip(self.constants.tolist(), own["m"]):
+            offset[band] = value
+        a, b, m = (self.by_band(values, x) for values in (own["a"], own["b"], offset))
+        error = self.transform((x - signal * x0) / noise)
+        x0 = x0 + self.transform(a * self.transform(x0) + b * error + m, back=True)
+        return x0.clamp(-1, 1) if CLIP else x0
+
+    def step(self, model_output, timestep, sample, generator=None):
+        k = self.steps["path"].index(int(timestep) + 1)
+        x, output = sample.double(), model_output.double()
+        output, learned = output[:, : x.shape[1]], output[:, x.shape[1] :]
+        x0 = self.estimate(output, x, k)
+        of_x, of_x0, of_before = self.steps["coefficients"][k - 1]
+        found = of_x * x + of_x0 * x0
+        if of_before != 0:
+            found = found + of_before * self.before
+        if ANCESTRAL and k > 1:
+            white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=sample.device)
+            found = found + self.colour(white.double(), k, learned)
+        self.before = x0
+        return SimpleNamespace(prev_sample=found.to(sample.dtype), pred_original_sample=x0.to(sample.dtype))
+
+    def colour(self, white, k, learned):
+        """Noise of the step's variance."""
+        kind, number = self.steps["kernels"][k - 1], self.steps["log_variance"][k - 1]
+        log_beta, log_posterior = self.steps["log_beta"][k - 1], self.steps["log_posterior"][k - 1]
+        if kind == "scalar":
+            return math.exp(0.5 * number) * white
+        if kind == "bands":
+            powers = self.by_band(self.by_timestep[self.steps["path"][k]]["powers"], white)
+            deviation = (math.exp(log_posterior) * (1 + self.steps["snr_gain"][k - 1] * powers)).sqrt()
+            return self.transform(deviation * self.transform(white), back=True)
+        share = (learned + 1) / 2
+        logs = share * log_beta + (1 - share) * log_posterior + (number or 0.0)
+        return (0.5 * logs).exp() * white
+
+
+def cosines(n):
+    k, x = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)[None, :]
+    basis = math.sqrt(2 / n) * torch.cos(math.pi * k * (x + 0.5) / n)
+    basis[0] = math.sqrt(1 / n)
+    return basis
+
+
+def sample(unet, scheduler, shape, generator=None):
+    x = torch.randn(shape, generator=generator)
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            prediction = unet(x, t).sample
+        x = scheduler.step(prediction, t, x, generator=generator).prev_sample
+    return x

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{Ddpm, assert_close, numbers, scratch, small, small_profile};
+use crate::support::{
+    Ddpm, assert_close, numbers, scratch, small, small_images, small_profile, write_npy,
+};
 
 /// Enough images for corrections: the small network learns nothing, so that they have much to correct.
 const IMAGES: usize = 32;
@@ -161,7 +163,7 @@ fn what_calibration_needs_is_named() {
     let folder = scratch();
     let plain = folder.path().join("plain.profile");
     let data = folder.path().join("images.safetensors");
-    crate::support::small_images(&data, 3, 0.0);
+    small_images(&data, 3, 0.0);
     small("profile")
         .file("--data", &data)
         .words("--no-bands")
@@ -258,4 +260,71 @@ fn a_quality_schedule_of_the_corrected_flow_samples_with_its_corrections() {
         std::fs::read(named).unwrap(),
         std::fs::read(samples).unwrap()
     );
+}
+
+/// Rings and a basis of one's own are part of the profile; one without meaning is refused.
+#[test]
+fn a_profile_takes_rings_and_a_basis_of_channels() {
+    let folder = scratch();
+    let path = |name: &str| folder.path().join(name);
+    let data = path("images.safetensors");
+    small_images(&data, 24, 0.0);
+    let profile = |name: &str, flags: &str| {
+        let out = path(name);
+        small("profile")
+            .file("--data", &data)
+            .words(flags)
+            .writes(&out);
+        out
+    };
+    let basis = |name: &str, shape: &[usize], values: &[f64]| {
+        write_npy(&path(name), shape, values);
+        path(name)
+    };
+    let (c, s) = (0.6, 0.8);
+    let turned = basis(
+        "turned.npy",
+        &[3, 3],
+        &[c, s, 0.0, -s, c, 0.0, 0.0, 0.0, 1.0],
+    );
+    let cost = |profile: &std::path::Path| {
+        let chosen = Ddpm::new("schedule")
+            .arg(profile)
+            .words("--variance spectral --mean network --steps 3")
+            .json();
+        chosen["budgets"][0]["cost"].as_f64().unwrap()
+    };
+    let usual = cost(&profile("usual.p", ""));
+    let same = cost(&profile("same.p", "--bands 24"));
+    let one = cost(&profile("one.p", "--bands 1"));
+    let other = cost(&profile(
+        "turned.p",
+        &format!("--channel-basis {}", turned.display()),
+    ));
+    assert_eq!(usual, same);
+    // Few bands pool what many tell apart (Jensen).
+    assert!(one > usual && other != usual, "{one} {other} {usual}");
+    // Not of another number of rings.
+    small("profile")
+        .file("--data", &data)
+        .words("--bands 3 --resume")
+        .file("--out", &path("one.p"))
+        .fails(3, &["one.p", "another run"]);
+    let refused = |file: &std::path::Path, words: &[&str]| {
+        small("profile")
+            .file("--data", &data)
+            .file("--channel-basis", file)
+            .file("--out", &path("none.p"))
+            .fails(3, words);
+    };
+    refused(
+        &basis("two.npy", &[2, 2], &[1.0, 0.0, 0.0, 1.0]),
+        &["two.npy", "[3, 3]"],
+    );
+    refused(
+        &basis("skew.npy", &[3, 3], &[0.5; 9]),
+        &["skew.npy", "product of two rows"],
+    );
+    refused(&path("absent.npy"), &["absent.npy"]);
+    assert!(!path("none.p").exists());
 }

@@ -5,7 +5,6 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use crate::{Error, Result};
 
 /// Edges of the bands of one channel beside 0, geometric from [`FIRST_EDGE`].
-const EDGES: usize = 24;
 /// Above the constant, below the lowest frequency of the longest axis.
 const FIRST_EDGE: f64 = 0.9;
 /// How far the rows of a basis may be from orthonormal.
@@ -47,19 +46,40 @@ struct Factor {
 }
 
 impl Bands {
+    /// The rings of [`of_shape`](Self::of_shape), empty ones included.
+    pub const RINGS: usize = 24;
+
     /// The bands of data of this shape: of three channels the basis (1,1,1)/sqrt3, (1,0,-1)/sqrt2, (1,-2,1)/sqrt6 of luminance and
     /// two colours, of others the channels themselves; 24 edges from 0.9 to the largest radius.
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] for a shape without numbers.
     pub fn of_shape(shape: &[usize]) -> Result<Self> {
+        Self::rings(shape, None, Self::RINGS)
+    }
+
+    /// Bands of so many rings for each channel of the basis, beside its constant, at edges that are geometric from 0.9 to the largest radius;
+    /// rings without a coefficient are dropped. `channel_basis` as [`new`](Self::new) takes it, `None` for that of
+    /// [`of_shape`](Self::of_shape).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::InvalidParameter`] for no ring.
+    pub fn rings(shape: &[usize], channel_basis: Option<Vec<f64>>, rings: usize) -> Result<Self> {
         let (channels, axes) = split(shape)?;
+        if rings == 0 {
+            return Err(Error::InvalidParameter {
+                what: "number of rings",
+                value: 0.0,
+                expected: "at least 1",
+            });
+        }
         let longest = axes.iter().copied().max().unwrap_or(1) as f64;
         let last = (axes.len().max(1) as f64).sqrt() * longest;
-        let ratio = libm::log(last / FIRST_EDGE) / (EDGES - 1) as f64;
+        let ratio = libm::log(last / FIRST_EDGE) / rings.saturating_sub(1).max(1) as f64;
         let edge = |i: usize| FIRST_EDGE * libm::exp(ratio * i as f64);
-        let edges = std::iter::once(0.0).chain((0..EDGES).map(edge)).collect();
-        Self::new(shape, usual_basis(channels), edges, true)
+        let edges = std::iter::once(0.0).chain((0..rings).map(edge)).collect();
+        let basis = channel_basis.unwrap_or_else(|| usual_basis(channels));
+        Self::new(shape, basis, edges, true)
     }
 
     /// One band of all coefficients: what a kernel that is one variance for all numbers knows.

@@ -74,7 +74,7 @@ pub use denoising::Noise;
 pub use error::{Error, Result};
 #[cfg(feature = "fid")]
 pub use features::extract_features;
-pub use profile_plan::ProfilePlan;
+pub use profile_plan::{ProfileBands, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
 pub use recorded::{Recognised, RecordedErrors};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, ModelId};
+use ddpm_core::{Bands, Denoiser, ModelId};
 use ddpm_data::{ImageSet, Split, selection};
 use ddpm_files::Sha256;
 use ddpm_profile::ProfileLayout;
@@ -32,14 +33,46 @@ pub struct ProfilePlan {
     pub clip_denoised: bool,
     /// Chebyshev nodes per column of the learned variance; see [`ProfileLayout::DEFAULT_NODES`].
     pub nodes: usize,
-    /// Whether to keep the statistics of [bands of frequencies](ddpm_core::Bands), which calibrated kernels need.
-    pub bands: bool,
+    /// The bands of frequencies whose statistics are kept, which calibrated kernels need.
+    pub bands: ProfileBands,
     /// Images per network call; 0 for what the network likes.
     pub batch: usize,
     /// `(i, n)` with i < n: only the i-th of n consecutive shares of the blocks.
     pub shard: Option<(usize, usize)>,
     /// How long finished blocks may go unsaved; zero saves after every block.
     pub save_every: Duration,
+}
+
+/// The bands of frequencies whose statistics a profile keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProfileBands {
+    /// Those of the network's data, [`Bands::of_shape`].
+    Usual,
+    /// These.
+    Stated(Arc<Bands>),
+    /// None: no calibrated kernels can be chosen on the profile.
+    None,
+}
+
+impl ProfileBands {
+    /// For data of this shape.
+    ///
+    /// # Errors
+    /// When the data have no numbers, or the stated bands are of another shape.
+    pub fn of(&self, shape: &[usize]) -> Result<Option<Bands>> {
+        match self {
+            Self::Usual => Ok(Some(Bands::of_shape(shape)?)),
+            Self::Stated(bands) if bands.shape() == shape => Ok(Some(Bands::clone(bands))),
+            Self::Stated(bands) => Err(Error::request(
+                "bands",
+                format!(
+                    "expected those of data of shape {shape:?}, found shape {:?}",
+                    bands.shape()
+                ),
+            )),
+            Self::None => Ok(None),
+        }
+    }
 }
 
 impl ProfilePlan {
@@ -58,7 +91,7 @@ impl ProfilePlan {
             seed,
             clip_denoised: true,
             nodes: ProfileLayout::DEFAULT_NODES,
-            bands: true,
+            bands: ProfileBands::Usual,
             batch: 0,
             shard: None,
             save_every: Self::SAVE_EVERY,

@@ -13,7 +13,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use ddpm_core::{Bands, Denoiser, Difference};
+use ddpm_core::{Denoiser, Difference};
 use ddpm_data::{ImageSet, Split};
 use ddpm_profile::{Block, ElboProfile, ProfileLayout, Reconstruction};
 use ddpm_schedule::Provenance;
@@ -62,8 +62,8 @@ pub fn profile(
         denoiser.learns_variance(),
         plan.nodes,
     )?;
-    if plan.bands {
-        layout = layout.with_bands(Bands::of_shape(&denoiser.shape())?);
+    if let Some(bands) = plan.bands.of(&denoiser.shape())? {
+        layout = layout.with_bands(bands);
     }
     let run = Run {
         process,

@@ -39,7 +39,7 @@ pub(crate) struct Profile {
     pub(crate) checkpoint: Option<CheckpointArgs>,
     /// Make the profile of squared errors that another program has summed up (see below); the file tells the chain
     #[arg(long, value_name = "F.npz", conflicts_with_all = [
-        "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "no_bands", "class", "save_every", "resume",
+        "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "no_bands", "bands", "channel_basis", "class", "save_every", "resume",
         "state_dict", "model", "num_heads", "num_head_channels", "num_heads_upsample", "attention_order", "image_size",
         "train_steps", "noise_schedule", "rescale_timesteps", "parameterization", "precision", "device", "batch",
     ])]
@@ -67,6 +67,14 @@ pub(crate) struct Profile {
     /// Leave out the statistics of bands of frequencies, which the spectral variance and the calibrated mean need
     #[arg(long)]
     pub(crate) no_bands: bool,
+    /// Rings of frequencies of every channel, beside its constant; of those between 0.9 and the largest radius the empty ones are dropped
+    /// [default: 24]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "no_bands")]
+    pub(crate) bands: Option<u32>,
+    /// Orthonormal basis of the channels, .npy of [C, C] floats, a vector a row [default: luminance and two colours of three channels,
+    /// else the channels themselves]
+    #[arg(long, value_name = "B.npy", conflicts_with = "no_bands")]
+    pub(crate) channel_basis: Option<PathBuf>,
     /// Class of every image, for class-conditional networks on data without labels
     #[arg(long, value_name = "N")]
     pub(crate) class: Option<usize>,

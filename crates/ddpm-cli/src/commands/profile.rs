@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddpm_core::Denoiser;
-use ddpm_eval::{ProfilePlan, share_evaluations, timesteps_for};
+use ddpm_core::{Bands, Denoiser};
+use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results;
 
 use crate::args::Profile;
-use crate::error::{Error, Result};
+use crate::error::{Error, Located, Result};
 use crate::input::{
-    Left, Network, OutputLock, Partial, RunImages, check_writable, read_profile,
+    Left, Network, OutputLock, Partial, RunImages, check_writable, read_matrix, read_profile,
     read_squared_errors, split, write_file,
 };
 use crate::output::{self, Voice};
@@ -116,7 +116,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        plan.bands = !args.no_bands;
+        plan.bands = bands(args, &network.denoiser.shape())?;
         plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);
@@ -155,7 +155,7 @@ impl Run {
         let layout = earlier.layout();
         if *earlier.provenance() != wanted
             || layout.timesteps() != self.plan.timesteps
-            || layout.bands().is_some() != self.plan.bands
+            || layout.bands().cloned() != self.plan.bands.of(&self.network.denoiser.shape())?
         {
             return Err(Error::file(
                 &self.out,
@@ -164,6 +164,34 @@ impl Run {
         }
         Ok(earlier)
     }
+}
+
+/// The bands that the flags tell.
+fn bands(args: &Profile, shape: &[usize]) -> Result<ProfileBands> {
+    if args.no_bands {
+        return Ok(ProfileBands::None);
+    }
+    let Some(file) = &args.channel_basis else {
+        return match args.bands {
+            None => Ok(ProfileBands::Usual),
+            Some(rings) => Bands::rings(shape, None, rings as usize)
+                .map(|bands| ProfileBands::Stated(bands.into()))
+                .in_flag("--bands"),
+        };
+    };
+    let rows = read_matrix(file, "[C, C] basis of the channels")?;
+    let channels = if shape.len() > 1 { shape[0] } else { 1 };
+    if rows.dim() != (channels, channels) {
+        let expected = format!("[{channels}, {channels}], one vector a channel");
+        return Err(Error::file(
+            file,
+            format!("shape: expected {expected}, found {:?}", rows.shape()),
+        ));
+    }
+    let rings = args.bands.map_or(Bands::RINGS, |rings| rings as usize);
+    let basis = rows.iter().copied().collect();
+    let bands = Bands::rings(shape, Some(basis), rings).in_file(file)?;
+    Ok(ProfileBands::Stated(bands.into()))
 }
 
 /// Says what a profile holds.

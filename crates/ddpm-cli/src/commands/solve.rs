@@ -1,24 +1,20 @@
 //! `ddpm solve`: any table of step costs, every budget at once.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
-use ddpm_files::npy::{NpyError, read_npy_header};
 use ddpm_schedule::Budgets;
 use ddpm_schedule::export::export_paths;
 use ddpm_schedule::results::{self, SolvedBudget};
-use ndarray::Ix2;
 use rayon::prelude::*;
 
 use super::export::print_export;
 use crate::args::{Solve, SolverArg};
 use crate::error::{Error, Located, Result};
-use crate::input::{noise_schedule, parse_budgets};
+use crate::input::{noise_schedule, parse_budgets, read_matrix};
 use crate::output::{self, Voice};
-use crate::render::{Indices, TextTable, plural, shorten};
+use crate::render::{Indices, TextTable, shorten};
 
 /// Runs the command.
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
@@ -143,36 +139,6 @@ fn method_name(solution: &Solution) -> &'static str {
 
 /// Reads a square array of f64 or f32.
 fn read_table(path: &Path) -> Result<CostTable> {
-    let refused = |source| Error::read(path, source);
-    let file = File::open(path).map_err(refused)?;
-    let metadata = file.metadata().map_err(refused)?;
-    if !metadata.is_file() {
-        return Err(Error::file(
-            path,
-            "expected a regular file, found something else",
-        ));
-    }
-    let unreadable = |error| match error {
-        NpyError::Io(source) => refused(source),
-        other => no_table(path, other),
-    };
-    let mut file = BufReader::new(file);
-    let header = read_npy_header(&mut file, metadata.len()).map_err(unreadable)?;
-    if !matches!(header.element(), "f8" | "f4") {
-        let found = format!("elements of type {}", header.descr);
-        return Err(no_table(path, found));
-    }
-    let array = header.floats(&mut file).map_err(unreadable)?;
-    let dimensions = plural(array.ndim() as u64, "dimension");
-    let square = array
-        .into_dimensionality::<Ix2>()
-        .map_err(|_| no_table(path, format_args!("an array of {dimensions}")))?;
+    let square = read_matrix(path, "(T+1)x(T+1) array")?;
     CostTable::from_square(square.view()).in_file(path)
-}
-
-fn no_table(path: &Path, found: impl std::fmt::Display) -> Error {
-    Error::file(
-        path,
-        format!("expected a .npy file with a (T+1)x(T+1) array of f64 or f32, found {found}"),
-    )
 }

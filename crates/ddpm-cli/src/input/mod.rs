@@ -10,6 +10,7 @@ mod features;
 mod files;
 mod images;
 mod lock;
+mod matrix;
 mod partial;
 mod squared_errors;
 
@@ -25,5 +26,6 @@ pub(crate) use files::{
 };
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
+pub(crate) use matrix::read_matrix;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};

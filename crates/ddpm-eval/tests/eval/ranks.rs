@@ -6,8 +6,9 @@ use ddpm_core::{
 };
 use ddpm_data::{ImageSet, Images, Split};
 use ddpm_eval::{
-    BitsPerDim, BitsPerDimPlan, FlowPlan, ForwardPlan, Noise, ProfilePlan, SamplingPlan, Silent,
-    bits_per_dim, follow_forward, profile, reference_trajectories, sample, timesteps_for,
+    BitsPerDim, BitsPerDimPlan, FlowPlan, ForwardPlan, Noise, ProfileBands, ProfilePlan,
+    SamplingPlan, Silent, bits_per_dim, follow_forward, profile, reference_trajectories, sample,
+    timesteps_for,
 };
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedule;
@@ -51,7 +52,7 @@ fn profiled(model: &dyn Denoiser, data: &ImageSet) -> ElboProfile {
     let timesteps = timesteps_for(model.noise_schedule(), 12);
     let mut plan = ProfilePlan::new(timesteps, (0..data.len()).collect(), 3, 5);
     // Bands are of a shape; everything else is of numbers.
-    plan.bands = false;
+    plan.bands = ProfileBands::None;
     let save = &mut |_: &ElboProfile| Ok(());
     profile(model, data, &plan, Split::Train, None, &Silent, save).unwrap()
 }

@@ -5,6 +5,8 @@
 //!
 //! Direct evaluation is what the paper does: every pixel of an image at every edge (t, s), T (T-1) / 2 edges of D pixels. It is timed on
 //! a sample of the edges and scaled.
+//!
+//! Beside it the table of calibrated kernels, from the profile in datasets/, and what bands of frequencies add to measuring one image.
 #![allow(
     missing_docs,
     clippy::print_stdout,
@@ -20,8 +22,8 @@ use std::{
 use criterion::Criterion;
 use ddpm::{
     core::{
-        DecoderKind, ModelId, NetworkId, NoiseDomain, NoiseKey, NoiseSchedule, NoiseScheduleName,
-        Parameterization, StepVariance, VarianceKind, edge_nll, standard_normal,
+        Bands, DecoderKind, ModelId, NetworkId, NoiseDomain, NoiseKey, NoiseSchedule,
+        NoiseScheduleName, Parameterization, StepVariance, VarianceKind, edge_nll, standard_normal,
     },
     dp::CostTable,
     profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Reconstruction},
@@ -225,6 +227,40 @@ fn table(profile: &ElboProfile, decoder: DecoderKind) -> CostTable {
     model(&curves, decoder).table().expect("numbers")
 }
 
+/// The profile of the small network, whose timesteps have 66 bands.
+fn shipped() -> ElboProfile {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../datasets/cifar10-small.train.profile.safetensors"
+    );
+    let bytes = std::fs::read(file).expect("a file of the repository");
+    ElboProfile::from_bytes(&bytes).expect("a profile")
+}
+
+/// Curves, corrections and table of a calibrated variance under the decoder `optimal`.
+fn calibrated_table(profile: &ElboProfile, variance: VarianceKind) -> CostTable {
+    let curves = Curves::from_profile(profile).expect("blocks");
+    let frozen = curves.freeze(&Scoring::new(variance)).expect("bands");
+    let model = CostModel::new(&curves, frozen).expect("curves that are resolved");
+    model.table().expect("numbers")
+}
+
+const CALIBRATED: [(&str, VarianceKind); 3] = [
+    ("table_spectral", VarianceKind::Spectral),
+    ("table_learned_calibrated", VarianceKind::LearnedCalibrated),
+    ("table_best", VarianceKind::Best),
+];
+
+/// Measures one image at one timestep, with its noisy image, which bands are measured on.
+fn measure_one(layout: &ProfileLayout, p: &Point, x_t: &[f64]) {
+    let middle = layout.timesteps().len() / 2;
+    let given = Reconstruction {
+        x_t: Some(x_t),
+        ..reconstruction(p)
+    };
+    black_box(layout.measure(middle, &given).expect("finite"));
+}
+
 fn measure(criterion: &mut Criterion) {
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, T).expect("valid");
     let profile = profile(&schedule);
@@ -257,6 +293,21 @@ fn measure(criterion: &mut Criterion) {
                 .expect("finite")
         });
     });
+    let with_bands = layout
+        .clone()
+        .with_bands(Bands::of_shape(&[3, 32, 32]).expect("numbers"));
+    let x_t = normals(0, 1);
+    for (name, layout) in [("without_bands", layout), ("with_bands", &with_bands)] {
+        group.bench_function(format!("measure_{name}"), |b| {
+            b.iter(|| measure_one(black_box(layout), &q, &x_t));
+        });
+    }
+    let shipped = shipped();
+    for (name, variance) in CALIBRATED {
+        group.bench_function(name, |b| {
+            b.iter(|| calibrated_table(black_box(&shipped), variance));
+        });
+    }
     group.finish();
 }
 
@@ -269,6 +320,9 @@ fn once() {
     println!("interpolation_error {:e}", curves.interpolation_error());
     let p = point(&schedule, 0, 1000);
     let edges = sampled_edges(1000);
+    let (shipped, x_t) = (shipped(), normals(0, 1));
+    let bands = Bands::of_shape(&[3, 32, 32]).expect("numbers");
+    let with_bands = profile.layout().clone().with_bands(bands);
     let all = EDGES / edges.len() as f64;
     let mut seconds: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..9 {
@@ -304,6 +358,20 @@ fn once() {
                 ));
             }
         });
+        for (name, variance) in CALIBRATED {
+            add(name, 1.0, &mut || {
+                drop(black_box(calibrated_table(&shipped, variance)));
+            });
+        }
+        add(
+            "measure_with_bands_one_image_one_timestep",
+            0.1,
+            &mut || {
+                for _ in 0..10 {
+                    measure_one(&with_bands, &p, &x_t);
+                }
+            },
+        );
         let layout = profile.layout();
         let share = 1.0 / layout.timesteps().len() as f64;
         add("measure_one_image_one_timestep", share, &mut || {

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ddpm_files::npz::NpzWriter;
-use ndarray::{Array, Array1, Array2, arr0, arr1, arr2};
+use ddpm::core::Bands;
+use ddpm_files::npz::{NpzArchive, NpzWriter};
+use ndarray::{Array, Array1, Array2, Array3, Array4, arr0, arr1, arr2};
 
 use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
 
@@ -128,6 +129,121 @@ fn what_the_hook_measured_in_diffusers_gives_schedules_with_error_bars() {
         .arg(&out)
         .words("--decoder respaced")
         .fails(3, &["decoder respaced", "gaussian or none"]);
+}
+
+/// With the moments of bands an imported profile serves the spectral variance, whose costs are computed here from the arrays.
+#[test]
+fn recorded_bands_give_spectral_schedules() {
+    let folder = scratch();
+    let file = golden("squared-errors-bands.npz");
+    let profile = folder.path().join("p");
+    import(&file, &profile).run().succeeds();
+    let mut archive = NpzArchive::open(&file).unwrap();
+    let mut array = |key: &str| archive.floats(key, "an array of the file").unwrap();
+    let (products, counts, alpha_bar) =
+        (array("band_products"), array("count"), array("alpha_bar"));
+    let (band_of, t) = (array("band_of"), array("t"));
+    let images: f64 = counts.iter().sum::<f64>() / t.len() as f64;
+    let snr = |t: usize| alpha_bar[[t - 1]] / (1.0 - alpha_bar[[t - 1]]);
+    let bands = products.shape()[2];
+    let cost = |t_: usize, s: usize| -> f64 {
+        let i = t.iter().position(|&t| t == t_ as f64).unwrap();
+        let of_band = |band: usize| {
+            let weight = band_of.iter().filter(|&&b| b == band as f64).count() as f64;
+            let blocks = products.shape()[0];
+            let power = (0..blocks).map(|b| products[[b, i, band, 0]]).sum::<f64>() / images;
+            weight * ((snr(s) - snr(t_)) * power).ln_1p()
+        };
+        (0..bands).map(of_band).sum::<f64>() / band_of.len() as f64 / 2.0 / std::f64::consts::LN_2
+    };
+    let of = |flags: &str| {
+        Ddpm::new("schedule")
+            .file("--mse", &file)
+            .words("--steps 3 --mean network --decoder none --variance")
+            .words(flags)
+            .json()
+    };
+    let spectral = of("spectral");
+    let again = Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--steps 3 --mean network --decoder none --variance spectral")
+        .json();
+    assert_eq!(spectral["budgets"], again["budgets"]);
+    let spent = |found: &serde_json::Value| found["budgets"][0]["cost"].as_f64().unwrap();
+    assert!(spent(&spectral) < spent(&of("analytic")));
+    // The last timesteps are all evaluated; the step onto the data has no term.
+    let path = numbers(&spectral["budgets"][0]["path"]);
+    let path: Vec<usize> = path.iter().map(|&t| t as usize).collect();
+    assert_eq!(path, [0, 58, 59, 60]);
+    let by_hand = cost(59, 58) + cost(60, 59);
+    assert_close("interior", &[spent(&spectral)], &[by_hand], 1e-9);
+}
+
+#[test]
+fn recorded_bands_that_contradict_their_file_are_refused() {
+    let folder = scratch();
+    let good = Arrays::good();
+    let bands = Bands::of_shape(&[3, 8, 8]).unwrap();
+    let band_of: Vec<i64> = bands.of_coefficients().iter().map(|&b| b as i64).collect();
+    let band_of = Array::from_shape_vec((3, 8, 8), band_of).unwrap();
+    // Every band has the power of the whole.
+    let products = Array4::from_shape_fn((2, 3, bands.count(), 6), |(b, i, _, k)| match k {
+        0 => good.sums[[b, i]],
+        3 | 5 => 1.0,
+        _ => 0.0,
+    });
+    let means = Array4::<f64>::zeros((2, 3, 3, 3));
+    let refused = |band_of: &Array3<i64>,
+                   products: &Array4<f64>,
+                   means: Option<&Array4<f64>>,
+                   words: &[&str]| {
+        let plain = good.write(folder.path());
+        let file = folder.path().join("bands.npz");
+        let mut npz = NpzWriter::new_compressed(File::create(&file).unwrap());
+        let mut archive = NpzArchive::open(&plain).unwrap();
+        for key in ["t", "count", "image_shape"] {
+            let array = archive.counts(key, "whole numbers").unwrap();
+            npz.add_array(key, &array.mapv(|n| n as i64)).unwrap();
+        }
+        for key in ["sum_squared_error", "x0_mean_square", "alpha_bar"] {
+            npz.add_array(key, &archive.floats(key, "numbers").unwrap())
+                .unwrap();
+        }
+        npz.add_array("clip_denoised", &arr0(true)).unwrap();
+        npz.add_array("band_of", band_of).unwrap();
+        npz.add_array("band_products", products).unwrap();
+        if let Some(means) = means {
+            npz.add_array("band_means", means).unwrap();
+        }
+        npz.finish().unwrap();
+        let out = folder.path().join("out");
+        if words.is_empty() {
+            import(&file, &out).run().succeeds();
+            std::fs::remove_file(out).unwrap();
+        } else {
+            import(&file, &out).fails(3, words);
+            assert!(!out.exists());
+        }
+    };
+    refused(&band_of, &products, Some(&means), &[]);
+    refused(&band_of, &products, None, &["bands.npz", "band_means"]);
+    let mut other = band_of.clone();
+    other[[1, 2, 3]] += 1;
+    refused(&other, &products, Some(&means), &["bands.npz", "band_of"]);
+    let short = products.slice(ndarray::s![.., .., 1.., ..]).to_owned();
+    refused(
+        &band_of,
+        &short,
+        Some(&means),
+        &["band products of block 0 at t = 1"],
+    );
+    let flat = products.slice(ndarray::s![.., .., .., ..5]).to_owned();
+    refused(&band_of, &flat, Some(&means), &["band_products", "6"]);
+    for (value, word) in [(f64::NAN, "finite"), (-1.0, "at least 0"), (9.0, "add up")] {
+        let mut wrong = products.clone();
+        wrong[[1, 2, 7, 0]] = value;
+        refused(&band_of, &wrong, Some(&means), &["block 1 at t = 4", word]);
+    }
 }
 
 /// 1/2 (SNR_s - SNR_t) m(t) by hand.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ddpm_core::{ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
+use ddpm_core::{Bands, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
 use ddpm_files::npz::NpzArchive;
 use ddpm_files::{FileError, sha256};
-use ddpm_profile::{ElboProfile, SquaredErrors};
+use ddpm_profile::{BandSums, ElboProfile, SquaredErrors};
 use ddpm_schedule::Provenance;
-use ndarray::{ArrayD, Axis, Ix1, Ix2};
+use ndarray::{ArrayD, ArrayView1, Axis, Ix1, Ix2, Ix4};
 
 use crate::error::{Error, Result};
 
@@ -28,7 +28,9 @@ const SAME_RATIO: f64 = 0.05;
 /// An archive of squared errors per block of images and timestep.
 ///
 /// Its arrays are `t`, `sum_squared_error`, `count` and `x0_mean_square`, which are those of [`SquaredErrors`], `image_shape` (channels,
-/// height, width), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule is known otherwise.
+/// height, width), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule is known otherwise. Those of
+/// [`BandSums`] may stand beside them: `band_of`, the band of every coefficient as [`Bands::of_shape`] numbers them, `band_products` and
+/// `band_means`.
 pub struct RecordedErrors<'a> {
     path: &'a Path,
     archive: NpzArchive<'a>,
@@ -140,8 +142,9 @@ impl<'a> RecordedErrors<'a> {
         split: Option<Split>,
     ) -> Result<ElboProfile> {
         let archive = &mut self.archive;
-        let errors = sums(archive)?;
+        let mut errors = sums(archive)?;
         let image_shape = image_shape(archive)?;
+        errors.bands = band_sums(archive, &image_shape)?;
         let clip_denoised = flag(archive, "clip_denoised")?;
         let path = self.path;
         let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
@@ -221,7 +224,61 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
         sums,
         counts,
         x0_mean_square,
+        bands: None,
     })
+}
+
+/// The sums per band of frequencies, where the archive has them: all three arrays, or none.
+fn band_sums(archive: &mut NpzArchive<'_>, shape: &[usize; 3]) -> Result<Option<BandSums>> {
+    const BAND_OF: &str =
+        "int [C, H, W], the band of every coefficient as examples/python/ddpm_hook.py numbers them";
+    const PRODUCTS: &str = "float [B, M, bands, 6], per block, timestep and band";
+    const MEANS: &str = "float [B, M, constants, 3], per block, timestep and constant of a channel";
+    let keys = ["band_of", "band_products", "band_means"];
+    if archive.first_of(&keys).is_none() {
+        return Ok(None);
+    }
+    let band_of = archive.counts("band_of", BAND_OF)?;
+    let bands = Bands::of_shape(shape)?;
+    let own = bands.of_coefficients().iter().map(|&band| band as u64);
+    if band_of.shape() != shape || !band_of.iter().copied().eq(own) {
+        let found = format!(
+            "others, of shape {:?} (images have {shape:?})",
+            band_of.shape()
+        );
+        return Err(archive.wrong("band_of", BAND_OF, found).into());
+    }
+    let products = archive.floats("band_products", PRODUCTS)?;
+    let products = nested(archive, "band_products", PRODUCTS, products)?;
+    let means = archive.floats("band_means", MEANS)?;
+    let means = nested(archive, "band_means", MEANS, means)?;
+    Ok(Some(BandSums {
+        bands,
+        products,
+        means,
+    }))
+}
+
+/// An array of four dimensions, the last of which has N numbers.
+fn nested<const N: usize>(
+    archive: &NpzArchive<'_>,
+    key: &'static str,
+    expected: &str,
+    array: ArrayD<f64>,
+) -> Result<Vec<Vec<Vec<[f64; N]>>>> {
+    let shape = array.shape().to_vec();
+    let wrong = || archive.wrong(key, expected, format_args!("shape {shape:?}"));
+    let array = array.into_dimensionality::<Ix4>().map_err(|_| wrong())?;
+    if array.len_of(Axis(3)) != N {
+        return Err(wrong().into());
+    }
+    let last = |numbers: ArrayView1<'_, f64>| std::array::from_fn(|i| numbers[i]);
+    let rows = array.axis_iter(Axis(0)).map(|block| {
+        let points = block.axis_iter(Axis(0));
+        let bands = points.map(|point| point.axis_iter(Axis(0)).map(last).collect());
+        bands.collect()
+    });
+    Ok(rows.collect())
 }
 
 /// The rows of an array with one column per timestep.

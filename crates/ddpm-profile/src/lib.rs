@@ -87,7 +87,7 @@ pub use error::{Error, Result};
 pub use freeze::{Frozen, FrozenLearned};
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
-pub use squared_errors::SquaredErrors;
+pub use squared_errors::{BandSums, SquaredErrors};
 pub use stability::stability;
 pub use statistics::{PointStatistics, Reconstruction};
 pub use table::table3;

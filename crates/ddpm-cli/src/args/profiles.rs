@@ -32,7 +32,12 @@ Networks that ddpm cannot run: --import takes an .npz of sums that any loop can 
   x0_mean_square     float [B]     mean over images and dimensions of x0^2
   image_shape        int [3]       channels, height, width
   clip_denoised      bool          whether xhat0 was clipped to [-1, 1]
-  alpha_bar          float [T]     of t = 1..T (`ddpm schedule --mse` takes --noise-schedule too)",
+  alpha_bar          float [T]     of t = 1..T (`ddpm schedule --mse` takes --noise-schedule too)
+With three more, the hook makes them of x_t, it serves spectral variances and calibrated means:
+  band_of            int [C, H, W]        the band of every coefficient
+  band_products      float [B, M, N, 6]   sums over images of means over a band of e^2, e h, e n, h^2, h n, n^2
+  band_means         float [B, M, C, 3]   sums over images of e, h, n at the constant of every channel
+(coefficients of x0 - xhat0, xhat0 and (x_t - sqrt(alpha_bar) xhat0) / sqrt(1 - alpha_bar))",
     mut_arg("checkpoint", |arg| arg.required(false).required_unless_present("import").conflicts_with("import")))]
 pub(crate) struct Profile {
     #[command(flatten)]

@@ -1,0 +1,98 @@
+//! Holds the bits/dim of every kernel against the truth: a perfect network, whose data have a density that is known.
+//!
+//! ```text
+//! cargo run --release --example perfect -- --data DIR [--images 2000] [--width 0.05] [--choose 256] [--score 64] [--timesteps 64]
+//!     [--train-steps 1000] [--steps 2,3,5,8,10,16,32,64,1000] [--seed 0]
+//! ```
+//!
+//! The data are draws of N images of DIR (its train split), each blurred by a Gaussian of standard deviation `--width` (a grey level is 2/255).
+//! Schedules and kernels are chosen on some draws and scored on others by direct evaluation, with a continuous density of the data as
+//! decoder; beside them stands the mean of -log2 p of the very same draws.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example, not a library"
+)]
+
+mod judge;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Instant;
+
+use ddpm::core::{Denoiser, NoiseSchedule, NoiseScheduleName};
+use ddpm::data::{Split, open, selection};
+use ddpm::eval::ImageMixture;
+use judge::{Judge, KERNELS, mean_and_error};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// What the command line says of a flag; `usual` where it says nothing.
+fn flag<T: FromStr>(words: &[String], name: &str, usual: &str) -> Outcome<T>
+where
+    T::Err: std::fmt::Display,
+{
+    let at = words.iter().position(|word| word == name);
+    let found = at.map_or(Some(usual), |i| words.get(i + 1).map(String::as_str));
+    let found = found.ok_or_else(|| format!("{name}: expected a value"))?;
+    let value = found.parse();
+    value.map_err(|e: T::Err| format!("{name} {found:?}: {e}").into())
+}
+
+fn main() -> Outcome<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let folder: String = flag(&words, "--data", "")?;
+    if folder.is_empty() {
+        return Err("--data: expected images".into());
+    }
+    let (images, width) = (
+        flag(&words, "--images", "2000")?,
+        flag(&words, "--width", "0.05")?,
+    );
+    let train_steps: usize = flag(&words, "--train-steps", "1000")?;
+    let steps: String = flag(
+        &words,
+        "--steps",
+        &format!("2,3,5,8,10,16,32,64,{train_steps}"),
+    )?;
+    let steps: Vec<usize> = steps.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    let seed = flag(&words, "--seed", "0")?;
+    let data = open(Path::new(&folder), Split::Train, None)?;
+    let data = data.subset(&selection(seed, data.len(), images))?;
+    let noise = NoiseSchedule::named(NoiseScheduleName::Cosine, train_steps)?;
+    let model = ImageMixture::new(noise, &data, width)?;
+    let (choose, score) = (
+        flag(&words, "--choose", "256")?,
+        flag(&words, "--score", "64")?,
+    );
+    let judge = Judge::new(&model, seed, choose, score)?;
+    let timesteps: usize = flag(&words, "--timesteps", "64")?;
+    let start = Instant::now();
+    let profile = judge.profile(timesteps)?;
+    let evaluations = profile.layout().timesteps().len() * choose;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3 / evaluations as f64;
+    let (truth, error) = mean_and_error(judge.truth());
+    println!(
+        "{} images of shape {:?} from {folder}, blurred by {width}; {train_steps} cosine timesteps, {timesteps} of them measured; {choose} \
+         draws choose, {score} others score; {milliseconds:.2} ms an evaluation with what is kept of it.\n\n\
+         The truth, mean -log2 p: {truth:.4} +- {error:.4} bits/dim. Above it, paired:\n",
+        data.len(),
+        model.shape()
+    );
+    let columns: Vec<String> = steps.iter().map(|k| format!(" K={k} |")).collect();
+    println!(
+        "| kernel |{}\n|---|{}",
+        columns.concat(),
+        "---|".repeat(steps.len())
+    );
+    for kernel in &KERNELS {
+        let mut row = format!("| {} |", kernel.name());
+        for gaps in judge.gaps(&profile, kernel, &steps)? {
+            let (mean, error) = mean_and_error(&gaps);
+            row += &format!(" {mean:.4} +- {error:.4} |");
+        }
+        println!("{row}");
+    }
+    eprintln!("{:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,11 +1,12 @@
 //! Holds the bits/dim of every kernel against the truth: a perfect network, whose data have a density that is known.
 //!
 //! ```text
-//! cargo run --release --example perfect -- --data DIR [--images 2000] [--width 0.05] [--choose 256] [--score 64] [--timesteps 64]
+//! cargo run --release --example perfect -- --data DIR [--images 2000] [--crop SIDE] [--width 0.05] [--choose 256] [--score 64] [--timesteps 64]
 //!     [--train-steps 1000] [--steps 2,3,5,8,10,16,32,64,1000] [--seed 0]
 //! ```
 //!
-//! The data are draws of N images of DIR (its train split), each blurred by a Gaussian of standard deviation `--width` (a grey level is 2/255).
+//! The data are draws of N images of DIR (its train split), each blurred by a Gaussian of standard deviation `--width` (a grey level is 2/255);
+//! `--crop` takes the middle of each: which of some thousand images a large one is shows through any noise, and nothing is left to guess.
 //! Schedules and kernels are chosen on some draws and scored on others by direct evaluation, with a continuous density of the data as
 //! decoder; beside them stands the mean of -log2 p of the very same draws.
 #![allow(
@@ -21,9 +22,10 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use ddpm::core::{Denoiser, NoiseSchedule, NoiseScheduleName};
-use ddpm::data::{Split, open, selection};
+use ddpm::data::{ImageSet, Split, open, selection};
 use ddpm::eval::ImageMixture;
 use judge::{Judge, KERNELS, mean_and_error};
+use ndarray::{Array3, Array4, s};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -37,6 +39,23 @@ where
     let found = found.ok_or_else(|| format!("{name}: expected a value"))?;
     let value = found.parse();
     value.map_err(|e: T::Err| format!("{name} {found:?}: {e}").into())
+}
+
+/// The middle of every image, `side` pixels wide and high.
+fn cropped(data: &ImageSet, side: usize) -> Outcome<ImageSet> {
+    let (&[channels, height, width], count) = (data.shape(), data.len()) else {
+        return Err("--crop: expected images of channels, rows and columns".into());
+    };
+    if side > height.min(width) {
+        return Err(format!("--crop {side}: expected at most {}", height.min(width)).into());
+    }
+    let (top, left) = ((height - side) / 2, (width - side) / 2);
+    let mut crops = Array4::zeros((count, channels, side, side));
+    for (i, mut crop) in crops.outer_iter_mut().enumerate() {
+        let image = Array3::from_shape_vec((channels, height, width), data.image(i)?)?;
+        crop.assign(&image.slice(s![.., top..top + side, left..left + side]));
+    }
+    Ok(ImageSet::from_array(data.name(), crops.view())?)
 }
 
 fn main() -> Outcome<()> {
@@ -59,6 +78,10 @@ fn main() -> Outcome<()> {
     let seed = flag(&words, "--seed", "0")?;
     let data = open(Path::new(&folder), Split::Train, None)?;
     let data = data.subset(&selection(seed, data.len(), images))?;
+    let data = match flag(&words, "--crop", "0")? {
+        0 => data,
+        side => cropped(&data, side)?,
+    };
     let noise = NoiseSchedule::named(NoiseScheduleName::Cosine, train_steps)?;
     let model = ImageMixture::new(noise, &data, width)?;
     let (choose, score) = (

@@ -16,7 +16,7 @@ use ddpm_core::{
 };
 use ddpm_data::ImageSet;
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, s};
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -211,7 +211,11 @@ impl ImageMixture {
                         f64::NEG_INFINITY
                     } else {
                         let Level { signal, total } = levels[b];
-                        let away = arch.dispatch(|| square_distance(wide[b], image, signal));
+                        let away = arch.dispatch(SquareDistance {
+                            x: wide[b],
+                            y: image,
+                            signal,
+                        });
                         -0.5 * away / total
                     };
                 }
@@ -252,7 +256,7 @@ impl ImageMixture {
         level.signal * terms * f64::from(f32::EPSILON) * largest / level.total
     }
 
-    /// `sum_i w_i y_i` of every posterior, `[B, D]`: sums over the images in their order, four at a time.
+    /// `sum_i w_i y_i` of every posterior, `[B, D]`: in an order of sums that only the images which matter decide.
     fn averages(&self, posteriors: &[Posterior]) -> Array2<f64> {
         let (count, dims) = self.images.dim();
         let mut averages = Array2::zeros((posteriors.len(), dims));
@@ -263,22 +267,15 @@ impl ImageMixture {
             .collect();
         let of_block = |columns: &Range<usize>| {
             let mut sums = Array2::<f64>::zeros((posteriors.len(), columns.len()));
-            let image =
-                |i: usize| &self.images.row(i).to_slice().unwrap_or_default()[columns.clone()];
+            let rows = self.images.as_slice().unwrap_or_default();
             for tile in (0..count).step_by(TILE) {
                 for (mut sum, posterior) in sums.outer_iter_mut().zip(posteriors) {
-                    let sum = sum.as_slice_mut().unwrap_or_default();
-                    let weights = posterior.within(tile..tile + TILE);
-                    arch.dispatch(|| {
-                        let fours = weights.chunks_exact(4);
-                        let rest = fours.remainder();
-                        for four in fours {
-                            let rows = [0, 1, 2, 3].map(|k| image(four[k].0));
-                            add_four(sum, rows, [0, 1, 2, 3].map(|k| four[k].1));
-                        }
-                        for &(i, weight) in rest {
-                            add_one(sum, image(i), weight);
-                        }
+                    arch.dispatch(AddRows {
+                        sum: sum.as_slice_mut().unwrap_or_default(),
+                        rows,
+                        dims,
+                        first: columns.start,
+                        weights: posterior.within(tile..tile + TILE),
                     });
                 }
             }
@@ -385,41 +382,68 @@ impl Posterior {
 }
 
 /// ||x - signal y||^2 in one order of sums, whatever the processor.
-#[inline(always)]
-fn square_distance(x: &[f64], y: &[f32], signal: f64) -> f64 {
-    let away = |x: f64, y: f32| {
-        let away = x - signal * f64::from(y);
-        away * away
-    };
-    let mut sums = [0.0; LANES];
-    let (x, y) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-    let rest = x.remainder().iter().zip(y.remainder());
-    let mut sum = rest.fold(0.0, |sum, (&x, &y)| sum + away(x, y));
-    for (x, y) in x.zip(y) {
-        for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += away(x, y);
+struct SquareDistance<'a> {
+    x: &'a [f64],
+    y: &'a [f32],
+    signal: f64,
+}
+
+impl NullaryFnOnce for SquareDistance<'_> {
+    type Output = f64;
+
+    // Else it is compiled for the oldest processor.
+    #[inline(always)]
+    fn call(self) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (x, y) = (self.x.chunks_exact(LANES), self.y.chunks_exact(LANES));
+        let mut sum = 0.0;
+        for (&x, &y) in x.remainder().iter().zip(y.remainder()) {
+            let away = x - self.signal * f64::from(y);
+            sum += away * away;
         }
-    }
-    for lane in sums {
-        sum += lane;
-    }
-    sum
-}
-
-#[inline(always)]
-fn add_four(sum: &mut [f64], rows: [&[f32]; 4], weights: [f64; 4]) {
-    let length = sum.len();
-    let [a, b, c, d] = rows.map(|row| &row[..length]);
-    for (k, sum) in sum.iter_mut().enumerate() {
-        let first = weights[0] * f64::from(a[k]) + weights[1] * f64::from(b[k]);
-        let second = weights[2] * f64::from(c[k]) + weights[3] * f64::from(d[k]);
-        *sum += first + second;
+        for (x, y) in x.zip(y) {
+            for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
+                let away = x - self.signal * f64::from(y);
+                *sum += away * away;
+            }
+        }
+        for lane in sums {
+            sum += lane;
+        }
+        sum
     }
 }
 
-#[inline(always)]
-fn add_one(sum: &mut [f64], row: &[f32], weight: f64) {
-    for (sum, &y) in sum.iter_mut().zip(row) {
-        *sum += weight * f64::from(y);
+/// Adds weighted rows to a sum, from their column `first` on: four at a time, so that the sum is read and written less often.
+struct AddRows<'a> {
+    sum: &'a mut [f64],
+    rows: &'a [f32],
+    dims: usize,
+    first: usize,
+    weights: &'a [(usize, f64)],
+}
+
+impl NullaryFnOnce for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let length = self.sum.len();
+        let row = |i: usize| &self.rows[i * self.dims + self.first..][..length];
+        let fours = self.weights.chunks_exact(4);
+        for &(i, weight) in fours.remainder() {
+            for (sum, &y) in self.sum.iter_mut().zip(row(i)) {
+                *sum += weight * f64::from(y);
+            }
+        }
+        for four in fours {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|k| row(four[k].0));
+            let [wa, wb, wc, wd] = [0, 1, 2, 3].map(|k| four[k].1);
+            for k in 0..length {
+                let first = wa * f64::from(a[k]) + wb * f64::from(b[k]);
+                let second = wc * f64::from(c[k]) + wd * f64::from(d[k]);
+                self.sum[k] += first + second;
+            }
+        }
     }
 }

@@ -58,6 +58,15 @@ fn cropped(data: &ImageSet, side: usize) -> Outcome<ImageSet> {
     Ok(ImageSet::from_array(data.name(), crops.view())?)
 }
 
+/// Means and their standard errors as cells of a row.
+fn cells(columns: &[Vec<f64>]) -> String {
+    let cell = |values: &Vec<f64>| {
+        let (mean, error) = mean_and_error(values);
+        format!(" {mean:.4} ± {error:.4} |")
+    };
+    columns.iter().map(cell).collect()
+}
+
 fn main() -> Outcome<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let folder: String = flag(&words, "--data", "")?;
@@ -98,7 +107,7 @@ fn main() -> Outcome<()> {
     println!(
         "{} images of shape {:?} from {folder}, blurred by {width}; {train_steps} cosine timesteps, {timesteps} of them measured; {choose} \
          draws choose, {score} others score; {milliseconds:.2} ms an evaluation with what is kept of it.\n\n\
-         The truth, mean -log2 p: {truth:.4} +- {error:.4} bits/dim. Above it, paired:\n",
+         The truth, mean -log2 p: {truth:.4} ± {error:.4} bits/dim. Above it, paired:\n",
         data.len(),
         model.shape()
     );
@@ -108,13 +117,23 @@ fn main() -> Outcome<()> {
         columns.concat(),
         "---|".repeat(steps.len())
     );
+    let mut all = Vec::new();
     for kernel in &KERNELS {
-        let mut row = format!("| {} |", kernel.name());
-        for gaps in judge.gaps(&profile, kernel, &steps)? {
-            let (mean, error) = mean_and_error(&gaps);
-            row += &format!(" {mean:.4} +- {error:.4} |");
-        }
-        println!("{row}");
+        let gaps = judge.gaps(&profile, kernel, &steps)?;
+        println!("| {} |{}", kernel.name(), cells(&gaps));
+        all.push((kernel.name(), gaps));
+    }
+    // The same draws and, where two paths share a timestep, the same noise.
+    for (less, from) in [("spectral", "analytic"), ("spectral + mean", "spectral")] {
+        let of = |name: &str| all.iter().find(|(kernel, _)| kernel == name);
+        let (Some((_, less_gaps)), Some((_, from_gaps))) = (of(less), of(from)) else {
+            continue;
+        };
+        let pairs = less_gaps.iter().zip(from_gaps);
+        let differences: Vec<Vec<f64>> = pairs
+            .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a - b).collect())
+            .collect();
+        println!("| {less} less {from} |{}", cells(&differences));
     }
     eprintln!("{:.0} s", start.elapsed().as_secs_f64());
     Ok(())

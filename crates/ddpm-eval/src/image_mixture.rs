@@ -70,7 +70,8 @@ pub struct ImageMixture {
 }
 
 impl ImageMixture {
-    /// For draws of all images of a set (see [`ImageSet::subset`]), each blurred by a Gaussian of standard deviation `width` in the unit of their values.
+    /// For draws of all images of a set (see [`ImageSet::subset`]), each blurred by a Gaussian of standard deviation `width`, in the unit of
+    /// their values.
     ///
     /// # Errors
     /// When there is no image or no pixel, when an image cannot be read or is not finite, for a width that is not finite or not above 0.
@@ -124,9 +125,8 @@ impl ImageMixture {
         let counter = [0, 1, index as u32, (index >> 32) as u32 | domain];
         let [low, high, ..] = philox4x32(counter, [seed as u32, (seed >> 32) as u32]);
         let word = u128::from(u64::from(high) << 32 | u64::from(low));
-        let image = self
-            .images
-            .row((word * self.squares.len() as u128 >> 64) as usize);
+        let drawn = (word * self.squares.len() as u128) >> 64;
+        let image = self.images.row(drawn as usize);
         for ((x, &y), z) in datum.iter_mut().zip(image).zip(noise) {
             *x = (f64::from(y) + self.width * f64::from(z)) as f32;
         }
@@ -245,7 +245,8 @@ impl ImageMixture {
         logs
     }
 
-    /// By how much the logarithm of a screened weight may be wrong, for a datum of this norm: sums of D products in f32, in any order, fused or not.
+    /// By how much the logarithm of a screened weight may be wrong, for a datum of this norm: sums of D products in f32, in any order, fused
+    /// or not.
     fn screening_error(&self, level: &Level, norm: f64) -> f64 {
         let largest = norm * self.largest;
         if largest > 0.1 * f64::from(f32::MAX) {

@@ -60,6 +60,7 @@ pub mod distance;
 mod error;
 #[cfg(feature = "fid")]
 mod features;
+mod image_mixture;
 mod network;
 mod profile_plan;
 mod profiling;
@@ -74,6 +75,7 @@ pub use denoising::Noise;
 pub use error::{Error, Result};
 #[cfg(feature = "fid")]
 pub use features::extract_features;
+pub use image_mixture::ImageMixture;
 pub use profile_plan::{ProfileBands, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};

@@ -5,6 +5,7 @@ mod bits_per_dim;
 mod distance;
 #[cfg(feature = "fid")]
 mod features;
+mod image_mixture;
 mod profile_against_direct;
 mod profiling;
 mod ranks;

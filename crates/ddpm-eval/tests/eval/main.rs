@@ -1,5 +1,6 @@
 //! Tests of the crate through its public interface, by subject.
 
+mod bands_by_sampling;
 mod bits_per_dim;
 #[cfg(feature = "distance")]
 mod distance;

@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ddpm::core::Bands;
-use ddpm_files::npz::{NpzArchive, NpzWriter};
-use ndarray::{Array, Array1, Array2, Array3, Array4, arr0, arr1, arr2};
+use ddpm::core::{Bands, DecoderKind, MeanKind, NoiseSchedule, NoiseScheduleName, VarianceKind};
+use ddpm::profile::{Block, CostModel, Curves, ElboProfile, ProfileLayout, Reconstruction, choose};
+use ddpm::schedule::{Budgets, Scoring};
+use ddpm_files::npz::NpzWriter;
+use ndarray::{Array, Array1, Array2, Array4, arr0, arr1, arr2};
+use safetensors::SafeTensors;
 
 use crate::support::{Ddpm, assert_close, golden, numbers, scratch};
 
@@ -17,7 +20,16 @@ struct Arrays {
     squares: Array1<f64>,
     shape: Array1<i64>,
     alpha_bar: Array1<f64>,
+    bands: Option<BandArrays>,
     without: &'static str,
+}
+
+/// Those of the bands of 3x8x8 images.
+struct BandArrays {
+    edges: Array1<f64>,
+    channels: Array2<f64>,
+    products: Array4<f64>,
+    means: Array4<f64>,
 }
 
 impl Arrays {
@@ -29,7 +41,33 @@ impl Arrays {
             squares: arr1(&[0.3, 0.4]),
             shape: arr1(&[3, 8, 8]),
             alpha_bar: arr1(&[0.9, 0.6, 0.3, 0.05]),
+            bands: None,
             without: "",
+        }
+    }
+
+    /// With errors that are as large in every band, and like nothing else.
+    fn with_bands() -> Self {
+        let arrays = Self::good();
+        let bands = Bands::of_shape(&[3, 8, 8]).unwrap();
+        let mut products = Array4::zeros((2, 3, bands.count(), 6));
+        for ((b, i, _, of), x) in products.indexed_iter_mut() {
+            match of {
+                0 => *x = arrays.sums[[b, i]],
+                3 | 5 => *x = 1.0,
+                _ => {}
+            }
+        }
+        let basis = bands.channel_basis().to_vec();
+        let of_bands = BandArrays {
+            edges: arr1(bands.edges()),
+            channels: Array2::from_shape_vec((3, 3), basis).unwrap(),
+            products,
+            means: Array4::zeros((2, 3, 3, 3)),
+        };
+        Self {
+            bands: Some(of_bands),
+            ..arrays
         }
     }
 
@@ -58,6 +96,20 @@ impl Arrays {
         put("alpha_bar", &mut |z, n| {
             z.add_array(n, &self.alpha_bar).unwrap()
         });
+        if let Some(bands) = &self.bands {
+            put("band_edges", &mut |z, n| {
+                z.add_array(n, &bands.edges).unwrap()
+            });
+            put("band_channels", &mut |z, n| {
+                z.add_array(n, &bands.channels).unwrap()
+            });
+            put("band_products", &mut |z, n| {
+                z.add_array(n, &bands.products).unwrap()
+            });
+            put("band_means", &mut |z, n| {
+                z.add_array(n, &bands.means).unwrap()
+            });
+        }
         npz.finish().unwrap();
         path
     }
@@ -129,121 +181,6 @@ fn what_the_hook_measured_in_diffusers_gives_schedules_with_error_bars() {
         .arg(&out)
         .words("--decoder respaced")
         .fails(3, &["decoder respaced", "gaussian or none"]);
-}
-
-/// With the moments of bands an imported profile serves the spectral variance, whose costs are computed here from the arrays.
-#[test]
-fn recorded_bands_give_spectral_schedules() {
-    let folder = scratch();
-    let file = golden("squared-errors-bands.npz");
-    let profile = folder.path().join("p");
-    import(&file, &profile).run().succeeds();
-    let mut archive = NpzArchive::open(&file).unwrap();
-    let mut array = |key: &str| archive.floats(key, "an array of the file").unwrap();
-    let (products, counts, alpha_bar) =
-        (array("band_products"), array("count"), array("alpha_bar"));
-    let (band_of, t) = (array("band_of"), array("t"));
-    let images: f64 = counts.iter().sum::<f64>() / t.len() as f64;
-    let snr = |t: usize| alpha_bar[[t - 1]] / (1.0 - alpha_bar[[t - 1]]);
-    let bands = products.shape()[2];
-    let cost = |t_: usize, s: usize| -> f64 {
-        let i = t.iter().position(|&t| t == t_ as f64).unwrap();
-        let of_band = |band: usize| {
-            let weight = band_of.iter().filter(|&&b| b == band as f64).count() as f64;
-            let blocks = products.shape()[0];
-            let power = (0..blocks).map(|b| products[[b, i, band, 0]]).sum::<f64>() / images;
-            weight * ((snr(s) - snr(t_)) * power).ln_1p()
-        };
-        (0..bands).map(of_band).sum::<f64>() / band_of.len() as f64 / 2.0 / std::f64::consts::LN_2
-    };
-    let of = |flags: &str| {
-        Ddpm::new("schedule")
-            .file("--mse", &file)
-            .words("--steps 3 --mean network --decoder none --variance")
-            .words(flags)
-            .json()
-    };
-    let spectral = of("spectral");
-    let again = Ddpm::new("schedule")
-        .arg(&profile)
-        .words("--steps 3 --mean network --decoder none --variance spectral")
-        .json();
-    assert_eq!(spectral["budgets"], again["budgets"]);
-    let spent = |found: &serde_json::Value| found["budgets"][0]["cost"].as_f64().unwrap();
-    assert!(spent(&spectral) < spent(&of("analytic")));
-    // The last timesteps are all evaluated; the step onto the data has no term.
-    let path = numbers(&spectral["budgets"][0]["path"]);
-    let path: Vec<usize> = path.iter().map(|&t| t as usize).collect();
-    assert_eq!(path, [0, 58, 59, 60]);
-    let by_hand = cost(59, 58) + cost(60, 59);
-    assert_close("interior", &[spent(&spectral)], &[by_hand], 1e-9);
-}
-
-#[test]
-fn recorded_bands_that_contradict_their_file_are_refused() {
-    let folder = scratch();
-    let good = Arrays::good();
-    let bands = Bands::of_shape(&[3, 8, 8]).unwrap();
-    let band_of: Vec<i64> = bands.of_coefficients().iter().map(|&b| b as i64).collect();
-    let band_of = Array::from_shape_vec((3, 8, 8), band_of).unwrap();
-    // Every band has the power of the whole.
-    let products = Array4::from_shape_fn((2, 3, bands.count(), 6), |(b, i, _, k)| match k {
-        0 => good.sums[[b, i]],
-        3 | 5 => 1.0,
-        _ => 0.0,
-    });
-    let means = Array4::<f64>::zeros((2, 3, 3, 3));
-    let refused = |band_of: &Array3<i64>,
-                   products: &Array4<f64>,
-                   means: Option<&Array4<f64>>,
-                   words: &[&str]| {
-        let plain = good.write(folder.path());
-        let file = folder.path().join("bands.npz");
-        let mut npz = NpzWriter::new_compressed(File::create(&file).unwrap());
-        let mut archive = NpzArchive::open(&plain).unwrap();
-        for key in ["t", "count", "image_shape"] {
-            let array = archive.counts(key, "whole numbers").unwrap();
-            npz.add_array(key, &array.mapv(|n| n as i64)).unwrap();
-        }
-        for key in ["sum_squared_error", "x0_mean_square", "alpha_bar"] {
-            npz.add_array(key, &archive.floats(key, "numbers").unwrap())
-                .unwrap();
-        }
-        npz.add_array("clip_denoised", &arr0(true)).unwrap();
-        npz.add_array("band_of", band_of).unwrap();
-        npz.add_array("band_products", products).unwrap();
-        if let Some(means) = means {
-            npz.add_array("band_means", means).unwrap();
-        }
-        npz.finish().unwrap();
-        let out = folder.path().join("out");
-        if words.is_empty() {
-            import(&file, &out).run().succeeds();
-            std::fs::remove_file(out).unwrap();
-        } else {
-            import(&file, &out).fails(3, words);
-            assert!(!out.exists());
-        }
-    };
-    refused(&band_of, &products, Some(&means), &[]);
-    refused(&band_of, &products, None, &["bands.npz", "band_means"]);
-    let mut other = band_of.clone();
-    other[[1, 2, 3]] += 1;
-    refused(&other, &products, Some(&means), &["bands.npz", "band_of"]);
-    let short = products.slice(ndarray::s![.., .., 1.., ..]).to_owned();
-    refused(
-        &band_of,
-        &short,
-        Some(&means),
-        &["band products of block 0 at t = 1"],
-    );
-    let flat = products.slice(ndarray::s![.., .., .., ..5]).to_owned();
-    refused(&band_of, &flat, Some(&means), &["band_products", "6"]);
-    for (value, word) in [(f64::NAN, "finite"), (-1.0, "at least 0"), (9.0, "add up")] {
-        let mut wrong = products.clone();
-        wrong[[1, 2, 7, 0]] = value;
-        refused(&band_of, &wrong, Some(&means), &["block 1 at t = 4", word]);
-    }
 }
 
 /// 1/2 (SNR_s - SNR_t) m(t) by hand.
@@ -514,7 +451,11 @@ fn arrays_that_are_not_as_described() {
         &|a| a.squares[1] = f64::INFINITY,
         &["x0_mean_square of block 1", "inf"],
     );
-    refused(&|a| a.shape = arr1(&[8, 8]), &["image_shape", "[8, 8]"]);
+    refused(
+        &|a| a.shape = arr1(&[3, 0, 8]),
+        &["image_shape", "[3, 0, 8]"],
+    );
+    refused(&|a| a.shape = arr1(&[]), &["image_shape", "[]"]);
     refused(&|a| a.alpha_bar[2] = 0.95, &["alpha_bar"]);
 
     let text = folder.path().join("errors.npz");
@@ -527,4 +468,224 @@ fn arrays_that_are_not_as_described() {
         .file("--out", &out)
         .fails(2, &["--import"]);
     Ddpm::new("profile").file("--out", &out).fails(2, &["CKPT"]);
+}
+
+#[test]
+fn sums_of_bands_that_no_images_have() {
+    let folder = scratch();
+    let out = folder.path().join("p");
+    let refused = |change: &dyn Fn(&mut Arrays, &mut BandArrays), named: &[&str]| {
+        let mut arrays = Arrays::with_bands();
+        let mut bands = arrays.bands.take().unwrap();
+        change(&mut arrays, &mut bands);
+        arrays.bands = Some(bands);
+        let file = arrays.write(folder.path());
+        import(&file, &out).fails(3, &[&["errors.npz", "expected"], named].concat());
+        assert!(!out.exists(), "half a profile");
+    };
+    for key in ["band_edges", "band_channels", "band_products", "band_means"] {
+        let key: &'static str = key;
+        refused(&|a, _| a.without = key, &[key, "no such array"]);
+    }
+    refused(
+        &|_, b| b.edges[1] = 2.0 * b.edges[2],
+        &["band_edges", "the first 0", "ascend"],
+    );
+    refused(
+        &|_, b| b.channels[[0, 0]] += 0.1,
+        &["band_channels", "orthonormal"],
+    );
+    refused(
+        &|_, b| b.channels = arr2(&[[1.0]]),
+        &["band_channels", "[1, 1]", "[3, 8, 8]"],
+    );
+    // Fewer bands than these edges make of such images.
+    refused(
+        &|_, b| b.products = Array4::zeros((2, 3, 5, 6)),
+        &["band_products", "[2, 3, ", "found shape [2, 3, 5, 6]"],
+    );
+    refused(
+        &|_, b| b.means = Array4::zeros((2, 3, 1, 3)),
+        &["band_means", "[2, 3, 3, 3]", "found shape [2, 3, 1, 3]"],
+    );
+    // Bands of other images, or of edges of one's own, hold other coefficients.
+    refused(
+        &|a, _| a.shape = arr1(&[3, 8, 4]),
+        &["band_products", "found shape"],
+    );
+    refused(
+        &|a, _| a.shape = arr1(&[1, 8, 8]),
+        &["band_channels", "[3, 3]"],
+    );
+    refused(
+        &|a, _| a.shape = arr1(&[3, 1 << 40, 1 << 40]),
+        &["image_shape", "4096"],
+    );
+    let of = "block 1 at t = 3, band 4: ";
+    let at = |of: usize| [1, 1, 4, of];
+    refused(
+        &|_, b| b.products[at(2)] = f64::NAN,
+        &["band_products", of, "e n", "finite", "NaN"],
+    );
+    refused(
+        &|_, b| b.products[at(3)] = -1.0,
+        &["band_products", of, "h^2", "at least 0", "-1"],
+    );
+    refused(
+        &|_, b| b.products[at(1)] = 1.0,
+        &["band_products", of, "e h", "the root of e^2 times h^2"],
+    );
+    refused(
+        &|_, b| b.means[[1, 1, 0, 1]] = -1.5,
+        &["band_means", "band 0: h", "its mean square allows", "-1.5"],
+    );
+    refused(
+        &|_, b| b.products[at(0)] *= 1.1,
+        &["block 1 at t = 3", "mean of e^2", "sum_squared_error, 5e-1"],
+    );
+}
+
+/// Bands of edges of one's own are kept as they are.
+#[test]
+fn an_import_may_have_bands_of_its_own() {
+    let folder = scratch();
+    let out = folder.path().join("p");
+    let mut arrays = Arrays::with_bands();
+    if let Some(bands) = &mut arrays.bands {
+        // The constant, and the others of a channel.
+        let of_two = [0, 1, 10, 11, 20, 21];
+        bands.edges = arr1(&[0.0, 0.5]);
+        bands.channels = Array2::eye(3);
+        bands.products = bands.products.select(ndarray::Axis(2), &of_two);
+    }
+    import(&arrays.write(folder.path()), &out).run().succeeds();
+    let profile = ElboProfile::from_bytes(&std::fs::read(&out).unwrap()).unwrap();
+    let bands = profile.layout().bands().unwrap();
+    assert_eq!(bands.edges(), [0.0, 0.5]);
+    assert_eq!(bands.sizes(), [1, 63, 1, 63, 1, 63]);
+    assert!(profile.variances().contains(&VarianceKind::Spectral));
+}
+
+/// The formula of tests/peers/check_hook_bands.py: number `index` of a stream, in [-1, 1).
+fn uniform(stream: u64, index: usize) -> f64 {
+    let mut z = (index as u64 + (stream << 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 11) as f64 * 2f64.powi(-52) - 1.0
+}
+
+/// What the hook summed up and what the library measures on the same images and noise.
+#[test]
+fn bands_of_the_hook_are_those_that_the_library_measures() {
+    const STEPS: usize = 8;
+    const IMAGES: usize = 40;
+    const PER_BLOCK: usize = 10;
+    let folder = scratch();
+    let noise_schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, STEPS).unwrap();
+    for (name, shape) in [
+        ("colour", &[3, 6, 4][..]),
+        ("gray", &[1, 5, 7]),
+        ("signal", &[2, 9]),
+        ("vector", &[11]),
+    ] {
+        let file = golden(&format!("hook-bands/{name}.npz"));
+        let out = folder.path().join(name);
+        import(&file, &out).run().succeeds();
+        let imported = ElboProfile::from_bytes(&std::fs::read(&out).unwrap()).unwrap();
+
+        let layout = ProfileLayout::new(&noise_schedule, (1..=STEPS).collect(), false, 8)
+            .unwrap()
+            .with_bands(Bands::of_shape(shape).unwrap());
+        // Bit by bit the usual ones, so that such profiles go together.
+        assert_eq!(imported.layout().bands(), layout.bands(), "{name}");
+        let dims: usize = shape.iter().product();
+        let mut blocks = Vec::new();
+        for image in 0..IMAGES {
+            if image % PER_BLOCK == 0 {
+                blocks.push(Block::new(&layout, (image / PER_BLOCK) as u64));
+            }
+            let block = blocks.last_mut().unwrap();
+            let level = 0.3 * uniform(4, image);
+            let pixels = |f: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..dims).map(f).collect() };
+            let x0 = pixels(&|d| 0.6 * uniform(1, image * dims + d) + level);
+            block.add_image(x0.iter().map(|x| x * x).sum::<f64>() / dims as f64);
+            for t in 1..=STEPS {
+                let at = |d: usize| (image * STEPS + t - 1) * dims + d;
+                let sigma = noise_schedule.one_minus_alpha_bar(t).sqrt();
+                let signal = noise_schedule.alpha_bar(t).sqrt();
+                let noise = |d: usize| 1.5 * uniform(2, at(d));
+                let x_t = pixels(&|d| signal * x0[d] + sigma * noise(d));
+                let xhat0 = pixels(&|d| {
+                    0.7 * x0[d] - 0.2 * sigma * noise(d) + 0.1 + 0.1 * uniform(3, at(d))
+                });
+                let estimate = Reconstruction {
+                    x0: &x0,
+                    x_t: Some(&x_t),
+                    xhat0: &xhat0,
+                    v: None,
+                };
+                block
+                    .add(t - 1, &layout.measure(t - 1, &estimate).unwrap())
+                    .unwrap();
+            }
+        }
+        let origin = imported.provenance().clone();
+        let measured = ElboProfile::new(origin, noise_schedule.clone(), layout, blocks).unwrap();
+        for key in ["band_products", "band_means", "moments", "x0_mean_square"] {
+            let of = |profile: &ElboProfile| -> Vec<f64> {
+                let bytes = profile.to_bytes();
+                let file = SafeTensors::deserialize(&bytes).unwrap();
+                let data = file.tensor(key).unwrap().data().to_vec();
+                let words = data.as_chunks().0.iter().copied();
+                words.map(f64::from_le_bytes).collect()
+            };
+            let (found, expected) = (of(&imported), of(&measured));
+            assert!(expected.iter().any(|x| x.abs() > 1e-3), "{name} {key}");
+            assert_close(&format!("{name} {key}"), &found, &expected, 1e-11);
+        }
+
+        let mut totals = Vec::new();
+        for (variance, mean) in [
+            (VarianceKind::Analytic, MeanKind::Network),
+            (VarianceKind::Spectral, MeanKind::Network),
+            (VarianceKind::Spectral, MeanKind::Calibrated),
+            (VarianceKind::Best, MeanKind::Calibrated),
+        ] {
+            let scoring = Scoring::new(variance)
+                .with_mean(mean)
+                .with_decoder(DecoderKind::Gaussian);
+            let budgets = Budgets::Only(vec![2, 4, 8]);
+            let of = |profile: &ElboProfile| {
+                let curves = Curves::from_profile(profile).unwrap();
+                let model = CostModel::new(&curves, curves.freeze(&scoring).unwrap()).unwrap();
+                let schedules = choose(&model, &budgets, None).unwrap();
+                let costs = schedules.budgets.iter().map(|budget| budget.cost);
+                let paths = schedules.budgets.iter().map(|b| b.schedule.path.clone());
+                (costs.collect::<Vec<f64>>(), paths.collect::<Vec<_>>())
+            };
+            let (found, expected) = (of(&imported), of(&measured));
+            assert_eq!(found.1, expected.1, "{name} {variance} {mean}");
+            assert_close(&format!("{name} {variance}"), &found.0, &expected.0, 1e-10);
+            totals.push(found.0[0]);
+        }
+        let [analytic, spectral, calibrated, best] = totals[..] else {
+            unreachable!("four kernels")
+        };
+        assert!(
+            analytic > spectral && spectral > calibrated + 0.05,
+            "{name}: {totals:?}"
+        );
+        assert!(best <= calibrated, "{name}: {totals:?}");
+        // And through the command: what is offered is what the profile can serve.
+        let table = Ddpm::new("table")
+            .arg(&out)
+            .arg(&out)
+            .words("--steps 4 --decoder gaussian")
+            .json();
+        let offered = table["rows"].as_array().unwrap();
+        assert!(
+            offered.iter().any(|row| row["variance"] == "spectral"),
+            "{name}"
+        );
+    }
 }

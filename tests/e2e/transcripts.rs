@@ -136,6 +136,9 @@ fn prepare(folder: &Path) {
         );
     }
     copy_all(&golden("squared-errors.npz"), &at("errors.npz"));
+    for name in ["train.npz", "test.npz"] {
+        copy_all(&golden("hook-bands/colour.npz"), &at(name));
+    }
     let rows: Vec<String> = (1..=40)
         .map(|t| format!("{t},{}\n", 0.01 * f64::from(t)))
         .collect();

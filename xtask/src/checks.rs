@@ -14,7 +14,7 @@ use crate::bench::{script, venv};
 /// Exports schedules of several noise schedules and variances, samples a small random UNet2DModel with them and checks
 /// that the schedulers of diffusers, k-diffusion and improved-diffusion visit exactly these timesteps with exactly the
 /// constants of `ddpm transitions` (tests/peers/check_exports.py); runs the hook of examples/python in a loop of
-/// diffusers and imports what it measured (tests/peers/check_hook.py); recomputes the bits/dim of calibrated kernels in NumPy
+/// diffusers and imports what it measured (tests/peers/check_hook.py, check_hook_bands.py); recomputes the bits/dim of calibrated kernels in NumPy
 /// from the outputs of `ddpm predict` (tests/peers/check_spectral.py). Takes some minutes. The Python packages, several
 /// GB, go into a scratch environment under target/peers.
 ///
@@ -33,7 +33,11 @@ impl CheckExports {
         let (work, python) = prepare("exports", self.python, &packages)?;
         let ddpm = build_ddpm()?;
         let profile = root().join("datasets/cifar10-small.train.profile.safetensors");
-        for name in ["tests/peers/check_exports.py", "tests/peers/check_hook.py"] {
+        for name in [
+            "tests/peers/check_exports.py",
+            "tests/peers/check_hook.py",
+            "tests/peers/check_hook_bands.py",
+        ] {
             println!("\n== {name}");
             let mut command = script(&python, name);
             command.arg("--ddpm").arg(&ddpm);

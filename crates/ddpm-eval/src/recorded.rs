@@ -9,7 +9,7 @@ use ddpm_files::npz::NpzArchive;
 use ddpm_files::{FileError, sha256};
 use ddpm_profile::{BandSums, ElboProfile, SquaredErrors};
 use ddpm_schedule::Provenance;
-use ndarray::{ArrayD, ArrayView1, Axis, Ix1, Ix2, Ix4};
+use ndarray::{ArrayD, Axis, Ix1, Ix2};
 
 use crate::error::{Error, Result};
 
@@ -24,13 +24,19 @@ const SAME_SCHEDULE: f64 = 2e-5;
 const SAME_AS_TOLD: f64 = 1e-3;
 /// The same relative to the smaller one: a chain that ends without any signal is another one, whose last alpha_bar is near all the same.
 const SAME_RATIO: f64 = 0.05;
+/// How far edges and basis of recorded bands may be from the usual ones, whose last digits another program computes differently.
+const SAME_BANDS: f64 = 1e-9;
+/// The longest axis whose cosines are made, a matrix of as many rows and columns.
+const LONGEST_AXIS: usize = 4096;
+/// The most numbers in an image whose coefficients are put into bands.
+const LARGEST_IMAGE: usize = 1 << 24;
 
 /// An archive of squared errors per block of images and timestep.
 ///
 /// Its arrays are `t`, `sum_squared_error`, `count` and `x0_mean_square`, which are those of [`SquaredErrors`], `image_shape` (channels,
-/// height, width), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule is known otherwise. Those of
-/// [`BandSums`] may stand beside them: `band_of`, the band of every coefficient as [`Bands::of_shape`] numbers them, `band_products` and
-/// `band_means`.
+/// height, width; other data have other axes), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule
+/// is known otherwise. Statistics of bands of frequencies are there with all of `band_edges`, `band_channels`, `band_products` and
+/// `band_means`, which are those of [`Bands`] and [`BandSums`], or with none.
 pub struct RecordedErrors<'a> {
     path: &'a Path,
     archive: NpzArchive<'a>,
@@ -144,7 +150,8 @@ impl<'a> RecordedErrors<'a> {
         let archive = &mut self.archive;
         let mut errors = sums(archive)?;
         let image_shape = image_shape(archive)?;
-        errors.bands = band_sums(archive, &image_shape)?;
+        let points = [errors.sums.len(), errors.timesteps.len()];
+        errors.bands = band_sums(archive, &image_shape, points)?;
         let clip_denoised = flag(archive, "clip_denoised")?;
         let path = self.path;
         let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
@@ -157,7 +164,7 @@ impl<'a> RecordedErrors<'a> {
                 rescale_timesteps: false,
                 clip_denoised,
                 precision: UNKNOWN.to_owned(),
-                shape: image_shape.to_vec(),
+                shape: image_shape,
                 settings: BTreeMap::from([(
                     "imported".to_owned(),
                     "squared errors of another program".to_owned(),
@@ -228,57 +235,72 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     })
 }
 
-/// The sums per band of frequencies, where the archive has them: all three arrays, or none.
-fn band_sums(archive: &mut NpzArchive<'_>, shape: &[usize; 3]) -> Result<Option<BandSums>> {
-    const BAND_OF: &str =
-        "int [C, H, W], the band of every coefficient as examples/python/ddpm_hook.py numbers them";
-    const PRODUCTS: &str = "float [B, M, bands, 6], per block, timestep and band";
-    const MEANS: &str = "float [B, M, constants, 3], per block, timestep and constant of a channel";
-    let keys = ["band_of", "band_products", "band_means"];
-    if archive.first_of(&keys).is_none() {
+/// The statistics of bands, where the archive has any; `points`: the numbers of blocks and of timesteps.
+fn band_sums(
+    archive: &mut NpzArchive<'_>,
+    shape: &[usize],
+    points: [usize; 2],
+) -> Result<Option<BandSums>> {
+    const PRODUCTS: &str =
+        "float [B, M, N, 6], per block, timestep and band the sums of e^2, e h, e n, h^2, h n, n^2";
+    const MEANS: &str =
+        "float [B, M, Q, 3], per block, timestep and constant of a channel the sums of e, h, n";
+    const KEYS: [&str; 4] = ["band_edges", "band_channels", "band_products", "band_means"];
+    if archive.first_of(&KEYS).is_none() {
         return Ok(None);
     }
-    let band_of = archive.counts("band_of", BAND_OF)?;
-    let bands = Bands::of_shape(shape)?;
-    let own = bands.of_coefficients().iter().map(|&band| band as u64);
-    if band_of.shape() != shape || !band_of.iter().copied().eq(own) {
-        let found = format!(
-            "others, of shape {:?} (images have {shape:?})",
-            band_of.shape()
-        );
-        return Err(archive.wrong("band_of", BAND_OF, found).into());
-    }
-    let products = archive.floats("band_products", PRODUCTS)?;
-    let products = nested(archive, "band_products", PRODUCTS, products)?;
-    let means = archive.floats("band_means", MEANS)?;
-    let means = nested(archive, "band_means", MEANS, means)?;
+    let bands = bands(archive, shape)?;
+    let constants = bands.constants().count();
+    let mut sums = |key: &str, described: &str, of_point: [usize; 2]| -> Result<Vec<f64>> {
+        let array = archive.floats(key, described)?;
+        let expected = [points, of_point].concat();
+        if array.shape() != expected {
+            let expected = format!("{described}: of these images {expected:?}");
+            let found = format!("shape {:?}", array.shape());
+            return Err(archive.wrong(key, &expected, found).into());
+        }
+        Ok(array.iter().copied().collect())
+    };
     Ok(Some(BandSums {
+        products: sums("band_products", PRODUCTS, [bands.count(), 6])?,
+        means: sums("band_means", MEANS, [constants, 3])?,
         bands,
-        products,
-        means,
     }))
 }
 
-/// An array of four dimensions, the last of which has N numbers.
-fn nested<const N: usize>(
-    archive: &NpzArchive<'_>,
-    key: &'static str,
-    expected: &str,
-    array: ArrayD<f64>,
-) -> Result<Vec<Vec<Vec<[f64; N]>>>> {
-    let shape = array.shape().to_vec();
-    let wrong = || archive.wrong(key, expected, format_args!("shape {shape:?}"));
-    let array = array.into_dimensionality::<Ix4>().map_err(|_| wrong())?;
-    if array.len_of(Axis(3)) != N {
-        return Err(wrong().into());
+/// The bands of an archive: the usual ones of its images to the last digit, where it has these.
+fn bands(archive: &mut NpzArchive<'_>, shape: &[usize]) -> Result<Bands> {
+    const EDGES: &str = "float [E], the ascending radii at which bands begin, the first 0";
+    const CHANNELS: &str = "float [C, C], an orthonormal basis of the channels";
+    let dims = shape.iter().try_fold(1usize, |d, &n| d.checked_mul(n));
+    if dims.is_none_or(|d| d > LARGEST_IMAGE) || shape.iter().any(|&n| n > LONGEST_AXIS) {
+        let expected = format!(
+            "at most {LONGEST_AXIS} along an axis and {LARGEST_IMAGE} numbers in all, where there are bands"
+        );
+        let found = format!("{shape:?}");
+        return Err(archive.wrong("image_shape", &expected, found).into());
     }
-    let last = |numbers: ArrayView1<'_, f64>| std::array::from_fn(|i| numbers[i]);
-    let rows = array.axis_iter(Axis(0)).map(|block| {
-        let points = block.axis_iter(Axis(0));
-        let bands = points.map(|point| point.axis_iter(Axis(0)).map(last).collect());
-        bands.collect()
-    });
-    Ok(rows.collect())
+    let channels = if shape.len() == 1 { 1 } else { shape[0] };
+    let edges = vector(archive, "band_edges", EDGES)?;
+    let basis = archive.floats("band_channels", CHANNELS)?;
+    if basis.shape() != [channels, channels] {
+        let found = format!("shape {:?} for images of {shape:?}", basis.shape());
+        return Err(archive.wrong("band_channels", CHANNELS, found).into());
+    }
+    let basis: Vec<f64> = basis.iter().copied().collect();
+    let usual = Bands::of_shape(shape)?;
+    let same = |found: &[f64], usual: &[f64]| {
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= SAME_BANDS * (1.0 + b.abs());
+        found.len() == usual.len() && found.iter().zip(usual).all(near)
+    };
+    if same(&edges, usual.edges()) && same(&basis, usual.channel_basis()) {
+        return Ok(usual);
+    }
+    // One after the other, so that the array at fault is named.
+    Bands::new(shape, basis.clone(), vec![0.0], true)
+        .map_err(|e| archive.wrong("band_channels", CHANNELS, e))?;
+    let own = Bands::new(shape, basis, edges, true);
+    Ok(own.map_err(|e| archive.wrong("band_edges", EDGES, e))?)
 }
 
 /// The rows of an array with one column per timestep.
@@ -312,19 +334,19 @@ fn vector(archive: &mut NpzArchive<'_>, key: &'static str, expected: &str) -> Re
     }
 }
 
-fn image_shape(archive: &mut NpzArchive<'_>) -> Result<[usize; 3]> {
-    const EXPECTED: &str = "int [3]: channels, height and width, at least 1 each";
+fn image_shape(archive: &mut NpzArchive<'_>) -> Result<Vec<usize>> {
+    const EXPECTED: &str =
+        "int: channels, height and width (or other axes of a datum), at least 1 each";
     let array = archive.counts("image_shape", EXPECTED)?;
     let found: Vec<usize> = array
         .iter()
         .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
         .collect();
-    match found[..] {
-        [c, h, w] if c > 0 && h > 0 && w > 0 => Ok([c, h, w]),
-        _ => Err(archive
-            .wrong("image_shape", EXPECTED, format_args!("{found:?}"))
-            .into()),
+    if found.is_empty() || found.contains(&0) {
+        let found = format!("{found:?}");
+        return Err(archive.wrong("image_shape", EXPECTED, found).into());
     }
+    Ok(found)
 }
 
 fn flag(archive: &mut NpzArchive<'_>, key: &'static str) -> Result<bool> {

@@ -105,7 +105,7 @@ impl Curves {
                     format!("variance {variance}")
                 };
                 Invalid::Unsupported(format!(
-                    "{what}: the curves know no bands of frequencies; profile the network with this version"
+                    "{what}: the curves know no bands of frequencies; profile the network with this version, or record its bands too"
                 ))
             })?;
             frozen.bands = Some(fits.into());
@@ -288,7 +288,7 @@ impl Frozen {
         check_length(curves, "frozen bands", fits.len())?;
         let count = curves.bands().map(|bands| bands.count());
         let Some(count) = count else {
-            let why = "variance spectral: the curves know no bands of frequencies; profile the network with this version";
+            let why = "variance spectral: the curves know no bands of frequencies; profile the network with this version, or record its bands too";
             return Err(Invalid::Unsupported(why.into()).into());
         };
         match fits[1..].iter().find(|fit| fit.powers.len() != count) {

@@ -56,6 +56,7 @@
 
 mod band_curves;
 mod band_moments;
+mod band_sums;
 mod block;
 mod chebyshev;
 mod choose;
@@ -79,6 +80,7 @@ mod uncertainty;
 mod vecmath;
 
 pub use band_curves::BandFit;
+pub use band_sums::BandSums;
 pub use block::Block;
 pub use choose::{choose, choose_on};
 pub use cost::CostModel;
@@ -87,7 +89,7 @@ pub use error::{Error, Result};
 pub use freeze::{Frozen, FrozenLearned};
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
-pub use squared_errors::{BandSums, SquaredErrors};
+pub use squared_errors::SquaredErrors;
 pub use stability::stability;
 pub use statistics::{PointStatistics, Reconstruction};
 pub use table::table3;

@@ -1,10 +1,10 @@
 //! Squared errors that another program measured, as a profile.
 
-use ddpm_core::{Bands, NoiseSchedule};
+use ddpm_core::NoiseSchedule;
 use ddpm_schedule::Provenance;
 
 use crate::{
-    band_moments::{BandMoments, MEANS, PRODUCTS},
+    band_sums::BandSums,
     block::Block,
     error::{Error, Invalid, Result},
     layout::ProfileLayout,
@@ -23,79 +23,12 @@ pub struct SquaredErrors {
     pub counts: Vec<Vec<u64>>,
     /// Per block: the mean over its images and dimensions of x0^2, which the prior term needs.
     pub x0_mean_square: Vec<f64>,
-    /// What calibrated kernels need, if it was summed up too.
+    /// The same images per band of frequencies.
     pub bands: Option<BandSums>,
 }
 
-/// Second moments per band of frequencies, per block of images and timestep: with U the transform of the bands, e = x0 - xhat0 and
-/// epshat = (x_t - sqrt(abar_t) xhat0) / sqrt(1 - abar_t).
-#[derive(Clone, Debug, PartialEq)]
-pub struct BandSums {
-    /// The bands, N of them, Q of which are constants.
-    pub bands: Bands,
-    /// Per block and timestep, of every band (B x M x N): the sums over images of the means over its coefficients of e^2, e h, e n, h^2, h n and n^2,
-    /// where e, h and n stand for coefficients of U e, U xhat0 and U epshat.
-    pub products: Vec<Vec<Vec<[f64; 6]>>>,
-    /// Per block and timestep, of every constant (B x M x Q): the sums over images of e, h and n.
-    pub means: Vec<Vec<Vec<[f64; 3]>>>,
-}
-
-/// How far the mean square of the bands may be from that of the pixels, as a share of it: an orthonormal transform in single precision.
-const PARSEVAL: f64 = 1e-4;
-
-impl BandSums {
-    /// Refuses sums of other lengths, impossible ones, and those whose bands do not add up to the squared errors.
-    fn check(&self, errors: &SquaredErrors) -> Result<()> {
-        let (blocks, m) = (errors.sums.len(), errors.timesteps.len());
-        let constants = self.bands.constants().count();
-        Invalid::check_length("blocks of band products", blocks, self.products.len())?;
-        Invalid::check_length("blocks of band means", blocks, self.means.len())?;
-        for b in 0..blocks {
-            let at = |what: &str| format!("{what} of block {b}");
-            Invalid::check_length(at("band products"), m, self.products[b].len())?;
-            Invalid::check_length(at("band means"), m, self.means[b].len())?;
-            for i in 0..m {
-                let at = |what: &str| format!("{what} of block {b} at t = {}", errors.timesteps[i]);
-                let (products, means) = (&self.products[b][i], &self.means[b][i]);
-                Invalid::check_length(at("band products"), self.bands.count(), products.len())?;
-                Invalid::check_length(at("band means"), constants, means.len())?;
-                if let Some(&found) = means.as_flattened().iter().find(|x| !x.is_finite()) {
-                    return Err(Invalid::field(at("band means"), "finite numbers", found).into());
-                }
-                for products in products {
-                    let squares = [products[0], products[3], products[5]];
-                    if !products.iter().all(|x| x.is_finite()) || squares.iter().any(|&x| x < 0.0) {
-                        let expected = "finite numbers, the squares of at least 0";
-                        let found = format!("{products:?}");
-                        return Err(Invalid::field(at("band products"), expected, found).into());
-                    }
-                }
-                let (found, sum) = (
-                    self.bands.mean(products.iter().map(|p| p[0])),
-                    errors.sums[b][i],
-                );
-                if (found - sum).abs() > PARSEVAL * sum {
-                    let expected = format!("squared errors that add up to the sum {sum}");
-                    return Err(Invalid::field(at("band products"), expected, found).into());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Those of a block and timestep.
-    fn at(&self, block: usize, i: usize) -> BandMoments {
-        let products: &[[f64; PRODUCTS]] = &self.products[block][i];
-        let means: &[[f64; MEANS]] = &self.means[block][i];
-        BandMoments {
-            products: products.to_vec(),
-            means: means.to_vec(),
-        }
-    }
-}
-
 impl SquaredErrors {
-    /// The profile of these errors. It serves the fixed and the analytic variances, with bands the spectral one and calibrated means too, with
+    /// The profile of these errors. It serves the fixed and the analytic variances, and those of bands where there are bands, with
     /// decoder `gaussian` or `none`: it has no columns of the learned variance and none of the discretised decoder.
     ///
     /// Blocks are weighted by their numbers of images where every timestep of a block has seen as many and only the last block
@@ -103,8 +36,8 @@ impl SquaredErrors {
     ///
     /// # Errors
     /// [`Error::Empty`] without blocks; [`Error::Schedule`] for arrays of different lengths, timesteps that do not increase within 1..=T,
-    /// a sum that is negative or not finite, a block and timestep that no image was counted for, or bands that do not add up to the
-    /// squared errors.
+    /// a sum that is negative or not finite, a block and timestep that no image was counted for, or sums of bands that no images have
+    /// or that contradict the squared errors.
     pub fn into_profile(
         self,
         schedule: &NoiseSchedule,
@@ -113,7 +46,6 @@ impl SquaredErrors {
         self.check()?;
         let mut layout = ProfileLayout::without_decoder(schedule, self.timesteps.clone())?;
         if let Some(sums) = &self.bands {
-            sums.check(&self)?;
             layout = layout.with_bands(sums.bands.clone());
         }
         let images = self.images();
@@ -125,19 +57,18 @@ impl SquaredErrors {
             let points = (0..self.timesteps.len())
                 .map(|i| {
                     let mut point = PointStatistics::zero(&layout, i);
-                    let (sum, count) = (self.sums[b][i], self.counts[b][i]);
-                    // What was summed over other numbers of images counts as if it had been over these.
-                    let as_counted = |sum: f64| {
+                    let count = self.counts[b][i];
+                    let weighted = |sum: f64| {
                         if count == images {
                             sum
                         } else {
                             sum / count as f64 * images as f64
                         }
                     };
-                    point.moments.mse = as_counted(sum);
+                    point.moments.mse = weighted(self.sums[b][i]);
                     if let Some(sums) = &self.bands {
-                        point.bands = sums.at(b, i);
-                        point.bands.values_mut().for_each(|x| *x = as_counted(*x));
+                        point.bands = sums.point(b * self.timesteps.len() + i);
+                        point.bands.values_mut().for_each(|x| *x = weighted(*x));
                     }
                     point
                 })
@@ -173,6 +104,9 @@ impl SquaredErrors {
         }
         Invalid::check_length("blocks of counts", blocks, self.counts.len())?;
         Invalid::check_length("x0_mean_square", blocks, self.x0_mean_square.len())?;
+        if let Some(bands) = &self.bands {
+            bands.check_lengths(blocks * m)?;
+        }
         for b in 0..blocks {
             Invalid::check_length(format!("sums of block {b}"), m, self.sums[b].len())?;
             Invalid::check_length(format!("counts of block {b}"), m, self.counts[b].len())?;
@@ -193,6 +127,13 @@ impl SquaredErrors {
             if let Some(i) = self.sums[b].iter().position(|&sum| !usable(sum)) {
                 let field = format!("sum of block {b} at t = {}", self.timesteps[i]);
                 return Err(Invalid::field(field, expected, self.sums[b][i]).into());
+            }
+            if let Some(bands) = &self.bands {
+                for (i, t) in self.timesteps.iter().enumerate() {
+                    let place = format!("block {b} at t = {t}");
+                    let (count, sum) = (self.counts[b][i], self.sums[b][i]);
+                    bands.check_point(b * m + i, &place, count, sum)?;
+                }
             }
         }
         Ok(())

@@ -30,14 +30,18 @@ Networks that ddpm cannot run: --import takes an .npz of sums that any loop can 
   sum_squared_error  float [B, M]  sum over images of the mean over dimensions of (x0 - xhat0)^2
   count              int [B, M]    images summed
   x0_mean_square     float [B]     mean over images and dimensions of x0^2
-  image_shape        int [3]       channels, height, width
+  image_shape        int [3]       channels, height, width (signals: channels, length; vectors: length)
   clip_denoised      bool          whether xhat0 was clipped to [-1, 1]
   alpha_bar          float [T]     of t = 1..T (`ddpm schedule --mse` takes --noise-schedule too)
-With three more, the hook makes them of x_t, it serves spectral variances and calibrated means:
-  band_of            int [C, H, W]        the band of every coefficient
-  band_products      float [B, M, N, 6]   sums over images of means over a band of e^2, e h, e n, h^2, h n, n^2
-  band_means         float [B, M, C, 3]   sums over images of e, h, n at the constant of every channel
-(coefficients of x0 - xhat0, xhat0 and (x_t - sqrt(alpha_bar) xhat0) / sqrt(1 - alpha_bar))",
+For the spectral variance and the calibrated mean, four more. U is a DCT-II along every axis but the
+channels, times a basis of the channels; e, h and n are the coefficients U (x0 - xhat0), U xhat0 and
+U (x_t - sqrt(alpha_bar) xhat0) / sqrt(1 - alpha_bar). N bands, channel after channel and in each from
+low to high; Q of them are constants, which hold the first coefficient of a channel alone:
+  band_edges         float [E]     radii at which bands begin; those without a coefficient are no bands
+  band_channels      float [C, C]  the basis of the channels, a basis vector in every row
+  band_products      float64 [B, M, N, 6]  sum over images of the means over the band's coefficients of
+                                   e^2, e h, e n, h^2, h n, n^2
+  band_means         float64 [B, M, Q, 3]  sum over images of e, h, n of the constants",
     mut_arg("checkpoint", |arg| arg.required(false).required_unless_present("import").conflicts_with("import")))]
 pub(crate) struct Profile {
     #[command(flatten)]

@@ -170,9 +170,11 @@ impl Outcome {
 
 /// What the command says when Ctrl-C stops it after it has finished the first piece of its work, which it keeps in `partial`.
 pub(crate) fn stopped_with(partial: &Path, command: impl Fn() -> Ddpm) -> String {
-    // Later where nothing was finished, sooner where everything was: how fast a busy machine is nobody knows.
+    // Later and later, and then once more in smaller steps: how fast a busy machine is nobody knows, and a run that ended may have been
+    // too slow to hear of the signal as well as too fast for it.
     let mut after = Duration::from_millis(50);
-    for _ in 0..40 {
+    let mut growth = 1.5;
+    for _ in 0..60 {
         let child = command().spawn();
         std::thread::sleep(after);
         let killed = Command::new("kill")
@@ -188,10 +190,12 @@ pub(crate) fn stopped_with(partial: &Path, command: impl Fn() -> Ddpm) -> String
         }
         if output.status.success() {
             std::fs::remove_file(partial.with_extension("")).unwrap();
-            after = after * 2 / 5;
-        } else {
-            after = after * 3 / 2;
+        }
+        after = after.mul_f64(growth);
+        if after > Duration::from_secs(20) {
+            after = Duration::from_millis(50);
+            growth = 1.2;
         }
     }
-    panic!("forty runs, and none was stopped in the middle");
+    panic!("sixty runs, and none was stopped in the middle");
 }

@@ -46,6 +46,23 @@ struct Factor {
 }
 
 impl Bands {
+    /// Refuses shapes that are too large for a transform by matrices: a stranger's file must not take all memory.
+    ///
+    /// # Errors
+    /// [`Error::InvalidParameter`] for an axis of more than 4096 or data of more than 2^24 numbers.
+    pub fn check_size(shape: &[usize]) -> Result<()> {
+        let numbers = shape.iter().try_fold(1usize, |d, &n| d.checked_mul(n));
+        let longest = shape.iter().copied().max().unwrap_or_default();
+        if longest <= 4096 && numbers.is_some_and(|n| n <= 1 << 24) {
+            return Ok(());
+        }
+        Err(Error::InvalidParameter {
+            what: "size of data in bands",
+            value: numbers.map_or(f64::INFINITY, |n| n as f64),
+            expected: "at most 4096 along an axis and 16777216 numbers in all",
+        })
+    }
+
     /// The rings of [`of_shape`](Self::of_shape), empty ones included.
     pub const RINGS: usize = 24;
 
@@ -66,6 +83,7 @@ impl Bands {
     /// As [`new`](Self::new); [`Error::InvalidParameter`] for no ring.
     pub fn rings(shape: &[usize], channel_basis: Option<Vec<f64>>, rings: usize) -> Result<Self> {
         let (channels, axes) = split(shape)?;
+        Self::check_size(shape)?;
         if rings == 0 {
             return Err(Error::InvalidParameter {
                 what: "number of rings",
@@ -88,6 +106,7 @@ impl Bands {
     /// [`Error::ShapeMismatch`] for a shape without numbers.
     pub fn single(shape: &[usize]) -> Result<Self> {
         let (channels, _) = split(shape)?;
+        Self::check_size(shape)?;
         Self::new(shape, usual_basis(channels), vec![0.0], false)
     }
 
@@ -99,7 +118,8 @@ impl Bands {
     ///
     /// # Errors
     /// [`Error::ShapeMismatch`] for a shape without numbers, [`Error::LengthMismatch`] for a basis of another size,
-    /// [`Error::InvalidParameter`] for one that is not orthonormal and for edges that do not ascend from 0.
+    /// [`Error::InvalidParameter`] for one that is not orthonormal, for edges that do not ascend from 0, and as
+    /// [`check_size`](Self::check_size).
     pub fn new(
         shape: &[usize],
         channel_basis: Vec<f64>,
@@ -107,6 +127,7 @@ impl Bands {
         separate_channels: bool,
     ) -> Result<Self> {
         let (channels, axes) = split(shape)?;
+        Self::check_size(shape)?;
         check_basis(channels, &channel_basis)?;
         check_edges(&edges)?;
         let space: usize = axes.iter().product();
@@ -456,6 +477,21 @@ mod tests {
     fn images_of_32_by_32_have_22_bands_a_channel() {
         assert_eq!(Bands::of_shape(&[3, 32, 32]).unwrap().count(), 66);
         assert_eq!(Bands::single(&[3, 32, 32]).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn shapes_that_would_take_all_memory_are_refused() {
+        for shape in [
+            &[1usize << 40][..],
+            &[3, 5000, 2],
+            &[3, 4096, 4096],
+            &[usize::MAX, 2, 2],
+        ] {
+            for made in [Bands::of_shape(shape), Bands::single(shape)] {
+                assert!(made.unwrap_err().to_string().contains("4096"), "{shape:?}");
+            }
+        }
+        assert!(Bands::check_size(&[3, 2048, 2048]).is_ok());
     }
 
     #[test]

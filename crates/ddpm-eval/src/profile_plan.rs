@@ -46,7 +46,7 @@ pub struct ProfilePlan {
 /// The bands of frequencies whose statistics a profile keeps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ProfileBands {
-    /// Those of the network's data, [`Bands::of_shape`].
+    /// Those of the network's data, [`Bands::of_shape`]; none for data too large for them ([`Bands::check_size`]).
     Usual,
     /// These.
     Stated(Arc<Bands>),
@@ -61,6 +61,7 @@ impl ProfileBands {
     /// When the data have no numbers, or the stated bands are of another shape.
     pub fn of(&self, shape: &[usize]) -> Result<Option<Bands>> {
         match self {
+            Self::Usual if Bands::check_size(shape).is_err() => Ok(None),
             Self::Usual => Ok(Some(Bands::of_shape(shape)?)),
             Self::Stated(bands) if bands.shape() == shape => Ok(Some(Bands::clone(bands))),
             Self::Stated(bands) => Err(Error::request(

@@ -26,10 +26,6 @@ const SAME_AS_TOLD: f64 = 1e-3;
 const SAME_RATIO: f64 = 0.05;
 /// How far edges and basis of recorded bands may be from the usual ones, whose last digits another program computes differently.
 const SAME_BANDS: f64 = 1e-9;
-/// The longest axis whose cosines are made, a matrix of as many rows and columns.
-const LONGEST_AXIS: usize = 4096;
-/// The most numbers in an image whose coefficients are put into bands.
-const LARGEST_IMAGE: usize = 1 << 24;
 
 /// An archive of squared errors per block of images and timestep.
 ///
@@ -272,14 +268,10 @@ fn band_sums(
 fn bands(archive: &mut NpzArchive<'_>, shape: &[usize]) -> Result<Bands> {
     const EDGES: &str = "float [E], the ascending radii at which bands begin, the first 0";
     const CHANNELS: &str = "float [C, C], an orthonormal basis of the channels";
-    let dims = shape.iter().try_fold(1usize, |d, &n| d.checked_mul(n));
-    if dims.is_none_or(|d| d > LARGEST_IMAGE) || shape.iter().any(|&n| n > LONGEST_AXIS) {
-        let expected = format!(
-            "at most {LONGEST_AXIS} along an axis and {LARGEST_IMAGE} numbers in all, where there are bands"
-        );
-        let found = format!("{shape:?}");
-        return Err(archive.wrong("image_shape", &expected, found).into());
-    }
+    Bands::check_size(shape).map_err(|error| {
+        let expected = "one whose bands can be computed";
+        archive.wrong("image_shape", expected, format_args!("{shape:?} ({error})"))
+    })?;
     let channels = if shape.len() == 1 { 1 } else { shape[0] };
     let edges = vector(archive, "band_edges", EDGES)?;
     let basis = archive.floats("band_channels", CHANNELS)?;

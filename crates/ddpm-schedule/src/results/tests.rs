@@ -34,7 +34,7 @@ fn paths() {
     );
     round_trips::<Trajectory>(
         json!({"out": "t.safetensors", "process": "flow", "count": 1, "nodes": [0, 2],
-        "clip_denoised": true, "evaluations": 7,
+        "clip_denoised": true, "mean": "network", "evaluations": 7,
         "trials": [{"sampler": "dpm-solver++", "steps": 1, "distance": 0.25, "path": [0, 2]}]}),
     );
     round_trips::<Exported>(

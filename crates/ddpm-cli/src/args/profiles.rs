@@ -78,7 +78,7 @@ pub(crate) struct Profile {
     pub(crate) no_bands: bool,
     /// Rings of frequencies of every channel, beside its constant; of those between 0.9 and the largest radius the empty ones are dropped
     /// [default: 24]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "no_bands")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), conflicts_with = "no_bands")]
     pub(crate) bands: Option<u32>,
     /// Orthonormal basis of the channels, .npy of [C, C] floats, a vector a row [default: luminance and two colours of three channels,
     /// else the channels themselves]

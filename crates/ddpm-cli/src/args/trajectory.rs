@@ -59,7 +59,7 @@ pub(crate) struct Trajectory {
     #[arg(long, value_name = "M", value_parser = means(), default_value = "network", conflicts_with = "forward")]
     pub(crate) mean: MeanKind,
     /// Profile whose measured errors give the calibrated mean
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", conflicts_with = "forward")]
     pub(crate) profile: Option<PathBuf>,
     /// Class of every sample, for class-conditional networks [default: classes in turn; with --forward
     /// those of the data]

@@ -175,12 +175,16 @@ fn contents_that_contradict_themselves_are_refused() {
     let sampled = sampled.to_json().expect("numbers");
     let error = Schedules::from_json(&sampled).expect_err("a contradiction");
     assert!(
-        error.to_string().contains("in version 4, and there only"),
+        error
+            .to_string()
+            .contains("in version 4 and, of a corrected network, in version 5"),
         "{error}"
     );
     let error = with(&|json| json["budgets"][0]["distance"] = 0.5.into());
     assert!(
-        error.to_string().contains("in version 4, and there only"),
+        error
+            .to_string()
+            .contains("in version 4 and, of a corrected network, in version 5"),
         "{error}"
     );
     let error = with(&|json| json["version"] = 3.into());

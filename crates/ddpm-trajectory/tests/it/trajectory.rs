@@ -332,10 +332,10 @@ fn the_file_round_trips_and_refuses_damage() {
         .find("version\\\":1")
         .expect("in the metadata");
     let mut changed = bytes.clone();
-    changed[newer + "version\\\":".len()] = b'2';
+    changed[newer + "version\\\":".len()] = b'3';
     assert!(matches!(
         Trajectories::from_bytes(&changed),
-        Err(Error::Format(FormatError::NewerVersion { found: 2, .. }))
+        Err(Error::Format(FormatError::NewerVersion { found: 3, .. }))
     ));
 }
 

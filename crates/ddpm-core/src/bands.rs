@@ -4,7 +4,6 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use crate::{Error, Result};
 
-/// Edges of the bands of one channel beside 0, geometric from [`FIRST_EDGE`].
 /// Above the constant, below the lowest frequency of the longest axis.
 const FIRST_EDGE: f64 = 0.9;
 /// How far the rows of a basis may be from orthonormal.
@@ -83,7 +82,6 @@ impl Bands {
     /// As [`new`](Self::new); [`Error::InvalidParameter`] for no ring.
     pub fn rings(shape: &[usize], channel_basis: Option<Vec<f64>>, rings: usize) -> Result<Self> {
         let (channels, axes) = split(shape)?;
-        Self::check_size(shape)?;
         if rings == 0 {
             return Err(Error::InvalidParameter {
                 what: "number of rings",
@@ -106,7 +104,6 @@ impl Bands {
     /// [`Error::ShapeMismatch`] for a shape without numbers.
     pub fn single(shape: &[usize]) -> Result<Self> {
         let (channels, _) = split(shape)?;
-        Self::check_size(shape)?;
         Self::new(shape, usual_basis(channels), vec![0.0], false)
     }
 
@@ -127,7 +124,6 @@ impl Bands {
         separate_channels: bool,
     ) -> Result<Self> {
         let (channels, axes) = split(shape)?;
-        Self::check_size(shape)?;
         check_basis(channels, &channel_basis)?;
         check_edges(&edges)?;
         let space: usize = axes.iter().product();
@@ -332,6 +328,7 @@ fn split(shape: &[usize]) -> Result<(usize, &[usize])> {
             found: shape.to_vec(),
         });
     }
+    Bands::check_size(shape)?;
     Ok(match shape {
         [_] => (1, shape),
         [channels, axes @ ..] => (*channels, axes),

@@ -155,13 +155,11 @@ pub fn export_paths(
     write(&listing, format)
 }
 
-fn schedules_are_calibrated(listing: &Listing<'_>) -> bool {
-    listing.known.is_some_and(Schedules::is_calibrated)
-}
-
 fn write(listing: &Listing<'_>, format: Format) -> Result<Export> {
     let (bytes, losses) = match format {
-        Format::Diffusers if schedules_are_calibrated(listing) => calibrated::export(listing)?,
+        Format::Diffusers if listing.known.is_some_and(Schedules::is_calibrated) => {
+            calibrated::export(listing)?
+        }
         Format::Diffusers => diffusers::export(listing)?,
         Format::KDiffusion => sigmas::k_diffusion(listing)?,
         Format::Comfyui => sigmas::comfyui(listing)?,

@@ -3,16 +3,21 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm::core::{Denoiser, NoiseSchedule, Sampler, Stride, TimePath};
+use ddpm::core::{
+    DecoderKind, Denoiser, MeanKind, NoiseSchedule, Sampler, Stride, TimePath, VarianceKind,
+};
 use ddpm::data::{Split, open, selection};
 use ddpm::eval::{
     FlowPlan, ForwardPlan, GrowthPlan, Silent, TrajectoryPlan, end_points, follow_flow,
     follow_forward, reference_trajectories, squared_distances,
 };
-use ddpm::files::write_atomic;
+use ddpm::files::{sha256, write_atomic};
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
+use ddpm::profile::{CostModel, Curves, ElboProfile};
+use ddpm::schedule::{Corrections, Scoring};
 use ddpm::trajectory::{Trajectories, reference_grid};
 
 use crate::{Options, Outcome};
@@ -32,6 +37,8 @@ pub(crate) struct Lab {
     denoiser: UNetDenoiser,
     work: PathBuf,
     data: PathBuf,
+    /// Of every timestep, where the flow is that of corrected estimates.
+    means: Option<Arc<Corrections>>,
     starts: usize,
     distances: RefCell<BTreeMap<String, Vec<f64>>>,
 }
@@ -44,8 +51,20 @@ impl Lab {
         let denoiser = UNetDenoiser::new(unet, &model)?;
         // Whatever is kept lies under its checkpoint and under the settings below: another network, seed or setting
         // finds nothing of this one's.
+        let (means, corrected) = match options.mean {
+            MeanKind::Network => (None, String::new()),
+            MeanKind::Calibrated => {
+                let bytes = std::fs::read(&options.profile)?;
+                let profile = ElboProfile::from_bytes(&bytes)?;
+                let means = corrections(&profile)?;
+                (
+                    Some(Arc::new(means)),
+                    format!("-calibrated-{}", &sha256(&bytes)[..8]),
+                )
+            }
+        };
         let work = options.work.join(format!(
-            "{}-seeds{CHOOSING_SEED},{JUDGING_SEED}-starts{CHOOSING_STARTS}-nodes{CHOOSING_NODES},{JUDGING_NODES}-v{CACHE_VERSION}",
+            "{}{corrected}-seeds{CHOOSING_SEED},{JUDGING_SEED}-starts{CHOOSING_STARTS}-nodes{CHOOSING_NODES},{JUDGING_NODES}-v{CACHE_VERSION}",
             &file.sha256()[..16]
         ));
         std::fs::create_dir_all(&work)?;
@@ -53,6 +72,7 @@ impl Lab {
             denoiser,
             work,
             data: options.data.clone(),
+            means,
             starts: options.starts,
             distances: RefCell::default(),
         };
@@ -77,7 +97,7 @@ impl Lab {
             seed,
             labels: None,
             clip_denoised: true,
-            means: None,
+            means: self.means.clone(),
             batch: 0,
         }
     }
@@ -249,6 +269,19 @@ impl Lab {
         write_atomic(&self.distances_file(), text.as_bytes())?;
         Ok(squares)
     }
+}
+
+/// The corrections of a profile at every timestep: paths of any nodes are judged.
+fn corrections(profile: &ElboProfile) -> Outcome<Corrections> {
+    let curves = Curves::from_profile(profile)?;
+    let scoring = Scoring::new(VarianceKind::Spectral)
+        .with_mean(MeanKind::Calibrated)
+        .with_decoder(DecoderKind::None);
+    let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
+    let schedule = profile.schedule();
+    let every = Stride::Even(schedule.train_steps()).path(schedule)?;
+    let found = Corrections::of_schedule(&model.schedule_of(every));
+    Ok(found.ok_or("the profile has no bands of frequencies")?)
 }
 
 fn distance_key(solver: Sampler, path: &TimePath) -> String {

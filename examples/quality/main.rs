@@ -2,7 +2,11 @@
 //!
 //! ```text
 //! cargo run --release --example quality -- CKPT --profile P --data DIR --work DIR --out docs/quality.json [--starts 64] [--steps 5,8,..] [--only ROW,..]
+//! cargo run --release --example quality -- CKPT .. --mean calibrated --earlier docs/quality.json --out docs/quality-calibrated.json
 //! ```
+//!
+//! With `--mean calibrated` the flow is that of the network whose estimates are corrected on the profile, and the schedules that an
+//! `--earlier` run found for the network's own flow are judged beside the others.
 //!
 //! Goes on where it was stopped: every reference, trajectory and distance is kept in the work folder. `cargo xtask quality` runs it on
 //! the shipped checkpoint.
@@ -15,7 +19,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use ddpm::core::Sampler;
+use ddpm::core::{MeanKind, Sampler};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -30,6 +34,9 @@ pub(crate) struct Options {
     pub(crate) steps: Vec<usize>,
     /// The rows to judge; all if empty.
     pub(crate) only: Vec<String>,
+    pub(crate) mean: MeanKind,
+    /// What was found for another flow.
+    pub(crate) earlier: Option<PathBuf>,
 }
 
 impl Options {
@@ -63,6 +70,8 @@ impl Options {
                 .split(',')
                 .map(str::parse)
                 .collect::<Result<_, _>>()?,
+            mean: value("--mean").map_or(Ok(MeanKind::Network), |mean| mean.parse())?,
+            earlier: value("--earlier").map(PathBuf::from),
             only: value("--only").map_or_else(Vec::new, |rows| {
                 rows.split(',').map(str::to_owned).collect()
             }),
@@ -74,12 +83,21 @@ fn main() -> Outcome<()> {
     let options = Options::parse()?;
     let lab = lab::Lab::new(&options)?;
     let methods = methods::Methods::new(&lab, &options)?;
+    let earlier = options.earlier.as_deref().map(report::paths_of_quality);
+    let earlier = earlier.transpose()?.unwrap_or_default();
     let target = lab.end_reference()?;
     let mut found = report::Report::new(&lab, &options, &target)?;
     // Few steps first: a run that is stopped has whole columns.
     for &steps in &options.steps {
         for solver in Sampler::OF_THE_FLOW {
-            for (name, path) in methods.paths(solver, steps)? {
+            let mut paths = methods.paths(solver, steps)?;
+            let others = earlier
+                .iter()
+                .filter(|(of, path)| *of == solver && path.steps() == steps);
+            paths.extend(
+                others.map(|(_, path)| ("quality of the other flow".to_owned(), path.clone())),
+            );
+            for (name, path) in paths {
                 let wanted = options.only.is_empty() || options.only.contains(&name);
                 if !wanted && !lab.knows(solver, &path) {
                     continue;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm::core::{Sampler, TimePath};
+use ddpm::core::{MeanKind, Sampler, TimePath};
 use ddpm::eval::squared_distances;
 use ddpm::files::write_atomic;
 use serde_json::{Value, json};
@@ -13,7 +13,22 @@ use crate::{Options, Outcome};
 /// Starts on which the reference is compared with a finer one.
 const CHECKED: usize = 8;
 
+/// The paths that another run found by "quality".
+pub(crate) fn paths_of_quality(file: &Path) -> Outcome<Vec<(Sampler, TimePath)>> {
+    let found: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let rows = found["rows"].as_array().ok_or("rows: expected a list")?;
+    let quality = rows.iter().filter(|row| row["schedule"] == "quality");
+    let path = |row: &Value| -> Outcome<(Sampler, TimePath)> {
+        let nodes: Vec<usize> = serde_json::from_value(row["path"].clone())?;
+        let end = nodes.last().copied().unwrap_or_default();
+        let sampler = row["sampler"].as_str().unwrap_or_default().parse()?;
+        Ok((sampler, TimePath::new(nodes, end)?))
+    };
+    quality.map(path).collect()
+}
+
 pub(crate) struct Report {
+    mean: MeanKind,
     starts: usize,
     steps: Vec<usize>,
     reference_error: f64,
@@ -35,6 +50,7 @@ impl Report {
             rms(&squared_distances(ends, target, lab.dims()))
         };
         Ok(Self {
+            mean: options.mean,
             starts: options.starts,
             steps: options.steps.clone(),
             reference_error: from(&finer),
@@ -79,7 +95,7 @@ impl Report {
     }
 
     pub(crate) fn write(&self, out: &Path) -> Outcome<()> {
-        let value = json!({
+        let mut value = json!({
             "starts": self.starts,
             "steps": self.steps,
             "reference_nodes": JUDGING_NODES,
@@ -89,6 +105,10 @@ impl Report {
             "klub_on_stand_in_images": self.stand_in,
             "rows": self.rows,
         });
+        // What was found before means could be calibrated does not say so.
+        if self.mean != MeanKind::Network {
+            value["mean"] = self.mean.to_string().into();
+        }
         write_atomic(
             out,
             (serde_json::to_string_pretty(&value)? + "\n").as_bytes(),

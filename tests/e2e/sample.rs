@@ -28,6 +28,7 @@ fn pngs(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "png"))
         .collect();
     files.sort();
     let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -253,13 +254,16 @@ fn a_folder_goes_on_where_it_stopped() {
     assert!(pngs(&out) == whole);
 }
 
-/// A run that is killed in the middle of an archive, and its continuation.
+/// A run that is killed in the middle of an archive, and its continuation. What stood there before stays what it was, its record
+/// with it, until the new archive is complete.
 #[test]
 fn an_archive_goes_on_where_it_was_stopped() {
     let folder = scratch();
     let flags = "--path all --batch 1 --threads 1 --count 12";
     let whole = sample(folder.path(), "whole.npz", flags);
-    let out = folder.path().join("a.npz");
+    let out = sample(folder.path(), "a.npz", "--path even:2 --count 1");
+    let both = || (fs::read(&out).unwrap(), record(&out));
+    let old = both();
     let run = || small("sample").words(flags).file("--out", &out);
     let mut child = run()
         .into_inner()
@@ -291,12 +295,17 @@ fn an_archive_goes_on_where_it_was_stopped() {
         stderr.contains("a.npz.partial") && stderr.contains("--resume"),
         "{stderr}"
     );
-    assert!(!out.exists());
+    assert!(both() == old);
     let left = pngs(&partial).len();
     assert!((1..12).contains(&left), "{left}");
     run().fails(3, &["a.npz.partial", "--resume"]);
+    small("sample")
+        .words("--path even:2 --count 12 --resume")
+        .file("--out", &out)
+        .fails(3, &["a.npz.partial", "run.json", "path differs"]);
     let resumed = run().words("--resume").json();
     assert_eq!(resumed["resumed"], left);
+    assert_eq!(record(&out), record(&whole));
     assert!(fs::read(&out).unwrap() == fs::read(&whole).unwrap());
     assert!(!partial.exists());
     // What is complete is left alone.

@@ -58,6 +58,16 @@ impl SamplingPlan {
             batch: 0,
         }
     }
+
+    /// Finds out before any evaluation whether the plan can be run with this network.
+    ///
+    /// # Errors
+    /// When the schedule, its variances or bands, eta, the images or the labels do not fit the network.
+    pub fn check(&self, denoiser: &dyn Denoiser) -> Result<()> {
+        check(denoiser, self)?;
+        steps(denoiser.noise_schedule(), self)?;
+        Ok(())
+    }
 }
 
 /// Samples the images of a plan, `[images, ..]`. Nearly all values lie in [-1, 1], all of them if estimates are clipped.
@@ -83,8 +93,7 @@ pub fn sample(
 /// `plan.images[at..at + B]` as soon as they are done, so that an interrupted run loses no more than the batch in work.
 ///
 /// # Errors
-/// When the labels, the variances or eta do not fit the network and the path; when the network fails; when
-/// `progress` asks to stop; what `keep` returns.
+/// As [`SamplingPlan::check`]; when the network fails; when `progress` asks to stop; what `keep` returns.
 pub fn sample_in_batches(
     denoiser: &dyn Denoiser,
     plan: &SamplingPlan,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{Difference, ModelId, NetworkId, Sampler, TimePath, VarianceKind, differences};
+use ddpm_core::{
+    Difference, MeanKind, ModelId, NetworkId, Sampler, TimePath, VarianceKind, differences,
+};
 use ddpm_files::FormatError;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,8 @@ pub struct SampleRecord {
     pub eta: Option<f64>,
     /// Variance of the steps of [`Sampler::Ddpm`].
     pub variance: Option<VarianceKind>,
+    /// Where the steps are centred.
+    pub mean: MeanKind,
     /// Log-variance of every step in ascending t, where they are frozen numbers; `None` for one from the network.
     pub log_variance: Option<Vec<Option<f64>>>,
     /// What the calibrated steps are, [`Schedule::calibration_sha256`](crate::Schedule::calibration_sha256).
@@ -56,6 +60,9 @@ struct Stored {
     sampler: Sampler,
     eta: Option<f64>,
     variance: Option<VarianceKind>,
+    /// Absent for the network's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<MeanKind>,
     log_variance: Option<Vec<Option<f64>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kernels_sha256: Option<String>,
@@ -129,6 +136,7 @@ impl SampleRecord {
             sampler: stored.sampler,
             eta: stored.eta,
             variance: stored.variance,
+            mean: stored.mean.unwrap_or(MeanKind::Network),
             log_variance: stored.log_variance,
             kernels_sha256: stored.kernels_sha256,
             clip_last_noise: stored.clip_last_noise,
@@ -147,7 +155,7 @@ impl SampleRecord {
         found
     }
 
-    fn facts(&self) -> [(&'static str, String); 10] {
+    fn facts(&self) -> [(&'static str, String); 11] {
         [
             ("seed", self.seed.to_string()),
             ("start_index", self.start_index.to_string()),
@@ -155,6 +163,7 @@ impl SampleRecord {
             ("sampler", self.sampler.to_string()),
             ("eta", said(self.eta)),
             ("variance", said(self.variance)),
+            ("mean", self.mean.to_string()),
             ("log_variance", format!("{:?}", self.log_variance)),
             ("kernels_sha256", said(self.kernels_sha256.clone())),
             ("clip_last_noise", said(self.clip_last_noise)),
@@ -175,6 +184,7 @@ impl SampleRecord {
             sampler: self.sampler,
             eta: self.eta,
             variance: self.variance,
+            mean: Some(self.mean).filter(|&mean| mean != MeanKind::Network),
             log_variance: self.log_variance.clone(),
             kernels_sha256: self.kernels_sha256.clone(),
             clip_last_noise: self.clip_last_noise,

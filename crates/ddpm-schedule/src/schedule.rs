@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, MeanCorrection, NoiseSchedule, Sampler, StepVariance, TimePath,
+    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, StepVariance, TimePath,
     VarianceKind, respaced_decoder_log_variance,
 };
 
@@ -176,6 +176,15 @@ impl Schedule {
     /// K, the number of network evaluations.
     pub fn steps(&self) -> usize {
         self.path.steps()
+    }
+
+    /// Where the steps are centred.
+    pub fn mean(&self) -> MeanKind {
+        if self.means.is_empty() {
+            MeanKind::Network
+        } else {
+            MeanKind::Calibrated
+        }
     }
 
     /// Whether a step takes its variance from the network.

@@ -6,6 +6,7 @@ mod store;
 use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
+use ndarray::ArrayViewD;
 
 use self::store::Store;
 use crate::args::{Sample, StepArgs};
@@ -52,36 +53,47 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let missing: Vec<usize> = wanted
         .filter(|index| earlier.binary_search(index).is_err())
         .collect();
-    record::write(&record, store.out())?;
-    if !missing.is_empty() {
-        let plan = SamplingPlan {
-            schedule: choice.schedule.clone(),
-            eta: args.eta.unwrap_or(0.0),
-            clip_last_noise: args.clip_last_noise,
-            labels: labels.as_ref().map(|labels| {
-                let label = |&index: &usize| labels[index - record.start_index];
-                missing.iter().map(label).collect()
-            }),
-            images: missing,
-            seed: record.seed,
-            clip_denoised: choice.clip_denoised,
-            batch: network.batch,
-        };
-        let progress = ProgressLine::stoppable(voice)?;
-        let network = &network.denoiser;
-        sample_in_batches(network, &plan, &progress, &mut |at, samples| {
-            store.keep(&plan.images[at..at + samples.shape()[0]], samples)
-        })
-        .map_err(|error| match error {
-            ddpm_eval::Error::Interrupted => Error::Interrupted {
-                partial: store.kept(),
-                resume: command_that_resumes(),
-            },
-            error => error.into(),
-        })?;
+    let plan = SamplingPlan {
+        schedule: choice.schedule.clone(),
+        eta: args.eta.unwrap_or(0.0),
+        clip_last_noise: args.clip_last_noise,
+        labels: labels.as_ref().map(|labels| {
+            let label = |&index: &usize| labels[index - record.start_index];
+            missing.iter().map(label).collect()
+        }),
+        images: missing,
+        seed: record.seed,
+        clip_denoised: choice.clip_denoised,
+        batch: network.batch,
+    };
+    if !plan.images.is_empty() {
+        plan.check(&network.denoiser)
+            .map_err(|error| match &args.schedule {
+                Some(file) => Error::file(file, error),
+                None => error.into(),
+            })?;
+        let drawn = store
+            .begin(&record)
+            .and_then(|()| draw(&plan, &network, &store, voice));
+        drawn.inspect_err(|_| store.forget_unless_kept())?;
     }
     store.finish(&record, labels.as_deref())?;
     report(args, &store, &record, earlier.len())
+}
+
+/// Samples the images of the plan into the store.
+fn draw(plan: &SamplingPlan, network: &Network, store: &Store, voice: Voice) -> Result<()> {
+    let progress = ProgressLine::stoppable(voice)?;
+    let keep = &mut |at: usize, samples: ArrayViewD<'_, f32>| {
+        store.keep(&plan.images[at..at + samples.shape()[0]], samples)
+    };
+    sample_in_batches(&network.denoiser, plan, &progress, keep).map_err(|error| match error {
+        ddpm_eval::Error::Interrupted => Error::Interrupted {
+            partial: store.kept(),
+            resume: command_that_resumes(),
+        },
+        error => error.into(),
+    })
 }
 
 /// Flags that say nothing together.
@@ -139,7 +151,13 @@ fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"
         ));
     }
-    args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm)
+    let sampler = args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm);
+    if sampler != Sampler::Ddpm && args.schedule.is_some() && choice.sampler.is_none() {
+        voice.warn(format_args!(
+            "the schedule was chosen for ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality"
+        ));
+    }
+    sampler
 }
 
 /// Flags that say nothing with this sampler.
@@ -182,6 +200,7 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
         sampler,
         eta: (sampler == Sampler::Ddim).then(|| args.eta.unwrap_or(0.0)),
         variance: ancestral.then_some(choice.scoring.variance),
+        mean: schedule.mean(),
         kernels_sha256: schedule.calibration_sha256(ancestral),
         log_variance: (ancestral && choice.frozen)
             .then(|| schedule.kernels.iter().map(number).collect()),
@@ -191,7 +210,7 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
     let Some(from) = &args.noise_from else {
         return Ok(record);
     };
-    let earlier = record::read(from)?;
+    let earlier = record::of_output(from)?;
     if earlier.model.shape != record.model.shape {
         return Err(Error::file(
             from,
@@ -223,6 +242,7 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
             sampler: record.sampler,
             eta: record.eta,
             variance: record.variance,
+            mean: record.mean,
             clip_last_noise: record.clip_last_noise,
             clip_denoised: record.model.clip_denoised,
             precision: record.model.precision.clone(),
@@ -235,12 +255,16 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
         (None, Some(eta)) => format!(" (eta {eta})"),
         (None, None) => String::new(),
     };
+    let mean = match record.mean {
+        MeanKind::Network => "",
+        MeanKind::Calibrated => ", calibrated mean",
+    };
     let earlier = match resumed {
         0 => String::new(),
         n => format!(", {n} of them from an earlier run"),
     };
     output::print_text(&format!(
-        "{}: {} from index {} in {} of {}{how}, {}, seed {}{earlier}\n",
+        "{}: {} from index {} in {} of {}{how}{mean}, {}, seed {}{earlier}\n",
         store.out().display(),
         plural(record.count as u64, "sample"),
         record.start_index,

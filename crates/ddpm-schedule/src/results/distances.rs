@@ -1,6 +1,6 @@
 //! Samples and their distance from images: `ddpm sample` and `ddpm fid`.
 
-use ddpm_core::{Sampler, VarianceKind};
+use ddpm_core::{MeanKind, Sampler, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use super::number;
@@ -26,6 +26,9 @@ pub struct Sample {
     pub eta: Option<f64>,
     /// Variance of ancestral steps.
     pub variance: Option<VarianceKind>,
+    /// Where the steps are centred.
+    #[serde(default = "super::likelihood::network_mean")]
+    pub mean: MeanKind,
     /// Levels to which the last noise was clipped.
     pub clip_last_noise: Option<f64>,
     /// Whether estimates of x_0 were clipped.

@@ -81,7 +81,7 @@ fn likelihood() {
 fn distances() {
     round_trips::<Sample>(
         json!({"out": "s.png", "count": 4, "resumed": 0, "start_index": 0, "steps": 1, "path": [0, 4],
-        "sampler": "ddim", "eta": 0.0, "variance": null, "clip_last_noise": null, "clip_denoised": true, "precision": "f32",
+        "sampler": "ddim", "eta": 0.0, "variance": null, "mean": "network", "clip_last_noise": null, "clip_denoised": true, "precision": "f32",
         "class": null, "seed": 3}),
     );
     let a = json!({"source": "a (test)", "kind": "images", "split": "test", "images": 64});

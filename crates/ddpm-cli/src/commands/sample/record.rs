@@ -1,4 +1,4 @@
-//! The record of a run of `ddpm sample`, beside its output.
+//! The record of a run of `ddpm sample`: beside its output or, until a file is complete, in the folder of its images.
 
 use std::path::{Path, PathBuf};
 
@@ -8,35 +8,57 @@ use crate::error::{Error, Located, Result};
 use crate::input::{read_bytes, with_ending, write_file};
 
 /// The file that goes with an output.
-fn beside(out: &Path) -> PathBuf {
+pub(super) fn beside(out: &Path) -> PathBuf {
     with_ending(out, "run.json")
 }
 
-/// Reads the record of `out`, which may be its name itself.
-pub(super) fn read(out: &Path) -> Result<SampleRecord> {
+/// The file that goes with the images of a run that is not complete.
+pub(super) fn within(folder: &Path) -> PathBuf {
+    folder.join("run.json")
+}
+
+/// Where the images of an output that is one file are until it is complete.
+pub(super) fn partial(out: &Path) -> PathBuf {
+    with_ending(out, "partial")
+}
+
+/// Reads the record of an output, which may be its name itself; an interrupted run has one too.
+pub(super) fn of_output(out: &Path) -> Result<SampleRecord> {
     // Without a slash at the end.
     let out: PathBuf = out.components().collect();
-    let itself = out.to_string_lossy().ends_with(".run.json");
-    let file = if itself { out } else { beside(&out) };
-    SampleRecord::from_json(&read_bytes(&file)?).map_err(|problem| {
+    if out.to_string_lossy().ends_with(".run.json") {
+        return read(&out);
+    }
+    let (file, interrupted) = (beside(&out), within(&partial(&out)));
+    let only_interrupted = !file.exists() && interrupted.exists();
+    read(if only_interrupted {
+        &interrupted
+    } else {
+        &file
+    })
+}
+
+/// Reads a record.
+pub(super) fn read(file: &Path) -> Result<SampleRecord> {
+    SampleRecord::from_json(&read_bytes(file)?).map_err(|problem| {
         Error::file(
-            &file,
+            file,
             format!("expected what `ddpm sample` writes beside its samples: {problem}"),
         )
     })
 }
 
-/// Writes the record of `out`.
-pub(super) fn write(record: &SampleRecord, out: &Path) -> Result<()> {
-    write_file(&beside(out), record.to_json().or_internal()?.as_bytes())
+/// Writes a record.
+pub(super) fn write(record: &SampleRecord, file: &Path) -> Result<()> {
+    write_file(file, record.to_json().or_internal()?.as_bytes())
 }
 
-/// Refuses to add to the samples of a run that differs in more than their number.
-pub(super) fn check_same_run(new: &SampleRecord, earlier: &SampleRecord, out: &Path) -> Result<()> {
-    match new.differences(earlier).into_iter().next() {
+/// Refuses to add to the samples of a run, whose record is `file`, that differs in more than their number.
+pub(super) fn check_same_run(new: &SampleRecord, file: &Path) -> Result<()> {
+    match new.differences(&read(file)?).into_iter().next() {
         None => Ok(()),
         Some(found) => Err(Error::file(
-            &beside(out),
+            file,
             format!(
                 "cannot resume: {} differs: expected {} (this run's), found {}; name another --out",
                 found.field, found.first, found.second

@@ -9,7 +9,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::record;
 use crate::error::{Error, Result};
-use crate::input::{check_writable, with_ending};
+use crate::input::check_writable;
 use crate::render::plural;
 
 /// What is asked for.
@@ -47,7 +47,7 @@ impl Store {
         };
         let folder = match target {
             Target::Folder => out.clone(),
-            Target::Grid | Target::Npz => with_ending(&out, "partial"),
+            Target::Grid | Target::Npz => record::partial(&out),
         };
         Ok(Self {
             target,
@@ -99,7 +99,7 @@ impl Store {
             };
             return Err(Error::file(&self.folder, what).advised(advice));
         }
-        record::check_same_run(record, &record::read(&self.out)?, &self.out)?;
+        record::check_same_run(record, &self.record_of_images())?;
         let wanted = record.start_index..record.start_index + record.count;
         let mut indices = Vec::with_capacity(present.len());
         for (name, index) in &present {
@@ -128,9 +128,39 @@ impl Store {
         self.target != Target::Folder
             && self.out.is_file()
             && !self.folder.exists()
-            && record::read(&self.out).is_ok_and(|earlier| {
+            && record::read(&record::beside(&self.out)).is_ok_and(|earlier| {
                 earlier.count == record.count && record.differences(&earlier).is_empty()
             })
+    }
+
+    /// The record of the images that are there: beside a file stands that of its finished run until another has ended.
+    fn record_of_images(&self) -> PathBuf {
+        let own = record::within(&self.folder);
+        // Earlier versions had it beside the output from the start.
+        if self.target == Target::Folder || !own.exists() {
+            record::beside(&self.out)
+        } else {
+            own
+        }
+    }
+
+    /// Says what the images that follow are of.
+    pub(super) fn begin(&self, record: &SampleRecord) -> Result<()> {
+        if self.target == Target::Folder {
+            return record::write(record, &record::beside(&self.out));
+        }
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| Error::write(&self.folder, source))?;
+        record::write(record, &record::within(&self.folder))
+    }
+
+    /// Leaves nothing behind of a run that has made no image of a file.
+    pub(super) fn forget_unless_kept(&self) {
+        if self.target != Target::Folder && self.kept().is_none() {
+            // The error that ended the run is the one to tell.
+            let _ = std::fs::remove_file(record::within(&self.folder));
+            let _ = std::fs::remove_dir(&self.folder);
+        }
     }
 
     /// Keeps the samples of `indices`.
@@ -174,6 +204,7 @@ impl Store {
             Target::Npz => write_npz(&self.out, &images, labels)?,
             _ => write_png_grid(&self.out, &images)?,
         }
+        record::write(record, &record::beside(&self.out))?;
         std::fs::remove_dir_all(&self.folder).map_err(|source| Error::write(&self.folder, source))
     }
 

@@ -295,7 +295,7 @@ fn a_profile_takes_rings_and_a_basis_of_channels() {
         chosen["budgets"][0]["cost"].as_f64().unwrap()
     };
     let usual = cost(&profile("usual.p", ""));
-    let same = cost(&profile("same.p", "--bands 24"));
+    let same = cost(&profile("same.p", "--bands 23"));
     let one = cost(&profile("one.p", "--bands 1"));
     let other = cost(&profile(
         "turned.p",

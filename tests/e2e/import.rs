@@ -541,7 +541,7 @@ fn sums_of_bands_that_no_images_have() {
     );
     refused(
         &|_, b| b.products[at(0)] *= 1.1,
-        &["block 1 at t = 3", "mean of e^2", "sum_squared_error, 5e-1"],
+        &["block 1 at t = 3", "mean of e^2", "squared errors, 5e-1"],
     );
 }
 

@@ -8,6 +8,8 @@ use crate::{Error, Result};
 const FIRST_EDGE: f64 = 0.9;
 /// How far the rows of a basis may be from orthonormal.
 const ORTHONORMAL: f64 = 1e-9;
+/// More edges than any data have radii to tell apart: together with the channels they decide how much memory is taken.
+const MOST_EDGES: usize = 4098;
 
 /// An orthonormal transform U of data of one shape, and the bands of frequencies that its coefficients are pooled in.
 ///
@@ -63,7 +65,7 @@ impl Bands {
     }
 
     /// The rings of [`of_shape`](Self::of_shape), empty ones included.
-    pub const RINGS: usize = 24;
+    pub const RINGS: usize = 23;
 
     /// The bands of data of this shape: of three channels the basis (1,1,1)/sqrt3, (1,0,-1)/sqrt2, (1,-2,1)/sqrt6 of luminance and
     /// two colours, of others the channels themselves; 24 edges from 0.9 to the largest radius.
@@ -74,26 +76,26 @@ impl Bands {
         Self::rings(shape, None, Self::RINGS)
     }
 
-    /// Bands of so many rings for each channel of the basis, beside its constant, at edges that are geometric from 0.9 to the largest radius;
-    /// rings without a coefficient are dropped. `channel_basis` as [`new`](Self::new) takes it, `None` for that of
+    /// Bands of so many rings for each channel of the basis, beside its constant, between edges that are geometric from 0.9 to above the
+    /// largest radius; rings without a coefficient are dropped. `channel_basis` as [`new`](Self::new) takes it, `None` for that of
     /// [`of_shape`](Self::of_shape).
     ///
     /// # Errors
     /// As [`new`](Self::new); [`Error::InvalidParameter`] for no ring.
     pub fn rings(shape: &[usize], channel_basis: Option<Vec<f64>>, rings: usize) -> Result<Self> {
         let (channels, axes) = split(shape)?;
-        if rings == 0 {
+        if rings == 0 || rings > MOST_EDGES - 2 {
             return Err(Error::InvalidParameter {
                 what: "number of rings",
-                value: 0.0,
-                expected: "at least 1",
+                value: rings as f64,
+                expected: "1 to 4096",
             });
         }
         let longest = axes.iter().copied().max().unwrap_or(1) as f64;
         let last = (axes.len().max(1) as f64).sqrt() * longest;
-        let ratio = libm::log(last / FIRST_EDGE) / rings.saturating_sub(1).max(1) as f64;
+        let ratio = libm::log(last / FIRST_EDGE) / rings as f64;
         let edge = |i: usize| FIRST_EDGE * libm::exp(ratio * i as f64);
-        let edges = std::iter::once(0.0).chain((0..rings).map(edge)).collect();
+        let edges = std::iter::once(0.0).chain((0..=rings).map(edge)).collect();
         let basis = channel_basis.unwrap_or_else(|| usual_basis(channels));
         Self::new(shape, basis, edges, true)
     }
@@ -256,7 +258,7 @@ impl Bands {
         let mut from = x.to_vec();
         let mut to = vec![0.0; x.len()];
         for factor in &self.factors {
-            if factor.length > 1 {
+            if !factor.is_identity() {
                 factor.apply(&from, &mut to, transposed);
                 std::mem::swap(&mut from, &mut to);
             }
@@ -274,6 +276,11 @@ impl Factor {
             inner,
             rows,
         }
+    }
+
+    /// Whether it is the transform of an axis without neighbours; the basis of one channel may still turn its sign.
+    fn is_identity(&self) -> bool {
+        self.rows == [1.0]
     }
 
     /// Multiplies every line along the axis by the matrix. Products and sums are rounded one by one, in ascending order of the
@@ -387,21 +394,38 @@ fn check_basis(channels: usize, basis: &[f64]) -> Result<()> {
             found: basis.len(),
         });
     }
-    for (i, a) in basis.chunks_exact(channels).enumerate() {
-        for (j, b) in basis.chunks_exact(channels).enumerate() {
-            let product: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-            let wanted = f64::from(i == j);
-            let off = (product - wanted).abs();
-            if off.is_nan() || off > ORTHONORMAL {
-                return Err(Error::InvalidParameter {
-                    what: "product of two rows of the basis of the channels",
-                    value: product,
-                    expected: "1 of a row with itself and 0 of two rows",
-                });
-            }
+    let wrong = |value: f64| Error::InvalidParameter {
+        what: "product of two rows of the basis of the channels",
+        value,
+        expected: "1 of a row with itself and 0 of two rows, to 1e-9 (which takes double precision)",
+    };
+    let row = |i: usize| &basis[i * channels..(i + 1) * channels];
+    let check = |i: usize, j: usize| {
+        let product = dot(row(i), row(j));
+        let off = (product - f64::from(i == j)).abs();
+        if off.is_nan() || off > ORTHONORMAL {
+            Err(wrong(product))
+        } else {
+            Ok(())
+        }
+    };
+    // What is no basis at all mostly shows in the lengths, which are cheap.
+    (0..channels).try_for_each(|i| check(i, i))?;
+    (0..channels).try_for_each(|i| (0..i).try_for_each(|j| check(i, j)))
+}
+
+/// Summed in lanes: a basis of thousands of channels has billions of products.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut lanes = [0.0; 8];
+    let (a, left_a) = a.as_chunks::<8>();
+    let (b, left_b) = b.as_chunks::<8>();
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
         }
     }
-    Ok(())
+    let left = left_a.iter().zip(left_b).map(|(a, b)| a * b);
+    lanes.into_iter().chain(left).sum()
 }
 
 fn check_edges(edges: &[f64]) -> Result<()> {
@@ -410,6 +434,13 @@ fn check_edges(edges: &[f64]) -> Result<()> {
         value,
         expected: "finite radii that ascend from 0",
     };
+    if edges.len() > MOST_EDGES {
+        return Err(Error::InvalidParameter {
+            what: "number of edges of bands",
+            value: edges.len() as f64,
+            expected: "at most 4098",
+        });
+    }
     match edges.first() {
         Some(&0.0) => {}
         first => return Err(wrong(first.copied().unwrap_or(f64::NAN))),
@@ -516,5 +547,29 @@ mod tests {
             assert!(Bands::new(&shape, identity.clone(), edges, true).is_err());
         }
         assert!(Bands::of_shape(&[]).is_err() && Bands::of_shape(&[3, 0]).is_err());
+        assert!(Bands::rings(&[4], None, 0).is_err() && Bands::rings(&[4], None, 4097).is_err());
+        assert!(Bands::rings(&[4], None, 4096).is_ok());
+        let many = (0..5000).map(f64::from).collect();
+        assert!(Bands::new(&shape, identity, many, true).is_err());
+    }
+
+    #[test]
+    fn every_ring_asked_for_can_hold_coefficients() {
+        for rings in 1..=4 {
+            let bands = Bands::rings(&[1, 32, 32], None, rings).unwrap();
+            assert_eq!(bands.count(), 1 + rings);
+        }
+    }
+
+    #[test]
+    fn the_basis_of_one_channel_may_turn_its_sign() {
+        let x = numbers(12);
+        let of = |sign: f64| {
+            Bands::new(&[1, 3, 4], vec![sign], vec![0.0], true)
+                .unwrap()
+                .transform(&x)
+        };
+        let negated: Vec<f64> = of(-1.0).iter().map(|y| -y).collect();
+        assert_eq!(of(1.0), negated);
     }
 }

@@ -31,9 +31,9 @@ pub(crate) struct Fit {
 /// What a fit is drawn towards the network's own mean by, as a share of the diagonal.
 const RIDGE: f64 = 1e-6;
 /// Fewer images fit no constant, whose coefficients are one per image.
-const IMAGES_OF_A_CONSTANT: u64 = 30;
+pub(crate) const IMAGES_OF_A_CONSTANT: u64 = 30;
 /// Fewer images fit no band.
-const IMAGES: u64 = 20;
+pub(crate) const IMAGES: u64 = 20;
 
 impl BandMoments {
     /// No images yet; empty without bands.

@@ -49,8 +49,7 @@ impl BandSums {
         Ok(())
     }
 
-    /// Refuses numbers that no images have; `place`: block and timestep, in words; `squared_error`: the sum of the mean squared errors
-    /// there, which the bands divide among them.
+    /// [`BandMoments::check`] of one block and timestep.
     pub(crate) fn check_point(
         &self,
         index: usize,
@@ -58,13 +57,27 @@ impl BandSums {
         count: u64,
         squared_error: f64,
     ) -> Result<()> {
-        let point = self.point(index);
-        let means = self.bands.by_band(&point.means);
+        self.point(index)
+            .check(&self.bands, place, count, squared_error)
+    }
+}
+
+impl BandMoments {
+    /// Refuses sums that no `count` images have; `place`: block and timestep, in words; `squared_error`: the sum of the mean squared
+    /// errors there, which the bands divide among them.
+    pub(crate) fn check(
+        &self,
+        bands: &Bands,
+        place: &str,
+        count: u64,
+        squared_error: f64,
+    ) -> Result<()> {
+        let means = bands.by_band(&self.means);
         let wrong = |name: &str, what: String, expected: &str, found: f64| {
             let field = format!("{name} of {place}, {what}");
             Err(Invalid::field(field, expected, found).into())
         };
-        for (band, products) in point.products.iter().enumerate() {
+        for (band, products) in self.products.iter().enumerate() {
             let of = |i: usize| format!("band {band}: {}", NAMES[i]);
             if let Some(i) = products.iter().position(|x| !x.is_finite()) {
                 return wrong("band_products", of(i), "a finite number", products[i]);
@@ -73,7 +86,8 @@ impl BandSums {
                 let expected = "a sum of squares, at least 0";
                 return wrong("band_products", of(i), expected, products[i]);
             }
-            let bound = |i: usize, j: usize| (products[i] * products[j]).sqrt() * (1.0 + AGREE);
+            let bound =
+                |i: usize, j: usize| products[i].sqrt() * products[j].sqrt() * (1.0 + AGREE);
             let beyond = |&(i, a, b): &(usize, usize, usize)| products[i].abs() > bound(a, b);
             if let Some((i, a, b)) = CROSS.into_iter().find(beyond) {
                 let expected = format!(
@@ -84,6 +98,12 @@ impl BandSums {
                 );
                 return wrong("band_products", of(i), &expected, products[i]);
             }
+            let volume = volume(products);
+            if volume < -10.0 * AGREE {
+                let what = format!("band {band}: the determinant of the correlations");
+                let expected = "at least 0, as e, h and n of any images have it";
+                return wrong("band_products", what, expected, volume);
+            }
             for (i, &sum) in means[band].into_iter().flatten().enumerate() {
                 let largest = (products[SQUARES[i]] * count as f64).sqrt() * (1.0 + AGREE);
                 if sum.is_nan() || sum.abs() > largest {
@@ -93,13 +113,74 @@ impl BandSums {
                 }
             }
         }
-        let powers = point.products.iter().map(|products| products[0]);
-        let total = self.bands.mean(powers);
+        let powers = self.products.iter().map(|products| products[0]);
+        let total = bands.mean(powers);
         if (total - squared_error).abs() > AGREE * squared_error {
-            let expected = format!("that of sum_squared_error, {squared_error:e}");
+            let expected = format!("the sum of squared errors, {squared_error:e}");
             let what = "mean of e^2 over all coefficients".to_owned();
             return wrong("band_products", what, &expected, total);
         }
         Ok(())
+    }
+}
+
+/// The determinant of the correlations of e, h and n, uncentred; 1 where one of them is always 0.
+fn volume(products: &[f64; PRODUCTS]) -> f64 {
+    let [eh, en, hn] = CROSS.map(|(i, a, b)| {
+        let square = products[a].sqrt() * products[b].sqrt();
+        if square > 0.0 {
+            products[i] / square
+        } else {
+            0.0
+        }
+    });
+    1.0 + 2.0 * eh * en * hn - eh * eh - en * en - hn * hn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_bands_that_no_images_have_are_refused() {
+        let bands = Bands::of_shape(&[1, 2, 2]).unwrap();
+        let (x0, xhat0) = ([0.5, -0.25, 0.75, 0.125], [0.25, 0.5, 0.625, -0.5]);
+        let x_t = [1.0, -0.5, 0.25, 0.375];
+        let good = BandMoments::of_image(&bands, &x0, &x_t, &xhat0, 0.8, 0.6);
+        let squares = x0.iter().zip(xhat0).map(|(x, h)| (x - h) * (x - h));
+        let squared_error = squares.sum::<f64>() / 4.0;
+        let check = |change: &dyn Fn(&mut BandMoments)| {
+            let mut changed = good.clone();
+            change(&mut changed);
+            let found = changed.check(&bands, "block 0 at t = 3", 1, squared_error);
+            found.map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&|_| ()), Ok(()));
+        let products = |change: &dyn Fn(&mut [f64; PRODUCTS])| {
+            check(&|moments| change(&mut moments.products[1])).unwrap_err()
+        };
+        for (error, expected) in [
+            (products(&|p| p[4] = f64::NAN), "a finite number"),
+            (products(&|p| p[3] = -0.1), "at least 0"),
+            (
+                products(&|p| p[1] = 10.0),
+                "within the root of e^2 times h^2",
+            ),
+            // Each pair could be, all three together not.
+            (
+                products(&|p| *p = [1.0, 0.9, -0.9, 1.0, 0.9, 1.0]),
+                "determinant",
+            ),
+            (products(&|p| p[0] *= 2.0), "the sum of squared errors"),
+            (
+                check(&|moments| moments.means[0][2] = 1e3).unwrap_err(),
+                "which its mean square allows",
+            ),
+        ] {
+            assert!(
+                error.contains(expected) && error.contains("block 0 at t = 3"),
+                "{error}"
+            );
+        }
     }
 }

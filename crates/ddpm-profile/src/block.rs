@@ -143,6 +143,10 @@ impl Block {
                 let expected = format!("finite statistics at t = {t}");
                 return self.wrong(expected, "a number that is not");
             }
+            if let Some(bands) = layout.bands().filter(|_| count > 0) {
+                let place = format!("block {} at t = {t}", self.id);
+                point.bands.check(bands, &place, count, point.moments.mse)?;
+            }
         }
         Ok(())
     }

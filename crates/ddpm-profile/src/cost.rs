@@ -29,6 +29,8 @@ pub struct CostModel<'a> {
     levels: Levels,
     /// log of the gaussian decoder's bin width; 0 without one.
     log_bin_width: f64,
+    /// m(t) of a corrected mean, index t: a table asks for each many times, a path for few.
+    mean_powers: Option<Arc<[f64]>>,
 }
 
 impl<'a> CostModel<'a> {
@@ -47,6 +49,7 @@ impl<'a> CostModel<'a> {
             curves,
             frozen,
             levels: Levels::new(curves.schedule()),
+            mean_powers: None,
         })
     }
 
@@ -101,6 +104,15 @@ impl<'a> CostModel<'a> {
     /// Those of [`CostTable`], for costs that are not numbers.
     pub fn table(&self) -> Result<CostTable> {
         let steps = self.curves.train_steps();
+        if self.frozen.corrections().is_some() && self.mean_powers.is_none() {
+            let all = (0..=steps).into_par_iter().map(|t| self.mse(t));
+            let mean_powers: Vec<f64> = all.collect();
+            let tabulated = Self {
+                mean_powers: Some(mean_powers.into()),
+                ..self.clone()
+            };
+            return tabulated.table();
+        }
         let merged = self.objective() == Objective::Elbo && self.scoring().decoder_needs_next();
         let columns = |has_next: bool| -> Vec<Option<Column>> {
             (0..=steps)
@@ -303,6 +315,9 @@ impl<'a> CostModel<'a> {
 
     /// m(t) of the mean that is priced.
     fn mse(&self, t: usize) -> f64 {
+        if let Some(all) = &self.mean_powers {
+            return all[t];
+        }
         self.curves.mean_power(t, self.frozen.corrections())
     }
 

@@ -6,6 +6,7 @@ use ddpm_core::{Difference, NoiseSchedule, VarianceKind};
 use ddpm_schedule::Provenance;
 
 use crate::{
+    band_moments::{IMAGES, IMAGES_OF_A_CONSTANT},
     block::Block,
     error::{Error, Invalid, Result},
     layout::ProfileLayout,
@@ -26,6 +27,11 @@ pub struct ElboProfile {
 }
 
 impl ElboProfile {
+    /// From so many images the mean of every band can be corrected; fewer leave the constants of the channels as they are.
+    pub const IMAGES_FOR_MEANS: u64 = IMAGES_OF_A_CONSTANT;
+    /// From so many images the means of bands can be corrected that are no constants; fewer leave every mean as it is.
+    pub const IMAGES_FOR_SOME_MEANS: u64 = IMAGES;
+
     /// Assembles a profile from blocks, in any order.
     ///
     /// # Errors

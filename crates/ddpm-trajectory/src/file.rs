@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::NoiseSchedule;
-use ddpm_files::container::{self, Header as _, Reader, Tensor, index};
+use ddpm_files::container::{self, Header as _, Reader, Tensor, field, index};
 use ddpm_schedule::{Corrections, TrajectoryOrigin};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -101,9 +101,13 @@ impl Trajectories {
         let (header, file) = container::read::<Header>(bytes)?;
         let reader = Reader { file: &file };
         reader.no_others(4)?;
+        if header.means.is_some() != (header.version == VERSION_CALIBRATED) {
+            let found = format!("version {}", header.version);
+            return Err(field("means", "in version 2, and there only", found).into());
+        }
         let steps = header.origin.model.train_steps;
         let logs: Vec<f64> = reader
-            .words("log_alpha_bar", Dtype::F64, &[steps + 1])?
+            .words("log_alpha_bar", Dtype::F64, &[steps.saturating_add(1)])?
             .skip(1)
             .map(f64::from_le_bytes)
             .collect();

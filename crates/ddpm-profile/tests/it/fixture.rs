@@ -4,11 +4,11 @@
 
 use std::path::PathBuf;
 
-use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName};
-use ddpm_profile::{Curves, ElboProfile, ProfileLayout, choose};
-use ddpm_schedule::{Budgets, Schedules};
+use ddpm_core::{Bands, DecoderKind, MeanKind, NoiseSchedule, NoiseScheduleName, VarianceKind};
+use ddpm_profile::{Curves, ElboProfile, ProfileLayout, choose, choose_on};
+use ddpm_schedule::{Budgets, Schedules, Scoring};
 
-use crate::support::{Setup, learned_respaced, spread};
+use crate::support::{Run, Setup, learned_respaced, spread};
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures")).join(name)
@@ -21,21 +21,37 @@ fn schedules(profile: &ElboProfile) -> Schedules {
     choose(&model, &budgets, Some(profile.provenance())).expect("possible")
 }
 
-/// Only the newest version of each format can be written.
-fn write() {
-    let profile = Setup {
+fn calibrated(profile: &ElboProfile) -> Schedules {
+    let scoring = Scoring::new(VarianceKind::Spectral)
+        .with_mean(MeanKind::Calibrated)
+        .with_decoder(DecoderKind::Gaussian);
+    choose_on(profile, &scoring, &Budgets::Only(vec![1, 3])).expect("possible")
+}
+
+fn run(images: usize) -> Run {
+    Setup {
         schedule: NoiseSchedule::named(NoiseScheduleName::Cosine, 12).expect("valid"),
         shape: [1, 2, 2],
         v: Some(spread),
         timesteps: vec![1, 2, 5, 11, 12],
         clip: true,
-        images: 3,
+        images,
         first_image: 0,
         eight_bit: true,
         seed: 77,
     }
     .run()
-    .profile(16, 2);
+}
+
+/// Only the newest version of each format can be written.
+fn write() {
+    // As many images as corrections of all means take.
+    let bands = Bands::of_shape(&[1, 2, 2]).expect("valid");
+    let banded = run(30).profile_in(bands, 16, 15);
+    std::fs::write(path("profile-v4.safetensors"), banded.to_bytes()).expect("writable");
+    let text = calibrated(&banded).to_json().expect("numbers");
+    std::fs::write(schedules_path("schedules-v5.json"), text).expect("writable");
+    let profile = run(3).profile(16, 2);
     assert!(profile.layout().nodes() < ProfileLayout::DEFAULT_NODES);
     std::fs::write(path("profile-v1.safetensors"), profile.to_bytes()).expect("writable");
     let text = schedules(&profile).to_json().expect("numbers");
@@ -63,6 +79,19 @@ fn fixtures_of_every_version_are_readable() {
     assert_eq!((imported.images(), imported.blocks().len()), (32, 8));
     let curves = Curves::from_profile(&imported).expect("blocks");
     assert!(!curves.has_decoder() && !curves.learned());
+    let bytes = std::fs::read(path("profile-v4.safetensors")).expect("kept in the repository");
+    let banded = ElboProfile::from_bytes(&bytes).expect("readable");
+    assert_eq!(banded.to_bytes(), bytes);
+    let text = std::fs::read_to_string(schedules_path("schedules-v5.json")).expect("kept too");
+    let (kept, again) = (
+        Schedules::from_json(&text).expect("readable"),
+        calibrated(&banded),
+    );
+    for (again, kept) in again.budgets.iter().zip(&kept.budgets) {
+        assert_eq!(again.schedule.path, kept.schedule.path);
+        assert!((again.cost - kept.cost).abs() < 1e-9);
+        assert_eq!(again.schedule.mean(), MeanKind::Calibrated);
+    }
     // And they still mean what they meant.
     let again = schedules(&profile);
     for name in ["schedules-v1.json", "schedules-v2.json"] {

@@ -8,7 +8,7 @@ use ddpm_files::{FormatError, PartsChecksum};
 use ddpm_schedule::{Error, Kernel, Provenance, Schedules, Scoring, Stability};
 use serde_json::{Value, json};
 
-use crate::support::{chosen, cosine, provenance, schedules};
+use crate::support::{chosen, cosine, fixture, provenance, schedules};
 
 #[test]
 fn the_file_round_trips_and_has_the_stated_shape() {
@@ -189,6 +189,36 @@ fn contents_that_contradict_themselves_are_refused() {
     );
     let error = with(&|json| json["version"] = 3.into());
     assert!(error.to_string().contains("stability"), "{error}");
+}
+
+#[test]
+fn kernels_and_means_of_other_conventions_are_refused() {
+    let text = std::fs::read_to_string(fixture("schedules-v5.json")).expect("kept");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let error = Schedules::from_json(&signed(&text, change)).expect_err("a contradiction");
+        error.to_string()
+    };
+    let without_corrections = with(&|json| {
+        for step in json["by_timestep"].as_array_mut().expect("a list") {
+            let step = step.as_object_mut().expect("an object");
+            for key in ["a", "b", "m"] {
+                step.remove(key);
+            }
+        }
+    });
+    for error in [
+        without_corrections,
+        with(&|json| json["mean"] = "network".into()),
+    ] {
+        assert!(error.contains("a correction (a, b, m)"), "{error}");
+    }
+    for variance in ["analytic", "learned", "learned-calibrated"] {
+        let error = with(&|json| json["variance"] = variance.into());
+        let expected = format!("one of variance {variance} and decoder gaussian");
+        assert!(error.contains(&expected), "{error}");
+    }
+    let error = with(&|json| json["budgets"][1]["kernels"][0] = "none".into());
+    assert!(error.contains("kernel of step 1"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! `DDPM_WRITE_FIXTURES=1 cargo test -p ddpm-schedule fixture` writes the newest form of the one that is made here; the others are
 //! made by the tests of the crates that choose. Only a new format version should need it.
 
-use ddpm_core::{DecoderKind, NoiseSchedule, Objective, Sampler, StartRule, VarianceKind};
+use ddpm_core::{
+    DecoderKind, MeanKind, NoiseSchedule, Objective, Sampler, StartRule, VarianceKind,
+};
 use ddpm_files::FormatError;
 use ddpm_schedule::{Error, Kernel, Schedules, TrajectoryKind};
 
@@ -27,6 +29,7 @@ fn fixtures_come_back_to_the_byte() {
         "schedules-v2.json",
         "schedules-v2-custom.json",
         "schedules-v4.json",
+        "schedules-v5.json",
     ] {
         assert_eq!(read(name).to_json().expect("numbers"), text(name), "{name}");
     }
@@ -85,6 +88,17 @@ fn fixtures_mean_what_they_meant() {
         assert!(!chosen.schedule.needs_learned_variance());
     }
     assert!(gaussian.provenance.is_none() && gaussian.parameterization.is_none());
+
+    let calibrated = read("schedules-v5.json");
+    assert_eq!(calibrated.scoring.mean, MeanKind::Calibrated);
+    for chosen in &calibrated.budgets {
+        let schedule = &chosen.schedule;
+        assert!(schedule.kernels.iter().all(Kernel::is_per_band));
+        let bands = schedule.bands.as_ref().expect("of the kernels");
+        assert_eq!((bands.shape(), bands.count()), (&[1, 2, 2][..], 3));
+        assert_eq!(schedule.means.len(), schedule.steps());
+        schedule.check(12).expect("can be run");
+    }
 
     let quality = read("schedules-v4.json");
     assert_eq!(quality.scoring.objective, Objective::Quality);

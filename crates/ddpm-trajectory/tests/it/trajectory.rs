@@ -4,13 +4,16 @@
 //! `mu + g_t s_t z`, `g_t = sqrt(abar_t) v / s_t^2`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ddpm_core::{
-    Difference, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Objective, Parameterization,
-    Sampler, TimePath,
+    Bands, DecoderKind, Difference, MeanCorrection, MeanKind, ModelId, NetworkId, NoiseSchedule,
+    NoiseScheduleName, Objective, Parameterization, Sampler, TimePath, VarianceKind,
 };
 use ddpm_files::FormatError;
-use ddpm_schedule::{Budgets, Kernel, Schedules, TrajectoryKind, TrajectoryOrigin};
+use ddpm_schedule::{
+    Budgets, Corrections, Kernel, Schedule, Schedules, Scoring, TrajectoryKind, TrajectoryOrigin,
+};
 use ddpm_trajectory::{
     Error, GrowthPoint, QualityModel, Trajectories, Trial, Weighting, check_reachable, choose_klub,
     choose_quality, entropic_path, reference_grid,
@@ -461,6 +464,30 @@ fn kept() -> Trajectories {
         .expect("of these images")
 }
 
+/// The same, of a network whose estimates were corrected.
+fn corrected() -> Trajectories {
+    let bands = Bands::rings(&SHAPE, None, 3).expect("valid");
+    let correction = |t: usize| {
+        let coefficient = |i: usize| 0.01 * ((t + 3 * i) as f64).sin();
+        let of_bands = |shift: usize| (0..bands.count()).map(|i| coefficient(i + shift)).collect();
+        Arc::new(MeanCorrection {
+            estimate: of_bands(0),
+            noise: of_bands(7),
+            offset: bands.constants().map(coefficient).collect(),
+        })
+    };
+    let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::None);
+    let path = TimePath::new([1, 60, 200], T).expect("a path");
+    let plain = Schedule::of_path(&schedule(), path, &scoring).expect("plain");
+    let schedule = Schedule {
+        means: [1, 60, 200].map(correction).into(),
+        bands: Some(Arc::new(bands.clone())),
+        ..plain
+    };
+    let means = Corrections::of_schedule(&schedule);
+    kept().with_means(means).expect("of these nodes")
+}
+
 /// `DDPM_WRITE_FIXTURES=1` writes them anew; only a new format version should need it.
 #[test]
 fn fixtures_of_every_version_are_readable() {
@@ -476,7 +503,24 @@ fn fixtures_of_every_version_are_readable() {
         std::fs::write(path("trajectories-v1.safetensors"), made.to_bytes()).expect("writable");
         let text = chosen(&made).to_json().expect("numbers");
         std::fs::write(&schedules_v4, text).expect("writable");
+        let made = corrected().to_bytes();
+        std::fs::write(path("trajectories-v2.safetensors"), made).expect("writable");
     }
+    let bytes = std::fs::read(path("trajectories-v2.safetensors")).expect("kept in the repository");
+    let read = Trajectories::from_bytes(&bytes).expect("readable");
+    assert_eq!(read.to_bytes(), bytes);
+    let schedules = chosen(&read);
+    assert_eq!(schedules.scoring.mean, MeanKind::Calibrated);
+    for chosen in &schedules.budgets {
+        let correction = chosen.schedule.correction(0).expect("one per step");
+        assert_eq!(
+            correction.1.estimate[0],
+            0.01 * (chosen.nodes()[1] as f64).sin()
+        );
+    }
+    // As does a file of version 5 that they are written to.
+    let text = schedules.to_json().expect("numbers");
+    assert_eq!(Schedules::from_json(&text).expect("readable"), schedules);
     let bytes = std::fs::read(path("trajectories-v1.safetensors")).expect("kept in the repository");
     let read = Trajectories::from_bytes(&bytes).expect("readable");
     assert_eq!(read.to_bytes(), bytes);

@@ -25,6 +25,8 @@ class Bands:
     def __init__(self, shape):
         self.shape = (1, *shape) if len(shape) == 1 else tuple(shape)
         channels, *axes = self.shape
+        if max(self.shape) > 4096 or np.prod(self.shape) > 2**24:
+            raise ValueError(f"bands are of at most 4096 numbers along an axis and 2^24 in all, found {shape} (bands=False leaves them out)")
         longest, three = max(axes), np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
         self.channels = three if channels == 3 else np.eye(channels)
         self.edges = np.concatenate([[0.0], np.geomspace(0.9, np.sqrt(len(axes)) * longest, 24)])

@@ -76,8 +76,8 @@ pub(crate) struct Profile {
     /// Leave out the statistics of bands of frequencies, which the spectral variance and the calibrated mean need
     #[arg(long)]
     pub(crate) no_bands: bool,
-    /// Rings of frequencies of every channel, beside its constant; of those between 0.9 and the largest radius the empty ones are dropped
-    /// [default: 24]
+    /// Rings of frequencies of every channel, beside its constant, between a radius of 0.9 and the largest; those that hold no coefficient
+    /// are dropped [default: 23]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), conflicts_with = "no_bands")]
     pub(crate) bands: Option<u32>,
     /// Orthonormal basis of the channels, .npy of [C, C] floats, a vector a row [default: luminance and two colours of three channels,

@@ -116,7 +116,15 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        plan.bands = bands(args, &network.denoiser.shape())?;
+        let shape = network.denoiser.shape();
+        plan.bands = bands(args, &shape)?;
+        if plan.bands == ProfileBands::Usual
+            && let Err(error) = Bands::check_size(&shape)
+        {
+            voice.warn(format_args!(
+                "no statistics of bands of frequencies, which the spectral variance and the calibrated mean need: {error}"
+            ));
+        }
         plan.clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         plan.batch = network.batch;
         plan.save_every = Duration::from_secs(args.save_every);

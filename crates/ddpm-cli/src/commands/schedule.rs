@@ -12,7 +12,7 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
-    read_squared_errors, steps_or,
+    read_squared_errors, steps_or, warn_of_few_images,
 };
 use crate::output::Voice;
 use crate::render::{
@@ -79,6 +79,9 @@ impl Request {
             args.decoder_first_bits,
             scoring.decoder,
         )?;
+        if let Some(profile) = &profile {
+            warn_of_few_images(source, profile, scoring.mean, voice);
+        }
         Ok(Self {
             budgets: steps_or(args.steps.as_deref(), most, Budgets::of_the_paper(most))?,
             source: source.clone(),

@@ -9,7 +9,7 @@ use ddpm_schedule::results::{self, ScoredImages, TableRow};
 
 use crate::args::Table;
 use crate::error::{Advice, Error, Located, Result};
-use crate::input::{read_profile_to_use, steps_or};
+use crate::input::{read_profile_to_use, steps_or, warn_of_few_images};
 use crate::output::{self, Voice};
 use crate::render::{
     Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
@@ -74,6 +74,10 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         .advised(
             "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
         )?;
+    let calibrated = rows.iter().any(|row| row.mean == MeanKind::Calibrated);
+    if calibrated {
+        warn_of_few_images(&args.train, train, MeanKind::Calibrated, voice);
+    }
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))

@@ -8,7 +8,7 @@ use ddpm_schedule::{Kernel, Schedule, Scoring};
 
 use super::chain::{gaussian_decoder, parse_path};
 use super::checkpoint::Network;
-use super::files::{about_schedules, read_profile_to_use, read_schedules};
+use super::files::{about_schedules, read_profile_to_use, read_schedules, warn_of_few_images};
 use crate::args::StepArgs;
 use crate::error::{Error, Located, Result};
 use crate::output::Voice;
@@ -197,6 +197,7 @@ pub(crate) fn measured(
     }
     warn_of_another_checkpoint(file, model, network, voice);
     warn_of_another_clip(file, Some(model.clip_denoised), clip, voice);
+    warn_of_few_images(file, &profile, scoring.mean, voice);
     let curves = Curves::from_profile(&profile).in_file(file)?;
     let frozen = curves.freeze(scoring).in_file(file)?;
     let costs = CostModel::new(&curves, frozen).in_file(file)?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ddpm_core::MeanKind;
 use ddpm_files::FormatError;
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
@@ -10,7 +11,7 @@ use ddpm_trajectory::Trajectories;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
-use crate::render::{join, quote};
+use crate::render::{join, plural, quote};
 
 /// The file or folder that an environment variable names.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
@@ -69,6 +70,26 @@ pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfi
         ));
     }
     Ok(profile)
+}
+
+/// Says so where a profile has too few images for what is asked of its means.
+pub(crate) fn warn_of_few_images(path: &Path, profile: &ElboProfile, mean: MeanKind, voice: Voice) {
+    let images = profile.images();
+    if mean == MeanKind::Network || images >= ElboProfile::IMAGES_FOR_MEANS {
+        return;
+    }
+    let left = if images < ElboProfile::IMAGES_FOR_SOME_MEANS {
+        "every mean stays the network's"
+    } else {
+        "the means of the constants of channels stay the network's"
+    };
+    voice.warn(format_args!(
+        "{}: {} are too few to calibrate all means ({}; {} but for the constants): {left}",
+        path.display(),
+        plural(images, "image"),
+        ElboProfile::IMAGES_FOR_MEANS,
+        ElboProfile::IMAGES_FOR_SOME_MEANS
+    ));
 }
 
 /// Reads a schedules file.

@@ -22,7 +22,7 @@ pub(crate) use csv::read_column;
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{
     about_schedules, check_writable, read_bytes, read_profile, read_profile_to_use, read_schedules,
-    read_trajectories, read_trajectories_to_use, with_ending, write_file,
+    read_trajectories, read_trajectories_to_use, warn_of_few_images, with_ending, write_file,
 };
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;

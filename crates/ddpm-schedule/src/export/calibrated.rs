@@ -1,7 +1,8 @@
 //! diffusers, for calibrated kernels: a scheduler of its own, with the frozen kernel of every step.
 //!
 //! No scheduler of diffusers has a place for a correction or a variance per band, so that the export brings one: it has the `timesteps` and
-//! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to `ddpm sample`.
+//! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to the same
+//! steps in NumPy.
 
 use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler};
 use serde::Serialize;

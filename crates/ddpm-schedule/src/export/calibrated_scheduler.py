@@ -8,7 +8,10 @@ class CalibratedScheduler:
     """
 
     def __init__(self, steps):
-        self.steps = {one["steps"]: one for one in KERNELS["schedules"]}[steps]
+        held = {one["steps"]: one for one in KERNELS["schedules"]}
+        if steps not in held:
+            raise ValueError(f"expected steps to be one of {sorted(held)}, found {steps}")
+        self.steps = held[steps]
         self.by_timestep = {one["t"]: one for one in KERNELS["by_timestep"]}
         self.timesteps = torch.tensor([t - 1 for t in self.steps["path"][:0:-1]])
         self.before = None
@@ -58,6 +61,8 @@ class CalibratedScheduler:
         return x0.clamp(-1, 1) if CLIP else x0
 
     def step(self, model_output, timestep, sample, generator=None):
+        if int(timestep) + 1 not in self.steps["path"][1:]:
+            raise ValueError(f"expected timestep to be one of {self.timesteps.tolist()}, found {int(timestep)}")
         k = self.steps["path"].index(int(timestep) + 1)
         x, output = sample.double(), model_output.double()
         output, learned = output[:, : x.shape[1]], output[:, x.shape[1] :]
@@ -65,10 +70,13 @@ class CalibratedScheduler:
         of_x, of_x0, of_before = self.steps["coefficients"][k - 1]
         found = of_x * x + of_x0 * x0
         if of_before != 0:
+            if self.before is None:
+                raise ValueError(f"expected the step before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
             found = found + of_before * self.before
         if ANCESTRAL and k > 1:
-            white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=sample.device)
-            found = found + self.colour(white.double(), k, learned)
+            device = sample.device if generator is None else generator.device
+            white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=device)
+            found = found + self.colour(white.to(sample.device).double(), k, learned)
         self.before = x0
         return SimpleNamespace(prev_sample=found.to(sample.dtype), pred_original_sample=x0.to(sample.dtype))
 
@@ -82,6 +90,8 @@ class CalibratedScheduler:
             powers = self.by_band(self.by_timestep[self.steps["path"][k]]["powers"], white)
             deviation = (math.exp(log_posterior) * (1 + self.steps["snr_gain"][k - 1] * powers)).sqrt()
             return self.transform(deviation * self.transform(white), back=True)
+        if learned.shape != white.shape:
+            raise ValueError(f"expected variances of shape {tuple(white.shape)} after the means, found {tuple(learned.shape)}")
         share = (learned + 1) / 2
         logs = share * log_beta + (1 - share) * log_posterior + (number or 0.0)
         return (0.5 * logs).exp() * white
@@ -95,7 +105,8 @@ def cosines(n):
 
 
 def sample(unet, scheduler, shape, generator=None):
-    x = torch.randn(shape, generator=generator)
+    device = None if generator is None else generator.device
+    x = torch.randn(shape, generator=generator, device=device).to(getattr(unet, "device", "cpu"))
     for t in scheduler.timesteps:
         with torch.no_grad():
             prediction = unet(x, t).sample

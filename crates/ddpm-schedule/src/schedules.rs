@@ -124,6 +124,15 @@ impl Schedules {
 
     /// Whether a step has more than one of the variances of the paper.
     pub(crate) fn is_calibrated(&self) -> bool {
+        self.is_calibrated_from(0)
+    }
+
+    /// The same of the steps whose kernel shows in samples: that onto the data shows its mean.
+    pub(crate) fn samples_are_calibrated(&self) -> bool {
+        self.is_calibrated_from(1)
+    }
+
+    fn is_calibrated_from(&self, first: usize) -> bool {
         let plain = |kernel: &Kernel| {
             matches!(
                 kernel,
@@ -137,7 +146,7 @@ impl Schedules {
         );
         kinds
             || self.scoring.mean == MeanKind::Calibrated
-            || schedules.any(|s| !s.means.is_empty() || !s.kernels.iter().all(plain))
+            || schedules.any(|s| !s.means.is_empty() || !s.kernels.iter().skip(first).all(plain))
     }
 
     /// The network that they were chosen for, where the file says so.

@@ -21,6 +21,23 @@ fn cosine() -> NoiseSchedule {
     NoiseSchedule::named(NoiseScheduleName::Cosine, T).unwrap()
 }
 
+/// The step onto the data shows its mean: a learned variance that only scores it makes no schedule another program cannot take.
+#[test]
+fn a_decoder_of_a_learned_variance_needs_no_scheduler_of_its_own() {
+    let mut schedules = of_fixtures(VarianceKind::Analytic);
+    schedules.scoring.decoder = DecoderKind::Optimal;
+    for chosen in &mut schedules.budgets {
+        chosen.schedule.decoder = DecoderKind::Optimal;
+        chosen.schedule.kernels[0] = Kernel::LearnedFrom { log_variance: -5.0 };
+    }
+    let made = export(&schedules, &Budgets::Only(vec![3]), Format::Diffusers).unwrap();
+    let text = String::from_utf8(made.bytes).unwrap();
+    assert!(
+        text.contains("DDPMScheduler") && !text.contains("CalibratedScheduler"),
+        "{text}"
+    );
+}
+
 /// The paths of the fixtures, as the squared errors of tests/golden/squared-errors.npz gave them.
 fn of_fixtures(variance: VarianceKind) -> Schedules {
     let paths: [&[usize]; 2] = match variance {

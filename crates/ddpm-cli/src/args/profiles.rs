@@ -121,7 +121,8 @@ pub(crate) struct Merge {
 /// Choose the optimal schedule for every number of steps
 ///
 /// From a profile, or from a curve t,m(t) of any other network (m is the squared error of its
-/// prediction of the image, per dimension), which serves the fixed and analytic variances.
+/// prediction of the image, per dimension), which serves the fixed and analytic variances; an .npz that has bands of
+/// frequencies serves the spectral variance too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:

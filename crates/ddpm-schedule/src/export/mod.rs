@@ -157,7 +157,7 @@ pub fn export_paths(
 
 fn write(listing: &Listing<'_>, format: Format) -> Result<Export> {
     let (bytes, losses) = match format {
-        Format::Diffusers if listing.known.is_some_and(Schedules::is_calibrated) => {
+        Format::Diffusers if listing.known.is_some_and(Schedules::samples_are_calibrated) => {
             calibrated::export(listing)?
         }
         Format::Diffusers => diffusers::export(listing)?,

@@ -258,7 +258,7 @@ impl Bands {
         let mut from = x.to_vec();
         let mut to = vec![0.0; x.len()];
         for factor in &self.factors {
-            if !factor.is_identity() {
+            if factor.length > 1 {
                 factor.apply(&from, &mut to, transposed);
                 std::mem::swap(&mut from, &mut to);
             }
@@ -276,11 +276,6 @@ impl Factor {
             inner,
             rows,
         }
-    }
-
-    /// Whether it is the transform of an axis without neighbours; the basis of one channel may still turn its sign.
-    fn is_identity(&self) -> bool {
-        self.rows == [1.0]
     }
 
     /// Multiplies every line along the axis by the matrix. Products and sums are rounded one by one, in ascending order of the
@@ -409,6 +404,16 @@ fn check_basis(channels: usize, basis: &[f64]) -> Result<()> {
             Ok(())
         }
     };
+    // Its sign shows in no statistic, and an axis of one number is left as it is.
+    if let [only] = basis
+        && *only < 0.0
+    {
+        return Err(Error::InvalidParameter {
+            what: "basis of one channel",
+            value: *only,
+            expected: "1",
+        });
+    }
     // What is no basis at all mostly shows in the lengths, which are cheap.
     (0..channels).try_for_each(|i| check(i, i))?;
     (0..channels).try_for_each(|i| (0..i).try_for_each(|j| check(i, j)))
@@ -562,14 +567,9 @@ mod tests {
     }
 
     #[test]
-    fn the_basis_of_one_channel_may_turn_its_sign() {
-        let x = numbers(12);
-        let of = |sign: f64| {
-            Bands::new(&[1, 3, 4], vec![sign], vec![0.0], true)
-                .unwrap()
-                .transform(&x)
-        };
-        let negated: Vec<f64> = of(-1.0).iter().map(|y| -y).collect();
-        assert_eq!(of(1.0), negated);
+    fn the_basis_of_one_channel_is_1() {
+        let of = |sign: f64| Bands::new(&[1, 3, 4], vec![sign], vec![0.0], true);
+        assert!(of(1.0).is_ok());
+        assert!(of(-1.0).unwrap_err().to_string().contains("one channel"));
     }
 }

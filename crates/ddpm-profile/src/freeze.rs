@@ -85,18 +85,7 @@ impl Curves {
         let variance = scoring.variance;
         let candidates = candidates(variance, self.learned());
         let calibrated = scoring.mean == MeanKind::Calibrated;
-        if calibrated
-            && matches!(
-                variance,
-                VarianceKind::Learned | VarianceKind::LearnedCalibrated
-            )
-        {
-            return Err(Invalid::Unsupported(format!(
-                "mean calibrated with variance {variance}: the columns of learned variances weigh the errors of the \
-                 network's own mean; use mean network, or variance spectral"
-            ))
-            .into());
-        }
+        scoring.check()?;
         if calibrated || candidates.contains(&VarianceKind::Spectral) {
             let fits = self.band_fits(calibrated).ok_or_else(|| {
                 let what = if calibrated {

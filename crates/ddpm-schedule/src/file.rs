@@ -146,8 +146,10 @@ impl Schedules {
     /// The file, indented, with a final newline.
     ///
     /// # Errors
-    /// [`FormatError::Not`] if a number was set to something JSON cannot hold.
+    /// [`FormatError::Not`] if a number was set to something JSON cannot hold; [`Error::Field`] for kernels and means that are not of the
+    /// conventions.
     pub fn to_json(&self) -> Result<String> {
+        self.check()?;
         let mut stored = Stored::of(self);
         stored.checksum = stored.sum()?;
         let text = serde_json::to_string_pretty(&stored).map_err(not_json)?;
@@ -283,7 +285,7 @@ impl Stored {
         let per_band = self.per_band()?;
         let schedule_of = |budget: StoredBudget| budget.read(&self, &per_band);
         let budgets = self.budgets.iter().cloned().map(schedule_of);
-        Ok(Schedules {
+        let schedules = Schedules {
             budgets: budgets.collect::<Result<_>>()?,
             noise_schedule: self.noise_schedule()?,
             scoring: Scoring {
@@ -306,7 +308,9 @@ impl Stored {
             costs: self.costs,
             provenance: self.provenance,
             trajectories: self.trajectories,
-        })
+        };
+        schedules.check()?;
+        Ok(schedules)
     }
 
     /// The bands and what the steps have of them.
@@ -447,28 +451,6 @@ impl KernelKind {
         }
     }
 
-    /// Whether step `k` (from 0, in ascending t) may be of this kind.
-    fn serves(self, k: usize, variance: VarianceKind, decoder: DecoderKind) -> bool {
-        if k == 0 {
-            return match self {
-                Self::None => decoder == DecoderKind::None,
-                Self::Bands => decoder == DecoderKind::Gaussian,
-                Self::LearnedFrom => decoder == DecoderKind::Optimal,
-                Self::LearnedScaled => false,
-                Self::Learned | Self::Scalar => decoder != DecoderKind::None,
-            };
-        }
-        match variance {
-            VarianceKind::Learned => self == Self::Learned,
-            VarianceKind::FixedSmall | VarianceKind::FixedLarge | VarianceKind::Analytic => {
-                self == Self::Scalar
-            }
-            VarianceKind::Spectral => self == Self::Bands,
-            VarianceKind::LearnedCalibrated => self == Self::LearnedScaled,
-            VarianceKind::Best => !matches!(self, Self::LearnedFrom | Self::None),
-        }
-    }
-
     /// The kernel of this kind; `None` for a number that is missing or too many, or powers that are missing.
     fn kernel(self, number: Option<f64>, powers: Option<&Arc<[f64]>>) -> Option<Kernel> {
         Some(match (self, number, powers) {
@@ -552,29 +534,6 @@ impl StoredBudget {
             is_per_band |= mean.is_some() || kernel.is_per_band();
             kernels.push(kernel);
             means.extend(mean);
-            if !kinds[k].serves(k, file.variance, expected) {
-                return Err(Error::field(
-                    format!(
-                        "kernel of step {} of the budget of {} steps",
-                        k + 1,
-                        self.steps
-                    ),
-                    format!("one of variance {} and decoder {expected}", file.variance),
-                    format!("{:?}", kinds[k]),
-                ));
-            }
-        }
-        let corrected = if file.mean == Some(MeanKind::Calibrated) {
-            self.steps
-        } else {
-            0
-        };
-        if means.len() != corrected {
-            return Err(Error::field(
-                format!("by_timestep of the budget of {} steps", self.steps),
-                format!("a correction (a, b, m) of {corrected} of its steps, as mean says"),
-                means.len().to_string(),
-            ));
         }
         let bands = per_band.bands.clone().filter(|_| is_per_band);
         let schedule = Schedule {

@@ -34,7 +34,8 @@ pub struct SampleRecord {
     pub eta: Option<f64>,
     /// Variance of the steps of [`Sampler::Ddpm`].
     pub variance: Option<VarianceKind>,
-    /// Where the steps are centred.
+    /// Where the steps are centred. Records of earlier versions do not say so and read as [`MeanKind::Network`]; `kernels_sha256` tells
+    /// corrected runs apart in them too.
     pub mean: MeanKind,
     /// Log-variance of every step in ascending t, where they are frozen numbers; `None` for one from the network.
     pub log_variance: Option<Vec<Option<f64>>>,
@@ -155,7 +156,7 @@ impl SampleRecord {
         found
     }
 
-    fn facts(&self) -> [(&'static str, String); 11] {
+    fn facts(&self) -> [(&'static str, String); 10] {
         [
             ("seed", self.seed.to_string()),
             ("start_index", self.start_index.to_string()),
@@ -163,7 +164,6 @@ impl SampleRecord {
             ("sampler", self.sampler.to_string()),
             ("eta", said(self.eta)),
             ("variance", said(self.variance)),
-            ("mean", self.mean.to_string()),
             ("log_variance", format!("{:?}", self.log_variance)),
             ("kernels_sha256", said(self.kernels_sha256.clone())),
             ("clip_last_noise", said(self.clip_last_noise)),

@@ -81,6 +81,18 @@ impl Kernel {
         }
     }
 
+    /// Its kind, as files name it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Learned => "learned",
+            Self::LearnedFrom { .. } => "learned-from",
+            Self::LearnedScaled { .. } => "learned-scaled",
+            Self::Scalar { .. } => "scalar",
+            Self::Bands { .. } => "bands",
+            Self::None => "none",
+        }
+    }
+
     /// The number that is stored of a kernel and has to be finite.
     pub(crate) fn number(&self) -> Option<f64> {
         match self {

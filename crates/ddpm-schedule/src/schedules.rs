@@ -149,6 +149,38 @@ impl Schedules {
             || schedules.any(|s| !s.means.is_empty() || !s.kernels.iter().skip(first).all(plain))
     }
 
+    /// Refuses kernels and means that are not of the conventions: whoever reads a file trusts what it says of itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.scoring.check()?;
+        for schedule in self.budgets.iter().map(|chosen| &chosen.schedule) {
+            let steps = schedule.steps();
+            for (k, kernel) in schedule.kernels.iter().enumerate() {
+                if !self.scoring.allows(kernel, k, steps) {
+                    let Scoring {
+                        variance, decoder, ..
+                    } = self.scoring;
+                    return Err(Error::field(
+                        format!("kernel of step {} of the budget of {steps} steps", k + 1),
+                        format!("one of variance {variance} and decoder {decoder}"),
+                        kernel.name(),
+                    ));
+                }
+            }
+            let corrected = match self.scoring.mean {
+                MeanKind::Network => 0,
+                MeanKind::Calibrated => steps,
+            };
+            if schedule.means.len() != corrected {
+                return Err(Error::field(
+                    format!("by_timestep of the budget of {steps} steps"),
+                    format!("a correction (a, b, m) of {corrected} of its steps, as mean says"),
+                    schedule.means.len(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The network that they were chosen for, where the file says so.
     pub fn model(&self) -> Option<&ModelId> {
         let profile = self.provenance.as_ref().map(|p| &p.model);

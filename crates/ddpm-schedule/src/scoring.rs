@@ -2,6 +2,9 @@
 
 use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 
+use crate::error::{Error, Result};
+use crate::schedule::Kernel;
+
 /// The choices behind a number: variance and mean of the steps, decoder, objective, and where paths end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scoring {
@@ -85,6 +88,53 @@ impl Scoring {
         match self.mean {
             MeanKind::Network => format!("{} variance", self.variance),
             mean => format!("{} variance, {mean} mean", self.variance),
+        }
+    }
+
+    /// Refuses conventions that nothing can be priced under.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a calibrated mean under learned variances.
+    pub fn check(&self) -> Result<()> {
+        let variance = self.variance;
+        let of_columns = matches!(
+            variance,
+            VarianceKind::Learned | VarianceKind::LearnedCalibrated
+        );
+        if self.mean == MeanKind::Calibrated && of_columns {
+            return Err(Error::Unsupported(format!(
+                "mean calibrated with variance {variance}: the columns of learned variances weigh the errors of the \
+                 network's own mean; use mean network, or variance spectral"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether step `k` (from 0, in ascending t) of a path of `steps` steps may have this kernel.
+    pub(crate) fn allows(&self, kernel: &Kernel, k: usize, steps: usize) -> bool {
+        let is_scalar = matches!(kernel, Kernel::Scalar { .. });
+        let is_learned = matches!(kernel, Kernel::Learned);
+        let is_scaled = matches!(kernel, Kernel::LearnedScaled { .. });
+        if k > 0 {
+            return match self.variance {
+                VarianceKind::Learned => is_learned,
+                VarianceKind::FixedSmall | VarianceKind::FixedLarge | VarianceKind::Analytic => {
+                    is_scalar
+                }
+                VarianceKind::Spectral => kernel.is_per_band(),
+                VarianceKind::LearnedCalibrated => is_scaled,
+                VarianceKind::Best => kernel.is_per_band() || is_scaled || is_scalar,
+            };
+        }
+        match self.decoder {
+            DecoderKind::None => *kernel == Kernel::None,
+            DecoderKind::Optimal => is_scalar || matches!(kernel, Kernel::LearnedFrom { .. }),
+            DecoderKind::Gaussian if self.spectral_decoder() => kernel.is_per_band(),
+            // A path of one step has no range to learn in: the name is as good as the number.
+            DecoderKind::Respaced if self.variance == VarianceKind::Learned => {
+                is_learned || (steps == 1 && is_scalar)
+            }
+            DecoderKind::Respaced | DecoderKind::Marginal | DecoderKind::Gaussian => is_scalar,
         }
     }
 

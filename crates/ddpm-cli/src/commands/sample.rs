@@ -3,7 +3,7 @@
 mod record;
 mod store;
 
-use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler};
+use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Objective, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
 use ndarray::ArrayViewD;
@@ -18,7 +18,7 @@ use crate::render::{ProgressLine, clip, command_that_resumes, plural};
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     check_flags(args)?;
-    let store = Store::of(&args.out)?;
+    let mut store = Store::of(&args.out)?;
     let network = Network::open(&args.checkpoint)?;
     let mut choice = choose(args, &network, voice)?;
     let network = match &choice.image_shape {
@@ -152,9 +152,10 @@ fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
         ));
     }
     let sampler = args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm);
-    if sampler != Sampler::Ddpm && args.schedule.is_some() && choice.sampler.is_none() {
+    let for_likelihood = choice.scoring.objective == Objective::Elbo;
+    if sampler != Sampler::Ddpm && args.schedule.is_some() && for_likelihood {
         voice.warn(format_args!(
-            "the schedule was chosen for ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality"
+            "the schedule was chosen for the likelihood of ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality"
         ));
     }
     sampler

@@ -1,6 +1,6 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_core::{DecoderKind, MeanKind, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
@@ -22,6 +22,8 @@ pub(super) struct Pair {
     pub(super) test: ElboProfile,
     steps: Vec<usize>,
     names: String,
+    train_file: PathBuf,
+    voice: Voice,
 }
 
 impl Pair {
@@ -39,6 +41,8 @@ impl Pair {
             test,
             steps: budgets.wanted(most).or_internal()?,
             names: format!("{} + {}", train_file.display(), test_file.display()),
+            train_file: train_file.to_owned(),
+            voice,
         })
     }
 
@@ -50,8 +54,12 @@ impl Pair {
         start: StartRule,
     ) -> Result<Vec<TableRow>> {
         let (train, test) = (&self.train, &self.test);
-        table3(train, test, &self.steps, variances, mean, decoder, start)
-            .map_err(|error| Error::Input(format!("{}: {error}", self.names)))
+        let rows = table3(train, test, &self.steps, variances, mean, decoder, start)
+            .map_err(|error| Error::Input(format!("{}: {error}", self.names)))?;
+        if rows.iter().any(|row| row.mean == MeanKind::Calibrated) {
+            warn_of_few_images(&self.train_file, train, MeanKind::Calibrated, self.voice);
+        }
+        Ok(rows)
     }
 }
 
@@ -74,10 +82,6 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         .advised(
             "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
         )?;
-    let calibrated = rows.iter().any(|row| row.mean == MeanKind::Calibrated);
-    if calibrated {
-        warn_of_few_images(&args.train, train, MeanKind::Calibrated, voice);
-    }
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))

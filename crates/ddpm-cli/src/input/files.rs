@@ -11,7 +11,7 @@ use ddpm_trajectory::Trajectories;
 use crate::advice::kind_of;
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
-use crate::render::{join, plural, quote};
+use crate::render::{join, quote};
 
 /// The file or folder that an environment variable names.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
@@ -84,9 +84,8 @@ pub(crate) fn warn_of_few_images(path: &Path, profile: &ElboProfile, mean: MeanK
         "the means of the constants of channels stay the network's"
     };
     voice.warn(format_args!(
-        "{}: {} are too few to calibrate all means ({}; {} but for the constants): {left}",
+        "{}: all means are calibrated from {} images on, all but those of constants from {}, found {images}: {left}",
         path.display(),
-        plural(images, "image"),
         ElboProfile::IMAGES_FOR_MEANS,
         ElboProfile::IMAGES_FOR_SOME_MEANS
     ));

@@ -28,8 +28,13 @@ impl Partial {
     pub(crate) fn of(out: &Path) -> Self {
         Self {
             out: out.to_owned(),
-            path: with_ending(out, "partial"),
+            path: Self::place(out),
         }
+    }
+
+    /// Where it is kept.
+    pub(crate) fn place(out: &Path) -> PathBuf {
+        with_ending(out, "partial")
     }
 
     /// What there is to go on from. What an interrupted run has finished (`finished` names it) took time: unless it is to be

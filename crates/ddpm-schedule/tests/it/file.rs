@@ -1,8 +1,8 @@
 //! The file: round trips, and every way it can be wrong.
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Parameterization, Sampler, StartRule, TimePath,
-    VarianceKind,
+    DecoderKind, MeanKind, NoiseSchedule, Objective, Parameterization, Sampler, StartRule,
+    TimePath, VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use ddpm_schedule::{Error, Kernel, Provenance, Schedules, Scoring, Stability};
@@ -212,13 +212,39 @@ fn kernels_and_means_of_other_conventions_are_refused() {
     ] {
         assert!(error.contains("a correction (a, b, m)"), "{error}");
     }
-    for variance in ["analytic", "learned", "learned-calibrated"] {
+    let error = with(&|json| json["variance"] = "learned".into());
+    assert!(
+        error.contains("mean calibrated with variance learned"),
+        "{error}"
+    );
+    for variance in ["analytic", "fixed-small"] {
         let error = with(&|json| json["variance"] = variance.into());
         let expected = format!("one of variance {variance} and decoder gaussian");
         assert!(error.contains(&expected), "{error}");
     }
     let error = with(&|json| json["budgets"][1]["kernels"][0] = "none".into());
     assert!(error.contains("kernel of step 1"), "{error}");
+    let error = with(&|json| {
+        json["budgets"][1]["kernels"][0] = "scalar".into();
+        json["budgets"][1]["log_variance"][0] = json!(-3.0);
+    });
+    assert!(error.contains("found scalar"), "{error}");
+    let plain = schedules(&[1, 2]);
+    let text = plain.to_json().expect("numbers");
+    let error = signed(&text, |json| {
+        json["variance"] = "fixed-small".into();
+        json["budgets"][1]["log_variance"][1] = json!(-3.0);
+    });
+    let error = Schedules::from_json(&error).expect_err("a learned decoder");
+    assert!(error.to_string().contains("found learned"), "{error}");
+    // Nor is such a file written.
+    let mut learned = plain.clone();
+    learned.scoring = learned.scoring.with_mean(MeanKind::Calibrated);
+    assert!(matches!(learned.to_json(), Err(Error::Unsupported(_))));
+    let mut fixed = plain;
+    fixed.scoring.variance = VarianceKind::FixedSmall;
+    let error = fixed.to_json().expect_err("learned kernels");
+    assert!(error.to_string().contains("kernel of step 1"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ddpm_schedule::SampleRecord;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{read_bytes, with_ending, write_file};
+use crate::input::{Partial, read_bytes, with_ending, write_file};
 
 /// The file that goes with an output.
 pub(super) fn beside(out: &Path) -> PathBuf {
@@ -17,19 +17,15 @@ pub(super) fn within(folder: &Path) -> PathBuf {
     folder.join("run.json")
 }
 
-/// Where the images of an output that is one file are until it is complete.
-pub(super) fn partial(out: &Path) -> PathBuf {
-    with_ending(out, "partial")
-}
-
 /// Reads the record of an output, which may be its name itself; an interrupted run has one too.
 pub(super) fn of_output(out: &Path) -> Result<SampleRecord> {
     // Without a slash at the end.
     let out: PathBuf = out.components().collect();
-    if out.to_string_lossy().ends_with(".run.json") {
+    let name = out.file_name().map(|name| name.to_string_lossy());
+    if name.is_some_and(|name| name == "run.json" || name.ends_with(".run.json")) {
         return read(&out);
     }
-    let (file, interrupted) = (beside(&out), within(&partial(&out)));
+    let (file, interrupted) = (beside(&out), within(&Partial::place(&out)));
     let only_interrupted = !file.exists() && interrupted.exists();
     read(if only_interrupted {
         &interrupted

@@ -9,7 +9,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::record;
 use crate::error::{Error, Result};
-use crate::input::check_writable;
+use crate::input::{Partial, check_writable};
 use crate::render::plural;
 
 /// What is asked for.
@@ -27,6 +27,8 @@ pub(super) struct Store {
     out: PathBuf,
     /// The PNG files, one per image: the output itself, or OUT.partial while the run lasts.
     folder: PathBuf,
+    /// Whether this run made the folder.
+    is_new: bool,
 }
 
 impl Store {
@@ -47,12 +49,13 @@ impl Store {
         };
         let folder = match target {
             Target::Folder => out.clone(),
-            Target::Grid | Target::Npz => record::partial(&out),
+            Target::Grid | Target::Npz => Partial::place(&out),
         };
         Ok(Self {
             target,
             out,
             folder,
+            is_new: false,
         })
     }
 
@@ -67,15 +70,17 @@ impl Store {
     }
 
     /// Makes sure that the output can be written, before any time is spent. A folder is created.
-    pub(super) fn check_place(&self) -> Result<()> {
+    pub(super) fn check_place(&mut self) -> Result<()> {
         match self.target {
             Target::Folder => {
+                self.is_new = !self.out.exists();
                 std::fs::create_dir_all(&self.out)
                     .map_err(|source| Error::write(&self.out, source))?;
-                check_writable(&self.out.join("000000.png"))
+                check_writable(&self.out.join("000000.png"))?;
             }
-            Target::Grid | Target::Npz => check_writable(&self.out),
+            Target::Grid | Target::Npz => check_writable(&self.out)?,
         }
+        check_writable(&record::beside(&self.out))
     }
 
     /// The images of `record` that an earlier run has left, by index; none unless this run goes on with it. Images in the
@@ -154,13 +159,20 @@ impl Store {
         record::write(record, &record::within(&self.folder))
     }
 
-    /// Leaves nothing behind of a run that has made no image of a file.
+    /// Leaves nothing behind of a run that has made no image.
     pub(super) fn forget_unless_kept(&self) {
-        if self.target != Target::Folder && self.kept().is_none() {
-            // The error that ended the run is the one to tell.
-            let _ = std::fs::remove_file(record::within(&self.folder));
-            let _ = std::fs::remove_dir(&self.folder);
+        if self.kept().is_some() {
+            return;
         }
+        let written = match self.target {
+            Target::Folder if self.is_new => record::beside(&self.out),
+            // A folder of the user's, and what stands beside it.
+            Target::Folder => return,
+            Target::Grid | Target::Npz => record::within(&self.folder),
+        };
+        // The error that ended the run is the one to tell.
+        let _ = std::fs::remove_file(written);
+        let _ = std::fs::remove_dir(&self.folder);
     }
 
     /// Keeps the samples of `indices`.

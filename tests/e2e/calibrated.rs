@@ -99,6 +99,37 @@ fn a_schedules_file_is_all_that_calibrated_kernels_need() {
 }
 
 #[test]
+fn columns_and_arrays_say_what_they_leave_out_of_calibrated_kernels() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let file = folder.path().join("s.json");
+    for (flags, variances, mean) in [
+        ("--variance spectral", true, true),
+        ("--variance spectral --mean network", true, false),
+        ("--variance analytic --mean calibrated", false, true),
+        ("--variance learned-calibrated", true, false),
+        ("--variance learned", false, false),
+    ] {
+        Ddpm::new("schedule")
+            .arg(&profile)
+            .words(&format!("--steps 3 {flags}"))
+            .writes(&file);
+        let text = Ddpm::new("export")
+            .arg(&file)
+            .words("--format csv")
+            .run()
+            .succeeds()
+            .stdout();
+        let says = |words: &str| {
+            text.lines()
+                .any(|l| l.starts_with('#') && l.contains(words))
+        };
+        assert_eq!(says("no single one"), variances, "{flags}: {text}");
+        assert_eq!(says("calibrated mean"), mean, "{flags}: {text}");
+    }
+}
+
+#[test]
 fn every_sampler_takes_a_calibrated_mean_from_a_profile() {
     let folder = scratch();
     let profile = small_profile(folder.path(), "train", IMAGES, 0.0);

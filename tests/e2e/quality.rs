@@ -264,7 +264,14 @@ fn wrong_requests_are_named() {
     schedule("--objective quality --start free").fails(2, &["--start"]);
     schedule("--objective klub --sampler ddim").fails(2, &["--sampler"]);
     schedule("--sampler ddim").fails(2, &["--sampler", "quality"]);
-    schedule("").fails(3, &["t.safetensors", "not an elbo profile"]);
+    schedule("").fails(
+        3,
+        &[
+            "t.safetensors",
+            "not an elbo profile",
+            "--objective quality",
+        ],
+    );
     Ddpm::new("schedule")
         .words("--objective quality")
         .fails(2, &["ddpm trajectory"]);

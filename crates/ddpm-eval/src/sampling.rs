@@ -7,8 +7,8 @@
 //! noise at the timesteps that both paths share.
 
 use ddpm_core::{
-    Bands, Denoiser, LinearStep, MeanCorrection, NoiseDomain, NoiseKey, NoiseSchedule, Sampler,
-    StepVariance, Transition, ancestral_step, clipped_noise_limit, standard_normal,
+    Bands, Denoiser, LinearStep, MeanCorrection, MeanKind, NoiseDomain, NoiseKey, NoiseSchedule,
+    Sampler, StepVariance, Transition, ancestral_step, clipped_noise_limit, standard_normal,
 };
 use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -126,7 +126,7 @@ fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&
     check_path(denoiser, &plan.schedule.path)?;
     if plan.schedule.sampler == Sampler::Ddpm {
         check_schedule(denoiser, &plan.schedule)?;
-    } else if !plan.schedule.means.is_empty() {
+    } else if plan.schedule.mean() == MeanKind::Calibrated {
         plan.schedule.check(denoiser.train_steps())?;
         check_bands(denoiser, &plan.schedule)?;
     }

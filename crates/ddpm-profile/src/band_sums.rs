@@ -48,18 +48,6 @@ impl BandSums {
         Invalid::check_length("band_means", points * q * MEANS, self.means.len())?;
         Ok(())
     }
-
-    /// [`BandMoments::check`] of one block and timestep.
-    pub(crate) fn check_point(
-        &self,
-        index: usize,
-        place: &str,
-        count: u64,
-        squared_error: f64,
-    ) -> Result<()> {
-        self.point(index)
-            .check(&self.bands, place, count, squared_error)
-    }
 }
 
 impl BandMoments {

@@ -138,14 +138,14 @@ impl Block {
                 let expected = format!("columns of this layout at t = {t}");
                 return self.wrong(expected, "columns of another one");
             }
+            if let Some(bands) = layout.bands().filter(|_| count > 0) {
+                let place = format!("block {} at t = {t}", self.id);
+                point.bands.check(bands, &place, count, point.moments.mse)?;
+            }
             let finite = count == 0 || point.is_finite();
             if !(finite && self.x0_mean_square.is_finite()) {
                 let expected = format!("finite statistics at t = {t}");
                 return self.wrong(expected, "a number that is not");
-            }
-            if let Some(bands) = layout.bands().filter(|_| count > 0) {
-                let place = format!("block {} at t = {t}", self.id);
-                point.bands.check(bands, &place, count, point.moments.mse)?;
             }
         }
         Ok(())

@@ -39,6 +39,7 @@
 //! as if it had been written in version 2.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use ddpm_core::{
@@ -437,6 +438,12 @@ pub(crate) fn steps_of<'a>(schedules: impl Iterator<Item = &'a Schedule>) -> Vec
         }
     }
     steps.into_values().collect()
+}
+
+impl fmt::Display for KernelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl KernelKind {

@@ -81,18 +81,6 @@ impl Kernel {
         }
     }
 
-    /// Its kind, as files name it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Learned => "learned",
-            Self::LearnedFrom { .. } => "learned-from",
-            Self::LearnedScaled { .. } => "learned-scaled",
-            Self::Scalar { .. } => "scalar",
-            Self::Bands { .. } => "bands",
-            Self::None => "none",
-        }
-    }
-
     /// The number that is stored of a kernel and has to be finite.
     pub(crate) fn number(&self) -> Option<f64> {
         match self {
@@ -199,6 +187,11 @@ impl Schedule {
         }
     }
 
+    /// Whether the mean of the steps is corrected.
+    fn is_corrected(&self) -> bool {
+        self.mean() == MeanKind::Calibrated
+    }
+
     /// Whether a step takes its variance from the network.
     pub fn needs_learned_variance(&self) -> bool {
         self.kernels.iter().any(Kernel::is_learned)
@@ -270,7 +263,7 @@ impl Schedule {
 
     /// Refuses corrections and powers that are not one per band.
     fn check_bands(&self) -> Result<()> {
-        let per_band = !self.means.is_empty() || self.kernels.iter().any(Kernel::is_per_band);
+        let per_band = self.is_corrected() || self.kernels.iter().any(Kernel::is_per_band);
         let Some(bands) = &self.bands else {
             if per_band {
                 let expected = "those of the variances and means";
@@ -279,7 +272,7 @@ impl Schedule {
             return Ok(());
         };
         let count = bands.count();
-        if !self.means.is_empty() && self.means.len() != self.kernels.len() {
+        if self.is_corrected() && self.means.len() != self.kernels.len() {
             let expected = format!("{} (one per step of the path)", self.kernels.len());
             return Err(Error::field(
                 "means",

@@ -4,6 +4,7 @@ use ddpm_core::{Bands, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampl
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::file::KernelKind;
 use crate::provenance::Provenance;
 use crate::schedule::{Kernel, Schedule};
 use crate::scoring::Scoring;
@@ -146,7 +147,9 @@ impl Schedules {
         );
         kinds
             || self.scoring.mean == MeanKind::Calibrated
-            || schedules.any(|s| !s.means.is_empty() || !s.kernels.iter().skip(first).all(plain))
+            || schedules.any(|s| {
+                s.mean() == MeanKind::Calibrated || !s.kernels.iter().skip(first).all(plain)
+            })
     }
 
     /// Refuses kernels and means that are not of the conventions: whoever reads a file trusts what it says of itself.
@@ -162,7 +165,7 @@ impl Schedules {
                     return Err(Error::field(
                         format!("kernel of step {} of the budget of {steps} steps", k + 1),
                         format!("one of variance {variance} and decoder {decoder}"),
-                        kernel.name(),
+                        KernelKind::of(kernel),
                     ));
                 }
             }

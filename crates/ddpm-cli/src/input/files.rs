@@ -45,17 +45,25 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Reads a profile.
 pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     let bytes = read_bytes(path)?;
-    ElboProfile::from_bytes(&bytes)
-        .map_err(|error| match (&error, kind_of(&bytes)) {
-            // The library says more of a safetensors file than that it is one.
-            (ddpm_profile::Error::Format(FormatError::Not { .. }), Some(kind))
-                if !kind.contains("safetensors") =>
-            {
-                Error::file(path, format!("not an elbo profile: found {kind}"))
-            }
-            _ => Error::file(path, error),
-        })
-        .advised("a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes")
+    let read = ElboProfile::from_bytes(&bytes);
+    let advice = match &read {
+        Err(ddpm_profile::Error::Format(FormatError::Not { detail, .. }))
+            if detail.contains("\"ddpm-trajectories\"") =>
+        {
+            "of trajectories, schedules are chosen with --objective quality"
+        }
+        _ => "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes",
+    };
+    read.map_err(|error| match (&error, kind_of(&bytes)) {
+        // The library says more of a safetensors file than that it is one.
+        (ddpm_profile::Error::Format(FormatError::Not { .. }), Some(kind))
+            if !kind.contains("safetensors") =>
+        {
+            Error::file(path, format!("not an elbo profile: found {kind}"))
+        }
+        _ => Error::file(path, error),
+    })
+    .advised(advice)
 }
 
 /// Reads a profile to compute from, and says so if blocks of its run are missing.

@@ -6,11 +6,17 @@ use ddpm_files::npy::write_npy;
 use ndarray::{Array1, Array2};
 
 use super::listing::{Listing, sigma};
+use crate::schedule::Kernel;
 
 /// One row per step in the order of sampling. Cells that are not known are empty.
 pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
+    let losses = csv_losses(listing);
+    let lost: String = losses
+        .iter()
+        .map(|loss| format!("# Not taken over: {loss}.\n"))
+        .collect();
     let mut text = format!(
-        "# {}\n# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where the network supplies it\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
+        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where the network supplies it\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
         listing.conventions()
     );
     let known =
@@ -37,7 +43,18 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
             );
         }
     }
-    (text.into_bytes(), Vec::new())
+    (text.into_bytes(), losses)
+}
+
+/// Calibrated variances and means: a cell of a step holds one number. The network's own variances are the network's to give.
+fn csv_losses(listing: &Listing<'_>) -> Vec<String> {
+    let calibrated =
+        |kernel: &Kernel| kernel.is_per_band() || matches!(kernel, Kernel::LearnedScaled { .. });
+    let mut kernels = listing.paths.iter().flat_map(|p| p.kernels());
+    match listing.variance().filter(|_| kernels.any(calibrated)) {
+        Some(_) => listing.variance_loss("log_variance is empty where a step has no single one"),
+        None => listing.mean_loss().into_iter().collect(),
+    }
 }
 
 /// Timesteps as int64, 0-based, noisiest first: `[K]` for one schedule, `[schedules, largest K]` filled up with -1 for several.

@@ -20,7 +20,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/python"))
 
-from ddpm_hook import SquaredErrors  # noqa: E402
+from ddpm_hook import Bands, SquaredErrors  # noqa: E402, F401
 
 T, TIMESTEPS, BLOCKS = 1000, 38, 32
 
@@ -51,35 +51,49 @@ def timesteps(alpha_bar):
     return sorted({int(np.abs(logs - log).argmin()) + 1 for log in wanted})
 
 
-def main():
+def load(weights):
+    """The network and its alpha_bar, whose entry 0 is the data."""
+    state = torch.load(weights, map_location="cpu", weights_only=True)
+    network = Network().eval()
+    network.load_state_dict({key[3:]: value for key, value in state.items() if key.startswith("gt.")})
+    return network, state["alpha_t"].double().numpy()
+
+
+def estimates(network, alpha_bar, data, split, count, seed):
+    """t, block, x0, its estimate and x_t of the first `count` digits of a split, timestep after timestep."""
+    digits = np.load(data / f"{split}.npz")["arr_0"][:count, :, :, 0]
+    digits = torch.from_numpy(digits).float()[:, None] / 255 - 0.5
+    generator = torch.Generator().manual_seed(seed)
+    for t in timesteps(alpha_bar):
+        for block, x0 in enumerate(digits.chunk(BLOCKS)):
+            noise = torch.randn(x0.shape, generator=generator)
+            x = alpha_bar[t] ** 0.5 * x0 + (1 - alpha_bar[t]) ** 0.5 * noise
+            with torch.no_grad():
+                prediction = network(x, torch.full((len(x0),), t / T))
+            yield t, block, x0, (x - (1 - alpha_bar[t]) ** 0.5 * prediction) / alpha_bar[t] ** 0.5, x
+
+
+def arguments_of(names):
     parser = argparse.ArgumentParser()
-    for name in ("ddpm", "weights", "data", "work"):
+    for name in names:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--choose", type=int, default=192)
     parser.add_argument("--score", type=int, default=96)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.threads)
-    state = torch.load(arguments.weights, map_location="cpu", weights_only=True)
-    network = Network().eval()
-    network.load_state_dict({key[3:]: value for key, value in state.items() if key.startswith("gt.")})
-    alpha_bar = state["alpha_t"].double().numpy()
+    return arguments
+
+
+def main():
+    arguments = arguments_of(["ddpm", "weights", "data", "work"])
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    network, alpha_bar = load(arguments.weights)
     profiles = []
     for split, count, seed in (("train", arguments.choose, 1), ("test", arguments.score, 2)):
-        digits = np.load(arguments.data / f"{split}.npz")["arr_0"][:count, :, :, 0]
-        digits = torch.from_numpy(digits).float()[:, None] / 255 - 0.5
-        # Entry 0 of the network's alpha_bar is the data.
         hook = SquaredErrors(alpha_bar[1:], blocks=BLOCKS, clip_denoised=False)
-        generator = torch.Generator().manual_seed(seed)
-        for t in timesteps(alpha_bar):
-            for block, x0 in enumerate(digits.chunk(BLOCKS)):
-                noise = torch.randn(x0.shape, generator=generator)
-                x = alpha_bar[t] ** 0.5 * x0 + (1 - alpha_bar[t]) ** 0.5 * noise
-                with torch.no_grad():
-                    prediction = network(x, torch.full((len(x0),), t / T))
-                x0_hat = (x - (1 - alpha_bar[t]) ** 0.5 * prediction) / alpha_bar[t] ** 0.5
-                hook.add(block, t - 1, x0, x0_hat, x)
+        for t, block, x0, x0_hat, x in estimates(network, alpha_bar, arguments.data, split, count, seed):
+            hook.add(block, t - 1, x0, x0_hat, x)
         file = arguments.work / f"mnist-{split}.npz"
         hook.save(file)
         profiles.append(arguments.work / f"mnist-{split}.profile")

@@ -1,6 +1,6 @@
 //! The invariants of ARCHITECTURE.md, checked as ordinary tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -107,21 +107,26 @@ fn rust_files(under: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Lines of a crate's sources that contain one of the needles, outside comments and unit tests (a test module that lies
-/// in a file of its own is known by its name).
+/// The code of a file without comments and unit tests; none of a test module that lies in a file of its own.
+fn code(path: &Path) -> String {
+    if path.file_stem().is_some_and(|name| name == "tests") {
+        return String::new();
+    }
+    let source = fs::read_to_string(path).unwrap();
+    let code = source.split("#[cfg(test)]\nmod tests {").next();
+    let lines = code.unwrap_or_default().lines();
+    let lines = lines.map(|line| line.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Lines of a crate's sources that contain one of the needles.
 fn offenders(krate: &str, needles: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let files = rust_files(&root().join("crates").join(krate).join("src"));
     let there = root().join("crates").join(krate).exists();
     assert_eq!(there, !files.is_empty(), "{krate}: where are its sources?");
     for path in files {
-        if path.file_stem().is_some_and(|name| name == "tests") {
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap();
-        let code = source.split("#[cfg(test)]\nmod tests {").next();
-        for line in code.unwrap_or_default().lines() {
-            let line = line.split("//").next().unwrap_or_default();
+        for line in code(&path).lines() {
             if let Some(needle) = needles.iter().find(|n| line.contains(*n)) {
                 found.push(format!("{}: {needle}", path.display()));
             }
@@ -162,6 +167,89 @@ fn libraries_leave_files_printing_and_chance_alone() {
     only_in("cli", &printing, "libraries do not print");
     let chance = ["rand::", "thread_rng", "Tensor::randn", "Tensor::rand"];
     only_in("", &chance, "no hidden randomness");
+}
+
+/// The paths that a `use` names from the crate's root, its braces multiplied out.
+fn imported(tree: &str) -> Vec<String> {
+    let Some((stem, inner)) = tree.split_once('{') else {
+        return vec![tree.to_owned()];
+    };
+    let (mut depth, mut paths, mut start) = (0, Vec::new(), 0);
+    let inner = inner.strip_suffix('}').unwrap_or(inner);
+    for (i, c) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                paths.extend(imported(&format!("{stem}{}", &inner[start..i])));
+                start = i + 1;
+            }
+            _ => {}
+        }
+    }
+    paths
+}
+
+/// Of every module of a crate those that its `use` lines name. The root of the crate is none: it names them all.
+fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let module = |path: &PathBuf| {
+        let inner = path.strip_prefix(src).unwrap().with_extension("");
+        let name = inner.to_string_lossy().replace('/', "::");
+        name.strip_suffix("::mod")
+            .map_or(name.clone(), str::to_owned)
+    };
+    let files = rust_files(src);
+    let modules: BTreeMap<String, &PathBuf> = files.iter().map(|f| (module(f), f)).collect();
+    let known = |mut path: &str| loop {
+        if modules.contains_key(path) {
+            return Some(path.to_owned());
+        }
+        path = path.rsplit_once("::")?.0;
+    };
+    let absolute = |name: &str, path: &str| match path.strip_prefix("crate::") {
+        Some(rest) => rest.to_owned(),
+        None => {
+            let (mut parent, mut rest) = (name, path);
+            while let Some(above) = rest.strip_prefix("super::") {
+                parent = parent.rsplit_once("::").map_or("", |(parent, _)| parent);
+                rest = above;
+            }
+            // What begins with neither is of another crate.
+            if rest == path {
+                return String::new();
+            }
+            format!("{parent}::{rest}")
+        }
+    };
+    let of = |(name, file): (&String, &&PathBuf)| {
+        let code = code(file);
+        let uses = code.split("use ").skip(1);
+        let trees = uses.filter_map(|rest| rest.split(';').next());
+        let trees = trees.map(|tree| tree.split_whitespace().collect::<String>());
+        let paths = trees.flat_map(|tree| imported(&tree));
+        let named = paths.filter_map(|path| known(absolute(name, &path).trim_start_matches(':')));
+        (name.clone(), named.filter(|other| other != name).collect())
+    };
+    modules.iter().map(of).collect()
+}
+
+#[test]
+fn files_of_a_crate_do_not_import_in_circles() {
+    for name in members().iter().filter(|name| name.starts_with("ddpm-")) {
+        let mut left = imports(&root().join("crates").join(name).join("src"));
+        // What imports nothing that is left, or is imported by nothing, lies on no circle.
+        loop {
+            let before = left.len();
+            let there: BTreeSet<String> = left.keys().cloned().collect();
+            left.retain(|_, others| others.iter().any(|other| there.contains(other)));
+            let named: BTreeSet<String> = left.values().flatten().cloned().collect();
+            left.retain(|module, _| named.contains(module));
+            if left.len() == before {
+                break;
+            }
+        }
+        assert!(left.is_empty(), "{name}: a circle of imports: {left:#?}");
+    }
 }
 
 #[test]

@@ -68,6 +68,20 @@ impl Corrections {
     }
 }
 
+impl Schedule {
+    /// The same with the mean of its steps corrected.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where there is no correction for a timestep of the path.
+    pub fn with_means(self, corrections: &Corrections) -> Result<Self> {
+        Ok(Self {
+            means: corrections.of_path(&self.path)?,
+            bands: Some(corrections.bands().clone()),
+            ..self
+        })
+    }
+}
+
 /// The JSON form of [`Corrections`].
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -39,7 +39,6 @@
 //! as if it had been written in version 2.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use ddpm_core::{
@@ -51,8 +50,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::corrections::{StoredBands, StoredStep};
 use crate::error::{Error, Result};
+use crate::kernel::{Kernel, KernelKind};
 use crate::provenance::{Provenance, told};
-use crate::schedule::{Kernel, Schedule};
+use crate::schedule::Schedule;
 use crate::schedules::{Chosen, Schedules, Stability};
 use crate::scoring::{GaussianDecoder, Scoring};
 use crate::trajectory_origin::TrajectoryOrigin;
@@ -110,18 +110,6 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trajectories: Option<TrajectoryOrigin>,
     checksum: String,
-}
-
-/// What variance a step has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum KernelKind {
-    Learned,
-    LearnedFrom,
-    LearnedScaled,
-    Scalar,
-    Bands,
-    None,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -438,40 +426,6 @@ pub(crate) fn steps_of<'a>(schedules: impl Iterator<Item = &'a Schedule>) -> Vec
         }
     }
     steps.into_values().collect()
-}
-
-impl fmt::Display for KernelKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-impl KernelKind {
-    pub(crate) fn of(kernel: &Kernel) -> Self {
-        match kernel {
-            Kernel::Learned => Self::Learned,
-            Kernel::LearnedFrom { .. } => Self::LearnedFrom,
-            Kernel::LearnedScaled { .. } => Self::LearnedScaled,
-            Kernel::Scalar { .. } => Self::Scalar,
-            Kernel::Bands { .. } => Self::Bands,
-            Kernel::None => Self::None,
-        }
-    }
-
-    /// The kernel of this kind; `None` for a number that is missing or too many, or powers that are missing.
-    fn kernel(self, number: Option<f64>, powers: Option<&Arc<[f64]>>) -> Option<Kernel> {
-        Some(match (self, number, powers) {
-            (Self::Learned, None, _) => Kernel::Learned,
-            (Self::LearnedFrom, Some(log_variance), _) => Kernel::LearnedFrom { log_variance },
-            (Self::LearnedScaled, Some(log_scale), _) => Kernel::LearnedScaled { log_scale },
-            (Self::Scalar, Some(log_variance), _) => Kernel::Scalar { log_variance },
-            (Self::Bands, None, Some(powers)) => Kernel::Bands {
-                powers: powers.clone(),
-            },
-            (Self::None, None, _) => Kernel::None,
-            _ => return None,
-        })
-    }
 }
 
 impl StoredBudget {

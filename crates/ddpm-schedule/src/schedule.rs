@@ -3,95 +3,15 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, StepVariance, TimePath,
-    VarianceKind, respaced_decoder_log_variance,
+    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, TimePath, VarianceKind,
+    respaced_decoder_log_variance,
 };
 
 use ddpm_files::sha256;
 
-use crate::corrections::Corrections;
 use crate::error::{Error, Result};
+use crate::kernel::Kernel;
 use crate::scoring::Scoring;
-
-/// The variance of the reverse kernel of one step, frozen: the kernel is a Gaussian around the usual mean.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Kernel {
-    /// Per pixel, from the network: [`ddpm_core::learned_log_variance`]; at s = 0 its lower end is that of the respaced chain.
-    Learned,
-    /// Per pixel, from the network, for the step onto the data alone.
-    LearnedFrom {
-        /// The lower end of the range, a log-variance.
-        log_variance: f64,
-    },
-    /// That of the network times a scalar.
-    LearnedScaled {
-        /// log tau.
-        log_scale: f64,
-    },
-    /// One variance for all pixels.
-    Scalar {
-        /// log sigma^2.
-        log_variance: f64,
-    },
-    /// One variance per band of frequencies: [`StepVariance::Bands`].
-    Bands {
-        /// S_b, the mean square of what is left of the errors in every band; above 0.
-        powers: Arc<[f64]>,
-    },
-    /// No density: the step onto the data under [`DecoderKind::None`].
-    None,
-}
-
-impl Kernel {
-    /// log sigma^2, where it is one number.
-    pub fn log_variance(&self) -> Option<f64> {
-        match self {
-            Self::Scalar { log_variance } => Some(*log_variance),
-            _ => None,
-        }
-    }
-
-    /// Whether the variance is one per band.
-    pub fn is_per_band(&self) -> bool {
-        matches!(self, Self::Bands { .. })
-    }
-
-    /// Whether the variance is per pixel, from the network.
-    pub fn is_learned(&self) -> bool {
-        matches!(
-            self,
-            Self::Learned | Self::LearnedFrom { .. } | Self::LearnedScaled { .. }
-        )
-    }
-
-    /// The variance of the step given the network's `v` and the schedule's bands, which are there for a schedule that was
-    /// [checked](Schedule::check).
-    pub fn variance<'a>(
-        &'a self,
-        v: Option<&'a [f64]>,
-        bands: Option<&'a Bands>,
-    ) -> StepVariance<'a> {
-        let v = v.unwrap_or_default();
-        match (self, bands) {
-            (Self::Learned | Self::LearnedFrom { .. }, _) => StepVariance::Learned(v),
-            (Self::LearnedScaled { log_scale }, _) => StepVariance::LearnedScaled(v, *log_scale),
-            (Self::Scalar { log_variance }, _) => StepVariance::LogVariance(*log_variance),
-            (Self::Bands { powers }, Some(bands)) => StepVariance::Bands(bands, powers),
-            (Self::Bands { .. } | Self::None, _) => StepVariance::LogVariance(0.0),
-        }
-    }
-
-    /// The number that is stored of a kernel and has to be finite.
-    pub(crate) fn number(&self) -> Option<f64> {
-        match self {
-            Self::LearnedFrom { log_variance } | Self::Scalar { log_variance } => {
-                Some(*log_variance)
-            }
-            Self::LearnedScaled { log_scale } => Some(*log_scale),
-            Self::Learned | Self::Bands { .. } | Self::None => None,
-        }
-    }
-}
 
 /// One path with what each of its steps needs: all that scoring it or sampling along it takes besides the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,18 +78,6 @@ impl Schedule {
             means: Vec::new(),
             bands: None,
             sampler: Sampler::Ddpm,
-        })
-    }
-
-    /// The same with the mean of its steps corrected.
-    ///
-    /// # Errors
-    /// [`Error::Field`] where there is no correction for a timestep of the path.
-    pub fn with_means(self, corrections: &Corrections) -> Result<Self> {
-        Ok(Self {
-            means: corrections.of_path(&self.path)?,
-            bands: Some(corrections.bands().clone()),
-            ..self
         })
     }
 

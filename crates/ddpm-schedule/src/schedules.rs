@@ -4,9 +4,9 @@ use ddpm_core::{Bands, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampl
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::file::KernelKind;
+use crate::kernel::{Kernel, KernelKind};
 use crate::provenance::Provenance;
-use crate::schedule::{Kernel, Schedule};
+use crate::schedule::Schedule;
 use crate::scoring::Scoring;
 use crate::trajectory_origin::TrajectoryOrigin;
 

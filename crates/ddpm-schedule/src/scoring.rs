@@ -3,7 +3,7 @@
 use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 
 use crate::error::{Error, Result};
-use crate::schedule::Kernel;
+use crate::kernel::Kernel;
 
 /// The choices behind a number: variance and mean of the steps, decoder, objective, and where paths end.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use ddpm_files::npy::write_npy;
 use ndarray::{Array1, Array2};
 
 use super::listing::{Listing, sigma};
-use crate::schedule::Kernel;
+use crate::kernel::Kernel;
 
 /// One row per step in the order of sampling. Cells that are not known are empty.
 pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {

@@ -11,8 +11,9 @@ use super::listing::Listing;
 use super::python::comment;
 use crate::corrections::{StoredBands, StoredStep};
 use crate::error::Result;
-use crate::file::{KernelKind, steps_of};
-use crate::schedule::{Kernel, Schedule};
+use crate::file::steps_of;
+use crate::kernel::{Kernel, KernelKind};
+use crate::schedule::Schedule;
 
 const SCHEDULER: &str = include_str!("calibrated_scheduler.py");
 

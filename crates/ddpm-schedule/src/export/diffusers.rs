@@ -9,7 +9,7 @@ use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, Var
 use super::listing::Listing;
 use super::python::{assignment, comment, float, list};
 use crate::error::Result;
-use crate::schedule::Kernel;
+use crate::kernel::Kernel;
 
 /// Kept in float32, as diffusers does, the table loses 1 - alpha_bar where that is small, and a long step of DDIMScheduler under
 /// a cosine schedule becomes NaN.

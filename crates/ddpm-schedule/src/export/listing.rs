@@ -3,7 +3,8 @@
 use ddpm_core::{MeanKind, NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
-use crate::schedule::{Kernel, Schedule};
+use crate::kernel::Kernel;
+use crate::schedule::Schedule;
 use crate::schedules::Schedules;
 use crate::scoring::clip_in_words;
 

@@ -125,7 +125,16 @@ fn columns_and_arrays_say_what_they_leave_out_of_calibrated_kernels() {
                 .any(|l| l.starts_with('#') && l.contains(words))
         };
         assert_eq!(says("no single one"), variances, "{flags}: {text}");
-        assert_eq!(says("calibrated mean"), mean, "{flags}: {text}");
+        assert_eq!(
+            says("Not taken over: the calibrated mean"),
+            mean,
+            "{flags}: {text}"
+        );
+        // What the schedules are is said whole.
+        assert_eq!(
+            text.lines().next().unwrap().contains("calibrated mean"),
+            mean
+        );
     }
 }
 
@@ -200,9 +209,28 @@ fn what_calibration_needs_is_named() {
         .words("--no-bands")
         .writes(&plain);
     let schedule = |flags: &str| Ddpm::new("schedule").arg(&plain).words(flags);
-    schedule("--variance spectral").fails(3, &["plain.profile", "bands"]);
+    schedule("--variance spectral").fails(
+        3,
+        &["plain.profile", "variance spectral", "without --no-bands"],
+    );
     schedule("--variance analytic --mean calibrated").fails(3, &["mean calibrated", "bands"]);
     schedule("--variance learned --mean calibrated").fails(3, &["network's own mean"]);
+    // A mean that a table cannot show is an error, one that it shows in some rows a warning.
+    let train = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let table = |flags: &str| {
+        Ddpm::new("table")
+            .arg(&train)
+            .arg(&train)
+            .words("--steps 2")
+            .words(flags)
+    };
+    table("--variance learned --mean calibrated").fails(3, &["--mean", "calibrated", "learned"]);
+    let some = table("--variance learned,analytic --mean calibrated");
+    let told = some.run().succeeds().stderr();
+    assert!(
+        told.contains("--mean calibrated does not go with learned:"),
+        "{told}"
+    );
     let sample = |flags: &str| {
         small("sample")
             .words(flags)
@@ -267,6 +295,13 @@ fn a_quality_schedule_of_the_corrected_flow_samples_with_its_corrections() {
         (&chosen["version"], &chosen["mean"]),
         (&5.into(), &"calibrated".into())
     );
+    let data = path("train.images.safetensors");
+    let scored = small("bpd")
+        .file("--data", &data)
+        .file("--schedule", &schedules)
+        .words("--steps 3 --limit 1");
+    let told = scored.run().succeeds().stderr();
+    assert!(told.contains("no bits/dim of images"), "{told}");
     let nodes: Vec<String> = numbers(&chosen["budgets"][0]["path"])
         .iter()
         .skip(1)

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use ddpm_core::{Bands, NoiseSchedule};
+use ddpm_core::{Bands, NoiseSchedule, VarianceKind};
 
 use crate::{
     band_curves::{BandCurves, BandFit},
@@ -302,12 +302,14 @@ impl Curves {
         Some(bands.powers(&self.knots, self.places[t], self.mse[t], fits))
     }
 
-    /// Refuses columns that do not resolve the network's v.
-    pub(crate) fn check_interpolation(&self) -> Result<()> {
+    /// Refuses columns that do not resolve the network's v, which `variance` takes.
+    pub(crate) fn check_interpolation(&self, variance: VarianceKind) -> Result<()> {
         let Some(learned) = &self.learned else {
-            let why = "variance learned: the curves have no learned-variance columns; \
-                       profile a network that learns its variance, or choose another variance";
-            return Err(Invalid::Unsupported(why.into()).into());
+            let why = format!(
+                "variance {variance}: the curves have no learned-variance columns; \
+                 profile a network that learns its variance, or choose another variance"
+            );
+            return Err(Invalid::Unsupported(why).into());
         };
         let worst = &learned.worst;
         // Written so that NaN is refused.

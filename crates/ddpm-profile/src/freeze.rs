@@ -14,6 +14,10 @@ use crate::learned::LearnedColumn;
 const NO_COLUMNS: &str =
     "the curves have no decoder columns; choose gaussian or none, or use a profile";
 
+/// What curves without bands are told.
+const NO_BANDS: &str = "the profile has no statistics of bands of frequencies; \
+                        profile the network without --no-bands (profiles of earlier versions have none), or record its bands too";
+
 /// A [`Scoring`] with the numbers that it takes from the images on which a schedule is chosen.
 #[derive(Clone, Debug)]
 pub struct Frozen {
@@ -88,14 +92,12 @@ impl Curves {
         scoring.check()?;
         if calibrated || candidates.contains(&VarianceKind::Spectral) {
             let fits = self.band_fits(calibrated).ok_or_else(|| {
-                let what = if calibrated {
-                    format!("mean {}", scoring.mean)
-                } else {
+                let what = if candidates.contains(&VarianceKind::Spectral) {
                     format!("variance {variance}")
+                } else {
+                    format!("mean {}", scoring.mean)
                 };
-                Invalid::Unsupported(format!(
-                    "{what}: the curves know no bands of frequencies; profile the network with this version, or record its bands too"
-                ))
+                Invalid::Unsupported(format!("{what}: {NO_BANDS}"))
             })?;
             frozen.bands = Some(fits.into());
         }
@@ -110,7 +112,7 @@ impl Curves {
             });
         }
         if candidates.contains(&VarianceKind::LearnedCalibrated) {
-            self.check_interpolation()?;
+            self.check_interpolation(variance)?;
             let at = |t: usize| {
                 Some(FrozenLearned {
                     v_mean: self.v_mean()?[t],
@@ -217,7 +219,7 @@ impl Frozen {
         let elbo = scoring.objective == Objective::Elbo;
         let candidates = candidates(scoring.variance, curves.learned());
         if candidates.iter().any(|kind| kind.needs_learned()) && elbo {
-            curves.check_interpolation()?;
+            curves.check_interpolation(scoring.variance)?;
         }
         let per_band =
             candidates.contains(&VarianceKind::Spectral) || scoring.mean == MeanKind::Calibrated;
@@ -277,8 +279,8 @@ impl Frozen {
         check_length(curves, "frozen bands", fits.len())?;
         let count = curves.bands().map(|bands| bands.count());
         let Some(count) = count else {
-            let why = "variance spectral: the curves know no bands of frequencies; profile the network with this version, or record its bands too";
-            return Err(Invalid::Unsupported(why.into()).into());
+            let why = format!("bands: {NO_BANDS}");
+            return Err(Invalid::Unsupported(why).into());
         };
         match fits[1..].iter().find(|fit| fit.powers.len() != count) {
             Some(fit) => Err(Invalid::length("frozen bands", count, fit.powers.len()).into()),

@@ -8,8 +8,18 @@ from improved_diffusion.respace import SpacedDiffusion
 use_timesteps = {0, 1, 3, 6, 11, 19, 38, 59}
 
 
+class FixedVariances(SpacedDiffusion):
+    """SpacedDiffusion that takes the first half of the output of a network that learns its variance."""
+
+    def p_mean_variance(self, model, x, t, **kwargs):
+        def estimate(x, t, **model_kwargs):
+            return model(x, t, **model_kwargs)[:, : x.shape[1]]
+
+        return super().p_mean_variance(estimate, x, t, **kwargs)
+
+
 def diffusion(use_timesteps):
-    return SpacedDiffusion(
+    return FixedVariances(
         use_timesteps=use_timesteps,
         betas=gd.get_named_beta_schedule("cosine", 60),
         model_mean_type=gd.ModelMeanType.EPSILON,

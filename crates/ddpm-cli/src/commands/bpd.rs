@@ -30,6 +30,12 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         clip_denoised: args.clip.clip_denoised,
     };
     let choice = ChainChoice::of(&flags, &network, voice)?;
+    if choice.scoring.objective.on_trajectories() {
+        voice.warn(format_args!(
+            "the schedule was chosen for objective {}, which has no decoder: the total below lacks that term and is no bits/dim of images",
+            choice.scoring.objective
+        ));
+    }
     let only = match &args.terms {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),
         None => None,

@@ -1,6 +1,6 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
-use ddpm_core::{Objective, Sampler, StartRule};
+use ddpm_core::{MeanKind, Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
@@ -88,12 +88,16 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         .sampler
         .as_ref()
         .map_or_else(String::new, |name| format!(" for {name}"));
+    let mean = match schedules.scoring.mean {
+        MeanKind::Network => "",
+        MeanKind::Calibrated => ", calibrated mean",
+    };
     let mut text = TextTable::new(&format!(
         "steps: | cost [{}]: | distance: | path",
         schedules.scoring.objective.unit()
     ))
     .title(format!(
-        "Optimal schedules{for_sampler}: objective {}, {}",
+        "Optimal schedules{for_sampler}: objective {}{mean}, {}",
         schedules.scoring.objective,
         clip(schedules.clip_denoised)
     ))

@@ -1,5 +1,6 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ddpm_core::{DecoderKind, MeanKind, StartRule, VarianceKind};
@@ -82,6 +83,7 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         .advised(
             "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
         )?;
+    check_mean(args.mean, &rows, voice)?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))
@@ -89,6 +91,32 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         let [text, differences] = tables(train, test, &rows, &pair.steps, &variances);
         output::print_text(&format!("{text}{differences}"))
     }
+}
+
+/// A mean that was asked for is not silently left out.
+fn check_mean(mean: Option<MeanKind>, rows: &[TableRow], voice: Voice) -> Result<()> {
+    let Some(mean) = mean else {
+        return Ok(());
+    };
+    let without: BTreeSet<&str> = rows
+        .iter()
+        .filter(|row| row.mean != mean)
+        .map(|row| row.variance.name())
+        .collect();
+    let names = without.into_iter().collect::<Vec<_>>().join(", ");
+    if !rows.is_empty() && rows.iter().all(|row| row.mean != mean) {
+        let expected = "expected a variance that goes with it, such as analytic or spectral";
+        return Err(Error::flag(
+            "--mean",
+            format!("{mean}: {expected}, found {names}"),
+        ));
+    }
+    if !names.is_empty() {
+        voice.warn(format_args!(
+            "--mean {mean} does not go with {names}: these rows have the other mean"
+        ));
+    }
+    Ok(())
 }
 
 /// All variances that both profiles can serve.

@@ -83,7 +83,9 @@ pub(crate) fn read_profile_to_use(path: &Path, voice: Voice) -> Result<ElboProfi
 /// Says so where a profile has too few images for what is asked of its means.
 pub(crate) fn warn_of_few_images(path: &Path, profile: &ElboProfile, mean: MeanKind, voice: Voice) {
     let images = profile.images();
-    if mean == MeanKind::Network || images >= ElboProfile::IMAGES_FOR_MEANS {
+    // Without bands there is no calibrated mean to warn of, but an error to come.
+    let has_bands = profile.layout().bands().is_some();
+    if mean == MeanKind::Network || images >= ElboProfile::IMAGES_FOR_MEANS || !has_bands {
         return;
     }
     let left = if images < ElboProfile::IMAGES_FOR_SOME_MEANS {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_core::{Objective, VarianceKind, nats_to_bits};
+use ddpm_core::{MeanKind, Objective, VarianceKind, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile};
 use ddpm_schedule::results::{PlotPoint, TableRow};
 use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
@@ -79,7 +79,9 @@ fn against_steps(
     let decoder = rows
         .first()
         .map_or(String::new(), |row| row.decoder.to_string());
-    let variance = variance.map_or(String::new(), |kind| format!("{kind} variance, "));
+    let mean = rows.first().map_or(MeanKind::Network, |row| row.mean);
+    let of = |kind| Scoring::new(kind).with_mean(mean).kernel() + ", ";
+    let variance = variance.map_or_else(String::new, of);
     Chart {
         title,
         subtitle: vec![
@@ -133,10 +135,10 @@ pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
 /// What schedules were chosen under.
 fn conventions(schedules: &Schedules) -> String {
     format!(
-        "T={} {}, {} variance, {} decoder, {}",
+        "T={} {}, {}, {} decoder, {}",
         schedules.train_steps(),
         schedules.noise_schedule.name_or_custom(),
-        schedules.scoring.variance,
+        schedules.scoring.kernel(),
         schedules.scoring.decoder,
         clip(schedules.clip_denoised)
     )

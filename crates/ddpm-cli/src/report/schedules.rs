@@ -94,9 +94,9 @@ impl Sheet<'_> {
             .sampler
             .map_or(String::new(), |name| format!(" for {name}"));
         format!(
-            "{}{sampler}: {} variance, {} decoder, start {}, {} ({})",
+            "{}{sampler}: {}, {} decoder, start {}, {} ({})",
             s.scoring.objective,
-            s.scoring.variance,
+            s.scoring.kernel(),
             s.scoring.decoder,
             s.scoring.start,
             clip(s.clip_denoised),

@@ -15,8 +15,13 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
         .iter()
         .map(|loss| format!("# Not taken over: {loss}.\n"))
         .collect();
+    let empty = if losses.is_empty() {
+        "the network supplies it"
+    } else {
+        "it is no single number"
+    };
     let mut text = format!(
-        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where the network supplies it\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
+        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where {empty}\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
         listing.conventions()
     );
     let known =

@@ -61,6 +61,9 @@ class CalibratedScheduler:
         return x0.clamp(-1, 1) if CLIP else x0
 
     def step(self, model_output, timestep, sample, generator=None):
+        expected = tuple(KERNELS["bands"]["shape"]) if KERNELS["bands"] else tuple(sample.shape[1:])
+        if tuple(sample.shape[1:]) != expected:
+            raise ValueError(f"expected samples of shape {expected}, found {tuple(sample.shape[1:])}")
         if int(timestep) + 1 not in self.steps["path"][1:]:
             raise ValueError(f"expected timestep to be one of {self.timesteps.tolist()}, found {int(timestep)}")
         k = self.steps["path"].index(int(timestep) + 1)

@@ -126,6 +126,9 @@ def sample(unet, scheduler, shape, generator=None, **step):
     for t in scheduler.timesteps:
         with torch.no_grad():
             prediction = unet(x, t).sample
+        if getattr(scheduler.config, "variance_type", None) != "learned_range":
+            # The second half of the output of a network that learns its variance.
+            prediction = prediction[:, : x.shape[1]]
         x = scheduler.step(prediction, t, x, generator=generator, **step).prev_sample
     return x
 "#;
@@ -257,7 +260,7 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
     let mut losses = match listing.variance() {
         _ if listing.sampler() != Sampler::Ddpm => Vec::new(),
         Some(VarianceKind::Learned) => vec![
-            "the learned variances, by ddim_scheduler and dpm_solver_scheduler; cut the network's output to its first half for them".to_owned(),
+            "the learned variances, by ddim_scheduler and dpm_solver_scheduler; sample() cuts the network's output to its first half for them".to_owned(),
         ],
         Some(kind @ (VarianceKind::FixedLarge | VarianceKind::Analytic)) => vec![format!(
             "the {kind} variances, by ddim_scheduler and dpm_solver_scheduler"

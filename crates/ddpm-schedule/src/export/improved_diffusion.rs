@@ -57,13 +57,32 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
             format!("np.array({})", list('[', betas, ']', 4))
         }
     };
+    let class = if variance == "LEARNED_RANGE" {
+        "SpacedDiffusion"
+    } else {
+        text += FIXED_VARIANCES;
+        "FixedVariances"
+    };
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "\n\ndef diffusion(use_timesteps):\n    return SpacedDiffusion(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}\n    )\n"
+        "\n\ndef diffusion(use_timesteps):\n    return {class}(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}\n    )\n"
     );
     Ok((text.into_bytes(), losses))
 }
+
+/// Fixed variances along a network that learns its own: the second half of its output is not the estimate's.
+const FIXED_VARIANCES: &str = r#"
+
+class FixedVariances(SpacedDiffusion):
+    """SpacedDiffusion that takes the first half of the output of a network that learns its variance."""
+
+    def p_mean_variance(self, model, x, t, **kwargs):
+        def estimate(x, t, **model_kwargs):
+            return model(x, t, **model_kwargs)[:, : x.shape[1]]
+
+        return super().p_mean_variance(estimate, x, t, **kwargs)
+"#;
 
 /// The name of this noise schedule, where `get_named_beta_schedule` has it.
 fn known_name(chain: &NoiseSchedule) -> Option<NoiseScheduleName> {

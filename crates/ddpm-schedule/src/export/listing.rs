@@ -70,10 +70,15 @@ impl Listing<'_> {
         if let Some(known) = self.known {
             match self.sampler() {
                 Sampler::Ddpm => {
-                    words.push(format!("{} variance", known.scoring.variance));
+                    words.push(known.scoring.kernel());
                     words.push(format!("{} decoder", known.scoring.decoder));
                 }
-                sampler => words.push(format!("for the sampler {sampler}")),
+                sampler => {
+                    words.push(format!("for the sampler {sampler}"));
+                    if known.scoring.mean == MeanKind::Calibrated {
+                        words.push("calibrated mean".to_owned());
+                    }
+                }
             }
             words.push(clip_in_words(known.clip_denoised).to_owned());
         }

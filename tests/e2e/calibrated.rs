@@ -124,12 +124,20 @@ fn columns_and_arrays_say_what_they_leave_out_of_calibrated_kernels() {
             text.lines()
                 .any(|l| l.starts_with('#') && l.contains(words))
         };
-        assert_eq!(says("no single one"), variances, "{flags}: {text}");
+        assert_eq!(says("one number here"), variances, "{flags}: {text}");
         assert_eq!(
             says("Not taken over: the calibrated mean"),
             mean,
             "{flags}: {text}"
         );
+        let array = Ddpm::new("export").arg(&file).words("--format npy");
+        let lost = array
+            .file("--out", &folder.path().join("s.npy"))
+            .run()
+            .succeeds()
+            .stderr();
+        assert_eq!(lost.contains("calibrated mean"), mean, "{flags}: {lost}");
+        assert!(lost.contains("variances"), "{flags}: {lost}");
         // What the schedules are is said whole.
         assert_eq!(
             text.lines().next().unwrap().contains("calibrated mean"),

@@ -12,7 +12,9 @@ Usage: discretised_mnist.py --weights ddpm_mnist.pth --data DATA [--choose 192] 
 
 import numpy as np
 
-from recorded_mnist import BLOCKS, Bands, arguments_of, estimates, load, timesteps
+from recorded_mnist import BLOCKS, arguments_of, estimates, load, timesteps
+
+from ddpm_hook import Bands  # recorded_mnist names its folder
 
 STEPS = [2, 3, 4, 5, 8, 10, 16, 32]
 BANDS = Bands((1, 28, 28))

@@ -20,7 +20,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/python"))
 
-from ddpm_hook import Bands, SquaredErrors  # noqa: E402, F401
+from ddpm_hook import SquaredErrors  # noqa: E402
 
 T, TIMESTEPS, BLOCKS = 1000, 38, 32
 
@@ -81,6 +81,8 @@ def arguments_of(names):
     parser.add_argument("--score", type=int, default=96)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.choose % BLOCKS or arguments.score % BLOCKS:
+        parser.error(f"expected --choose and --score to be multiples of {BLOCKS}, the number of blocks")
     torch.set_num_threads(arguments.threads)
     return arguments
 

@@ -181,7 +181,10 @@ fn imported(tree: &str) -> Vec<String> {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                paths.extend(imported(&format!("{stem}{}", &inner[start..i])));
+                // A comma may stand behind the last one too.
+                if start < i {
+                    paths.extend(imported(&format!("{stem}{}", &inner[start..i])));
+                }
                 start = i + 1;
             }
             _ => {}
@@ -190,7 +193,8 @@ fn imported(tree: &str) -> Vec<String> {
     paths
 }
 
-/// Of every module of a crate those that its `use` lines name. The root of the crate is none: it names them all.
+/// Of every module of a crate those that its `use` lines name, from the crate's root or by `super`, and those that it names with
+/// their whole path elsewhere. What a module takes from its own children, or from the crate's root, is not followed.
 fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
     let module = |path: &PathBuf| {
         let inner = path.strip_prefix(src).unwrap().with_extension("");
@@ -214,7 +218,7 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
                 parent = parent.rsplit_once("::").map_or("", |(parent, _)| parent);
                 rest = above;
             }
-            // What begins with neither is of another crate.
+            // Of another crate, or a child of this module.
             if rest == path {
                 return String::new();
             }
@@ -225,8 +229,17 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
         let code = code(file);
         let uses = code.split("use ").skip(1);
         let trees = uses.filter_map(|rest| rest.split(';').next());
-        let trees = trees.map(|tree| tree.split_whitespace().collect::<String>());
-        let paths = trees.flat_map(|tree| imported(&tree));
+        let trees = trees.map(|tree| {
+            tree.replace(" as ", "::")
+                .split_whitespace()
+                .collect::<String>()
+        });
+        let path = |rest: &str| {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+            format!("crate::{}", &rest[..end.unwrap_or(rest.len())])
+        };
+        let inline = code.split("crate::").skip(1).map(path);
+        let paths = trees.flat_map(|tree| imported(&tree)).chain(inline);
         let named = paths.filter_map(|path| known(absolute(name, &path).trim_start_matches(':')));
         (name.clone(), named.filter(|other| other != name).collect())
     };
@@ -234,9 +247,21 @@ fn imports(src: &Path) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
+fn braces_of_imports_multiply_out() {
+    let paths = imported("crate::{a::{B,super::c},d,}");
+    assert_eq!(paths, ["crate::a::B", "crate::a::super::c", "crate::d"]);
+}
+
+#[test]
 fn files_of_a_crate_do_not_import_in_circles() {
     for name in members().iter().filter(|name| name.starts_with("ddpm-")) {
-        let mut left = imports(&root().join("crates").join(name).join("src"));
+        let folder = root().join("crates").join(name);
+        let mut left = imports(&folder.join("src"));
+        assert_eq!(
+            folder.exists(),
+            !left.is_empty(),
+            "{name}: where are its sources?"
+        );
         // What imports nothing that is left, or is imported by nothing, lies on no circle.
         loop {
             let before = left.len();

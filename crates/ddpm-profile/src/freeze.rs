@@ -279,7 +279,7 @@ impl Frozen {
         check_length(curves, "frozen bands", fits.len())?;
         let count = curves.bands().map(|bands| bands.count());
         let Some(count) = count else {
-            let why = format!("bands: {NO_BANDS}");
+            let why = format!("spectral variance or calibrated mean: {NO_BANDS}");
             return Err(Invalid::Unsupported(why).into());
         };
         match fits[1..].iter().find(|fit| fit.powers.len() != count) {

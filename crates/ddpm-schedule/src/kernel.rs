@@ -31,7 +31,7 @@ pub enum Kernel {
         /// S_b, the mean square of what is left of the errors in every band; above 0.
         powers: Arc<[f64]>,
     },
-    /// No density: the step onto the data under [`DecoderKind::None`].
+    /// No density: the step onto the data under [`DecoderKind::None`](ddpm_core::DecoderKind::None).
     None,
 }
 
@@ -58,7 +58,7 @@ impl Kernel {
     }
 
     /// The variance of the step given the network's `v` and the schedule's bands, which are there for a schedule that was
-    /// [checked](Schedule::check).
+    /// [checked](crate::Schedule::check).
     pub fn variance<'a>(
         &'a self,
         v: Option<&'a [f64]>,

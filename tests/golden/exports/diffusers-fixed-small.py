@@ -77,8 +77,8 @@ def sample(unet, scheduler, shape, generator=None, **step):
     for t in scheduler.timesteps:
         with torch.no_grad():
             prediction = unet(x, t).sample
-        if getattr(scheduler.config, "variance_type", None) != "learned_range":
-            # The second half of the output of a network that learns its variance.
+        if getattr(scheduler.config, "variance_type", None) not in ("learned", "learned_range"):
+            # Other schedulers have no place for the variances that a network learns, its second half.
             prediction = prediction[:, : x.shape[1]]
         x = scheduler.step(prediction, t, x, generator=generator, **step).prev_sample
     return x

@@ -1,6 +1,6 @@
 //! `ddpm bpd`: direct evaluation of one path, every term of every image.
 
-use ddpm_core::Denoiser;
+use ddpm_core::{DecoderKind, Denoiser};
 use ddpm_data::Split;
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
 use ddpm_files::TensorFile;
@@ -30,11 +30,10 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         clip_denoised: args.clip.clip_denoised,
     };
     let choice = ChainChoice::of(&flags, &network, voice)?;
-    if choice.scoring.objective.on_trajectories() {
-        voice.warn(format_args!(
-            "the schedule was chosen for objective {}, which has no decoder: the total below lacks that term and is no bits/dim of images",
-            choice.scoring.objective
-        ));
+    if choice.schedule.decoder == DecoderKind::None {
+        voice.warn(
+            "decoder none: the total lacks the term of the step onto the data and is no bits/dim of images",
+        );
     }
     let only = match &args.terms {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),

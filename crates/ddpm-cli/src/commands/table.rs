@@ -1,6 +1,5 @@
 //! `ddpm table`: the paper's Table 3, chosen on one profile and scored on another.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use ddpm_core::{DecoderKind, MeanKind, StartRule, VarianceKind};
@@ -78,12 +77,12 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     } else {
         args.variance.clone()
     };
+    check_mean(args.mean, &variances, voice)?;
     let rows = pair
         .rows(&variances, args.mean, args.decoder, args.start)
         .advised(
             "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
         )?;
-    check_mean(args.mean, &rows, voice)?;
     if args.json {
         let indices = Indices::from_flag(args.zero_based);
         output::print_json(&result(train, test, rows, indices))
@@ -94,28 +93,22 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
 }
 
 /// A mean that was asked for is not silently left out.
-fn check_mean(mean: Option<MeanKind>, rows: &[TableRow], voice: Voice) -> Result<()> {
-    let Some(mean) = mean else {
+fn check_mean(mean: Option<MeanKind>, variances: &[VarianceKind], voice: Voice) -> Result<()> {
+    let learned = variances.iter().filter(|variance| variance.needs_learned());
+    let without: Vec<&str> = learned.map(|variance| variance.name()).collect();
+    if mean != Some(MeanKind::Calibrated) || without.is_empty() {
         return Ok(());
-    };
-    let without: BTreeSet<&str> = rows
-        .iter()
-        .filter(|row| row.mean != mean)
-        .map(|row| row.variance.name())
-        .collect();
-    let names = without.into_iter().collect::<Vec<_>>().join(", ");
-    if !rows.is_empty() && rows.iter().all(|row| row.mean != mean) {
-        let expected = "expected a variance that goes with it, such as analytic or spectral";
-        return Err(Error::flag(
-            "--mean",
-            format!("{mean}: {expected}, found {names}"),
-        ));
     }
-    if !names.is_empty() {
-        voice.warn(format_args!(
-            "--mean {mean} does not go with {names}: these rows have the other mean"
-        ));
+    let names = without.join(", ");
+    if without.len() == variances.len() {
+        let expected = format!(
+            "expected a variance that calibrated goes with, such as analytic, found {names}"
+        );
+        return Err(Error::flag("--mean", expected));
     }
+    voice.warn(format_args!(
+        "--mean calibrated does not go with {names}: these rows have the network's own"
+    ));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
         Err(ddpm_profile::Error::Format(FormatError::Not { detail, .. }))
             if detail.contains("\"ddpm-trajectories\"") =>
         {
-            "of trajectories, schedules are chosen with --objective quality"
+            "these are trajectories, on which `ddpm schedule --objective quality` chooses; a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes"
         }
         _ => "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes",
     };

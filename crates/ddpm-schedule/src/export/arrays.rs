@@ -15,13 +15,8 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
         .iter()
         .map(|loss| format!("# Not taken over: {loss}.\n"))
         .collect();
-    let empty = if losses.is_empty() {
-        "the network supplies it"
-    } else {
-        "it is no single number"
-    };
     let mut text = format!(
-        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where {empty}\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
+        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where a step has no single one\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
         listing.conventions()
     );
     let known =
@@ -51,15 +46,15 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
     (text.into_bytes(), losses)
 }
 
-/// Calibrated variances and means: a cell of a step holds one number. The network's own variances are the network's to give.
+/// Calibrated variances and means: a step has one number here. The network's own variances are the network's to give.
 fn csv_losses(listing: &Listing<'_>) -> Vec<String> {
     let calibrated =
         |kernel: &Kernel| kernel.is_per_band() || matches!(kernel, Kernel::LearnedScaled { .. });
     let mut kernels = listing.paths.iter().flat_map(|p| p.kernels());
-    match listing.variance().filter(|_| kernels.any(calibrated)) {
-        Some(_) => listing.variance_loss("log_variance is empty where a step has no single one"),
-        None => listing.mean_loss().into_iter().collect(),
-    }
+    let variance = listing.variance().filter(|_| kernels.any(calibrated));
+    let variances = variance.map(|v| format!("the {v} variances (a step has one number here)"));
+    let mean = listing.mean_loss("it has no column");
+    variances.into_iter().chain(mean).collect()
 }
 
 /// Timesteps as int64, 0-based, noisiest first: `[K]` for one schedule, `[schedules, largest K]` filled up with -1 for several.

@@ -61,14 +61,16 @@ class CalibratedScheduler:
         return x0.clamp(-1, 1) if CLIP else x0
 
     def step(self, model_output, timestep, sample, generator=None):
-        expected = tuple(KERNELS["bands"]["shape"]) if KERNELS["bands"] else tuple(sample.shape[1:])
-        if tuple(sample.shape[1:]) != expected:
-            raise ValueError(f"expected samples of shape {expected}, found {tuple(sample.shape[1:])}")
+        bands = KERNELS["bands"]
+        if bands and list(sample.shape[1:]) != list(bands["shape"]):
+            raise ValueError(f"expected samples of shape {bands['shape']}, found {list(sample.shape[1:])}")
         if int(timestep) + 1 not in self.steps["path"][1:]:
             raise ValueError(f"expected timestep to be one of {self.timesteps.tolist()}, found {int(timestep)}")
         k = self.steps["path"].index(int(timestep) + 1)
         x, output = sample.double(), model_output.double()
         output, learned = output[:, : x.shape[1]], output[:, x.shape[1] :]
+        if output.shape != x.shape:
+            raise ValueError(f"expected a prediction of shape {list(x.shape)} or twice its channels, found {list(model_output.shape)}")
         x0 = self.estimate(output, x, k)
         of_x, of_x0, of_before = self.steps["coefficients"][k - 1]
         found = of_x * x + of_x0 * x0

@@ -24,6 +24,9 @@ pub(super) struct Listed<'a> {
     pub(super) schedule: Option<&'a Schedule>,
 }
 
+/// What a program without a calibrated mean does.
+pub(super) const NETWORKS_MEAN: &str = "the network's own is used";
+
 impl Listing<'_> {
     /// The noise schedule, for a format that needs it.
     ///
@@ -117,17 +120,20 @@ impl Listing<'_> {
         match (self.sampler(), self.variance()) {
             (Sampler::Ddpm, Some(variance)) if variance != VarianceKind::FixedSmall => {
                 let variances = format!("the {variance} variances ({why})");
-                [variances].into_iter().chain(self.mean_loss()).collect()
+                [variances]
+                    .into_iter()
+                    .chain(self.mean_loss(NETWORKS_MEAN))
+                    .collect()
             }
             // A deterministic sampler adds no noise.
-            _ => self.mean_loss().into_iter().collect(),
+            _ => self.mean_loss(NETWORKS_MEAN).into_iter().collect(),
         }
     }
 
     /// The loss of corrections of the network's estimate: no other program has a place for them.
-    pub(super) fn mean_loss(&self) -> Option<String> {
+    pub(super) fn mean_loss(&self, why: &str) -> Option<String> {
         let calibrated = self.known?.scoring.mean == MeanKind::Calibrated;
-        calibrated.then(|| "the calibrated mean (the network's own is used)".to_owned())
+        calibrated.then(|| format!("the calibrated mean ({why})"))
     }
 
     /// The list of every path, under its number of steps.

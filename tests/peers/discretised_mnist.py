@@ -79,19 +79,20 @@ def edge(gain, powers, left, spectral):
 
 
 def optimal_paths(powers, decoder, snr):
-    """By K: the path of least cost on the digits that chose it, from the noisiest timestep down."""
+    """By variance and K: the path of least cost on the digits that chose it, from the noisiest timestep down."""
     last = len(snr) - 1
-    costs = {spectral: np.full((len(snr), len(snr)), np.inf) for spectral in (False, True)}
-    for spectral, table in costs.items():
+    paths = {}
+    for spectral in (False, True):
+        table = np.full((len(snr), len(snr)), np.inf)
         for t in range(1, len(snr)):
             table[t, :t] = [edge(snr[s] - snr[t], powers[t], powers[t], spectral) for s in range(t)]
-    paths = {}
-    for spectral, table in costs.items():
         best, back = decoder.copy(), []
         for steps in range(2, max(STEPS) + 1):
             through = best + table
             back.append(through.argmin(1))
             best = through.min(1)
+            if steps not in STEPS:
+                continue
             path = [last]
             for towards in reversed(back):
                 path.append(towards[path[-1]])
@@ -108,12 +109,11 @@ def main():
     snr = alpha_bar / (1 - alpha_bar)
     knots = train.decoder.mean(1)
     totals = {}
-    for name, fits in (("", np.zeros_like(least_squares(train))), (" + mean", least_squares(train))):
+    corrections = least_squares(train)
+    for name, fits in (("", 0 * corrections), (" + mean", corrections)):
         powers = train.left(fits)
         left = [test.left(fits, block) for block in range(BLOCKS)]
         for (spectral, steps), path in optimal_paths(powers, knots.min(1), snr).items():
-            if steps not in STEPS:
-                continue
             top, first = alpha_bar[path[0]], path[-1]
             total = 0.5 * (top * test.square + (1 - top) - 1 - np.log(1 - top)) + test.decoder[first, :, knots[first].argmin()]
             for t, s in zip(path, path[1:]):

@@ -262,6 +262,7 @@ fn wrong_requests_are_named() {
     schedule("--objective quality --steps 7").fails(3, &["--steps", "K=7", "at most 6"]);
     schedule("--objective quality --variance learned").fails(2, &["--variance", "quality"]);
     schedule("--objective quality --start free").fails(2, &["--start"]);
+    schedule("--objective quality --folds 4").fails(2, &["--folds", "quality"]);
     schedule("--objective klub --sampler ddim").fails(2, &["--sampler"]);
     schedule("--sampler ddim").fails(2, &["--sampler", "quality"]);
     schedule("").fails(

@@ -400,6 +400,11 @@ fn flags_that_do_not_go_together() {
             2,
             "--profile",
         ),
+        (
+            "--path even:4 --count 1 --variance fixed-small --profile no-such-profile",
+            2,
+            "--profile: nothing of the fixed-small variance",
+        ),
         ("--path 3,50 --count 1", 3, "--path"),
         ("--path even:4 --count 1 --class 2", 3, "--class"),
         (

@@ -3,12 +3,20 @@
 use std::io;
 use std::path::Path;
 
+use ddpm_files::container::format_named;
+use ddpm_profile::ElboProfile;
+use ddpm_trajectory::Trajectories;
+
 use crate::render::quote;
 
 /// How alike two names have to be, from 0 to 1, to be taken for one with a slip.
 const ALIKE: f64 = 0.7;
 /// Names in a folder that are looked at.
 const LOOKED_AT: usize = 10_000;
+/// What [`kind_of`] calls a profile.
+pub(crate) const PROFILE: &str = "an elbo profile";
+/// What [`kind_of`] calls a file of trajectories.
+pub(crate) const TRAJECTORIES: &str = "trajectories";
 
 /// For an input that is not there.
 pub(crate) fn on_missing_input(path: &Path) -> String {
@@ -154,7 +162,11 @@ pub(crate) fn kind_of(bytes: &[u8]) -> Option<&'static str> {
         && u64::from_le_bytes(*length) <= rest.len() as u64
         && rest.starts_with(b"{")
     {
-        return Some("a .safetensors file, as profiles and weights are");
+        return Some(match format_named(bytes).as_deref() {
+            Some(ElboProfile::FORMAT) => PROFILE,
+            Some(Trajectories::FORMAT) => TRAJECTORIES,
+            _ => "a .safetensors file, as weights are",
+        });
     }
     // Such a length may begin with this byte, too.
     if bytes.starts_with(b"{") && std::str::from_utf8(bytes).is_ok() {
@@ -206,7 +218,7 @@ mod tests {
         tensors.extend(b"{}");
         assert_eq!(
             kind_of(&tensors),
-            Some("a .safetensors file, as profiles and weights are")
+            Some("a .safetensors file, as weights are")
         );
         assert_eq!(kind_of(b"{\"a\": 1}"), Some("JSON"));
         assert_eq!(kind_of(b""), Some("an empty file"));

@@ -1,6 +1,7 @@
 //! [`Bands`]: an orthonormal transform of a datum into frequencies, and the bands that these are pooled in.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::fmt;
 
 use crate::{Error, Result};
 
@@ -33,6 +34,19 @@ pub struct Bands {
     counts: Vec<usize>,
     /// Whether a band is the constant of one channel.
     constant: Vec<bool>,
+}
+
+/// What decides them, and what came of it: `25 edges, each channel apart (45 bands of [3, 5, 4])`.
+impl fmt::Display for Bands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let channels = if self.separate_channels {
+            "each channel apart"
+        } else {
+            "channels together"
+        };
+        let (edges, count, shape) = (self.edges.len(), self.count(), &self.shape);
+        write!(f, "{edges} edges, {channels} ({count} bands of {shape:?})")
+    }
 }
 
 /// The matrix of one axis, and how the axis lies in memory.

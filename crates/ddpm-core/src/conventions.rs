@@ -86,6 +86,16 @@ impl MeanKind {
         }
     }
 
+    /// Whether steps of this variance can be centred so: the columns of learned variances weigh the errors of the network's own mean.
+    pub fn goes_with(self, variance: VarianceKind) -> bool {
+        self == Self::Network || !variance.needs_learned()
+    }
+
+    /// The mean in words: `calibrated mean`; `None` for the network's own, which goes without saying.
+    pub fn in_words(self) -> Option<String> {
+        (self != Self::Network).then(|| format!("{self} mean"))
+    }
+
     /// The mean of estimates that are corrected, or not.
     pub fn of_calibrated(calibrated: bool) -> Self {
         if calibrated {

@@ -96,16 +96,15 @@ pub fn read<H: Header>(bytes: &[u8]) -> FormatResult<(H, Views<'_>)> {
     Ok((header, views))
 }
 
-/// Whether bytes look like the beginning of such a file; says nothing about their soundness.
-pub fn begins<H: Header>(bytes: &[u8]) -> bool {
-    let Ok((_, metadata)) = SafeTensors::read_metadata(bytes) else {
-        return false;
-    };
-    let text = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|map| map.get(METADATA_KEY));
-    text.is_some_and(|text| text.contains(&format!("\"format\":\"{}\"", H::FORMAT)))
+/// The format that a file of ours names; `None` for any other file. Only the header is looked at, and has to be whole; this says
+/// nothing about the soundness of what follows.
+pub fn format_named(bytes: &[u8]) -> Option<String> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: serde_json::Value = serde_json::from_slice(rest.get(..length)?).ok()?;
+    let document: serde_json::Value =
+        serde_json::from_str(header["__metadata__"][METADATA_KEY].as_str()?).ok()?;
+    document["format"].as_str().map(str::to_owned)
 }
 
 fn not<H: Header>(detail: String) -> FormatError {

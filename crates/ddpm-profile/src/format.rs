@@ -101,7 +101,7 @@ struct StoredBands {
 }
 
 impl container::Header for Header {
-    const FORMAT: &'static str = "ddpm-elbo-profile";
+    const FORMAT: &'static str = ElboProfile::FORMAT;
     const WHAT: &'static str = "profile";
     const KIND: &'static str = "an elbo profile";
     const NEWEST: u64 = VERSION_BANDS;
@@ -112,6 +112,9 @@ impl container::Header for Header {
 }
 
 impl ElboProfile {
+    /// The name of the format, as the files tell it.
+    pub const FORMAT: &'static str = "ddpm-elbo-profile";
+
     /// The profile as the bytes of a file; equal profiles give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Header {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ddpm_core::{Difference, NoiseSchedule, VarianceKind};
+use ddpm_core::{Bands, Difference, NoiseSchedule, VarianceKind};
 use ddpm_schedule::Provenance;
 
 use crate::{
@@ -185,8 +185,8 @@ impl ElboProfile {
         }
         if a.bands() != b.bands() {
             let show = |l: &ProfileLayout| {
-                let count = l.bands().map(|bands| bands.count());
-                count.map_or_else(|| "none".to_owned(), |n| format!("{n} of its own"))
+                l.bands()
+                    .map_or_else(|| "none".to_owned(), Bands::to_string)
             };
             return differs("bands".into(), show(a), show(b));
         }

@@ -5,9 +5,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{
-    Bands, DecoderKind, Difference, MeanKind, StartRule, Stride, TimePath, VarianceKind,
-};
+use ddpm_core::{DecoderKind, Difference, MeanKind, StartRule, Stride, TimePath, VarianceKind};
 use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
 
@@ -46,8 +44,7 @@ pub fn table3(
     let mut rows = Vec::new();
     for &variance in variances {
         let usual = Scoring::new(variance).with_start(start);
-        // The columns of learned variances know the network's own mean alone.
-        let mean = mean.filter(|_| !variance.needs_learned());
+        let mean = mean.filter(|mean| mean.goes_with(variance));
         let scoring = usual
             .with_mean(mean.unwrap_or(usual.mean))
             .with_decoder(decoder.unwrap_or(usual.decoder));
@@ -83,11 +80,10 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
     if let [Some(first), Some(second)] = bands
         && first != second
     {
-        let show = |bands: &Bands| format!("{} of shape {:?}", bands.count(), bands.shape());
         found.push(Difference {
             field: "bands".into(),
-            first: show(first),
-            second: show(second),
+            first: first.to_string(),
+            second: second.to_string(),
         });
     }
     match found.into_iter().next() {

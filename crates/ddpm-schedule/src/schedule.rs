@@ -95,11 +95,6 @@ impl Schedule {
         }
     }
 
-    /// Whether the mean of the steps is corrected.
-    fn is_corrected(&self) -> bool {
-        self.mean() == MeanKind::Calibrated
-    }
-
     /// Whether a step takes its variance from the network.
     pub fn needs_learned_variance(&self) -> bool {
         self.kernels.iter().any(Kernel::is_learned)
@@ -171,7 +166,8 @@ impl Schedule {
 
     /// Refuses corrections and powers that are not one per band.
     fn check_bands(&self) -> Result<()> {
-        let per_band = self.is_corrected() || self.kernels.iter().any(Kernel::is_per_band);
+        let is_corrected = self.mean() == MeanKind::Calibrated;
+        let per_band = is_corrected || self.kernels.iter().any(Kernel::is_per_band);
         let Some(bands) = &self.bands else {
             if per_band {
                 let expected = "those of the variances and means";
@@ -180,7 +176,7 @@ impl Schedule {
             return Ok(());
         };
         let count = bands.count();
-        if self.is_corrected() && self.means.len() != self.kernels.len() {
+        if is_corrected && self.means.len() != self.kernels.len() {
             let expected = format!("{} (one per step of the path)", self.kernels.len());
             return Err(Error::field(
                 "means",

@@ -85,10 +85,17 @@ impl Scoring {
 
     /// Variance and mean in words: `spectral variance, calibrated mean`; the network's own mean goes without saying.
     pub fn kernel(&self) -> String {
-        match self.mean {
-            MeanKind::Network => format!("{} variance", self.variance),
-            mean => format!("{} variance, {mean} mean", self.variance),
+        match self.mean.in_words() {
+            None => format!("{} variance", self.variance),
+            Some(mean) => format!("{} variance, {mean}", self.variance),
         }
+    }
+
+    /// Whether anything of it is taken from images on which the network was measured.
+    pub fn is_measured(&self) -> bool {
+        self.variance.is_measured()
+            || self.mean == MeanKind::Calibrated
+            || self.decoder == DecoderKind::Optimal
     }
 
     /// Refuses conventions that nothing can be priced under.
@@ -96,18 +103,14 @@ impl Scoring {
     /// # Errors
     /// [`Error::Unsupported`] for a calibrated mean under learned variances.
     pub fn check(&self) -> Result<()> {
-        let variance = self.variance;
-        let of_columns = matches!(
-            variance,
-            VarianceKind::Learned | VarianceKind::LearnedCalibrated
-        );
-        if self.mean == MeanKind::Calibrated && of_columns {
-            return Err(Error::Unsupported(format!(
-                "mean calibrated with variance {variance}: the columns of learned variances weigh the errors of the \
-                 network's own mean; use mean network, or variance spectral"
-            )));
+        let Self { variance, mean, .. } = self;
+        if mean.goes_with(*variance) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Unsupported(format!(
+            "mean {mean} with variance {variance}: the columns of learned variances weigh the errors of the \
+             network's own mean; use mean network, or variance spectral"
+        )))
     }
 
     /// Whether step `k` (from 0, in ascending t) of a path of `steps` steps may have this kernel.

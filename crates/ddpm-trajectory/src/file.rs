@@ -48,7 +48,7 @@ struct Header {
 }
 
 impl container::Header for Header {
-    const FORMAT: &'static str = "ddpm-trajectories";
+    const FORMAT: &'static str = Trajectories::FORMAT;
     const WHAT: &'static str = "trajectories file";
     const KIND: &'static str = "a trajectories file";
     const NEWEST: u64 = VERSION_CALIBRATED;
@@ -59,6 +59,9 @@ impl container::Header for Header {
 }
 
 impl Trajectories {
+    /// The name of the format, as the files tell it.
+    pub const FORMAT: &'static str = "ddpm-trajectories";
+
     /// The trajectories as the bytes of a file; equal trajectories give equal bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let shape = [

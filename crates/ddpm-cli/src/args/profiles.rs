@@ -160,9 +160,9 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and
-    /// how much is lost by choosing on this many; 0 for not
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub(crate) folds: usize,
+    /// how much is lost by choosing on this many; 0 for not [default: 8]
+    #[arg(long, value_name = "N")]
+    pub(crate) folds: Option<usize>,
     /// The schedules file to write
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,

@@ -13,7 +13,7 @@ use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, clip, command_that_resumes, plural};
+use crate::render::{ProgressLine, and_mean, clip, command_that_resumes, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
@@ -256,10 +256,7 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
         (None, Some(eta)) => format!(" (eta {eta})"),
         (None, None) => String::new(),
     };
-    let mean = match record.mean {
-        MeanKind::Network => "",
-        MeanKind::Calibrated => ", calibrated mean",
-    };
+    let mean = and_mean(record.mean);
     let earlier = match resumed {
         0 => String::new(),
         n => format!(", {n} of them from an earlier run"),

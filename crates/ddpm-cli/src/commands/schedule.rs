@@ -20,6 +20,9 @@ use crate::render::{
     shorten, with_error,
 };
 
+/// Folds of the images where `--folds` is not given.
+const FOLDS: usize = 8;
+
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     if args.objective.on_trajectories() {
@@ -88,7 +91,7 @@ impl Request {
             profile,
             curves,
             scoring,
-            folds: args.folds,
+            folds: args.folds.unwrap_or(FOLDS),
         })
     }
 

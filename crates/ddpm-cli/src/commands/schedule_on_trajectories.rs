@@ -1,6 +1,6 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
-use ddpm_core::{MeanKind, Objective, Sampler, StartRule};
+use ddpm_core::{Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
@@ -9,7 +9,7 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{read_trajectories_to_use, sampler_of_the_flow, steps_or, usual_steps};
 use crate::output::Voice;
-use crate::render::{Indices, TextTable, clip, or_dash, plural, shorten};
+use crate::render::{Indices, TextTable, and_mean, clip, or_dash, plural, shorten};
 
 /// Runs the command for one of its objectives.
 pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -65,6 +65,7 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
         ),
         (args.decoder_first_bits.is_some(), "--decoder-first-bits"),
         (args.start != StartRule::Full, "--start free"),
+        (args.folds.is_some(), "--folds"),
         (chain.noise_schedule.is_some(), "--noise-schedule"),
         (chain.alpha_bar.is_some(), "--alpha-bar"),
         (chain.train_steps.is_some(), "--train-steps"),
@@ -88,10 +89,7 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         .sampler
         .as_ref()
         .map_or_else(String::new, |name| format!(" for {name}"));
-    let mean = match schedules.scoring.mean {
-        MeanKind::Network => "",
-        MeanKind::Calibrated => ", calibrated mean",
-    };
+    let mean = and_mean(schedules.scoring.mean);
     let mut text = TextTable::new(&format!(
         "steps: | cost [{}]: | distance: | path",
         schedules.scoring.objective.unit()

@@ -94,20 +94,20 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
 
 /// A mean that was asked for is not silently left out.
 fn check_mean(mean: Option<MeanKind>, variances: &[VarianceKind], voice: Voice) -> Result<()> {
-    let learned = variances.iter().filter(|variance| variance.needs_learned());
-    let without: Vec<&str> = learned.map(|variance| variance.name()).collect();
-    if mean != Some(MeanKind::Calibrated) || without.is_empty() {
+    let Some(mean) = mean else { return Ok(()) };
+    let others = variances.iter().filter(|v| !mean.goes_with(**v));
+    let without: Vec<&str> = others.map(|variance| variance.name()).collect();
+    if without.is_empty() {
         return Ok(());
     }
     let names = without.join(", ");
     if without.len() == variances.len() {
-        let expected = format!(
-            "expected a variance that calibrated goes with, such as analytic, found {names}"
-        );
+        let expected =
+            format!("expected a variance that {mean} goes with, such as analytic, found {names}");
         return Err(Error::flag("--mean", expected));
     }
     voice.warn(format_args!(
-        "--mean calibrated does not go with {names}: these rows have the network's own"
+        "--mean {mean} does not go with {names}: these rows have the network's own"
     ));
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::input::{
     read_trajectories, sampler_of_the_flow, usual_steps, write_file,
 };
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, clip, plural};
+use crate::render::{ProgressLine, and_mean, clip, plural};
 
 /// Nodes of the reference where `--nodes` is not given.
 const NODES: usize = 160;
@@ -234,11 +234,7 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
         plural(made.images() as u64, "image"),
         made.nodes().len(),
         clip(Some(origin.model.clip_denoised)),
-        if made.means().is_some() {
-            ", calibrated mean"
-        } else {
-            ""
-        },
+        and_mean(MeanKind::of_calibrated(made.means().is_some())),
         origin.evaluations,
     ))
 }

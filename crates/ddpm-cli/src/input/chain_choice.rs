@@ -139,6 +139,13 @@ impl ChainChoice {
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         let clip = args.clip_denoised.unwrap_or_else(|| network.clips());
         let schedule = match args.profile {
+            Some(_) if !scoring.is_measured() => {
+                return Err(Error::usage(format!(
+                    "--profile: nothing of the {} with the {} decoder is measured; leave it out, or name a --variance, --mean or --decoder that needs it",
+                    scoring.kernel(),
+                    scoring.decoder
+                )));
+            }
             Some(file) => measured(file, &scoring, path, network, clip, voice)?,
             None => {
                 if conventions.mean == Some(MeanKind::Calibrated) {

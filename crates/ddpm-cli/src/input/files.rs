@@ -8,7 +8,7 @@ use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
 use ddpm_trajectory::Trajectories;
 
-use crate::advice::kind_of;
+use crate::advice::{PROFILE, TRAJECTORIES, kind_of};
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 use crate::render::{join, quote};
@@ -45,25 +45,23 @@ pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Reads a profile.
 pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     let bytes = read_bytes(path)?;
-    let read = ElboProfile::from_bytes(&bytes);
-    let advice = match &read {
-        Err(ddpm_profile::Error::Format(FormatError::Not { detail, .. }))
-            if detail.contains("\"ddpm-trajectories\"") =>
-        {
-            "these are trajectories, on which `ddpm schedule --objective quality` chooses; a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes"
-        }
-        _ => "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes",
+    let is_no_profile = |error: &ddpm_profile::Error| {
+        matches!(error, ddpm_profile::Error::Format(FormatError::Not { .. }))
     };
-    read.map_err(|error| match (&error, kind_of(&bytes)) {
-        // The library says more of a safetensors file than that it is one.
-        (ddpm_profile::Error::Format(FormatError::Not { .. }), Some(kind))
-            if !kind.contains("safetensors") =>
-        {
-            Error::file(path, format!("not an elbo profile: found {kind}"))
+    const ADVICE: &str =
+        "a profile P is the file that `ddpm profile CKPT --data DIR --out P` writes";
+    ElboProfile::from_bytes(&bytes).map_err(|error| match kind_of(&bytes) {
+        Some(TRAJECTORIES) => {
+            Error::file(path, format!("not an elbo profile: found {TRAJECTORIES}")).advised(
+                format!("`ddpm schedule --objective quality` chooses on these; {ADVICE}"),
+            )
         }
-        _ => Error::file(path, error),
+        // The library says more of a safetensors file than that it is one.
+        Some(kind) if is_no_profile(&error) && kind != PROFILE && !kind.contains("safetensors") => {
+            Error::file(path, format!("not an elbo profile: found {kind}")).advised(ADVICE)
+        }
+        _ => Error::file(path, error).advised(ADVICE),
     })
-    .advised(advice)
 }
 
 /// Reads a profile to compute from, and says so if blocks of its run are missing.

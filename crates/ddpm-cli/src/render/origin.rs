@@ -1,5 +1,6 @@
 //! Where numbers come from, in the words of a title.
 
+use ddpm_core::MeanKind;
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Provenance;
 
@@ -28,6 +29,12 @@ pub(crate) fn describe_images(name: &str, count: u64, stand_in: bool) -> String 
         ""
     };
     format!("{} of {name}{stand_in}", plural(count, "image"))
+}
+
+/// The mean of the steps, for the end of a list; nothing for the network's own.
+pub(crate) fn and_mean(mean: MeanKind) -> String {
+    mean.in_words()
+        .map_or_else(String::new, |mean| format!(", {mean}"))
 }
 
 /// Network and chain of a profile.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ddpm_files::sha256;
+use ddpm_files::{container::format_named, sha256};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results::{BitsPerDim, Fid, LeftOut, Stamp};
 use ddpm_schedule::{SampleRecord, Schedules};
@@ -265,8 +265,5 @@ fn is_profile(path: &Path, head: &[u8]) -> Result<bool> {
         return Ok(false);
     }
     let text = first_bytes(path, 8 + length)?;
-    let header: Value = serde_json::from_slice(&text[8..]).unwrap_or(Value::Null);
-    Ok(header["__metadata__"]["ddpm"]
-        .as_str()
-        .is_some_and(|text| text.contains("\"ddpm-elbo-profile\"")))
+    Ok(format_named(&text).is_some_and(|format| format == ElboProfile::FORMAT))
 }

@@ -101,7 +101,7 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
         let totals: Vec<f64> = totals.filter(|bpd| bpd.is_finite()).collect();
         table.row([
             item.name.clone(),
-            scored.variance.to_string(),
+            scored.kernel(),
             scored.scored_decoder.to_string(),
             scored.path.len().saturating_sub(1).to_string(),
             totals.len().to_string(),

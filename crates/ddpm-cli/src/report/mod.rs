@@ -135,6 +135,7 @@ impl Page {
                 file: item.name.clone(),
                 file_sha256: item.sha256.clone(),
                 variance: s.scoring.variance,
+                mean: s.scoring.mean,
                 decoder: s.scoring.decoder,
                 objective: s.scoring.objective,
                 start: s.scoring.start,

@@ -169,6 +169,32 @@ fn schedules_carry_one_kernel_per_step_through_their_file() {
     }
 }
 
+/// Other rings may leave as many bands; the message has to tell them apart all the same.
+#[test]
+fn profiles_of_other_rings_are_not_merged_and_their_edges_are_named() {
+    let of = |rings| Bands::rings(&[3, 5, 4], None, rings).expect("valid");
+    let part = |first_image, bands| run(first_image, true).profile_in(bands, 32, 8);
+    let parts = vec![part(0, of(23)), part(1000, of(22))];
+    let error = ElboProfile::merge(parts)
+        .expect_err("of other rings")
+        .to_string();
+    for named in ["bands", "25 edges", "24 edges"] {
+        assert!(error.contains(named), "{error}");
+    }
+    let error = table3(
+        &CHOOSING,
+        &part(1000, of(22)),
+        &[4],
+        &[Spectral],
+        None,
+        None,
+        StartRule::Full,
+    )
+    .expect_err("of other rings")
+    .to_string();
+    assert!(error.contains("24 edges"), "{error}");
+}
+
 #[test]
 fn what_curves_do_not_know_is_refused_by_name() {
     let plain = run(0, true).profile(32, 8);

@@ -130,6 +130,23 @@ fn any_truncation_or_extension_is_noticed() {
     assert!(message(ElboProfile::from_bytes(b"not a profile")).contains("not an elbo profile"));
 }
 
+#[test]
+fn a_file_says_its_format_by_its_header_alone() {
+    use ddpm_files::container::format_named;
+    let bytes = PROFILE.to_bytes();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+    let named = |bytes| format_named(bytes);
+    assert_eq!(
+        named(&bytes[..header]).as_deref(),
+        Some(ElboProfile::FORMAT)
+    );
+    assert_eq!(named(&bytes[..header - 1]), None);
+    assert_eq!(named(&[]), None);
+    assert_eq!(named(&[0xff; 64]), None);
+    // Weights, which name no format.
+    assert_eq!(named(b"\x02\0\0\0\0\0\0\0{}"), None);
+}
+
 /// The same file with another metadata text or without a tensor.
 fn rewritten(edit: impl Fn(String) -> String, drop: Option<&str>) -> Vec<u8> {
     let bytes = PROFILE.to_bytes();

@@ -1,6 +1,6 @@
 //! What is exported: paths with what is known of their chain and conventions.
 
-use ddpm_core::{MeanKind, NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
+use ddpm_core::{NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -78,9 +78,7 @@ impl Listing<'_> {
                 }
                 sampler => {
                     words.push(format!("for the sampler {sampler}"));
-                    if known.scoring.mean == MeanKind::Calibrated {
-                        words.push("calibrated mean".to_owned());
-                    }
+                    words.extend(known.scoring.mean.in_words());
                 }
             }
             words.push(clip_in_words(known.clip_denoised).to_owned());
@@ -132,8 +130,8 @@ impl Listing<'_> {
 
     /// The loss of corrections of the network's estimate: no other program has a place for them.
     pub(super) fn mean_loss(&self, why: &str) -> Option<String> {
-        let calibrated = self.known?.scoring.mean == MeanKind::Calibrated;
-        calibrated.then(|| format!("the calibrated mean ({why})"))
+        let mean = self.known?.scoring.mean.in_words()?;
+        Some(format!("the {mean} ({why})"))
     }
 
     /// The list of every path, under its number of steps.

@@ -123,10 +123,14 @@ pub struct TableRow {
 impl TableRow {
     /// Variance and mean in a few words: `analytic`, `spectral + mean`.
     pub fn kernel(&self) -> String {
-        match self.mean {
-            MeanKind::Network => self.variance.to_string(),
-            MeanKind::Calibrated => format!("{} + mean", self.variance),
-        }
+        kernel(self.variance, self.mean)
+    }
+}
+
+fn kernel(variance: VarianceKind, mean: MeanKind) -> String {
+    match mean {
+        MeanKind::Network => variance.to_string(),
+        MeanKind::Calibrated => format!("{variance} + mean"),
     }
 }
 
@@ -178,6 +182,13 @@ pub struct BitsPerDim {
     /// Everything per image; `None` with `--terms`.
     #[serde(deserialize_with = "some_numbers")]
     pub total_bpd: Option<Vec<f64>>,
+}
+
+impl BitsPerDim {
+    /// Variance and mean in a few words, as [`TableRow::kernel`] has them.
+    pub fn kernel(&self) -> String {
+        kernel(self.variance, self.mean)
+    }
 }
 
 /// The term of one edge.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpm_core::{DecoderKind, Objective, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use super::number;
@@ -106,6 +106,9 @@ pub struct ReportedSchedules {
     pub file_sha256: String,
     /// The variance of the reverse steps.
     pub variance: VarianceKind,
+    /// Their mean.
+    #[serde(default = "super::likelihood::network_mean")]
+    pub mean: MeanKind,
     /// The decoder convention.
     pub decoder: DecoderKind,
     /// What the schedules are best for.

@@ -132,7 +132,7 @@ fn pages() {
     round_trips::<Report>(
         json!({"folder": "f", "profiles": [{"file": "p", "sha256": "1", "data_name": "d",
         "split": "train", "stand_in": false, "images": 4, "timesteps": 3, "complete": true}],
-        "schedules": [{"file": "s", "sha256": "2", "variance": "learned", "decoder": "none", "objective": "mse",
+        "schedules": [{"file": "s", "sha256": "2", "variance": "learned", "mean": "network", "decoder": "none", "objective": "mse",
             "start": "free", "steps": [4]}],
         "images": [{"file": "i.png", "width": 2, "height": 1, "record": false}], "evaluations": ["e"], "distances": [],
         "table5": null, "commands": 0, "left_out": [{"file": "n", "why": "w"}], "out": "r.html", "sections": ["table"],

@@ -16,11 +16,11 @@ pub enum Error {
         /// The accepted names.
         expected: String,
     },
-    /// A sampler that does not solve the probability flow where one is needed that does.
+    /// A sampler whose steps are not [priced](crate::Sampler::PRICED) where schedules are chosen for one.
     #[error(
-        "sampler: expected one of the probability flow (ddim or dpm-solver++), found {sampler}"
+        "sampler: expected one that schedules are chosen for (ddim or dpm-solver++), found {sampler}"
     )]
-    NotOfTheFlow {
+    NotPriced {
         /// The sampler.
         sampler: &'static str,
     },

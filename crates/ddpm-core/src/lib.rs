@@ -96,7 +96,9 @@ pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path_spec::PathSpec;
 pub use respacing::{RespacedChain, space_timesteps};
-pub use sampler::{LinearStep, Sampler, ancestral_step, clipped_noise_limit};
+pub use sampler::{
+    LinearStep, MultistepState, MultistepStep, Sampler, ancestral_step, clipped_noise_limit,
+};
 pub use stride::Stride;
 pub use time_path::TimePath;
 pub use transition::{

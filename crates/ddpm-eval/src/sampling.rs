@@ -7,8 +7,9 @@
 //! noise at the timesteps that both paths share.
 
 use ddpm_core::{
-    Bands, Denoiser, LinearStep, MeanCorrection, MeanKind, NoiseDomain, NoiseKey, NoiseSchedule,
-    Sampler, StepVariance, Transition, ancestral_step, clipped_noise_limit, standard_normal,
+    Bands, Denoiser, LinearStep, MeanCorrection, MeanKind, MultistepState, MultistepStep,
+    NoiseDomain, NoiseKey, NoiseSchedule, Sampler, StepVariance, Transition, ancestral_step,
+    clipped_noise_limit, standard_normal,
 };
 use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -161,23 +162,37 @@ enum Kind<'a> {
     /// The kernel, and the largest sigma.
     Ancestral(&'a Kernel, Option<f64>),
     Linear(LinearStep),
+    Multistep(MultistepStep),
+}
+
+/// What is known of an image between its steps.
+#[derive(Default)]
+struct Known {
+    /// The estimate of the step before; empty before the first, which uses none.
+    previous: Vec<f64>,
+    multistep: MultistepState,
 }
 
 impl Step<'_> {
     /// Whether noise is added.
     fn is_noisy(&self) -> bool {
-        match self.kind {
+        match &self.kind {
             Kind::Ancestral(..) => self.transition.s > 0,
             Kind::Linear(step) => step.noise > 0.0,
+            Kind::Multistep(_) => false,
         }
     }
 }
 
 /// The steps from the noisiest node down.
 fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Step<'a>>> {
-    let nodes = plan.schedule.path.nodes();
-    let mut steps = Vec::with_capacity(plan.schedule.path.steps());
-    for (k, (t, s)) in plan.schedule.path.edges().enumerate() {
+    let Schedule { path, sampler, .. } = &plan.schedule;
+    let nodes = path.nodes();
+    // In ascending t, as the edges.
+    let multistep = sampler.multistep(schedule, path);
+    let mut multistep = multistep.map(|steps| steps.into_iter().rev());
+    let mut steps = Vec::with_capacity(path.steps());
+    for (k, (t, s)) in path.edges().enumerate() {
         let transition = schedule.transition(t, s);
         let correction = plan.schedule.correction(k);
         // The second-to-last step is the one onto the first node.
@@ -187,10 +202,11 @@ fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Ste
             Kind::Linear(step.with_noise_at_most(limit.unwrap_or(f64::INFINITY)))
         };
         let before = nodes.get(k + 2).copied();
-        let kind = match plan.schedule.sampler {
-            Sampler::Ddpm => Kind::Ancestral(&plan.schedule.kernels[k], limit),
-            Sampler::Ddim => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
-            Sampler::DpmSolver2M => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
+        let kind = match (sampler, multistep.as_mut().and_then(Iterator::next)) {
+            (_, Some(step)) => Kind::Multistep(step),
+            (Sampler::Ddpm, None) => Kind::Ancestral(&plan.schedule.kernels[k], limit),
+            (Sampler::Ddim, None) => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
+            (_, None) => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
         };
         steps.push(Step {
             transition,
@@ -220,8 +236,8 @@ impl Run<'_> {
     ) -> Result<Vec<f64>> {
         let dims = self.shape.iter().product();
         let mut x = starts(self.plan.seed, indices, dims);
-        // The estimates of the step before; the first step uses none.
-        let mut previous = vec![0.0; x.len()];
+        let mut known: Vec<Known> = Vec::new();
+        known.resize_with(indices.len(), Known::default);
         let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
         for step in &self.steps {
             if progress.interrupted() {
@@ -238,29 +254,28 @@ impl Run<'_> {
             let outputs = mean.as_slice().unwrap_or_default();
             let images = x
                 .par_chunks_mut(dims)
-                .zip(previous.par_chunks_mut(dims))
+                .zip(&mut known)
                 .zip(outputs.par_chunks(dims));
             images
                 .enumerate()
-                .try_for_each(|(b, ((x_t, previous), output))| {
+                .try_for_each(|(b, ((x_t, known), output))| {
                     let raw = prediction.variance.as_ref();
                     let raw = raw.map(|raw| raw.index_axis(Axis(0), b));
-                    self.step(step, indices[b], output, raw, previous, x_t)
+                    self.step(step, indices[b], output, raw, known, x_t)
                 })?;
             progress.advance(indices.len() as u64);
         }
         Ok(x)
     }
 
-    /// Takes one image from t to s; `output` and `raw` are what the network predicts for it. `previous` holds the estimate
-    /// of the step before and then that of this one.
+    /// Takes one image from t to s; `output` and `raw` are what the network predicts for it.
     fn step(
         &self,
         step: &Step<'_>,
         image: usize,
         output: &[f32],
         raw: Option<ArrayViewD<'_, f32>>,
-        previous: &mut [f64],
+        known: &mut Known,
         x_t: &mut [f64],
     ) -> Result<()> {
         let dims = x_t.len();
@@ -286,7 +301,7 @@ impl Run<'_> {
             standard_normal(key, &mut noise);
         }
         let mut x_s = vec![0.0f64; dims];
-        match step.kind {
+        match &step.kind {
             Kind::Ancestral(kernel, limit) => {
                 let v = raw.map(|raw| {
                     let mut v = vec![0.0f64; dims];
@@ -299,12 +314,18 @@ impl Run<'_> {
                 } else {
                     kernel.variance(v.as_deref(), self.plan.schedule.bands.as_deref())
                 };
-                ancestral_step(transition, variance, limit, x_t, &xhat0, &noise, &mut x_s);
+                ancestral_step(transition, variance, *limit, x_t, &xhat0, &noise, &mut x_s);
             }
-            Kind::Linear(linear) => linear.apply(x_t, &xhat0, previous, &noise, &mut x_s),
+            Kind::Linear(linear) => {
+                linear.apply(x_t, &xhat0, &known.previous, &noise, &mut x_s);
+            }
+            Kind::Multistep(multistep) => {
+                known.multistep.step(multistep, &xhat0, x_t);
+                return Ok(());
+            }
         }
         x_t.copy_from_slice(&x_s);
-        previous.copy_from_slice(&xhat0);
+        known.previous = xhat0;
         Ok(())
     }
 }

@@ -369,7 +369,7 @@ impl Stored {
             ));
         }
         if let Some(sampler) = self.sampler {
-            sampler.check_of_the_flow()?;
+            sampler.check_priced()?;
         }
         if self.alpha_bar.is_some() {
             let expected = "log_alpha_bar in its place, in version 2";

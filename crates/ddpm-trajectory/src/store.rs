@@ -193,7 +193,7 @@ impl Trajectories {
     /// [`Error::Schedule`] for a point that does not belong to them.
     pub fn with_growth(mut self, growth: Vec<GrowthPoint>) -> Result<Self> {
         for point in &growth {
-            point.sampler.check_of_the_flow()?;
+            point.sampler.check_priced()?;
             self.check_per_image("growth factors", &point.factors)?;
             if !self.nodes.contains(&point.t) {
                 let (field, expected) = ("t of a growth point", "a node of the grid");
@@ -210,7 +210,7 @@ impl Trajectories {
     /// [`Error::Schedule`] for a trial of other images; errors of [`ddpm_core::TimePath::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
-            trial.sampler.check_of_the_flow()?;
+            trial.sampler.check_priced()?;
             TimePath::new(trial.path.clone(), self.schedule.train_steps())?;
             self.check_per_image("squared distances of a trial", &trial.squared_distances)?;
         }

@@ -177,6 +177,48 @@ def diffusers_case(schedule, path, sampler, variance="fixed-small", clip=False, 
     store({**case, "sampler": sampler, "variance": variance, "clip": clip, "eta": eta}, network, trajectory)
 
 
+def multistep_case(schedule, path, sampler):
+    """Samplers that look back further than one node, or correct what they predicted."""
+    nodes = PATHS[path]
+    named, betas = SCHEDULES[schedule]
+    config = dict(named, num_train_timesteps=1000)
+    full = torch.from_numpy(np.cumprod(1 - betas))
+    kept = torch.cat([full[nodes[::-1]], torch.ones(1, dtype=torch.float64)])
+    alphas, sigmas = kept.sqrt(), (1 - kept).sqrt()
+    if sampler == "ipndm":
+        # It has a noise schedule and timesteps of its own, and a network of v-prediction.
+        scheduler = diffusers.IPNDMScheduler()
+        scheduler.set_timesteps(len(nodes))
+        scheduler.alphas, scheduler.betas = alphas, sigmas
+    elif sampler == "dpm-solver++3m":
+        scheduler = diffusers.DPMSolverMultistepScheduler(
+            **config, algorithm_type="dpmsolver++", solver_type="midpoint", solver_order=3, final_sigmas_type="zero"
+        )
+        scheduler.set_timesteps(timesteps=nodes[::-1])
+    else:
+        scheduler = diffusers.UniPCMultistepScheduler(
+            **config, solver_order={"unipc": 2, "unipc3": 3}[sampler], solver_type="bh2", final_sigmas_type="zero"
+        )
+        scheduler.set_timesteps(len(nodes))
+    scheduler.timesteps = torch.tensor(nodes[::-1])
+    if sampler != "ipndm":
+        scheduler.sigmas = sigmas / alphas
+    network = Network(full, False)
+    x = randn(1)
+    trajectory = [x]
+    for i, t in enumerate(nodes[::-1]):
+        out = network(x, t)
+        if sampler == "ipndm":
+            out = (out - sigmas[i] * x) / alphas[i]
+            # Of third order at most, and onto the data of the first.
+            scheduler.ets = [] if t == nodes[0] else scheduler.ets[-2:]
+        x = stored(scheduler.step(out, t, x).prev_sample)
+        trajectory.append(x)
+    case = {"source": "diffusers", "schedule": schedule, "T": 1000, "timesteps": nodes}
+    case = {**case, "sampler": sampler, "variance": "fixed-small", "clip": False, "eta": 0.0}
+    store(case, network, trajectory)
+
+
 for schedule in ["linear", "cosine"]:
     for variance in ["learned", "fixed-small", "fixed-large"]:
         for path, clip in [("uneven", True), ("short", False)]:
@@ -193,6 +235,11 @@ for schedule in SCHEDULES:
         diffusers_case(schedule, "short", "ddim", clip=False, eta=eta)
     for path in PATHS:
         diffusers_case(schedule, path, "dpm-solver++")
+
+for schedule in SCHEDULES:
+    for path in PATHS:
+        for sampler in ["dpm-solver++3m", "ipndm", "unipc", "unipc3"]:
+            multistep_case(schedule, path, sampler)
 
 folder = Path(__file__).resolve().parents[1]
 versions = {"torch": torch.__version__, "diffusers": diffusers.__version__, "improved-diffusion": "1bc7bbb"}

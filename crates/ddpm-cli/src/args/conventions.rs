@@ -42,6 +42,10 @@ named_values! {
         Ddpm: "Ancestral: the reverse chain whose likelihood is measured",
         Ddim: "DDIM, with the noise of --eta",
         DpmSolver2M: "DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order",
+        DpmSolver3M: "DPM-Solver++(3M): third order from two nodes before, lower at the ends of the path",
+        Ipndm: "iPNDM: the noise of three nodes, weighed as in Adams and Bashforth's method",
+        UniPc2: "UniPC of order 2: predictor and corrector, one evaluation a step",
+        UniPc3: "UniPC of order 3",
     }
     /// Variance of the decoder, the step onto the data.
     decoders: DecoderKind {
@@ -74,7 +78,7 @@ named_values! {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StepArgs {
     /// Variance of the reverse steps [default: learned where the network has it; else, where CKPT is run, that of its
-    /// scheduler_config.json or model.json; else fixed-small]
+    /// scheduler_config.json or model.json; else fixed-small; spectral with --mean calibrated]
     #[arg(long, value_name = "V", value_parser = variances())]
     pub(crate) variance: Option<VarianceKind>,
     /// Mean of the reverse steps [default: calibrated for spectral and best, else network]

@@ -7,7 +7,7 @@ use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 use super::export::print_schedules;
 use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
-use crate::input::{read_trajectories_to_use, sampler_of_the_flow, steps_or, usual_steps};
+use crate::input::{priced_sampler, read_trajectories_to_use, steps_or, usual_steps};
 use crate::output::Voice;
 use crate::render::{Indices, TextTable, and_mean, clip, or_dash, plural, shorten};
 
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     let schedules = match args.objective {
         Objective::Klub => choose_klub(&trajectories, &budgets),
         _ => {
-            let sampler = args.sampler.as_deref().map(sampler_of_the_flow);
+            let sampler = args.sampler.as_deref().map(priced_sampler);
             let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
             choose_quality(&trajectories, sampler, &budgets)
         }
@@ -65,7 +65,7 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
         ),
         (args.decoder_first_bits.is_some(), "--decoder-first-bits"),
         (args.start != StartRule::Full, "--start free"),
-        (args.folds.is_some(), "--folds"),
+        (args.folds.is_some_and(|n| n > 0), "--folds"),
         (chain.noise_schedule.is_some(), "--noise-schedule"),
         (chain.alpha_bar.is_some(), "--alpha-bar"),
         (chain.train_steps.is_some(), "--train-steps"),

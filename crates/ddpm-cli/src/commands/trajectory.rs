@@ -13,7 +13,7 @@ use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, measured, parse_budgets,
-    read_trajectories, sampler_of_the_flow, usual_steps, write_file,
+    priced_sampler, read_trajectories, usual_steps, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, and_mean, clip, plural};
@@ -173,11 +173,11 @@ fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
 
 fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     if names.is_empty() {
-        return Ok(Sampler::OF_THE_FLOW.to_vec());
+        return Ok(Sampler::PRICED.to_vec());
     }
     let mut found = Vec::new();
     for name in names {
-        let solver = sampler_of_the_flow(name)?;
+        let solver = priced_sampler(name)?;
         if !found.contains(&solver) {
             found.push(solver);
         }

@@ -97,8 +97,8 @@ pub(crate) fn gaussian_decoder(
 }
 
 /// A word of `--sampler` where only samplers of the flow will do.
-pub(crate) fn sampler_of_the_flow(name: &str) -> Result<Sampler> {
+pub(crate) fn priced_sampler(name: &str) -> Result<Sampler> {
     let sampler: Sampler = name.parse().in_flag("--sampler")?;
-    sampler.check_of_the_flow().in_flag("--sampler")?;
+    sampler.check_priced().in_flag("--sampler")?;
     Ok(sampler)
 }

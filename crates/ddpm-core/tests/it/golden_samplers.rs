@@ -1,8 +1,8 @@
 //! Sampler steps against improved-diffusion and diffusers, from network output and noise to x_s.
 
 use ddpm_core::{
-    LinearStep, NoiseSchedule, Parameterization, StepVariance, Transition, ancestral_step,
-    predict_x0,
+    LinearStep, MultistepState, NoiseSchedule, Parameterization, Sampler, StepVariance, Transition,
+    ancestral_step, predict_x0,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -78,6 +78,9 @@ fn steps_equal_improved_diffusion_and_diffusers() {
         let dims = x[0].len();
         let clip = case["clip"].as_bool().unwrap();
         let (mut before, mut previous) = (None, Vec::new());
+        let sampler: Option<Sampler> = case["sampler"].as_str().unwrap().parse().ok();
+        let multistep = sampler.and_then(|sampler| sampler.multistep(&schedule, &path));
+        let mut state = MultistepState::default();
         for (i, &(t, s)) in path.edges().collect::<Vec<_>>().iter().rev().enumerate() {
             let (mean, raw) = out[i].split_at(dims);
             let v: Vec<f64> = raw
@@ -94,7 +97,13 @@ fn steps_equal_improved_diffusion_and_diffusers() {
                 v: &v,
                 noise: &noise[i],
             };
-            let found = take(case, &schedule, [before, Some(t), Some(s)], &with);
+            let found = if let Some(steps) = &multistep {
+                let mut x = x[i].clone();
+                state.step(&steps[i], &xhat0, &mut x);
+                x
+            } else {
+                take(case, &schedule, [before, Some(t), Some(s)], &with)
+            };
             for (found, &expected) in found.iter().zip(&x[i + 1]) {
                 let error = deviation(*found, expected);
                 assert!(
@@ -106,5 +115,5 @@ fn steps_equal_improved_diffusion_and_diffusers() {
             compared += 1;
         }
     }
-    assert_eq!((cases.len(), compared), (54, 417));
+    assert_eq!((cases.len(), compared), (90, 825));
 }

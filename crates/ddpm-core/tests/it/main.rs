@@ -9,6 +9,7 @@ mod golden_samplers;
 mod likelihood;
 mod linear_steps;
 mod model_id;
+mod multistep;
 mod names;
 mod noise;
 mod paths;

@@ -76,6 +76,7 @@ fn other_spellings_are_read() {
     assert_eq!("scaled_linear".parse(), Ok(NoiseScheduleName::ScaledLinear));
     assert_eq!("fixed_large".parse(), Ok(VarianceKind::FixedLarge));
     assert_eq!("dpmpp_2m".parse(), Ok(Sampler::DpmSolver2M));
+    assert_eq!("dpmpp_3m".parse(), Ok(Sampler::DpmSolver3M));
     assert_eq!(" 1, 5 ,9 ".parse(), Ok(PathSpec::Nodes(vec![1, 5, 9])));
 }
 

@@ -23,7 +23,7 @@ pub struct GrowthPlan {
 impl Default for GrowthPlan {
     fn default() -> Self {
         Self {
-            solvers: Sampler::OF_THE_FLOW.to_vec(),
+            solvers: Sampler::PRICED.to_vec(),
             points: 8,
             stride: 10,
             reach: 0.08,

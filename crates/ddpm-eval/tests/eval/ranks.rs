@@ -146,7 +146,7 @@ fn any_rank_gives_the_numbers_of_images_bit_by_bit() {
         let found = scored(&model, &data, Noise::Given(&reshaped));
         assert_eq!(found, expected);
 
-        for sampler in [Sampler::Ddpm, Sampler::Ddim, Sampler::DpmSolver2M] {
+        for &sampler in Sampler::ALL {
             let found = sampled(&model, sampler);
             assert_eq!(found.shape(), [&[7], shape].concat());
             assert!(found.iter().eq(&sampled(&image, sampler)));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, Denoiser, MeanCorrection, NoiseSchedule, Parameterization, Sampler, Stride,
-    TimePath, VarianceKind, analytic_variance,
+    Bands, DecoderKind, Denoiser, LinearStep, MeanCorrection, MultistepState, NoiseSchedule,
+    Parameterization, Sampler, Stride, TimePath, VarianceKind, analytic_variance,
 };
 use ddpm_eval::{Error, SamplingPlan, Silent, sample};
 use ddpm_schedule::{Kernel, Schedule};
@@ -139,7 +139,7 @@ fn samplers_take_their_steps_from_the_corrected_estimate() {
         noise: vec![0.0; count],
         offset: vec![0.0; constants],
     };
-    for sampler in [Sampler::Ddpm, Sampler::Ddim, Sampler::DpmSolver2M] {
+    for &sampler in Sampler::ALL {
         let plain = SamplingPlan {
             schedule: by(&schedule, &path, sampler),
             ..plan(&schedule, path.clone(), 5)
@@ -382,6 +382,7 @@ fn expected_variance(
                     0.0,
                 )
             }
+            other => unreachable!("{other} looks back further than one node"),
         };
         let variance = k * k * of_x + p * p * of_previous + 2.0 * k * p * between + sigma * sigma;
         between = gain * (k * of_x + p * between);
@@ -527,4 +528,70 @@ fn the_last_noise_is_clipped() {
     };
     let error = sample(&model, &plan, &Silent).unwrap_err();
     assert!(error.to_string().contains("eta"), "{error}");
+}
+
+/// The same for samplers that look back further: on Gaussian data they are one factor from the first state to the last, that of a single
+/// number taken down the path by itself.
+#[test]
+fn samplers_of_several_nodes_are_taken_along_the_path() {
+    let schedule = models::cosine(200);
+    let (data, path) = (
+        3.0,
+        TimePath::new([30, 60, 80, 130, 160, 190], 200).unwrap(),
+    );
+    let gain = |t: usize| {
+        let a = schedule.alpha_bar(t);
+        a.sqrt() * data / (a * data + 1.0 - a)
+    };
+    let model = ddpm_core::GaussianDenoiser::new(
+        schedule.clone(),
+        ndarray::Array3::zeros(models::SHAPE),
+        ndarray::Array3::from_elem(models::SHAPE, data),
+        Parameterization::Epsilon,
+    )
+    .unwrap();
+    let draw_by = |sampler: Sampler| {
+        let plan = SamplingPlan {
+            schedule: by(&schedule, &path, sampler),
+            batch: 2,
+            ..plan(&schedule, path.clone(), 5)
+        };
+        draw(&model, &plan)
+    };
+    let reference = draw_by(Sampler::Ddim);
+    let factor = |sampler: Sampler| {
+        let mut x = [1.0];
+        let mut state = MultistepState::default();
+        let steps = sampler.multistep(&schedule, &path).unwrap();
+        for (step, &t) in steps.iter().zip(path.nodes().iter().rev()) {
+            let estimate = [gain(t) * x[0]];
+            state.step(step, &estimate, &mut x);
+        }
+        x[0]
+    };
+    let of_ddim = path
+        .edges()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .fold(1.0, |x, (t, s)| {
+            let step = LinearStep::ddim(&schedule, t, s, 0.0).unwrap();
+            (step.from_x_t + step.from_xhat0 * gain(t)) * x
+        });
+    for sampler in [
+        Sampler::DpmSolver3M,
+        Sampler::Ipndm,
+        Sampler::UniPc2,
+        Sampler::UniPc3,
+    ] {
+        let ratio = factor(sampler) / of_ddim;
+        assert!((ratio - 1.0).abs() > 1e-3, "{sampler} is DDIM");
+        for (found, other) in draw_by(sampler).iter().zip(&reference) {
+            let expected = f64::from(*other) * ratio;
+            assert!(
+                (f64::from(*found) - expected).abs() < 1e-5,
+                "{sampler}: {found} {expected}"
+            );
+        }
+    }
 }

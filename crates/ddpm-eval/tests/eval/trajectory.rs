@@ -120,7 +120,7 @@ fn ends_of_short_paths_are_products_of_known_factors() {
     let schedule = cosine(1000);
     let model = plain(&schedule);
     let path = TimePath::new([40, 300, 620, 900], 1000).unwrap();
-    for solver in Sampler::OF_THE_FLOW {
+    for solver in Sampler::PRICED {
         let ends = end_points(&model, &plan(4), &path, solver, &Silent).unwrap();
         for image in 0..4 {
             for (end, z) in ends[image * DIMS..].iter().zip(start(image)) {
@@ -420,7 +420,7 @@ fn whole_plan(solvers: &[Sampler], steps: &[usize], schedule: &NoiseSchedule) ->
 fn a_run_that_is_interrupted_anywhere_resumes_to_the_same_bytes() {
     let schedule = cosine(200);
     let model = plain(&schedule);
-    let plan = whole_plan(&Sampler::OF_THE_FLOW, &[3, 5], &schedule);
+    let plan = whole_plan(&Sampler::PRICED, &[3, 5], &schedule);
     let run = |earlier, progress: &dyn Progress, kept: &mut Option<Trajectories>| {
         follow_flow(&model, &plan, earlier, progress, &mut |so_far| {
             assert_eq!(so_far.origin().evaluations, 0, "not finished");
@@ -513,7 +513,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
         follow_flow(&model, plan, earlier, progress, &mut |_| Ok(()))
     };
     let small = whole_plan(&[Sampler::DpmSolver2M], &[5], &schedule);
-    let large = whole_plan(&Sampler::OF_THE_FLOW, &[3, 5], &schedule);
+    let large = whole_plan(&Sampler::PRICED, &[3, 5], &schedule);
     let first = run(&small, None, &Silent).unwrap();
     let count = StopsAfter::new(u64::MAX);
     let grown = run(&large, Some(first.clone()), &count).unwrap();

@@ -7,7 +7,7 @@
 use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler};
 use serde::Serialize;
 
-use super::listing::Listing;
+use super::listing::{Listing, not_priced};
 use super::python::comment;
 use crate::corrections::{StoredBands, StoredStep};
 use crate::error::Result;
@@ -57,6 +57,7 @@ impl Steps {
                 Sampler::Ddpm => LinearStep::ancestral(edge, f64::NEG_INFINITY),
                 Sampler::Ddim => LinearStep::ddim(chain, edge.t, edge.s, 0.0)?,
                 Sampler::DpmSolver2M => LinearStep::dpm_solver_2m(chain, before, edge.t, edge.s),
+                other => return Err(not_priced("diffusers", other)),
             };
             coefficients.push([step.from_x_t, step.from_xhat0, step.from_previous]);
         }

@@ -6,7 +6,7 @@
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
-use super::listing::Listing;
+use super::listing::{Listing, not_priced};
 use super::python::{assignment, comment, float, list};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -152,6 +152,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         Sampler::DpmSolver2M => {
             "The schedule was chosen for DPM-Solver++(2M): dpm_solver_scheduler takes its steps."
         }
+        other => return Err(not_priced("diffusers", other)),
     };
     text += &comment(&format!(
         "{takes} Pipelines call set_timesteps with a number of steps and forget a list, unless they take timesteps= themselves: use sample() below."
@@ -171,9 +172,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         Sampler::Ddim => {
             "from fractions import Fraction\n\nimport torch\nfrom diffusers import DDIMScheduler\n\n"
         }
-        Sampler::DpmSolver2M => {
-            "import torch\nfrom diffusers import DPMSolverMultistepScheduler\n\n"
-        }
+        _ => "import torch\nfrom diffusers import DPMSolverMultistepScheduler\n\n",
     };
     let lists = listing.lists(|p| Ok(p.timesteps().map(|t| t.to_string()).collect()))?;
     text += &assignment("timesteps", &lists, ('[', ']'));
@@ -199,7 +198,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
             text += DPM_SOLVER;
         }
         Sampler::Ddim => text += DDIM,
-        Sampler::DpmSolver2M => text += DPM_SOLVER_2M,
+        _ => text += DPM_SOLVER_2M,
     }
     text += SAMPLE;
     Ok((text.into_bytes(), losses))

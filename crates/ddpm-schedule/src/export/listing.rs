@@ -27,6 +27,14 @@ pub(super) struct Listed<'a> {
 /// What a program without a calibrated mean does.
 pub(super) const NETWORKS_MEAN: &str = "the network's own is used";
 
+/// No schedule is chosen for such a sampler, and so no export says how its steps are taken.
+pub(super) fn not_priced(format: &'static str, sampler: Sampler) -> Error {
+    Error::NotExpressible {
+        format,
+        what: sampler.name(),
+    }
+}
+
 impl Listing<'_> {
     /// The noise schedule, for a format that needs it.
     ///

@@ -2,7 +2,7 @@
 
 use ddpm_core::Sampler;
 
-use super::listing::Listing;
+use super::listing::{Listing, not_priced};
 use super::python::{assignment, comment, float};
 use crate::error::Result;
 
@@ -34,6 +34,7 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
             "sample_dpmpp_2m",
             "sample_dpmpp_2m takes the steps of DPM-Solver++(2M), which the schedule was chosen for.",
         ),
+        other => return Err(not_priced("k-diffusion", other)),
     };
     text += &comment(&format!(
         "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes} Wrap the network with quantize=True, so that it is fed whole timesteps."
@@ -83,6 +84,7 @@ pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         Sampler::Ddpm => None,
         Sampler::Ddim => Some("euler"),
         Sampler::DpmSolver2M => Some("dpmpp_2m"),
+        other => return Err(not_priced("comfyui", other)),
     };
     losses.extend(theirs.map(|theirs| {
         format!("the sampler {sampler}: choose {theirs}, whose steps the schedule was chosen for")

@@ -127,7 +127,7 @@ fn local_errors_have_their_closed_form() {
     let trajectories = exact(3, &NODES);
     let gram = trajectories.gram();
     let schedule = schedule();
-    for solver in Sampler::OF_THE_FLOW {
+    for solver in Sampler::PRICED {
         for t in 1..=8 {
             for s in 0..t {
                 for p in t + 1..=9 {
@@ -153,7 +153,7 @@ fn local_errors_have_their_closed_form() {
 
 fn with_growth(trajectories: Trajectories, factor: impl Fn(usize) -> f64) -> Trajectories {
     let points = trajectories.nodes().iter().flat_map(|&t| {
-        Sampler::OF_THE_FLOW.map(|solver| GrowthPoint {
+        Sampler::PRICED.map(|solver| GrowthPoint {
             sampler: solver,
             t,
             // Of two images: their geometric mean is the factor.
@@ -235,7 +235,7 @@ fn the_best_paths_are_the_best_of_all() {
     let growth = |t: usize| 1.0 + (t as f64 / 40.0).sin();
     let nodes = [1, 3, 9, 20, 45, 70, 110, 140, 165, 185, 200];
     let model = QualityModel::new(&with_growth(exact(2, &nodes), growth)).expect("flow");
-    for solver in Sampler::OF_THE_FLOW {
+    for solver in Sampler::PRICED {
         let steps: Vec<usize> = (2..=9).collect();
         let found = model
             .best_paths(solver, Weighting::default(), &steps)
@@ -659,7 +659,7 @@ fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
 }
 
 #[test]
-fn every_sampler_of_the_flow_is_solved_and_no_other() {
+fn every_priced_sampler_is_solved_and_no_other() {
     let point = GrowthPoint {
         sampler: Sampler::Ddpm,
         t: 5,

@@ -1,0 +1,359 @@
+//! Deterministic multistep samplers that look back further than one node, or correct what they predicted: iPNDM, DPM-Solver++(3M)
+//! and UniPC.
+//!
+//! All of them are linear in the state and in the estimates, so that a step is a list of weights, the same for every number of an image.
+//! With `lambda = log(SNR) / 2`, `h = lambda_s - lambda_t` and the nodes `p1, p2, ..` before `t` (noisier ones), they differ from DDIM
+//! by how they extrapolate the estimates over the step.
+
+use crate::{NoiseSchedule, Sampler, TimePath};
+
+/// Estimates that are remembered at most.
+const MOST_REMEMBERED: usize = 3;
+
+/// One step from `t` down to `s` of a multistep sampler along a path; [`MultistepState::step`] takes it.
+///
+/// The state `x_t` that the network was shown is corrected first, where the sampler has a corrector, from the state before (corrected
+/// too), the estimate at `t` and those before. Then `x_s` is predicted from it. What is remembered of an estimate is the estimate
+/// itself, or the noise that goes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MultistepStep {
+    corrector: Option<Weights>,
+    predictor: Weights,
+    /// Weights of `x_t` and of the estimate in what is remembered.
+    remembered: [f64; 2],
+}
+
+/// A linear combination.
+#[derive(Clone, Debug, PartialEq)]
+struct Weights {
+    /// Of the state: the one before for a corrector, the corrected one for a predictor.
+    state: f64,
+    /// Of the estimate at `t`.
+    estimate: f64,
+    /// Of what is remembered, the node next to `t` first.
+    history: Vec<f64>,
+}
+
+impl Weights {
+    fn of(state: f64, estimate: f64) -> Self {
+        Self {
+            state,
+            estimate,
+            history: Vec::new(),
+        }
+    }
+}
+
+/// What such a sampler knows of an image between its steps.
+#[derive(Clone, Debug, Default)]
+pub struct MultistepState {
+    /// The state that the last step began from, corrected.
+    from: Vec<f64>,
+    /// Of the nodes before, the nearest first.
+    history: Vec<Vec<f64>>,
+}
+
+impl MultistepState {
+    /// Takes a step: `x` is the state that the network was shown and becomes the next; `estimate` is that of `x_0` there. The steps
+    /// of a path are taken one after the other, noisiest first, from a state that is new.
+    ///
+    /// # Panics
+    ///
+    /// If the slices differ in length, or if a step looks back on more than was taken.
+    pub fn step(&mut self, step: &MultistepStep, estimate: &[f64], x: &mut [f64]) {
+        assert_eq!(estimate.len(), x.len(), "estimate and x_t differ in length");
+        let combine = |weights: &Weights, state: f64, i: usize| {
+            let history = weights.history.iter().zip(&self.history);
+            let sum: f64 = history.map(|(weight, values)| weight * values[i]).sum();
+            weights.state * state + weights.estimate * estimate[i] + sum
+        };
+        let looks_back = |weights: &Weights| weights.history.len() <= self.history.len();
+        assert!(
+            looks_back(&step.predictor) && step.corrector.iter().all(looks_back),
+            "a step looks back on more than was taken"
+        );
+        let [of_state, of_estimate] = step.remembered;
+        let mut remembered = vec![0.0; x.len()];
+        let mut from = vec![0.0; x.len()];
+        for (i, x) in x.iter_mut().enumerate() {
+            remembered[i] = of_state * *x + of_estimate * estimate[i];
+            from[i] = match &step.corrector {
+                Some(corrector) => combine(corrector, self.from[i], i),
+                None => *x,
+            };
+            *x = combine(&step.predictor, from[i], i);
+        }
+        self.from = from;
+        self.history.insert(0, remembered);
+        self.history.truncate(MOST_REMEMBERED);
+    }
+}
+
+/// The steps of a sampler along a path, noisiest first; `None` for the samplers whose step is a [`LinearStep`](crate::LinearStep).
+pub(super) fn along(
+    sampler: Sampler,
+    schedule: &NoiseSchedule,
+    path: &TimePath,
+) -> Option<Vec<MultistepStep>> {
+    let nodes: Vec<usize> = path.nodes().iter().rev().copied().collect();
+    let steps = path.steps();
+    let at = |k: usize| Place {
+        schedule,
+        nodes: &nodes[..=k + 1],
+        left: steps - k,
+        steps,
+    };
+    let of = |step: &dyn Fn(&Place<'_>) -> MultistepStep| {
+        Some((0..steps).map(|k| step(&at(k))).collect())
+    };
+    match sampler {
+        Sampler::Ipndm => of(&ipndm),
+        Sampler::DpmSolver3M => of(&dpm_solver_3m),
+        Sampler::UniPc2 => of(&|place| unipc(place, 2)),
+        Sampler::UniPc3 => of(&|place| unipc(place, 3)),
+        Sampler::Ddpm | Sampler::Ddim | Sampler::DpmSolver2M => None,
+    }
+}
+
+/// Where a step is on its path.
+struct Place<'a> {
+    schedule: &'a NoiseSchedule,
+    /// From the noisiest node down to `s`, at least two.
+    nodes: &'a [usize],
+    /// Steps that are left, this one included.
+    left: usize,
+    /// K.
+    steps: usize,
+}
+
+impl Place<'_> {
+    fn t(&self) -> usize {
+        self.nodes[self.nodes.len() - 2]
+    }
+
+    fn s(&self) -> usize {
+        self.nodes[self.nodes.len() - 1]
+    }
+
+    /// The place one step before; `None` for the first.
+    fn before(&self) -> Option<Place<'_>> {
+        let nodes = &self.nodes[..self.nodes.len() - 1];
+        (nodes.len() > 1).then(|| Place {
+            schedule: self.schedule,
+            nodes,
+            left: self.left + 1,
+            steps: self.steps,
+        })
+    }
+
+    /// `lambda_to - lambda_from`; infinite onto the data and from a node where no signal is left.
+    fn gain(&self, from: usize, to: usize) -> f64 {
+        let edge = self.schedule.transition(from, to);
+        let log_alpha = self.schedule.log_alpha_bar(from) - self.schedule.log_alpha_bar(to);
+        0.5 * (edge.log_variance_ratio - log_alpha)
+    }
+
+    /// Estimates that a step can use: its own, and of those before that lie at a finite `lambda` so many as `order` wants.
+    fn order(&self, order: usize) -> usize {
+        let earlier = self.nodes[..self.nodes.len() - 2].iter().rev();
+        let usable = earlier.take_while(|&&p| self.schedule.alpha_bar(p) > 0.0);
+        order.min(1 + usable.count())
+    }
+
+    /// `(lambda_p - lambda_t) / h` of the nodes before `t`, the nearest first; all below 0.
+    fn ratios(&self, count: usize) -> Vec<f64> {
+        let h = self.gain(self.t(), self.s());
+        let earlier = self.nodes[..self.nodes.len() - 2].iter().rev();
+        earlier
+            .take(count)
+            .map(|&p| -self.gain(p, self.t()) / h)
+            .collect()
+    }
+
+    /// DDIM's step, which all others extrapolate from: the weights of `x_t` and of the estimate, and `h`.
+    fn first_order(&self) -> (Weights, f64) {
+        let edge = self.schedule.transition(self.t(), self.s());
+        let h = self.gain(self.t(), self.s());
+        let data = self.schedule.alpha_bar(self.s()).sqrt() * -libm::expm1(-h);
+        let state = libm::exp(-0.5 * edge.log_variance_ratio);
+        (Weights::of(state, data), h)
+    }
+}
+
+/// The step onto the data, the same for every sampler: the estimate.
+fn onto_the_data() -> MultistepStep {
+    MultistepStep {
+        corrector: None,
+        predictor: Weights::of(0.0, 1.0),
+        remembered: [0.0, 1.0],
+    }
+}
+
+/// iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022 without their warm-up): DDIM with the noise of three nodes weighed as
+/// Adams and Bashforth weigh equal steps, 23/12, -16/12, 5/12; of two 3/2, -1/2; the first step with its own alone.
+fn ipndm(place: &Place<'_>) -> MultistepStep {
+    const ADAMS_BASHFORTH: [&[f64]; 3] = [
+        &[1.0],
+        &[1.5, -0.5],
+        &[23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0],
+    ];
+    if place.s() == 0 {
+        return onto_the_data();
+    }
+    let (schedule, t) = (place.schedule, place.t());
+    let (mut predictor, h) = place.first_order();
+    let (signal, sigma) = (
+        schedule.alpha_bar(t).sqrt(),
+        schedule.one_minus_alpha_bar(t).sqrt(),
+    );
+    let weights = ADAMS_BASHFORTH[(place.nodes.len() - 2).min(2)];
+    if weights.len() > 1 {
+        // Of the noise: sigma_s - sigma_t alpha_s / alpha_t.
+        let of_noise = schedule.alpha_bar(place.s()).sqrt() * sigma / signal * libm::expm1(-h);
+        let more = of_noise * (weights[0] - 1.0);
+        predictor.state += more / sigma;
+        predictor.estimate -= more * signal / sigma;
+        predictor.history = weights[1..].iter().map(|w| of_noise * w).collect();
+    }
+    MultistepStep {
+        corrector: None,
+        predictor,
+        remembered: [1.0 / sigma, -signal / sigma],
+    }
+}
+
+/// DPM-Solver++(3M) (Lu et al. 2022, appendix; the code of its authors): third order from the estimates at `t`, `p1`, `p2`. The second
+/// step is of second order, and so is the last but one on paths of fewer than 15 steps, as `lower_order_final` of the authors and of
+/// diffusers has it.
+fn dpm_solver_3m(place: &Place<'_>) -> MultistepStep {
+    if place.s() == 0 {
+        return onto_the_data();
+    }
+    let most = if place.left == 2 && place.steps < 15 {
+        2
+    } else {
+        3
+    };
+    let order = place.order(most);
+    let (mut predictor, h) = place.first_order();
+    let signal = place.schedule.alpha_bar(place.s()).sqrt();
+    let ratios = place.ratios(order - 1);
+    match ratios[..] {
+        [r] => {
+            // r < 0: the difference of the estimates over r is their slope.
+            let slope = 0.5 * predictor.estimate / r;
+            predictor.estimate -= slope;
+            predictor.history = vec![slope];
+        }
+        [r1, r2] => {
+            let (r0, r1) = (-r1, r1 - r2);
+            let (share, curve) = (r0 / (r0 + r1), 1.0 / (r0 + r1));
+            let (first, second) = (signal * h * phi(2, h), signal * h * phi(3, h));
+            // Of the slopes between t and p1, and between p1 and p2.
+            let near = (first * (1.0 + share) + second * curve) / r0;
+            let far = -(first * share + second * curve) / r1;
+            predictor.estimate += near;
+            predictor.history = vec![far - near, -far];
+        }
+        _ => {}
+    }
+    MultistepStep {
+        corrector: None,
+        predictor,
+        remembered: [0.0, 1.0],
+    }
+}
+
+/// UniPC of an order (Zhao et al. 2023, algorithms 5 to 8, B(h) = exp(h) - 1, data prediction): a predictor, and a corrector that uses the
+/// estimate at the predicted state, which the next step needs anyway. Orders rise from 1 and fall to 1 at the end.
+fn unipc(place: &Place<'_>, order: usize) -> MultistepStep {
+    if place.s() == 0 {
+        // What it would correct is not looked at any more.
+        return onto_the_data();
+    }
+    let order_at = |place: &Place<'_>| place.order(order.min(place.left));
+    let (mut predictor, h) = place.first_order();
+    let ratios = place.ratios(order_at(place) - 1);
+    let rhos = match ratios.len() {
+        // As its authors: the exact solution would be that of UniC.
+        1 => vec![0.5],
+        _ => moments(&ratios, h),
+    };
+    let data = predictor.estimate;
+    for (rho, r) in rhos.iter().zip(&ratios) {
+        predictor.history.push(data * rho / r);
+        predictor.estimate -= data * rho / r;
+    }
+    let corrector = place.before().map(|before| {
+        let (first, h) = before.first_order();
+        let ratios = before.ratios(order_at(&before) - 1);
+        let rhos = if ratios.is_empty() {
+            vec![0.5]
+        } else {
+            moments(&[&ratios[..], &[1.0]].concat(), h)
+        };
+        let data = first.estimate;
+        // The estimate at t is the last; what is remembered begins with that of the node where the step began.
+        let own = data * rhos[ratios.len()];
+        let mut history = vec![data - own];
+        for (rho, r) in rhos.iter().zip(&ratios) {
+            history.push(data * rho / r);
+            history[0] -= data * rho / r;
+        }
+        Weights {
+            state: first.state,
+            estimate: own,
+            history,
+        }
+    });
+    MultistepStep {
+        corrector,
+        predictor,
+        remembered: [0.0, 1.0],
+    }
+}
+
+/// The rho of UniPC: `sum_k rho_k r_k^i = (i + 1)! h phi_{i+2}(-h) / (1 - exp(-h))` for every power i below their number
+/// (Bjoerck & Pereyra 1970).
+fn moments(ratios: &[f64], h: f64) -> Vec<f64> {
+    let n = ratios.len();
+    let mut factorial = 1.0;
+    let mut x: Vec<f64> = (0..n)
+        .map(|i| {
+            factorial *= (i + 1) as f64;
+            factorial * h * phi(i + 2, h) / -libm::expm1(-h)
+        })
+        .collect();
+    for k in 0..n {
+        for j in (k + 1..n).rev() {
+            x[j] -= ratios[k] * x[j - 1];
+        }
+    }
+    for k in (0..n.saturating_sub(1)).rev() {
+        for j in k + 1..n {
+            x[j] /= ratios[j] - ratios[j - k - 1];
+        }
+        for j in k..n - 1 {
+            x[j] -= x[j + 1];
+        }
+    }
+    x
+}
+
+/// `phi_k(-h) = sum_j (-h)^j / (j + k)!`: the functions of exponential integrators, `phi_1(-h) = (1 - exp(-h)) / h` and
+/// `phi_{k+1}(-h) = (1/k! - phi_k(-h)) / h`.
+fn phi(k: usize, h: f64) -> f64 {
+    let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
+    if h < 1.0 {
+        // What the recursion would subtract is nearly equal.
+        let mut term = 1.0 / factorial(k);
+        let mut sum = 0.0;
+        for j in 1..24 {
+            sum += term;
+            term *= -h / (j + k) as f64;
+        }
+        return sum;
+    }
+    let first = -libm::expm1(-h) / h;
+    (1..k).fold(first, |phi, i| (1.0 / factorial(i) - phi) / h)
+}

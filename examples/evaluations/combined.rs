@@ -38,7 +38,7 @@ const VERSION: u64 = 1;
 const VERSION_BANDS: u64 = 4;
 
 impl container::Header for Header {
-    const FORMAT: &'static str = "ddpm-elbo-profile";
+    const FORMAT: &'static str = ddpm::profile::ElboProfile::FORMAT;
     const WHAT: &'static str = "profile";
     const KIND: &'static str = "an elbo profile";
     const NEWEST: u64 = VERSION_BANDS;

@@ -147,10 +147,60 @@ fn columns_and_arrays_say_what_they_leave_out_of_calibrated_kernels() {
 }
 
 #[test]
+fn a_report_tells_the_mean_of_schedules_and_evaluations() {
+    let folder = scratch();
+    let results = folder.path().join("results");
+    std::fs::create_dir(&results).unwrap();
+    let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
+    let data = folder.path().join("train.images.safetensors");
+    for (name, mean) in [("own", "network"), ("corrected", "calibrated")] {
+        let out = results.join(format!("{name}.json"));
+        Ddpm::new("schedule")
+            .arg(&profile)
+            .words(&format!(
+                "--variance spectral --mean {mean} --steps 3 --folds 0"
+            ))
+            .file("--out", &out)
+            .run()
+            .succeeds();
+        let scored = small("bpd")
+            .file("--data", &data)
+            .words("--limit 2 --steps 3")
+            .file("--schedule", &out)
+            .json();
+        std::fs::write(results.join(format!("{name}.bpd.json")), scored.to_string()).unwrap();
+    }
+    let found = Ddpm::new("report").arg(&results).json();
+    let mean = |file: &str| {
+        let schedules = found["schedules"].as_array().unwrap().iter();
+        let mut of = schedules.filter(|s| s["file"] == file);
+        of.next().unwrap()["mean"].clone()
+    };
+    assert_eq!(mean("own.json"), "network");
+    assert_eq!(mean("corrected.json"), "calibrated");
+    let html = std::fs::read_to_string(results.join("report.html")).unwrap();
+    let evaluations = &html[html.find("id=\"evaluations\"").unwrap()..];
+    let evaluations = &evaluations[..evaluations.find("</table>").unwrap()];
+    assert_eq!(
+        evaluations.matches("spectral + mean").count(),
+        1,
+        "{evaluations}"
+    );
+    assert_eq!(evaluations.matches("spectral").count(), 2, "{evaluations}");
+}
+
+#[test]
 fn every_sampler_takes_a_calibrated_mean_from_a_profile() {
     let folder = scratch();
     let profile = small_profile(folder.path(), "train", IMAGES, 0.0);
-    for sampler in ["ddpm", "ddim", "dpm-solver++"] {
+    for sampler in [
+        "ddpm",
+        "ddim",
+        "dpm-solver++",
+        "dpm-solver++3m",
+        "ipndm",
+        "unipc3",
+    ] {
         let run = |name: &str, flags: &str| {
             let out = folder.path().join(format!("{name}.npz"));
             small("sample")

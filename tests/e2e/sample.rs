@@ -54,13 +54,17 @@ fn array(npz: &Path, name: &str) -> (String, Vec<u8>) {
     (header, bytes[start + 10 + length..].to_vec())
 }
 
-const SAMPLERS: [&str; 6] = [
+const SAMPLERS: [&str; 10] = [
     "--sampler ddpm --variance learned",
     "--sampler ddpm --variance fixed-small",
     "--sampler ddpm --variance fixed-large",
     "--sampler ddim",
     "--sampler ddim --eta 0.5",
     "--sampler dpm-solver++",
+    "--sampler dpm-solver++3m",
+    "--sampler ipndm",
+    "--sampler unipc",
+    "--sampler unipc3",
 ];
 
 #[test]
@@ -386,6 +390,16 @@ fn flags_that_do_not_go_together() {
             "--clip-last-noise",
         ),
         (
+            "--path even:4 --count 1 --sampler unipc --clip-last-noise 1",
+            2,
+            "unipc adds no noise",
+        ),
+        (
+            "--path even:4 --count 1 --sampler ipndm --variance fixed-small",
+            2,
+            "--variance",
+        ),
+        (
             "--path even:4 --count 1 --clip-last-noise=-1",
             3,
             "--clip-last-noise",
@@ -403,7 +417,17 @@ fn flags_that_do_not_go_together() {
         (
             "--path even:4 --count 1 --variance fixed-small --profile no-such-profile",
             2,
-            "--profile: nothing of the fixed-small variance",
+            "--profile: nothing of the fixed-small variance is measured",
+        ),
+        (
+            "--path even:4 --count 1 --sampler ddim --profile no-such-profile",
+            2,
+            "go with --sampler ddpm",
+        ),
+        (
+            "--path even:4 --count 1 --variance learned --mean calibrated --profile no-such-profile",
+            2,
+            "mean calibrated with variance learned",
         ),
         ("--path 3,50 --count 1", 3, "--path"),
         ("--path even:4 --count 1 --class 2", 3, "--class"),

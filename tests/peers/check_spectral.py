@@ -184,7 +184,8 @@ class Evaluation:
         if document["clip_denoised"]:
             estimate = np.clip(estimate, -1, 1)
         continuous = budget["scored_decoder"] == "gaussian"
-        if "a" in record and (s > 0 or continuous):
+        # The scale of a learned variance goes with the network's own mean.
+        if "a" in record and kind != "learned-scaled" and (s > 0 or continuous):
             implied = (x_t - np.sqrt(chain.signal[t]) * estimate) / np.sqrt(chain.noise[t])
             shift = bands.spread(record["a"]) * bands.forward(estimate) + bands.spread(record["b"]) * bands.forward(implied)
             estimate = estimate + bands.backward(shift + bands.constants(record["m"]))

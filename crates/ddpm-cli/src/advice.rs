@@ -17,6 +17,8 @@ const LOOKED_AT: usize = 10_000;
 pub(crate) const PROFILE: &str = "an elbo profile";
 /// What [`kind_of`] calls a file of trajectories.
 pub(crate) const TRAJECTORIES: &str = "trajectories";
+/// What [`kind_of`] calls any other file of tensors.
+pub(crate) const TENSORS: &str = "a .safetensors file, as weights are";
 
 /// For an input that is not there.
 pub(crate) fn on_missing_input(path: &Path) -> String {
@@ -165,7 +167,7 @@ pub(crate) fn kind_of(bytes: &[u8]) -> Option<&'static str> {
         return Some(match format_named(bytes).as_deref() {
             Some(ElboProfile::FORMAT) => PROFILE,
             Some(Trajectories::FORMAT) => TRAJECTORIES,
-            _ => "a .safetensors file, as weights are",
+            _ => TENSORS,
         });
     }
     // Such a length may begin with this byte, too.
@@ -216,10 +218,7 @@ mod tests {
         assert_eq!(kind_of(b"\x89PNG\r\n"), Some("a PNG image"));
         let mut tensors = 2u64.to_le_bytes().to_vec();
         tensors.extend(b"{}");
-        assert_eq!(
-            kind_of(&tensors),
-            Some("a .safetensors file, as weights are")
-        );
+        assert_eq!(kind_of(&tensors), Some(TENSORS));
         assert_eq!(kind_of(b"{\"a\": 1}"), Some("JSON"));
         assert_eq!(kind_of(b""), Some("an empty file"));
         assert_eq!(kind_of(b"t,mse"), None);

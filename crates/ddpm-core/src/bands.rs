@@ -3,7 +3,7 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use std::fmt;
 
-use crate::{Error, Result};
+use crate::{Difference, Error, Result};
 
 /// Above the constant, below the lowest frequency of the longest axis.
 const FIRST_EDGE: f64 = 0.9;
@@ -180,6 +180,26 @@ impl Bands {
             band,
             counts,
             constant,
+        })
+    }
+
+    /// What tells these bands from others; `None` if they are the same.
+    pub fn difference(&self, other: &Self) -> Option<Difference> {
+        if self == other {
+            return None;
+        }
+        let [first, mut second] = [self, other].map(Self::to_string);
+        if first == second {
+            second += if self.channel_basis == other.channel_basis {
+                " with others of the same number"
+            } else {
+                " of another basis of the channels"
+            };
+        }
+        Some(Difference {
+            field: "bands".into(),
+            first,
+            second,
         })
     }
 

@@ -36,8 +36,8 @@ names!(
 );
 
 impl VarianceKind {
-    /// The variance that goes with a mean when none is named, `usual` being that of the network: a calibrated mean has a spectral one, since
-    /// a learned one weighs the errors of the network's own mean.
+    /// The variance that goes with a mean when none is named, `usual` being that of the network: a calibrated mean has a spectral one, which
+    /// takes its numbers from the same profile.
     #[must_use]
     pub fn of_mean(usual: Self, mean: Option<MeanKind>) -> Self {
         match mean {
@@ -60,6 +60,11 @@ impl VarianceKind {
         matches!(self, Self::Learned | Self::LearnedCalibrated)
     }
 
+    /// Whether it is one per band of frequencies, at some edges at least: see [`Bands`](crate::Bands).
+    pub fn is_per_band(self) -> bool {
+        matches!(self, Self::Spectral | Self::Best)
+    }
+
     /// Whether its numbers are taken from images on which the network was measured.
     pub fn is_measured(self) -> bool {
         !matches!(self, Self::Learned | Self::FixedSmall | Self::FixedLarge)
@@ -80,13 +85,11 @@ names!(MeanKind, "mean", Network => "network", Calibrated => "calibrated");
 impl MeanKind {
     /// The mean that goes with a variance when none is named.
     pub fn of_variance(variance: VarianceKind) -> Self {
-        match variance {
-            VarianceKind::Spectral | VarianceKind::Best => Self::Calibrated,
-            _ => Self::Network,
-        }
+        Self::of_calibrated(variance.is_per_band())
     }
 
-    /// Whether steps of this variance can be centred so: the columns of learned variances weigh the errors of the network's own mean.
+    /// Whether steps of this variance can be centred so: the columns of learned variances weigh the errors of the network's own mean. (A
+    /// step of [`VarianceKind::Best`] that has one keeps that mean.)
     pub fn goes_with(self, variance: VarianceKind) -> bool {
         self == Self::Network || !variance.needs_learned()
     }

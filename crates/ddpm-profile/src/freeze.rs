@@ -44,7 +44,7 @@ pub struct FrozenLearned {
 }
 
 impl From<Scoring> for Frozen {
-    /// Conventions that take no numbers: neither the analytic variance nor the optimal decoder.
+    /// Conventions that take no numbers: none that [is measured](Scoring::is_measured).
     fn from(scoring: Scoring) -> Self {
         Self {
             scoring,

@@ -147,9 +147,8 @@ impl ElboProfile {
     /// The variances that costs can be had under.
     pub fn variances(&self) -> Vec<VarianceKind> {
         let (learned, bands) = (self.layout.learned(), self.layout.bands().is_some());
-        let served = |variance: &VarianceKind| match variance {
-            VarianceKind::Spectral | VarianceKind::Best => bands,
-            other => learned || !other.needs_learned(),
+        let served = |variance: &VarianceKind| {
+            (bands || !variance.is_per_band()) && (learned || !variance.needs_learned())
         };
         VarianceKind::ALL.iter().copied().filter(served).collect()
     }
@@ -183,12 +182,18 @@ impl ElboProfile {
             let show = |l: &ProfileLayout| format!("{}", l.nodes());
             return differs("chebyshev nodes".into(), show(a), show(b));
         }
-        if a.bands() != b.bands() {
-            let show = |l: &ProfileLayout| {
-                l.bands()
-                    .map_or_else(|| "none".to_owned(), Bands::to_string)
-            };
-            return differs("bands".into(), show(a), show(b));
+        match (a.bands(), b.bands()) {
+            (Some(first), Some(second)) => {
+                if let Some(found) = first.difference(second) {
+                    return Err(Invalid::Mismatch(found).into());
+                }
+            }
+            (None, None) => {}
+            (first, second) => {
+                let show =
+                    |bands: Option<&Bands>| bands.map_or_else(|| "none".into(), Bands::to_string);
+                return differs("bands".into(), show(first), show(second));
+            }
         }
         for t in 0..=self.schedule.train_steps() {
             let (x, y) = (

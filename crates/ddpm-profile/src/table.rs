@@ -77,14 +77,8 @@ fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
         });
     }
     let bands = [train, test].map(|profile| profile.layout().bands());
-    if let [Some(first), Some(second)] = bands
-        && first != second
-    {
-        found.push(Difference {
-            field: "bands".into(),
-            first: first.to_string(),
-            second: second.to_string(),
-        });
+    if let [Some(first), Some(second)] = bands {
+        found.extend(first.difference(second));
     }
     match found.into_iter().next() {
         Some(first) => Err(Invalid::Mismatch(first).into()),

@@ -34,11 +34,20 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The path under variances that need no measurement, for ancestral sampling.
+    /// The path under a variance and a decoder that need no measurement, for ancestral sampling. Its mean is the network's own, whatever
+    /// `scoring` says; [`with_means`](Self::with_means) corrects it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for the analytic variance and the optimal decoder, which are frozen on measured curves.
+    /// [`Error::Unsupported`] for a variance that [is measured](VarianceKind::is_measured) and the optimal decoder, which are frozen on
+    /// measured curves.
     pub fn of_path(schedule: &NoiseSchedule, path: TimePath, scoring: &Scoring) -> Result<Self> {
+        let unmeasured = |what: String| {
+            let why = format!("{what} needs the network's measured errors");
+            Err(Error::Unsupported(why))
+        };
+        if scoring.variance.is_measured() {
+            return unmeasured(format!("variance {}", scoring.variance));
+        }
         let nodes = path.nodes();
         let respaced = respaced_decoder_log_variance(schedule, nodes[1], nodes.get(2).copied());
         let scalar = |log_variance| Kernel::Scalar { log_variance };
@@ -50,11 +59,7 @@ impl Schedule {
                 scalar(respaced_decoder_log_variance(schedule, nodes[1], None))
             }
             DecoderKind::None => Kernel::None,
-            DecoderKind::Optimal => {
-                return Err(Error::Unsupported(
-                    "decoder optimal needs the network's measured errors".into(),
-                ));
-            }
+            DecoderKind::Optimal => return unmeasured("decoder optimal".into()),
         };
         let mut kernels = vec![decoder];
         for (t, s) in path.edges().skip(1) {
@@ -63,11 +68,7 @@ impl Schedule {
                 VarianceKind::Learned => Kernel::Learned,
                 VarianceKind::FixedSmall => scalar(edge.log_posterior_variance),
                 VarianceKind::FixedLarge => scalar(edge.log_beta),
-                measured => {
-                    return Err(Error::Unsupported(format!(
-                        "variance {measured} needs the network's measured errors"
-                    )));
-                }
+                measured => return unmeasured(format!("variance {measured}")),
             });
         }
         Ok(Self {
@@ -118,9 +119,12 @@ impl Schedule {
         (!bytes.is_empty()).then(|| sha256(&bytes))
     }
 
-    /// The correction of the mean with which step `k` (in ascending t, from 0) is sampled; `None` for the network's own mean.
+    /// The correction of the mean with which step `k` (in ascending t, from 0) is sampled; `None` for the network's own mean, which an
+    /// ancestral step of a scaled learned variance has under every convention: its scale weighs the errors of that mean.
     pub fn correction(&self, k: usize) -> Option<(&Bands, &MeanCorrection)> {
-        Some((self.bands.as_deref()?, self.means.get(k)?))
+        let scaled = matches!(self.kernels.get(k), Some(Kernel::LearnedScaled { .. }));
+        let own = scaled && self.sampler == Sampler::Ddpm;
+        Some((self.bands.as_deref()?, self.means.get(k).filter(|_| !own)?))
     }
 
     /// The correction with which step `k` is scored: a discretised density of the data is one of pixels around the raw estimate.

@@ -150,7 +150,6 @@ impl Scoring {
     /// Whether the step onto the data has a variance per band: under the continuous density only, since a discretised one is pixel by
     /// pixel.
     pub fn spectral_decoder(&self) -> bool {
-        let per_band = matches!(self.variance, VarianceKind::Spectral | VarianceKind::Best);
-        per_band && self.decoder == DecoderKind::Gaussian
+        self.variance.is_per_band() && self.decoder == DecoderKind::Gaussian
     }
 }

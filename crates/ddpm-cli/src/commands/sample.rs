@@ -18,6 +18,9 @@ use crate::render::{ProgressLine, and_mean, clip, command_that_resumes, plural};
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     check_flags(args)?;
+    if let Some(sampler) = args.sampler {
+        check_sampler(args, sampler)?;
+    }
     let mut store = Store::of(&args.out)?;
     let network = Network::open(&args.checkpoint)?;
     let mut choice = choose(args, &network, voice)?;
@@ -174,10 +177,10 @@ fn check_sampler(args: &Sample, sampler: Sampler) -> Result<()> {
             "--variance and --profile go with --sampler ddpm: the other samplers have no variance (--mean calibrated --profile goes with every sampler)",
         ));
     }
-    if sampler == Sampler::DpmSolver2M && args.clip_last_noise.is_some() {
-        return Err(Error::usage(
-            "--clip-last-noise goes with --sampler ddpm or ddim: dpm-solver++ adds no noise",
-        ));
+    if !sampler.adds_noise() && args.clip_last_noise.is_some() {
+        return Err(Error::usage(format!(
+            "--clip-last-noise goes with --sampler ddpm or ddim: {sampler} adds no noise"
+        )));
     }
     Ok(())
 }

@@ -138,33 +138,33 @@ impl ChainChoice {
         let bin_width = conventions.decoder_bin_width;
         scoring.gaussian = gaussian_decoder(bin_width, None, scoring.decoder)?;
         let clip = args.clip_denoised.unwrap_or_else(|| network.clips());
+        scoring.check().map_err(|e| Error::usage(e.to_string()))?;
         let schedule = match args.profile {
             Some(_) if !scoring.is_measured() => {
+                // Samples have no decoder to speak of.
+                let decoder = match scoring.decoder {
+                    DecoderKind::None => String::new(),
+                    decoder => format!(" with the {decoder} decoder"),
+                };
                 return Err(Error::usage(format!(
-                    "--profile: nothing of the {} with the {} decoder is measured; leave it out, or name a --variance, --mean or --decoder that needs it",
+                    "--profile: nothing of the {}{decoder} is measured; leave it out, or name conventions that need it, such as --variance spectral",
                     scoring.kernel(),
-                    scoring.decoder
                 )));
             }
             Some(file) => measured(file, &scoring, path, network, clip, voice)?,
-            None => {
-                if conventions.mean == Some(MeanKind::Calibrated) {
-                    return Err(Error::usage(
-                        "--mean calibrated needs the network's measured errors: --profile P, or --schedule S.json",
-                    ));
-                }
-                if variance.is_measured() {
-                    return Err(Error::usage(format!(
-                        "--variance {variance} needs the network's measured errors: --profile P, or --schedule S.json"
-                    )));
-                }
-                if scoring.decoder == DecoderKind::Optimal {
-                    return Err(Error::usage(
-                        "--decoder optimal needs --profile P, or --schedule S.json",
-                    ));
-                }
-                Schedule::of_path(noise, path, &scoring).or_internal()?
+            None if scoring.is_measured() => {
+                let flag = if conventions.mean == Some(MeanKind::Calibrated) {
+                    "--mean calibrated".to_owned()
+                } else if variance.is_measured() {
+                    format!("--variance {variance}")
+                } else {
+                    format!("--decoder {}", scoring.decoder)
+                };
+                return Err(Error::usage(format!(
+                    "{flag} needs the network's measured errors: --profile P, or --schedule S.json"
+                )));
             }
+            None => Schedule::of_path(noise, path, &scoring).or_internal()?,
         };
         Ok(Self {
             schedule,

@@ -8,7 +8,7 @@ use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
 use ddpm_trajectory::Trajectories;
 
-use crate::advice::{PROFILE, TRAJECTORIES, kind_of};
+use crate::advice::{PROFILE, TENSORS, TRAJECTORIES, kind_of};
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 use crate::render::{join, quote};
@@ -57,7 +57,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
             )
         }
         // The library says more of a safetensors file than that it is one.
-        Some(kind) if is_no_profile(&error) && kind != PROFILE && !kind.contains("safetensors") => {
+        Some(kind) if is_no_profile(&error) && ![PROFILE, TENSORS].contains(&kind) => {
             Error::file(path, format!("not an elbo profile: found {kind}")).advised(ADVICE)
         }
         _ => Error::file(path, error).advised(ADVICE),
@@ -143,9 +143,20 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
 
 /// Reads trajectories, of an interrupted run too.
 pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
-    Trajectories::from_bytes(&read_bytes(path)?)
+    const ADVICE: &str = "trajectories are the file R that `ddpm trajectory CKPT --out R` writes";
+    let bytes = read_bytes(path)?;
+    if kind_of(&bytes) == Some(PROFILE) {
+        return Err(
+            Error::file(path, format!("not a trajectories file: found {PROFILE}")).advised(
+                format!(
+                    "`ddpm schedule` chooses on a profile by --objective elbo or mse; {ADVICE}"
+                ),
+            ),
+        );
+    }
+    Trajectories::from_bytes(&bytes)
         .in_file(path)
-        .advised("trajectories are the file R that `ddpm trajectory CKPT --out R` writes")
+        .advised(ADVICE)
 }
 
 /// Reads trajectories to choose from; of a run that has not ended nobody knows what is missing.

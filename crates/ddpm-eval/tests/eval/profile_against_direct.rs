@@ -7,7 +7,8 @@ use ddpm_core::{
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::{BitsPerDimPlan, Noise, ProfilePlan, Silent, bits_per_dim, profile};
 use ddpm_profile::{CostModel, Curves, ElboProfile};
-use ddpm_schedule::{GaussianDecoder, Schedule, Scoring};
+use ddpm_schedule::{GaussianDecoder, Kernel, Schedule, Scoring};
+use ndarray::Array3;
 use proptest::prelude::*;
 
 use crate::support::models;
@@ -39,8 +40,12 @@ fn measure(
 
 impl Case {
     fn new(clip: bool) -> Self {
-        let schedule = models::cosine(T);
-        let model = models::learned(&schedule, Parameterization::Epsilon);
+        let model = models::learned(&models::cosine(T), Parameterization::Epsilon);
+        Self::of(model, clip)
+    }
+
+    fn of(model: ddpm_core::GaussianDenoiser, clip: bool) -> Self {
+        let schedule = model.noise_schedule().clone();
         let data = models::byte_images(&model, 32);
         let exhaustive = measure(&model, &data, (1..=T).collect(), 4, clip);
         let curves = Curves::from_profile(&exhaustive).unwrap();
@@ -80,8 +85,7 @@ impl Case {
         let (direct, prior) = self.direct(priced.clone());
         let rebuilt = cost.path_terms(path);
         // What needs no measurement is the same from the noise schedule alone.
-        let measured = kind.is_measured() || decoder == DecoderKind::Optimal;
-        if !measured {
+        if !scoring.is_measured() {
             let plain = Schedule::of_path(&self.schedule, path.clone(), scoring).unwrap();
             for (a, b) in self.direct(plain).0.iter().zip(&direct) {
                 assert!(
@@ -162,6 +166,45 @@ fn every_variance_and_decoder_along_every_kind_of_path() {
                     case.compare(path, &scoring);
                 }
             }
+        }
+    }
+}
+
+/// Pixels of two kinds, scattered so that no band tells them apart and known to the network: there the scaled learned variance is the
+/// cheapest at many edges, and the step that was priced, on the network's own mean, is the step that is run.
+#[test]
+fn best_runs_what_it_prices_where_the_learned_variance_wins() {
+    let schedule = models::cosine(T);
+    let is_rough = |(c, y, x): (usize, usize, usize)| (7 * c + 5 * y + 3 * x * x + x * y) % 3 == 0;
+    let of = |rough: f64, flat: f64| {
+        Array3::from_shape_fn(models::SHAPE, |i| if is_rough(i) { rough } else { flat })
+    };
+    let (mu, variance) = (Array3::zeros(models::SHAPE), of(0.1, 1e-4));
+    let model = ddpm_core::GaussianDenoiser::new(schedule, mu, variance, Parameterization::Epsilon)
+        .and_then(|model| model.with_v(of(0.7, 0.0)))
+        .unwrap();
+    let case = Case::of(model, true);
+    let scoring = usual((VarianceKind::Best, MeanKind::Calibrated));
+    let frozen = case.curves.freeze(&scoring).unwrap();
+    let cost = CostModel::new(&case.curves, frozen).unwrap();
+    for steps in [8, 16] {
+        let path = Stride::Even(steps).path(&case.schedule).unwrap();
+        let schedule = cost.schedule_of(path.clone());
+        let is_scaled = |kernel: &Kernel| matches!(kernel, Kernel::LearnedScaled { .. });
+        let scaled = schedule.kernels.iter().filter(|k| is_scaled(k)).count();
+        assert!(scaled > 0 && scaled + 1 < steps, "{scaled} of {steps}");
+        for decoder in DECODERS {
+            let gaussian = GaussianDecoder {
+                bin_width: Some(2.0 / 255.0),
+                first: None,
+            };
+            case.compare(
+                &path,
+                &Scoring {
+                    gaussian,
+                    ..scoring.with_decoder(decoder)
+                },
+            );
         }
     }
 }

@@ -181,6 +181,16 @@ fn profiles_of_other_rings_are_not_merged_and_their_edges_are_named() {
     for named in ["bands", "25 edges", "24 edges"] {
         assert!(error.contains(named), "{error}");
     }
+    // Of as many edges, but of another basis: a wrong one is not told by its numbers.
+    let basis = vec![0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+    let other = Bands::rings(&[3, 5, 4], Some(basis), 23).expect("valid");
+    let error = ElboProfile::merge(vec![part(0, of(23)), part(1000, other)])
+        .expect_err("of another basis")
+        .to_string();
+    assert!(
+        error.contains("of another basis of the channels"),
+        "{error}"
+    );
     let error = table3(
         &CHOOSING,
         &part(1000, of(22)),

@@ -50,7 +50,8 @@ class CalibratedScheduler:
             x0 = signal * x - noise * output if PARAMETERIZATION == "v" else output
         x0 = x0.clamp(-1, 1) if CLIP else x0
         own = self.by_timestep.get(self.steps["path"][k], {})
-        if "a" not in own:
+        # The scale of a learned variance goes with the network's own mean.
+        if "a" not in own or (ANCESTRAL and self.steps["kernels"][k - 1] == "learned-scaled"):
             return x0
         offset = [0.0] * len(own["a"])
         for band, value in zip(self.constants.tolist(), own["m"]):

@@ -31,7 +31,7 @@
 //! correction `"a"`, `"b"` (by band) and `"m"` (of the constants), which are absent under the network's own mean, and the `"powers"`
 //! S_b, which are absent where no step from t has a variance per band. Budgets have one more key, `"kernels"`, the kind of
 //! every step, the decoder first: `learned`, `learned-from` (`log_variance` is the lower end of the range), `learned-scaled`
-//! (`log_variance` is log tau), `scalar`, `bands`, `none`.
+//! (`log_variance` is log tau; an ancestral step of it keeps the network's own mean), `scalar`, `bands`, `none`.
 //!
 //! # Version 1
 //!

@@ -245,7 +245,13 @@ fn wrong_requests_are_named() {
     trajectory("--nodes 10 --steps 11").fails(3, &["--steps", "K=11", "1 to 10"]);
     trajectory("--steps all").fails(3, &["--steps", "none"]);
     trajectory("--sampler euler").fails(3, &["--sampler", "euler", "ddim"]);
-    trajectory("--sampler unipc").fails(3, &["--sampler", "schedules are chosen for", "unipc"]);
+    trajectory("--sampler unipc").fails(
+        3,
+        &[
+            "--sampler: expected one that schedules are chosen for",
+            "unipc",
+        ],
+    );
     trajectory("--class 1").fails(3, &["--class", "not class-conditional"]);
     trajectory("--limit 3").fails(2, &["--forward"]);
     trajectory("--forward").fails(2, &["--data"]);

@@ -91,14 +91,9 @@ impl Curves {
         let calibrated = scoring.mean == MeanKind::Calibrated;
         scoring.check()?;
         if calibrated || candidates.contains(&VarianceKind::Spectral) {
-            let fits = self.band_fits(calibrated).ok_or_else(|| {
-                let what = if candidates.contains(&VarianceKind::Spectral) {
-                    format!("variance {variance}")
-                } else {
-                    format!("mean {}", scoring.mean)
-                };
-                Invalid::Unsupported(format!("{what}: {NO_BANDS}"))
-            })?;
+            let fits = self
+                .band_fits(calibrated)
+                .ok_or_else(|| Invalid::Unsupported(format!("{}: {NO_BANDS}", scoring.kernel())))?;
             frozen.bands = Some(fits.into());
         }
         if candidates.contains(&VarianceKind::Analytic) {
@@ -279,7 +274,7 @@ impl Frozen {
         check_length(curves, "frozen bands", fits.len())?;
         let count = curves.bands().map(|bands| bands.count());
         let Some(count) = count else {
-            let why = format!("spectral variance or calibrated mean: {NO_BANDS}");
+            let why = format!("{}: {NO_BANDS}", self.scoring.kernel());
             return Err(Invalid::Unsupported(why).into());
         };
         match fits[1..].iter().find(|fit| fit.powers.len() != count) {

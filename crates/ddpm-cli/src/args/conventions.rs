@@ -43,7 +43,7 @@ named_values! {
         Ddim: "DDIM, with the noise of --eta",
         DpmSolver2M: "DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order",
         DpmSolver3M: "DPM-Solver++(3M): third order from two nodes before, lower at the ends of the path",
-        Ipndm: "iPNDM: the noise of three nodes, weighed as in Adams and Bashforth's method",
+        Ipndm: "iPNDM of order 3: the noise of three nodes, weighed as in Adams and Bashforth's method",
         UniPc2: "UniPC of order 2: predictor and corrector, one evaluation a step",
         UniPc3: "UniPC of order 3",
     }

@@ -91,7 +91,7 @@ pub(crate) struct Sample {
     #[arg(long, value_name = "PATH", long_help = PATH_HELP, required_unless_present = "schedule")]
     pub(crate) path: Option<String>,
     /// Read 0-based timesteps in --path
-    #[arg(long, requires = "path")]
+    #[arg(long, requires = "path", conflicts_with = "schedule")]
     pub(crate) zero_based: bool,
     /// How a step is taken [default: what the schedule was chosen for, else ddpm]
     #[arg(long, value_name = "SAMPLER", value_parser = samplers())]

@@ -77,6 +77,7 @@ impl Request {
             .scoring(conventions.variance, conventions.mean, conventions.decoder)
             .with_objective(args.objective)
             .with_start(args.start);
+        scoring.check().map_err(|e| Error::usage(e.to_string()))?;
         scoring.gaussian = gaussian_decoder(
             conventions.decoder_bin_width,
             args.decoder_first_bits,

@@ -96,9 +96,13 @@ pub(crate) fn gaussian_decoder(
     })
 }
 
-/// A word of `--sampler` where only samplers of the flow will do.
+/// A word of `--sampler` where only samplers will do that schedules are chosen for.
 pub(crate) fn priced_sampler(name: &str) -> Result<Sampler> {
-    let sampler: Sampler = name.parse().in_flag("--sampler")?;
-    sampler.check_priced().in_flag("--sampler")?;
-    Ok(sampler)
+    let found = name.parse().ok();
+    let found = found.filter(|sampler: &Sampler| sampler.check_priced().is_ok());
+    found.ok_or_else(|| {
+        let names = Sampler::PRICED.map(Sampler::name).join(" or ");
+        let expected = format!("expected one that schedules are chosen for, {names}, found {name}");
+        Error::flag("--sampler", expected)
+    })
 }

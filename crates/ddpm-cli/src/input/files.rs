@@ -53,7 +53,7 @@ pub(crate) fn read_profile(path: &Path) -> Result<ElboProfile> {
     ElboProfile::from_bytes(&bytes).map_err(|error| match kind_of(&bytes) {
         Some(TRAJECTORIES) => {
             Error::file(path, format!("not an elbo profile: found {TRAJECTORIES}")).advised(
-                format!("`ddpm schedule --objective quality` chooses on these; {ADVICE}"),
+                format!("`ddpm schedule --objective quality` chooses on these (klub on those of --forward); {ADVICE}"),
             )
         }
         // The library says more of a safetensors file than that it is one.

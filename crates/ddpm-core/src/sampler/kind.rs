@@ -18,7 +18,7 @@ pub enum Sampler {
     DpmSolver2M,
     /// DPM-Solver++(3M): third order from the estimates at two nodes before.
     DpmSolver3M,
-    /// iPNDM (Zhang & Chen 2023): the noise of three nodes weighed as in Adams and Bashforth's method of equal steps.
+    /// iPNDM (Zhang & Chen 2023) of order 3: the noise of three nodes weighed as in Adams and Bashforth's method of equal steps.
     Ipndm,
     /// UniPC (Zhao et al. 2023) of order 2: a predictor, and a corrector that takes no further evaluation.
     UniPc2,

@@ -153,7 +153,8 @@ impl Place<'_> {
         0.5 * (edge.log_variance_ratio - log_alpha)
     }
 
-    /// Estimates that a step can use: its own, and of those before that lie at a finite `lambda` so many as `order` wants.
+    /// Estimates that a step can use: its own, and of those before that lie at a finite `lambda` so many as `order` wants. Programs that
+    /// put a small number in the place of an alpha_bar of 0 extrapolate from there as well.
     fn order(&self, order: usize) -> usize {
         let earlier = self.nodes[..self.nodes.len() - 2].iter().rev();
         let usable = earlier.take_while(|&&p| self.schedule.alpha_bar(p) > 0.0);
@@ -189,8 +190,9 @@ fn onto_the_data() -> MultistepStep {
     }
 }
 
-/// iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022 without their warm-up): DDIM with the noise of three nodes weighed as
-/// Adams and Bashforth weigh equal steps, 23/12, -16/12, 5/12; of two 3/2, -1/2; the first step with its own alone.
+/// iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022 without their warm-up) of order 3: DDIM with the noise of three nodes weighed
+/// as Adams and Bashforth weigh equal steps, 23/12, -16/12, 5/12; of two 3/2, -1/2; the first step with its own alone. (diffusers' goes on
+/// to order 4.)
 fn ipndm(place: &Place<'_>) -> MultistepStep {
     const ADAMS_BASHFORTH: [&[f64]; 3] = [
         &[1.0],

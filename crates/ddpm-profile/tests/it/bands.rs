@@ -214,7 +214,7 @@ fn what_curves_do_not_know_is_refused_by_name() {
     };
     assert!(refused(&plain, Scoring::new(Spectral)).contains("bands"));
     let analytic = Scoring::new(Analytic).with_mean(Calibrated);
-    assert!(refused(&plain, analytic).contains("mean calibrated"));
+    assert!(refused(&plain, analytic).contains("calibrated mean"));
     for variance in [Learned, LearnedCalibrated] {
         let scoring = Scoring::new(variance).with_mean(Calibrated);
         assert!(refused(&CURVES, scoring).contains("network's own mean"));

@@ -53,6 +53,25 @@ fn a_checkpoint_gives_quality_schedules_in_two_commands() {
             }
         }
     }
+    // UniPC has no schedules of its own and follows those of the two-step solver; DDIM's are not for it.
+    for (of, warns) in [("dpm-solver++", false), ("ddim", true)] {
+        let schedules = folder.path().join(format!("{of}.json"));
+        Ddpm::new("schedule")
+            .arg(&file)
+            .words("--objective quality --steps 3 --sampler")
+            .arg(of)
+            .file("--out", &schedules)
+            .run()
+            .succeeds();
+        let told = small("sample")
+            .file("--schedule", &schedules)
+            .words("--steps 3 --count 1 --sampler unipc")
+            .file("--out", &folder.path().join(format!("{of}.png")))
+            .run()
+            .succeeds()
+            .stderr();
+        assert_eq!(told.contains("chosen for the sampler"), warns, "{told}");
+    }
     // The file is the same whatever the batch and the number of threads.
     let again = folder.path().join("again.safetensors");
     small("trajectory")

@@ -148,7 +148,7 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
 /// The sampler asked for, or that the schedule was chosen for.
 fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
     if let (Some(asked), Some(sampler)) = (args.sampler, choice.sampler)
-        && sampler != asked
+        && ![asked, asked.schedules_of()].contains(&sampler)
     {
         voice.warn(format_args!(
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"
@@ -158,7 +158,8 @@ fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
     let for_likelihood = choice.scoring.objective == Objective::Elbo;
     if sampler != Sampler::Ddpm && args.schedule.is_some() && for_likelihood {
         voice.warn(format_args!(
-            "the schedule was chosen for the likelihood of ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality"
+            "the schedule was chosen for the likelihood of ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality --sampler {}",
+            sampler.schedules_of()
         ));
     }
     sampler

@@ -98,11 +98,18 @@ pub(crate) fn gaussian_decoder(
 
 /// A word of `--sampler` where only samplers will do that schedules are chosen for.
 pub(crate) fn priced_sampler(name: &str) -> Result<Sampler> {
-    let found = name.parse().ok();
-    let found = found.filter(|sampler: &Sampler| sampler.check_priced().is_ok());
-    found.ok_or_else(|| {
-        let names = Sampler::PRICED.map(Sampler::name).join(" or ");
-        let expected = format!("expected one that schedules are chosen for, {names}, found {name}");
-        Error::flag("--sampler", expected)
-    })
+    let sampler: Option<Sampler> = name.parse().ok();
+    if let Some(priced) = sampler.filter(|sampler| sampler.check_priced().is_ok()) {
+        return Ok(priced);
+    }
+    let names = Sampler::PRICED.map(Sampler::name).join(" or ");
+    let follows = sampler
+        .map(Sampler::schedules_of)
+        .filter(|&of| Some(of) != sampler);
+    let follows = follows.map_or_else(String::new, |of| {
+        format!(", whose schedules are those of {of}")
+    });
+    let expected =
+        format!("expected one that schedules are chosen for, {names}, found {name}{follows}");
+    Err(Error::flag("--sampler", expected))
 }

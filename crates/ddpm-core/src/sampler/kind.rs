@@ -57,6 +57,15 @@ impl Sampler {
         }
     }
 
+    /// The sampler whose schedules it follows: itself where it is [priced](Self::PRICED), and DPM-Solver++(2M) for the solvers that look back
+    /// further. The ancestral steps follow those of the likelihood, which are for no other.
+    pub fn schedules_of(self) -> Self {
+        match self {
+            Self::DpmSolver3M | Self::Ipndm | Self::UniPc2 | Self::UniPc3 => Self::DpmSolver2M,
+            own => own,
+        }
+    }
+
     /// Whether its steps can add noise: the ancestral ones and DDIM's with eta above 0.
     pub fn adds_noise(self) -> bool {
         matches!(self, Self::Ddpm | Self::Ddim)

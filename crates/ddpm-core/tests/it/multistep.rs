@@ -152,6 +152,11 @@ fn the_other_samplers_have_a_linear_step_each() {
         let found = sampler.multistep(&schedule, &path);
         assert_eq!(found.is_some(), MULTISTEP.contains(&sampler), "{sampler}");
         assert!(!(MULTISTEP.contains(&sampler) && Sampler::PRICED.contains(&sampler)));
+        let follows = sampler.schedules_of();
+        assert!(
+            follows == Sampler::Ddpm || Sampler::PRICED.contains(&follows),
+            "{sampler}"
+        );
     }
 }
 

@@ -160,9 +160,7 @@ fn a_report_tells_the_mean_of_schedules_and_evaluations() {
             .words(&format!(
                 "--variance spectral --mean {mean} --steps 3 --folds 0"
             ))
-            .file("--out", &out)
-            .run()
-            .succeeds();
+            .writes(&out);
         let scored = small("bpd")
             .file("--data", &data)
             .words("--limit 2 --steps 3")

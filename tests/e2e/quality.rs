@@ -60,9 +60,7 @@ fn a_checkpoint_gives_quality_schedules_in_two_commands() {
             .arg(&file)
             .words("--objective quality --steps 3 --sampler")
             .arg(of)
-            .file("--out", &schedules)
-            .run()
-            .succeeds();
+            .writes(&schedules);
         let told = small("sample")
             .file("--schedule", &schedules)
             .words("--steps 3 --count 1 --sampler unipc")
@@ -268,7 +266,7 @@ fn wrong_requests_are_named() {
         3,
         &[
             "--sampler: expected one that schedules are chosen for",
-            "unipc",
+            "unipc, whose schedules are those of dpm-solver++",
         ],
     );
     trajectory("--class 1").fails(3, &["--class", "not class-conditional"]);

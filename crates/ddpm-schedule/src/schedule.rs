@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, TimePath, VarianceKind,
-    respaced_decoder_log_variance,
+    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, TimePath, Transition,
+    VarianceKind, respaced_decoder_log_variance,
 };
 
 use ddpm_files::sha256;
@@ -45,9 +45,16 @@ impl Schedule {
             let why = format!("{what} needs the network's measured errors");
             Err(Error::Unsupported(why))
         };
-        if scoring.variance.is_measured() {
-            return unmeasured(format!("variance {}", scoring.variance));
-        }
+        let interior: fn(&Transition) -> Kernel = match scoring.variance {
+            VarianceKind::Learned => |_| Kernel::Learned,
+            VarianceKind::FixedSmall => |edge| Kernel::Scalar {
+                log_variance: edge.log_posterior_variance,
+            },
+            VarianceKind::FixedLarge => |edge| Kernel::Scalar {
+                log_variance: edge.log_beta,
+            },
+            measured => return unmeasured(format!("variance {measured}")),
+        };
         let nodes = path.nodes();
         let respaced = respaced_decoder_log_variance(schedule, nodes[1], nodes.get(2).copied());
         let scalar = |log_variance| Kernel::Scalar { log_variance };
@@ -61,16 +68,11 @@ impl Schedule {
             DecoderKind::None => Kernel::None,
             DecoderKind::Optimal => return unmeasured("decoder optimal".into()),
         };
-        let mut kernels = vec![decoder];
-        for (t, s) in path.edges().skip(1) {
-            let edge = schedule.transition(t, s);
-            kernels.push(match scoring.variance {
-                VarianceKind::Learned => Kernel::Learned,
-                VarianceKind::FixedSmall => scalar(edge.log_posterior_variance),
-                VarianceKind::FixedLarge => scalar(edge.log_beta),
-                measured => return unmeasured(format!("variance {measured}")),
-            });
-        }
+        let interior = path
+            .edges()
+            .skip(1)
+            .map(|(t, s)| interior(&schedule.transition(t, s)));
+        let kernels = std::iter::once(decoder).chain(interior).collect();
         Ok(Self {
             decoder: scoring.decoder_for(path.steps()),
             bin_width: scoring.gaussian.bin_width,

@@ -145,18 +145,13 @@ pub(crate) fn about_schedules(error: ddpm_schedule::Error, file: &Path) -> Error
 pub(crate) fn read_trajectories(path: &Path) -> Result<Trajectories> {
     const ADVICE: &str = "trajectories are the file R that `ddpm trajectory CKPT --out R` writes";
     let bytes = read_bytes(path)?;
-    if kind_of(&bytes) == Some(PROFILE) {
-        return Err(
-            Error::file(path, format!("not a trajectories file: found {PROFILE}")).advised(
-                format!(
-                    "`ddpm schedule` chooses on a profile by --objective elbo or mse; {ADVICE}"
-                ),
-            ),
-        );
-    }
-    Trajectories::from_bytes(&bytes)
-        .in_file(path)
-        .advised(ADVICE)
+    Trajectories::from_bytes(&bytes).map_err(|error| match kind_of(&bytes) {
+        Some(PROFILE) => Error::file(path, format!("not a trajectories file: found {PROFILE}"))
+            .advised(format!(
+                "`ddpm schedule` chooses on a profile by --objective elbo or mse; {ADVICE}"
+            )),
+        _ => Error::file(path, error).advised(ADVICE),
+    })
 }
 
 /// Reads trajectories to choose from; of a run that has not ended nobody knows what is missing.

@@ -175,7 +175,7 @@ impl LinearStep {
 }
 
 /// `(log SNR_s - log SNR_t) / 2`, the `h` of DPM-Solver; infinite at `s = 0` and where no signal is left at `t`.
-fn half_log_snr_gain(schedule: &NoiseSchedule, edge: &Transition) -> f64 {
+pub(super) fn half_log_snr_gain(schedule: &NoiseSchedule, edge: &Transition) -> f64 {
     let log_alpha = schedule.log_alpha_bar(edge.t) - schedule.log_alpha_bar(edge.s);
     0.5 * (edge.log_variance_ratio - log_alpha)
 }

@@ -5,7 +5,8 @@
 //! With `lambda = log(SNR) / 2`, `h = lambda_s - lambda_t` and the nodes `p1, p2, ..` before `t` (noisier ones), they differ from DDIM
 //! by how they extrapolate the estimates over the step.
 
-use crate::{NoiseSchedule, Sampler, TimePath};
+use super::linear::half_log_snr_gain;
+use crate::{LinearStep, NoiseSchedule, Sampler, TimePath};
 
 /// Estimates that are remembered at most.
 const MOST_REMEMBERED: usize = 3;
@@ -148,9 +149,7 @@ impl Place<'_> {
 
     /// `lambda_to - lambda_from`; infinite onto the data and from a node where no signal is left.
     fn gain(&self, from: usize, to: usize) -> f64 {
-        let edge = self.schedule.transition(from, to);
-        let log_alpha = self.schedule.log_alpha_bar(from) - self.schedule.log_alpha_bar(to);
-        0.5 * (edge.log_variance_ratio - log_alpha)
+        half_log_snr_gain(self.schedule, &self.schedule.transition(from, to))
     }
 
     /// Estimates that a step can use: its own, and of those before that lie at a finite `lambda` so many as `order` wants. Programs that
@@ -173,11 +172,9 @@ impl Place<'_> {
 
     /// DDIM's step, which all others extrapolate from: the weights of `x_t` and of the estimate, and `h`.
     fn first_order(&self) -> (Weights, f64) {
-        let edge = self.schedule.transition(self.t(), self.s());
+        let step = LinearStep::dpm_solver_2m(self.schedule, None, self.t(), self.s());
         let h = self.gain(self.t(), self.s());
-        let data = self.schedule.alpha_bar(self.s()).sqrt() * -libm::expm1(-h);
-        let state = libm::exp(-0.5 * edge.log_variance_ratio);
-        (Weights::of(state, data), h)
+        (Weights::of(step.from_x_t, step.from_xhat0), h)
     }
 }
 
@@ -241,11 +238,11 @@ fn dpm_solver_3m(place: &Place<'_>) -> MultistepStep {
     let signal = place.schedule.alpha_bar(place.s()).sqrt();
     let ratios = place.ratios(order - 1);
     match ratios[..] {
-        [r] => {
-            // r < 0: the difference of the estimates over r is their slope.
-            let slope = 0.5 * predictor.estimate / r;
-            predictor.estimate -= slope;
-            predictor.history = vec![slope];
+        [_] => {
+            let before = place.before().map(|before| before.t());
+            let step = LinearStep::dpm_solver_2m(place.schedule, before, place.t(), place.s());
+            predictor.estimate = step.from_xhat0;
+            predictor.history = vec![step.from_previous];
         }
         [r1, r2] => {
             let (r0, r1) = (-r1, r1 - r2);

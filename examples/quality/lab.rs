@@ -137,6 +137,7 @@ impl Lab {
 
     fn follow(&self, steps: &[usize], earlier: Option<Trajectories>) -> Outcome<Trajectories> {
         let plan = TrajectoryPlan {
+            fitted: Vec::new(),
             flow: self.plan(CHOOSING_SEED, CHOOSING_STARTS),
             grid: reference_grid(self.schedule(), CHOOSING_NODES)?,
             growth: GrowthPlan::default(),

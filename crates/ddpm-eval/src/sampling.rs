@@ -8,8 +8,8 @@
 
 use ddpm_core::{
     Bands, Denoiser, LinearStep, MeanCorrection, MeanKind, MultistepState, MultistepStep,
-    NoiseDomain, NoiseKey, NoiseSchedule, Sampler, StepVariance, Transition, ancestral_step,
-    clipped_noise_limit, standard_normal,
+    NoiseDomain, NoiseKey, NoiseSchedule, Sampler, StepCoefficients, StepVariance, Transition,
+    ancestral_step, clipped_noise_limit, standard_normal,
 };
 use ddpm_schedule::{Kernel, Schedule};
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -127,7 +127,7 @@ fn check<'a>(denoiser: &dyn Denoiser, plan: &'a SamplingPlan) -> Result<Option<&
     check_path(denoiser, &plan.schedule.path)?;
     if plan.schedule.sampler == Sampler::Ddpm {
         check_schedule(denoiser, &plan.schedule)?;
-    } else if plan.schedule.mean() == MeanKind::Calibrated {
+    } else if plan.schedule.mean() == MeanKind::Calibrated || !plan.schedule.fitted.is_empty() {
         plan.schedule.check(denoiser.train_steps())?;
         check_bands(denoiser, &plan.schedule)?;
     }
@@ -162,6 +162,7 @@ enum Kind<'a> {
     /// The kernel, and the largest sigma.
     Ancestral(&'a Kernel, Option<f64>),
     Linear(LinearStep),
+    Fitted(&'a StepCoefficients, Option<&'a Bands>),
     Multistep(MultistepStep),
 }
 
@@ -179,7 +180,7 @@ impl Step<'_> {
         match &self.kind {
             Kind::Ancestral(..) => self.transition.s > 0,
             Kind::Linear(step) => step.noise > 0.0,
-            Kind::Multistep(_) => false,
+            Kind::Fitted(..) | Kind::Multistep(_) => false,
         }
     }
 }
@@ -202,8 +203,12 @@ fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Ste
             Kind::Linear(step.with_noise_at_most(limit.unwrap_or(f64::INFINITY)))
         };
         let before = nodes.get(k + 2).copied();
+        let fitted = plan.schedule.fitted.get(k);
         let kind = match (sampler, multistep.as_mut().and_then(Iterator::next)) {
             (_, Some(step)) => Kind::Multistep(step),
+            (Sampler::Ddim | Sampler::DpmSolver2M, None) if let Some(step) = fitted => {
+                Kind::Fitted(step, plan.schedule.bands.as_deref())
+            }
             (Sampler::Ddpm, None) => Kind::Ancestral(&plan.schedule.kernels[k], limit),
             (Sampler::Ddim, None) => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
             (_, None) => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
@@ -318,6 +323,10 @@ impl Run<'_> {
             }
             Kind::Linear(linear) => {
                 linear.apply(x_t, &xhat0, &known.previous, &noise, &mut x_s);
+            }
+            Kind::Fitted(step, bands) => {
+                let previous = std::slice::from_ref(&known.previous);
+                step.apply(*bands, x_t, &xhat0, previous, &mut x_s);
             }
             Kind::Multistep(multistep) => {
                 known.multistep.step(multistep, &xhat0, x_t);

@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{Objective, StartRule, TimePath};
+use ddpm_core::{CoefficientKind, Objective, StartRule, TimePath};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules, Scoring};
 use rayon::prelude::*;
@@ -75,6 +75,7 @@ pub fn choose(
         noise_schedule,
         scoring,
         sampler: None,
+        coefficients: CoefficientKind::Solver,
         clip_denoised: told.map(|model| model.clip_denoised),
         parameterization: told.and_then(|model| model.parameterization),
         costs,

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    DecoderKind, NoiseSchedule, Objective, Sampler, TimePath, VarianceKind, analytic_variance,
-    gaussian_nll, prior_kl, respaced_decoder_log_variance,
+    CoefficientKind, DecoderKind, NoiseSchedule, Objective, Sampler, TimePath, VarianceKind,
+    analytic_variance, gaussian_nll, prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_dp::{CostTable, Start};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
@@ -246,6 +246,8 @@ impl<'a> CostModel<'a> {
             decoder: scoring.decoder_for(path.steps()),
             bin_width: scoring.gaussian.bin_width,
             sampler: Sampler::Ddpm,
+            coefficients: CoefficientKind::Solver,
+            fitted: Vec::new(),
             path,
         }
     }

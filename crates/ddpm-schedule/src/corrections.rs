@@ -127,7 +127,7 @@ impl TryFrom<Stored> for Corrections {
 /// [`Bands`], by what they are made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct StoredBands {
+pub struct StoredBands {
     shape: Vec<usize>,
     channel_basis: Vec<f64>,
     edges: Vec<f64>,

@@ -33,6 +33,12 @@
 //! every step, the decoder first: `learned`, `learned-from` (`log_variance` is the lower end of the range), `learned-scaled`
 //! (`log_variance` is log tau; an ancestral step of it keeps the network's own mean), `scalar`, `bands`, `none`.
 //!
+//! # Version 6
+//!
+//! Version 4 or 5 of a sampler whose coefficients are fitted. `"coefficients"`, after `"sampler"`, says how, and every budget has `"fitted"`: of
+//! every step in ascending t a list of the weights of x_t, of the estimate at t and, where the step looks back, of the one before; numbers, or
+//! lists of one number per band of `"bands"`.
+//!
 //! # Version 1
 //!
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
@@ -42,8 +48,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Objective, Sampler, StartRule,
-    TimePath, VarianceKind,
+    Bands, CoefficientKind, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Objective,
+    Sampler, StartRule, StepCoefficients, TimePath, VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
@@ -68,8 +74,10 @@ const VERSION_STABILITY: u64 = 3;
 const VERSION_TRAJECTORIES: u64 = 4;
 /// The version of schedules with calibrated steps.
 const VERSION_CALIBRATED: u64 = 5;
+/// The version of fitted coefficients.
+const VERSION_FITTED: u64 = 6;
 /// The newest version that this library reads.
-const NEWEST: u64 = VERSION_CALIBRATED;
+const NEWEST: u64 = VERSION_FITTED;
 /// What stands for a parameterisation that nobody told a profile.
 const UNKNOWN: &str = ddpm_core::ModelId::UNKNOWN;
 
@@ -96,6 +104,8 @@ struct Stored {
     objective: Objective,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sampler: Option<Sampler>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coefficients: Option<CoefficientKind>,
     start: StartRule,
     clip_denoised: Option<bool>,
     parameterization: Option<String>,
@@ -125,6 +135,8 @@ struct StoredBudget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kernels: Option<Vec<KernelKind>>,
     log_variance: Vec<Option<f64>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fitted: Vec<StepCoefficients>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stability: Option<Stability>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +222,9 @@ impl Stored {
         let s = schedules;
         let named = s.noise_schedule.name();
         let calibrated = s.is_calibrated() || s.scoring.gaussian.bin_width.is_some();
-        let version = if calibrated {
+        let version = if s.coefficients != CoefficientKind::Solver {
+            VERSION_FITTED
+        } else if calibrated {
             VERSION_CALIBRATED
         } else if s.trajectories.is_some() {
             VERSION_TRAJECTORIES
@@ -233,6 +247,7 @@ impl Stored {
             decoder_bin_width: s.scoring.gaussian.bin_width,
             objective: s.scoring.objective,
             sampler: s.sampler,
+            coefficients: Some(s.coefficients).filter(|&kind| kind != CoefficientKind::Solver),
             start: s.scoring.start,
             clip_denoised: s.clip_denoised,
             parameterization: match s.parameterization {
@@ -289,6 +304,7 @@ impl Stored {
                 start: self.start,
             },
             sampler: self.sampler,
+            coefficients: self.coefficients.unwrap_or_default(),
             clip_denoised: self.clip_denoised,
             parameterization: match self.parameterization {
                 Some(name) => told(&name, UNKNOWN)?,
@@ -338,15 +354,23 @@ impl Stored {
 
     fn check(&self) -> Result<()> {
         let version = || format!("version {}", self.version);
-        let calibrated = self.version == VERSION_CALIBRATED;
+        let is_fitted = self.version == VERSION_FITTED;
+        let told = self
+            .coefficients
+            .is_some_and(|kind| kind != CoefficientKind::Solver);
+        if is_fitted != told || (!is_fitted && self.coefficients.is_some()) {
+            let expected = "in version 6, and there only";
+            return Err(Error::field("coefficients", expected, version()));
+        }
+        let calibrated = self.version == VERSION_CALIBRATED || (is_fitted && self.mean.is_some());
         let has_keys = self.mean.is_some()
             || self.decoder_bin_width.is_some()
-            || self.bands.is_some()
+            || (self.bands.is_some() && !is_fitted)
             || !self.by_timestep.is_empty()
             || self.budgets.iter().any(|b| b.kernels.is_some());
         let has_all = self.mean.is_some() && self.budgets.iter().all(|b| b.kernels.is_some());
         if has_keys != calibrated || (calibrated && !has_all) {
-            let expected = "in version 5, and there only";
+            let expected = "in version 5 and after, and there only";
             return Err(Error::field(
                 "mean, decoder_bin_width, bands, by_timestep and kernels",
                 expected,
@@ -360,7 +384,8 @@ impl Stored {
         }
         let from_trajectories = self.trajectories.is_some();
         let extras = self.sampler.is_some() || self.budgets.iter().any(|b| b.distance.is_some());
-        let may = calibrated || from_trajectories == (self.version == VERSION_TRAJECTORIES);
+        let may =
+            calibrated || from_trajectories == (is_fitted || self.version == VERSION_TRAJECTORIES);
         if !may || (extras && !from_trajectories) {
             return Err(Error::field(
                 "trajectories, sampler and distance",
@@ -440,6 +465,7 @@ impl StoredBudget {
             path: chosen.nodes().to_vec(),
             kernels: calibrated.then(kinds),
             log_variance: schedule.kernels.iter().map(Kernel::number).collect(),
+            fitted: schedule.fitted.clone(),
             stability: chosen.stability,
             distance: chosen.distance,
         }
@@ -496,6 +522,7 @@ impl StoredBudget {
             kernels.push(kernel);
             means.extend(mean);
         }
+        is_per_band |= self.fitted.iter().any(|step| step.bands() > 1);
         let bands = per_band.bands.clone().filter(|_| is_per_band);
         let schedule = Schedule {
             path,
@@ -505,6 +532,8 @@ impl StoredBudget {
             decoder: expected,
             bin_width: file.decoder_bin_width,
             sampler: file.sampler.unwrap_or(Sampler::Ddpm),
+            coefficients: file.coefficients.unwrap_or_default(),
+            fitted: self.fitted,
         };
         schedule.check(file.train_steps)?;
         Ok(Chosen {

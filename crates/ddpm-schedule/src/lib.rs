@@ -33,7 +33,7 @@ mod schedules;
 mod scoring;
 mod trajectory_origin;
 
-pub use corrections::Corrections;
+pub use corrections::{Corrections, StoredBands};
 pub use error::{Error, Result};
 pub use kernel::Kernel;
 pub use provenance::{Provenance, check_known};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ddpm_core::{
-    Difference, MeanKind, ModelId, NetworkId, Sampler, TimePath, VarianceKind, differences,
+    CoefficientKind, Difference, MeanKind, ModelId, NetworkId, Sampler, TimePath, VarianceKind,
+    differences,
 };
 use ddpm_files::FormatError;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub struct SampleRecord {
     pub clip_last_noise: Option<f64>,
     /// The path.
     pub path: TimePath,
+    /// Where the coefficients of the steps come from; `kernels_sha256` says which they are.
+    pub coefficients: CoefficientKind,
 }
 
 /// The JSON form, its keys in this order.
@@ -59,6 +62,9 @@ struct Stored {
     class: Option<usize>,
     image_shape: Vec<usize>,
     sampler: Sampler,
+    /// Absent for the sampler's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    coefficients: Option<CoefficientKind>,
     eta: Option<f64>,
     variance: Option<VarianceKind>,
     /// Absent for the network's own.
@@ -141,6 +147,7 @@ impl SampleRecord {
             log_variance: stored.log_variance,
             kernels_sha256: stored.kernels_sha256,
             clip_last_noise: stored.clip_last_noise,
+            coefficients: stored.coefficients.unwrap_or_default(),
         })
     }
 
@@ -156,12 +163,13 @@ impl SampleRecord {
         found
     }
 
-    fn facts(&self) -> [(&'static str, String); 10] {
+    fn facts(&self) -> [(&'static str, String); 11] {
         [
             ("seed", self.seed.to_string()),
             ("start_index", self.start_index.to_string()),
             ("class", said(self.class)),
             ("sampler", self.sampler.to_string()),
+            ("coefficients", self.coefficients.to_string()),
             ("eta", said(self.eta)),
             ("variance", said(self.variance)),
             ("log_variance", format!("{:?}", self.log_variance)),
@@ -182,6 +190,7 @@ impl SampleRecord {
             class: self.class,
             image_shape: model.shape.clone(),
             sampler: self.sampler,
+            coefficients: Some(self.coefficients).filter(|&kind| kind != CoefficientKind::Solver),
             eta: self.eta,
             variance: self.variance,
             mean: Some(self.mean).filter(|&mean| mean != MeanKind::Network),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler, TimePath, Transition,
-    VarianceKind, respaced_decoder_log_variance,
+    Bands, CoefficientKind, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Sampler,
+    StepCoefficients, TimePath, Transition, VarianceKind, respaced_decoder_log_variance,
 };
 
 use ddpm_files::sha256;
@@ -23,7 +23,7 @@ pub struct Schedule {
     /// The correction of the mean of every step, in the order of `kernels`; empty for the network's own mean. Under a discretised decoder the
     /// step onto the data is scored without it, and shows it all the same.
     pub means: Vec<Arc<MeanCorrection>>,
-    /// The bands of frequencies that variances and means are of, where one is.
+    /// The bands of frequencies that variances, means and coefficients are of, where one is.
     pub bands: Option<Arc<Bands>>,
     /// The decoder convention that the path is scored with.
     pub decoder: DecoderKind,
@@ -31,6 +31,10 @@ pub struct Schedule {
     pub bin_width: Option<f64>,
     /// The sampler that the path was chosen for; [`Sampler::Ddpm`] where nothing else is said.
     pub sampler: Sampler,
+    /// Where the coefficients of the sampler's steps come from.
+    pub coefficients: CoefficientKind,
+    /// The coefficients of every step in ascending t; empty where they are the sampler's own.
+    pub fitted: Vec<StepCoefficients>,
 }
 
 impl Schedule {
@@ -81,6 +85,8 @@ impl Schedule {
             means: Vec::new(),
             bands: None,
             sampler: Sampler::Ddpm,
+            coefficients: CoefficientKind::Solver,
+            fitted: Vec::new(),
         })
     }
 
@@ -98,17 +104,48 @@ impl Schedule {
         }
     }
 
+    /// The same schedule with the bands that fitted coefficients are of.
+    ///
+    /// # Errors
+    /// [`Error::Field`] where other bands are there already.
+    pub fn with_bands(self, bands: Arc<Bands>) -> Result<Self> {
+        match self.bands.as_deref().and_then(|own| own.difference(&bands)) {
+            None => Ok(Self {
+                bands: Some(bands),
+                ..self
+            }),
+            Some(found) => {
+                let field = "bands of the fitted coefficients";
+                Err(Error::field(field, found.first, found.second))
+            }
+        }
+    }
+
+    /// The same schedule for a sampler with steps of its own.
+    #[must_use]
+    pub fn for_sampler(self, sampler: Sampler) -> Self {
+        Self {
+            sampler,
+            coefficients: CoefficientKind::Solver,
+            fitted: Vec::new(),
+            ..self
+        }
+    }
+
     /// Whether a step takes its variance from the network.
     pub fn needs_learned_variance(&self) -> bool {
         self.kernels.iter().any(Kernel::is_learned)
     }
 
-    /// A hash of all that is calibrated per band or per step beyond one log-variance a step: corrections of the mean and, where
-    /// `variances` matter, powers and scales. `None` where there is nothing of it.
+    /// A hash of all that is calibrated per band or per step beyond one log-variance a step: corrections of the mean, fitted coefficients
+    /// and, where `variances` matter, powers and scales. `None` where there is nothing of it.
     pub fn calibration_sha256(&self, variances: bool) -> Option<String> {
         let mut numbers: Vec<f64> = Vec::new();
         for mean in &self.means {
             numbers.extend(mean.estimate.iter().chain(&mean.noise).chain(&mean.offset));
+        }
+        for step in &self.fitted {
+            numbers.extend(step.terms().iter().flatten());
         }
         for kernel in self.kernels.iter().filter(|_| variances) {
             match kernel {
@@ -155,6 +192,7 @@ impl Schedule {
             ));
         }
         self.check_bands()?;
+        self.check_fitted()?;
         for (k, kernel) in self.kernels.iter().enumerate() {
             if let Some(found) = kernel.number().filter(|l| !l.is_finite()) {
                 return Err(Error::field(
@@ -170,10 +208,41 @@ impl Schedule {
         }
     }
 
+    /// Refuses coefficients that no step of the sampler has.
+    fn check_fitted(&self) -> Result<()> {
+        let steps = self.steps();
+        let expected = match self.coefficients {
+            CoefficientKind::Solver => 0,
+            _ => steps,
+        };
+        Error::check_length("fitted coefficients", expected, self.fitted.len())?;
+        if expected > 0 {
+            self.sampler.check_priced()?;
+        }
+        let bands = self.bands.as_ref().map_or(1, |bands| bands.count());
+        for (k, step) in self.fitted.iter().enumerate() {
+            // The first step of a path, the last of the list, has no estimate before its own.
+            let most = usize::from(self.sampler == Sampler::DpmSolver2M && k + 1 < steps);
+            let of_bands = self.coefficients.is_per_band() && step.bands() == bands;
+            if step.looks_back() > most || !(of_bands || step.bands() == 1) {
+                return Err(Error::field(
+                    format!("fitted coefficients of step {}", k + 1),
+                    format!(
+                        "at most {} terms of one number, or of one per band under fitted-bands",
+                        2 + most
+                    ),
+                    format!("{} of {}", 2 + step.looks_back(), step.bands()),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses corrections and powers that are not one per band.
     fn check_bands(&self) -> Result<()> {
         let is_corrected = self.mean() == MeanKind::Calibrated;
-        let per_band = is_corrected || self.kernels.iter().any(Kernel::is_per_band);
+        let fitted = self.fitted.iter().any(|step| step.bands() > 1);
+        let per_band = is_corrected || fitted || self.kernels.iter().any(Kernel::is_per_band);
         let Some(bands) = &self.bands else {
             if per_band {
                 let expected = "those of the variances and means";

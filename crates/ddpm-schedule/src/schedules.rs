@@ -1,6 +1,9 @@
 //! Schedules of many budgets, chosen under one set of conventions.
 
-use ddpm_core::{Bands, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampler, VarianceKind};
+use ddpm_core::{
+    Bands, CoefficientKind, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampler,
+    VarianceKind,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -52,6 +55,8 @@ pub struct Schedules {
     pub scoring: Scoring,
     /// The sampler that the schedules are for, where they are for one.
     pub sampler: Option<Sampler>,
+    /// Where the coefficients of that sampler's steps come from.
+    pub coefficients: CoefficientKind,
     /// Whether estimates of x0 are clipped; `None` where the curve did not say.
     pub clip_denoised: Option<bool>,
     /// What the network predicts; `None` where nobody said.
@@ -173,6 +178,13 @@ impl Schedules {
                 MeanKind::Network => 0,
                 MeanKind::Calibrated => steps,
             };
+            if schedule.coefficients != self.coefficients {
+                return Err(Error::field(
+                    format!("coefficients of the budget of {steps} steps"),
+                    self.coefficients.to_string(),
+                    schedule.coefficients.to_string(),
+                ));
+            }
             if schedule.means.len() != corrected {
                 return Err(Error::field(
                     format!("by_timestep of the budget of {steps} steps"),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, LinearStep, MeanCorrection, NoiseSchedule, NoiseScheduleName,
-    Parameterization, Sampler, TimePath, VarianceKind,
+    Bands, CoefficientKind, DecoderKind, LinearStep, MeanCorrection, NoiseSchedule,
+    NoiseScheduleName, Parameterization, Sampler, TimePath, VarianceKind,
 };
 use ddpm_schedule::export::{Format, export, export_paths};
 use ddpm_schedule::{Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring};
@@ -57,6 +57,8 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
                 decoder: DecoderKind::Gaussian,
                 bin_width: None,
                 sampler: Sampler::Ddpm,
+                coefficients: CoefficientKind::Solver,
+                fitted: Vec::new(),
             }
         } else {
             Schedule::of_path(&cosine(), path, &scoring).unwrap()
@@ -73,6 +75,7 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
         noise_schedule: cosine(),
         scoring,
         sampler: None,
+        coefficients: CoefficientKind::Solver,
         clip_denoised: Some(true),
         parameterization: None,
         costs: vec![None; T],

@@ -1,10 +1,14 @@
 //! Schedules chosen on trajectories.
 
-use ddpm_core::{DecoderKind, MeanKind, Objective, Sampler, TimePath, VarianceKind};
+use ddpm_core::{
+    CoefficientKind, DecoderKind, MeanKind, Objective, Sampler, StepCoefficients, TimePath,
+    VarianceKind,
+};
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
 use crate::error::{Invalid, Result};
+use crate::fitted::{FittedModel, Fitting};
 use crate::klub::klub;
 use crate::quality::{QualityModel, Weighting};
 use crate::store::{Trajectories, Trial};
@@ -15,12 +19,16 @@ use crate::store::{Trajectories, Trial};
 /// dimension). Where the trajectories hold trials of a budget, the path that came closest to the reference is taken instead, which is
 /// what linearised errors cannot tell at few steps; its distance is stored.
 ///
+/// With fitted `coefficients` the steps of a budget that was tried are those that were taught on the sampler's own states; those of any
+/// other are fitted on the reference's, as [`FittedModel`] prices them.
+///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) for what an interrupted run has kept, for trajectories of the forward process, for more
-/// steps than the grid has nodes, and where there is no path.
+/// steps than the grid has nodes, and where there is no path; and as [`FittedModel::new`].
 pub fn choose_quality(
     trajectories: &Trajectories,
     sampler: Sampler,
+    coefficients: CoefficientKind,
     budgets: &Budgets,
 ) -> Result<Schedules> {
     trajectories.check_finished()?;
@@ -32,28 +40,38 @@ pub fn choose_quality(
         let (expected, found) = (measured(sampler.name()), measured(&names.join(", ")));
         return Err(Invalid::field("growth of errors", expected, found).into());
     }
-    let model = QualityModel::new(trajectories)?;
+    let model = Priced::new(trajectories, sampler, coefficients)?;
     let most = trajectories.nodes().len();
     let wanted = budgets.wanted(most)?;
-    let optima = model.solve(sampler, Weighting::default(), most)?;
+    let optima = model.solve(most)?;
     let mut chosen = Vec::new();
     for k in wanted {
         let exact = optima[k - 1].clone();
-        let tried = best_trial(trajectories.trials(), sampler, k);
+        let tried = best_trial(trajectories.trials(), sampler, coefficients, k);
         let budget = match (tried, exact) {
             (Some(trial), _) => {
                 let path =
                     TimePath::new(trial.path.clone(), trajectories.schedule().train_steps())?;
-                let cost = model.path_cost(sampler, Weighting::default(), &path);
+                let cost = model.path_cost(&path);
                 let expected =
                     "a path over nodes of the grid whose steps extrapolate at most threefold";
                 let cost = cost.filter(|cost| cost.is_finite()).ok_or_else(|| {
                     let field = format!("trial of {k} steps with {sampler}");
                     Invalid::field(field, expected, &path)
                 })?;
-                (cost, path, Some(trial.rms()))
+                Found {
+                    cost,
+                    path,
+                    fitted: trial.fitted.clone(),
+                    distance: Some(trial.rms()),
+                }
             }
-            (None, Some((cost, path))) => (cost, path, None),
+            (None, Some((cost, path))) => Found {
+                cost,
+                fitted: model.fitted(&path),
+                path,
+                distance: None,
+            },
             (None, None) if matches!(budgets, Budgets::All) => continue,
             (None, None) => {
                 let end = trajectories.schedule().train_steps();
@@ -65,13 +83,65 @@ pub fn choose_quality(
     let costs = optima
         .iter()
         .map(|best| best.as_ref().map(|(cost, _)| *cost));
-    schedules(
-        trajectories,
-        Objective::Quality,
-        Some(sampler),
-        costs,
-        chosen,
-    )
+    let of = Some((sampler, coefficients));
+    schedules(trajectories, Objective::Quality, of, costs, chosen)
+}
+
+/// What prices the steps: the sampler's own, or fitted ones.
+enum Priced {
+    Own(Sampler, Box<QualityModel>),
+    Fitted(Box<FittedModel>),
+}
+
+impl Priced {
+    fn new(
+        trajectories: &Trajectories,
+        sampler: Sampler,
+        coefficients: CoefficientKind,
+    ) -> Result<Self> {
+        if coefficients == CoefficientKind::Solver {
+            let model = QualityModel::new(trajectories)?;
+            return Ok(Self::Own(sampler, Box::new(model)));
+        }
+        let bands = coefficients
+            .is_per_band()
+            .then(|| trajectories.bands_of_fits());
+        let bands = bands.transpose()?;
+        let fitting = Fitting::new(sampler, coefficients);
+        let model = FittedModel::new(trajectories, fitting, bands.as_deref())?;
+        Ok(Self::Fitted(Box::new(model)))
+    }
+
+    fn solve(&self, most: usize) -> Result<Vec<Option<(f64, TimePath)>>> {
+        match self {
+            Self::Own(sampler, model) => model.solve(*sampler, Weighting::default(), most),
+            Self::Fitted(model) => model.solve(Weighting::default(), most),
+        }
+    }
+
+    fn path_cost(&self, path: &TimePath) -> Option<f64> {
+        match self {
+            Self::Own(sampler, model) => model.path_cost(*sampler, Weighting::default(), path),
+            Self::Fitted(model) => model.path_cost(Weighting::default(), path),
+        }
+    }
+
+    fn fitted(&self, path: &TimePath) -> Vec<StepCoefficients> {
+        match self {
+            Self::Own(..) => Vec::new(),
+            Self::Fitted(model) => model.coefficients_along(path).unwrap_or_default(),
+        }
+    }
+}
+
+/// What was chosen for a budget.
+struct Found {
+    cost: f64,
+    path: TimePath,
+    /// Of every step; empty for the sampler's own.
+    fitted: Vec<StepCoefficients>,
+    /// If it was measured.
+    distance: Option<f64>,
 }
 
 /// Schedules that minimise the KLUB bound of *Align Your Steps* ([`klub`]), on trajectories of the forward process.
@@ -89,18 +159,19 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Sch
     let wanted = budgets.wanted(last)?;
     let table = klub(&trajectories.gram(), schedule, nodes)?;
     let solution = solve(&table, &SolveOptions::default())?;
-    let path = |k: usize| -> Result<(f64, TimePath, Option<f64>)> {
+    let path = |k: usize| -> Result<Found> {
         let indices = solution.path(&table, k, last).ok_or(Invalid::Unreachable {
             steps: k,
             end: schedule.train_steps(),
         })?;
         let timestep = |&i: &usize| if i == 0 { 0 } else { nodes[i - 1] };
         let timesteps: Vec<usize> = indices.iter().map(timestep).collect();
-        Ok((
-            solution.cost(k, last),
-            TimePath::new(timesteps, schedule.train_steps())?,
-            None,
-        ))
+        Ok(Found {
+            cost: solution.cost(k, last),
+            path: TimePath::new(timesteps, schedule.train_steps())?,
+            fitted: Vec::new(),
+            distance: None,
+        })
     };
     let costs = (1..=last).map(|k| Some(solution.cost(k, last)));
     let chosen = wanted.into_iter().map(path).collect::<Result<_>>()?;
@@ -109,13 +180,13 @@ pub fn choose_klub(trajectories: &Trajectories, budgets: &Budgets) -> Result<Sch
 
 /// The schedules with the fixed-small variances of their paths, for those who sample with noise.
 ///
-/// `costs`: of K = 1, 2, .. steps; `chosen`: cost, path, and distance if it was measured.
+/// `costs`: of K = 1, 2, .. steps.
 fn schedules(
     trajectories: &Trajectories,
     objective: Objective,
-    sampler: Option<Sampler>,
+    of: Option<(Sampler, CoefficientKind)>,
     costs: impl Iterator<Item = Option<f64>>,
-    chosen: Vec<(f64, TimePath, Option<f64>)>,
+    chosen: Vec<Found>,
 ) -> Result<Schedules> {
     let model = &trajectories.origin().model;
     let noise_schedule = trajectories.schedule().clone();
@@ -127,20 +198,27 @@ fn schedules(
         .with_decoder(DecoderKind::None)
         .with_objective(objective)
         .with_mean(MeanKind::of_calibrated(trajectories.means().is_some()));
-    let budget = |(cost, path, distance)| -> Result<Chosen> {
-        let mut schedule = Schedule::of_path(&noise_schedule, path, &scoring)?;
+    let (sampler, coefficients) = of.unzip();
+    let coefficients = coefficients.unwrap_or_default();
+    let budget = |found: Found| -> Result<Chosen> {
+        let mut schedule = Schedule::of_path(&noise_schedule, found.path, &scoring)?;
         if let Some(means) = trajectories.means() {
             schedule = schedule.with_means(means)?;
+        }
+        if found.fitted.iter().any(|step| step.bands() > 1) {
+            schedule = schedule.with_bands(trajectories.bands_of_fits()?)?;
         }
         Ok(Chosen {
             schedule: Schedule {
                 sampler: sampler.unwrap_or(schedule.sampler),
+                coefficients,
+                fitted: found.fitted,
                 ..schedule
             },
-            cost,
+            cost: found.cost,
             prior_bpd: None,
             stability: None,
-            distance,
+            distance: found.distance,
         })
     };
     Ok(Schedules {
@@ -149,6 +227,7 @@ fn schedules(
         noise_schedule,
         scoring,
         sampler,
+        coefficients,
         clip_denoised: Some(model.clip_denoised),
         parameterization: model.parameterization,
         provenance: None,
@@ -157,10 +236,16 @@ fn schedules(
 }
 
 /// The path of so many steps whose samples came closest.
-fn best_trial(trials: &[Trial], sampler: Sampler, steps: usize) -> Option<&Trial> {
+fn best_trial(
+    trials: &[Trial],
+    sampler: Sampler,
+    coefficients: CoefficientKind,
+    steps: usize,
+) -> Option<&Trial> {
     trials
         .iter()
-        .filter(|trial| trial.sampler == sampler && trial.steps() == steps)
+        .filter(|trial| trial.sampler == sampler && trial.coefficients == coefficients)
+        .filter(|trial| trial.steps() == steps)
         .min_by(|a, b| a.rms().total_cmp(&b.rms()))
 }
 

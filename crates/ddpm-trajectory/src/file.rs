@@ -17,12 +17,18 @@
 //!
 //! Trajectories of a network whose estimates were corrected: the JSON has `"means": {"bands": {..}, "by_timestep": [{"t", "a", "b", "m"}, ..]}`
 //! before `checksum`, as a schedules file writes corrections, one entry per node. The network's own trajectories are written as version 1.
+//!
+//! # Version 3
+//!
+//! Version 1 or 2 with trials or growth of steps whose coefficients are fitted: these have `"coefficients"`, and a trial `"fitted"`, a list of
+//! terms per step in ascending t, and `"evaluations"`. `"bands"`, before `checksum`, are those that coefficients per band are of.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ddpm_core::NoiseSchedule;
+use ddpm_core::{Bands, CoefficientKind, NoiseSchedule};
 use ddpm_files::container::{self, Header as _, Reader, Tensor, field, index};
-use ddpm_schedule::{Corrections, TrajectoryOrigin};
+use ddpm_schedule::{Corrections, StoredBands, TrajectoryOrigin};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +39,8 @@ use crate::store::{Trajectories, Trial};
 const VERSION: u64 = 1;
 /// The version of corrected estimates.
 const VERSION_CALIBRATED: u64 = 2;
+/// The version of fitted coefficients.
+const VERSION_FITTED: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +52,8 @@ struct Header {
     trials: Vec<Trial>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     means: Option<Corrections>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bands: Option<StoredBands>,
     checksum: String,
 }
 
@@ -51,7 +61,7 @@ impl container::Header for Header {
     const FORMAT: &'static str = Trajectories::FORMAT;
     const WHAT: &'static str = "trajectories file";
     const KIND: &'static str = "a trajectories file";
-    const NEWEST: u64 = VERSION_CALIBRATED;
+    const NEWEST: u64 = VERSION_FITTED;
 
     fn checksum(&mut self) -> &mut String {
         &mut self.checksum
@@ -81,7 +91,9 @@ impl Trajectories {
         ]);
         let header = Header {
             format: Header::FORMAT.into(),
-            version: if self.means.is_some() {
+            version: if self.is_fitted() {
+                VERSION_FITTED
+            } else if self.means.is_some() {
                 VERSION_CALIBRATED
             } else {
                 VERSION
@@ -90,9 +102,17 @@ impl Trajectories {
             growth: self.growth.clone(),
             trials: self.trials.clone(),
             means: self.means.clone(),
+            bands: self.bands.as_deref().map(StoredBands::from),
             checksum: String::new(),
         };
         container::write(header, &tensors)
+    }
+
+    /// Whether something of them is of fitted coefficients.
+    fn is_fitted(&self) -> bool {
+        let kinds = self.trials.iter().map(|trial| trial.coefficients);
+        let mut kinds = kinds.chain(self.growth.iter().map(|point| point.coefficients));
+        self.bands.is_some() || kinds.any(|kind| kind != CoefficientKind::Solver)
     }
 
     /// Reads the bytes of a file.
@@ -104,10 +124,15 @@ impl Trajectories {
         let (header, file) = container::read::<Header>(bytes)?;
         let reader = Reader { file: &file };
         reader.no_others(4)?;
-        if header.means.is_some() != (header.version == VERSION_CALIBRATED) {
-            let found = format!("version {}", header.version);
-            return Err(field("means", "in version 2, and there only", found).into());
+        let version = header.version;
+        let found = || format!("version {version}");
+        if version < VERSION_FITTED && header.means.is_some() != (version == VERSION_CALIBRATED) {
+            return Err(field("means", "in version 2 and after", found()).into());
         }
+        let bands = match &header.bands {
+            None => None,
+            Some(stored) => Some(Arc::new(Bands::try_from(stored)?)),
+        };
         let steps = header.origin.model.train_steps;
         let logs: Vec<f64> = reader
             .words("log_alpha_bar", Dtype::F64, &[steps.saturating_add(1)])?
@@ -127,9 +152,19 @@ impl Trajectories {
         .concat();
         let states = reader.singles("states", &shape)?;
         let estimates = reader.singles("estimates", &shape)?;
-        Self::new(header.origin, schedule, nodes, states, estimates)?
+        let read = Self::new(header.origin, schedule, nodes, states, estimates)?
             .with_means(header.means)?
+            .with_bands(bands)?
             .with_growth(header.growth)?
-            .with_trials(header.trials)
+            .with_trials(header.trials)?;
+        if read.is_fitted() != (version == VERSION_FITTED) {
+            return Err(field(
+                "coefficients and bands",
+                "in version 3, and there only",
+                found(),
+            )
+            .into());
+        }
+        Ok(read)
     }
 }

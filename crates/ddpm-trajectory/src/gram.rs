@@ -34,6 +34,11 @@ impl Gram {
         self.products.len()
     }
 
+    /// The (2N)^2 products of one image over x_1 .. x_N, D_1 .. D_N.
+    pub(crate) fn of_image(&self, image: usize) -> &[f64] {
+        &self.products[image]
+    }
+
     /// Per image, the mean square over the dimensions of the error of one `step` on the reference: it begins at the reference's state
     /// at node index `t`, and what it makes of it is compared with the reference's state at index `s` < `t`. `previous` is the index
     /// of the node whose estimate a multistep method uses (any if it uses none).
@@ -124,7 +129,7 @@ fn products(nodes: usize, dims: usize, x: &[f32], d: &[f32]) -> Vec<f64> {
 }
 
 /// In eight chains, which keeps the order fixed and the processor busy.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a8, rest_a) = a.as_chunks::<8>();
     let (b8, rest_b) = b.as_chunks::<8>();

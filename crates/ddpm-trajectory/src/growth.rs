@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use ddpm_core::{NoiseSchedule, Sampler};
+use ddpm_core::{CoefficientKind, NoiseSchedule, Sampler};
 
 /// Growth measured at one node, along the direction of the error that a step of one sampler makes there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -10,10 +10,18 @@ use ddpm_core::{NoiseSchedule, Sampler};
 pub struct GrowthPoint {
     /// The sampler whose error it was.
     pub sampler: Sampler,
+    /// Whether it was an error of the sampler's own steps or of fitted ones.
+    #[serde(default, skip_serializing_if = "is_solver")]
+    pub coefficients: CoefficientKind,
     /// The timestep at which the states were perturbed.
     pub t: usize,
     /// Per image: the difference at time 0 per difference at t (Euclidean norms).
     pub factors: Vec<f64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+pub(crate) fn is_solver(kind: &CoefficientKind) -> bool {
+    *kind == CoefficientKind::Solver
 }
 
 /// log of the growth as a function of the timestep: the mean of the logarithms over the images at the measured nodes, because
@@ -25,11 +33,16 @@ pub(crate) struct GrowthCurve {
 }
 
 impl GrowthCurve {
-    /// The curve of `sampler`; growth 1 everywhere if none was measured.
-    pub(crate) fn new(points: &[GrowthPoint], sampler: Sampler, schedule: &NoiseSchedule) -> Self {
+    /// The curve of `sampler` with these coefficients; growth 1 everywhere if none was measured.
+    pub(crate) fn new(
+        points: &[GrowthPoint],
+        sampler: Sampler,
+        coefficients: CoefficientKind,
+        schedule: &NoiseSchedule,
+    ) -> Self {
         let mut points: Vec<(f64, f64)> = points
             .iter()
-            .filter(|point| point.sampler == sampler)
+            .filter(|point| point.sampler == sampler && point.coefficients == coefficients)
             .filter_map(|point| {
                 let logs = point.factors.iter().filter(|&&f| f > 0.0 && f.is_finite());
                 let logs: Vec<f64> = logs.map(|&f| libm::log(f)).collect();

@@ -10,22 +10,29 @@
 //! 3. [`QualityModel`] weights local errors with how much they grow until time 0 and solves for every budget: by [`ddpm_dp::solve`]
 //!    for DDIM, by [`ddpm_dp::second_order`] for DPM-Solver++(2M), whose step depends on the previous node too.
 
+mod cheapest;
 mod choose;
 mod error;
 mod file;
+mod fitted;
 mod gram;
 mod grid;
 mod growth;
 mod klub;
+mod least_squares;
+mod pooled;
 mod quality;
+mod refit;
 mod store;
 
 pub use choose::{choose_klub, choose_quality};
 pub use error::{Error, Result};
+pub use fitted::{Deviations, FittedModel, Fitting};
 pub use gram::Gram;
 pub use grid::reference_grid;
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
 pub use quality::{QualityModel, Weighting, check_reachable};
+pub use refit::{Refit, Student, refit};
 
 pub use store::{Trajectories, Trial};

@@ -1,10 +1,10 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
-use ddpm_core::{LinearStep, NoiseSchedule, Sampler, TimePath};
-use ddpm_dp::{CostTable, SolveOptions, second_order, solve};
+use ddpm_core::{CoefficientKind, LinearStep, NoiseSchedule, Sampler, TimePath};
+use ddpm_dp::second_order;
 use ddpm_schedule::{Budgets, TrajectoryKind};
-use rayon::prelude::*;
 
+use crate::cheapest::cheapest;
 use crate::error::{Invalid, Result};
 use crate::gram::Gram;
 use crate::growth::GrowthCurve;
@@ -139,7 +139,12 @@ impl QualityModel {
         let log_growth = Sampler::ALL
             .iter()
             .map(|&solver| {
-                let curve = GrowthCurve::new(trajectories.growth(), solver, &schedule);
+                let curve = GrowthCurve::new(
+                    trajectories.growth(),
+                    solver,
+                    CoefficientKind::Solver,
+                    &schedule,
+                );
                 nodes.iter().map(|&t| curve.log(&schedule, t)).collect()
             })
             .collect();
@@ -210,34 +215,8 @@ impl QualityModel {
         weighting: Weighting,
         max_steps: usize,
     ) -> Result<Vec<Option<(f64, TimePath)>>> {
-        let last = self.nodes.len() - 1;
-        let max_steps = max_steps.min(last);
         let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
-        let of_indices = |cost: f64, nodes: Vec<usize>| -> Result<(f64, TimePath)> {
-            let timesteps: Vec<usize> = nodes.iter().map(|&i| self.nodes[i]).collect();
-            Ok((cost, TimePath::new(timesteps, self.schedule.train_steps())?))
-        };
-        if solver == Sampler::Ddim {
-            let table = CostTable::from_fn(last, |t, s| cost(None, t, s))?;
-            let options = SolveOptions {
-                max_steps: Some(max_steps),
-                ..SolveOptions::default()
-            };
-            let solution = solve(&table, &options)?;
-            let best = |k: usize| {
-                let path = solution.path(&table, k, last);
-                path.map(|path| of_indices(solution.cost(k, last), path))
-                    .transpose()
-            };
-            return (1..=max_steps).into_par_iter().map(best).collect();
-        }
-        let solution = second_order::solve(last, Some(max_steps), &cost)?;
-        let best = |k: usize| {
-            let path = solution.path(k, last);
-            path.map(|path| of_indices(solution.cost(k, last), path))
-                .transpose()
-        };
-        (1..=max_steps).map(best).collect()
+        cheapest(solver, &self.schedule, &self.nodes, max_steps, &cost)
     }
 
     /// The cheapest path of `steps` steps and its cost.

@@ -1,12 +1,17 @@
 //! Stored trajectories and where they come from.
 
-use ddpm_core::{Difference, MeanKind, NoiseSchedule, Sampler, TimePath};
+use std::sync::Arc;
+
+use ddpm_core::{
+    Bands, CoefficientKind, Difference, MeanKind, NoiseSchedule, Sampler, StepCoefficients,
+    TimePath,
+};
 use ddpm_schedule::{Corrections, TrajectoryOrigin, check_known};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Invalid, Result};
 use crate::gram::Gram;
-use crate::growth::GrowthPoint;
+use crate::growth::{GrowthPoint, is_solver};
 
 /// A path that was run from the same starts as the reference, and how far from it it ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,8 +19,17 @@ use crate::growth::GrowthPoint;
 pub struct Trial {
     /// The sampler.
     pub sampler: Sampler,
+    /// Where the coefficients of its steps come from.
+    #[serde(default, skip_serializing_if = "is_solver")]
+    pub coefficients: CoefficientKind,
     /// 0 = t_0 < t_1 < ... < t_K.
     pub path: Vec<usize>,
+    /// The coefficients of its steps, in ascending t; none where they are the sampler's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fitted: Vec<StepCoefficients>,
+    /// Network evaluations per image that finding it took; K where it is missing, those of running it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluations: Option<usize>,
     /// Per image, the mean square over the dimensions of the difference from the reference's end point.
     pub squared_distances: Vec<f64>,
 }
@@ -42,6 +56,7 @@ pub struct Trajectories {
     pub(super) states: Vec<f32>,
     pub(super) estimates: Vec<f32>,
     pub(super) means: Option<Corrections>,
+    pub(super) bands: Option<Arc<Bands>>,
     pub(super) growth: Vec<GrowthPoint>,
     pub(super) trials: Vec<Trial>,
 }
@@ -89,6 +104,7 @@ impl Trajectories {
             states,
             estimates,
             means: None,
+            bands: None,
             growth: Vec::new(),
             trials: Vec::new(),
         })
@@ -204,18 +220,77 @@ impl Trajectories {
         Ok(self)
     }
 
+    /// The same trajectories with the bands of frequencies that coefficients per band are of.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] for bands of other data.
+    pub fn with_bands(self, bands: Option<Arc<Bands>>) -> Result<Self> {
+        let shape = &self.origin.model.shape;
+        match &bands {
+            Some(bands) if bands.shape() != &shape[..] => {
+                let found = format!("{:?}", bands.shape());
+                Err(Invalid::field("shape of the bands", format!("{shape:?}"), found).into())
+            }
+            _ => Ok(Self { bands, ..self }),
+        }
+    }
+
+    /// The bands that coefficients per band are fitted in: those that they [have](Self::bands), those of the corrected mean, or the usual ones.
+    ///
+    /// # Errors
+    /// As [`Bands::of_shape`].
+    pub fn bands_of_fits(&self) -> Result<Arc<Bands>> {
+        Ok(match (&self.bands, &self.means) {
+            (Some(bands), _) => bands.clone(),
+            (None, Some(means)) => means.bands().clone(),
+            (None, None) => Arc::new(Bands::of_shape(&self.origin.model.shape)?),
+        })
+    }
+
+    /// The bands of frequencies that coefficients per band are of.
+    pub fn bands(&self) -> Option<&Arc<Bands>> {
+        self.bands.as_ref()
+    }
+
     /// The same trajectories with paths that were run.
     ///
     /// # Errors
-    /// [`Error::Schedule`] for a trial of other images; errors of [`ddpm_core::TimePath::new`].
+    /// [`Error::Schedule`] for a trial of other images, and for coefficients that are not those of its steps or of other
+    /// [bands](Self::with_bands); errors of [`ddpm_core::TimePath::new`].
     pub fn with_trials(mut self, trials: Vec<Trial>) -> Result<Self> {
         for trial in &trials {
             trial.sampler.check_priced()?;
             TimePath::new(trial.path.clone(), self.schedule.train_steps())?;
             self.check_per_image("squared distances of a trial", &trial.squared_distances)?;
+            self.check_coefficients(trial)?;
         }
         self.trials = trials;
         Ok(self)
+    }
+
+    /// Fitted trials have coefficients of every step, others none.
+    fn check_coefficients(&self, trial: &Trial) -> Result<()> {
+        let steps = match trial.coefficients {
+            CoefficientKind::Solver => 0,
+            _ => trial.steps(),
+        };
+        Invalid::check_length("coefficients of a trial", steps, trial.fitted.len())?;
+        let bands = match trial.coefficients {
+            CoefficientKind::FittedBands => self.bands.as_ref().map_or(0, |bands| bands.count()),
+            _ => 1,
+        };
+        for (k, step) in trial.fitted.iter().enumerate() {
+            // The first step of a path, the last of the list, has no estimate before its own.
+            let most = usize::from(trial.sampler != Sampler::Ddim && k + 1 < steps);
+            // Whatever the bands, the step onto the data is one number a term unless it is fitted.
+            if step.looks_back() > most || (step.bands() != bands && step.bands() != 1) {
+                let field = format!("coefficients of step {} of a trial", k + 1);
+                let expected = format!("at most {} terms of {bands} numbers", 2 + most);
+                let found = format!("{} of {}", step.looks_back() + 2, step.bands());
+                return Err(Invalid::field(field, expected, found).into());
+            }
+        }
+        Ok(())
     }
 
     /// One finite number of at least 0 per image.

@@ -2,7 +2,9 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use ddpm_core::{DecoderKind, MeanKind, Objective, Sampler, StartRule, VarianceKind};
+use ddpm_core::{
+    CoefficientKind, DecoderKind, MeanKind, Objective, Sampler, StartRule, VarianceKind,
+};
 use ddpm_data::Split;
 
 /// A parser of a closed set of names, each with its line in `--help`.
@@ -46,6 +48,13 @@ named_values! {
         Ipndm: "iPNDM of order 3: the noise of three nodes, weighed as in Adams and Bashforth's method",
         UniPc2: "UniPC of order 2: predictor and corrector, one evaluation a step",
         UniPc3: "UniPC of order 3",
+    }
+    /// Where the coefficients of a deterministic sampler's steps come from.
+    coefficient_kinds: CoefficientKind {
+        Solver: "The sampler's own, from the noise schedule alone",
+        History: "The sampler's own but for how far it extrapolates, which is fitted",
+        Fitted: "All of them by least squares, three numbers a step",
+        FittedBands: "All of them in every band of frequencies by itself",
     }
     /// Variance of the decoder, the step onto the data.
     decoders: DecoderKind {

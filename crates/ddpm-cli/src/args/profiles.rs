@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ddpm_core::{DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
+use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 use ddpm_schedule::export::Format;
 
-use super::conventions::{ClipArgs, StepArgs, decoders, means, objectives, starts, variances};
+use super::conventions::{
+    ClipArgs, StepArgs, coefficient_kinds, decoders, means, objectives, starts, variances,
+};
 use super::export::formats;
 use super::inputs::{ChainArgs, CheckpointArgs, ImageArgs};
 
@@ -159,6 +161,9 @@ pub(crate) struct Schedule {
     /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
+    /// With --objective quality: the sampler's own coefficients, or those fitted to the trajectories
+    #[arg(long, value_name = "KIND", value_parser = coefficient_kinds())]
+    pub(crate) coefficients: Option<CoefficientKind>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and
     /// how much is lost by choosing on this many; 0 for not [default: 8]
     #[arg(long, value_name = "N")]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ddpm_core::MeanKind;
+use ddpm_core::{CoefficientKind, MeanKind};
 
-use super::conventions::{ClipArgs, means};
+use super::conventions::{ClipArgs, coefficient_kinds, means};
 use super::inputs::{CheckpointArgs, ImageArgs};
 
 /// Follow a network's trajectories: what schedules for sample quality are chosen on
@@ -47,6 +47,16 @@ pub(crate) struct Trajectory {
         conflicts_with = "forward"
     )]
     pub(crate) sampler: Vec<String>,
+    /// Fit the coefficients of the steps too and run the best schedules with them: a comma list of history (how far a step extrapolates
+    /// alone), fitted (all) and fitted-bands (all, per band of frequencies)
+    #[arg(
+        long,
+        value_name = "KIND,..",
+        value_delimiter = ',',
+        value_parser = coefficient_kinds(),
+        conflicts_with = "forward"
+    )]
+    pub(crate) coefficients: Vec<CoefficientKind>,
     /// Follow images through the forward process instead
     #[arg(long)]
     pub(crate) forward: bool,

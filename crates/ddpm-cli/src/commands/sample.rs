@@ -13,7 +13,7 @@ use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, and_mean, clip, command_that_resumes, plural};
+use crate::render::{ProgressLine, and_coefficients, and_mean, clip, command_that_resumes, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
@@ -34,7 +34,10 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
         )));
     }
-    choice.schedule.sampler = sampler_of(args, &choice, voice);
+    let sampler = sampler_of(args, &choice, voice);
+    if sampler != choice.schedule.sampler {
+        choice.schedule = choice.schedule.for_sampler(sampler);
+    }
     check_sampler(args, choice.schedule.sampler)?;
     let record = describe(args, &network, &choice)?;
     if record.class.is_some() && network.denoiser.num_classes().is_none() {
@@ -211,6 +214,7 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
             .then(|| schedule.kernels.iter().map(number).collect()),
         clip_last_noise: args.clip_last_noise,
         path: schedule.path.clone(),
+        coefficients: schedule.coefficients,
     };
     let Some(from) = &args.noise_from else {
         return Ok(record);
@@ -253,6 +257,7 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
             precision: record.model.precision.clone(),
             class: record.class,
             seed: record.seed,
+            coefficients: record.coefficients,
         });
     }
     let how = match (&record.variance, record.eta) {
@@ -260,7 +265,7 @@ fn report(args: &Sample, store: &Store, record: &SampleRecord, resumed: usize) -
         (None, Some(eta)) => format!(" (eta {eta})"),
         (None, None) => String::new(),
     };
-    let mean = and_mean(record.mean);
+    let mean = and_coefficients(record.coefficients) + &and_mean(record.mean);
     let earlier = match resumed {
         0 => String::new(),
         n => format!(", {n} of them from an earlier run"),

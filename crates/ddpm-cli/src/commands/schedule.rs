@@ -31,6 +31,9 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     if args.sampler.is_some() {
         return Err(Error::usage("--sampler goes with --objective quality"));
     }
+    if args.coefficients.is_some() {
+        return Err(Error::usage("--coefficients goes with --objective quality"));
+    }
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
     print_schedules(args, &schedules, &request.source, voice, |indices| {

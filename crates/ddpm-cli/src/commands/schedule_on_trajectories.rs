@@ -1,6 +1,6 @@
 //! `ddpm schedule --objective quality|klub`: schedules from trajectories.
 
-use ddpm_core::{Objective, Sampler, StartRule};
+use ddpm_core::{CoefficientKind, Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
 
@@ -9,7 +9,9 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{priced_sampler, read_trajectories_to_use, steps_or, usual_steps};
 use crate::output::Voice;
-use crate::render::{Indices, TextTable, and_mean, clip, or_dash, plural, shorten};
+use crate::render::{
+    Indices, TextTable, and_coefficients, and_mean, clip, or_dash, plural, shorten,
+};
 
 /// Runs the command for one of its objectives.
 pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -42,13 +44,32 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         _ => {
             let sampler = args.sampler.as_deref().map(priced_sampler);
             let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
-            choose_quality(&trajectories, sampler, &budgets)
+            let coefficients = args.coefficients.unwrap_or_default();
+            let chosen = choose_quality(&trajectories, sampler, coefficients, &budgets);
+            chosen.inspect(|chosen| warn_of_untaught(chosen, voice))
         }
     }
     .in_file(file)?;
     print_schedules(args, &schedules, file, voice, |indices| {
         Ok(table(&trajectories, &schedules, indices))
     })
+}
+
+/// Coefficients that no run has tried are fitted to states that no sampler is at.
+fn warn_of_untaught(chosen: &Schedules, voice: Voice) {
+    if chosen.coefficients == CoefficientKind::Solver {
+        return;
+    }
+    let untried = chosen.budgets.iter().filter(|b| b.distance.is_none());
+    let untried: Vec<String> = untried.map(|b| b.steps().to_string()).collect();
+    if !untried.is_empty() {
+        voice.warn(format_args!(
+            "K = {}: the coefficients are fitted on the reference's states and were never run; ddpm trajectory --coefficients {} --steps {} fits them on the sampler's own",
+            untried.join(", "),
+            chosen.coefficients,
+            untried.join(","),
+        ));
+    }
 }
 
 /// Flags of the other objectives are not silently ignored.
@@ -74,6 +95,10 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
             args.objective == Objective::Klub && args.sampler.is_some(),
             "--sampler",
         ),
+        (
+            args.objective == Objective::Klub && args.coefficients.is_some(),
+            "--coefficients",
+        ),
     ];
     match given.iter().find(|(given, _)| *given) {
         None => Ok(()),
@@ -90,12 +115,13 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         .as_ref()
         .map_or_else(String::new, |name| format!(" for {name}"));
     let mean = and_mean(schedules.scoring.mean);
+    let fitted = and_coefficients(schedules.coefficients);
     let mut text = TextTable::new(&format!(
         "steps: | cost [{}]: | distance: | path",
         schedules.scoring.objective.unit()
     ))
     .title(format!(
-        "Optimal schedules{for_sampler}: objective {}{mean}, {}",
+        "Optimal schedules{for_sampler}{fitted}: objective {}{mean}, {}",
         schedules.scoring.objective,
         clip(schedules.clip_denoised)
     ))

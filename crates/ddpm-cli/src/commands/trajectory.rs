@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{DecoderKind, Denoiser, MeanKind, Sampler, TimePath, VarianceKind};
+use ddpm_core::{
+    CoefficientKind, DecoderKind, Denoiser, MeanKind, Sampler, TimePath, VarianceKind,
+};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Scoring, TrajectoryKind, results};
@@ -79,6 +81,7 @@ impl Work {
         let grid = grid(args, &network)?;
         let solvers = samplers(&args.sampler)?;
         let steps = tried(args, &grid)?;
+        let fitted = fitted(args)?;
         let clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         let means = corrections(args, &grid, &network, clip_denoised, voice)?;
         let plan = TrajectoryPlan {
@@ -97,6 +100,7 @@ impl Work {
                 ..GrowthPlan::default()
             },
             steps,
+            fitted,
             save_every: Duration::from_secs(args.save_every),
         };
         Ok(Self::Flow(network, plan))
@@ -185,6 +189,19 @@ fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     Ok(found)
 }
 
+/// What is fitted, each kind once.
+fn fitted(args: &Trajectory) -> Result<Vec<CoefficientKind>> {
+    let mut kinds: Vec<CoefficientKind> = args.coefficients.clone();
+    kinds.retain(|&kind| kind != CoefficientKind::Solver);
+    kinds.sort_unstable();
+    kinds.dedup();
+    if !kinds.is_empty() && args.count < 2 {
+        let why = "expected at least 2 samples with --coefficients: some judge what is fitted to the others";
+        return Err(Error::flag("--count", why));
+    }
+    Ok(kinds)
+}
+
 /// The numbers of steps to try.
 fn tried(args: &Trajectory, grid: &TimePath) -> Result<Vec<usize>> {
     match args.steps.as_deref() {
@@ -216,6 +233,7 @@ fn report(args: &Trajectory, made: &Trajectories) -> Result<()> {
             steps: t.steps(),
             distance: t.rms(),
             path: t.path.clone(),
+            coefficients: t.coefficients,
         });
         return output::print_json(&results::Trajectory {
             out: args.out.display().to_string(),

@@ -13,7 +13,7 @@ pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use number::{
     NOTE_ON_ONE_STEP, kid_times_1000, mark_of_decoder, mean_with_error, or_dash, plural, with_error,
 };
-pub(crate) use origin::{and_mean, chain_of, describe_images, images_of};
+pub(crate) use origin::{and_coefficients, and_mean, chain_of, describe_images, images_of};
 pub(crate) use path::{Indices, join, shorten};
 pub(crate) use progress::ProgressLine;
 pub(crate) use quoting::{command_that_resumes, escape, quote};

@@ -1,6 +1,6 @@
 //! Where numbers come from, in the words of a title.
 
-use ddpm_core::MeanKind;
+use ddpm_core::{CoefficientKind, MeanKind};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Provenance;
 
@@ -35,6 +35,12 @@ pub(crate) fn describe_images(name: &str, count: u64, stand_in: bool) -> String 
 pub(crate) fn and_mean(mean: MeanKind) -> String {
     mean.in_words()
         .map_or_else(String::new, |mean| format!(", {mean}"))
+}
+
+/// Where the coefficients of the steps come from, for the end of a list; nothing for the sampler's own.
+pub(crate) fn and_coefficients(kind: CoefficientKind) -> String {
+    kind.in_words()
+        .map_or_else(String::new, |words| format!(", {words}"))
 }
 
 /// Network and chain of a profile.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ddpm_core::{Denoiser, Sampler, TimePath};
+use ddpm_core::{CoefficientKind, Denoiser, Sampler, StepCoefficients, TimePath};
 use ddpm_schedule::TrajectoryOrigin;
 use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
 
 use super::earlier::check_earlier;
 use super::end_points::{FlowPlan, end_points, squared_distances};
-use super::growth::{GrowthPlan, measure_at};
+use super::growth::{GrowthPlan, Steps, measure_at};
 use super::reference::{flow_origin, follow_grid};
 use super::saver::Saver;
 use crate::error::{Error, Result};
@@ -26,6 +26,8 @@ pub struct TrajectoryPlan {
     pub growth: GrowthPlan,
     /// Numbers of steps whose best paths are run.
     pub steps: Vec<usize>,
+    /// What is fitted beside the samplers' own steps; each takes further trials, and growth of its own.
+    pub fitted: Vec<CoefficientKind>,
     /// How much of a run may be lost when its process is killed: time between two saves of finished pieces.
     pub save_every: Duration,
 }
@@ -74,17 +76,18 @@ pub fn follow_flow(
     let mut saver = Saver::new(plan.save_every, save);
     let made = run.reference(earlier, &mut saver)?;
     let (made, growth) = run.growth(made, &mut saver)?;
-    let (mut made, trials) = run.trials(made, &mut saver)?;
+    let (made, trials) = run.trials(made, &mut saver)?;
+    let (mut made, fitted) = run.fitted(made, &mut saver)?;
     let reference = plan.grid.steps();
-    made.set_evaluations(((reference + growth + trials) * plan.flow.count) as u64);
+    made.set_evaluations(((reference + growth + trials + fitted) * plan.flow.count) as u64);
     Ok(made)
 }
 
-struct Run<'a> {
-    denoiser: &'a dyn Denoiser,
-    plan: &'a TrajectoryPlan,
+pub(super) struct Run<'a> {
+    pub(super) denoiser: &'a dyn Denoiser,
+    pub(super) plan: &'a TrajectoryPlan,
     wanted: TrajectoryOrigin,
-    progress: &'a dyn Progress,
+    pub(super) progress: &'a dyn Progress,
 }
 
 impl Run<'_> {
@@ -115,49 +118,80 @@ impl Run<'_> {
         Ok(made)
     }
 
-    /// Growth, a point at a time; with the evaluations per sample that all of it takes.
-    fn growth(
-        &self,
-        mut made: Trajectories,
-        saver: &mut Saver<'_>,
-    ) -> Result<(Trajectories, usize)> {
-        let (flow, growth) = (&self.plan.flow, &self.plan.growth);
-        let nodes = made.nodes().to_vec();
-        let wanted = growth.measurements(nodes.len());
-        let mut points: Vec<Option<GrowthPoint>> = wanted
+    /// Growth of the samplers' own steps; with the evaluations per sample that all of it takes.
+    fn growth(&self, made: Trajectories, saver: &mut Saver<'_>) -> Result<(Trajectories, usize)> {
+        let (growth, nodes) = (&self.plan.growth, made.nodes().to_vec());
+        let schedule = self.denoiser.noise_schedule();
+        let left = growth
+            .solvers
             .iter()
-            .map(|&(solver, i)| {
-                made.growth()
-                    .iter()
-                    .find(|p| is_at(p, solver, nodes[i - 1]))
-            })
-            .map(|known| known.cloned())
-            .collect();
-        let left: usize = wanted
-            .iter()
-            .zip(&points)
-            .filter(|(_, known)| known.is_none())
-            .map(|(&(_, i), _)| growth.evaluations_at(&nodes, i) * flow.count)
-            .sum();
+            .map(|&s| self.left_to_measure(&made, s, CoefficientKind::Solver));
+        let left: usize = left.sum();
         self.stage(
             &format!("measuring how errors grow: {left} evaluations"),
             left,
         );
+        let mut made = made;
+        for &sampler in &growth.solvers {
+            let coefficients = |before: Option<usize>, t: usize, s: usize| {
+                let of = |i: usize| nodes[i - 1];
+                let step = sampler.flow_step(schedule, before.map(of), of(t), of(s));
+                StepCoefficients::from(&step)
+            };
+            let steps = Steps {
+                sampler,
+                kind: CoefficientKind::Solver,
+                coefficients: &coefficients,
+                bands: None,
+            };
+            made = self.growth_of(made, &steps, saver)?;
+        }
+        self.progress.finish();
+        Ok((made, growth.evaluations(&nodes) * growth.solvers.len()))
+    }
+
+    /// Evaluations that are left until growth of these steps is measured.
+    pub(super) fn left_to_measure(
+        &self,
+        made: &Trajectories,
+        sampler: Sampler,
+        kind: CoefficientKind,
+    ) -> usize {
+        let (growth, nodes) = (&self.plan.growth, made.nodes());
+        let known = |t: usize| made.growth().iter().any(|p| is_at(p, sampler, kind, t));
+        let indices = growth.indices(nodes.len()).into_iter();
+        let left = indices.filter(|&i| !known(nodes[i - 1]));
+        left.map(|i| growth.evaluations_at(nodes, i) * self.plan.flow.count)
+            .sum()
+    }
+
+    /// Growth along the errors of some steps, a point at a time, after those that are known.
+    pub(super) fn growth_of(
+        &self,
+        mut made: Trajectories,
+        steps: &Steps<'_>,
+        saver: &mut Saver<'_>,
+    ) -> Result<Trajectories> {
+        let (flow, growth) = (&self.plan.flow, &self.plan.growth);
+        let nodes = made.nodes().to_vec();
         let part = Part(self.progress);
         let process = flow.flow(self.denoiser, &part);
-        for (at, &(solver, i)) in wanted.iter().enumerate() {
-            if points[at].is_some() {
-                continue;
-            }
-            let measured = measure_at(&process, flow, &made, growth, solver, i);
-            points[at] = Some(measured.map_err(|error| saver.last(Some(&made), error))?);
-            made = made.with_growth(points.iter().flatten().cloned().collect())?;
+        for i in growth.indices(nodes.len()) {
+            let mut points = made.growth().to_vec();
+            let is_own = |p: &GrowthPoint| is_at(p, steps.sampler, steps.kind, nodes[i - 1]);
+            // In the order of the plan, whatever that of an earlier run's.
+            let point = match points.iter().position(is_own) {
+                Some(at) => points.remove(at),
+                None => {
+                    let measured = measure_at(&process, flow, &made, growth, steps, i);
+                    measured.map_err(|error| saver.last(Some(&made), error))?
+                }
+            };
+            points.push(point);
+            made = made.with_growth(points)?;
             saver.piece(&made)?;
         }
-        // In the order of the plan, whatever that of an earlier run's.
-        made = made.with_growth(points.into_iter().flatten().collect())?;
-        self.progress.finish();
-        Ok((made, growth.evaluations(&nodes)))
+        Ok(made)
     }
 
     /// The best paths, one at a time; with the evaluations per sample that all of them take.
@@ -178,6 +212,7 @@ impl Run<'_> {
         if let Some(foreign) = made
             .trials()
             .iter()
+            .filter(|trial| trial.coefficients == CoefficientKind::Solver)
             .find(|trial| !candidates.iter().any(|(s, path)| is_of(trial, *s, path)))
         {
             return Err(foreign_trial(foreign));
@@ -187,6 +222,9 @@ impl Run<'_> {
             .map(|(solver, path)| made.trials().iter().find(|t| is_of(t, *solver, path)))
             .map(|known| known.cloned())
             .collect();
+        let fitted = made.trials().iter();
+        let fitted = fitted.filter(|trial| trial.coefficients != CoefficientKind::Solver);
+        let fitted: Vec<Trial> = fitted.cloned().collect();
         let steps = |(_, path): &(Sampler, TimePath)| path.steps();
         let missing = candidates.iter().zip(&trials).filter(|(_, t)| t.is_none());
         let (count, left) = missing.fold((0, 0), |(count, left), (candidate, _)| {
@@ -204,17 +242,18 @@ impl Run<'_> {
             let part = Part(self.progress);
             let run = run_trial(self.denoiser, flow, &target, *solver, path, &part);
             trials[at] = Some(run.map_err(|error| saver.last(Some(&made), error))?);
-            made = made.with_trials(trials.iter().flatten().cloned().collect())?;
+            let so_far = trials.iter().flatten().chain(&fitted);
+            made = made.with_trials(so_far.cloned().collect())?;
             saver.piece(&made)?;
         }
         // In the order of the candidates, whatever the order of an earlier run's.
-        made = made.with_trials(trials.into_iter().flatten().collect())?;
+        made = made.with_trials(trials.into_iter().flatten().chain(fitted).collect())?;
         self.progress.finish();
         Ok((made, candidates.iter().map(steps).sum()))
     }
 
     /// Says what comes, if anything does.
-    fn stage(&self, what: &str, evaluations: usize) {
+    pub(super) fn stage(&self, what: &str, evaluations: usize) {
         if evaluations > 0 {
             self.progress.stage(what);
         }
@@ -225,10 +264,14 @@ impl Run<'_> {
     fn check_measurements(&self, earlier: &Trajectories) -> Result<()> {
         let nodes = earlier.nodes();
         let growth = &self.plan.growth;
-        let wanted = growth.measurements(nodes.len());
+        let indices = growth.indices(nodes.len());
+        let kind_is_wanted = |kind: CoefficientKind| {
+            kind == CoefficientKind::Solver || self.plan.fitted.contains(&kind)
+        };
         let is_wanted = |point: &GrowthPoint| {
-            let of = |&(solver, i): &(Sampler, usize)| is_at(point, solver, nodes[i - 1]);
-            wanted.iter().any(of)
+            growth.solvers.contains(&point.sampler)
+                && kind_is_wanted(point.coefficients)
+                && indices.iter().any(|&i| nodes[i - 1] == point.t)
         };
         if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
             return Err(Error::Resume {
@@ -239,7 +282,9 @@ impl Run<'_> {
         }
         // Whether it is one of the best paths is known when growth is.
         let is_wanted = |trial: &Trial| {
-            growth.solvers.contains(&trial.sampler) && self.plan.steps.contains(&trial.steps())
+            growth.solvers.contains(&trial.sampler)
+                && kind_is_wanted(trial.coefficients)
+                && self.plan.steps.contains(&trial.steps())
         };
         match earlier.trials().iter().find(|trial| !is_wanted(trial)) {
             None => Ok(()),
@@ -269,7 +314,10 @@ fn run_trial(
     let dims = denoiser.shape().iter().product();
     Ok(Trial {
         sampler: solver,
+        coefficients: CoefficientKind::Solver,
         path: path.nodes().to_vec(),
+        fitted: Vec::new(),
+        evaluations: None,
         squared_distances: squared_distances(&ends, target, dims),
     })
 }
@@ -289,10 +337,12 @@ fn foreign_trial(trial: &Trial) -> Error {
     }
 }
 
-fn is_at(point: &GrowthPoint, solver: Sampler, t: usize) -> bool {
-    point.sampler == solver && point.t == t
+fn is_at(point: &GrowthPoint, solver: Sampler, kind: CoefficientKind, t: usize) -> bool {
+    point.sampler == solver && point.coefficients == kind && point.t == t
 }
 
 fn is_of(trial: &Trial, solver: Sampler, path: &TimePath) -> bool {
-    trial.sampler == solver && trial.path == path.nodes()
+    trial.sampler == solver
+        && trial.coefficients == CoefficientKind::Solver
+        && trial.path == path.nodes()
 }

@@ -1,6 +1,6 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{NoiseSchedule, Sampler, TimePath};
+use ddpm_core::{Bands, CoefficientKind, Sampler, StepCoefficients, TimePath};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
@@ -33,18 +33,11 @@ impl Default for GrowthPlan {
 
 impl GrowthPlan {
     /// Node indices (1-based) of the measurement, ascending, out of `nodes`.
-    fn indices(&self, nodes: usize) -> Vec<usize> {
+    pub(super) fn indices(&self, nodes: usize) -> Vec<usize> {
         let n = self.points.min(nodes);
         let mut indices: Vec<usize> = (0..n).map(|k| 1 + k * (nodes - 1) / n).collect();
         indices.dedup();
         indices
-    }
-
-    /// What is measured: every solver at every node index.
-    pub(super) fn measurements(&self, nodes: usize) -> Vec<(Sampler, usize)> {
-        let indices = self.indices(nodes);
-        let of = |&solver| indices.iter().map(move |&i| (solver, i));
-        self.solvers.iter().flat_map(of).collect()
     }
 
     /// Network evaluations per image of the measurement at node index `i`.
@@ -65,37 +58,38 @@ impl GrowthPlan {
         path
     }
 
-    /// Network evaluations per image.
+    /// Network evaluations per image for the steps of one sampler.
     pub fn evaluations(&self, nodes: &[usize]) -> usize {
-        self.measurements(nodes.len())
-            .iter()
-            .map(|&(_, i)| self.evaluations_at(nodes, i))
-            .sum()
+        let indices = self.indices(nodes.len()).into_iter();
+        indices.map(|i| self.evaluations_at(nodes, i)).sum()
     }
 }
 
-/// Growth from node index `i` on: the reference's state there is moved by plus and minus the error that a step of the solver makes, and
+/// The steps whose errors give the directions.
+pub(super) struct Steps<'a> {
+    pub(super) sampler: Sampler,
+    pub(super) kind: CoefficientKind,
+    /// The coefficients of a step between node indices: the node before, t and s.
+    pub(super) coefficients: &'a dyn Fn(Option<usize>, usize, usize) -> StepCoefficients,
+    /// Those that the coefficients are of.
+    pub(super) bands: Option<&'a Bands>,
+}
+
+/// Growth from node index `i` on: the reference's state there is moved by plus and minus the error that a step makes, and
 /// both are followed to time 0; the growth is the distance of their ends over that of their beginnings.
 pub(super) fn measure_at(
     flow: &Flow<'_>,
     plan: &FlowPlan,
     reference: &Trajectories,
     growth: &GrowthPlan,
-    solver: Sampler,
+    steps: &Steps<'_>,
     i: usize,
 ) -> Result<GrowthPoint> {
     let (nodes, names) = (reference.nodes(), plan.names());
     let path = TimePath::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
-        let errors = local_errors(
-            flow.schedule(),
-            reference,
-            solver,
-            i,
-            growth.reach,
-            positions.clone(),
-        );
+        let errors = local_errors(reference, steps, i, growth.reach, positions.clone());
         let follow = |sign: f64| -> Result<Vec<f64>> {
             let states = positions
                 .clone()
@@ -128,17 +122,17 @@ pub(super) fn measure_at(
         }));
     }
     Ok(GrowthPoint {
-        sampler: solver,
+        sampler: steps.sampler,
+        coefficients: steps.kind,
         t: nodes[i - 1],
         factors,
     })
 }
 
-/// What a step of the solver into node index `i` is off by, for the images at `positions`, one after another.
+/// What a step into node index `i` is off by, for the images at `positions`, one after another.
 fn local_errors(
-    schedule: &NoiseSchedule,
     reference: &Trajectories,
-    solver: Sampler,
+    steps: &Steps<'_>,
     i: usize,
     reach: f64,
     positions: std::ops::Range<usize>,
@@ -154,17 +148,16 @@ fn local_errors(
             .map(|&x| 0.01 * f64::from(x))
             .collect();
     }
-    let previous = (before > from).then(|| nodes[before - 1]);
-    let step = solver.flow_step(schedule, previous, nodes[from - 1], nodes[i - 1]);
+    let step = (steps.coefficients)((before > from).then_some(before), from, i);
     let as_f64 = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
     positions
         .flat_map(|image| {
             let mut end = vec![0.0; reference.dims()];
             step.apply(
+                steps.bands,
                 &as_f64(reference.state(image, from)),
                 &as_f64(reference.estimate(image, from)),
-                &as_f64(reference.estimate(image, before)),
-                &[],
+                &[as_f64(reference.estimate(image, before))],
                 &mut end,
             );
             for (end, &x) in end.iter_mut().zip(reference.state(image, i)) {

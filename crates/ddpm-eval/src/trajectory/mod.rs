@@ -2,12 +2,14 @@
 
 mod earlier;
 mod end_points;
+mod fitted;
 mod flow;
 mod follow;
 mod growth;
 mod noising;
 mod reference;
 mod saver;
+mod student;
 
 pub use end_points::{FlowPlan, end_points, squared_distances};
 pub use follow::{TrajectoryPlan, follow_flow};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddpm_core::{
-    Denoiser, DenoiserError, GaussianDenoiser, MeanCorrection, MeanKind, NoiseDomain, NoiseKey,
-    NoiseSchedule, Parameterization, Prediction, Sampler, TimePath, VarianceKind, standard_normal,
+    CoefficientKind, Denoiser, DenoiserError, GaussianDenoiser, MeanCorrection, MeanKind,
+    NoiseDomain, NoiseKey, NoiseSchedule, Parameterization, Prediction, Sampler, TimePath,
+    VarianceKind, standard_normal,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
@@ -51,6 +52,7 @@ fn made_with(
     steps: &[usize],
 ) -> Trajectories {
     let plan = TrajectoryPlan {
+        fitted: Vec::new(),
         flow,
         grid,
         growth,
@@ -401,6 +403,7 @@ impl Progress for StopsAfter {
 /// A plan of 5 samples, two at a time, on a grid of 12 nodes.
 fn whole_plan(solvers: &[Sampler], steps: &[usize], schedule: &NoiseSchedule) -> TrajectoryPlan {
     TrajectoryPlan {
+        fitted: Vec::new(),
         flow: FlowPlan {
             batch: 2,
             ..plan(5)
@@ -471,6 +474,7 @@ fn saves_fall_due_and_a_save_that_fails_ends_the_run() {
     let schedule = cosine(200);
     let model = plain(&schedule);
     let plan = TrajectoryPlan {
+        fitted: Vec::new(),
         save_every: Duration::ZERO,
         ..whole_plan(&[Sampler::Ddim], &[3], &schedule)
     };
@@ -557,6 +561,7 @@ fn a_finished_run_takes_more_samplers_and_steps_and_nothing_of_another_run() {
     refused(&small, "growth");
     refused(&with(&|p| p.steps = vec![5]), "tried");
     let beyond = TrajectoryPlan {
+        fitted: Vec::new(),
         grid: TimePath::new([5, 20, 201], 201).unwrap(),
         ..small
     };
@@ -674,6 +679,7 @@ fn an_unknown_network_is_followed_in_one_go_and_not_resumed() {
     let schedule = cosine(200);
     let model = Anonymous(plain(&schedule));
     let plan = TrajectoryPlan {
+        fitted: Vec::new(),
         save_every: Duration::ZERO,
         ..whole_plan(&[Sampler::Ddim], &[3], &schedule)
     };
@@ -778,6 +784,7 @@ fn a_corrected_flow_is_the_flow_of_the_corrected_network() {
     let corrections = corrections(&inner(), &grid, 0.01);
     let run = |model: &dyn Denoiser, means: Option<&Corrections>, earlier| {
         let plan = TrajectoryPlan {
+            fitted: Vec::new(),
             flow: FlowPlan {
                 means: means.cloned().map(Arc::new),
                 ..plan(3)
@@ -814,7 +821,7 @@ fn a_corrected_flow_is_the_flow_of_the_corrected_network() {
     assert_eq!(read.means(), Some(&corrections));
     assert_eq!(read.to_bytes(), made.to_bytes());
     let budgets = Budgets::Only(vec![4, 6]);
-    let chosen = choose_quality(&read, Sampler::Ddim, &budgets).unwrap();
+    let chosen = choose_quality(&read, Sampler::Ddim, CoefficientKind::Solver, &budgets).unwrap();
     assert_eq!(chosen.scoring.mean, MeanKind::Calibrated);
     let chosen = Schedules::from_json(&chosen.to_json().unwrap()).unwrap();
     for k in [4, 6] {

@@ -1,6 +1,6 @@
 //! Samples and their distance from images: `ddpm sample` and `ddpm fid`.
 
-use ddpm_core::{MeanKind, Sampler, VarianceKind};
+use ddpm_core::{CoefficientKind, MeanKind, Sampler, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use super::number;
@@ -39,6 +39,9 @@ pub struct Sample {
     pub class: Option<usize>,
     /// Seed of the noise.
     pub seed: u64,
+    /// Where the coefficients of the steps come from.
+    #[serde(default)]
+    pub coefficients: CoefficientKind,
 }
 
 /// What `ddpm fid --save-statistics` prints of one set of images.

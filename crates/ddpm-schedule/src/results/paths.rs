@@ -1,6 +1,6 @@
 //! Paths and what they are made of: `ddpm solve`, `transitions`, `trajectory` and `export`.
 
-use ddpm_core::{MeanKind, Sampler};
+use ddpm_core::{CoefficientKind, MeanKind, Sampler};
 use serde::{Deserialize, Serialize};
 
 use super::numbers;
@@ -96,6 +96,9 @@ pub struct Trial {
     pub distance: f64,
     /// `[0, .., T]`.
     pub path: Vec<usize>,
+    /// Where the coefficients of its steps come from.
+    #[serde(default)]
+    pub coefficients: CoefficientKind,
 }
 
 /// What `ddpm export` prints: the lists themselves, and the file that they were written to.

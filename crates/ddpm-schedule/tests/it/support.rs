@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ddpm_core::{
-    ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Parameterization, Stride, TimePath,
-    VarianceKind,
+    CoefficientKind, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName, Parameterization,
+    Stride, TimePath, VarianceKind,
 };
 use ddpm_schedule::{Chosen, Provenance, Schedule, Schedules, Scoring};
 
@@ -70,6 +70,7 @@ pub(crate) fn schedules(budgets: &[usize]) -> Schedules {
         noise_schedule: noise.clone(),
         scoring,
         sampler: None,
+        coefficients: CoefficientKind::Solver,
         clip_denoised: Some(true),
         parameterization: Some(Parameterization::Epsilon),
         costs: (1..=60).map(|k| Some(cost(k))).collect(),

@@ -1,3 +1,4 @@
 //! Tests of stored trajectories, their costs and the schedules chosen on them, against closed forms.
 
+mod fitted;
 mod trajectory;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, DecoderKind, Difference, MeanCorrection, MeanKind, ModelId, NetworkId, NoiseSchedule,
-    NoiseScheduleName, Objective, Parameterization, Sampler, TimePath, VarianceKind,
+    Bands, CoefficientKind, DecoderKind, Difference, MeanCorrection, MeanKind, ModelId, NetworkId,
+    NoiseSchedule, NoiseScheduleName, Objective, Parameterization, Sampler, TimePath, VarianceKind,
 };
 use ddpm_files::FormatError;
 use ddpm_schedule::{
@@ -19,11 +19,11 @@ use ddpm_trajectory::{
     choose_quality, entropic_path, reference_grid,
 };
 
-const T: usize = 200;
-const SHAPE: [usize; 3] = [1, 4, 4];
-const DIMS: usize = 16;
+pub(crate) const T: usize = 200;
+pub(crate) const SHAPE: [usize; 3] = [1, 4, 4];
+pub(crate) const DIMS: usize = 16;
 
-fn schedule() -> NoiseSchedule {
+pub(crate) fn schedule() -> NoiseSchedule {
     NoiseSchedule::named(NoiseScheduleName::Cosine, T).expect("valid")
 }
 
@@ -32,20 +32,20 @@ fn variance(pixel: usize) -> f64 {
 }
 
 /// s_t of one pixel.
-fn spread(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
+pub(crate) fn spread(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
     (schedule.alpha_bar(t) * v + schedule.one_minus_alpha_bar(t)).sqrt()
 }
 
-fn gain(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
+pub(crate) fn gain(schedule: &NoiseSchedule, t: usize, v: f64) -> f64 {
     schedule.alpha_bar(t).sqrt() * v / spread(schedule, t, v).powi(2)
 }
 
 /// A number for every image and pixel, in -2..2, whose mean square is not special.
-fn z(image: usize, pixel: usize) -> f64 {
+pub(crate) fn z(image: usize, pixel: usize) -> f64 {
     4.0 * ((image * DIMS + pixel + 1) as f64 * 0.618).fract() - 2.0
 }
 
-fn origin(images: usize, kind: TrajectoryKind) -> TrajectoryOrigin {
+pub(crate) fn origin(images: usize, kind: TrajectoryKind) -> TrajectoryOrigin {
     TrajectoryOrigin {
         model: ModelId {
             network: NetworkId::Sha256("ab".repeat(32)),
@@ -155,6 +155,7 @@ fn with_growth(trajectories: Trajectories, factor: impl Fn(usize) -> f64) -> Tra
     let points = trajectories.nodes().iter().flat_map(|&t| {
         Sampler::PRICED.map(|solver| GrowthPoint {
             sampler: solver,
+            coefficients: CoefficientKind::Solver,
             t,
             // Of two images: their geometric mean is the factor.
             factors: vec![factor(t) * 4.0, factor(t) / 4.0],
@@ -260,6 +261,9 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
     let trajectories = with_growth(exact(2, &NODES), |_| 1.0);
     let trial = |path: &[usize], square: f64| Trial {
         sampler: Sampler::Ddim,
+        coefficients: CoefficientKind::Solver,
+        fitted: Vec::new(),
+        evaluations: None,
         path: path.to_vec(),
         squared_distances: vec![square, 3.0 * square],
     };
@@ -270,8 +274,13 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
             trial(&[0, 200], 0.001),
         ])
         .expect("of these images");
-    let chosen =
-        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![3, 4])).expect("possible");
+    let chosen = choose_quality(
+        &tried,
+        Sampler::Ddim,
+        CoefficientKind::Solver,
+        &Budgets::Only(vec![3, 4]),
+    )
+    .expect("possible");
     assert_eq!(chosen.budgets[0].nodes(), [0, 5, 150, 200]);
     assert!((chosen.budgets[0].distance.expect("tried") - 0.2).abs() < 1e-12);
     assert_eq!(
@@ -292,7 +301,13 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
     let text = chosen.to_json().expect("numbers");
     assert_eq!(Schedules::from_json(&text).expect("readable"), chosen);
     // The other sampler was not tried.
-    let other = choose_quality(&tried, Sampler::DpmSolver2M, &Budgets::All).expect("possible");
+    let other = choose_quality(
+        &tried,
+        Sampler::DpmSolver2M,
+        CoefficientKind::Solver,
+        &Budgets::All,
+    )
+    .expect("possible");
     assert!(other.budgets.iter().all(|b| b.distance.is_none()));
     assert_eq!(other.costs.len(), T);
     assert!(matches!(
@@ -300,7 +315,12 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
         Err(Error::Schedule(ddpm_schedule::Error::Unsupported(_)))
     ));
     assert!(matches!(
-        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![9])),
+        choose_quality(
+            &tried,
+            Sampler::Ddim,
+            CoefficientKind::Solver,
+            &Budgets::Only(vec![9])
+        ),
         Err(Error::Schedule(ddpm_schedule::Error::Steps {
             max: 8,
             found: 9
@@ -335,10 +355,10 @@ fn the_file_round_trips_and_refuses_damage() {
         .find("version\\\":1")
         .expect("in the metadata");
     let mut changed = bytes.clone();
-    changed[newer + "version\\\":".len()] = b'3';
+    changed[newer + "version\\\":".len()] = b'4';
     assert!(matches!(
         Trajectories::from_bytes(&changed),
-        Err(Error::Format(FormatError::NewerVersion { found: 3, .. }))
+        Err(Error::Format(FormatError::NewerVersion { found: 4, .. }))
     ));
 }
 
@@ -347,6 +367,7 @@ fn what_does_not_fit_is_named() {
     let good = exact(2, &NODES);
     let point = |t: usize, n: usize| GrowthPoint {
         sampler: Sampler::Ddim,
+        coefficients: CoefficientKind::Solver,
         t,
         factors: vec![1.0; n],
     };
@@ -453,9 +474,12 @@ fn entropic_paths_have_equal_increments() {
 }
 
 /// Small trajectories with everything that a file can hold.
-fn kept() -> Trajectories {
+pub(crate) fn kept() -> Trajectories {
     let trial = Trial {
         sampler: Sampler::DpmSolver2M,
+        coefficients: CoefficientKind::Solver,
+        fitted: Vec::new(),
+        evaluations: None,
         path: vec![0, 60, 200],
         squared_distances: vec![0.25, 0.5],
     };
@@ -496,7 +520,13 @@ fn fixtures_of_every_version_are_readable() {
     };
     let schedules_v4 = path("../../../ddpm-schedule/tests/fixtures/schedules-v4.json");
     let chosen = |made: &Trajectories| {
-        choose_quality(made, Sampler::DpmSolver2M, &Budgets::Only(vec![2, 3])).expect("possible")
+        choose_quality(
+            made,
+            Sampler::DpmSolver2M,
+            CoefficientKind::Solver,
+            &Budgets::Only(vec![2, 3]),
+        )
+        .expect("possible")
     };
     if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
         let made = kept();
@@ -615,7 +645,13 @@ fn parts_of_a_run_are_joined_and_others_refused() {
 
     let mut unfinished = exact(2, &NODES);
     unfinished.set_evaluations(0);
-    let refused = choose_quality(&unfinished, Sampler::Ddim, &Budgets::All).expect_err("a part");
+    let refused = choose_quality(
+        &unfinished,
+        Sampler::Ddim,
+        CoefficientKind::Solver,
+        &Budgets::All,
+    )
+    .expect_err("a part");
     assert!(refused.to_string().contains("has ended"), "{refused}");
 
     let mut measured = with_growth(exact(2, &NODES), |_| 1.0);
@@ -662,6 +698,7 @@ fn trajectories_of_an_unknown_network_are_kept_but_not_continued() {
 fn every_priced_sampler_is_solved_and_no_other() {
     let point = GrowthPoint {
         sampler: Sampler::Ddpm,
+        coefficients: CoefficientKind::Solver,
         t: 5,
         factors: vec![1.0; 2],
     };
@@ -669,6 +706,9 @@ fn every_priced_sampler_is_solved_and_no_other() {
     assert!(refused.to_string().contains("ddpm"), "{refused}");
     let trial = Trial {
         sampler: Sampler::Ddpm,
+        coefficients: CoefficientKind::Solver,
+        fitted: Vec::new(),
+        evaluations: None,
         path: vec![0, 200],
         squared_distances: vec![1.0; 2],
     };

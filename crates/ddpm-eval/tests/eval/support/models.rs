@@ -1,8 +1,9 @@
 //! Denoisers that are known exactly, faulty ones, and images for them.
 
 use ddpm_core::{
-    Bands, DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId, NoiseSchedule,
-    NoiseScheduleName, Parameterization, Prediction, Sampler, TimePath, VarianceKind,
+    Bands, CoefficientKind, DecoderKind, Denoiser, DenoiserError, GaussianDenoiser, NetworkId,
+    NoiseSchedule, NoiseScheduleName, Parameterization, Prediction, Sampler, TimePath,
+    VarianceKind,
 };
 use ddpm_data::ImageSet;
 use ddpm_schedule::{Kernel, Schedule, Scoring};
@@ -44,6 +45,8 @@ pub(crate) fn with_log_variances(path: &TimePath, log_variances: &[Option<f64>])
         decoder: DecoderKind::Respaced,
         bin_width: None,
         sampler: Sampler::Ddpm,
+        coefficients: CoefficientKind::Solver,
+        fitted: Vec::new(),
     }
 }
 

@@ -1,0 +1,143 @@
+//! Inner products of what is stored, added up over folds of the images, whole or band by band.
+
+use ddpm_core::Bands;
+use rayon::prelude::*;
+
+use crate::gram::Gram;
+use crate::least_squares::Products;
+use crate::store::Trajectories;
+
+/// Folds in which the images are dealt out, where there are so many.
+pub(crate) const FOLDS: usize = 4;
+
+/// Of every fold of the images and every band the inner products of the states x and the estimates D at all N nodes, summed over the fold's
+/// images and divided by the number of dimensions of an image (all bands together).
+///
+/// Node index 0 is clean data, as in [`Gram`]. Image i is in fold i mod F.
+#[derive(Clone, Debug)]
+pub(crate) struct PooledGram {
+    nodes: usize,
+    images: usize,
+    /// Per fold and band (2N)^2 products over x_1 .. x_N, D_1 .. D_N.
+    folds: Vec<Vec<Vec<f64>>>,
+}
+
+impl PooledGram {
+    /// Of trajectories, in bands of frequencies or, where there are none, whole.
+    pub(crate) fn new(trajectories: &Trajectories, bands: Option<&Bands>) -> Self {
+        let (images, nodes) = (trajectories.images(), trajectories.nodes().len());
+        let side = 2 * nodes;
+        let count = bands.map_or(1, Bands::count);
+        let folds = FOLDS.min(images);
+        let whole = bands.is_none().then(|| trajectories.gram());
+        let of_fold = |fold: usize| {
+            let mut sums = vec![vec![0.0; side * side]; count];
+            for image in (fold..images).step_by(folds) {
+                match (&whole, bands) {
+                    (Some(gram), _) => add(&mut sums[0], gram, image),
+                    (None, Some(bands)) => add_bands(&mut sums, trajectories, bands, image),
+                    (None, None) => {}
+                }
+            }
+            sums
+        };
+        Self {
+            nodes,
+            images,
+            folds: (0..folds).map(of_fold).collect(),
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    pub(crate) fn images(&self) -> usize {
+        self.images
+    }
+
+    pub(crate) fn folds(&self) -> usize {
+        self.folds.len()
+    }
+
+    pub(crate) fn bands(&self) -> usize {
+        self.folds[0].len()
+    }
+
+    /// What a step from node index `t` to `s` < `t` is made of, with the estimate at `previous` if it looks back.
+    pub(crate) fn products(
+        &self,
+        fold: usize,
+        band: usize,
+        previous: Option<usize>,
+        t: usize,
+        s: usize,
+    ) -> Products {
+        let (n, side) = (self.nodes, 2 * self.nodes);
+        let of = &self.folds[fold][band];
+        let fields = [Some(t - 1), Some(n + t - 1), previous.map(|p| n + p - 1)];
+        let target = if s == 0 { n } else { s - 1 };
+        let mut found = Products {
+            square: of[target * side + target],
+            ..Products::default()
+        };
+        for (i, a) in fields.iter().enumerate() {
+            let Some(a) = a else { continue };
+            found.target[i] = of[target * side + a];
+            for (j, b) in fields.iter().enumerate() {
+                if let Some(b) = b {
+                    found.fields[i][j] = of[a * side + b];
+                }
+            }
+        }
+        found
+    }
+}
+
+fn add(sums: &mut [f64], gram: &Gram, image: usize) {
+    for (sum, product) in sums.iter_mut().zip(gram.of_image(image)) {
+        *sum += product;
+    }
+}
+
+/// Adds the products of one image, band by band.
+fn add_bands(sums: &mut [Vec<f64>], trajectories: &Trajectories, bands: &Bands, image: usize) {
+    let (nodes, dims) = (trajectories.nodes().len(), trajectories.dims());
+    let side = 2 * nodes;
+    // Coefficients in the order of the bands, so that each band is one piece of every spectrum.
+    let mut order: Vec<usize> = (0..dims).collect();
+    order.sort_by_key(|&i| bands.of_coefficients()[i]);
+    let spectrum = |k: usize| -> Vec<f64> {
+        let field = if k < nodes {
+            trajectories.state(image, k + 1)
+        } else {
+            trajectories.estimate(image, k + 1 - nodes)
+        };
+        let field: Vec<f64> = field.iter().map(|&x| f64::from(x)).collect();
+        let found = bands.transform(&field);
+        order.iter().map(|&i| found[i]).collect()
+    };
+    let spectra: Vec<Vec<f64>> = (0..side).into_par_iter().map(spectrum).collect();
+    let mut begin = 0;
+    let pieces: Vec<std::ops::Range<usize>> = bands
+        .sizes()
+        .iter()
+        .map(|size| {
+            let piece = begin..begin + size;
+            begin += size;
+            piece
+        })
+        .collect();
+    sums.par_iter_mut().zip(pieces).for_each(|(sums, piece)| {
+        for i in 0..side {
+            for j in 0..=i {
+                let (a, b) = (&spectra[i][piece.clone()], &spectra[j][piece.clone()]);
+                let product = crate::gram::dot(a, b) / dims as f64;
+                sums[i * side + j] += product;
+                if i != j {
+                    sums[j * side + i] += product;
+                }
+            }
+        }
+    });
+}

@@ -1,8 +1,6 @@
 //! The schedules that are ranked.
 
-use ddpm::core::{
-    CoefficientKind, DecoderKind, Objective, Sampler, Stride, TimePath, VarianceKind,
-};
+use ddpm::core::{DecoderKind, Objective, Sampler, Stride, TimePath, VarianceKind};
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm::profile::{CostModel, Curves, ElboProfile};
 use ddpm::schedule::{Budgets, Schedules, Scoring};
@@ -71,10 +69,7 @@ impl Methods {
         });
         let chosen = Sampler::PRICED.into_iter().map(|solver| {
             let budgets = Budgets::Only(options.steps.clone());
-            Ok((
-                solver,
-                choose_quality(&choosing, solver, CoefficientKind::Solver, &budgets)?,
-            ))
+            Ok((solver, choose_quality(&choosing, solver, &budgets)?))
         });
         Ok(Self {
             quality: QualityModel::new(&choosing)?,

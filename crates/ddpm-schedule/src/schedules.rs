@@ -128,14 +128,15 @@ impl Schedules {
             .find_map(|chosen| chosen.schedule.bands.as_deref())
     }
 
-    /// Whether a step has more than one of the variances of the paper.
+    /// Whether a step has more than one of the variances of the paper, or a corrected mean.
     pub(crate) fn is_calibrated(&self) -> bool {
         self.is_calibrated_from(0)
     }
 
-    /// The same of the steps whose kernel shows in samples: that onto the data shows its mean.
+    /// Whether samples take steps that only the frozen numbers of a schedule tell: kernels (that of the step onto the data does not show) or
+    /// coefficients.
     pub(crate) fn samples_are_calibrated(&self) -> bool {
-        self.is_calibrated_from(1)
+        self.coefficients != CoefficientKind::Solver || self.is_calibrated_from(1)
     }
 
     fn is_calibrated_from(&self, first: usize) -> bool {

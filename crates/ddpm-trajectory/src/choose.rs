@@ -8,7 +8,6 @@ use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
 
 use crate::error::{Invalid, Result};
-use crate::fitted::{FittedModel, Fitting};
 use crate::klub::klub;
 use crate::quality::{QualityModel, Weighting};
 use crate::store::{Trajectories, Trial};
@@ -19,16 +18,12 @@ use crate::store::{Trajectories, Trial};
 /// dimension). Where the trajectories hold trials of a budget, the path that came closest to the reference is taken instead, which is
 /// what linearised errors cannot tell at few steps; its distance is stored.
 ///
-/// With fitted `coefficients` the steps of a budget that was tried are those that were taught on the sampler's own states; those of any
-/// other are fitted on the reference's, as [`FittedModel`] prices them.
-///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) for what an interrupted run has kept, for trajectories of the forward process, for more
-/// steps than the grid has nodes, and where there is no path; and as [`FittedModel::new`].
+/// steps than the grid has nodes, and where there is no path.
 pub fn choose_quality(
     trajectories: &Trajectories,
     sampler: Sampler,
-    coefficients: CoefficientKind,
     budgets: &Budgets,
 ) -> Result<Schedules> {
     trajectories.check_finished()?;
@@ -40,19 +35,19 @@ pub fn choose_quality(
         let (expected, found) = (measured(sampler.name()), measured(&names.join(", ")));
         return Err(Invalid::field("growth of errors", expected, found).into());
     }
-    let model = Priced::new(trajectories, sampler, coefficients)?;
+    let model = QualityModel::new(trajectories)?;
     let most = trajectories.nodes().len();
     let wanted = budgets.wanted(most)?;
-    let optima = model.solve(most)?;
+    let optima = model.solve(sampler, Weighting::default(), most)?;
     let mut chosen = Vec::new();
     for k in wanted {
         let exact = optima[k - 1].clone();
-        let tried = best_trial(trajectories.trials(), sampler, coefficients, k);
+        let tried = best_trial(trajectories.trials(), sampler, CoefficientKind::Solver, k);
         let budget = match (tried, exact) {
             (Some(trial), _) => {
                 let path =
                     TimePath::new(trial.path.clone(), trajectories.schedule().train_steps())?;
-                let cost = model.path_cost(&path);
+                let cost = model.path_cost(sampler, Weighting::default(), &path);
                 let expected =
                     "a path over nodes of the grid whose steps extrapolate at most threefold";
                 let cost = cost.filter(|cost| cost.is_finite()).ok_or_else(|| {
@@ -62,14 +57,14 @@ pub fn choose_quality(
                 Found {
                     cost,
                     path,
-                    fitted: trial.fitted.clone(),
+                    fitted: Vec::new(),
                     distance: Some(trial.rms()),
                 }
             }
             (None, Some((cost, path))) => Found {
                 cost,
-                fitted: model.fitted(&path),
                 path,
+                fitted: Vec::new(),
                 distance: None,
             },
             (None, None) if matches!(budgets, Budgets::All) => continue,
@@ -83,55 +78,78 @@ pub fn choose_quality(
     let costs = optima
         .iter()
         .map(|best| best.as_ref().map(|(cost, _)| *cost));
-    let of = Some((sampler, coefficients));
+    let of = Some((sampler, CoefficientKind::Solver));
     schedules(trajectories, Objective::Quality, of, costs, chosen)
 }
 
-/// What prices the steps: the sampler's own, or fitted ones.
-enum Priced {
-    Own(Sampler, Box<QualityModel>),
-    Fitted(Box<FittedModel>),
-}
-
-impl Priced {
-    fn new(
-        trajectories: &Trajectories,
-        sampler: Sampler,
-        coefficients: CoefficientKind,
-    ) -> Result<Self> {
-        if coefficients == CoefficientKind::Solver {
-            let model = QualityModel::new(trajectories)?;
-            return Ok(Self::Own(sampler, Box::new(model)));
-        }
-        let bands = coefficients
-            .is_per_band()
-            .then(|| trajectories.bands_of_fits());
-        let bands = bands.transpose()?;
-        let fitting = Fitting::new(sampler, coefficients);
-        let model = FittedModel::new(trajectories, fitting, bands.as_deref())?;
-        Ok(Self::Fitted(Box::new(model)))
+/// The same with coefficients that were fitted: the paths and the steps of the trajectories' trials.
+///
+/// Only what was taught on the sampler's own states is offered. Coefficients that fit the reference's end farther from it than the sampler's own
+/// ([`FittedModel`](crate::FittedModel) prices paths with them, which is another matter).
+///
+/// # Errors
+/// [`Error::Schedule`](crate::Error::Schedule) for what an interrupted run has kept, and for a number of steps that was not tried with these
+/// coefficients.
+pub fn choose_fitted(
+    trajectories: &Trajectories,
+    sampler: Sampler,
+    coefficients: CoefficientKind,
+    budgets: &Budgets,
+) -> Result<Schedules> {
+    trajectories.check_finished()?;
+    let of_kind = |trial: &&Trial| (trial.sampler, trial.coefficients) == (sampler, coefficients);
+    let mut tried: Vec<usize> = trajectories
+        .trials()
+        .iter()
+        .filter(of_kind)
+        .map(Trial::steps)
+        .collect();
+    tried.sort_unstable();
+    let wanted = match budgets {
+        Budgets::All => tried.clone(),
+        Budgets::Only(list) => list.clone(),
+    };
+    let missing = wanted.iter().find(|k| !tried.contains(k)).copied();
+    if let Some(steps) = missing.or_else(|| tried.is_empty().then_some(0)) {
+        let field = match steps {
+            0 => format!("trials of {sampler} with {coefficients} coefficients"),
+            k => format!("trial of {k} steps of {sampler} with {coefficients} coefficients"),
+        };
+        let found = match &tried[..] {
+            [] => "none".to_owned(),
+            list => {
+                let list: Vec<String> = list.iter().map(usize::to_string).collect();
+                format!("those of K = {}", list.join(", "))
+            }
+        };
+        let expected = "steps that were taught (ddpm trajectory --coefficients)";
+        return Err(Invalid::field(field, expected, found).into());
     }
-
-    fn solve(&self, most: usize) -> Result<Vec<Option<(f64, TimePath)>>> {
-        match self {
-            Self::Own(sampler, model) => model.solve(*sampler, Weighting::default(), most),
-            Self::Fitted(model) => model.solve(Weighting::default(), most),
-        }
+    let train_steps = trajectories.schedule().train_steps();
+    let mut chosen = Vec::new();
+    let mut costs = vec![None; train_steps];
+    for k in wanted {
+        let Some(trial) = best_trial(trajectories.trials(), sampler, coefficients, k) else {
+            continue;
+        };
+        // What a path costs is what it was found to be off by.
+        let cost = trial.rms().powi(2);
+        costs[k - 1] = Some(cost);
+        chosen.push(Found {
+            cost,
+            path: TimePath::new(trial.path.clone(), train_steps)?,
+            fitted: trial.fitted.clone(),
+            distance: Some(trial.rms()),
+        });
     }
-
-    fn path_cost(&self, path: &TimePath) -> Option<f64> {
-        match self {
-            Self::Own(sampler, model) => model.path_cost(*sampler, Weighting::default(), path),
-            Self::Fitted(model) => model.path_cost(Weighting::default(), path),
-        }
-    }
-
-    fn fitted(&self, path: &TimePath) -> Vec<StepCoefficients> {
-        match self {
-            Self::Own(..) => Vec::new(),
-            Self::Fitted(model) => model.coefficients_along(path).unwrap_or_default(),
-        }
-    }
+    let of = Some((sampler, coefficients));
+    schedules(
+        trajectories,
+        Objective::Quality,
+        of,
+        costs.into_iter(),
+        chosen,
+    )
 }
 
 /// What was chosen for a budget.

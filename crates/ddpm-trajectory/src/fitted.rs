@@ -92,8 +92,15 @@ pub struct FittedModel {
     fitting: Fitting,
     grams: PooledGram,
     log_growth: Vec<f64>,
-    /// Mean squared errors: first those of steps without a previous node, by t; then by p and t. An entry per s < t.
+    errors: Errors,
+}
+
+/// Mean squared errors, an entry per s < t.
+#[derive(Clone, Debug, Default)]
+struct Errors {
+    /// Of steps without a previous node, by t.
     begun: Vec<Vec<f64>>,
+    /// By the previous node, and t.
     after: Vec<Vec<Vec<f64>>>,
 }
 
@@ -141,20 +148,20 @@ impl FittedModel {
             nodes,
             fitting,
             grams,
-            begun: Vec::new(),
-            after: Vec::new(),
+            errors: Errors::default(),
         };
         let n = model.grams.nodes();
-        model.begun = (1..=n)
-            .into_par_iter()
-            .map(|t| model.errors(None, t))
-            .collect();
-        if model.fitting.sampler != Sampler::Ddim {
-            model.after = (1..=n)
-                .into_par_iter()
-                .map(|p| (1..p).map(|t| model.errors(Some(p), t)).collect())
-                .collect();
-        }
+        let begun = (1..=n).into_par_iter().map(|t| model.errors(None, t));
+        let begun = begun.collect();
+        let after = (1..=n).into_par_iter().map(|p| {
+            let of_previous = (1..p).into_par_iter();
+            of_previous.map(|t| model.errors(Some(p), t)).collect()
+        });
+        let after = match model.fitting.sampler {
+            Sampler::Ddim => Vec::new(),
+            _ => after.collect(),
+        };
+        model.errors = Errors { begun, after };
         model
     }
 
@@ -176,42 +183,45 @@ impl FittedModel {
     /// Cross-fitted mean squared errors of the steps from t that follow one from `previous`, per s < t.
     fn errors(&self, previous: Option<usize>, t: usize) -> Vec<f64> {
         let (folds, bands) = (self.grams.folds(), self.grams.bands());
-        let ridges = self
-            .fitting
-            .deviations
-            .at(&self.schedule, self.nodes[t], bands);
+        let ridges = self.ridge(t);
+        let starts: Vec<(Terms, &[Terms])> = (0..t).map(|s| self.start(previous, t, s)).collect();
         let mut errors = vec![0.0; t];
-        for (band, ridge) in ridges.iter().enumerate() {
-            // The fields are the same for every s: what is fitted without a fold is factored once.
-            let of_fold = |fold: usize, s: usize| self.grams.products(fold, band, previous, t, s);
-            let without = |fold: usize, s: usize| {
-                let others = (0..folds).filter(|&other| other != fold || folds == 1);
-                others.fold(Products::default(), |sum, other| {
-                    sum.plus(&of_fold(other, s), 1.0)
-                })
-            };
+        for (band, ridge) in ridges.iter().enumerate().take(bands) {
+            let of_fold: Vec<OfFold<'_>> = (0..folds)
+                .map(|fold| OfFold::new(&self.grams, fold, band, previous, t))
+                .collect();
             for fold in 0..folds {
-                let left_out = self.images_of(fold);
-                let fitted_on = if folds == 1 {
-                    self.grams.images()
-                } else {
-                    self.grams.images() - left_out
-                };
+                let others = || of_fold.iter().enumerate().filter(move |&(q, _)| q != fold);
+                // The fields are the same for every s: their equations are factored once.
+                let fields = others().fold(Products::default(), |sum, (_, one)| {
+                    sum.plus(&one.products, 1.0)
+                });
+                let fitted_on = self.grams.images() - self.images_of(fold);
                 let ridge = scaled(ridge, fitted_on as f64);
-                let (_, free) = self.start(previous, t, t - 1);
-                let normal = Normal::new(&without(fold, t - 1), &ridge, free);
-                let (_, free_at_the_end) = self.start(previous, t, 0);
-                let at_the_end = Normal::new(&without(fold, 0), &ridge, free_at_the_end);
+                let inner = Normal::new(&fields, &ridge, starts[t - 1].1);
+                let last = Normal::new(&fields, &ridge, starts[0].1);
                 for (s, error) in errors.iter_mut().enumerate() {
-                    let (base, _) = self.start(previous, t, s);
-                    let normal = if s == 0 { &at_the_end } else { &normal };
-                    let coefficients = normal.solve(&base, &without(fold, s).target);
-                    *error += of_fold(fold, s).residual(&coefficients);
+                    let normal = if s == 0 { &last } else { &inner };
+                    let target = others().fold([0.0; MOST_TERMS], |mut sum, (_, one)| {
+                        let target = one.target(s);
+                        for (sum, x) in sum.iter_mut().zip(target) {
+                            *sum += x;
+                        }
+                        sum
+                    });
+                    let coefficients = normal.solve(&starts[s].0, &target);
+                    *error += of_fold[fold].at(s).residual(&coefficients);
                 }
             }
         }
         let images = self.grams.images() as f64;
         errors.iter().map(|error| error / images).collect()
+    }
+
+    /// What is added to the products of the fields at node index `t`, per band and image.
+    fn ridge(&self, t: usize) -> Vec<[Terms; MOST_TERMS]> {
+        let deviations = &self.fitting.deviations;
+        deviations.at(&self.schedule, self.nodes[t], self.grams.bands())
     }
 
     fn images_of(&self, fold: usize) -> usize {
@@ -224,8 +234,8 @@ impl FittedModel {
     /// [`QualityModel::cost`](crate::QualityModel::cost).
     pub fn squared_error(&self, previous: Option<usize>, t: usize, s: usize) -> f64 {
         match previous.filter(|_| self.fitting.sampler != Sampler::Ddim) {
-            Some(p) => self.after[p - 1][t - 1][s],
-            None => self.begun[t - 1][s],
+            Some(p) => self.errors.after[p - 1][t - 1][s],
+            None => self.errors.begun[t - 1][s],
         }
     }
 
@@ -245,18 +255,15 @@ impl FittedModel {
     pub fn coefficients(&self, previous: Option<usize>, t: usize, s: usize) -> StepCoefficients {
         let previous = previous.filter(|_| self.fitting.sampler != Sampler::Ddim);
         let (base, free) = self.start(previous, t, s);
-        let bands = self.grams.bands();
-        let ridges = self
-            .fitting
-            .deviations
-            .at(&self.schedule, self.nodes[t], bands);
+        let ridges = self.ridge(t);
         let images = self.grams.images() as f64;
         let fitted: Vec<Terms> = ridges
             .iter()
             .enumerate()
             .map(|(band, ridge)| {
                 let all = (0..self.grams.folds()).fold(Products::default(), |sum, fold| {
-                    sum.plus(&self.grams.products(fold, band, previous, t, s), 1.0)
+                    let of_fold = OfFold::new(&self.grams, fold, band, previous, t);
+                    sum.plus(&of_fold.at(s), 1.0)
                 });
                 Normal::new(&all, &scaled(ridge, images), free).solve(&base, &all.target)
             })
@@ -350,6 +357,64 @@ pub(crate) fn check(
         None => {
             let expected = "those that the coefficients are fitted in";
             Err(Invalid::field("bands", expected, "none").into())
+        }
+    }
+}
+
+/// The products of one fold and band with the fields of the steps from t.
+struct OfFold<'a> {
+    /// Of the fields alone.
+    products: Products,
+    /// Of every field with all states and estimates.
+    rows: [Option<&'a [f64]>; MOST_TERMS],
+    squares: &'a [f64],
+    nodes: usize,
+}
+
+impl<'a> OfFold<'a> {
+    fn new(
+        grams: &'a PooledGram,
+        fold: usize,
+        band: usize,
+        previous: Option<usize>,
+        t: usize,
+    ) -> Self {
+        let n = grams.nodes();
+        let fields = [Some(t - 1), Some(n + t - 1), previous.map(|p| n + p - 1)];
+        let rows = fields.map(|field| field.map(|field| grams.row(fold, band, field)));
+        let mut products = Products::default();
+        for (products, row) in products.fields.iter_mut().zip(rows) {
+            for (product, field) in products.iter_mut().zip(fields) {
+                if let (Some(row), Some(field)) = (row, field) {
+                    *product = row[field];
+                }
+            }
+        }
+        Self {
+            products,
+            rows,
+            squares: grams.squares(fold, band),
+            nodes: n,
+        }
+    }
+
+    /// Where the state at s is; the reference ends at the estimate at the first node.
+    fn index(&self, s: usize) -> usize {
+        if s == 0 { self.nodes } else { s - 1 }
+    }
+
+    /// The products of the fields with the state at s.
+    fn target(&self, s: usize) -> Terms {
+        let at = self.index(s);
+        self.rows.map(|row| row.map_or(0.0, |row| row[at]))
+    }
+
+    /// All products of the step to s.
+    fn at(&self, s: usize) -> Products {
+        Products {
+            target: self.target(s),
+            square: self.squares[self.index(s)],
+            ..self.products
         }
     }
 }

@@ -25,7 +25,7 @@ mod quality;
 mod refit;
 mod store;
 
-pub use choose::{choose_klub, choose_quality};
+pub use choose::{choose_fitted, choose_klub, choose_quality};
 pub use error::{Error, Result};
 pub use fitted::{Deviations, FittedModel, Fitting};
 pub use gram::Gram;

@@ -4,7 +4,6 @@ use ddpm_core::Bands;
 use rayon::prelude::*;
 
 use crate::gram::Gram;
-use crate::least_squares::Products;
 use crate::store::Trajectories;
 
 /// Folds in which the images are dealt out, where there are so many.
@@ -20,6 +19,8 @@ pub(crate) struct PooledGram {
     images: usize,
     /// Per fold and band (2N)^2 products over x_1 .. x_N, D_1 .. D_N.
     folds: Vec<Vec<Vec<f64>>>,
+    /// The diagonals of these.
+    squares: Vec<Vec<Vec<f64>>>,
 }
 
 impl PooledGram {
@@ -41,10 +42,16 @@ impl PooledGram {
             }
             sums
         };
+        let folds: Vec<Vec<Vec<f64>>> = (0..folds).map(of_fold).collect();
+        let diagonal = |sums: &Vec<f64>| sums.iter().step_by(side + 1).copied().collect();
+        let squares = folds
+            .iter()
+            .map(|of_bands| of_bands.iter().map(diagonal).collect());
         Self {
             nodes,
             images,
-            folds: (0..folds).map(of_fold).collect(),
+            squares: squares.collect(),
+            folds,
         }
     }
 
@@ -64,33 +71,15 @@ impl PooledGram {
         self.folds[0].len()
     }
 
-    /// What a step from node index `t` to `s` < `t` is made of, with the estimate at `previous` if it looks back.
-    pub(crate) fn products(
-        &self,
-        fold: usize,
-        band: usize,
-        previous: Option<usize>,
-        t: usize,
-        s: usize,
-    ) -> Products {
-        let (n, side) = (self.nodes, 2 * self.nodes);
-        let of = &self.folds[fold][band];
-        let fields = [Some(t - 1), Some(n + t - 1), previous.map(|p| n + p - 1)];
-        let target = if s == 0 { n } else { s - 1 };
-        let mut found = Products {
-            square: of[target * side + target],
-            ..Products::default()
-        };
-        for (i, a) in fields.iter().enumerate() {
-            let Some(a) = a else { continue };
-            found.target[i] = of[target * side + a];
-            for (j, b) in fields.iter().enumerate() {
-                if let Some(b) = b {
-                    found.fields[i][j] = of[a * side + b];
-                }
-            }
-        }
-        found
+    /// The products of one state or estimate (index in x_1 .. x_N, D_1 .. D_N) with all.
+    pub(crate) fn row(&self, fold: usize, band: usize, index: usize) -> &[f64] {
+        let side = 2 * self.nodes;
+        &self.folds[fold][band][index * side..(index + 1) * side]
+    }
+
+    /// The products of all with themselves.
+    pub(crate) fn squares(&self, fold: usize, band: usize) -> &[f64] {
+        &self.squares[fold][band]
     }
 }
 

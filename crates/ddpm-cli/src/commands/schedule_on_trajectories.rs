@@ -2,7 +2,7 @@
 
 use ddpm_core::{CoefficientKind, Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
-use ddpm_trajectory::{Trajectories, choose_klub, choose_quality};
+use ddpm_trajectory::{Trajectories, choose_fitted, choose_klub, choose_quality};
 
 use super::export::print_schedules;
 use crate::args::Schedule;
@@ -26,7 +26,12 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         trajectories.nodes().len(),
         trajectories.schedule().train_steps(),
     );
-    let usual = Budgets::Only(usual_steps(most));
+    let coefficients = args.coefficients.unwrap_or_default();
+    // Of fitted coefficients there is what was tried.
+    let usual = match coefficients {
+        CoefficientKind::Solver => Budgets::Only(usual_steps(most)),
+        _ => Budgets::All,
+    };
     let budgets = steps_or(args.steps.as_deref(), train_steps, usual)?;
     if let Budgets::Only(list) = &budgets
         && let Some(k) = list.iter().find(|&&k| k > most)
@@ -44,32 +49,16 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         _ => {
             let sampler = args.sampler.as_deref().map(priced_sampler);
             let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
-            let coefficients = args.coefficients.unwrap_or_default();
-            let chosen = choose_quality(&trajectories, sampler, coefficients, &budgets);
-            chosen.inspect(|chosen| warn_of_untaught(chosen, voice))
+            match coefficients {
+                CoefficientKind::Solver => choose_quality(&trajectories, sampler, &budgets),
+                kind => choose_fitted(&trajectories, sampler, kind, &budgets),
+            }
         }
     }
     .in_file(file)?;
     print_schedules(args, &schedules, file, voice, |indices| {
         Ok(table(&trajectories, &schedules, indices))
     })
-}
-
-/// Coefficients that no run has tried are fitted to states that no sampler is at.
-fn warn_of_untaught(chosen: &Schedules, voice: Voice) {
-    if chosen.coefficients == CoefficientKind::Solver {
-        return;
-    }
-    let untried = chosen.budgets.iter().filter(|b| b.distance.is_none());
-    let untried: Vec<String> = untried.map(|b| b.steps().to_string()).collect();
-    if !untried.is_empty() {
-        voice.warn(format_args!(
-            "K = {}: the coefficients are fitted on the reference's states and were never run; ddpm trajectory --coefficients {} --steps {} fits them on the sampler's own",
-            untried.join(", "),
-            chosen.coefficients,
-            untried.join(","),
-        ));
-    }
 }
 
 /// Flags of the other objectives are not silently ignored.

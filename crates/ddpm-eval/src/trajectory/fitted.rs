@@ -31,7 +31,15 @@ impl Run<'_> {
                 evaluations += found.1;
             }
         }
-        Ok((made, evaluations))
+        // In one order, whatever that of an earlier run's.
+        let mut growth = made.growth().to_vec();
+        let position = |sampler| self.plan.growth.solvers.iter().position(|&s| s == sampler);
+        growth.sort_by_key(|point| {
+            let kind = point.coefficients;
+            let own = kind == CoefficientKind::Solver;
+            (!own, position(point.sampler), kind, point.t)
+        });
+        Ok((made.with_growth(growth)?, evaluations))
     }
 
     fn fitted_of(

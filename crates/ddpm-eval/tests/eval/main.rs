@@ -6,6 +6,7 @@ mod bits_per_dim;
 mod distance;
 #[cfg(feature = "fid")]
 mod features;
+mod fitted;
 mod image_mixture;
 mod profile_against_direct;
 mod profiling;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddpm_core::{
-    CoefficientKind, Denoiser, DenoiserError, GaussianDenoiser, MeanCorrection, MeanKind,
-    NoiseDomain, NoiseKey, NoiseSchedule, Parameterization, Prediction, Sampler, TimePath,
-    VarianceKind, standard_normal,
+    Denoiser, DenoiserError, GaussianDenoiser, MeanCorrection, MeanKind, NoiseDomain, NoiseKey,
+    NoiseSchedule, Parameterization, Prediction, Sampler, TimePath, VarianceKind, standard_normal,
 };
 use ddpm_data::{ImageSet, Split};
 use ddpm_dp::{SolveOptions, solve};
@@ -821,7 +820,7 @@ fn a_corrected_flow_is_the_flow_of_the_corrected_network() {
     assert_eq!(read.means(), Some(&corrections));
     assert_eq!(read.to_bytes(), made.to_bytes());
     let budgets = Budgets::Only(vec![4, 6]);
-    let chosen = choose_quality(&read, Sampler::Ddim, CoefficientKind::Solver, &budgets).unwrap();
+    let chosen = choose_quality(&read, Sampler::Ddim, &budgets).unwrap();
     assert_eq!(chosen.scoring.mean, MeanKind::Calibrated);
     let chosen = Schedules::from_json(&chosen.to_json().unwrap()).unwrap();
     for k in [4, 6] {

@@ -53,8 +53,8 @@ fn csv_losses(listing: &Listing<'_>) -> Vec<String> {
     let mut kernels = listing.paths.iter().flat_map(|p| p.kernels());
     let variance = listing.variance().filter(|_| kernels.any(calibrated));
     let variances = variance.map(|v| format!("the {v} variances (a step has one number here)"));
-    let mean = listing.mean_loss("it has no column");
-    variances.into_iter().chain(mean).collect()
+    let steps = listing.step_losses(Some("it has no column"));
+    variances.into_iter().chain(steps).collect()
 }
 
 /// Timesteps as int64, 0-based, noisiest first: `[K]` for one schedule, `[schedules, largest K]` filled up with -1 for several.

@@ -1,10 +1,10 @@
-//! diffusers, for calibrated kernels: a scheduler of its own, with the frozen kernel of every step.
+//! diffusers, for calibrated kernels and fitted coefficients: a scheduler of its own, with the frozen numbers of every step.
 //!
-//! No scheduler of diffusers has a place for a correction or a variance per band, so that the export brings one: it has the `timesteps` and
+//! No scheduler of diffusers has a place for a correction, a variance per band or coefficients, so that the export brings one: it has the `timesteps` and
 //! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to the same
 //! steps in NumPy.
 
-use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler};
+use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler, StepCoefficients};
 use serde::Serialize;
 
 use super::listing::{Listing, not_priced};
@@ -32,8 +32,8 @@ struct Steps {
     path: Vec<usize>,
     kernels: Vec<KernelKind>,
     log_variance: Vec<Option<f64>>,
-    /// Of x_t, the estimate and the estimate before.
-    coefficients: Vec<[f64; 3]>,
+    /// Of x_t, the estimate and the estimate before, if it is used.
+    coefficients: Vec<StepCoefficients>,
     log_beta: Vec<f64>,
     /// Of the steps but that onto the data, whose entry is 0.
     log_posterior: Vec<f64>,
@@ -59,7 +59,8 @@ impl Steps {
                 Sampler::DpmSolver2M => LinearStep::dpm_solver_2m(chain, before, edge.t, edge.s),
                 other => return Err(not_priced("diffusers", other)),
             };
-            coefficients.push([step.from_x_t, step.from_xhat0, step.from_previous]);
+            let fitted = schedule.fitted.get(k).cloned();
+            coefficients.push(fitted.unwrap_or_else(|| StepCoefficients::from(&step)));
         }
         // JSON has no infinity, and the step onto the data no use for one.
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };

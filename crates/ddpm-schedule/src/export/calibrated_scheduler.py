@@ -3,7 +3,8 @@
 class CalibratedScheduler:
     """Takes the steps of a calibrated schedule, in double precision.
 
-    The estimate of the image is corrected per band of frequencies and clipped again; ancestral noise has one variance per band.
+    The estimate of the image is corrected per band of frequencies and clipped again; ancestral noise has one variance per band; the
+    coefficients of a deterministic step may be fitted, per band too.
     step() takes what the network returns, the variances that it learns included.
     """
 
@@ -73,12 +74,17 @@ class CalibratedScheduler:
         if output.shape != x.shape:
             raise ValueError(f"expected a prediction of shape {list(x.shape)} or twice its channels, found {list(model_output.shape)}")
         x0 = self.estimate(output, x, k)
-        of_x, of_x0, of_before = self.steps["coefficients"][k - 1]
-        found = of_x * x + of_x0 * x0
-        if of_before != 0:
-            if self.before is None:
-                raise ValueError(f"expected the step before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
-            found = found + of_before * self.before
+        terms = [term if isinstance(term, list) else [term] for term in self.steps["coefficients"][k - 1]]
+        if len(terms) == 3 and not any(terms[2]):
+            terms.pop()
+        if len(terms) == 3 and self.before is None:
+            raise ValueError(f"expected the step before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
+        fields = [x, x0, self.before]
+        if len(terms[0]) == 1:
+            found = sum(term[0] * field for term, field in zip(terms, fields))
+        else:
+            found = sum(self.by_band(term, x) * self.transform(field) for term, field in zip(terms, fields))
+            found = self.transform(found, back=True)
         if ANCESTRAL and k > 1:
             device = sample.device if generator is None else generator.device
             white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=device)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
-use super::listing::{Listing, NETWORKS_MEAN};
+use super::listing::Listing;
 use super::python::{assignment, comment, float, list};
 use crate::error::{Error, Result};
 
@@ -111,6 +111,6 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
             "the {variance} variances (the diffusion below has fixed-small ones)"
         ));
     }
-    losses.extend(listing.mean_loss(NETWORKS_MEAN));
+    losses.extend(listing.step_losses(None));
     losses
 }

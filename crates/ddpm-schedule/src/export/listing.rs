@@ -24,9 +24,6 @@ pub(super) struct Listed<'a> {
     pub(super) schedule: Option<&'a Schedule>,
 }
 
-/// What a program without a calibrated mean does.
-pub(super) const NETWORKS_MEAN: &str = "the network's own is used";
-
 /// No schedule is chosen for such a sampler, and so no export says how its steps are taken.
 pub(super) fn not_priced(format: &'static str, sampler: Sampler) -> Error {
     Error::NotExpressible {
@@ -86,6 +83,7 @@ impl Listing<'_> {
                 }
                 sampler => {
                     words.push(format!("for the sampler {sampler}"));
+                    words.extend(known.coefficients.in_words().map(str::to_owned));
                     words.extend(known.scoring.mean.in_words());
                 }
             }
@@ -128,18 +126,24 @@ impl Listing<'_> {
                 let variances = format!("the {variance} variances ({why})");
                 [variances]
                     .into_iter()
-                    .chain(self.mean_loss(NETWORKS_MEAN))
+                    .chain(self.step_losses(None))
                     .collect()
             }
             // A deterministic sampler adds no noise.
-            _ => self.mean_loss(NETWORKS_MEAN).into_iter().collect(),
+            _ => self.step_losses(None),
         }
     }
 
-    /// The loss of corrections of the network's estimate: no other program has a place for them.
-    pub(super) fn mean_loss(&self, why: &str) -> Option<String> {
-        let mean = self.known?.scoring.mean.in_words()?;
-        Some(format!("the {mean} ({why})"))
+    /// The loss of corrections of the network's estimate and of fitted coefficients, for a program that has no place for them: it uses what it
+    /// has, or `why`.
+    pub(super) fn step_losses(&self, why: Option<&str>) -> Vec<String> {
+        let mean = self.known.and_then(|known| known.scoring.mean.in_words());
+        let mean = mean.map(|mean| (mean, "the network's own is used"));
+        let fitted = self.known.and_then(|known| known.coefficients.in_words());
+        let fitted = fitted.map(|words| (words.to_owned(), "the sampler's own are used"));
+        let lost = mean.into_iter().chain(fitted);
+        lost.map(|(what, instead)| format!("the {what} ({})", why.unwrap_or(instead)))
+            .collect()
     }
 
     /// The list of every path, under its number of steps.

@@ -35,7 +35,7 @@ fn paths() {
     round_trips::<Trajectory>(
         json!({"out": "t.safetensors", "process": "flow", "count": 1, "nodes": [0, 2],
         "clip_denoised": true, "mean": "network", "evaluations": 7,
-        "trials": [{"sampler": "dpm-solver++", "steps": 1, "distance": 0.25, "path": [0, 2]}]}),
+        "trials": [{"sampler": "dpm-solver++", "steps": 1, "distance": 0.25, "path": [0, 2], "coefficients": "solver"}]}),
     );
     round_trips::<Exported>(
         json!({"format": "comfyui", "T": 2, "noise_schedule": null, "variance": "learned",
@@ -82,7 +82,7 @@ fn distances() {
     round_trips::<Sample>(
         json!({"out": "s.png", "count": 4, "resumed": 0, "start_index": 0, "steps": 1, "path": [0, 4],
         "sampler": "ddim", "eta": 0.0, "variance": null, "mean": "network", "clip_last_noise": null, "clip_denoised": true, "precision": "f32",
-        "class": null, "seed": 3}),
+        "class": null, "seed": 3, "coefficients": "solver"}),
     );
     let a = json!({"source": "a (test)", "kind": "images", "split": "test", "images": 64});
     let b = json!({"source": "b.npz", "kind": "statistics", "split": null, "images": null});

@@ -90,7 +90,7 @@ fn damaged_and_newer_files_are_refused() {
         format(Schedules::from_json(&text.replacen(from, to, 1)).err())
     };
     assert!(matches!(
-        read("\"version\": 2", "\"version\": 6"),
+        read("\"version\": 2", "\"version\": 7"),
         FormatError::NewerVersion {
             found: 6,
             supported: 5,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ddpm_core::{Bands, CoefficientKind, LinearStep, Sampler, StepCoefficients, TimePath};
 use ddpm_schedule::{Budgets, Schedules, TrajectoryKind};
 use ddpm_trajectory::{
-    Deviations, FittedModel, Fitting, Student, Trajectories, Trial, Weighting, choose_quality,
-    refit,
+    Deviations, FittedModel, Fitting, Student, Trajectories, Trial, Weighting, choose_fitted,
+    choose_quality, refit,
 };
 
 use super::trajectory::{DIMS, SHAPE, T, gain, kept, origin, schedule, spread, z};
@@ -371,7 +371,11 @@ fn fitted_trials_survive_their_file_and_become_schedules() {
         assert_eq!(read.trials(), made.trials());
         let of = |kind| {
             let budgets = Budgets::Only(vec![2]);
-            choose_quality(&read, Sampler::DpmSolver2M, kind, &budgets).expect("possible")
+            match kind {
+                CoefficientKind::Solver => choose_quality(&read, Sampler::DpmSolver2M, &budgets),
+                kind => choose_fitted(&read, Sampler::DpmSolver2M, kind, &budgets),
+            }
+            .expect("possible")
         };
         let chosen = of(kind);
         let schedule = chosen.schedule(2).expect("chosen");
@@ -397,7 +401,7 @@ fn fixtures_of_fitted_coefficients_are_readable() {
     let schedules = folder.join("../../../ddpm-schedule/tests/fixtures/schedules-v6.json");
     let chosen = |made: &Trajectories| {
         let (kind, budgets) = (CoefficientKind::FittedBands, Budgets::Only(vec![2]));
-        choose_quality(made, Sampler::DpmSolver2M, kind, &budgets).expect("possible")
+        choose_fitted(made, Sampler::DpmSolver2M, kind, &budgets).expect("possible")
     };
     if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
         let made = taught(CoefficientKind::FittedBands);

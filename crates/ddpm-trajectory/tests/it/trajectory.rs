@@ -274,13 +274,8 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
             trial(&[0, 200], 0.001),
         ])
         .expect("of these images");
-    let chosen = choose_quality(
-        &tried,
-        Sampler::Ddim,
-        CoefficientKind::Solver,
-        &Budgets::Only(vec![3, 4]),
-    )
-    .expect("possible");
+    let chosen =
+        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![3, 4])).expect("possible");
     assert_eq!(chosen.budgets[0].nodes(), [0, 5, 150, 200]);
     assert!((chosen.budgets[0].distance.expect("tried") - 0.2).abs() < 1e-12);
     assert_eq!(
@@ -301,13 +296,7 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
     let text = chosen.to_json().expect("numbers");
     assert_eq!(Schedules::from_json(&text).expect("readable"), chosen);
     // The other sampler was not tried.
-    let other = choose_quality(
-        &tried,
-        Sampler::DpmSolver2M,
-        CoefficientKind::Solver,
-        &Budgets::All,
-    )
-    .expect("possible");
+    let other = choose_quality(&tried, Sampler::DpmSolver2M, &Budgets::All).expect("possible");
     assert!(other.budgets.iter().all(|b| b.distance.is_none()));
     assert_eq!(other.costs.len(), T);
     assert!(matches!(
@@ -315,12 +304,7 @@ fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
         Err(Error::Schedule(ddpm_schedule::Error::Unsupported(_)))
     ));
     assert!(matches!(
-        choose_quality(
-            &tried,
-            Sampler::Ddim,
-            CoefficientKind::Solver,
-            &Budgets::Only(vec![9])
-        ),
+        choose_quality(&tried, Sampler::Ddim, &Budgets::Only(vec![9])),
         Err(Error::Schedule(ddpm_schedule::Error::Steps {
             max: 8,
             found: 9
@@ -520,13 +504,7 @@ fn fixtures_of_every_version_are_readable() {
     };
     let schedules_v4 = path("../../../ddpm-schedule/tests/fixtures/schedules-v4.json");
     let chosen = |made: &Trajectories| {
-        choose_quality(
-            made,
-            Sampler::DpmSolver2M,
-            CoefficientKind::Solver,
-            &Budgets::Only(vec![2, 3]),
-        )
-        .expect("possible")
+        choose_quality(made, Sampler::DpmSolver2M, &Budgets::Only(vec![2, 3])).expect("possible")
     };
     if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
         let made = kept();
@@ -645,13 +623,7 @@ fn parts_of_a_run_are_joined_and_others_refused() {
 
     let mut unfinished = exact(2, &NODES);
     unfinished.set_evaluations(0);
-    let refused = choose_quality(
-        &unfinished,
-        Sampler::Ddim,
-        CoefficientKind::Solver,
-        &Budgets::All,
-    )
-    .expect_err("a part");
+    let refused = choose_quality(&unfinished, Sampler::Ddim, &Budgets::All).expect_err("a part");
     assert!(refused.to_string().contains("has ended"), "{refused}");
 
     let mut measured = with_growth(exact(2, &NODES), |_| 1.0);

@@ -8,7 +8,8 @@ random UNet2DModel with each exported scheduler and checks that
 - every step of the run is that step, with the noise that was drawn;
 - the exported sigmas are those of k-diffusion's own table, its wrapper maps them back to exactly these timesteps, and
   sample_euler_ancestral takes the ancestral steps;
-- CalibratedScheduler takes every step of a calibrated schedule as NumPy does, with check_spectral's own bands and chain;
+- CalibratedScheduler takes every step of a calibrated schedule, and every fitted step, as NumPy does, with check_spectral's own bands and
+  chain;
 - SpacedDiffusion (where improved-diffusion is installed, or its folder is named by IMPROVED_DIFFUSION) has exactly
   the constants of `ddpm transitions`.
 
@@ -263,6 +264,11 @@ def check_calibrated(ddpm, profile, checkpoint, work):
     for sampler in ("ddim", "dpm-solver++"):
         files.append((sampler, work / f"calibrated-{sampler}.json"))
         run(ddpm, "schedule", flow, "--objective", "quality", "--sampler", sampler, "--steps", "3,12", "--out", files[-1][1])
+    taught = work / "taught.safetensors"
+    run(ddpm, "trajectory", checkpoint, "--mean", "calibrated", "--profile", profile, "--count", 2, "--nodes", 16, "--steps", "3", "--sampler", "dpm-solver++", "--coefficients", "fitted,fitted-bands", "--out", taught)
+    for kind in ("fitted", "fitted-bands"):
+        files.append((kind, work / f"{kind}.json"))
+        run(ddpm, "schedule", taught, "--objective", "quality", "--sampler", "dpm-solver++", "--coefficients", kind, "--out", files[-1][1])
     for name, file in files:
         contents = json.loads(file.read_text())
         out = work / f"{file.stem}.py"
@@ -299,6 +305,11 @@ def expected_step(contents, budget, k, chain, bands, x, output, white, before):
         error = (x - signal * x0) / spread
         shift = bands.spread(record["a"]) * bands.forward(x0) + bands.spread(record["b"]) * bands.forward(error)
         x0 = np.clip(x0 + bands.backward(shift + bands.constants(record["m"])), -1, 1)
+    if "fitted" in budget:
+        made = 0
+        for term, field in zip(budget["fitted"][k], (x, x0, before)):
+            made = made + (bands.backward(bands.spread(term) * bands.forward(field)) if isinstance(term, list) else term * field)
+        return made, x0
     if s == 0:
         return x0, x0
     sampler = contents.get("sampler")

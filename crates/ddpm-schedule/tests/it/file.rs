@@ -92,8 +92,8 @@ fn damaged_and_newer_files_are_refused() {
     assert!(matches!(
         read("\"version\": 2", "\"version\": 7"),
         FormatError::NewerVersion {
-            found: 6,
-            supported: 5,
+            found: 7,
+            supported: 6,
             ..
         }
     ));

@@ -212,6 +212,139 @@ fn samples_follow_a_quality_schedule() {
 }
 
 #[test]
+fn fitted_coefficients_go_from_trajectories_to_samples_and_exports() {
+    let folder = scratch();
+    let [file, npz] = ["t.safetensors", "s.npz"].map(|name| folder.path().join(name));
+    let made = small("trajectory")
+        .words("--count 4 --nodes 10 --steps 3 --sampler dpm-solver++ --coefficients fitted-bands,fitted")
+        .file("--out", &file)
+        .json();
+    let kinds: Vec<&str> = made["trials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["coefficients"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds[kinds.len() - 2..], ["fitted", "fitted-bands"]);
+    assert!(
+        kinds[..kinds.len() - 2]
+            .iter()
+            .all(|&kind| kind == "solver")
+    );
+    let schedule = |words: &str| {
+        Ddpm::new("schedule")
+            .arg(&file)
+            .words("--objective quality")
+            .words(words)
+    };
+    for kind in ["fitted", "fitted-bands"] {
+        let schedules = folder.path().join(format!("{kind}.json"));
+        // What was tried is what there is.
+        let text = schedule("--coefficients")
+            .arg(kind)
+            .file("--out", &schedules)
+            .run()
+            .succeeds()
+            .stdout();
+        let words = if kind == "fitted" {
+            "fitted coefficients"
+        } else {
+            "coefficients fitted per band"
+        };
+        assert!(text.contains(words), "{text}");
+        let kept: Value =
+            serde_json::from_str(&std::fs::read_to_string(&schedules).unwrap()).unwrap();
+        assert_eq!(
+            (&kept["version"], &kept["coefficients"]),
+            (&Value::from(6), &Value::from(kind))
+        );
+        let fitted = kept["budgets"][0]["fitted"].as_array().unwrap();
+        let terms: Vec<usize> = fitted
+            .iter()
+            .map(|step| step.as_array().unwrap().len())
+            .collect();
+        // The step onto the data and the first one look back on nothing.
+        assert_eq!(terms, [2, 3, 2]);
+        let export = |format: &str| {
+            let out = folder.path().join(format!("{kind}.{format}"));
+            let told = Ddpm::new("export")
+                .arg(&schedules)
+                .words("--format")
+                .arg(format)
+                .file("--out", &out);
+            told.run().succeeds().stderr()
+        };
+        assert!(!export("diffusers").contains("fitted"));
+        assert!(export("csv").contains(words));
+        assert!(
+            export("k-diffusion").contains(&format!("the {words} (the sampler's own are used)"))
+        );
+        let sample = |words: &str| {
+            small("sample")
+                .file("--schedule", &schedules)
+                .words("--steps 3 --count 2")
+                .words(words)
+        };
+        let text = sample("").file("--out", &npz).run().succeeds().stdout();
+        assert!(text.contains(words), "{text}");
+        let record = std::fs::read_to_string(folder.path().join("s.npz.run.json")).unwrap();
+        assert!(
+            record.contains(&format!("\"coefficients\": \"{kind}\"")),
+            "{record}"
+        );
+        let other = sample("--sampler unipc").file("--out", &folder.path().join("other.npz"));
+        let told = other.run().succeeds().stderr();
+        assert!(told.contains("takes its own steps"), "{told}");
+        for left in ["s.npz", "s.npz.run.json", "other.npz", "other.npz.run.json"] {
+            std::fs::remove_file(folder.path().join(left)).unwrap();
+        }
+    }
+    // Folders of samples of one kind are not gone on with by another.
+    let sample = |kind: &str| {
+        small("sample")
+            .file("--schedule", &folder.path().join(format!("{kind}.json")))
+            .words("--steps 3 --count 2 --resume")
+            .file("--out", &folder.path().join("samples"))
+    };
+    sample("fitted").run().succeeds();
+    sample("fitted-bands").fails(3, &["coefficients differs", "fitted-bands"]);
+    schedule("--coefficients fitted --steps 4").fails(
+        3,
+        &[
+            "t.safetensors",
+            "trial of 4 steps",
+            "K = 3",
+            "--coefficients",
+        ],
+    );
+    schedule("--coefficients history").fails(3, &["t.safetensors", "history coefficients", "none"]);
+    Ddpm::new("schedule")
+        .arg(&file)
+        .words("--objective klub --coefficients fitted")
+        .fails(2, &["--coefficients", "klub"]);
+    Ddpm::new("schedule")
+        .arg(&file)
+        .words("--coefficients fitted")
+        .fails(2, &["--coefficients", "quality"]);
+    let trajectory = |words: &str| small("trajectory").words(words).file("--out", &npz);
+    trajectory("--count 1 --coefficients fitted").fails(3, &["--count", "at least 2"]);
+    trajectory("--coefficients best").fails(2, &["fitted-bands"]);
+    trajectory("--forward --coefficients fitted").fails(2, &["--coefficients"]);
+    // A number that was edited is noticed, and so are coefficients that no step has.
+    let file = folder.path().join("fitted.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        text.replace(
+            "\"coefficients\": \"fitted\"",
+            "\"coefficients\": \"solver\"",
+        ),
+    )
+    .unwrap();
+    sample("fitted").fails(3, &["fitted.json", "checksum"]);
+}
+
+#[test]
 fn the_bound_of_align_your_steps_is_chosen_on_the_forward_process() {
     let folder = scratch();
     let [data, file] =

@@ -268,7 +268,7 @@ impl FittedModel {
                 Normal::new(&all, &scaled(ridge, images), free).solve(&base, &all.target)
             })
             .collect();
-        coefficients_of(&fitted, previous.is_some() && s > 0)
+        coefficients_of(&fitted)
     }
 
     /// The coefficients of every step of a path, in ascending t; `None` if it visits nodes that are not of the grid.
@@ -424,8 +424,9 @@ fn scaled(ridge: &[Terms; MOST_TERMS], images: f64) -> [Terms; MOST_TERMS] {
     ridge.map(|row| row.map(|x| images * x))
 }
 
-/// Fitted terms, one entry per band.
-pub(crate) fn coefficients_of(fitted: &[Terms], looks_back: bool) -> StepCoefficients {
+/// Fitted terms, one entry per band; a term that is 0 in all is none.
+pub(crate) fn coefficients_of(fitted: &[Terms]) -> StepCoefficients {
+    let looks_back = fitted.iter().any(|c| c[2] != 0.0);
     let terms = if looks_back { 3 } else { 2 };
     // Alike in every band: they are of none.
     let alike = fitted.iter().all(|c| c == &fitted[0]);

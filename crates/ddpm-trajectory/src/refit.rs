@@ -105,7 +105,7 @@ pub fn refit(
     let looks_back = !student.previous.is_empty();
     let base = terms_of(base);
     if directions(kind, looks_back).is_empty() {
-        let all = coefficients_of(&[base], looks_back);
+        let all = coefficients_of(&[base]);
         let without = vec![all.clone(); folds];
         return Refit { all, without };
     }
@@ -177,9 +177,9 @@ pub fn refit(
     let (_, counts) = PRIORS.into_iter().fold((f64::INFINITY, 0.0), best);
     let all: Vec<&Vec<Products>> = sums.iter().collect();
     Refit {
-        all: coefficients_of(&fit(&all, images as f64, counts), looks_back),
+        all: coefficients_of(&fit(&all, images as f64, counts)),
         without: (0..folds)
-            .map(|fold| coefficients_of(&without(fold, counts), looks_back))
+            .map(|fold| coefficients_of(&without(fold, counts)))
             .collect(),
     }
 }

@@ -36,6 +36,12 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     }
     let sampler = sampler_of(args, &choice, voice);
     if sampler != choice.schedule.sampler {
+        if let Some(words) = choice.schedule.coefficients.in_words() {
+            voice.warn(format_args!(
+                "the schedule's {words} are for {}; --sampler {sampler} takes its own steps",
+                choice.schedule.sampler
+            ));
+        }
         choice.schedule = choice.schedule.for_sampler(sampler);
     }
     check_sampler(args, choice.schedule.sampler)?;

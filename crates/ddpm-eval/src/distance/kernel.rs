@@ -54,16 +54,12 @@ pub fn disjoint_subsets(
         .collect())
 }
 
-/// The kernel distance of two sets of features on pairs of subsets.
-///
-/// # Errors
-/// [`Error::Request`] for no subsets, pairs of unequal or less than two images, indices beyond the sets, features that are not
-/// finite or of different number.
-pub fn kernel_distance(
+/// The estimate of every pair of subsets.
+pub(super) fn kernel_distances(
     a: ArrayView2<'_, f32>,
     b: ArrayView2<'_, f32>,
     subsets: &[SubsetPair],
-) -> Result<KernelDistance> {
+) -> Result<Vec<f64>> {
     check_features(a, 2)?;
     check_features(b, 2)?;
     check_dims(a.ncols(), b.ncols())?;
@@ -85,6 +81,20 @@ pub fn kernel_distance(
             discrepancy(&x, &y)
         })
         .collect();
+    Ok(values)
+}
+
+/// The kernel distance of two sets of features on pairs of subsets.
+///
+/// # Errors
+/// [`Error::Request`] for no subsets, pairs of unequal or less than two images, indices beyond the sets, features that are not
+/// finite or of different number.
+pub fn kernel_distance(
+    a: ArrayView2<'_, f32>,
+    b: ArrayView2<'_, f32>,
+    subsets: &[SubsetPair],
+) -> Result<KernelDistance> {
+    let values = kernel_distances(a, b, subsets)?;
     let n = values.len() as f64;
     let value = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / n;

@@ -9,6 +9,7 @@
 //! - [`frechet_jackknife`], [`frechet_difference`]: its standard error, and that of the difference of two sets.
 //! - [`kernel_distance`]: the kernel distance (KID), unbiased.
 //! - [`neighbours`]: precision, recall, density and coverage.
+//! - [`halve`]: the nearest of several candidates, by successive halving with common noise.
 //!
 //! ```
 //! use ddpm_eval::distance::{FeatureStatistics, FrechetReference};
@@ -23,6 +24,7 @@
 //! ```
 
 mod frechet;
+mod halving;
 mod jackknife;
 mod kernel;
 mod linalg;
@@ -31,6 +33,7 @@ mod statistics;
 mod statistics_file;
 
 pub use frechet::FrechetReference;
+pub use halving::{Judge, Pair, Round, Standing, halve, halving_rounds, standings};
 pub use jackknife::{FrechetDifference, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};
 pub use neighbours::{Neighbours, neighbours};

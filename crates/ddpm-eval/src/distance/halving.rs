@@ -1,0 +1,272 @@
+//! Choosing among samples by their distance from a reference: successive halving with common noise.
+
+use ddpm_profile::Estimate;
+use ndarray::{Array2, ArrayView2, s};
+
+use super::frechet::FrechetReference;
+use super::jackknife::frechet_difference;
+use super::kernel::{disjoint_subsets, kernel_distances};
+use crate::error::{Error, Result};
+
+/// Blocks of the jackknife.
+const BLOCKS: usize = 32;
+/// Fewest images of a round: two in each block.
+const FEWEST: usize = 2 * BLOCKS;
+/// Images in a subset of the kernel distance where there are enough, and in how many subsets they are dealt out otherwise.
+const SUBSET_SIZE: usize = 1000;
+const SUBSETS: usize = 8;
+
+/// What samples are compared by.
+#[derive(Clone, Debug)]
+pub enum Judge {
+    /// The Frechet distance.
+    Frechet(FrechetReference),
+    /// The kernel distance, from these features of the reference's images.
+    Kernel(Array2<f32>),
+}
+
+/// The distances of two samples that began with the same noise, image by image.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// Of the first.
+    pub a: Estimate,
+    /// Of the second.
+    pub b: Estimate,
+    /// The first minus the second; what they share does not count in its error.
+    pub difference: Estimate,
+}
+
+impl Judge {
+    /// The distances of two samples of as many images.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for samples of different size, fewer than 64 images, and features that are not those of the reference.
+    pub fn pair(&self, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<Pair> {
+        if a.nrows() != b.nrows() || a.nrows() < FEWEST {
+            return Err(Error::request(
+                "samples",
+                format!(
+                    "expected two sets of equally many images, at least {FEWEST}, found {} and {}",
+                    a.nrows(),
+                    b.nrows()
+                ),
+            ));
+        }
+        match self {
+            Self::Frechet(reference) => {
+                let found = frechet_difference(a, b, reference, BLOCKS)?;
+                Ok(Pair {
+                    a: found.a,
+                    b: found.b,
+                    difference: found.difference,
+                })
+            }
+            Self::Kernel(reference) => {
+                let least = a.nrows().min(reference.nrows());
+                let size = SUBSET_SIZE.min(least / SUBSETS).max(2);
+                let counts = [a.nrows(), reference.nrows()];
+                let subsets = disjoint_subsets(0, counts, size, (least / size).max(1))?;
+                let of_a = kernel_distances(a, reference.view(), &subsets)?;
+                let of_b = kernel_distances(b, reference.view(), &subsets)?;
+                let difference: Vec<f64> = of_a.iter().zip(&of_b).map(|(a, b)| a - b).collect();
+                Ok(Pair {
+                    a: mean(&of_a),
+                    b: mean(&of_b),
+                    difference: mean(&difference),
+                })
+            }
+        }
+    }
+}
+
+/// The mean of independent numbers with its standard error.
+fn mean(values: &[f64]) -> Estimate {
+    let n = values.len() as f64;
+    let value = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - value).powi(2)).sum();
+    Estimate {
+        value,
+        standard_error: if values.len() > 1 {
+            (squares / (n * (n - 1.0))).sqrt()
+        } else {
+            f64::NAN
+        },
+        blocks: values.len(),
+    }
+}
+
+/// A candidate's place in a round.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Which candidate.
+    pub candidate: usize,
+    /// Its distance.
+    pub distance: Estimate,
+    /// How much farther than the first of the round, paired; 0 for that one itself.
+    pub behind: Estimate,
+}
+
+/// Candidates on so many images, the best first.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// Images of each.
+    pub images: usize,
+    /// The best first.
+    pub standings: Vec<Standing>,
+}
+
+/// How many images each round of a halving takes, for so many candidates and `most` images: rounds begin with a sixteenth of `most`, double their
+/// images while candidates halve, and end before `most` or with two candidates.
+pub fn halving_rounds(candidates: usize, most: usize) -> Vec<usize> {
+    let mut images = (most / 16).max(FEWEST).min(most);
+    let (mut rounds, mut left) = (vec![images], candidates);
+    while left > 3 && 2 * images < most {
+        left = left.div_ceil(2);
+        images *= 2;
+        rounds.push(images);
+    }
+    rounds
+}
+
+/// Successive halving: in every round the candidates that are left are compared on the same images, the first of their noise, and the
+/// farther half goes. `features(candidate, n)` are those of its first n images. The last round's first is the winner.
+///
+/// # Errors
+/// [`Error::Request`] for no candidates or rounds; those of [`Judge::pair`]; what `features` returns.
+pub fn halve(
+    judge: &Judge,
+    candidates: usize,
+    rounds: &[usize],
+    features: &mut dyn FnMut(usize, usize) -> Result<Array2<f32>>,
+) -> Result<Vec<Round>> {
+    if candidates == 0 || rounds.is_empty() {
+        return Err(Error::request(
+            "candidates",
+            "expected at least one, and a round",
+        ));
+    }
+    let mut left: Vec<usize> = (0..candidates).collect();
+    let mut found: Vec<Round> = Vec::new();
+    for &images in rounds {
+        let round = standings(judge, &left, images, features)?;
+        let keep = round.standings.len().div_ceil(2).max(2);
+        left = round
+            .standings
+            .iter()
+            .take(keep)
+            .map(|s| s.candidate)
+            .collect();
+        // In their own order: features are asked for in one order whatever the distances.
+        left.sort_unstable();
+        found.push(round);
+    }
+    Ok(found)
+}
+
+/// These candidates on their first `images` images, the nearest first.
+///
+/// # Errors
+/// As [`halve`].
+pub fn standings(
+    judge: &Judge,
+    candidates: &[usize],
+    images: usize,
+    features: &mut dyn FnMut(usize, usize) -> Result<Array2<f32>>,
+) -> Result<Round> {
+    let mut sets = Vec::with_capacity(candidates.len());
+    for &candidate in candidates {
+        let set = features(candidate, images)?;
+        if set.nrows() < images {
+            return Err(Error::request(
+                "features",
+                format!("expected those of {images} images, found {}", set.nrows()),
+            ));
+        }
+        let set = set.slice_move(s![..images, ..]);
+        let alone = judge.pair(set.view(), set.view())?;
+        sets.push((candidate, set, alone.a));
+    }
+    // Equal distances go by the order of the candidates.
+    sets.sort_by(|a, b| a.2.value.total_cmp(&b.2.value));
+    let first = sets[0].1.clone();
+    let standing = |(candidate, set, distance): &(usize, Array2<f32>, Estimate)| {
+        Ok(Standing {
+            candidate: *candidate,
+            distance: *distance,
+            behind: judge.pair(set.view(), first.view())?.difference,
+        })
+    };
+    Ok(Round {
+        images,
+        standings: sets.iter().map(standing).collect::<Result<_>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::FeatureStatistics;
+
+    /// Features of image i of a candidate: common noise, moved by how bad it is.
+    fn features(seed: usize, bad: f32, images: usize) -> Array2<f32> {
+        Array2::from_shape_fn((images, 3), |(i, j)| {
+            let x = ((seed * 7919 + 3 * i + j) as f32 * 0.754_877).fract();
+            2.0 * x - 1.0 + bad
+        })
+    }
+
+    fn judges() -> [Judge; 2] {
+        let reference = features(1, 0.0, 4000);
+        let statistics = FeatureStatistics::from_features(reference.view()).unwrap();
+        [
+            Judge::Frechet(FrechetReference::new(&statistics).unwrap()),
+            Judge::Kernel(reference),
+        ]
+    }
+
+    #[test]
+    fn the_nearest_candidate_wins_and_the_others_halve() {
+        let bad = [0.9, 0.5, 0.02, 0.7, 0.3, 0.04, 0.6, 0.8];
+        for judge in judges() {
+            let mut asked = Vec::new();
+            let rounds = halving_rounds(8, 2048);
+            assert_eq!(rounds, [128, 256, 512]);
+            let found = halve(&judge, 8, &rounds, &mut |candidate, images| {
+                asked.push((candidate, images));
+                Ok(features(5, bad[candidate], images))
+            });
+            let found = found.unwrap();
+            let counts: Vec<usize> = found.iter().map(|r| r.standings.len()).collect();
+            assert_eq!(counts, [8, 4, 2]);
+            let last = &found[2].standings;
+            assert_eq!((last[0].candidate, last[1].candidate), (2, 5));
+            assert_eq!(last[0].behind.value, 0.0);
+            assert!(last[1].behind.value > 0.0);
+            // Common noise: the difference is known far better than either distance.
+            assert!(last[1].behind.standard_error < last[1].distance.standard_error);
+            assert_eq!(asked.len(), 14);
+        }
+    }
+
+    #[test]
+    fn rounds_fit_the_images_there_are() {
+        assert_eq!(halving_rounds(1, 2048), [128]);
+        assert_eq!(halving_rounds(3, 2048), [128]);
+        assert_eq!(halving_rounds(20, 2048), [128, 256, 512, 1024]);
+        assert_eq!(halving_rounds(20, 64), [64]);
+        assert_eq!(halving_rounds(20, 300), [64, 128, 256]);
+    }
+
+    #[test]
+    fn too_few_images_are_refused() {
+        for judge in judges() {
+            let few = features(2, 0.0, 63);
+            assert!(judge.pair(few.view(), few.view()).is_err());
+            let (a, b) = (features(2, 0.0, 64), features(2, 0.0, 80));
+            assert!(judge.pair(a.view(), b.view()).is_err());
+            let short = halve(&judge, 2, &[128], &mut |_, _| Ok(features(2, 0.0, 100)));
+            assert!(short.is_err());
+            assert!(halve(&judge, 0, &[128], &mut |_, _| unreachable!()).is_err());
+        }
+    }
+}

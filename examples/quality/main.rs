@@ -12,7 +12,6 @@
 //! the shipped checkpoint.
 #![allow(clippy::print_stderr, reason = "an example, not a library")]
 
-mod gits;
 mod lab;
 mod methods;
 mod report;

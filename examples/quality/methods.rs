@@ -4,9 +4,8 @@ use ddpm::core::{DecoderKind, Objective, Sampler, Stride, TimePath, VarianceKind
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm::profile::{CostModel, Curves, ElboProfile};
 use ddpm::schedule::{Budgets, Schedules, Scoring};
-use ddpm::trajectory::{QualityModel, Weighting, choose_quality, entropic_path, klub};
+use ddpm::trajectory::{Gits, QualityModel, Weighting, choose_quality, entropic_path, klub};
 
-use crate::gits::{COEFFICIENT, Gits};
 use crate::lab::Lab;
 use crate::{Options, Outcome};
 
@@ -75,8 +74,8 @@ impl Methods {
             quality: QualityModel::new(&choosing)?,
             chosen: chosen.collect::<Outcome<_>>()?,
             gits: [
-                ("GITS", Gits::new(&teacher, &schedule)),
-                ("GITS on our grid", Gits::new(&choosing, &schedule)),
+                ("GITS", Gits::new(&teacher)),
+                ("GITS on our grid", Gits::new(&choosing)),
             ],
             tables: solved.collect::<Outcome<_>>()?,
             mse: curves.mse().to_vec(),
@@ -122,7 +121,7 @@ impl Methods {
             found.push((name.to_owned(), clipped(&self.schedule, steps, spacing)?));
         }
         for (name, gits) in &self.gits {
-            found.push(((*name).to_owned(), gits.path(steps, COEFFICIENT)));
+            found.push(((*name).to_owned(), gits.path(steps)?));
         }
         found.push((
             "entropic".to_owned(),

@@ -28,3 +28,4 @@ mod terminal;
 mod their_models;
 mod transcripts;
 mod transitions;
+mod tune;

@@ -80,6 +80,7 @@ fn dispatch(cli: args::Cli) -> Result<()> {
         Command::Transitions(args) => commands::transitions::run(&args),
         Command::Trajectory(args) => commands::trajectory::run(&args, voice),
         Command::Merge(args) => commands::merge::run(&args, voice),
+        Command::Tune(args) => commands::tune::run(&args, voice),
         Command::Schedule(args) => commands::schedule::run(&args, voice),
         Command::Table(args) => commands::table::run(&args, voice),
         Command::Bpd(args) => commands::bpd::run(&args, voice),

@@ -173,9 +173,13 @@ pub enum Objective {
     Quality,
     /// The KLUB bound of *Align Your Steps* (Sabour et al. 2024); chosen on trajectories of the forward process.
     Klub,
+    /// The Frechet distance of samples from real images, on the features of a network; chosen by sampling.
+    Frechet,
+    /// The kernel distance; chosen by sampling.
+    Kernel,
 }
 
-names!(Objective, "objective", Elbo => "elbo", Mse => "mse", Quality => "quality", Klub => "klub");
+names!(Objective, "objective", Elbo => "elbo", Mse => "mse", Quality => "quality", Klub => "klub", Frechet => "fd", Kernel => "kid");
 
 impl Objective {
     /// The unit of its costs, as files and tables state it.
@@ -185,6 +189,8 @@ impl Objective {
             Self::Mse => "weighted mse",
             Self::Quality => "weighted squared error",
             Self::Klub => "nats/dim",
+            Self::Frechet => "Frechet distance",
+            Self::Kernel => "kernel distance",
         }
     }
 

@@ -264,6 +264,27 @@ fn features_do_not_depend_on_the_batch_or_the_threads() {
 }
 
 #[test]
+fn digits_are_seen_in_a_black_frame() {
+    let network = FeatureNetwork::load(&checkpoint(&resnet8())).unwrap();
+    let digits = images("digits", [3, 1, 28, 28]);
+    let mut framed = Array4::from_elem((3, 3, 32, 32), -1.0);
+    for channel in 0..3 {
+        framed
+            .slice_mut(s![.., channel, 2..30, 2..30])
+            .assign(&digits.slice(s![.., 0, .., ..]));
+    }
+    let found = network.features(digits.view()).unwrap();
+    assert_eq!(found, network.features(framed.view()).unwrap());
+    // Nothing else is made to fit.
+    for shape in [[1, 3, 28, 28], [1, 1, 27, 28], [1, 1, 64, 64]] {
+        let refused = network
+            .features(images("others", shape).view())
+            .unwrap_err();
+        assert!(refused.to_string().contains("32x32"), "{refused}");
+    }
+}
+
+#[test]
 fn weights_that_do_not_fit_are_named() {
     let error = |change: fn(&mut StateDict)| {
         let mut state = resnet8();

@@ -393,7 +393,9 @@ impl Stored {
                 version(),
             ));
         }
-        if let Some(sampler) = self.sampler {
+        // Those that are chosen by sampling may be for any sampler that has steps of its own.
+        let by_sampling = matches!(self.objective, Objective::Frechet | Objective::Kernel);
+        if let Some(sampler) = self.sampler.filter(|_| !by_sampling) {
             sampler.check_priced()?;
         }
         if self.alpha_bar.is_some() {

@@ -1,8 +1,8 @@
 //! Schedules chosen on trajectories.
 
 use ddpm_core::{
-    CoefficientKind, DecoderKind, MeanKind, Objective, Sampler, StepCoefficients, TimePath,
-    VarianceKind,
+    CoefficientKind, DecoderKind, MeanKind, NoiseSchedule, Objective, Sampler, StepCoefficients,
+    TimePath, VarianceKind,
 };
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
@@ -206,16 +206,7 @@ fn schedules(
     costs: impl Iterator<Item = Option<f64>>,
     chosen: Vec<Found>,
 ) -> Result<Schedules> {
-    let model = &trajectories.origin().model;
-    let noise_schedule = trajectories.schedule().clone();
-    let noise_schedule = match model.noise_schedule {
-        Some(name) => noise_schedule.called(name)?,
-        None => noise_schedule,
-    };
-    let scoring = Scoring::new(VarianceKind::FixedSmall)
-        .with_decoder(DecoderKind::None)
-        .with_objective(objective)
-        .with_mean(MeanKind::of_calibrated(trajectories.means().is_some()));
+    let (noise_schedule, scoring) = frame(trajectories, objective)?;
     let (sampler, coefficients) = of.unzip();
     let coefficients = coefficients.unwrap_or_default();
     let budget = |found: Found| -> Result<Chosen> {
@@ -239,15 +230,70 @@ fn schedules(
             distance: found.distance,
         })
     };
+    let costs = padded(costs, noise_schedule.train_steps());
+    let budgets = chosen.into_iter().map(budget).collect::<Result<_>>()?;
     Ok(Schedules {
-        costs: padded(costs, noise_schedule.train_steps()),
-        budgets: chosen.into_iter().map(budget).collect::<Result<_>>()?,
+        costs,
+        budgets,
         noise_schedule,
         scoring,
         sampler,
         coefficients,
-        clip_denoised: Some(model.clip_denoised),
-        parameterization: model.parameterization,
+        clip_denoised: Some(trajectories.origin().model.clip_denoised),
+        parameterization: trajectories.origin().model.parameterization,
+        provenance: None,
+        trajectories: Some(trajectories.origin().clone()),
+    })
+}
+
+/// The noise schedule under its name, and the conventions.
+fn frame(trajectories: &Trajectories, objective: Objective) -> Result<(NoiseSchedule, Scoring)> {
+    let noise_schedule = trajectories.schedule().clone();
+    let noise_schedule = match trajectories.origin().model.noise_schedule {
+        Some(name) => noise_schedule.called(name)?,
+        None => noise_schedule,
+    };
+    let scoring = Scoring::new(VarianceKind::FixedSmall)
+        .with_decoder(DecoderKind::None)
+        .with_objective(objective)
+        .with_mean(MeanKind::of_calibrated(trajectories.means().is_some()));
+    Ok((noise_schedule, scoring))
+}
+
+/// A schedules file of one schedule that was chosen by sampling, from candidates of these trajectories: `value` is what it was judged to be
+/// worth under `objective`.
+///
+/// # Errors
+/// [`Error::Schedule`](crate::Error::Schedule) for a corrected schedule on trajectories of the network itself, and the other way round.
+pub fn chosen_by_sampling(
+    trajectories: &Trajectories,
+    objective: Objective,
+    schedule: Schedule,
+    value: f64,
+) -> Result<Schedules> {
+    let (noise_schedule, scoring) = frame(trajectories, objective)?;
+    if schedule.mean() != scoring.mean {
+        let (expected, found) = (scoring.mean.to_string(), schedule.mean());
+        return Err(Invalid::field("mean of the schedule", expected, found).into());
+    }
+    let steps = schedule.steps();
+    let mut costs = vec![None; noise_schedule.train_steps()];
+    costs[steps - 1] = Some(value);
+    Ok(Schedules {
+        costs,
+        sampler: Some(schedule.sampler),
+        coefficients: schedule.coefficients,
+        budgets: vec![Chosen {
+            schedule,
+            cost: value,
+            prior_bpd: None,
+            stability: None,
+            distance: None,
+        }],
+        noise_schedule,
+        scoring,
+        clip_denoised: Some(trajectories.origin().model.clip_denoised),
+        parameterization: trajectories.origin().model.parameterization,
         provenance: None,
         trajectories: Some(trajectories.origin().clone()),
     })

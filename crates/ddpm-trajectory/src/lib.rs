@@ -13,8 +13,10 @@
 mod cheapest;
 mod choose;
 mod error;
+mod family;
 mod file;
 mod fitted;
+mod gits;
 mod gram;
 mod grid;
 mod growth;
@@ -25,9 +27,11 @@ mod quality;
 mod refit;
 mod store;
 
-pub use choose::{choose_fitted, choose_klub, choose_quality};
+pub use choose::{choose_fitted, choose_klub, choose_quality, chosen_by_sampling};
 pub use error::{Error, Result};
+pub use family::{Candidate, family, usual_strides};
 pub use fitted::{Deviations, FittedModel, Fitting};
+pub use gits::Gits;
 pub use gram::Gram;
 pub use grid::reference_grid;
 pub use growth::GrowthPoint;

@@ -11,6 +11,7 @@ use super::network::{Bench, Inspect, Predict};
 use super::plot::{Plot, Report};
 use super::profiles::{Merge, Profile, Schedule, Table};
 use super::trajectory::Trajectory;
+use super::tune::Tune;
 
 /// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
 /// once.
@@ -67,6 +68,7 @@ pub(crate) enum Command {
     Merge(Merge),
     Trajectory(Box<Trajectory>),
     Schedule(Box<Schedule>),
+    Tune(Box<Tune>),
     Table(Table),
     Bpd(Box<Bpd>),
     Sample(Box<Sample>),

@@ -64,6 +64,11 @@ named_values! {
         Gaussian: "A continuous density under the respaced variance",
         None: "No decoder term",
     }
+    /// What samples are judged by.
+    sample_objectives: Objective {
+        Frechet: "The Frechet distance of features (FID, where they are Inception's)",
+        Kernel: "The kernel distance (KID), unbiased",
+    }
     /// Where paths end.
     starts: StartRule {
         Full: "Sampling starts at T, as in the paper",

@@ -18,6 +18,7 @@ mod network;
 mod plot;
 mod profiles;
 mod trajectory;
+mod tune;
 
 pub(crate) use chain::{Solve, Transitions};
 pub(crate) use cli::{Cli, Command};
@@ -33,3 +34,4 @@ pub(crate) use network::{Bench, Inspect, Predict};
 pub(crate) use plot::{Figure, Plot, Report};
 pub(crate) use profiles::{Merge, Profile, Schedule, Table};
 pub(crate) use trajectory::Trajectory;
+pub(crate) use tune::Tune;

@@ -153,20 +153,20 @@ fn check_pairs(args: &Fid, a: &Source, versus: &Source) -> Result<()> {
 }
 
 /// An argument, opened.
-struct Source {
+pub(super) struct Source {
     /// As it was typed, with the split.
-    name: String,
+    pub(super) name: String,
     split: Option<Split>,
-    content: Content,
+    pub(super) content: Content,
 }
 
-enum Content {
+pub(super) enum Content {
     Statistics(Box<FeatureStatistics>),
     Images(ImageSet),
 }
 
 impl Source {
-    fn open(path: &Path, asked: Option<Split>, flag: &str) -> Result<Self> {
+    pub(super) fn open(path: &Path, asked: Option<Split>, flag: &str) -> Result<Self> {
         if is_statistics(path)? {
             return Ok(Self {
                 name: path.display().to_string(),
@@ -282,11 +282,8 @@ fn measure(
     let mut chosen = ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
     // Blocks of the jackknife are runs of neighbours in this order.
     chosen.sort_unstable();
-    let batch = match (args.batch, network.kind()) {
-        (Some(batch), _) => usize::from(batch),
-        (None, NetworkKind::Inception) => 16,
-        (None, _) => 64,
-    };
+    let batch = args.batch.map(usize::from);
+    let batch = batch.unwrap_or_else(|| usual_batch(network.kind()));
     let progress = ProgressLine::new(voice);
     let features =
         extract_features(network, set, &chosen, batch, &progress).map_err(|error| match error {
@@ -297,6 +294,14 @@ fn measure(
         .with_network(network.kind().name())
         .with_weights(network.sha256());
     Ok((features, statistics))
+}
+
+/// Images at once.
+pub(super) fn usual_batch(network: NetworkKind) -> usize {
+    match network {
+        NetworkKind::Inception => 16,
+        _ => 64,
+    }
 }
 
 /// Compares two sets. Says too whether no file told which network the features are of.
@@ -422,7 +427,7 @@ fn compare(
 }
 
 /// FID is the name of a distance on one network's features.
-fn label(network: Option<&str>, dims: usize) -> String {
+pub(super) fn label(network: Option<&str>, dims: usize) -> String {
     let inception = NetworkKind::Inception;
     match network {
         Some(name) if name == inception.name() => FID.to_owned(),

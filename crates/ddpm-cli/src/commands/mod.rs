@@ -17,3 +17,4 @@ pub(crate) mod solve;
 pub(crate) mod table;
 pub(crate) mod trajectory;
 pub(crate) mod transitions;
+pub(crate) mod tune;

@@ -1,5 +1,6 @@
 //! `ddpm trajectory`: reference trajectories of the probability flow, or paths of the forward process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use ddpm_core::{
 };
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
-use ddpm_schedule::{Budgets, Corrections, Scoring, TrajectoryKind, results};
+use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
 use ddpm_trajectory::{Trajectories, reference_grid};
 
 use crate::args::Trajectory;
@@ -78,7 +79,7 @@ impl Work {
                 "--data, --split and --limit go with --forward: the flow starts from noise, not from images",
             ));
         }
-        let grid = grid(args, &network)?;
+        let grid = grid(args.nodes, &network)?;
         let solvers = samplers(&args.sampler)?;
         let steps = tried(args, &grid)?;
         let fitted = fitted(args)?;
@@ -123,7 +124,7 @@ impl Work {
         })?;
         let plan = ForwardPlan {
             images: chosen.to_vec(),
-            grid: grid(args, &network)?,
+            grid: grid(args.nodes, &network)?,
             seed: args.seed,
             clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
             batch: network.batch,
@@ -150,20 +151,30 @@ fn corrections(
             "--mean calibrated needs the network's measured errors: --profile P",
         )),
         (MeanKind::Calibrated, Some(file)) => {
-            let scoring = Scoring::new(VarianceKind::FixedSmall)
-                .with_decoder(DecoderKind::None)
-                .with_mean(MeanKind::Calibrated);
-            let measured = measured(file, &scoring, grid.clone(), network, clip_denoised, voice)?;
+            let measured = corrected(file, grid.clone(), network, clip_denoised, voice)?;
             Ok(Corrections::of_schedule(&measured))
         }
     }
 }
 
-fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
+/// A path with the means that a profile calibrates, for a deterministic sampler.
+pub(super) fn corrected(
+    profile: &Path,
+    path: TimePath,
+    network: &Network,
+    clip_denoised: bool,
+    voice: Voice,
+) -> Result<Schedule> {
+    let scoring = Scoring::new(VarianceKind::FixedSmall)
+        .with_decoder(DecoderKind::None)
+        .with_mean(MeanKind::Calibrated);
+    measured(profile, &scoring, path, network, clip_denoised, voice)
+}
+
+/// The nodes of the reference, so many or the usual number.
+pub(super) fn grid(nodes: Option<usize>, network: &Network) -> Result<TimePath> {
     let schedule = network.denoiser.noise_schedule();
-    let nodes = args
-        .nodes
-        .unwrap_or_else(|| NODES.min(schedule.train_steps()));
+    let nodes = nodes.unwrap_or_else(|| NODES.min(schedule.train_steps()));
     // Before anything is evaluated: what the exact choice for two-step samplers can take.
     if nodes > second_order::MAX_NODES {
         let most = second_order::MAX_NODES;
@@ -175,7 +186,8 @@ fn grid(args: &Trajectory, network: &Network) -> Result<TimePath> {
     reference_grid(schedule, nodes).in_flag("--nodes")
 }
 
-fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
+/// Samplers that schedules are chosen for; all of them where none is named.
+pub(super) fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     if names.is_empty() {
         return Ok(Sampler::PRICED.to_vec());
     }

@@ -202,6 +202,73 @@ pub fn standings(
     })
 }
 
+/// The winner of a halving, judged on noise that it was not chosen on.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The rounds that chose it.
+    pub rounds: Vec<Round>,
+    /// The winner.
+    pub winner: usize,
+    /// On fresh noise the winner, the best of the rivals and the runner-up, in the order in which they were chosen; `behind` is how much
+    /// farther than the winner each is, negative where it is nearer.
+    pub judged: Vec<Standing>,
+}
+
+/// Which noise samples begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// That of the rounds.
+    Choosing,
+    /// Fresh noise, which no choice has seen.
+    Judging,
+}
+
+/// Chooses among candidates by [`halve`], and judges the winner on fresh noise beside its closest competitors: the runner-up, and the best of
+/// the candidates that are `rivals`.
+///
+/// # Errors
+/// As [`halve`].
+pub fn choose(
+    judge: &Judge,
+    rivals: &[bool],
+    images: usize,
+    features: &mut dyn FnMut(usize, Noise, usize) -> Result<Array2<f32>>,
+) -> Result<Chosen> {
+    let sizes = halving_rounds(rivals.len(), images);
+    let rounds = halve(judge, rivals.len(), &sizes, &mut |candidate, n| {
+        features(candidate, Noise::Choosing, n)
+    })?;
+    let order = rounds.iter().rev().flat_map(|round| &round.standings);
+    let order: Vec<usize> = order.map(|standing| standing.candidate).collect();
+    let winner = order[0];
+    let mut finalists = vec![winner];
+    let rival = order.iter().copied().find(|&c| rivals[c]);
+    let runner_up = order.iter().copied().find(|&c| c != winner);
+    for candidate in rival.into_iter().chain(runner_up) {
+        if !finalists.contains(&candidate) {
+            finalists.push(candidate);
+        }
+    }
+    let sets: Vec<Array2<f32>> = finalists
+        .iter()
+        .map(|&candidate| features(candidate, Noise::Judging, images))
+        .collect::<Result<_>>()?;
+    let standing = |(&candidate, set): (&usize, &Array2<f32>)| {
+        let pair = judge.pair(set.view(), sets[0].view())?;
+        Ok(Standing {
+            candidate,
+            distance: pair.a,
+            behind: pair.difference,
+        })
+    };
+    let judged = finalists.iter().zip(&sets).map(standing);
+    Ok(Chosen {
+        winner,
+        judged: judged.collect::<Result<_>>()?,
+        rounds,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +313,36 @@ mod tests {
             assert!(last[1].behind.standard_error < last[1].distance.standard_error);
             assert_eq!(asked.len(), 14);
         }
+    }
+
+    #[test]
+    fn the_winner_is_judged_on_fresh_noise_beside_the_best_rival() {
+        let bad = [0.9, 0.5, 0.02, 0.7, 0.3, 0.04];
+        let rivals = [true, false, false, true, false, false];
+        for judge in judges() {
+            let mut fresh = Vec::new();
+            let found = choose(&judge, &rivals, 512, &mut |candidate, noise, images| {
+                if noise == Noise::Judging {
+                    fresh.push((candidate, images));
+                }
+                let seed = if noise == Noise::Judging { 11 } else { 5 };
+                Ok(features(seed, bad[candidate], images))
+            });
+            let found = found.unwrap();
+            assert_eq!(found.winner, 2);
+            // The better of the two rivals, though it went in the first round.
+            assert_eq!(fresh, [(2, 512), (3, 512), (5, 512)]);
+            assert_eq!(found.judged[0].behind.value, 0.0);
+            assert!(found.judged[1].behind.value > found.judged[2].behind.value);
+        }
+        // A rival that wins is its own best rival.
+        let all = choose(
+            &judges()[0],
+            &[true, true],
+            128,
+            &mut |candidate, _, images| Ok(features(5, bad[candidate + 1], images)),
+        );
+        assert_eq!(all.unwrap().judged.len(), 2);
     }
 
     #[test]

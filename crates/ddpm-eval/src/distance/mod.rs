@@ -33,7 +33,9 @@ mod statistics;
 mod statistics_file;
 
 pub use frechet::FrechetReference;
-pub use halving::{Judge, Pair, Round, Standing, halve, halving_rounds, standings};
+pub use halving::{
+    Chosen, Judge, Noise, Pair, Round, Standing, choose, halve, halving_rounds, standings,
+};
 pub use jackknife::{FrechetDifference, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};
 pub use neighbours::{Neighbours, neighbours};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, ArrayView4};
+use ndarray::{Array2, Array4, ArrayView4, s};
 
 use super::cifar_resnet::{self, CifarResNet};
 use super::inception::{self, Inception};
@@ -41,6 +41,9 @@ impl NetworkKind {
         }
     }
 }
+
+/// Height and width of a digit of MNIST.
+const DIGIT: usize = 28;
 
 /// A network whose features distances between sets of images are measured on, in f32 on the processor.
 ///
@@ -97,7 +100,7 @@ impl FeatureNetwork {
 
     /// One row of [`NetworkKind::dims`] features for each of the images `[B, C, H, W]` in [-1, 1] (a byte `p` is
     /// `p / 127.5 - 1`). Grey images (C = 1) are seen as three equal channels; Inception resizes any H x W to 299 x 299, the
-    /// CIFAR ResNet takes 32 x 32 only.
+    /// CIFAR ResNet takes 32 x 32, and grey images of 28 x 28 in a black frame of 2 pixels (digits, for a network that was trained on them so).
     ///
     /// # Errors
     /// [`Error::Input`] for images of another shape.
@@ -108,6 +111,19 @@ impl FeatureNetwork {
                 "images of {channels}x{height}x{width}, expected one or three channels and at least one pixel"
             )));
         }
+        let framed;
+        let (images, height, width) = match self.layers {
+            Layers::CifarResNet(_) if (channels, height, width) == (1, DIGIT, DIGIT) => {
+                let side = cifar_resnet::SIDE;
+                let edge = (side - DIGIT) / 2;
+                let mut canvas = Array4::from_elem((batch, 1, side, side), -1.0);
+                let middle = s![.., .., edge..edge + DIGIT, edge..edge + DIGIT];
+                canvas.slice_mut(middle).assign(&images);
+                framed = canvas;
+                (framed.view(), side, side)
+            }
+            _ => (images, height, width),
+        };
         let mut planes = Vec::with_capacity(batch * 3 * height * width);
         for image in images.outer_iter() {
             for _ in 0..3 / channels {

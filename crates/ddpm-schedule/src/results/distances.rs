@@ -44,6 +44,59 @@ pub struct Sample {
     pub coefficients: CoefficientKind,
 }
 
+/// What `ddpm tune` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tune {
+    /// The schedules file that was written.
+    pub out: String,
+    /// K.
+    pub steps: usize,
+    /// The distance: `FID`, `FD(network)` or `KID`.
+    pub metric: String,
+    /// What won.
+    pub winner: String,
+    /// Images of each that is judged on fresh noise.
+    pub judged_images: usize,
+    /// On fresh noise: the winner, and beside it the runner-up and the best usual stride; `behind` is relative to the winner, negative where nearer.
+    pub judged: Vec<Standing>,
+    /// The rounds that chose it.
+    pub rounds: Vec<TuneRound>,
+    /// Seed of the trajectories; rounds draw from the next, the judgement from the one after.
+    pub seed: u64,
+}
+
+/// A round of `ddpm tune`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TuneRound {
+    /// Images of each.
+    pub images: usize,
+    /// The nearest first; `behind` is relative to it.
+    pub standings: Vec<Standing>,
+}
+
+/// A schedule among others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What it is.
+    pub name: String,
+    /// Of its samples.
+    pub distance: Measured,
+    /// How much farther than another, paired.
+    pub behind: Measured,
+    /// `[0, .., t_K]`.
+    pub path: Vec<usize>,
+}
+
+/// A number with its standard error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The number.
+    #[serde(deserialize_with = "super::number")]
+    pub value: f64,
+    /// Its standard error, where it is known.
+    pub standard_error: Option<f64>,
+}
+
 /// What `ddpm fid --save-statistics` prints of one set of images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FidStatistics {

@@ -1,4 +1,4 @@
-//! GITS (Chen et al. 2024, *On the trajectory regularity of ODE-based diffusion sampling*), to compare with.
+//! GITS (Chen et al. 2024, *On the trajectory regularity of ODE-based diffusion sampling*): the rival that is chosen on trajectories too.
 //!
 //! As the authors' `gits_utils.py` (metric "dev", coefficient 1.15): in the coordinates x / sqrt(alpha_bar) against
 //! sigma, the cost of going from teacher node i to j is how far the Euler step's end deviates from the chord of the whole
@@ -6,21 +6,28 @@
 //! Differences: here the best choices are stored where the original compares sums of floats for equality, and the last
 //! node is sigma = 0, with which paths end here.
 
-use ddpm::core::{NoiseSchedule, TimePath};
-use ddpm::trajectory::Trajectories;
+use ddpm_core::TimePath;
+use ddpm_schedule::Budgets;
+
+use crate::error::Result;
+use crate::store::Trajectories;
 
 /// The factor per step that the authors recommend.
-pub(crate) const COEFFICIENT: f64 = 1.15;
+const COEFFICIENT: f64 = 1.15;
 
-/// costs[i][j] between teacher nodes in the order of sampling: 0 is the noisy end, the last is clean data.
-pub(crate) struct Gits {
+/// The costs of GITS between the nodes of a teacher.
+#[derive(Clone, Debug)]
+pub struct Gits {
+    /// Between nodes in the order of sampling: 0 is the noisy end, the last is clean data.
     costs: Vec<Vec<f64>>,
     /// Timesteps in that order, with 0.
     timesteps: Vec<usize>,
 }
 
 impl Gits {
-    pub(crate) fn new(teacher: &Trajectories, schedule: &NoiseSchedule) -> Self {
+    /// Of trajectories of the flow, the teacher.
+    pub fn new(teacher: &Trajectories) -> Self {
+        let schedule = teacher.schedule();
         let n = teacher.nodes().len();
         let timesteps: Vec<usize> = teacher.nodes().iter().rev().copied().chain([0]).collect();
         let mut costs = vec![vec![0.0; n + 1]; n + 1];
@@ -66,9 +73,13 @@ impl Gits {
         Self { costs, timesteps }
     }
 
-    /// The path of `steps` steps.
-    pub(crate) fn path(&self, steps: usize, coefficient: f64) -> TimePath {
+    /// The path of `steps` steps, with the authors' factor of 1.15 per step.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`](crate::Error::Schedule) for a number of steps that the teacher has not the nodes for.
+    pub fn path(&self, steps: usize) -> Result<TimePath> {
         let last = self.timesteps.len() - 1;
+        Budgets::Only(vec![steps]).wanted(last)?;
         // V[k][j]: from j to the last node in k steps, and the node that the first of them goes to.
         let mut value: Vec<f64> = self.costs.iter().map(|row| row[last]).collect();
         let mut choices = Vec::new();
@@ -77,7 +88,7 @@ impl Gits {
             let mut choice = vec![last; last];
             for j in 0..last {
                 for i in j + 1..last {
-                    let total = self.costs[j][i] + coefficient * value[i];
+                    let total = self.costs[j][i] + COEFFICIENT * value[i];
                     if total < next[j] {
                         (next[j], choice[j]) = (total, i);
                     }
@@ -94,7 +105,7 @@ impl Gits {
         }
         nodes.push(0);
         nodes.reverse();
-        TimePath::new(nodes, self.timesteps[0]).expect("a path of the teacher's timesteps")
+        Ok(TimePath::new(nodes, self.timesteps[0])?)
     }
 }
 

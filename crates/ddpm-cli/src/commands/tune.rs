@@ -1,0 +1,512 @@
+//! `ddpm tune`: the schedule whose samples are nearest to real images.
+
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ddpm_core::{CoefficientKind, Denoiser, Objective};
+use ddpm_data::{ImageSet, Images};
+use ddpm_eval::distance::{
+    Chosen, FeatureStatistics, FrechetReference, Judge, Noise, choose, halving_rounds,
+};
+use ddpm_eval::{
+    FlowPlan, GrowthPlan, Progress, SamplingPlan, TrajectoryPlan, extract_features, follow_flow,
+    sample,
+};
+use ddpm_profile::Estimate;
+use ddpm_schedule::{Corrections, Schedule, Schedules, Scoring, TrajectoryKind, results};
+use ddpm_trajectory::{Candidate, Trajectories, chosen_by_sampling, family};
+use ndarray::{Array2, Axis, concatenate};
+
+use self::store::Store;
+use super::fid::{Content, Source, label, usual_batch};
+use super::trajectory::{corrected, grid, samplers};
+use crate::args::Tune;
+use crate::error::{Error, Located, Result};
+use crate::input::{
+    Features, Network, OutputLock, check_writable, read_trajectories_to_use, write_file,
+};
+use crate::output::{self, Voice};
+use crate::render::{ProgressLine, TextTable, and_mean, command_that_resumes, with_error};
+
+/// Samples that are followed, as `ddpm trajectory` does where nothing else is said.
+const FOLLOWED: usize = 24;
+/// Samples between two saves.
+const PIECE: usize = 128;
+
+/// Runs the command.
+pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
+    let network = Network::open(&args.checkpoint)?;
+    network.check_signal_at(network.denoiser.train_steps())?;
+    check_writable(&args.out)?;
+    let nodes = network.denoiser.train_steps();
+    if args.steps as usize > nodes {
+        let why = format!(
+            "expected at most {nodes}, the timesteps of the network, found {}",
+            args.steps
+        );
+        return Err(Error::flag("--steps", why));
+    }
+    let reference = Source::open(&args.reference, args.split, "--split")?;
+    let features = Features::open(args.features.as_deref(), false, voice)?;
+    check_reference(args, &reference, &features)?;
+    // From here on Ctrl-C asks: what is drawn is kept.
+    let progress = ProgressLine::stoppable(voice)?;
+    let _lock = OutputLock::take(&args.out, voice)?;
+    let store = Store::open(args, &network, &features, &reference.name)?;
+    let tuning = Tuning {
+        args,
+        network: &network,
+        features: &features,
+        store: &store,
+        progress: &progress,
+        voice,
+    };
+    let tuned = tuning.run(reference);
+    let (candidates, chosen, schedules) = tuned.inspect_err(|_| store.forget_unless_kept())?;
+    write_file(&args.out, schedules.to_json().or_internal()?.as_bytes())?;
+    store.remove(voice);
+    report(args, &features, &candidates, &chosen, &schedules)
+}
+
+/// Refuses a reference that samples cannot be held against.
+fn check_reference(args: &Tune, reference: &Source, features: &Features) -> Result<()> {
+    let Content::Statistics(statistics) = &reference.content else {
+        return Ok(());
+    };
+    if args.objective == Objective::Kernel {
+        return Err(Error::usage(format!(
+            "--objective kid: {} holds statistics; expected images, whose features are compared one by one",
+            reference.name
+        )));
+    }
+    let kind = features.network.kind();
+    let other = statistics.network().is_some_and(|name| name != kind.name());
+    if other || statistics.dims() != kind.dims() {
+        return Err(Error::file(
+            &args.reference,
+            format!(
+                "expected statistics of {} features of {}, found {} of {}",
+                kind.dims(),
+                kind.name(),
+                statistics.dims(),
+                statistics.network().unwrap_or("an unnamed network")
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// What samples are held against.
+fn judge(args: &Tune, reference: Source, features: &Features, voice: Voice) -> Result<Judge> {
+    let network = &features.network;
+    let statistics = match reference.content {
+        Content::Statistics(statistics) => *statistics,
+        Content::Images(set) => {
+            let all: Vec<usize> = (0..set.len()).collect();
+            let progress = ProgressLine::new(voice);
+            let batch = usual_batch(network.kind());
+            let features = extract_features(network, &set, &all, batch, &progress)?;
+            if args.objective == Objective::Kernel {
+                return Ok(Judge::Kernel(features));
+            }
+            FeatureStatistics::from_features(features.view())?
+        }
+    };
+    Ok(Judge::Frechet(FrechetReference::new(&statistics)?))
+}
+
+/// A candidate, ready to be sampled.
+struct Ready {
+    name: String,
+    /// Which flow it was chosen on.
+    flow: usize,
+    schedule: Schedule,
+    is_rival: bool,
+}
+
+impl Ready {
+    /// The name with the mean, where another than the network's own.
+    fn name(&self) -> String {
+        format!("{}{}", self.name, and_mean(self.schedule.mean()))
+    }
+}
+
+struct Tuning<'a> {
+    args: &'a Tune,
+    network: &'a Network,
+    features: &'a Features,
+    store: &'a Store,
+    progress: &'a ProgressLine,
+    voice: Voice,
+}
+
+impl Tuning<'_> {
+    fn clips(&self) -> bool {
+        let told = self.args.clip.clip_denoised;
+        told.unwrap_or_else(|| self.network.clips())
+    }
+
+    fn run(&self, reference: Source) -> Result<(Vec<Ready>, Chosen, Schedules)> {
+        let flows = self.flows()?;
+        let candidates = self.candidates(&flows)?;
+        let judge = judge(self.args, reference, self.features, self.voice)?;
+        let chosen = self.choose(&judge, &candidates)?;
+        let winner = &candidates[chosen.winner];
+        let value = chosen.judged[0].distance.value;
+        let (flow, schedule) = (&flows[winner.flow], winner.schedule.clone());
+        let schedules = chosen_by_sampling(flow, self.args.objective, schedule, value);
+        Ok((candidates, chosen, schedules.or_internal()?))
+    }
+
+    /// The flow of the network and, with a profile, that of the corrected one: those that are named, or made.
+    fn flows(&self) -> Result<Vec<Trajectories>> {
+        if self.args.trajectories.is_empty() {
+            let mut flows = vec![self.follow("network.safetensors", None)?];
+            if let Some(profile) = &self.args.profile {
+                flows.push(self.follow("corrected.safetensors", Some(profile))?);
+            }
+            return Ok(flows);
+        }
+        let read = |file: &PathBuf| -> Result<Trajectories> {
+            let read = read_trajectories_to_use(file)?;
+            if read.origin().kind != TrajectoryKind::Flow {
+                let why = "expected trajectories of the probability flow, found those of the forward process";
+                return Err(Error::file(file, why));
+            }
+            let (own, found) = (self.network.denoiser.noise_schedule(), read.schedule());
+            let shape = &read.origin().model.shape;
+            if !found.is_close(own) || shape[..] != self.network.denoiser.shape()[..] {
+                let why = format!(
+                    "expected trajectories of this network (T={}, images {:?}), found T={}, images {shape:?}",
+                    own.train_steps(),
+                    self.network.denoiser.shape(),
+                    found.train_steps()
+                );
+                return Err(Error::file(file, why));
+            }
+            let clip = read.origin().model.clip_denoised;
+            if clip != self.clips() {
+                let why = format!("clip_denoised: expected {}, found {clip}", self.clips());
+                return Err(Error::file(file, why));
+            }
+            if read.means().is_some() && self.args.profile.is_none() {
+                let why = "its flow is that of the corrected network; expected --profile P too, so that the usual strides are corrected alike";
+                return Err(Error::file(file, why));
+            }
+            Ok(read)
+        };
+        self.args.trajectories.iter().map(read).collect()
+    }
+
+    /// Follows a flow, or goes on with it.
+    fn follow(&self, name: &str, profile: Option<&PathBuf>) -> Result<Trajectories> {
+        let (args, network) = (self.args, self.network);
+        let file = self.store.file(name);
+        let earlier = match file.exists() {
+            true => Some(crate::input::read_trajectories(&file)?),
+            false => None,
+        };
+        let grid = grid(None, network)?;
+        let means = match profile {
+            None => None,
+            Some(profile) => {
+                let schedule = corrected(profile, grid.clone(), network, self.clips(), self.voice)?;
+                Corrections::of_schedule(&schedule)
+            }
+        };
+        let solvers = match &args.sampler[..] {
+            [] => vec![ddpm_core::Sampler::DpmSolver2M],
+            names => samplers(names)?,
+        };
+        let mut fitted = args.coefficients.clone();
+        fitted.retain(|&kind| kind != CoefficientKind::Solver);
+        fitted.sort_unstable();
+        fitted.dedup();
+        let plan = TrajectoryPlan {
+            flow: FlowPlan {
+                first: 0,
+                count: FOLLOWED,
+                seed: args.seed,
+                labels: network.labels(args.class, 0..FOLLOWED)?,
+                clip_denoised: self.clips(),
+                means: means.map(Arc::new),
+                batch: network.batch,
+            },
+            grid,
+            growth: GrowthPlan {
+                solvers,
+                ..GrowthPlan::default()
+            },
+            // Trials are what teaches fitted steps; the others are judged by their samples.
+            steps: match fitted[..] {
+                [] => Vec::new(),
+                _ => vec![args.steps as usize],
+            },
+            fitted,
+            save_every: std::time::Duration::from_secs(20),
+        };
+        let mut save = |so_far: &Trajectories| {
+            let kept = ddpm_files::write_atomic(&file, &so_far.to_bytes());
+            kept.map_err(|source| {
+                let path = file.clone();
+                ddpm_data::Error::Write { path, source }.into()
+            })
+        };
+        let made = follow_flow(&network.denoiser, &plan, earlier, self.progress, &mut save)
+            .map_err(|error| self.interrupted(error))?;
+        write_file(&file, &made.to_bytes())?;
+        Ok(made)
+    }
+
+    /// What is judged: the family of every flow, the corrected ones with corrections at their own timesteps.
+    fn candidates(&self, flows: &[Trajectories]) -> Result<Vec<Ready>> {
+        let mut found = Vec::new();
+        for (flow, trajectories) in flows.iter().enumerate() {
+            let steps = self.args.steps as usize;
+            let family = family(trajectories, steps).map_err(|error| match error {
+                ddpm_trajectory::Error::Schedule(
+                    error @ (ddpm_schedule::Error::Steps { .. }
+                    | ddpm_schedule::Error::Unreachable { .. }),
+                ) => Error::flag("--steps", error),
+                error => Error::Input(error.to_string()),
+            })?;
+            for candidate in family {
+                found.push(self.ready(flow, trajectories, candidate)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn ready(
+        &self,
+        flow: usize,
+        trajectories: &Trajectories,
+        candidate: Candidate,
+    ) -> Result<Ready> {
+        let noise = self.network.denoiser.noise_schedule();
+        let mut schedule = match (trajectories.means(), &self.args.profile) {
+            (Some(_), Some(profile)) => {
+                let quiet = Voice::new(true);
+                corrected(profile, candidate.path, self.network, self.clips(), quiet)?
+            }
+            _ => {
+                let scoring = Scoring::new(ddpm_core::VarianceKind::FixedSmall)
+                    .with_decoder(ddpm_core::DecoderKind::None);
+                Schedule::of_path(noise, candidate.path, &scoring).or_internal()?
+            }
+        };
+        if candidate.fitted.iter().any(|step| step.bands() > 1) {
+            let bands = trajectories.bands_of_fits().or_internal()?;
+            schedule = schedule.with_bands(bands).or_internal()?;
+        }
+        Ok(Ready {
+            name: format!("{}, {}", candidate.name, candidate.sampler),
+            flow,
+            is_rival: candidate.is_rival,
+            schedule: Schedule {
+                sampler: candidate.sampler,
+                coefficients: candidate.coefficients,
+                fitted: candidate.fitted,
+                ..schedule
+            },
+        })
+    }
+
+    fn choose(&self, judge: &Judge, candidates: &[Ready]) -> Result<Chosen> {
+        let rivals: Vec<bool> = candidates.iter().map(|c| c.is_rival).collect();
+        let samples = self.args.samples as usize;
+        let names: Vec<String> = candidates.iter().map(Ready::name).collect();
+        self.store
+            .check_candidates(candidates.iter().map(|c| &c.schedule), &names)?;
+        let rounds = halving_rounds(candidates.len(), samples);
+        self.progress.stage(&format!(
+            "judging {} schedules on {} samples each, the nearer half on twice as many, and the last on {samples} of fresh noise",
+            candidates.len(),
+            rounds[0]
+        ));
+        let total = self.at_most(candidates, &rounds, samples);
+        self.progress.start(total as u64);
+        let mut failure = None;
+        let chosen = choose(judge, &rivals, samples, &mut |candidate, noise, images| {
+            let found = self.features_of(candidate, &candidates[candidate], noise, images);
+            found.map_err(|error| {
+                failure = Some(error);
+                ddpm_eval::Error::Interrupted
+            })
+        });
+        self.progress.finish();
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(chosen?),
+        }
+    }
+
+    /// Evaluations that are made at most, those of an earlier run not counted off.
+    fn at_most(&self, candidates: &[Ready], rounds: &[usize], samples: usize) -> usize {
+        let (mut left, mut before, mut drawn) = (candidates.len(), 0, 0);
+        for &images in rounds {
+            drawn += left * (images - before);
+            before = images;
+            left = left.div_ceil(2).max(2);
+        }
+        (drawn + 3 * samples) * self.args.steps as usize
+    }
+
+    /// Features of the first images of a candidate; what is not kept yet is sampled.
+    fn features_of(
+        &self,
+        index: usize,
+        candidate: &Ready,
+        noise: Noise,
+        images: usize,
+    ) -> Result<Array2<f32>> {
+        let network = &self.features.network;
+        let seed = self.args.seed + if noise == Noise::Choosing { 1 } else { 2 };
+        let mut known = self.store.features(index, seed, network.kind().dims())?;
+        while known.nrows() < images {
+            let piece: Vec<usize> = (known.nrows()..(known.nrows() + PIECE).min(images)).collect();
+            let labels = self
+                .network
+                .labels(self.args.class, piece[0]..piece[0] + piece.len())?;
+            let plan = SamplingPlan {
+                eta: 0.0,
+                clip_last_noise: None,
+                seed,
+                labels,
+                clip_denoised: self.clips(),
+                batch: self.network.batch,
+                images: piece,
+                ..SamplingPlan::new(candidate.schedule.clone(), 0)
+            };
+            let samples = sample(&self.network.denoiser, &plan, &Within(self.progress))
+                .map_err(|error| self.interrupted(error))?;
+            // As they would be stored: 8 bits a value.
+            let pixels = Images::from_samples(samples.view()).or_internal()?;
+            let set = ImageSet::from_bytes("samples", pixels.view()).or_internal()?;
+            let all: Vec<usize> = (0..set.len()).collect();
+            let batch = usual_batch(network.kind());
+            let found = extract_features(network, &set, &all, batch, &ddpm_eval::Silent)?;
+            known = concatenate(Axis(0), &[known.view(), found.view()]).or_internal()?;
+            self.store.keep(index, seed, &known)?;
+        }
+        Ok(known)
+    }
+
+    fn interrupted(&self, error: ddpm_eval::Error) -> Error {
+        match error {
+            ddpm_eval::Error::Interrupted => Error::Interrupted {
+                partial: Some(self.store.folder().to_owned()),
+                resume: command_that_resumes(),
+            },
+            error => error.into(),
+        }
+    }
+}
+
+/// A part of a run whose beginning and end somebody else tells.
+struct Within<'a>(&'a ProgressLine);
+
+impl Progress for Within<'_> {
+    fn start(&self, _: u64) {}
+
+    fn advance(&self, n: u64) {
+        self.0.advance(n);
+    }
+
+    fn finish(&self) {}
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
+fn report(
+    args: &Tune,
+    features: &Features,
+    candidates: &[Ready],
+    chosen: &Chosen,
+    schedules: &Schedules,
+) -> Result<()> {
+    let kind = features.network.kind();
+    let metric = match args.objective {
+        Objective::Kernel => "KID".to_owned(),
+        _ => label(Some(&kind.name()), kind.dims()),
+    };
+    let estimate = |e: &Estimate| results::Measured {
+        value: e.value,
+        standard_error: Some(e.standard_error).filter(|e| e.is_finite()),
+    };
+    let standing = |s: &ddpm_eval::distance::Standing| results::Standing {
+        name: candidates[s.candidate].name(),
+        distance: estimate(&s.distance),
+        behind: estimate(&s.behind),
+        path: candidates[s.candidate].schedule.path.nodes().to_vec(),
+    };
+    let found = results::Tune {
+        out: args.out.display().to_string(),
+        steps: args.steps as usize,
+        metric,
+        winner: candidates[chosen.winner].name(),
+        judged_images: args.samples as usize,
+        judged: chosen.judged.iter().map(standing).collect(),
+        rounds: chosen
+            .rounds
+            .iter()
+            .map(|round| results::TuneRound {
+                images: round.images,
+                standings: round.standings.iter().map(standing).collect(),
+            })
+            .collect(),
+        seed: args.seed,
+    };
+    if args.json {
+        return output::print_json(&found);
+    }
+    output::print_text(&text(&found, &args.out, schedules))
+}
+
+fn text(found: &results::Tune, out: &Path, schedules: &Schedules) -> String {
+    let shown = |m: &results::Measured| match found.metric == "KID" {
+        true => with_error(1000.0 * m.value, m.standard_error.map(|e| 1000.0 * e)),
+        false => with_error(m.value, m.standard_error),
+    };
+    let unit = if found.metric == "KID" {
+        " (x 1000)"
+    } else {
+        ""
+    };
+    let mut table =
+        TextTable::new("schedule | images: | distance: | behind the first:").title(format!(
+            "{}: {} steps, {}{unit}",
+            out.display(),
+            found.steps,
+            found.metric
+        ));
+    for round in &found.rounds {
+        for standing in &round.standings {
+            table.row([
+                standing.name.clone(),
+                round.images.to_string(),
+                shown(&standing.distance),
+                shown(&standing.behind),
+            ]);
+        }
+    }
+    let mut judged = TextTable::new("schedule | images: | distance: | minus the winner's:")
+        .title("On fresh noise, which nothing was chosen on".to_owned());
+    for standing in &found.judged {
+        judged.row([
+            standing.name.clone(),
+            found.judged_images.to_string(),
+            shown(&standing.distance),
+            shown(&standing.behind),
+        ]);
+    }
+    judged.note("Differences are paired: both began with the same noise, image by image. The distances of different numbers of images do not compare.");
+    let path = schedules.budgets.first().map_or_else(String::new, |b| {
+        format!("\nWinner: {}, path {}\n", found.winner, b.schedule.path)
+    });
+    format!("{table}\n{judged}{path}")
+}

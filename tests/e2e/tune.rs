@@ -108,7 +108,7 @@ fn the_nearest_schedule_wins_whatever_interrupts_the_run() {
         .run()
         .succeeds();
     let again = Ddpm::new("fid")
-        .arg(&bench.out("samples.npz"))
+        .arg(bench.out("samples.npz"))
         .arg(&bench.reference)
         .words("--allow-few")
         .file("--features", &bench.features)

@@ -359,7 +359,7 @@ impl Stored {
             .coefficients
             .is_some_and(|kind| kind != CoefficientKind::Solver);
         if is_fitted != told || (!is_fitted && self.coefficients.is_some()) {
-            let expected = "in version 6, and there only";
+            let expected = "how they were fitted (history, fitted, fitted-bands) in version 6, and in no other";
             return Err(Error::field("coefficients", expected, version()));
         }
         let calibrated = self.version == VERSION_CALIBRATED || (is_fitted && self.mean.is_some());

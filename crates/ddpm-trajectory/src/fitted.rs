@@ -10,7 +10,7 @@ use crate::cheapest::cheapest;
 use crate::error::{Invalid, Result};
 use crate::growth::GrowthCurve;
 use crate::least_squares::{MOST_TERMS, Normal, Products, Terms, directions, terms_of};
-use crate::pooled::PooledGram;
+use crate::pooled::{PooledGram, check_fit_size};
 use crate::quality::Weighting;
 use crate::store::Trajectories;
 
@@ -344,6 +344,9 @@ pub(crate) fn check(
         let expected = "at least 2 images: one is fitted to, the other judges";
         return Err(Invalid::field("images of the trajectories", expected, 1).into());
     }
+    let per_band = bands.filter(|_| fitting.kind.is_per_band());
+    let (nodes, images) = (trajectories.nodes().len(), trajectories.images());
+    check_fit_size(nodes, images, per_band.map_or(1, Bands::count))?;
     if !fitting.kind.is_per_band() {
         return Ok(());
     }

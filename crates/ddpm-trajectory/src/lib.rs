@@ -36,6 +36,7 @@ pub use gram::Gram;
 pub use grid::reference_grid;
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
+pub use pooled::check_fit_size;
 pub use quality::{QualityModel, Weighting, check_reachable};
 pub use refit::{Refit, Student, refit};
 

@@ -3,6 +3,7 @@
 use ddpm_core::Bands;
 use rayon::prelude::*;
 
+use crate::error::{Invalid, Result};
 use crate::gram::Gram;
 use crate::store::Trajectories;
 
@@ -21,6 +22,24 @@ pub(crate) struct PooledGram {
     folds: Vec<Vec<Vec<f64>>>,
     /// The diagonals of these.
     squares: Vec<Vec<Vec<f64>>>,
+}
+
+/// The most memory that inner products may take: what an ordinary machine has to spare.
+const MOST_BYTES: u128 = 4 << 30;
+
+/// Refuses products of so many nodes, images and bands that no ordinary machine can hold.
+///
+/// # Errors
+/// [`Error::Schedule`](crate::Error::Schedule) that names what to take less of.
+pub fn check_fit_size(nodes: usize, images: usize, bands: usize) -> Result<()> {
+    let side = 2 * nodes as u128;
+    let bytes = side * side * 8 * bands as u128 * FOLDS.min(images) as u128;
+    if bytes <= MOST_BYTES {
+        return Ok(());
+    }
+    let expected = format!("fewer nodes: inner products of {bands} bands take at most 4 GiB");
+    let found = format!("{nodes}, which take {} GiB", bytes >> 30);
+    Err(Invalid::field("nodes that coefficients are fitted on", expected, found).into())
 }
 
 impl PooledGram {

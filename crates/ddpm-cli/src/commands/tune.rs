@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ddpm_core::{CoefficientKind, Denoiser, Objective};
 use ddpm_data::{ImageSet, Images};
 use ddpm_eval::distance::{
-    Chosen, FeatureStatistics, FrechetReference, Judge, Noise, choose, halving_rounds,
+    FeatureStatistics, FrechetReference, Judge, Phase, Tuned, choose, halving_rounds,
 };
 use ddpm_eval::{
     FlowPlan, GrowthPlan, Progress, SamplingPlan, TrajectoryPlan, extract_features, follow_flow,
@@ -148,7 +148,7 @@ impl Tuning<'_> {
         told.unwrap_or_else(|| self.network.clips())
     }
 
-    fn run(&self, reference: Source) -> Result<(Vec<Ready>, Chosen, Schedules)> {
+    fn run(&self, reference: Source) -> Result<(Vec<Ready>, Tuned, Schedules)> {
         let flows = self.flows()?;
         let candidates = self.candidates(&flows)?;
         let judge = judge(self.args, reference, self.features, self.voice)?;
@@ -314,7 +314,7 @@ impl Tuning<'_> {
         })
     }
 
-    fn choose(&self, judge: &Judge, candidates: &[Ready]) -> Result<Chosen> {
+    fn choose(&self, judge: &Judge, candidates: &[Ready]) -> Result<Tuned> {
         let rivals: Vec<bool> = candidates.iter().map(|c| c.is_rival).collect();
         let samples = self.args.samples as usize;
         let names: Vec<String> = candidates.iter().map(Ready::name).collect();
@@ -329,8 +329,8 @@ impl Tuning<'_> {
         let total = self.at_most(candidates, &rounds, samples);
         self.progress.start(total as u64);
         let mut failure = None;
-        let chosen = choose(judge, &rivals, samples, &mut |candidate, noise, images| {
-            let found = self.features_of(candidate, &candidates[candidate], noise, images);
+        let chosen = choose(judge, &rivals, samples, &mut |candidate, phase, images| {
+            let found = self.features_of(candidate, &candidates[candidate], phase, images);
             found.map_err(|error| {
                 failure = Some(error);
                 ddpm_eval::Error::Interrupted
@@ -359,11 +359,11 @@ impl Tuning<'_> {
         &self,
         index: usize,
         candidate: &Ready,
-        noise: Noise,
+        phase: Phase,
         images: usize,
     ) -> Result<Array2<f32>> {
         let network = &self.features.network;
-        let seed = self.args.seed + if noise == Noise::Choosing { 1 } else { 2 };
+        let seed = self.args.seed + if phase == Phase::Choosing { 1 } else { 2 };
         let mut known = self.store.features(index, seed, network.kind().dims())?;
         while known.nrows() < images {
             let piece: Vec<usize> = (known.nrows()..(known.nrows() + PIECE).min(images)).collect();
@@ -426,7 +426,7 @@ fn report(
     args: &Tune,
     features: &Features,
     candidates: &[Ready],
-    chosen: &Chosen,
+    chosen: &Tuned,
     schedules: &Schedules,
 ) -> Result<()> {
     let kind = features.network.kind();

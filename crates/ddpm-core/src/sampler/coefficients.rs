@@ -61,7 +61,10 @@ pub struct StepCoefficients {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "coefficients of a step: expected a list of numbers, or of lists of numbers"
+)]
 enum Stored {
     Whole(Vec<f64>),
     PerBand(Vec<Vec<f64>>),

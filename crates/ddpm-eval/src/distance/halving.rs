@@ -204,7 +204,7 @@ pub fn standings(
 
 /// The winner of a halving, judged on noise that it was not chosen on.
 #[derive(Clone, Debug)]
-pub struct Chosen {
+pub struct Tuned {
     /// The rounds that chose it.
     pub rounds: Vec<Round>,
     /// The winner.
@@ -214,9 +214,9 @@ pub struct Chosen {
     pub judged: Vec<Standing>,
 }
 
-/// Which noise samples begin with.
+/// Which noise samples begin with: that of the choice, or that of the judgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noise {
+pub enum Phase {
     /// That of the rounds.
     Choosing,
     /// Fresh noise, which no choice has seen.
@@ -232,11 +232,11 @@ pub fn choose(
     judge: &Judge,
     rivals: &[bool],
     images: usize,
-    features: &mut dyn FnMut(usize, Noise, usize) -> Result<Array2<f32>>,
-) -> Result<Chosen> {
+    features: &mut dyn FnMut(usize, Phase, usize) -> Result<Array2<f32>>,
+) -> Result<Tuned> {
     let sizes = halving_rounds(rivals.len(), images);
     let rounds = halve(judge, rivals.len(), &sizes, &mut |candidate, n| {
-        features(candidate, Noise::Choosing, n)
+        features(candidate, Phase::Choosing, n)
     })?;
     let order = rounds.iter().rev().flat_map(|round| &round.standings);
     let order: Vec<usize> = order.map(|standing| standing.candidate).collect();
@@ -251,7 +251,7 @@ pub fn choose(
     }
     let sets: Vec<Array2<f32>> = finalists
         .iter()
-        .map(|&candidate| features(candidate, Noise::Judging, images))
+        .map(|&candidate| features(candidate, Phase::Judging, images))
         .collect::<Result<_>>()?;
     let standing = |(&candidate, set): (&usize, &Array2<f32>)| {
         let pair = judge.pair(set.view(), sets[0].view())?;
@@ -262,7 +262,7 @@ pub fn choose(
         })
     };
     let judged = finalists.iter().zip(&sets).map(standing);
-    Ok(Chosen {
+    Ok(Tuned {
         winner,
         judged: judged.collect::<Result<_>>()?,
         rounds,
@@ -321,11 +321,11 @@ mod tests {
         let rivals = [true, false, false, true, false, false];
         for judge in judges() {
             let mut fresh = Vec::new();
-            let found = choose(&judge, &rivals, 512, &mut |candidate, noise, images| {
-                if noise == Noise::Judging {
+            let found = choose(&judge, &rivals, 512, &mut |candidate, phase, images| {
+                if phase == Phase::Judging {
                     fresh.push((candidate, images));
                 }
-                let seed = if noise == Noise::Judging { 11 } else { 5 };
+                let seed = if phase == Phase::Judging { 11 } else { 5 };
                 Ok(features(seed, bad[candidate], images))
             });
             let found = found.unwrap();

@@ -34,7 +34,7 @@ mod statistics_file;
 
 pub use frechet::FrechetReference;
 pub use halving::{
-    Chosen, Judge, Noise, Pair, Round, Standing, choose, halve, halving_rounds, standings,
+    Judge, Pair, Phase, Round, Standing, Tuned, choose, halve, halving_rounds, standings,
 };
 pub use jackknife::{FrechetDifference, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};

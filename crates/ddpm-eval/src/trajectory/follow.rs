@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use ddpm_core::{CoefficientKind, Denoiser, Sampler, StepCoefficients, TimePath};
+use ddpm_core::{Bands, CoefficientKind, Denoiser, Sampler, StepCoefficients, TimePath};
 use ddpm_schedule::TrajectoryOrigin;
-use ddpm_trajectory::{GrowthPoint, QualityModel, Trajectories, Trial, check_reachable};
+use ddpm_trajectory::{
+    GrowthPoint, QualityModel, Trajectories, Trial, check_fit_size, check_reachable,
+};
 
 use super::earlier::check_earlier;
 use super::end_points::{FlowPlan, end_points, squared_distances};
@@ -54,6 +56,13 @@ pub fn follow_flow(
     let schedule = denoiser.noise_schedule();
     for &solver in &plan.growth.solvers {
         check_reachable(schedule, &plan.grid, solver, &plan.steps)?;
+    }
+    if plan.fitted.iter().any(|kind| kind.is_per_band()) {
+        let bands = match &plan.flow.means {
+            Some(means) => means.bands().count(),
+            None => Bands::of_shape(&denoiser.shape())?.count(),
+        };
+        check_fit_size(plan.grid.steps(), plan.flow.count, bands)?;
     }
     // How growth is measured is a fact of the run: other growth is not this one's.
     let GrowthPlan { stride, reach, .. } = plan.growth;

@@ -25,6 +25,7 @@ mod streams;
 mod support;
 mod table3;
 mod terminal;
+mod test_bed;
 mod their_models;
 mod transcripts;
 mod transitions;

@@ -177,9 +177,11 @@ pub enum Objective {
     Frechet,
     /// The kernel distance; chosen by sampling.
     Kernel,
+    /// The energy distance; chosen by sampling.
+    Energy,
 }
 
-names!(Objective, "objective", Elbo => "elbo", Mse => "mse", Quality => "quality", Klub => "klub", Frechet => "fd", Kernel => "kid");
+names!(Objective, "objective", Elbo => "elbo", Mse => "mse", Quality => "quality", Klub => "klub", Frechet => "fd", Kernel => "kid", Energy => "energy");
 
 impl Objective {
     /// The unit of its costs, as files and tables state it.
@@ -191,12 +193,18 @@ impl Objective {
             Self::Klub => "nats/dim",
             Self::Frechet => "Frechet distance",
             Self::Kernel => "kernel distance",
+            Self::Energy => "energy distance",
         }
     }
 
-    /// Whether schedules under it are chosen on stored trajectories; the others are on a profile or a curve.
+    /// Whether schedules under it are chosen on stored trajectories; the others are on a profile or a curve, or by sampling.
     pub fn on_trajectories(self) -> bool {
         matches!(self, Self::Quality | Self::Klub)
+    }
+
+    /// Whether schedules under it are chosen by the distance of their samples from data.
+    pub fn by_sampling(self) -> bool {
+        matches!(self, Self::Frechet | Self::Kernel | Self::Energy)
     }
 }
 

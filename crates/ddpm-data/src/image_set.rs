@@ -110,7 +110,8 @@ impl ImageSet {
         self
     }
 
-    pub(crate) fn with_named_split(mut self) -> Self {
+    /// The same images, said to be one part of a data set that has two.
+    pub fn with_named_split(mut self) -> Self {
         self.split_is_named = true;
         self
     }
@@ -227,7 +228,7 @@ impl ImageSet {
             Element::U8 => dst
                 .zip(&raw)
                 .for_each(|(x, &b)| *x = f32::from(b) / 127.5 - 1.0),
-            Element::F32 => dst.zip(floats(&raw)).for_each(|(dst, x)| *dst = x),
+            Element::F32 | Element::Data => dst.zip(floats(&raw)).for_each(|(dst, x)| *dst = x),
         }
         Ok(())
     }
@@ -248,7 +249,7 @@ impl ImageSet {
     /// Those of [`read_image`](Self::read_image).
     pub fn bytes(&self, index: usize) -> Result<Option<ArrayD<u8>>> {
         match self.pixels.element() {
-            Element::F32 => Ok(None),
+            Element::F32 | Element::Data => Ok(None),
             Element::U8 => ArrayD::from_shape_vec(self.shape.as_slice(), self.raw(index)?)
                 .map(Some)
                 .map_err(|e| Error::request("image", e.to_string())),
@@ -286,7 +287,7 @@ impl ImageSet {
         }
         hash.update(match self.pixels.element() {
             Element::U8 => b"u8 ",
-            Element::F32 => b"f32",
+            Element::F32 | Element::Data => b"f32",
         });
         hash.update((self.len() as u64).to_le_bytes());
         for &extent in &self.shape {

@@ -18,13 +18,15 @@ pub(crate) enum Element {
     U8,
     /// A float in [-1, 1], little endian.
     F32,
+    /// Any finite float, little endian.
+    Data,
 }
 
 impl Element {
     pub(crate) fn size(self) -> usize {
         match self {
             Self::U8 => 1,
-            Self::F32 => 4,
+            Self::F32 | Self::Data => 4,
         }
     }
 }
@@ -179,19 +181,19 @@ impl Pixels {
         vec![0; (PIECE / self.size).clamp(1, count.max(1)) * self.size]
     }
 
-    /// Floats are in [-1, 1].
+    /// Floats are in [-1, 1], data finite.
     fn check(&self, records: &Records, raw: &[u8]) -> Result<()> {
-        if self.element == Element::U8 {
-            return Ok(());
-        }
-        match floats(raw).find(|x| x.is_nan() || x.abs() > 1.0 + BEYOND) {
+        let (most, key, expected) = match self.element {
+            Element::U8 => return Ok(()),
+            Element::F32 => (1.0 + BEYOND, "x_start", "pixels in [-1, 1]"),
+            Element::Data => (f32::MAX, "data", "finite numbers"),
+        };
+        match floats(raw).find(|x| x.is_nan() || x.abs() > most) {
             None => Ok(()),
-            Some(x) => Err(Error::field(
-                records.file().path(),
-                "x_start",
-                "pixels in [-1, 1]",
-                x.to_string(),
-            )),
+            Some(x) => {
+                let path = records.file().path();
+                Err(Error::field(path, key, expected, x.to_string()))
+            }
         }
     }
 }

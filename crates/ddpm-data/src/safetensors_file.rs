@@ -1,5 +1,5 @@
-//! `.safetensors` files: `x_start` f32 `[B, C, H, W]` in [-1, 1], or `images` uint8 `[B, C, H, W]`; `labels`
-//! (i64, i32 or uint8 `[B]`) if any. Metadata `stand_in = "true"` marks a stand-in set.
+//! `.safetensors` files: `x_start` f32 `[B, C, H, W]` in [-1, 1], or `images` uint8 `[B, C, H, W]`, or `data` f32 `[B, ..]`, finite numbers
+//! of any shape; `labels` (i64, i32 or uint8 `[B]`) if any. Metadata `stand_in = "true"` marks a stand-in set.
 //!
 //! Images are read where they lie, and floats are checked when they are read.
 
@@ -22,27 +22,45 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
 
 /// The same of an open file.
 pub(crate) fn from_file(file: TensorFile) -> Result<ImageSet> {
-    let (element, key) = if file.has("images") && !file.has("x_start") {
+    let (element, key) = if file.has("x_start") {
+        (Element::F32, "x_start")
+    } else if file.has("images") {
         (Element::U8, "images")
     } else {
-        file.info("x_start", "a tensor x_start (f32) or images (uint8)")?;
-        (Element::F32, "x_start")
+        file.info(
+            "data",
+            "a tensor x_start (f32), images (uint8) or data (f32)",
+        )?;
+        (Element::Data, "data")
     };
-    let [count, c, h, w] = match element {
-        Element::F32 => floats_shape(&file, key)?,
-        Element::U8 => bytes_shape(&file, key)?,
+    let all = match element {
+        Element::F32 => floats_shape(&file, key)?.to_vec(),
+        Element::U8 => bytes_shape(&file, key)?.to_vec(),
+        Element::Data => data_shape(&file, key)?,
     };
+    let (count, shape) = (all[0], &all[1..]);
     let labels = file
         .has("labels")
         .then(|| labels(&file, count))
         .transpose()?;
     let stand_in = file.metadata("stand_in") == Some("true");
     let start = file.position(file.info(key, "a tensor of that name")?);
-    let dims = c * h * w;
+    let dims = shape.iter().product::<usize>();
     let size = dims * element.size();
     let records = Records::new(file.into_file(), start, size, count, Order::Planes);
     let pixels = Pixels::files(element, dims, vec![records]);
-    Ok(ImageSet::from_parts("safetensors", [c, h, w], pixels, labels).with_stand_in(stand_in))
+    Ok(ImageSet::from_parts("safetensors", shape, pixels, labels).with_stand_in(stand_in))
+}
+
+/// The shape of an f32 tensor `[B, ..]` with at least one value.
+fn data_shape(file: &TensorFile, key: &str) -> Result<Vec<usize>> {
+    let info = file.typed(key, Dtype::F32, "f32 [data, ..]")?;
+    if info.shape.len() < 2 || info.shape.contains(&0) {
+        return Err(file
+            .other_shape(key, "at least one datum, [data, ..]", info)
+            .into());
+    }
+    Ok(info.shape.clone())
 }
 
 /// The shape of an f32 tensor `[B, C, H, W]` with at least one value.

@@ -77,3 +77,17 @@ pub fn extract_features(
     progress.finish();
     Ok(features)
 }
+
+/// The data themselves as their features, `[N, D]`, in the order of `indices`: what samples of a known distribution in few dimensions are
+/// compared by.
+///
+/// # Errors
+/// [`Error::Data`] for indices beyond the set, and when a datum cannot be read.
+pub fn data_as_features(data: &ImageSet, indices: &[usize]) -> Result<Array2<f32>> {
+    data.check_indices("indices", indices)?;
+    let mut features = Array2::zeros((indices.len(), data.dims()));
+    for (mut row, &index) in features.outer_iter_mut().zip(indices) {
+        data.read_image(index, row.as_slice_mut().unwrap_or_default())?;
+    }
+    Ok(features)
+}

@@ -67,6 +67,7 @@ mod profiling;
 mod progress;
 mod recorded;
 mod sampling;
+mod test_bed;
 mod timesteps;
 mod trajectory;
 
@@ -74,13 +75,14 @@ pub use bits_per_dim::{BitsPerDim, BitsPerDimPlan, EdgeTerm, bits_per_dim};
 pub use denoising::Noise;
 pub use error::{Error, Result};
 #[cfg(feature = "fid")]
-pub use features::extract_features;
+pub use features::{data_as_features, extract_features};
 pub use image_mixture::ImageMixture;
 pub use profile_plan::{ProfileBands, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
 pub use recorded::{Recognised, RecordedErrors};
 pub use sampling::{SamplingPlan, sample, sample_in_batches};
+pub use test_bed::{Pattern, TestBed};
 pub use timesteps::{share_evaluations, timesteps_for};
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,

@@ -394,7 +394,7 @@ impl Stored {
             ));
         }
         // Those that are chosen by sampling may be for any sampler that has steps of its own.
-        let by_sampling = matches!(self.objective, Objective::Frechet | Objective::Kernel);
+        let by_sampling = self.objective.by_sampling();
         if let Some(sampler) = self.sampler.filter(|_| !by_sampling) {
             sampler.check_priced()?;
         }

@@ -68,6 +68,7 @@ named_values! {
     sample_objectives: Objective {
         Frechet: "The Frechet distance of features (FID, where they are Inception's)",
         Kernel: "The kernel distance (KID), unbiased",
+        Energy: "The energy distance: for samples of a known distribution, by --features raw",
     }
     /// Where paths end.
     starts: StartRule {

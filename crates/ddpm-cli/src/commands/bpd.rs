@@ -1,6 +1,6 @@
 //! `ddpm bpd`: direct evaluation of one path, every term of every image.
 
-use ddpm_core::{DecoderKind, Denoiser};
+use ddpm_core::DecoderKind;
 use ddpm_data::Split;
 use ddpm_eval::{BitsPerDim, BitsPerDimPlan, Noise, bits_per_dim};
 use ddpm_files::TensorFile;
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         batch: network.batch,
     };
     let progress = ProgressLine::new(voice);
-    let found = bits_per_dim(&network.denoiser, &images.set, &plan, &progress)?;
+    let found = bits_per_dim(network.denoiser(), &images.set, &plan, &progress)?;
     let report = Report {
         network: &network,
         choice: &choice,
@@ -132,7 +132,7 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn result(&self) -> results::BitsPerDim {
-        let denoiser = &self.network.denoiser;
+        let denoiser = self.network.denoiser();
         let terms = self.found.terms.iter().map(|term| results::Term {
             t: self.indices.show(term.t),
             s: self.indices.show(term.s),
@@ -171,9 +171,9 @@ impl Report<'_> {
             .title(format!(
                 "{}, T={} {}, {}",
                 describe_images(set.name(), count, set.stand_in()),
-                self.network.denoiser.train_steps(),
-                self.network.denoiser.noise_schedule().name_or_custom(),
-                self.network.denoiser.precision()
+                self.network.denoiser().train_steps(),
+                self.network.denoiser().noise_schedule().name_or_custom(),
+                self.network.denoiser().precision()
             ));
         for term in &self.found.terms {
             text.row([

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{
-    FeatureStatistics, FrechetReference, disjoint_subsets, frechet_difference, frechet_jackknife,
-    is_statistics, kernel_distance, neighbours, read_statistics, write_statistics,
+    EnergyReference, FeatureStatistics, FrechetReference, disjoint_subsets, frechet_difference,
+    frechet_jackknife, is_statistics, kernel_distance, neighbours, read_statistics,
+    write_statistics,
 };
-use ddpm_eval::extract_features;
 use ddpm_model::NetworkKind;
 use ddpm_profile::Estimate;
 use ddpm_schedule::results::{
@@ -17,7 +17,9 @@ use ndarray::{Array2, Axis};
 
 use crate::args::Fid;
 use crate::error::{Error, Located, Result};
-use crate::input::{Features, INCEPTION_FILE, INCEPTION_SHA256, check_writable};
+use crate::input::{
+    Features, INCEPTION_FILE, INCEPTION_SHA256, RAW, check_writable, open_test_bed,
+};
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, TextTable, kid_times_1000, plural, with_error};
 
@@ -70,12 +72,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     }
     let first = FidStatistics {
         a: a.set.clone(),
-        features: features.as_ref().map(|f| FeatureNetwork {
-            network: f.network.kind().name().to_owned(),
-            dims: f.network.kind().dims(),
-            weights: f.path.display().to_string(),
-            weights_sha256: f.network.sha256().to_owned(),
-        }),
+        features: features.as_ref().and_then(Features::described),
         statistics: args
             .save_statistics
             .as_ref()
@@ -174,7 +171,12 @@ impl Source {
                 content: Content::Statistics(Box::new(read_statistics(path)?)),
             });
         }
-        let set = match (ddpm_data::open(path, asked.unwrap_or(Split::Test), None), asked) {
+        let split = asked.unwrap_or(Split::Test);
+        let opened = match open_test_bed(path)? {
+            Some(bed) => Ok(bed.draws(split)?),
+            None => ddpm_data::open(path, split, None),
+        };
+        let set = match (opened, asked) {
             (Ok(set), None) if set.split_is_named() => None,
             (Err(ddpm_data::Error::MissingSplit { .. }), None) => None,
             (set, _) => Some(set?),
@@ -276,32 +278,19 @@ fn measure(
     name: &str,
     set: &ImageSet,
     args: &Fid,
-    Features { network, .. }: &Features,
+    network: &Features,
     voice: Voice,
 ) -> Result<(Array2<f32>, FeatureStatistics)> {
     let mut chosen = ddpm_data::selection(args.seed, set.len(), args.limit.unwrap_or(set.len()));
     // Blocks of the jackknife are runs of neighbours in this order.
     chosen.sort_unstable();
-    let batch = args.batch.map(usize::from);
-    let batch = batch.unwrap_or_else(|| usual_batch(network.kind()));
     let progress = ProgressLine::new(voice);
-    let features =
-        extract_features(network, set, &chosen, batch, &progress).map_err(|error| match error {
-            ddpm_eval::Error::Features(error) => Error::Input(format!("{name}: {error}")),
-            other => other.into(),
-        })?;
+    let batch = args.batch.map(usize::from);
+    let features = network.of(name, set, &chosen, batch, &progress)?;
     let statistics = FeatureStatistics::from_features(features.view())?
-        .with_network(network.kind().name())
+        .with_network(network.name())
         .with_weights(network.sha256());
     Ok((features, statistics))
-}
-
-/// Images at once.
-pub(super) fn usual_batch(network: NetworkKind) -> usize {
-    match network {
-        NetworkKind::Inception => 16,
-        _ => 64,
-    }
 }
 
 /// Compares two sets. Says too whether no file told which network the features are of.
@@ -335,6 +324,7 @@ fn compare(
         Some(blocks) => blocks,
         None => blocks.min(features.nrows() / 2),
     };
+    let versus_features = versus.as_ref().and_then(|side| side.features.clone());
     let (frechet, pair) = match (&a.features, versus) {
         (Some(x), Some(other)) => {
             let y = other
@@ -367,8 +357,26 @@ fn compare(
             )
         }
     };
-    let (mut kid, mut near) = (None, None);
+    let (mut kid, mut near, mut energy) = (None, None, None);
     if let (Some(x), Some(y)) = (&a.features, &b.features) {
+        if known == Some(RAW) {
+            let reference = EnergyReference::new(y.clone())?;
+            let found = match &versus_features {
+                Some(other) => {
+                    let found = reference.difference(x.view(), other.view(), blocks_of(x));
+                    let found = found.in_flag("--jackknife")?;
+                    (found.a, Some(found.difference))
+                }
+                None => {
+                    let found = reference.distance(x.view(), blocks_of(x));
+                    (found.in_flag("--jackknife")?, None)
+                }
+            };
+            energy = Some(results::Energy {
+                distance: distance(&found.0),
+                difference: found.1.as_ref().map(distance),
+            });
+        }
         let least = x.nrows().min(y.nrows());
         let usual = SUBSET_SIZE.min(least / 8).max(2);
         let size = args.kid_subset_size.unwrap_or(usual);
@@ -421,6 +429,7 @@ fn compare(
         versus: pair,
         kid,
         neighbours: near,
+        energy,
         seed: args.seed,
     };
     Ok((found, known.is_none()))
@@ -485,6 +494,12 @@ fn text(found: &results::Fid, assumed: bool) -> String {
         let name = format!("{metric} of {}", versus.set.source);
         table.row([name, shown(&versus.frechet)]);
         table.row(["first minus that".to_owned(), shown(&versus.difference)]);
+    }
+    if let Some(energy) = &found.energy {
+        table.row(["energy distance".to_owned(), shown(&energy.distance)]);
+        if let Some(difference) = &energy.difference {
+            table.row(["first minus that".to_owned(), shown(difference)]);
+        }
     }
     if let Some(kid) = &found.kid {
         table.row(["KID x 1000".to_owned(), kid_times_1000(kid)]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddpm_core::{Bands, Denoiser};
+use ddpm_core::Bands;
 use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         images * timesteps
     ));
     let progress = ProgressLine::stoppable(voice)?;
-    let network = &run.network.denoiser;
+    let network = run.network.denoiser();
     let outcome = ddpm_eval::profile(
         network,
         &run.images.set,
@@ -88,9 +88,9 @@ impl Run {
             .as_ref()
             .ok_or_else(|| Error::usage("expected a checkpoint CKPT, or --import F.npz"))?;
         let network = Network::open(checkpoint)?;
-        network.check_signal_at(network.denoiser.train_steps())?;
+        network.check_signal_at(network.denoiser().train_steps())?;
         let (mut images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
-        let denoiser = &network.denoiser;
+        let denoiser = network.denoiser();
         let timesteps = match args.evaluations {
             None => (1..=denoiser.train_steps()).collect(),
             Some(evaluations) => {
@@ -116,7 +116,7 @@ impl Run {
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }
-        let shape = network.denoiser.shape();
+        let shape = network.denoiser().shape();
         plan.bands = bands(args, &shape)?;
         if plan.bands == ProfileBands::Usual
             && let Err(error) = Bands::check_size(&shape)
@@ -159,11 +159,11 @@ impl Run {
         let earlier = read_profile(&self.out)?;
         let wanted =
             self.plan
-                .provenance(&self.network.denoiser, &self.images.set, self.images.split)?;
+                .provenance(self.network.denoiser(), &self.images.set, self.images.split)?;
         let layout = earlier.layout();
         if *earlier.provenance() != wanted
             || layout.timesteps() != self.plan.timesteps
-            || layout.bands().cloned() != self.plan.bands.of(&self.network.denoiser.shape())?
+            || layout.bands().cloned() != self.plan.bands.of(&self.network.denoiser().shape())?
         {
             return Err(Error::file(
                 &self.out,

@@ -1,9 +1,10 @@
 //! `ddpm sample`: images drawn along a chosen schedule, resumable image by image.
 
+mod floats;
 mod record;
 mod store;
 
-use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Objective, Sampler};
+use ddpm_core::{DecoderKind, MeanKind, ModelId, Objective, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
 use ndarray::ArrayViewD;
@@ -28,12 +29,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         Some(shape) => network.fit_to(shape)?,
         None => network,
     };
-    let channels = network.denoiser.shape()[0];
-    if !matches!(channels, 1 | 3) {
-        return Err(Error::Input(format!(
-            "the network makes images of {channels} channels; expected 1 or 3, which PNG and .npz samples can hold"
-        )));
-    }
+    store.check_shape(&network.denoiser().shape())?;
     let sampler = sampler_of(args, &choice, voice);
     if sampler != choice.schedule.sampler {
         if let Some(words) = choice.schedule.coefficients.in_words() {
@@ -46,7 +42,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     }
     check_sampler(args, choice.schedule.sampler)?;
     let record = describe(args, &network, &choice)?;
-    if record.class.is_some() && network.denoiser.num_classes().is_none() {
+    if record.class.is_some() && network.denoiser().num_classes().is_none() {
         return Err(Error::flag(
             "--class",
             "expected none, because the network is not class-conditional",
@@ -79,7 +75,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         batch: network.batch,
     };
     if !plan.images.is_empty() {
-        plan.check(&network.denoiser)
+        plan.check(network.denoiser())
             .map_err(|error| match &args.schedule {
                 Some(file) => Error::file(file, error),
                 None => error.into(),
@@ -99,7 +95,7 @@ fn draw(plan: &SamplingPlan, network: &Network, store: &Store, voice: Voice) -> 
     let keep = &mut |at: usize, samples: ArrayViewD<'_, f32>| {
         store.keep(&plan.images[at..at + samples.shape()[0]], samples)
     };
-    sample_in_batches(&network.denoiser, plan, &progress, keep).map_err(|error| match error {
+    sample_in_batches(network.denoiser(), plan, &progress, keep).map_err(|error| match error {
         ddpm_eval::Error::Interrupted => Error::Interrupted {
             partial: store.kept(),
             resume: command_that_resumes(),
@@ -197,7 +193,7 @@ fn check_sampler(args: &Sample, sampler: Sampler) -> Result<()> {
 
 /// Everything that decides the pixels, the noise of an earlier run included.
 fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<SampleRecord> {
-    let denoiser = &network.denoiser;
+    let denoiser = network.denoiser();
     let (schedule, sampler) = (&choice.schedule, choice.schedule.sampler);
     let ancestral = sampler == Sampler::Ddpm;
     // Any number keeps the place of a step that has no density.

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{
-    CoefficientKind, DecoderKind, Denoiser, MeanKind, Sampler, TimePath, VarianceKind,
-};
+use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Sampler, TimePath, VarianceKind};
 use ddpm_dp::second_order;
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
@@ -27,7 +25,7 @@ const NODES: usize = 160;
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
-    network.check_signal_at(network.denoiser.train_steps())?;
+    network.check_signal_at(network.denoiser().train_steps())?;
     check_writable(&args.out)?;
     let work = if args.forward {
         Work::forward(args, network)?
@@ -45,12 +43,18 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     let progress = ProgressLine::stoppable(voice)?;
     let mut save = |so_far: &Trajectories| partial.keep(&so_far.to_bytes());
     let made = match &work {
-        Work::Flow(Network { denoiser, .. }, plan) => {
-            follow_flow(denoiser, plan, earlier, &progress, &mut save)
+        Work::Flow(network, plan) => {
+            follow_flow(network.denoiser(), plan, earlier, &progress, &mut save)
         }
-        Work::Forward(Network { denoiser, .. }, RunImages { set, split, .. }, plan) => {
-            follow_forward(denoiser, set, plan, *split, earlier, &progress, &mut save)
-        }
+        Work::Forward(network, RunImages { set, split, .. }, plan) => follow_forward(
+            network.denoiser(),
+            set,
+            plan,
+            *split,
+            earlier,
+            &progress,
+            &mut save,
+        ),
     }
     .map_err(|error| match error {
         ddpm_eval::Error::Trajectory(
@@ -173,7 +177,7 @@ pub(super) fn corrected(
 
 /// The nodes of the reference, so many or the usual number.
 pub(super) fn grid(nodes: Option<usize>, network: &Network) -> Result<TimePath> {
-    let schedule = network.denoiser.noise_schedule();
+    let schedule = network.denoiser().noise_schedule();
     let nodes = nodes.unwrap_or_else(|| NODES.min(schedule.train_steps()));
     // Before anything is evaluated: what the exact choice for two-step samplers can take.
     if nodes > second_order::MAX_NODES {

@@ -5,14 +5,14 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ddpm_core::{CoefficientKind, Denoiser, Objective};
+use ddpm_core::{CoefficientKind, Objective};
 use ddpm_data::{ImageSet, Images};
 use ddpm_eval::distance::{
-    FeatureStatistics, FrechetReference, Judge, Phase, Tuned, choose, halving_rounds,
+    EnergyReference, FeatureStatistics, FrechetReference, Judge, Phase, Tuned, choose,
+    halving_rounds,
 };
 use ddpm_eval::{
-    FlowPlan, GrowthPlan, Progress, SamplingPlan, TrajectoryPlan, extract_features, follow_flow,
-    sample,
+    FlowPlan, GrowthPlan, Progress, SamplingPlan, TrajectoryPlan, follow_flow, sample,
 };
 use ddpm_profile::Estimate;
 use ddpm_schedule::{Corrections, Schedule, Schedules, Scoring, TrajectoryKind, results};
@@ -20,7 +20,7 @@ use ddpm_trajectory::{Candidate, Trajectories, chosen_by_sampling, family};
 use ndarray::{Array2, Axis, concatenate};
 
 use self::store::Store;
-use super::fid::{Content, Source, label, usual_batch};
+use super::fid::{Content, Source, label};
 use super::trajectory::{corrected, grid, samplers};
 use crate::args::Tune;
 use crate::error::{Error, Located, Result};
@@ -38,9 +38,9 @@ const PIECE: usize = 128;
 /// Runs the command.
 pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
-    network.check_signal_at(network.denoiser.train_steps())?;
+    network.check_signal_at(network.denoiser().train_steps())?;
     check_writable(&args.out)?;
-    let nodes = network.denoiser.train_steps();
+    let nodes = network.denoiser().train_steps();
     if args.steps as usize > nodes {
         let why = format!(
             "expected at most {nodes}, the timesteps of the network, found {}",
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
     }
     let reference = Source::open(&args.reference, args.split, "--split")?;
     let features = Features::open(args.features.as_deref(), false, voice)?;
-    check_reference(args, &reference, &features)?;
+    check_reference(args, &reference, &features, &network.denoiser().shape())?;
     // From here on Ctrl-C asks: what is drawn is kept.
     let progress = ProgressLine::stoppable(voice)?;
     let _lock = OutputLock::take(&args.out, voice)?;
@@ -71,25 +71,35 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
 }
 
 /// Refuses a reference that samples cannot be held against.
-fn check_reference(args: &Tune, reference: &Source, features: &Features) -> Result<()> {
-    let Content::Statistics(statistics) = &reference.content else {
-        return Ok(());
+fn check_reference(
+    args: &Tune,
+    reference: &Source,
+    features: &Features,
+    shape: &[usize],
+) -> Result<()> {
+    let statistics = match &reference.content {
+        Content::Statistics(statistics) => statistics,
+        // Features of a network are of images of any size that it takes.
+        Content::Images(set) if matches!(features, Features::Raw) && set.shape() != shape => {
+            let found = set.shape();
+            let why = format!("expected data of the network's shape, {shape:?}, found {found:?}");
+            return Err(Error::file(&args.reference, why));
+        }
+        Content::Images(_) => return Ok(()),
     };
-    if args.objective == Objective::Kernel {
+    if args.objective != Objective::Frechet {
         return Err(Error::usage(format!(
-            "--objective kid: {} holds statistics; expected images, whose features are compared one by one",
-            reference.name
+            "--objective {}: {} holds statistics; expected images, whose features are compared one by one",
+            args.objective, reference.name
         )));
     }
-    let kind = features.network.kind();
-    let other = statistics.network().is_some_and(|name| name != kind.name());
-    if other || statistics.dims() != kind.dims() {
+    let (name, dims) = (features.name(), features.dims(shape));
+    let other = statistics.network().is_some_and(|found| found != name);
+    if other || statistics.dims() != dims {
         return Err(Error::file(
             &args.reference,
             format!(
-                "expected statistics of {} features of {}, found {} of {}",
-                kind.dims(),
-                kind.name(),
+                "expected statistics of {dims} features of {name}, found {} of {}",
                 statistics.dims(),
                 statistics.network().unwrap_or("an unnamed network")
             ),
@@ -100,18 +110,17 @@ fn check_reference(args: &Tune, reference: &Source, features: &Features) -> Resu
 
 /// What samples are held against.
 fn judge(args: &Tune, reference: Source, features: &Features, voice: Voice) -> Result<Judge> {
-    let network = &features.network;
     let statistics = match reference.content {
         Content::Statistics(statistics) => *statistics,
         Content::Images(set) => {
             let all: Vec<usize> = (0..set.len()).collect();
             let progress = ProgressLine::new(voice);
-            let batch = usual_batch(network.kind());
-            let features = extract_features(network, &set, &all, batch, &progress)?;
-            if args.objective == Objective::Kernel {
-                return Ok(Judge::Kernel(features));
+            let features = features.of(&reference.name, &set, &all, None, &progress)?;
+            match args.objective {
+                Objective::Kernel => return Ok(Judge::Kernel(features)),
+                Objective::Energy => return Ok(Judge::Energy(EnergyReference::new(features)?)),
+                _ => FeatureStatistics::from_features(features.view())?,
             }
-            FeatureStatistics::from_features(features.view())?
         }
     };
     Ok(Judge::Frechet(FrechetReference::new(&statistics)?))
@@ -175,13 +184,13 @@ impl Tuning<'_> {
                 let why = "expected trajectories of the probability flow, found those of the forward process";
                 return Err(Error::file(file, why));
             }
-            let (own, found) = (self.network.denoiser.noise_schedule(), read.schedule());
+            let (own, found) = (self.network.denoiser().noise_schedule(), read.schedule());
             let shape = &read.origin().model.shape;
-            if !found.is_close(own) || shape[..] != self.network.denoiser.shape()[..] {
+            if !found.is_close(own) || shape[..] != self.network.denoiser().shape()[..] {
                 let why = format!(
                     "expected trajectories of this network (T={}, images {:?}), found T={}, images {shape:?}",
                     own.train_steps(),
-                    self.network.denoiser.shape(),
+                    self.network.denoiser().shape(),
                     found.train_steps()
                 );
                 return Err(Error::file(file, why));
@@ -254,7 +263,7 @@ impl Tuning<'_> {
                 ddpm_data::Error::Write { path, source }.into()
             })
         };
-        let made = follow_flow(&network.denoiser, &plan, earlier, self.progress, &mut save)
+        let made = follow_flow(network.denoiser(), &plan, earlier, self.progress, &mut save)
             .map_err(|error| self.interrupted(error))?;
         write_file(&file, &made.to_bytes())?;
         Ok(made)
@@ -285,7 +294,7 @@ impl Tuning<'_> {
         trajectories: &Trajectories,
         candidate: Candidate,
     ) -> Result<Ready> {
-        let noise = self.network.denoiser.noise_schedule();
+        let noise = self.network.denoiser().noise_schedule();
         let mut schedule = match (trajectories.means(), &self.args.profile) {
             (Some(_), Some(profile)) => {
                 let quiet = Voice::new(true);
@@ -362,9 +371,11 @@ impl Tuning<'_> {
         phase: Phase,
         images: usize,
     ) -> Result<Array2<f32>> {
-        let network = &self.features.network;
         let seed = self.args.seed + if phase == Phase::Choosing { 1 } else { 2 };
-        let mut known = self.store.features(index, seed, network.kind().dims())?;
+        let shape = self.network.denoiser().shape();
+        let mut known = self
+            .store
+            .features(index, seed, self.features.dims(&shape))?;
         while known.nrows() < images {
             let piece: Vec<usize> = (known.nrows()..(known.nrows() + PIECE).min(images)).collect();
             let labels = self
@@ -380,14 +391,18 @@ impl Tuning<'_> {
                 images: piece,
                 ..SamplingPlan::new(candidate.schedule.clone(), 0)
             };
-            let samples = sample(&self.network.denoiser, &plan, &Within(self.progress))
+            let samples = sample(self.network.denoiser(), &plan, &Within(self.progress))
                 .map_err(|error| self.interrupted(error))?;
-            // As they would be stored: 8 bits a value.
-            let pixels = Images::from_samples(samples.view()).or_internal()?;
-            let set = ImageSet::from_bytes("samples", pixels.view()).or_internal()?;
+            let set = match self.features {
+                Features::Raw => ImageSet::from_array("samples", samples.view()),
+                // As they would be stored: 8 bits a value.
+                Features::Network { .. } => Images::from_samples(samples.view())
+                    .and_then(|pixels| ImageSet::from_bytes("samples", pixels.view())),
+            };
+            let set = set.map_err(|error| Error::Input(format!("samples: {error}")))?;
             let all: Vec<usize> = (0..set.len()).collect();
-            let batch = usual_batch(network.kind());
-            let found = extract_features(network, &set, &all, batch, &ddpm_eval::Silent)?;
+            let quiet = ddpm_eval::Silent;
+            let found = self.features.of("samples", &set, &all, None, &quiet)?;
             known = concatenate(Axis(0), &[known.view(), found.view()]).or_internal()?;
             self.store.keep(index, seed, &known)?;
         }
@@ -429,10 +444,10 @@ fn report(
     chosen: &Tuned,
     schedules: &Schedules,
 ) -> Result<()> {
-    let kind = features.network.kind();
     let metric = match args.objective {
         Objective::Kernel => "KID".to_owned(),
-        _ => label(Some(&kind.name()), kind.dims()),
+        Objective::Energy => "energy distance".to_owned(),
+        _ => label(Some(&features.name()), 0),
     };
     let estimate = |e: &Estimate| results::Measured {
         value: e.value,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_core::{DecoderKind, Denoiser, MeanKind, ModelId, Sampler, TimePath, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, ModelId, Sampler, TimePath, VarianceKind};
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
@@ -66,7 +66,10 @@ impl ChainChoice {
         let schedules = read_schedules(file)?;
         let found = schedules.schedule(steps);
         let mut schedule = found.map_err(|e| about_schedules(e, file))?.clone();
-        let (noise, own) = (&schedules.noise_schedule, network.denoiser.noise_schedule());
+        let (noise, own) = (
+            &schedules.noise_schedule,
+            network.denoiser().noise_schedule(),
+        );
         if !noise.is_close(own) {
             let found = format!(
                 "noise schedule: expected the checkpoint's (T={}), found {} with T={}",
@@ -90,7 +93,7 @@ impl ChainChoice {
         schedule.bin_width = bin_width;
         network.check_signal_at(schedule.path.end())?;
         let mut steps = schedule.kernels.iter().skip(1);
-        if steps.any(Kernel::is_learned) && !network.denoiser.learns_variance() {
+        if steps.any(Kernel::is_learned) && !network.denoiser().learns_variance() {
             return Err(Error::file(
                 file,
                 format!(
@@ -111,7 +114,7 @@ impl ChainChoice {
 
     /// `--path` with `--variance`, `--decoder` and, where they need it, `--profile`.
     fn from_flags(args: &PathFlags<'_>, network: &Network, voice: Voice) -> Result<Self> {
-        let noise = network.denoiser.noise_schedule();
+        let noise = network.denoiser().noise_schedule();
         let text = args.path.ok_or_else(|| {
             Error::usage("expected --path PATH, or --schedule S.json with --steps K")
         })?;
@@ -120,7 +123,7 @@ impl ChainChoice {
         let conventions = args.conventions;
         let usual = VarianceKind::of_mean(network.variance(), conventions.mean);
         let variance = conventions.variance.unwrap_or(usual);
-        if variance.needs_learned() && !network.denoiser.learns_variance() {
+        if variance.needs_learned() && !network.denoiser().learns_variance() {
             return Err(Error::flag(
                 "--variance",
                 format!(
@@ -188,7 +191,7 @@ pub(crate) fn measured(
 ) -> Result<Schedule> {
     let profile = read_profile_to_use(file, voice)?;
     let model = &profile.provenance().model;
-    let own = network.denoiser.noise_schedule();
+    let own = network.denoiser().noise_schedule();
     if !profile.schedule().is_close(own) {
         return Err(Error::file(
             file,
@@ -212,7 +215,7 @@ pub(crate) fn measured(
 }
 
 fn warn_of_another_checkpoint(file: &Path, model: &ModelId, network: &Network, voice: Voice) {
-    let (theirs, own) = (&model.network, network.denoiser.network_id());
+    let (theirs, own) = (&model.network, network.denoiser().network_id());
     if *theirs != own {
         voice.warn(format_args!(
             "{} was measured on another checkpoint ({}.., this one is {}..)",

@@ -7,6 +7,9 @@ use ddpm_model::{
     Arithmetic, AttentionOrder, Backend, Checkpoint, ModelOptions, Source, UNet, UNetDenoiser,
 };
 
+use ddpm_eval::TestBed;
+
+use super::test_bed;
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
 
@@ -60,6 +63,12 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
 
 /// Reads the checkpoint, a file or a folder.
 pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
+    if test_bed::open(&args.checkpoint)?.is_some() {
+        return Err(Error::Input(format!(
+            "{}: a test bed, which has no weights; expected a checkpoint",
+            args.checkpoint.display()
+        )));
+    }
     Checkpoint::open_part(&args.checkpoint, args.state_dict.as_deref())
         .map_err(|e| Error::checkpoint(&args.checkpoint, e))
 }
@@ -73,14 +82,26 @@ pub(crate) fn open_network(args: &CheckpointArgs) -> Result<UNet> {
 
 /// A network with its diffusion process.
 pub(crate) struct Network {
-    pub(crate) denoiser: UNetDenoiser,
+    kind: Kind,
     /// Images per network call; 0 for the network's own choice.
     pub(crate) batch: usize,
+}
+
+enum Kind {
+    UNet(Box<UNetDenoiser>),
+    TestBed(Box<TestBed>),
 }
 
 impl Network {
     /// Opens the checkpoint for use at timesteps t in 1..=T.
     pub(crate) fn open(args: &CheckpointArgs) -> Result<Self> {
+        if let Some(bed) = test_bed::open(&args.checkpoint)? {
+            test_bed::check_flags(args)?;
+            return Ok(Self {
+                kind: Kind::TestBed(Box::new(bed)),
+                batch: args.batch.map_or(0, |n| n as usize),
+            });
+        }
         let denoiser = UNetDenoiser::new(open_network(args)?, &model_options(args)?)
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
         let usual = match args.device {
@@ -89,36 +110,50 @@ impl Network {
             DeviceArg::Cpu => 0,
         };
         Ok(Self {
-            denoiser,
+            kind: Kind::UNet(Box::new(denoiser)),
             batch: args.batch.map_or(usual, |n| n as usize),
         })
     }
 
+    /// The network.
+    pub(crate) fn denoiser(&self) -> &dyn Denoiser {
+        match &self.kind {
+            Kind::UNet(denoiser) => &**denoiser,
+            Kind::TestBed(bed) => bed.network(),
+        }
+    }
+
     /// Takes the image size from what the network is used with, where neither a flag nor a file says it.
     pub(crate) fn fit_to(self, shape: &[usize]) -> Result<Self> {
-        let guessed = self.denoiser.config().image_size.source == Source::Default;
-        let &[channels, height, width] = shape else {
+        let (Kind::UNet(denoiser), &[channels, height, width]) = (&self.kind, shape) else {
             return Ok(self);
         };
-        if !guessed || height != width || channels != self.denoiser.shape()[0] {
+        let guessed = denoiser.config().image_size.source == Source::Default;
+        if !guessed || height != width || channels != denoiser.shape()[0] {
             return Ok(self);
         }
-        let denoiser = self
-            .denoiser
+        let Kind::UNet(denoiser) = self.kind else {
+            return Ok(self);
+        };
+        let fitted = denoiser
             .with_image_size(height)
             .map_err(|e| Error::Input(format!("images of {height}x{width} pixels: {e}")))?;
-        Ok(Self { denoiser, ..self })
+        Ok(Self {
+            kind: Kind::UNet(Box::new(fitted)),
+            ..self
+        })
     }
 
     /// Refuses to predict from timestep `t` what the network cannot tell there.
     pub(crate) fn check_signal_at(&self, t: usize) -> Result<()> {
-        let epsilon = self.denoiser.parameterization() == Parameterization::Epsilon;
-        if epsilon && self.denoiser.noise_schedule().alpha_bar(t) == 0.0 {
+        let denoiser = self.denoiser();
+        let epsilon = denoiser.parameterization() == Parameterization::Epsilon;
+        if epsilon && denoiser.noise_schedule().alpha_bar(t) == 0.0 {
             let error = ddpm_core::Error::EpsilonWithoutSignal { t };
             return Err(Error::Input(format!(
                 "noise schedule {} with T={}: {error}",
-                self.denoiser.noise_schedule().name_or_custom(),
-                self.denoiser.train_steps()
+                denoiser.noise_schedule().name_or_custom(),
+                denoiser.train_steps()
             )));
         }
         Ok(())
@@ -130,7 +165,7 @@ impl Network {
         class: Option<usize>,
         indices: Range<usize>,
     ) -> Result<Option<Vec<usize>>> {
-        match (self.denoiser.num_classes(), class) {
+        match (self.denoiser().num_classes(), class) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(not_conditional()),
             (Some(classes), None) => Ok(Some(indices.map(|i| i % classes).collect())),
@@ -144,17 +179,24 @@ impl Network {
 
     /// The variance of a step where no flag says it: the one that the checkpoint was made for, where it tells.
     pub(crate) fn variance(&self) -> VarianceKind {
-        let learned = self.denoiser.learns_variance();
-        let told = self.denoiser.config().variance;
+        let learned = self.denoiser().learns_variance();
+        let told = match &self.kind {
+            Kind::UNet(denoiser) => denoiser.config().variance,
+            Kind::TestBed(_) => None,
+        };
         told.map_or_else(|| VarianceKind::of_network(learned), |known| known.value)
     }
 
-    /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes.
+    /// Whether predicted images are clipped where no flag says so: as the checkpoint's scheduler does, else yes. The estimates of a perfect
+    /// network are right as they are.
     pub(crate) fn clips(&self) -> bool {
-        self.denoiser
-            .config()
-            .clip_denoised
-            .is_none_or(|known| known.value)
+        match &self.kind {
+            Kind::UNet(denoiser) => denoiser
+                .config()
+                .clip_denoised
+                .is_none_or(|known| known.value),
+            Kind::TestBed(_) => false,
+        }
     }
 }
 

@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ddpm_data::ImageSet;
+use ddpm_eval::{Progress, data_as_features, extract_features};
 use ddpm_files::sha256;
 use ddpm_model::{Checkpoint, FeatureNetwork, NetworkKind};
+
+use ddpm_schedule::results;
+use ndarray::Array2;
 
 use super::files::{read_bytes, variable, write_file};
 use crate::error::{Error, Result};
@@ -18,15 +23,85 @@ pub(crate) const SHA256: &str = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a0
 const URL_VARIABLE: &str = "DDPM_INCEPTION_URL";
 const PATH_VARIABLE: &str = "DDPM_FEATURES";
 
-/// A network and where its weights came from.
-pub(crate) struct Features {
-    pub(crate) network: FeatureNetwork,
-    pub(crate) path: PathBuf,
+/// What `--features` calls the data themselves.
+pub(crate) const RAW: &str = "raw";
+
+/// What distances are measured on.
+pub(crate) enum Features {
+    /// The features of a network, and where its weights came from.
+    Network {
+        network: FeatureNetwork,
+        path: PathBuf,
+    },
+    /// The numbers of the data themselves.
+    Raw,
 }
 
 impl Features {
+    /// The name of the features, in metrics and files of statistics.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Network { network, .. } => network.kind().name(),
+            Self::Raw => RAW.to_owned(),
+        }
+    }
+
+    /// How many a datum of this shape has.
+    pub(crate) fn dims(&self, shape: &[usize]) -> usize {
+        match self {
+            Self::Network { network, .. } => network.kind().dims(),
+            Self::Raw => shape.iter().product(),
+        }
+    }
+
+    /// What stands for the weights where runs are told apart.
+    pub(crate) fn sha256(&self) -> &str {
+        match self {
+            Self::Network { network, .. } => network.sha256(),
+            Self::Raw => RAW,
+        }
+    }
+
+    /// The network and its weights, as results name them.
+    pub(crate) fn described(&self) -> Option<results::FeatureNetwork> {
+        match self {
+            Self::Network { network, path } => Some(results::FeatureNetwork {
+                network: network.kind().name(),
+                dims: network.kind().dims(),
+                weights: path.display().to_string(),
+                weights_sha256: network.sha256().to_owned(),
+            }),
+            Self::Raw => None,
+        }
+    }
+
+    /// The features of some data of the set `name`, `[N, F]`.
+    pub(crate) fn of(
+        &self,
+        name: &str,
+        set: &ImageSet,
+        indices: &[usize],
+        batch: Option<usize>,
+        progress: &dyn Progress,
+    ) -> Result<Array2<f32>> {
+        match self {
+            Self::Network { network, .. } => {
+                let batch = batch.unwrap_or_else(|| usual_batch(network.kind()));
+                let found = extract_features(network, set, indices, batch, progress);
+                found.map_err(|error| match error {
+                    ddpm_eval::Error::Features(error) => Error::Input(format!("{name}: {error}")),
+                    other => other.into(),
+                })
+            }
+            Self::Raw => Ok(data_as_features(set, indices)?),
+        }
+    }
+
     /// Opens the weights of `--features`, of `DDPM_FEATURES`, or those that `--download` has brought or brings now.
     pub(crate) fn open(named: Option<&Path>, download: bool, voice: Voice) -> Result<Self> {
+        if named.is_some_and(|named| named.as_os_str() == RAW) {
+            return Ok(Self::Raw);
+        }
         let from_environment = || variable(PATH_VARIABLE).filter(|_| !download);
         let path = match named.map(Path::to_owned).or_else(from_environment) {
             Some(path) => path,
@@ -47,7 +122,15 @@ impl Features {
                 network.sha256()
             ));
         }
-        Ok(Self { network, path })
+        Ok(Self::Network { network, path })
+    }
+}
+
+/// Images at once.
+fn usual_batch(network: NetworkKind) -> usize {
+    match network {
+        NetworkKind::Inception => 16,
+        _ => 64,
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use ddpm_core::Denoiser;
 use ddpm_data::{ImageSet, Split};
 
 use super::checkpoint::{Network, not_conditional};
 use super::files::variable;
+use super::test_bed::open_images;
 use crate::args::ImageArgs;
 use crate::error::{Error, Result};
 
@@ -30,11 +30,11 @@ impl RunImages {
     ) -> Result<(Self, Network)> {
         let split = split(args);
         let path = data_path(args)?;
-        let set = ddpm_data::open(&path, split, None)?;
+        let set = open_images(&path, split)?;
         let network = network.fit_to(set.shape())?;
         check_size(path, &set, &network)?;
         let set = match class {
-            Some(_) if network.denoiser.num_classes().is_none() => return Err(not_conditional()),
+            Some(_) if network.denoiser().num_classes().is_none() => return Err(not_conditional()),
             Some(class) => set.with_class(class),
             None => set,
         };
@@ -50,7 +50,7 @@ impl RunImages {
 
 /// Images must have the size that the network takes.
 pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Result<()> {
-    let (expected, found) = (network.denoiser.shape(), set.shape());
+    let (expected, found) = (network.denoiser().shape(), set.shape());
     if found == expected {
         return Ok(());
     }

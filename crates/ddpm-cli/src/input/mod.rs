@@ -13,13 +13,14 @@ mod lock;
 mod matrix;
 mod partial;
 mod squared_errors;
+mod test_bed;
 
 pub(crate) use budgets::{parse_budgets, parse_list, steps_or, usual_steps};
 pub(crate) use chain::{gaussian_decoder, noise_schedule, parse_path, priced_sampler};
 pub(crate) use chain_choice::{ChainChoice, PathFlags, measured};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use csv::read_column;
-pub(crate) use features::{FILE as INCEPTION_FILE, Features, SHA256 as INCEPTION_SHA256};
+pub(crate) use features::{FILE as INCEPTION_FILE, Features, RAW, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{
     about_schedules, check_writable, read_bytes, read_profile, read_profile_to_use, read_schedules,
     read_trajectories, read_trajectories_to_use, warn_of_few_images, with_ending, write_file,
@@ -29,3 +30,4 @@ pub(crate) use lock::OutputLock;
 pub(crate) use matrix::read_matrix;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
+pub(crate) use test_bed::open as open_test_bed;

@@ -335,7 +335,7 @@ fn safetensors() {
     let cases: Vec<(Vec<Tensor<'_>>, &[&str])> = vec![
         (
             vec![("weight", Dtype::U8, vec![1], vec![0])],
-            &["x_start", "images (uint8)", "only weight"],
+            &["data", "x_start", "images (uint8)", "only weight"],
         ),
         (
             vec![("x_start", Dtype::U8, vec![1, 1, 1, 1], vec![0])],
@@ -356,6 +356,23 @@ fn safetensors() {
         (
             vec![("images", Dtype::U8, vec![1, 2, 2, 2], vec![0; 8])],
             &["images", "1 or 3 channels"],
+        ),
+        (
+            vec![("data", Dtype::F32, vec![3], floats(&[0.0; 3]))],
+            &["data", "at least one datum, [data, ..]", "[3]"],
+        ),
+        (
+            vec![("data", Dtype::U8, vec![1, 3], vec![0; 3])],
+            &["data", "f32 [data, ..]", "U8"],
+        ),
+        (
+            vec![(
+                "data",
+                Dtype::F32,
+                vec![2, 1],
+                floats(&[7.5, f32::INFINITY]),
+            )],
+            &["image 1: ", "data", "finite numbers", "inf"],
         ),
         (
             vec![("images", Dtype::U8, vec![0, 3, 2, 2], vec![])],

@@ -3,8 +3,9 @@
 use ddpm_profile::Estimate;
 use ndarray::{Array2, ArrayView2, s};
 
+use super::energy::EnergyReference;
 use super::frechet::FrechetReference;
-use super::jackknife::frechet_difference;
+use super::jackknife::{Pair, frechet_difference};
 use super::kernel::{disjoint_subsets, kernel_distances};
 use crate::error::{Error, Result};
 
@@ -23,17 +24,8 @@ pub enum Judge {
     Frechet(FrechetReference),
     /// The kernel distance, from these features of the reference's images.
     Kernel(Array2<f32>),
-}
-
-/// The distances of two samples that began with the same noise, image by image.
-#[derive(Clone, Copy, Debug)]
-pub struct Pair {
-    /// Of the first.
-    pub a: Estimate,
-    /// Of the second.
-    pub b: Estimate,
-    /// The first minus the second; what they share does not count in its error.
-    pub difference: Estimate,
+    /// The energy distance.
+    Energy(EnergyReference),
 }
 
 impl Judge {
@@ -53,14 +45,8 @@ impl Judge {
             ));
         }
         match self {
-            Self::Frechet(reference) => {
-                let found = frechet_difference(a, b, reference, BLOCKS)?;
-                Ok(Pair {
-                    a: found.a,
-                    b: found.b,
-                    difference: found.difference,
-                })
-            }
+            Self::Frechet(reference) => frechet_difference(a, b, reference, BLOCKS),
+            Self::Energy(reference) => reference.difference(a, b, BLOCKS),
             Self::Kernel(reference) => {
                 let least = a.nrows().min(reference.nrows());
                 let size = SUBSET_SIZE.min(least / SUBSETS).max(2);

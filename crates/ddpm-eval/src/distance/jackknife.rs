@@ -1,4 +1,4 @@
-//! Standard errors of Frechet distances.
+//! Standard errors of distances, and of the differences of two that began with the same noise.
 
 use std::ops::Range;
 
@@ -25,18 +25,17 @@ pub fn frechet_jackknife(
     reference: &FrechetReference,
     blocks: usize,
 ) -> Result<Estimate> {
-    let set = Replicates::new(features, reference, blocks)?;
-    Ok(delete_block_estimate(set.value, &set.sizes, &set.parts))
+    Ok(frechet_replicates(features, reference, blocks)?.estimate())
 }
 
-/// The Frechet distances of two samples to one reference, and how much farther the first is.
+/// The distances of two samples to one reference, which began with the same noise image by image.
 #[derive(Clone, Copy, Debug)]
-pub struct FrechetDifference {
-    /// Of the first, as [`frechet_jackknife`] gives it.
+pub struct Pair {
+    /// Of the first.
     pub a: Estimate,
     /// Of the second.
     pub b: Estimate,
-    /// The first minus the second, with the error of paired samples.
+    /// The first minus the second; what they share does not count in its error.
     pub difference: Estimate,
 }
 
@@ -51,7 +50,7 @@ pub fn frechet_difference(
     b: ArrayView2<'_, f32>,
     reference: &FrechetReference,
     blocks: usize,
-) -> Result<FrechetDifference> {
+) -> Result<Pair> {
     if a.nrows() != b.nrows() {
         return Err(Error::request(
             "features",
@@ -62,55 +61,79 @@ pub fn frechet_difference(
             ),
         ));
     }
-    let a = Replicates::new(a, reference, blocks)?;
-    let b = Replicates::new(b, reference, blocks)?;
-    let parts: Vec<f64> = a.parts.iter().zip(&b.parts).map(|(a, b)| a - b).collect();
-    let estimate = |value: f64, parts: &[f64]| delete_block_estimate(value, &a.sizes, parts);
-    Ok(FrechetDifference {
-        a: estimate(a.value, &a.parts),
-        b: estimate(b.value, &b.parts),
-        difference: estimate(a.value - b.value, &parts),
-    })
+    let a = frechet_replicates(a, reference, blocks)?;
+    let b = frechet_replicates(b, reference, blocks)?;
+    Ok(a.minus(&b))
 }
 
 /// The distance of all images, and without each block.
-struct Replicates {
-    value: f64,
-    sizes: Vec<u64>,
-    parts: Vec<f64>,
+pub(super) struct Replicates {
+    pub(super) value: f64,
+    pub(super) sizes: Vec<u64>,
+    pub(super) parts: Vec<f64>,
 }
 
 impl Replicates {
-    fn new(
-        features: ArrayView2<'_, f32>,
-        reference: &FrechetReference,
-        blocks: usize,
-    ) -> Result<Self> {
-        let images = features.nrows();
-        if blocks < 2 || images < 2 * blocks {
-            return Err(Error::request(
-                "blocks",
-                format!(
-                    "expected at least 2, and two images in each, found {blocks} for {images} images"
-                ),
-            ));
-        }
-        check_features(features, 2)?;
-        check_dims(features.ncols(), reference.dims())?;
-        let moments = Moments::of(features)?;
-        let value = reference.distance(&moments.statistics())?;
-        let block = |i: usize| -> Range<usize> { i * images / blocks..(i + 1) * images / blocks };
-        let parts = (0..blocks)
-            .into_par_iter()
-            .map(|i| {
-                let rest = moments.without(features.slice(s![block(i), ..]));
-                reference.distance(&rest.statistics())
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            value,
-            sizes: (0..blocks).map(|i| block(i).len() as u64).collect(),
-            parts,
-        })
+    pub(super) fn estimate(&self) -> Estimate {
+        delete_block_estimate(self.value, &self.sizes, &self.parts)
     }
+
+    /// With those of another sample of as many images: block i of one is left out together with block i of the other.
+    pub(super) fn minus(&self, other: &Self) -> Pair {
+        let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| a - b);
+        let difference = Self {
+            value: self.value - other.value,
+            sizes: self.sizes.clone(),
+            parts: parts.collect(),
+        };
+        Pair {
+            a: self.estimate(),
+            b: other.estimate(),
+            difference: difference.estimate(),
+        }
+    }
+}
+
+/// The images of block `i` of `blocks`.
+pub(super) fn block(i: usize, images: usize, blocks: usize) -> Range<usize> {
+    i * images / blocks..(i + 1) * images / blocks
+}
+
+/// Refuses blocks that a jackknife cannot leave out.
+pub(super) fn check_blocks(images: usize, blocks: usize) -> Result<()> {
+    if blocks < 2 || images < 2 * blocks {
+        return Err(Error::request(
+            "blocks",
+            format!(
+                "expected at least 2, and two images in each, found {blocks} for {images} images"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn frechet_replicates(
+    features: ArrayView2<'_, f32>,
+    reference: &FrechetReference,
+    blocks: usize,
+) -> Result<Replicates> {
+    let images = features.nrows();
+    check_blocks(images, blocks)?;
+    check_features(features, 2)?;
+    check_dims(features.ncols(), reference.dims())?;
+    let moments = Moments::of(features)?;
+    let value = reference.distance(&moments.statistics())?;
+    let block = |i: usize| block(i, images, blocks);
+    let parts = (0..blocks)
+        .into_par_iter()
+        .map(|i| {
+            let rest = moments.without(features.slice(s![block(i), ..]));
+            reference.distance(&rest.statistics())
+        })
+        .collect::<Result<_>>()?;
+    Ok(Replicates {
+        value,
+        sizes: (0..blocks).map(|i| block(i).len() as u64).collect(),
+        parts,
+    })
 }

@@ -8,6 +8,7 @@
 //!   can be compared.
 //! - [`frechet_jackknife`], [`frechet_difference`]: its standard error, and that of the difference of two sets.
 //! - [`kernel_distance`]: the kernel distance (KID), unbiased.
+//! - [`EnergyReference`]: the energy distance, for samples of a known distribution.
 //! - [`neighbours`]: precision, recall, density and coverage.
 //! - [`halve`]: the nearest of several candidates, by successive halving with common noise.
 //!
@@ -23,6 +24,7 @@
 //! # Ok::<(), ddpm_eval::Error>(())
 //! ```
 
+mod energy;
 mod frechet;
 mod halving;
 mod jackknife;
@@ -32,11 +34,10 @@ mod neighbours;
 mod statistics;
 mod statistics_file;
 
+pub use energy::EnergyReference;
 pub use frechet::FrechetReference;
-pub use halving::{
-    Judge, Pair, Phase, Round, Standing, Tuned, choose, halve, halving_rounds, standings,
-};
-pub use jackknife::{FrechetDifference, frechet_difference, frechet_jackknife};
+pub use halving::{Judge, Phase, Round, Standing, Tuned, choose, halve, halving_rounds, standings};
+pub use jackknife::{Pair, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};
 pub use neighbours::{Neighbours, neighbours};
 pub use statistics::FeatureStatistics;

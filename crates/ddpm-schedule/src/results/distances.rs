@@ -135,6 +135,19 @@ pub struct Fid {
     /// Seed of every choice among images.
     #[serde(default)]
     pub seed: u64,
+    /// The energy distance, where the features are the data themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
+}
+
+/// The energy distance of the first set from the reference.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Energy {
+    /// Unbiased: it may be negative where the sets are alike.
+    pub distance: Distance,
+    /// The first set's minus that of the one it is compared with, of pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Distance>,
 }
 
 /// One set of images.

@@ -34,8 +34,8 @@ mod pages;
 mod paths;
 
 pub use distances::{
-    Distance, FeatureNetwork, Fid, FidStatistics, ImageSet, Kid, Measured, Neighbours, Sample,
-    SetKind, Standing, Tune, TuneRound, Versus, Weights,
+    Distance, Energy, FeatureNetwork, Fid, FidStatistics, ImageSet, Kid, Measured, Neighbours,
+    Sample, SetKind, Standing, Tune, TuneRound, Versus, Weights,
 };
 pub use likelihood::{
     BitsPerDim, Merge, PairedDifference, Profile, ScoredImages, Table, TableRow, Term,

@@ -1,13 +1,14 @@
 //! Where samples go: one by one into a folder, from which a grid or an archive is put together.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ddpm_data::{Images, Split, write_npz, write_png_folder, write_png_grid};
 use ddpm_schedule::SampleRecord;
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
-use super::record;
+use super::{floats, record};
 use crate::error::{Error, Result};
 use crate::input::{Partial, check_writable};
 use crate::render::plural;
@@ -18,6 +19,8 @@ enum Target {
     Grid,
     Npz,
     Folder,
+    /// The samples as they are, in no 8 bits, of any shape.
+    Floats,
 }
 
 /// An output and the images of it that are there.
@@ -40,16 +43,20 @@ impl Store {
             ending if out.is_dir() || ending.is_none() => Target::Folder,
             Some("png") => Target::Grid,
             Some("npz") => Target::Npz,
+            Some("safetensors") => Target::Floats,
             _ => {
                 return Err(Error::flag(
                     "--out",
-                    format!("{}: expected FILE.png, FILE.npz or a folder", out.display()),
+                    format!(
+                        "{}: expected FILE.png, FILE.npz, FILE.safetensors or a folder",
+                        out.display()
+                    ),
                 ));
             }
         };
         let folder = match target {
             Target::Folder => out.clone(),
-            Target::Grid | Target::Npz => Partial::place(&out),
+            Target::Grid | Target::Npz | Target::Floats => Partial::place(&out),
         };
         Ok(Self {
             target,
@@ -61,6 +68,22 @@ impl Store {
 
     pub(super) fn out(&self) -> &Path {
         &self.out
+    }
+
+    /// Refuses data that the output cannot hold.
+    pub(super) fn check_shape(&self, shape: &[usize]) -> Result<()> {
+        if self.target == Target::Floats {
+            return Ok(());
+        }
+        let found = match shape {
+            [1 | 3, _, _] => return Ok(()),
+            [channels, _, _] => format!("images of {channels} channels"),
+            shape => format!("data of shape {shape:?}"),
+        };
+        Err(Error::Input(format!(
+            "the network makes {found}; expected 1 or 3 channels, which PNG and .npz samples can hold"
+        ))
+        .advised("write them as they are: --out FILE.safetensors"))
     }
 
     /// Where the images of an interrupted run are, if there are any.
@@ -78,7 +101,7 @@ impl Store {
                     .map_err(|source| Error::write(&self.out, source))?;
                 check_writable(&self.out.join("000000.png"))?;
             }
-            Target::Grid | Target::Npz => check_writable(&self.out)?,
+            Target::Grid | Target::Npz | Target::Floats => check_writable(&self.out)?,
         }
         check_writable(&record::beside(&self.out))
     }
@@ -90,14 +113,17 @@ impl Store {
         if present.is_empty() {
             return Ok(Vec::new());
         }
-        let found = plural(present.len() as u64, "PNG file");
+        let found = match self.target {
+            Target::Floats => plural(present.len() as u64, "file of samples"),
+            _ => plural(present.len() as u64, "PNG file"),
+        };
         if !resume {
             let (what, advice) = match self.target {
                 Target::Folder => (
                     format!("expected a new folder or one without images, found {found}"),
                     "remove them, name another --out, or go on with that run by --resume",
                 ),
-                Target::Grid | Target::Npz => (
+                Target::Grid | Target::Npz | Target::Floats => (
                     format!("holds {found} of an interrupted run"),
                     "continue it by --resume, or remove the folder",
                 ),
@@ -107,11 +133,13 @@ impl Store {
         record::check_same_run(record, &self.record_of_images())?;
         let wanted = record.start_index..record.start_index + record.count;
         let mut indices = Vec::with_capacity(present.len());
-        for (name, index) in &present {
-            match index {
-                Some(index) if wanted.contains(index) => indices.push(*index),
-                // Left over beside a file, it is in nobody's way.
-                Some(_) if self.target != Target::Folder => {}
+        for (name, held) in &present {
+            match held {
+                // Left over beside a file, they are in nobody's way.
+                Some(held) if self.target != Target::Folder => {
+                    indices.extend(held.clone().filter(|index| wanted.contains(index)));
+                }
+                Some(held) if wanted.contains(&held.start) => indices.push(held.start),
                 _ => {
                     return Err(Error::file(
                         &self.folder,
@@ -168,7 +196,7 @@ impl Store {
             Target::Folder if self.is_new => record::beside(&self.out),
             // A folder of the user's, and what stands beside it.
             Target::Folder => return,
-            Target::Grid | Target::Npz => record::within(&self.folder),
+            Target::Grid | Target::Npz | Target::Floats => record::within(&self.folder),
         };
         // The error that ended the run is the one to tell.
         let _ = std::fs::remove_file(written);
@@ -181,6 +209,9 @@ impl Store {
         indices: &[usize],
         samples: ArrayViewD<'_, f32>,
     ) -> ddpm_eval::Result<()> {
+        if self.target == Target::Floats {
+            return Ok(floats::keep(&self.folder, indices, samples)?);
+        }
         for (i, &index) in indices.iter().enumerate() {
             let one = samples.slice_axis(Axis(0), (i..i + 1).into());
             write_png_folder(&self.folder, &Images::from_samples(one)?, index)?;
@@ -193,13 +224,21 @@ impl Store {
         if self.target == Target::Folder {
             return Ok(());
         }
+        if self.target == Target::Floats {
+            let present = self.present()?.into_iter();
+            let held = present.filter_map(|(name, held)| Some((self.folder.join(name), held?)));
+            floats::finish(&self.out, held, record, labels)?;
+            record::write(record, &record::beside(&self.out))?;
+            return std::fs::remove_dir_all(&self.folder)
+                .map_err(|source| Error::write(&self.folder, source));
+        }
         let set = ddpm_data::open(&self.folder, Split::Test, Some(&record.model.shape))?;
         // The set is in the order of the names.
         let places: BTreeMap<usize, usize> = self
             .present()?
             .into_values()
             .enumerate()
-            .filter_map(|(place, index)| Some((index?, place)))
+            .filter_map(|(place, held)| Some((held?.start, place)))
             .collect();
         let mut pixels = ArrayD::zeros([&[record.count], &record.model.shape[..]].concat());
         for (i, mut image) in pixels.outer_iter_mut().enumerate() {
@@ -220,8 +259,12 @@ impl Store {
         std::fs::remove_dir_all(&self.folder).map_err(|source| Error::write(&self.folder, source))
     }
 
-    /// The PNG files of the folder in the order of their names, with the index that a name tells.
-    fn present(&self) -> Result<BTreeMap<String, Option<usize>>> {
+    /// The files of samples in the folder in the order of their names, with the indices that a name and, of floats, the file tell.
+    fn present(&self) -> Result<BTreeMap<String, Option<Range<usize>>>> {
+        let ending = match self.target {
+            Target::Floats => "safetensors",
+            _ => "png",
+        };
         let mut found = BTreeMap::new();
         if !self.folder.is_dir() {
             return Ok(found);
@@ -229,13 +272,19 @@ impl Store {
         let refused = |source| Error::read(&self.folder, source);
         for entry in std::fs::read_dir(&self.folder).map_err(refused)? {
             let path = entry.map_err(refused)?.path();
-            let is_png = path
+            let is_one = path
                 .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("png"));
-            if let Some(name) = path.file_name().filter(|_| is_png) {
+                .is_some_and(|e| e.eq_ignore_ascii_case(ending));
+            if let Some(name) = path.file_name().filter(|_| is_one) {
                 let name = name.to_string_lossy().into_owned();
-                let index = name.strip_suffix(".png").and_then(|stem| stem.parse().ok());
-                found.insert(name, index);
+                let stem = name.strip_suffix(&format!(".{ending}"));
+                let first: Option<usize> = stem.and_then(|stem| stem.parse().ok());
+                let count = match self.target {
+                    Target::Floats => floats::count(&path)?,
+                    _ => 1,
+                };
+                let held = first.and_then(|first| Some(first..first.checked_add(count)?));
+                found.insert(name, held);
             }
         }
         Ok(found)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm_core::{Denoiser, ModelId};
+use ddpm_core::ModelId;
 use ddpm_files::sha256;
 use ddpm_schedule::Schedule;
 use ndarray::Array2;
@@ -41,17 +41,17 @@ impl Store {
             );
         }
         let clip = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
-        let model = ModelId::of(&network.denoiser, clip);
+        let model = ModelId::of(network.denoiser(), clip);
         let profile = args.profile.as_ref().map(|file| read_bytes(file));
         let profile = profile.transpose()?.map(|bytes| sha256(&bytes));
         let facts = serde_json::json!({
             "network": model.network.to_string(),
             "clip_denoised": clip,
-            "shape": network.denoiser.shape(),
+            "shape": network.denoiser().shape(),
             "steps": args.steps,
             "seed": args.seed,
             "class": args.class,
-            "features": features.network.sha256(),
+            "features": features.sha256(),
             "reference": reference,
             "objective": args.objective.name(),
             "samplers": args.sampler,

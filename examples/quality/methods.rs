@@ -4,22 +4,15 @@ use ddpm::core::{DecoderKind, Objective, Sampler, Stride, TimePath, VarianceKind
 use ddpm::dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm::profile::{CostModel, Curves, ElboProfile};
 use ddpm::schedule::{Budgets, Schedules, Scoring};
-use ddpm::trajectory::{Gits, QualityModel, Weighting, choose_quality, entropic_path, klub};
+use ddpm::trajectory::{
+    Gits, QualityModel, Spacing, Weighting, below_sigma_80, choose_quality, entropic_path, klub,
+};
 
 use crate::lab::Lab;
 use crate::{Options, Outcome};
 
 /// Nodes of GITS' teacher: its authors' 61 with the end.
 const GITS_STEPS: usize = 60;
-
-/// The range of sigma that Karras et al. (2022) and GITS' authors sample in.
-const SIGMAS: (f64, f64) = (0.002, 80.0);
-
-#[derive(Clone, Copy)]
-enum Spacing {
-    LogSnr,
-    Karras,
-}
 
 pub(crate) struct Methods {
     schedule: ddpm::core::NoiseSchedule,
@@ -36,7 +29,7 @@ impl Methods {
     pub(crate) fn new(lab: &Lab, options: &Options) -> Outcome<Self> {
         let schedule = lab.schedule().clone();
         let choosing = lab.choosing(&options.steps)?;
-        let teacher = lab.teacher(&clipped(&schedule, GITS_STEPS, Spacing::Karras)?)?;
+        let teacher = lab.teacher(&below_sigma_80(&schedule, GITS_STEPS, Spacing::Karras)?)?;
         let forward = lab.forward()?;
         let profile = ElboProfile::from_bytes(&std::fs::read(&options.profile)?)?;
         let curves = Curves::from_profile(&profile)?;
@@ -118,7 +111,10 @@ impl Methods {
             ("uniform log-SNR, sigma <= 80", Spacing::LogSnr),
             ("Karras rho=7, sigma <= 80", Spacing::Karras),
         ] {
-            found.push((name.to_owned(), clipped(&self.schedule, steps, spacing)?));
+            found.push((
+                name.to_owned(),
+                below_sigma_80(&self.schedule, steps, spacing)?,
+            ));
         }
         for (name, gits) in &self.gits {
             found.push(((*name).to_owned(), gits.path(steps)?));
@@ -139,43 +135,4 @@ impl Methods {
         }
         Ok(found)
     }
-}
-
-/// `steps` timesteps, those nearest to equal intervals of log sigma or of sigma^(1/7) in [`SIGMAS`] as far as the schedule
-/// goes, and 0. It may start below T, from the same pure noise: a step from T to there would cost one of the K and change
-/// next to nothing.
-fn clipped(
-    schedule: &ddpm::core::NoiseSchedule,
-    steps: usize,
-    spacing: Spacing,
-) -> Outcome<TimePath> {
-    let end = schedule.train_steps();
-    let log_sigma = |t: usize| -0.5 * schedule.log_snr(t);
-    let (low, high) = (
-        SIGMAS.0.ln().max(log_sigma(1)),
-        SIGMAS.1.ln().min(log_sigma(end)),
-    );
-    let nodes = (0..steps).map(|k| {
-        let share = if steps == 1 {
-            1.0
-        } else {
-            k as f64 / (steps - 1) as f64
-        };
-        let target = match spacing {
-            Spacing::LogSnr => low + share * (high - low),
-            Spacing::Karras => {
-                let (from, to) = ((low / 7.0).exp(), (high / 7.0).exp());
-                7.0 * (from + share * (to - from)).ln()
-            }
-        };
-        let distance = |t: usize| (log_sigma(t) - target).abs();
-        (1..=end)
-            .min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
-            .unwrap_or(end)
-    });
-    let mut path = vec![0];
-    for node in nodes {
-        path.push(node.max(path[path.len() - 1] + 1));
-    }
-    Ok(TimePath::new(path, end)?)
 }

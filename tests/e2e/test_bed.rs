@@ -102,7 +102,10 @@ fn likelihoods_of_a_test_bed_are_measured_on_its_draws() {
         .file("--data", &grid)
         .words("--steps 20 --split test --limit 64")
         .json();
-    assert!(found["total_bpd"][0].as_f64().unwrap().is_finite(), "{found}");
+    assert!(
+        found["total_bpd"][0].as_f64().unwrap().is_finite(),
+        "{found}"
+    );
 }
 
 #[test]

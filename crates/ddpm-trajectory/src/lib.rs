@@ -25,6 +25,7 @@ mod least_squares;
 mod pooled;
 mod quality;
 mod refit;
+mod spacing;
 mod store;
 
 pub use choose::{choose_fitted, choose_klub, choose_quality, chosen_by_sampling};
@@ -40,4 +41,5 @@ pub use pooled::check_fit_size;
 pub use quality::{QualityModel, Weighting, check_reachable};
 pub use refit::{Refit, Student, refit};
 
+pub use spacing::{Spacing, below_sigma_80};
 pub use store::{Trajectories, Trial};

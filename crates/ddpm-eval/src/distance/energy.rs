@@ -7,7 +7,7 @@ use ddpm_profile::Estimate;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 use rayon::prelude::*;
 
-use super::jackknife::{Pair, Replicates, block, check_blocks};
+use super::jackknife::{Judged, Pair, block, check_blocks};
 use super::{check_dims, check_features};
 use crate::error::{Error, Result};
 
@@ -41,7 +41,7 @@ impl EnergyReference {
     /// [`Error::Request`] for less than two blocks or two rows in each, values that are not finite or of another number than the
     /// reference has.
     pub fn distance(&self, sample: ArrayView2<'_, f32>, blocks: usize) -> Result<Estimate> {
-        Ok(replicates(sample, self, blocks)?.estimate())
+        Ok(self.judge(sample, blocks)?.estimate())
     }
 
     /// The distances of two samples that began with the same noise, row by row, and their difference: row i of one is left out
@@ -65,58 +65,49 @@ impl EnergyReference {
                 ),
             ));
         }
-        let (a, b) = (replicates(a, self, blocks)?, replicates(b, self, blocks)?);
-        Ok(a.minus(&b))
+        Pair::of(&self.judge(a, blocks)?, &self.judge(b, blocks)?)
     }
-}
 
-fn replicates(
-    sample: ArrayView2<'_, f32>,
-    reference: &EnergyReference,
-    blocks: usize,
-) -> Result<Replicates> {
-    let rows = sample.nrows();
-    check_blocks(rows, blocks)?;
-    check_features(sample, 2)?;
-    check_dims(sample.ncols(), reference.rows.ncols())?;
-    let block = |i: usize| block(i, rows, blocks);
-    let block_of = |row: usize| ((row + 1) * blocks - 1) / rows;
-    debug_assert!((0..blocks).all(|i| block(i).all(|row| block_of(row) == i)));
-    // Of every row: the sum of its distances to the reference, and to each block of its own sample.
-    let of_row = |i: usize| {
-        let x = sample.row(i);
-        let across: f64 = reference.rows.outer_iter().map(|y| distance(x, y)).sum();
-        let mut within = Array1::<f64>::zeros(blocks);
-        for (j, y) in sample.outer_iter().enumerate() {
-            within[block_of(j)] += distance(x, y);
+    pub(super) fn judge(&self, sample: ArrayView2<'_, f32>, blocks: usize) -> Result<Judged> {
+        let rows = sample.nrows();
+        check_blocks(rows, blocks)?;
+        check_features(sample, 2)?;
+        check_dims(sample.ncols(), self.rows.ncols())?;
+        let block = |i: usize| block(i, rows, blocks);
+        let block_of = |row: usize| ((row + 1) * blocks - 1) / rows;
+        debug_assert!((0..blocks).all(|i| block(i).all(|row| block_of(row) == i)));
+        // Of every row: the sum of its distances to the reference, and to each block of its own sample.
+        let of_row = |i: usize| {
+            let x = sample.row(i);
+            let across: f64 = self.rows.outer_iter().map(|y| distance(x, y)).sum();
+            let mut within = Array1::<f64>::zeros(blocks);
+            for (j, y) in sample.outer_iter().enumerate() {
+                within[block_of(j)] += distance(x, y);
+            }
+            (across, within)
+        };
+        let of_rows: Vec<(f64, Array1<f64>)> = (0..rows).into_par_iter().map(of_row).collect();
+        let mut across = vec![0.0; blocks];
+        let mut within = Array2::<f64>::zeros((blocks, blocks));
+        for (row, (a, w)) in of_rows.iter().enumerate() {
+            across[block_of(row)] += a;
+            let mut sum = within.row_mut(block_of(row));
+            sum += w;
         }
-        (across, within)
-    };
-    let of_rows: Vec<(f64, Array1<f64>)> = (0..rows).into_par_iter().map(of_row).collect();
-    let mut across = vec![0.0; blocks];
-    let mut within = Array2::<f64>::zeros((blocks, blocks));
-    for (row, (a, w)) in of_rows.iter().enumerate() {
-        across[block_of(row)] += a;
-        let mut sum = within.row_mut(block_of(row));
-        sum += w;
+        let estimate = |rows: usize, across: f64, within: f64| {
+            let (n, m) = (rows as f64, self.rows.nrows() as f64);
+            2.0 * across / (n * m) - within / (n * (n - 1.0)) - self.within
+        };
+        let (all, pairs) = (across.iter().sum::<f64>(), within.sum());
+        let sizes: Vec<u64> = (0..blocks).map(|i| block(i).len() as u64).collect();
+        let parts = (0..blocks)
+            .map(|i| {
+                let rest = pairs - within.row(i).sum() - within.column(i).sum() + within[[i, i]];
+                estimate(rows - block(i).len(), all - across[i], rest)
+            })
+            .collect();
+        Ok(Judged::left_out(estimate(rows, all, pairs), sizes, parts))
     }
-    let estimate = |rows: usize, across: f64, within: f64| {
-        let (n, m) = (rows as f64, reference.rows.nrows() as f64);
-        2.0 * across / (n * m) - within / (n * (n - 1.0)) - reference.within
-    };
-    let (all, pairs) = (across.iter().sum::<f64>(), within.sum());
-    let sizes: Vec<u64> = (0..blocks).map(|i| block(i).len() as u64).collect();
-    let parts = (0..blocks)
-        .map(|i| {
-            let rest = pairs - within.row(i).sum() - within.column(i).sum() + within[[i, i]];
-            estimate(rows - block(i).len(), all - across[i], rest)
-        })
-        .collect();
-    Ok(Replicates {
-        value: estimate(rows, all, pairs),
-        sizes,
-        parts,
-    })
 }
 
 fn distance(x: ArrayView1<'_, f32>, y: ArrayView1<'_, f32>) -> f64 {

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2, s};
 
 use super::energy::EnergyReference;
 use super::frechet::FrechetReference;
-use super::jackknife::{Pair, frechet_difference};
+use super::jackknife::{Judged, frechet_judged};
 use super::kernel::{disjoint_subsets, kernel_distances};
 use crate::error::{Error, Result};
 
@@ -29,55 +29,28 @@ pub enum Judge {
 }
 
 impl Judge {
-    /// The distances of two samples of as many images.
+    /// The distance of a sample.
     ///
     /// # Errors
-    /// [`Error::Request`] for samples of different size, fewer than 64 images, and features that are not those of the reference.
-    pub fn pair(&self, a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) -> Result<Pair> {
-        if a.nrows() != b.nrows() || a.nrows() < FEWEST {
-            return Err(Error::request(
-                "samples",
-                format!(
-                    "expected two sets of equally many images, at least {FEWEST}, found {} and {}",
-                    a.nrows(),
-                    b.nrows()
-                ),
-            ));
+    /// [`Error::Request`] for fewer than 64 images, and features that are not those of the reference.
+    pub fn judge(&self, features: ArrayView2<'_, f32>) -> Result<Judged> {
+        if features.nrows() < FEWEST {
+            let found = features.nrows();
+            let problem = format!("expected at least {FEWEST} images, found {found}");
+            return Err(Error::request("samples", problem));
         }
         match self {
-            Self::Frechet(reference) => frechet_difference(a, b, reference, BLOCKS),
-            Self::Energy(reference) => reference.difference(a, b, BLOCKS),
+            Self::Frechet(reference) => frechet_judged(features, reference, BLOCKS),
+            Self::Energy(reference) => reference.judge(features, BLOCKS),
             Self::Kernel(reference) => {
-                let least = a.nrows().min(reference.nrows());
+                let least = features.nrows().min(reference.nrows());
                 let size = SUBSET_SIZE.min(least / SUBSETS).max(2);
-                let counts = [a.nrows(), reference.nrows()];
+                let counts = [features.nrows(), reference.nrows()];
                 let subsets = disjoint_subsets(0, counts, size, (least / size).max(1))?;
-                let of_a = kernel_distances(a, reference.view(), &subsets)?;
-                let of_b = kernel_distances(b, reference.view(), &subsets)?;
-                let difference: Vec<f64> = of_a.iter().zip(&of_b).map(|(a, b)| a - b).collect();
-                Ok(Pair {
-                    a: mean(&of_a),
-                    b: mean(&of_b),
-                    difference: mean(&difference),
-                })
+                let parts = kernel_distances(features, reference.view(), &subsets)?;
+                Ok(Judged::independent(features.nrows(), parts))
             }
         }
-    }
-}
-
-/// The mean of independent numbers with its standard error.
-fn mean(values: &[f64]) -> Estimate {
-    let n = values.len() as f64;
-    let value = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - value).powi(2)).sum();
-    Estimate {
-        value,
-        standard_error: if values.len() > 1 {
-            (squares / (n * (n - 1.0))).sqrt()
-        } else {
-            f64::NAN
-        },
-        blocks: values.len(),
     }
 }
 
@@ -168,18 +141,16 @@ pub fn standings(
                 format!("expected those of {images} images, found {}", set.nrows()),
             ));
         }
-        let set = set.slice_move(s![..images, ..]);
-        let alone = judge.pair(set.view(), set.view())?;
-        sets.push((candidate, set, alone.a));
+        sets.push((candidate, judge.judge(set.slice(s![..images, ..]))?));
     }
     // Equal distances go by the order of the candidates.
-    sets.sort_by(|a, b| a.2.value.total_cmp(&b.2.value));
+    sets.sort_by(|a, b| a.1.estimate().value.total_cmp(&b.1.estimate().value));
     let first = sets[0].1.clone();
-    let standing = |(candidate, set, distance): &(usize, Array2<f32>, Estimate)| {
+    let standing = |(candidate, judged): &(usize, Judged)| {
         Ok(Standing {
             candidate: *candidate,
-            distance: *distance,
-            behind: judge.pair(set.view(), first.view())?.difference,
+            distance: judged.estimate(),
+            behind: judged.minus(&first)?,
         })
     };
     Ok(Round {
@@ -235,16 +206,15 @@ pub fn choose(
             finalists.push(candidate);
         }
     }
-    let sets: Vec<Array2<f32>> = finalists
+    let sets: Vec<Judged> = finalists
         .iter()
-        .map(|&candidate| features(candidate, Phase::Judging, images))
+        .map(|&candidate| judge.judge(features(candidate, Phase::Judging, images)?.view()))
         .collect::<Result<_>>()?;
-    let standing = |(&candidate, set): (&usize, &Array2<f32>)| {
-        let pair = judge.pair(set.view(), sets[0].view())?;
+    let standing = |(&candidate, judged): (&usize, &Judged)| {
         Ok(Standing {
             candidate,
-            distance: pair.a,
-            behind: pair.difference,
+            distance: judged.estimate(),
+            behind: judged.minus(&sets[0])?,
         })
     };
     let judged = finalists.iter().zip(&sets).map(standing);
@@ -268,12 +238,13 @@ mod tests {
         })
     }
 
-    fn judges() -> [Judge; 2] {
+    fn judges() -> [Judge; 3] {
         let reference = features(1, 0.0, 4000);
         let statistics = FeatureStatistics::from_features(reference.view()).unwrap();
         [
             Judge::Frechet(FrechetReference::new(&statistics).unwrap()),
-            Judge::Kernel(reference),
+            Judge::Kernel(reference.clone()),
+            Judge::Energy(EnergyReference::new(reference).unwrap()),
         ]
     }
 
@@ -344,9 +315,9 @@ mod tests {
     fn too_few_images_are_refused() {
         for judge in judges() {
             let few = features(2, 0.0, 63);
-            assert!(judge.pair(few.view(), few.view()).is_err());
-            let (a, b) = (features(2, 0.0, 64), features(2, 0.0, 80));
-            assert!(judge.pair(a.view(), b.view()).is_err());
+            assert!(judge.judge(few.view()).is_err());
+            let [a, b] = [64, 80].map(|n| judge.judge(features(2, 0.0, n).view()).unwrap());
+            assert!(a.minus(&b).is_err());
             let short = halve(&judge, 2, &[128], &mut |_, _| Ok(features(2, 0.0, 100)));
             assert!(short.is_err());
             assert!(halve(&judge, 0, &[128], &mut |_, _| unreachable!()).is_err());

@@ -25,7 +25,7 @@ pub fn frechet_jackknife(
     reference: &FrechetReference,
     blocks: usize,
 ) -> Result<Estimate> {
-    Ok(frechet_replicates(features, reference, blocks)?.estimate())
+    Ok(frechet_judged(features, reference, blocks)?.estimate())
 }
 
 /// The distances of two samples to one reference, which began with the same noise image by image.
@@ -37,6 +37,16 @@ pub struct Pair {
     pub b: Estimate,
     /// The first minus the second; what they share does not count in its error.
     pub difference: Estimate,
+}
+
+impl Pair {
+    pub(super) fn of(a: &Judged, b: &Judged) -> Result<Self> {
+        Ok(Self {
+            a: a.estimate(),
+            b: b.estimate(),
+            difference: a.minus(b)?,
+        })
+    }
 }
 
 /// The Frechet distances of `a` and `b`, two samples of equal size, to one reference, and their difference with its own standard
@@ -61,36 +71,81 @@ pub fn frechet_difference(
             ),
         ));
     }
-    let a = frechet_replicates(a, reference, blocks)?;
-    let b = frechet_replicates(b, reference, blocks)?;
-    Ok(a.minus(&b))
+    let a = frechet_judged(a, reference, blocks)?;
+    Pair::of(&a, &frechet_judged(b, reference, blocks)?)
 }
 
-/// The distance of all images, and without each block.
-pub(super) struct Replicates {
-    pub(super) value: f64,
-    pub(super) sizes: Vec<u64>,
-    pub(super) parts: Vec<f64>,
+/// The distance of a sample to a reference, and those of its parts: what an error bar, and that of a difference, are made of.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    value: f64,
+    images: usize,
+    /// Of blocks of the sample that were left out, their sizes; none of parts that are independent.
+    sizes: Vec<u64>,
+    parts: Vec<f64>,
 }
 
-impl Replicates {
-    pub(super) fn estimate(&self) -> Estimate {
-        delete_block_estimate(self.value, &self.sizes, &self.parts)
+impl Judged {
+    /// Of all images, and without each block.
+    pub(super) fn left_out(value: f64, sizes: Vec<u64>, parts: Vec<f64>) -> Self {
+        Self {
+            value,
+            images: sizes.iter().sum::<u64>() as usize,
+            sizes,
+            parts,
+        }
     }
 
-    /// With those of another sample of as many images: block i of one is left out together with block i of the other.
-    pub(super) fn minus(&self, other: &Self) -> Pair {
+    /// Of so many images in parts that share nothing.
+    pub(super) fn independent(images: usize, parts: Vec<f64>) -> Self {
+        Self {
+            value: parts.iter().sum::<f64>() / parts.len() as f64,
+            images,
+            sizes: Vec::new(),
+            parts,
+        }
+    }
+
+    /// The distance with its standard error.
+    pub fn estimate(&self) -> Estimate {
+        if !self.sizes.is_empty() {
+            return delete_block_estimate(self.value, &self.sizes, &self.parts);
+        }
+        let n = self.parts.len() as f64;
+        let squares: f64 = self.parts.iter().map(|v| (v - self.value).powi(2)).sum();
+        Estimate {
+            value: self.value,
+            standard_error: if self.parts.len() > 1 {
+                (squares / (n * (n - 1.0))).sqrt()
+            } else {
+                f64::NAN
+            },
+            blocks: self.parts.len(),
+        }
+    }
+
+    /// This minus the distance of another sample that began with the same noise, image by image: a part of one goes with the same part of the other.
+    ///
+    /// # Errors
+    /// [`Error::Request`] for samples of different size.
+    pub fn minus(&self, other: &Self) -> Result<Estimate> {
+        let (images, parts) = (self.images, self.parts.len());
+        if (images, parts) != (other.images, other.parts.len()) {
+            let problem = format!(
+                "expected two sets of equally many images, found {images} and {} (in {parts} and {} parts)",
+                other.images,
+                other.parts.len()
+            );
+            return Err(Error::request("samples", problem));
+        }
         let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| a - b);
         let difference = Self {
             value: self.value - other.value,
+            images,
             sizes: self.sizes.clone(),
             parts: parts.collect(),
         };
-        Pair {
-            a: self.estimate(),
-            b: other.estimate(),
-            difference: difference.estimate(),
-        }
+        Ok(difference.estimate())
     }
 }
 
@@ -112,11 +167,11 @@ pub(super) fn check_blocks(images: usize, blocks: usize) -> Result<()> {
     Ok(())
 }
 
-fn frechet_replicates(
+pub(super) fn frechet_judged(
     features: ArrayView2<'_, f32>,
     reference: &FrechetReference,
     blocks: usize,
-) -> Result<Replicates> {
+) -> Result<Judged> {
     let images = features.nrows();
     check_blocks(images, blocks)?;
     check_features(features, 2)?;
@@ -131,9 +186,6 @@ fn frechet_replicates(
             reference.distance(&rest.statistics())
         })
         .collect::<Result<_>>()?;
-    Ok(Replicates {
-        value,
-        sizes: (0..blocks).map(|i| block(i).len() as u64).collect(),
-        parts,
-    })
+    let sizes = (0..blocks).map(|i| block(i).len() as u64).collect();
+    Ok(Judged::left_out(value, sizes, parts))
 }

@@ -37,7 +37,7 @@ mod statistics_file;
 pub use energy::EnergyReference;
 pub use frechet::FrechetReference;
 pub use halving::{Judge, Phase, Round, Standing, Tuned, choose, halve, halving_rounds, standings};
-pub use jackknife::{Pair, frechet_difference, frechet_jackknife};
+pub use jackknife::{Judged, Pair, frechet_difference, frechet_jackknife};
 pub use kernel::{KernelDistance, SubsetPair, disjoint_subsets, kernel_distance};
 pub use neighbours::{Neighbours, neighbours};
 pub use statistics::FeatureStatistics;

@@ -1,0 +1,345 @@
+//! A test bed: its network, its judge, and the schedules that are chosen on it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use ddpm::core::{
+    CoefficientKind, DecoderKind, Denoiser, Objective, Sampler, Stride, TimePath, VarianceKind,
+};
+use ddpm::data::{ImageSet, Images, Split, open};
+use ddpm::eval::distance::{EnergyReference, FeatureStatistics, FrechetReference, Judge};
+use ddpm::eval::{
+    FlowPlan, GrowthPlan, ProfilePlan, SamplingPlan, Silent, TestBed, TrajectoryPlan,
+    data_as_features, end_points, extract_features, follow_flow, profile, reference_trajectories,
+    sample, timesteps_for,
+};
+use ddpm::model::{
+    Arithmetic, Backend, Checkpoint, FeatureNetwork, ModelOptions, UNet, UNetDenoiser,
+};
+use ddpm::profile::choose_on;
+use ddpm::schedule::{Budgets, Schedule, Schedules, Scoring};
+use ddpm::trajectory::{
+    Gits, Spacing, Trajectories, below_sigma_80, choose_fitted, choose_quality, family,
+    reference_grid, usual_strides,
+};
+use ndarray::{Array2, ArrayD, Axis, concatenate};
+use serde_json::Value;
+
+use crate::Outcome;
+
+/// Nodes of the reference among which schedules are chosen, and of the one that ends are compared with.
+const CHOOSING_NODES: usize = 160;
+const JUDGING_NODES: usize = 256;
+/// Nodes of GITS' teacher: its authors' 61 with the end.
+const GITS_STEPS: usize = 60;
+/// Data that the reweighted MSE is profiled on, and timesteps.
+const PROFILED: usize = 256;
+const PROFILED_TIMESTEPS: usize = 64;
+/// Images whose distance to the flow is measured.
+const FOLLOWED: usize = 256;
+
+/// Values of a bed's own, else of the whole plan.
+fn told<'a>(bed: &'a Value, plan: &'a Value, field: &str) -> &'a Value {
+    match &bed[field] {
+        Value::Null => &plan[field],
+        own => own,
+    }
+}
+
+pub(crate) fn words(bed: &Value, plan: &Value, field: &str) -> Outcome<Vec<String>> {
+    Ok(serde_json::from_value(told(bed, plan, field).clone())?)
+}
+
+pub(crate) fn numbers(bed: &Value, plan: &Value, field: &str) -> Outcome<Vec<u64>> {
+    Ok(serde_json::from_value(told(bed, plan, field).clone())?)
+}
+
+pub(crate) fn number(bed: &Value, plan: &Value, field: &str) -> Outcome<usize> {
+    Ok(serde_json::from_value(told(bed, plan, field).clone())?)
+}
+
+/// What features are made of samples.
+enum Space {
+    Raw,
+    Network(Box<FeatureNetwork>),
+}
+
+pub(crate) struct Bed {
+    pub(crate) name: String,
+    denoiser: Box<dyn Denoiser>,
+    clip: bool,
+    space: Space,
+    pub(crate) judge: Judge,
+    pub(crate) samples: usize,
+    pub(crate) choosing_seeds: Vec<u64>,
+    pub(crate) sampling_seeds: Vec<u64>,
+    starts: usize,
+    steps: Vec<usize>,
+    /// Data to profile.
+    train: ImageSet,
+    flows: BTreeMap<u64, Trajectories>,
+    teacher: Option<Trajectories>,
+    mse: Option<Schedules>,
+    ends: Option<Vec<f32>>,
+}
+
+impl Bed {
+    pub(crate) fn open(bed: &Value, plan: &Value) -> Outcome<Self> {
+        let text = |field: &str| bed[field].as_str();
+        let network = text("network").ok_or("network: expected a path")?;
+        let reference = number(bed, plan, "reference")?;
+        let (denoiser, clip, train, test): (Box<dyn Denoiser>, bool, ImageSet, ImageSet) =
+            if Path::new(network).extension().is_some_and(|e| e == "json") {
+                let described = std::fs::read_to_string(network)?;
+                let bed = TestBed::from_json(&described, &mut |path, split| {
+                    Ok(open(path, split, None)?)
+                })?;
+                let (train, test) = (bed.draws(Split::Train)?, bed.draws(Split::Test)?);
+                (Box::new(bed.network().clone()), false, train, test)
+            } else {
+                let model = ModelOptions::default();
+                let file = Checkpoint::open(Path::new(network))?;
+                let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
+                let data = Path::new(text("data").ok_or("data: expected a path")?);
+                let open = |split| open(data, split, None);
+                (
+                    Box::new(UNetDenoiser::new(unet, &model)?),
+                    true,
+                    open(Split::Train)?,
+                    open(Split::Test)?,
+                )
+            };
+        let space = match text("features") {
+            None => Space::Raw,
+            Some(file) => Space::Network(Box::new(FeatureNetwork::load(&Checkpoint::open(
+                Path::new(file),
+            )?)?)),
+        };
+        let chosen: Vec<usize> = (0..reference.min(test.len())).collect();
+        let features = features_of(&space, &test, &chosen)?;
+        let judge = match text("metric") {
+            Some("energy") => Judge::Energy(EnergyReference::new(features)?),
+            Some("fd") => Judge::Frechet(FrechetReference::new(
+                &FeatureStatistics::from_features(features.view())?,
+            )?),
+            other => return Err(format!("metric: expected energy or fd, found {other:?}").into()),
+        };
+        let steps = numbers(bed, plan, "steps")?;
+        Ok(Self {
+            name: text("name").unwrap_or_default().to_owned(),
+            denoiser,
+            clip,
+            space,
+            judge,
+            samples: number(bed, plan, "samples")?,
+            choosing_seeds: numbers(bed, plan, "choosing_seeds")?,
+            sampling_seeds: numbers(bed, plan, "sampling_seeds")?,
+            starts: number(bed, plan, "starts")?,
+            steps: steps.into_iter().map(|k| k as usize).collect(),
+            train,
+            flows: BTreeMap::new(),
+            teacher: None,
+            mse: None,
+            ends: None,
+        })
+    }
+
+    fn plan(&self, seed: u64, count: usize) -> FlowPlan {
+        FlowPlan {
+            first: 0,
+            count,
+            seed,
+            labels: None,
+            clip_denoised: self.clip,
+            means: None,
+            batch: 0,
+        }
+    }
+
+    /// What the schedules of a choosing seed are chosen on, fitted coefficients taught.
+    fn flow(&mut self, seed: u64) -> Outcome<&Trajectories> {
+        if !self.flows.contains_key(&seed) {
+            let plan = TrajectoryPlan {
+                flow: self.plan(seed, self.starts),
+                grid: reference_grid(self.denoiser.noise_schedule(), CHOOSING_NODES)?,
+                growth: GrowthPlan::default(),
+                steps: self.steps.clone(),
+                fitted: vec![CoefficientKind::Fitted],
+                save_every: Duration::MAX,
+            };
+            let made = follow_flow(&*self.denoiser, &plan, None, &Silent, &mut |_| Ok(()))?;
+            self.flows.insert(seed, made);
+        }
+        Ok(&self.flows[&seed])
+    }
+
+    /// A path without further numbers, for a sampler.
+    fn schedule(&self, path: TimePath, sampler: Sampler) -> Outcome<Schedule> {
+        let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::None);
+        let schedule = Schedule::of_path(self.denoiser.noise_schedule(), path, &scoring)?;
+        Ok(Schedule {
+            sampler,
+            ..schedule
+        })
+    }
+
+    /// What others use, by name.
+    pub(crate) fn rivals(
+        &mut self,
+        sampler: Sampler,
+        steps: usize,
+    ) -> Outcome<Vec<(String, Schedule)>> {
+        let noise = self.denoiser.noise_schedule().clone();
+        let mut paths: Vec<(String, TimePath)> = usual_strides(&noise, steps)?
+            .into_iter()
+            .map(|(name, path)| (name.to_owned(), path))
+            .collect();
+        // It takes one evaluation more than its number says.
+        paths.push((
+            "DDIM quadratic".to_owned(),
+            Stride::DdimQuadratic(steps - 1).path(&noise)?,
+        ));
+        for (name, spacing) in [
+            ("uniform log-SNR, sigma <= 80", Spacing::LogSnr),
+            ("Karras, sigma <= 80", Spacing::Karras),
+        ] {
+            paths.push((name.to_owned(), below_sigma_80(&noise, steps, spacing)?));
+        }
+        let seed = self.choosing_seeds[0];
+        if self.teacher.is_none() {
+            let grid = below_sigma_80(&noise, GITS_STEPS, Spacing::Karras)?;
+            let plan = self.plan(seed, self.starts);
+            let made = reference_trajectories(&*self.denoiser, &plan, &grid, &Silent)?;
+            self.teacher = Some(made);
+        }
+        if let Some(teacher) = &self.teacher {
+            paths.push(("GITS".to_owned(), Gits::new(teacher).path(steps)?));
+        }
+        let on_grid = Gits::new(self.flow(seed)?).path(steps)?;
+        paths.push(("GITS on our grid".to_owned(), on_grid));
+        if self.mse.is_none() {
+            let timesteps = timesteps_for(&noise, PROFILED_TIMESTEPS);
+            let images = (0..PROFILED.min(self.train.len())).collect();
+            let plan = ProfilePlan {
+                clip_denoised: self.clip,
+                ..ProfilePlan::new(timesteps, images, 32, seed)
+            };
+            let split = Split::Train;
+            let found = profile(
+                &*self.denoiser,
+                &self.train,
+                &plan,
+                split,
+                None,
+                &Silent,
+                &mut |_| Ok(()),
+            )?;
+            let scoring = Scoring::new(VarianceKind::of_network(self.denoiser.learns_variance()))
+                .with_decoder(DecoderKind::Marginal)
+                .with_objective(Objective::Mse);
+            self.mse = Some(choose_on(
+                &found,
+                &scoring,
+                &Budgets::Only(self.steps.clone()),
+            )?);
+        }
+        if let Some(mse) = &self.mse {
+            let path = mse.schedule(steps)?.path.clone();
+            paths.push(("reweighted MSE".to_owned(), path));
+        }
+        let ready = |(name, path)| Ok((name, self.schedule(path, sampler)?));
+        paths.into_iter().map(ready).collect()
+    }
+
+    /// What the tool chooses without samples, by name.
+    pub(crate) fn chosen(
+        &mut self,
+        sampler: Sampler,
+        steps: usize,
+        seed: u64,
+    ) -> Outcome<Vec<(String, Schedule)>> {
+        let budgets = Budgets::Only(vec![steps]);
+        let of = sampler.schedules_of();
+        let flow = self.flow(seed)?;
+        let quality = choose_quality(flow, of, &budgets)?;
+        let schedule = quality.schedule(steps)?.clone().for_sampler(sampler);
+        let mut found = vec![("quality".to_owned(), schedule)];
+        if of == sampler {
+            let fitted = choose_fitted(flow, sampler, CoefficientKind::Fitted, &budgets)?;
+            found.push(("fitted".to_owned(), fitted.schedule(steps)?.clone()));
+        }
+        Ok(found)
+    }
+
+    /// The candidates that `ddpm tune` judges for this sampler.
+    pub(crate) fn candidates(
+        &mut self,
+        sampler: Sampler,
+        steps: usize,
+        seed: u64,
+    ) -> Outcome<Vec<Schedule>> {
+        let candidates = family(self.flow(seed)?, steps)?;
+        let own = candidates.into_iter().filter(|c| c.sampler == sampler);
+        own.map(|candidate| {
+            Ok(Schedule {
+                coefficients: candidate.coefficients,
+                fitted: candidate.fitted,
+                ..self.schedule(candidate.path, sampler)?
+            })
+        })
+        .collect()
+    }
+
+    /// Samples of a seed, `[N, ..]`.
+    pub(crate) fn sample(
+        &self,
+        schedule: &Schedule,
+        seed: u64,
+        count: usize,
+    ) -> Outcome<ArrayD<f32>> {
+        let plan = SamplingPlan {
+            seed,
+            clip_denoised: self.clip,
+            ..SamplingPlan::new(schedule.clone(), count)
+        };
+        Ok(sample(&*self.denoiser, &plan, &Silent)?)
+    }
+
+    /// What samples are judged by.
+    pub(crate) fn features(&self, samples: &ArrayD<f32>) -> Outcome<Array2<f32>> {
+        let set = match self.space {
+            Space::Raw => ImageSet::from_array("samples", samples.view())?,
+            Space::Network(_) => {
+                ImageSet::from_bytes("samples", Images::from_samples(samples.view())?.view())?
+            }
+        };
+        let all: Vec<usize> = (0..set.len()).collect();
+        features_of(&self.space, &set, &all)
+    }
+
+    /// The ends of the flow from the first starts of the first sampling seed, and how many there are.
+    pub(crate) fn ends(&mut self) -> Outcome<(Vec<f32>, usize)> {
+        let count = FOLLOWED.min(self.samples);
+        if self.ends.is_none() {
+            let grid = reference_grid(self.denoiser.noise_schedule(), JUDGING_NODES)?;
+            let plan = self.plan(self.sampling_seeds[0], count);
+            let solver = Sampler::DpmSolver2M;
+            self.ends = Some(end_points(&*self.denoiser, &plan, &grid, solver, &Silent)?);
+        }
+        Ok((self.ends.clone().unwrap_or_default(), count))
+    }
+}
+
+fn features_of(space: &Space, set: &ImageSet, chosen: &[usize]) -> Outcome<Array2<f32>> {
+    Ok(match space {
+        Space::Raw => data_as_features(set, chosen)?,
+        Space::Network(network) => extract_features(network, set, chosen, 64, &Silent)?,
+    })
+}
+
+/// Sets of features one after the other.
+pub(crate) fn joined(sets: &[Array2<f32>]) -> Outcome<Array2<f32>> {
+    let views: Vec<_> = sets.iter().map(|set| set.view()).collect();
+    Ok(concatenate(Axis(0), &views)?)
+}

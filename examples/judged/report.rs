@@ -1,0 +1,256 @@
+//! What the cells say, in tables.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::Outcome;
+
+/// The level of Holm's correction.
+const LEVEL: f64 = 0.05;
+
+/// A method of the tool in a cell, held against every rival.
+struct Verdict {
+    cell: String,
+    method: String,
+    /// Mean over the choosing seeds.
+    distance: f64,
+    error: f64,
+    flow_rms: f64,
+    /// The nearest rival.
+    best: (String, f64),
+    /// Of every rival: the mean difference over the choosing seeds, with an error that counts both the noise and the choosing seeds.
+    minus: Vec<(String, f64, f64)>,
+}
+
+impl Verdict {
+    fn against(&self, rival: &str) -> (f64, f64) {
+        let found = self.minus.iter().find(|(name, ..)| name == rival);
+        found.map_or((f64::NAN, f64::NAN), |&(_, value, error)| (value, error))
+    }
+
+    /// By two standard errors of every rival.
+    fn is_ahead(&self) -> bool {
+        self.minus
+            .iter()
+            .all(|(_, value, error)| *value < -2.0 * error)
+    }
+
+    /// Not behind the nearest rival by two standard errors.
+    fn is_level(&self) -> bool {
+        let (value, error) = self.against(&self.best.0);
+        value <= 2.0 * error
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn verdicts(cell: &Value) -> Outcome<Vec<Verdict>> {
+    let rows = cell["rows"].as_array().ok_or("rows: expected a list")?;
+    let name = format!(
+        "{}, {}, {}",
+        cell["bed"].as_str().unwrap_or_default(),
+        cell["sampler"].as_str().unwrap_or_default(),
+        cell["steps"]
+    );
+    let text = |row: &Value| row["schedule"].as_str().unwrap_or_default().to_owned();
+    let rivals: Vec<(String, f64)> = rows
+        .iter()
+        .filter(|row| row["rival"] == true)
+        .map(|row| (text(row), number(&row["runs"][0]["distance"]["value"])))
+        .collect();
+    let best = rivals
+        .iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .ok_or("no rivals")?
+        .clone();
+    let own = rows.iter().filter(|row| row["rival"] == false);
+    own.map(|row| {
+        let runs = row["runs"].as_array().ok_or("runs: expected a list")?;
+        let all = |f: &dyn Fn(&Value) -> f64| -> Vec<f64> { runs.iter().map(f).collect() };
+        let over_seeds = |values: &[f64]| {
+            let (n, middle) = (values.len() as f64, mean(values));
+            let squares: f64 = values.iter().map(|v| (v - middle).powi(2)).sum();
+            if n > 1.0 {
+                squares / (n * (n - 1.0))
+            } else {
+                0.0
+            }
+        };
+        let minus = rivals.iter().map(|(rival, _)| {
+            let values = all(&|run| number(&run["minus"][rival]["value"]));
+            let errors = all(&|run| number(&run["minus"][rival]["standard_error"]));
+            // The runs share their noise: its error does not shrink with their number.
+            let error = (mean(&errors).powi(2) + over_seeds(&values)).sqrt();
+            (rival.clone(), mean(&values), error)
+        });
+        let values = all(&|run| number(&run["distance"]["value"]));
+        let errors = all(&|run| number(&run["distance"]["standard_error"]));
+        Ok(Verdict {
+            cell: name.clone(),
+            method: text(row),
+            distance: mean(&values),
+            error: (mean(&errors).powi(2) + over_seeds(&values)).sqrt(),
+            flow_rms: mean(&all(&|run| number(&run["flow_rms"]))),
+            best: best.clone(),
+            minus: minus.collect(),
+        })
+    })
+    .collect()
+}
+
+/// How many of these one-sided hypotheses Holm's procedure rejects.
+fn holm(mut p: Vec<f64>) -> usize {
+    p.sort_by(f64::total_cmp);
+    let n = p.len();
+    let rejected = p.iter().enumerate();
+    rejected
+        .take_while(|&(i, p)| *p <= LEVEL / (n - i) as f64)
+        .count()
+}
+
+/// The chance that a standard normal variable is below `z`.
+fn normal_below(z: f64) -> f64 {
+    0.5 * libm_erfc(-z / std::f64::consts::SQRT_2)
+}
+
+/// Complementary error function (Abramowitz and Stegun 7.1.26; 1.5e-7 absolute, more than a test at 5% needs), with the tail of an exponential.
+fn libm_erfc(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
+    let poly = t
+        * (0.254_829_592
+            + t * (-0.284_496_736
+                + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let tail = poly * (-x * x).exp();
+    if x >= 0.0 { tail } else { 2.0 - tail }
+}
+
+/// Spearman's rank correlation.
+fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
+    let ranks = |values: &[f64]| -> Vec<f64> {
+        values
+            .iter()
+            .map(|v| {
+                let below = values.iter().filter(|w| *w < v).count() as f64;
+                let same = values.iter().filter(|w| *w == v).count() as f64;
+                below + 0.5 * (same - 1.0)
+            })
+            .collect()
+    };
+    let (a, b) = (ranks(a), ranks(b));
+    let (ma, mb) = (mean(&a), mean(&b));
+    let product = |x: &[f64], y: &[f64], mx: f64, my: f64| -> f64 {
+        x.iter().zip(y).map(|(x, y)| (x - mx) * (y - my)).sum()
+    };
+    product(&a, &b, ma, mb) / (product(&a, &a, ma, ma) * product(&b, &b, mb, mb)).sqrt()
+}
+
+/// The tables.
+pub(crate) fn text(found: &Value) -> Outcome<String> {
+    let cells = found["cells"].as_array().ok_or("cells: expected a list")?;
+    let mut all = Vec::new();
+    let mut ranks: Vec<(String, f64)> = Vec::new();
+    for cell in cells {
+        all.extend(verdicts(cell)?);
+        let rows = cell["rows"].as_array().ok_or("rows: expected a list")?;
+        let of = |field: &dyn Fn(&Value) -> f64| -> Vec<f64> {
+            rows.iter().map(|row| field(&row["runs"][0])).collect()
+        };
+        let distances = of(&|run| number(&run["distance"]["value"]));
+        let flow = of(&|run| number(&run["flow_rms"]));
+        let bed = cell["bed"].as_str().unwrap_or_default().to_owned();
+        ranks.push((bed, rank_correlation(&distances, &flow)));
+    }
+    let mut text = String::new();
+    let mut methods: Vec<String> = all.iter().map(|v| v.method.clone()).collect();
+    methods.sort();
+    methods.dedup();
+    writeln!(
+        text,
+        "| chosen | cells | ahead of every rival | level with the nearest | behind | Holm, 5%: rivals beaten |"
+    )?;
+    writeln!(text, "|---|---|---|---|---|---|")?;
+    for method in &methods {
+        let own: Vec<&Verdict> = all.iter().filter(|v| v.method == *method).collect();
+        let ahead = own.iter().filter(|v| v.is_ahead()).count();
+        let level = own.iter().filter(|v| !v.is_ahead() && v.is_level()).count();
+        let p: Vec<f64> = own
+            .iter()
+            .flat_map(|v| {
+                v.minus
+                    .iter()
+                    .map(|(_, value, error)| normal_below(value / error))
+            })
+            .collect();
+        let of = p.len();
+        let behind = own.len() - ahead - level;
+        writeln!(
+            text,
+            "| {method} | {} | {ahead} | {level} | {behind} | {} of {of} |",
+            own.len(),
+            holm(p)
+        )?;
+    }
+    let mut beds: Vec<&String> = ranks.iter().map(|(bed, _)| bed).collect();
+    beds.dedup();
+    writeln!(
+        text,
+        "\n| bed | rank correlation of the metric with the distance to the flow, mean over cells (range) |\n|---|---|"
+    )?;
+    for bed in beds {
+        let own: Vec<f64> = ranks
+            .iter()
+            .filter(|(b, _)| b == bed)
+            .map(|r| r.1)
+            .collect();
+        let (low, high) = own
+            .iter()
+            .fold((f64::MAX, f64::MIN), |(l, h), &r| (l.min(r), h.max(r)));
+        writeln!(text, "| {bed} | {:.2} ({low:.2}..{high:.2}) |", mean(&own))?;
+    }
+    for method in &methods {
+        let behind = all
+            .iter()
+            .filter(|v| v.method == *method && !v.is_ahead() && !v.is_level());
+        for v in behind {
+            let (value, error) = v.against(&v.best.0);
+            writeln!(
+                text,
+                "\nbehind: {method}, {}: {:.5} ± {:.5} against {} {:.5}, {value:+.5} ± {error:.5}; {:.4} from the flow",
+                v.cell, v.distance, v.error, v.best.0, v.best.1, v.flow_rms
+            )?;
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holm_rejects_in_order_and_stops_at_the_first_that_stands() {
+        // 0.05/4, 0.05/3, 0.05/2, 0.05: the third fails, so the fourth is not looked at.
+        assert_eq!(holm(vec![0.04, 0.010, 0.001, 0.03]), 2);
+        assert_eq!(holm(vec![0.04]), 1);
+        assert_eq!(holm(vec![0.5, 0.6]), 0);
+    }
+
+    #[test]
+    fn the_normal_distribution_and_ranks_are_those_of_the_books() {
+        assert!((normal_below(-1.959_964) - 0.025).abs() < 1e-6);
+        assert!((normal_below(0.0) - 0.5).abs() < 1e-6);
+        assert!((normal_below(1.644_854) - 0.95).abs() < 1e-6);
+        assert!((rank_correlation(&[1.0, 2.0, 3.0], &[2.0, 3.0, 9.0]) - 1.0).abs() < 1e-12);
+        assert!((rank_correlation(&[1.0, 2.0, 3.0], &[9.0, 3.0, 2.0]) + 1.0).abs() < 1e-12);
+        assert!(
+            (rank_correlation(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]) - 0.8).abs() < 1e-12
+        );
+    }
+}

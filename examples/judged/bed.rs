@@ -85,7 +85,8 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) fn open(bed: &Value, plan: &Value) -> Outcome<Self> {
+    /// Opens the network and its data, which lie in the folder `data` where they are no draws.
+    pub(crate) fn open(bed: &Value, plan: &Value, data: &Path) -> Outcome<Self> {
         let text = |field: &str| bed[field].as_str();
         let network = text("network").ok_or("network: expected a path")?;
         let reference = number(bed, plan, "reference")?;
@@ -101,8 +102,11 @@ impl Bed {
                 let model = ModelOptions::default();
                 let file = Checkpoint::open(Path::new(network))?;
                 let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
-                let data = Path::new(text("data").ok_or("data: expected a path")?);
-                let open = |split| open(data, split, None);
+                let told = text("data").ok_or("data: expected a path")?;
+                let open = |split: Split| {
+                    let path = data.join(told.replace("{split}", split.name()));
+                    open(&path, split, None)
+                };
                 (
                     Box::new(UNetDenoiser::new(unet, &model)?),
                     true,

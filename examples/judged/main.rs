@@ -1,7 +1,7 @@
 //! Judges schedules by their samples, on test beds whose cells are fixed in a file beforehand.
 //!
 //! ```text
-//! cargo run --release --example judged -- docs/judged-cells.json --work DIR --out docs/judged.json [--bed NAME,..]
+//! cargo run --release --example judged -- docs/judged-cells.json --work DIR --out docs/judged.json [--data DIR] [--bed NAME,..]
 //! cargo run --release --example judged -- --report docs/judged.json
 //! ```
 //!
@@ -40,6 +40,7 @@ fn main() -> Outcome<()> {
     let plan: Value = serde_json::from_slice(&std::fs::read(plan)?)?;
     let work = PathBuf::from(value("--work").ok_or("--work: expected a folder")?);
     let out = PathBuf::from(value("--out").ok_or("--out: expected a file")?);
+    let data = PathBuf::from(value("--data").unwrap_or_default());
     std::fs::create_dir_all(&work)?;
     let only: Option<Vec<String>> =
         value("--bed").map(|list| list.split(',').map(str::to_owned).collect());
@@ -63,7 +64,7 @@ fn main() -> Outcome<()> {
                 }
                 let bed = match &mut opened {
                     Some(bed) => bed,
-                    none => none.insert(bed::Bed::open(told, &plan)?),
+                    none => none.insert(bed::Bed::open(told, &plan, &data)?),
                 };
                 let begin = std::time::Instant::now();
                 let found = cell::judge(bed, sampler.parse()?, usize::try_from(steps)?)?;
@@ -86,6 +87,7 @@ fn main() -> Outcome<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     /// A plan of a small bed through everything that the real one goes through.
     #[test]
@@ -97,7 +99,7 @@ mod tests {
             "choosing_seeds": [1, 2], "sampling_seeds": [101, 102]
         });
         let told = &plan["beds"][0];
-        let mut bed = bed::Bed::open(told, &plan).unwrap();
+        let mut bed = bed::Bed::open(told, &plan, Path::new("")).unwrap();
         let cells: Vec<Value> = ["dpm-solver++", "unipc"]
             .into_iter()
             .map(|sampler| cell::judge(&mut bed, sampler.parse().unwrap(), 4).unwrap())

@@ -8,6 +8,8 @@
 //! are computed again in f64, and what is left out is decided by these alone. So neither the batch, nor the number of threads, nor the
 //! processor changes a result, whatever order a library multiplies matrices in.
 
+mod few;
+
 use std::ops::Range;
 
 use ddpm_core::{
@@ -15,10 +17,11 @@ use ddpm_core::{
     Prediction, philox4x32, standard_normal,
 };
 use ddpm_data::ImageSet;
-use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, s};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, s};
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
+use self::few::{Average, Columns, MOST_DIMS};
 use crate::error::{Error, Result};
 use crate::network::batched;
 
@@ -28,6 +31,8 @@ const CUT: f64 = 50.0;
 const TILE: usize = 64;
 /// Columns of an average that one task computes.
 const COLUMNS: usize = 256;
+/// Data of few dimensions that a task takes at least.
+const AT_ONCE: usize = 8;
 /// Sums that a distance is made of; any number gives code for vectors, this one for all processors of today.
 const LANES: usize = 16;
 
@@ -62,6 +67,8 @@ pub struct ImageMixture {
     shape: Vec<usize>,
     /// [N, D].
     images: Array2<f32>,
+    /// The same for data of few dimensions.
+    columns: Option<Columns>,
     /// ||y_i||^2.
     squares: Vec<f64>,
     /// The largest ||y_i||.
@@ -102,6 +109,7 @@ impl ImageMixture {
         Ok(Self {
             schedule,
             shape: images.shape().to_vec(),
+            columns: (dims <= MOST_DIMS).then(|| Columns::new(&rows)),
             images: rows,
             largest: squares.iter().copied().fold(0.0, f64::max).sqrt(),
             squares,
@@ -305,7 +313,7 @@ impl Denoiser for ImageMixture {
     }
 
     fn preferred_batch(&self) -> usize {
-        32
+        if self.columns.is_some() { 256 } else { 32 }
     }
 
     /// The hash of the images and the width of their blur.
@@ -326,7 +334,10 @@ impl Denoiser for ImageMixture {
         self.check_inputs(&x, t, labels)?;
         let rows = self.rows(&x)?;
         let levels: Vec<Level> = t.iter().map(|&t| self.level(t)).collect();
-        let mut estimates = self.averages(&self.posteriors(rows.view(), &levels));
+        let mut estimates = match &self.columns {
+            Some(columns) => averages_of_few(columns, rows.view(), &levels),
+            None => self.averages(&self.posteriors(rows.view(), &levels)),
+        };
         let data = rows.outer_iter().zip(&levels);
         for (mut estimate, (x, level)) in estimates.outer_iter_mut().zip(data) {
             let gain = level.signal * self.width * self.width / level.total;
@@ -340,6 +351,26 @@ impl Denoiser for ImageMixture {
         let variance = None;
         Ok(Prediction { mean, variance })
     }
+}
+
+/// `sum_i w_i y_i` of every datum, `[B, D]`, of few dimensions.
+fn averages_of_few(columns: &Columns, x: ArrayView2<'_, f32>, levels: &[Level]) -> Array2<f64> {
+    let mut averages = Array2::zeros(x.dim());
+    let rows = averages.axis_iter_mut(Axis(0)).into_par_iter().enumerate();
+    let arch = Arch::new();
+    rows.with_min_len(AT_ONCE)
+        .for_each_init(Vec::new, |weights, (b, mut out)| {
+            let wide: Vec<f64> = x.row(b).iter().map(|&x| f64::from(x)).collect();
+            arch.dispatch(Average {
+                columns,
+                x: &wide,
+                signal: levels[b].signal,
+                total: levels[b].total,
+                weights,
+                out: out.as_slice_mut().unwrap_or_default(),
+            });
+        });
+    averages
 }
 
 /// How `x_t` is made of an image: `N(signal y, total I)`.

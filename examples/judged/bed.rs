@@ -78,6 +78,7 @@ pub(crate) struct Bed {
     steps: Vec<usize>,
     /// Data to profile.
     train: ImageSet,
+    test: ImageSet,
     flows: BTreeMap<u64, Trajectories>,
     teacher: Option<Trajectories>,
     mse: Option<Schedules>,
@@ -142,11 +143,23 @@ impl Bed {
             starts: number(bed, plan, "starts")?,
             steps: steps.into_iter().map(|k| k as usize).collect(),
             train,
+            test,
             flows: BTreeMap::new(),
             teacher: None,
             mse: None,
             ends: None,
         })
+    }
+
+    /// The same, for other numbers of steps.
+    pub(crate) fn with_steps(self, steps: Vec<usize>) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// Data that samples are held against, as features.
+    pub(crate) fn data(&self, count: usize) -> Outcome<Array2<f32>> {
+        let chosen: Vec<usize> = (0..count.min(self.test.len())).collect();
+        features_of(&self.space, &self.test, &chosen)
     }
 
     fn plan(&self, seed: u64, count: usize) -> FlowPlan {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --example judged -- docs/judged-cells.json --work DIR --out docs/judged.json [--data DIR] [--bed NAME,..]
+//! cargo run --release --example judged -- docs/judged-cells.json --picture docs/judged.svg --bed rings-2 --sampler dpm-solver++ --steps 4
 //! cargo run --release --example judged -- --report docs/judged.json
 //! ```
 //!
@@ -16,6 +17,7 @@
 
 mod bed;
 mod cell;
+mod picture;
 mod report;
 
 use std::path::PathBuf;
@@ -38,9 +40,22 @@ fn main() -> Outcome<()> {
     }
     let plan = words.first().ok_or("expected the file of cells first")?;
     let plan: Value = serde_json::from_slice(&std::fs::read(plan)?)?;
+    let data = PathBuf::from(value("--data").unwrap_or_default());
+    if let Some(out) = value("--picture") {
+        let name = value("--bed").ok_or("--bed: expected one, to draw")?;
+        let beds = plan["beds"].as_array().ok_or("beds: expected a list")?;
+        let told = beds.iter().find(|bed| bed["name"] == name.as_str());
+        let told = told.ok_or("--bed: expected one of the plan")?;
+        let sampler = value("--sampler").ok_or("--sampler: expected a name")?;
+        let steps = value("--steps")
+            .ok_or("--steps: expected a number")?
+            .parse()?;
+        let mut bed = bed::Bed::open(told, &plan, &data)?.with_steps(vec![steps]);
+        let svg = picture::draw(&mut bed, sampler.parse()?, steps)?;
+        return Ok(write_atomic(&PathBuf::from(out), svg.as_bytes())?);
+    }
     let work = PathBuf::from(value("--work").ok_or("--work: expected a folder")?);
     let out = PathBuf::from(value("--out").ok_or("--out: expected a file")?);
-    let data = PathBuf::from(value("--data").unwrap_or_default());
     std::fs::create_dir_all(&work)?;
     let only: Option<Vec<String>> =
         value("--bed").map(|list| list.split(',').map(str::to_owned).collect());

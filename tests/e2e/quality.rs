@@ -237,6 +237,25 @@ fn fitted_coefficients_go_from_trajectories_to_samples_and_exports() {
             .words("--objective quality")
             .words(words)
     };
+    // Where nobody says, what ended closest is taken.
+    let distance = |words: &str| {
+        schedule(words).json()["budgets"][0]["distance"]
+            .as_f64()
+            .unwrap()
+    };
+    let kinds =
+        ["solver", "fitted", "fitted-bands"].map(|kind| format!("--steps 3 --coefficients {kind}"));
+    let closest = kinds
+        .iter()
+        .map(|words| distance(words))
+        .fold(f64::MAX, f64::min);
+    assert_eq!(distance("--steps 3"), closest);
+    assert_eq!(
+        schedule("").json()["coefficients"],
+        schedule("--steps 3").json()["coefficients"]
+    );
+    // Nothing was taught for four steps.
+    assert!(schedule("--steps 4").json()["coefficients"].is_null());
     for kind in ["fitted", "fitted-bands"] {
         let schedules = folder.path().join(format!("{kind}.json"));
         // What was tried is what there is.

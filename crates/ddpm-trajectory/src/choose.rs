@@ -82,6 +82,44 @@ pub fn choose_quality(
     schedules(trajectories, Objective::Quality, of, costs, chosen)
 }
 
+/// The coefficients to take where nobody says: of those with which every number of steps was tried, the kind whose trials ended closest to
+/// the reference (the mean of the logarithms of their distances); the sampler's own where nothing was taught.
+///
+/// Taught trials are judged on images that their coefficients do not know, so that no kind wins by its number of coefficients.
+pub fn closest_coefficients(
+    trajectories: &Trajectories,
+    sampler: Sampler,
+    budgets: &Budgets,
+) -> CoefficientKind {
+    let distance = |kind: CoefficientKind, steps: usize| {
+        best_trial(trajectories.trials(), sampler, kind, steps).map(|trial| libm::log(trial.rms()))
+    };
+    let steps: Vec<usize> = match budgets {
+        Budgets::Only(list) => list.clone(),
+        Budgets::All => {
+            let taught = trajectories.trials().iter().filter(|trial| {
+                trial.sampler == sampler && trial.coefficients != CoefficientKind::Solver
+            });
+            let mut steps: Vec<usize> = taught.map(Trial::steps).collect();
+            steps.sort_unstable();
+            steps.dedup();
+            steps
+        }
+    };
+    let mean = |kind: CoefficientKind| -> Option<f64> {
+        let logs: Option<Vec<f64>> = steps.iter().map(|&k| distance(kind, k)).collect();
+        let logs = logs.filter(|logs| !logs.is_empty())?;
+        Some(logs.iter().sum::<f64>() / logs.len() as f64)
+    };
+    let tried = CoefficientKind::ALL
+        .iter()
+        .filter_map(|&kind| Some((kind, mean(kind)?)));
+    // The first of equals: those of the sampler.
+    tried
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(CoefficientKind::Solver, |(kind, _)| kind)
+}
+
 /// The same with coefficients that were fitted: the paths and the steps of the trajectories' trials.
 ///
 /// Only what was taught on the sampler's own states is offered. Coefficients that fit the reference's end farther from it than the sampler's own

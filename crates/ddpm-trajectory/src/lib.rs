@@ -28,7 +28,9 @@ mod refit;
 mod spacing;
 mod store;
 
-pub use choose::{choose_fitted, choose_klub, choose_quality, chosen_by_sampling};
+pub use choose::{
+    choose_fitted, choose_klub, choose_quality, chosen_by_sampling, closest_coefficients,
+};
 pub use error::{Error, Result};
 pub use family::{Candidate, family, usual_strides};
 pub use fitted::{Deviations, FittedModel, Fitting};

@@ -161,7 +161,8 @@ pub(crate) struct Schedule {
     /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
-    /// With --objective quality: the sampler's own coefficients, or those fitted to the trajectories
+    /// With --objective quality: the sampler's own coefficients, or those fitted to the trajectories [default: of those that R was made with
+    /// for these steps (ddpm trajectory --coefficients), the ones that end closest]
     #[arg(long, value_name = "KIND", value_parser = coefficient_kinds())]
     pub(crate) coefficients: Option<CoefficientKind>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and

@@ -2,7 +2,9 @@
 
 use ddpm_core::{CoefficientKind, Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
-use ddpm_trajectory::{Trajectories, choose_fitted, choose_klub, choose_quality};
+use ddpm_trajectory::{
+    Trajectories, choose_fitted, choose_klub, choose_quality, closest_coefficients,
+};
 
 use super::export::print_schedules;
 use crate::args::Schedule;
@@ -26,13 +28,20 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         trajectories.nodes().len(),
         trajectories.schedule().train_steps(),
     );
-    let coefficients = args.coefficients.unwrap_or_default();
-    // Of fitted coefficients there is what was tried.
-    let usual = match coefficients {
-        CoefficientKind::Solver => Budgets::Only(usual_steps(most)),
-        _ => Budgets::All,
+    let sampler = args.sampler.as_deref().map(priced_sampler);
+    let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
+    let asked = steps_or(args.steps.as_deref(), train_steps, Budgets::All)?;
+    let coefficients = match args.objective {
+        Objective::Klub => CoefficientKind::Solver,
+        _ => args
+            .coefficients
+            .unwrap_or_else(|| closest_coefficients(&trajectories, sampler, &asked)),
     };
-    let budgets = steps_or(args.steps.as_deref(), train_steps, usual)?;
+    // Of fitted coefficients there is what was tried.
+    let budgets = match (args.steps.is_some(), coefficients) {
+        (false, CoefficientKind::Solver) => Budgets::Only(usual_steps(most)),
+        _ => asked,
+    };
     if let Budgets::Only(list) = &budgets
         && let Some(k) = list.iter().find(|&&k| k > most)
     {
@@ -46,14 +55,10 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     }
     let schedules = match args.objective {
         Objective::Klub => choose_klub(&trajectories, &budgets),
-        _ => {
-            let sampler = args.sampler.as_deref().map(priced_sampler);
-            let sampler = sampler.transpose()?.unwrap_or(Sampler::DpmSolver2M);
-            match coefficients {
-                CoefficientKind::Solver => choose_quality(&trajectories, sampler, &budgets),
-                kind => choose_fitted(&trajectories, sampler, kind, &budgets),
-            }
-        }
+        _ => match coefficients {
+            CoefficientKind::Solver => choose_quality(&trajectories, sampler, &budgets),
+            kind => choose_fitted(&trajectories, sampler, kind, &budgets),
+        },
     }
     .in_file(file)?;
     print_schedules(args, &schedules, file, voice, |indices| {

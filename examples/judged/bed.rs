@@ -71,6 +71,8 @@ pub(crate) struct Bed {
     clip: bool,
     space: Space,
     pub(crate) judge: Judge,
+    /// What `tuned` is chosen by: other data than those that it is judged by.
+    pub(crate) tuning: Judge,
     pub(crate) samples: usize,
     pub(crate) choosing_seeds: Vec<u64>,
     pub(crate) sampling_seeds: Vec<u64>,
@@ -121,15 +123,21 @@ impl Bed {
                 Path::new(file),
             )?)?)),
         };
-        let chosen: Vec<usize> = (0..reference.min(test.len())).collect();
-        let features = features_of(&space, &test, &chosen)?;
-        let judge = match text("metric") {
-            Some("energy") => Judge::Energy(EnergyReference::new(features)?),
-            Some("fd") => Judge::Frechet(FrechetReference::new(
-                &FeatureStatistics::from_features(features.view())?,
-            )?),
-            other => return Err(format!("metric: expected energy or fd, found {other:?}").into()),
+        let judge = |data: &ImageSet| -> Outcome<Judge> {
+            let chosen: Vec<usize> = (0..reference.min(data.len())).collect();
+            let features = features_of(&space, data, &chosen)?;
+            Ok(match text("metric") {
+                Some("energy") => Judge::Energy(EnergyReference::new(features)?),
+                Some("fd") => {
+                    let statistics = FeatureStatistics::from_features(features.view())?;
+                    Judge::Frechet(FrechetReference::new(&statistics)?)
+                }
+                other => {
+                    return Err(format!("metric: expected energy or fd, found {other:?}").into());
+                }
+            })
         };
+        let (judge, tuning) = (judge(&test)?, judge(&train)?);
         let steps = numbers(bed, plan, "steps")?;
         Ok(Self {
             name: text("name").unwrap_or_default().to_owned(),
@@ -137,6 +145,7 @@ impl Bed {
             clip,
             space,
             judge,
+            tuning,
             samples: number(bed, plan, "samples")?,
             choosing_seeds: numbers(bed, plan, "choosing_seeds")?,
             sampling_seeds: numbers(bed, plan, "sampling_seeds")?,

@@ -30,7 +30,10 @@ pub(crate) fn judge(bed: &mut Bed, sampler: Sampler, steps: usize) -> Outcome<Va
     let mut runs: Vec<(String, Vec<Found>)> = Vec::new();
     for seed in bed.choosing_seeds.clone() {
         let mut chosen = bed.chosen(sampler, steps, seed)?;
-        chosen.push(("tuned".to_owned(), tuned(bed, sampler, steps, seed)?));
+        // The others have no family of their own.
+        if sampler.schedules_of() == sampler {
+            chosen.push(("tuned".to_owned(), tuned(bed, sampler, steps, seed)?));
+        }
         for (name, schedule) in chosen {
             let found = judged(bed, &schedule)?;
             match runs.iter_mut().find(|(known, _)| *known == name) {
@@ -87,13 +90,13 @@ fn judged(bed: &mut Bed, schedule: &Schedule) -> Outcome<Found> {
     })
 }
 
-/// What successive halving chooses, as `ddpm tune` does.
+/// What successive halving chooses, as `ddpm tune --coefficients fitted` does.
 fn tuned(bed: &mut Bed, sampler: Sampler, steps: usize, seed: u64) -> Outcome<Schedule> {
     let candidates = bed.candidates(sampler, steps, seed)?;
     let bed = &*bed;
     let rounds = halving_rounds(candidates.len(), bed.samples);
     let mut failure = None;
-    let found = halve(&bed.judge, candidates.len(), &rounds, &mut |i, count| {
+    let found = halve(&bed.tuning, candidates.len(), &rounds, &mut |i, count| {
         // The first images of a seed are the same whatever their number.
         let features = bed
             .sample(&candidates[i], TUNING + seed, count)

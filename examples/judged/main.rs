@@ -22,7 +22,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use ddpm::files::write_atomic;
+use ddpm::files::{sha256, write_atomic};
 use serde_json::{Value, json};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -61,17 +61,32 @@ fn main() -> Outcome<()> {
         value("--bed").map(|list| list.split(',').map(str::to_owned).collect());
     let beds = plan["beds"].as_array().ok_or("beds: expected a list")?;
     let mut cells = Vec::new();
+    let mut rest = plan.clone();
+    if let Some(rest) = rest.as_object_mut() {
+        rest.remove("beds");
+    }
     for told in beds {
         let name = told["name"].as_str().ok_or("name: expected a text")?;
         let wanted = only
             .as_ref()
             .is_none_or(|only| only.iter().any(|n| n == name));
         let mut opened = None;
+        // What a kept cell has to be of.
+        let described = match told["network"].as_str() {
+            Some(file) if file.ends_with(".json") => std::fs::read_to_string(file)?,
+            _ => String::new(),
+        };
+        let plan_sha256 = sha256(format!("{told}{rest}{described}").as_bytes());
         for sampler in bed::words(told, &plan, "samplers")? {
             for steps in bed::numbers(told, &plan, "steps")? {
                 let file = work.join(format!("{name}-{sampler}-{steps}.json"));
                 if file.exists() {
-                    cells.push(serde_json::from_slice(&std::fs::read(&file)?)?);
+                    let kept: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+                    if kept["plan_sha256"] != plan_sha256 {
+                        let why = "it is of another plan; expected an empty --work folder";
+                        return Err(format!("{}: {why}", file.display()).into());
+                    }
+                    cells.push(kept);
                     continue;
                 }
                 if !wanted {
@@ -82,7 +97,8 @@ fn main() -> Outcome<()> {
                     none => none.insert(bed::Bed::open(told, &plan, &data)?),
                 };
                 let begin = std::time::Instant::now();
-                let found = cell::judge(bed, sampler.parse()?, usize::try_from(steps)?)?;
+                let mut found = cell::judge(bed, sampler.parse()?, usize::try_from(steps)?)?;
+                found["plan_sha256"] = plan_sha256.clone().into();
                 write_atomic(&file, serde_json::to_string(&found)?.as_bytes())?;
                 cells.push(found);
                 let seconds = begin.elapsed().as_secs_f64();

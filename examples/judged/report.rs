@@ -115,6 +115,17 @@ fn holm(mut p: Vec<f64>) -> usize {
         .count()
 }
 
+/// The chance of a difference as low as this one, or lower, where there is none. Of schedules that are one nothing is known.
+fn chance(value: f64, error: f64) -> f64 {
+    if error > 0.0 {
+        normal_below(value / error)
+    } else if value < 0.0 {
+        0.0
+    } else {
+        1.0
+    }
+}
+
 /// The chance that a standard normal variable is below `z`.
 fn normal_below(z: f64) -> f64 {
     0.5 * libm_erfc(-z / std::f64::consts::SQRT_2)
@@ -185,7 +196,7 @@ pub(crate) fn text(found: &Value) -> Outcome<String> {
             .flat_map(|v| {
                 v.minus
                     .iter()
-                    .map(|(_, value, error)| normal_below(value / error))
+                    .map(|&(_, value, error)| chance(value, error))
             })
             .collect();
         let of = p.len();
@@ -240,6 +251,9 @@ mod tests {
         assert_eq!(holm(vec![0.04, 0.010, 0.001, 0.03]), 2);
         assert_eq!(holm(vec![0.04]), 1);
         assert_eq!(holm(vec![0.5, 0.6]), 0);
+        // A schedule that is its own rival is not beaten, and hides no other that is.
+        let chances = [(0.0, 0.0), (-1.0, 0.1), (-2.0, 0.1)].map(|(v, e)| chance(v, e));
+        assert_eq!(holm(chances.to_vec()), 2);
     }
 
     #[test]

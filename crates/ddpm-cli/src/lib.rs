@@ -32,9 +32,9 @@ pub fn run() -> ExitCode {
     let known = args::Cli::command().color(colours());
     let parsed = known.try_get_matches().and_then(|matches| {
         let command = matches.subcommand_name().unwrap_or_default().to_owned();
-        Ok((args::Cli::from_arg_matches(&matches)?, command))
+        Ok((args::Cli::from_arg_matches(&matches)?, matches, command))
     });
-    let (cli, command) = match parsed {
+    let (cli, matches, command) = match parsed {
         Ok(parsed) => parsed,
         Err(message) => {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no error.
@@ -42,7 +42,8 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
         }
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| dispatch(cli))).unwrap_or_else(|_| {
+    let run = || input::refuse_inputs_as_outputs(&matches).and_then(|()| dispatch(cli));
+    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         Err(Error::Internal(
             "a calculation panicked (see above)".to_owned(),
         ))

@@ -74,7 +74,7 @@ const VERSION_STABILITY: u64 = 3;
 const VERSION_TRAJECTORIES: u64 = 4;
 /// The version of schedules with calibrated steps.
 const VERSION_CALIBRATED: u64 = 5;
-/// The version of fitted coefficients.
+/// The version of fitted coefficients, and of schedules that were chosen by the distance of their samples.
 const VERSION_FITTED: u64 = 6;
 /// The newest version that this library reads.
 const NEWEST: u64 = VERSION_FITTED;
@@ -222,7 +222,8 @@ impl Stored {
         let s = schedules;
         let named = s.noise_schedule.name();
         let calibrated = s.is_calibrated() || s.scoring.gaussian.bin_width.is_some();
-        let version = if s.coefficients != CoefficientKind::Solver {
+        let fitted = s.coefficients != CoefficientKind::Solver;
+        let version = if fitted || s.scoring.objective.by_sampling() {
             VERSION_FITTED
         } else if calibrated {
             VERSION_CALIBRATED
@@ -358,8 +359,9 @@ impl Stored {
         let told = self
             .coefficients
             .is_some_and(|kind| kind != CoefficientKind::Solver);
-        if is_fitted != told || (!is_fitted && self.coefficients.is_some()) {
-            let expected = "how they were fitted (history, fitted, fitted-bands) in version 6, and in no other";
+        let by_sampling = self.objective.by_sampling();
+        if is_fitted != (told || by_sampling) || (!told && self.coefficients.is_some()) {
+            let expected = "how they were fitted (history, fitted, fitted-bands), or an objective of samples (fd, kid, energy), in version 6, and in no other";
             return Err(Error::field("coefficients", expected, version()));
         }
         let calibrated = self.version == VERSION_CALIBRATED || (is_fitted && self.mean.is_some());
@@ -394,7 +396,6 @@ impl Stored {
             ));
         }
         // Those that are chosen by sampling may be for any sampler that has steps of its own.
-        let by_sampling = self.objective.by_sampling();
         if let Some(sampler) = self.sampler.filter(|_| !by_sampling) {
             sampler.check_priced()?;
         }

@@ -34,7 +34,13 @@ impl Deviations {
         let parts = match (below, above) {
             (Some(below), Some(above)) if below.0 < above.0 => {
                 let at = |t: usize| schedule.log_snr(t).max(-40.0);
-                let share = (at(t) - at(*above.0)) / (at(*below.0) - at(*above.0));
+                let width = at(*below.0) - at(*above.0);
+                // Both may lie where log-SNR says nothing any more.
+                let share = if width > 0.0 {
+                    (at(t) - at(*above.0)) / width
+                } else {
+                    1.0
+                };
                 vec![(share, below.1), (1.0 - share, above.1)]
             }
             (Some(one), _) | (None, Some(one)) => vec![(1.0, one.1)],

@@ -22,14 +22,18 @@ pub struct Gits {
     costs: Vec<Vec<f64>>,
     /// Timesteps in that order, with 0.
     timesteps: Vec<usize>,
+    train_steps: usize,
 }
 
 impl Gits {
-    /// Of trajectories of the flow, the teacher.
+    /// Of trajectories of the flow, the teacher, as far as there is a signal.
     pub fn new(teacher: &Trajectories) -> Self {
         let schedule = teacher.schedule();
-        let n = teacher.nodes().len();
-        let timesteps: Vec<usize> = teacher.nodes().iter().rev().copied().chain([0]).collect();
+        // Where no signal is left sigma is infinite: the teacher begins below.
+        let finite = |t: &&usize| schedule.alpha_bar(**t) > 0.0;
+        let nodes: Vec<usize> = teacher.nodes().iter().take_while(finite).copied().collect();
+        let n = nodes.len();
+        let timesteps: Vec<usize> = nodes.into_iter().rev().chain([0]).collect();
         let mut costs = vec![vec![0.0; n + 1]; n + 1];
         let sigma = |t: usize| match t {
             0 => 0.0,
@@ -70,7 +74,11 @@ impl Gits {
                 }
             }
         }
-        Self { costs, timesteps }
+        Self {
+            costs,
+            timesteps,
+            train_steps: schedule.train_steps(),
+        }
     }
 
     /// The path of `steps` steps, with the authors' factor of 1.15 per step.
@@ -105,7 +113,7 @@ impl Gits {
         }
         nodes.push(0);
         nodes.reverse();
-        Ok(TimePath::new(nodes, self.timesteps[0])?)
+        Ok(TimePath::new(nodes, self.train_steps)?)
     }
 }
 

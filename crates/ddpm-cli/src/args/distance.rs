@@ -34,8 +34,8 @@ pub(crate) struct Fid {
     /// Which part of B, where it has two; FIDs are published against train
     #[arg(long, value_name = "SPLIT", requires = "b", value_parser = splits())]
     pub(crate) split_b: Option<Split>,
-    /// Weights of the feature network, .pth or .safetensors [default: $DDPM_FEATURES, or Inception
-    /// downloaded before]
+    /// Weights of the feature network, .pth or .safetensors, or `raw` for the data themselves [default: $DDPM_FEATURES, or
+    /// Inception downloaded before]
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) features: Option<PathBuf>,
     /// Download the Inception weights of pytorch-fid (96 MB) with curl, unless that was done before

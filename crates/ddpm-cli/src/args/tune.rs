@@ -35,18 +35,23 @@ pub(crate) struct Tune {
     /// Which part of the reference, where it has two
     #[arg(long, value_name = "SPLIT", value_parser = splits())]
     pub(crate) split: Option<Split>,
-    /// The distance: fd (Frechet) or kid (kernel)
+    /// The distance: fd (Frechet), kid (kernel) or energy
     #[arg(long, value_name = "OBJ", default_value = "fd", value_parser = sample_objectives())]
     pub(crate) objective: Objective,
-    /// Weights of the feature network, .pth or .safetensors [default: $DDPM_FEATURES, or Inception
-    /// downloaded before]
+    /// Weights of the feature network, .pth or .safetensors, or `raw` for the data themselves [default: $DDPM_FEATURES, or
+    /// Inception downloaded before]
     #[arg(long, value_name = "WEIGHTS")]
     pub(crate) features: Option<PathBuf>,
     /// Samples that the winner is judged on; the first round takes a sixteenth
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) samples: u32,
-    /// Samplers to choose for: a comma list of ddim and dpm-solver++ [default: dpm-solver++]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    /// Samplers to choose for: a comma list of ddim and dpm-solver++, whose paths UniPC takes too [default: dpm-solver++]
+    #[arg(
+        long,
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        conflicts_with = "trajectories"
+    )]
     pub(crate) sampler: Vec<String>,
     /// Coefficients to fit too: a comma list of history, fitted and fitted-bands
     #[arg(long, value_name = "KIND,..", value_delimiter = ',', value_parser = coefficient_kinds(), conflicts_with = "trajectories")]

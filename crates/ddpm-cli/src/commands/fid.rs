@@ -360,22 +360,7 @@ fn compare(
     let (mut kid, mut near, mut energy) = (None, None, None);
     if let (Some(x), Some(y)) = (&a.features, &b.features) {
         if known == Some(RAW) {
-            let reference = EnergyReference::new(y.clone())?;
-            let found = match &versus_features {
-                Some(other) => {
-                    let found = reference.difference(x.view(), other.view(), blocks_of(x));
-                    let found = found.in_flag("--jackknife")?;
-                    (found.a, Some(found.difference))
-                }
-                None => {
-                    let found = reference.distance(x.view(), blocks_of(x));
-                    (found.in_flag("--jackknife")?, None)
-                }
-            };
-            energy = Some(results::Energy {
-                distance: distance(&found.0),
-                difference: found.1.as_ref().map(distance),
-            });
+            energy = Some(energy_distance(args, x, y, versus_features.as_ref())?);
         }
         let least = x.nrows().min(y.nrows());
         let usual = SUBSET_SIZE.min(least / 8).max(2);
@@ -433,6 +418,43 @@ fn compare(
         seed: args.seed,
     };
     Ok((found, known.is_none()))
+}
+
+/// The energy distance of data, which takes no time to leave blocks out of: with an error bar unless none is asked for.
+fn energy_distance(
+    args: &Fid,
+    x: &Array2<f32>,
+    y: &Array2<f32>,
+    versus: Option<&Array2<f32>>,
+) -> Result<results::Energy> {
+    let blocks = match args.jackknife {
+        Some(blocks) if blocks > 0 => blocks,
+        _ => BLOCKS.min(x.nrows() / 2),
+    };
+    let shown = |found: &Estimate| match args.jackknife {
+        Some(0) => Distance {
+            value: found.value,
+            standard_error: None,
+            blocks: 0,
+        },
+        _ => distance(found),
+    };
+    let reference = EnergyReference::new(y.clone())?;
+    let Some(other) = versus else {
+        let found = reference
+            .distance(x.view(), blocks)
+            .in_flag("--jackknife")?;
+        return Ok(results::Energy {
+            distance: shown(&found),
+            difference: None,
+        });
+    };
+    let found = reference.difference(x.view(), other.view(), blocks);
+    let found = found.in_flag("--jackknife")?;
+    Ok(results::Energy {
+        distance: shown(&found.a),
+        difference: Some(shown(&found.difference)),
+    })
 }
 
 /// FID is the name of a distance on one network's features.

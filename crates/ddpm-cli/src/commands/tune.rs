@@ -5,7 +5,7 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ddpm_core::{CoefficientKind, Objective};
+use ddpm_core::{CoefficientKind, ModelId, Objective};
 use ddpm_data::{ImageSet, Images};
 use ddpm_eval::distance::{
     EnergyReference, FeatureStatistics, FrechetReference, Judge, Phase, Tuned, choose,
@@ -118,8 +118,11 @@ fn judge(args: &Tune, reference: Source, features: &Features, voice: Voice) -> R
             let features = features.of(&reference.name, &set, &all, None, &progress)?;
             match args.objective {
                 Objective::Kernel => return Ok(Judge::Kernel(features)),
-                Objective::Energy => return Ok(Judge::Energy(EnergyReference::new(features)?)),
-                _ => FeatureStatistics::from_features(features.view())?,
+                Objective::Energy => {
+                    let reference = EnergyReference::new(features).in_file(&args.reference)?;
+                    return Ok(Judge::Energy(reference));
+                }
+                _ => FeatureStatistics::from_features(features.view()).in_file(&args.reference)?,
             }
         }
     };
@@ -158,9 +161,10 @@ impl Tuning<'_> {
     }
 
     fn run(&self, reference: Source) -> Result<(Vec<Ready>, Tuned, Schedules)> {
+        // All that can be refused is refused before the first evaluation.
+        let judge = judge(self.args, reference, self.features, self.voice)?;
         let flows = self.flows()?;
         let candidates = self.candidates(&flows)?;
-        let judge = judge(self.args, reference, self.features, self.voice)?;
         let chosen = self.choose(&judge, &candidates)?;
         let winner = &candidates[chosen.winner];
         let value = chosen.judged[0].distance.value;
@@ -184,21 +188,22 @@ impl Tuning<'_> {
                 let why = "expected trajectories of the probability flow, found those of the forward process";
                 return Err(Error::file(file, why));
             }
-            let (own, found) = (self.network.denoiser().noise_schedule(), read.schedule());
-            let shape = &read.origin().model.shape;
-            if !found.is_close(own) || shape[..] != self.network.denoiser().shape()[..] {
+            let own = ModelId::of(self.network.denoiser(), self.clips());
+            if let Some(difference) = own.differences(&read.origin().model).first() {
                 let why = format!(
-                    "expected trajectories of this network (T={}, images {:?}), found T={}, images {shape:?}",
-                    own.train_steps(),
-                    self.network.denoiser().shape(),
-                    found.train_steps()
+                    "expected trajectories of this network, clipped alike: {}: expected {}, found {}",
+                    difference.field, difference.first, difference.second
                 );
                 return Err(Error::file(file, why));
             }
-            let clip = read.origin().model.clip_denoised;
-            if clip != self.clips() {
-                let why = format!("clip_denoised: expected {}, found {clip}", self.clips());
-                return Err(Error::file(file, why));
+            if !read
+                .schedule()
+                .is_close(self.network.denoiser().noise_schedule())
+            {
+                return Err(Error::file(
+                    file,
+                    "expected trajectories under this network's noise schedule, found another's",
+                ));
             }
             if read.means().is_some() && self.args.profile.is_none() {
                 let why = "its flow is that of the corrected network; expected --profile P too, so that the usual strides are corrected alike";

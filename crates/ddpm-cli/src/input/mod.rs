@@ -11,6 +11,7 @@ mod files;
 mod images;
 mod lock;
 mod matrix;
+mod outputs;
 mod partial;
 mod squared_errors;
 mod test_bed;
@@ -28,6 +29,7 @@ pub(crate) use files::{
 pub(crate) use images::{RunImages, check_size, data_path, limit, split};
 pub(crate) use lock::OutputLock;
 pub(crate) use matrix::read_matrix;
+pub(crate) use outputs::refuse_inputs_as_outputs;
 pub(crate) use partial::{Left, Partial};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
 pub(crate) use test_bed::open as open_test_bed;

@@ -9,9 +9,15 @@ use super::files::read_bytes;
 use crate::args::{CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Result};
 
+/// Bytes of a file that may be a test bed, which takes a line or two.
+const LONGEST: u64 = 1 << 16;
+
 /// The test bed that a file describes; `None` where it is something else.
 pub(crate) fn open(path: &Path) -> Result<Option<TestBed>> {
-    if path.extension().is_none_or(|ending| ending != "json") || !path.is_file() {
+    let is_json = path.extension().is_some_and(|ending| ending == "json");
+    let is_short =
+        || std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= LONGEST);
+    if !is_json || !is_short() {
         return Ok(None);
     }
     let bytes = read_bytes(path)?;

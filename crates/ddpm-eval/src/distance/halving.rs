@@ -91,7 +91,7 @@ pub fn halving_rounds(candidates: usize, most: usize) -> Vec<usize> {
 /// farther half goes. `features(candidate, n)` are those of its first n images. The last round's first is the winner.
 ///
 /// # Errors
-/// [`Error::Request`] for no candidates or rounds; those of [`Judge::pair`]; what `features` returns.
+/// [`Error::Request`] for no candidates or rounds; those of [`Judge::judge`]; what `features` returns.
 pub fn halve(
     judge: &Judge,
     candidates: usize,
@@ -135,13 +135,7 @@ pub fn standings(
     let mut sets = Vec::with_capacity(candidates.len());
     for &candidate in candidates {
         let set = features(candidate, images)?;
-        if set.nrows() < images {
-            return Err(Error::request(
-                "features",
-                format!("expected those of {images} images, found {}", set.nrows()),
-            ));
-        }
-        sets.push((candidate, judge.judge(set.slice(s![..images, ..]))?));
+        sets.push((candidate, judge.judge(first_of(&set, images)?)?));
     }
     // Equal distances go by the order of the candidates.
     sets.sort_by(|a, b| a.1.estimate().value.total_cmp(&b.1.estimate().value));
@@ -157,6 +151,16 @@ pub fn standings(
         images,
         standings: sets.iter().map(standing).collect::<Result<_>>()?,
     })
+}
+
+fn first_of(set: &Array2<f32>, images: usize) -> Result<ArrayView2<'_, f32>> {
+    if set.nrows() < images {
+        return Err(Error::request(
+            "features",
+            format!("expected those of {images} images, found {}", set.nrows()),
+        ));
+    }
+    Ok(set.slice(s![..images, ..]))
 }
 
 /// The winner of a halving, judged on noise that it was not chosen on.
@@ -208,7 +212,10 @@ pub fn choose(
     }
     let sets: Vec<Judged> = finalists
         .iter()
-        .map(|&candidate| judge.judge(features(candidate, Phase::Judging, images)?.view()))
+        .map(|&candidate| {
+            let set = features(candidate, Phase::Judging, images)?;
+            judge.judge(first_of(&set, images)?)
+        })
         .collect::<Result<_>>()?;
     let standing = |(&candidate, judged): (&usize, &Judged)| {
         Ok(Standing {

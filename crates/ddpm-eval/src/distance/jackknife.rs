@@ -83,6 +83,8 @@ pub struct Judged {
     /// Of blocks of the sample that were left out, their sizes; none of parts that are independent.
     sizes: Vec<u64>,
     parts: Vec<f64>,
+    /// The same of blocks of the reference, where it is a sample too.
+    of_reference: Option<(Vec<u64>, Vec<f64>)>,
 }
 
 impl Judged {
@@ -93,6 +95,15 @@ impl Judged {
             images: sizes.iter().sum::<u64>() as usize,
             sizes,
             parts,
+            of_reference: None,
+        }
+    }
+
+    /// The same, with the distances without each block of the reference.
+    pub(super) fn with_reference(self, sizes: Vec<u64>, parts: Vec<f64>) -> Self {
+        Self {
+            of_reference: Some((sizes, parts)),
+            ..self
         }
     }
 
@@ -103,13 +114,23 @@ impl Judged {
             images,
             sizes: Vec::new(),
             parts,
+            of_reference: None,
         }
     }
 
     /// The distance with its standard error.
     pub fn estimate(&self) -> Estimate {
         if !self.sizes.is_empty() {
-            return delete_block_estimate(self.value, &self.sizes, &self.parts);
+            let found = delete_block_estimate(self.value, &self.sizes, &self.parts);
+            let Some((sizes, parts)) = &self.of_reference else {
+                return found;
+            };
+            // Two samples that know nothing of one another: their variances add up.
+            let other = delete_block_estimate(self.value, sizes, parts);
+            return Estimate {
+                standard_error: found.standard_error.hypot(other.standard_error),
+                ..found
+            };
         }
         let n = self.parts.len() as f64;
         let squares: f64 = self.parts.iter().map(|v| (v - self.value).powi(2)).sum();
@@ -138,12 +159,17 @@ impl Judged {
             );
             return Err(Error::request("samples", problem));
         }
-        let parts = self.parts.iter().zip(&other.parts).map(|(a, b)| a - b);
+        let minus = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let of_reference = match (&self.of_reference, &other.of_reference) {
+            (Some((sizes, a)), Some((_, b))) => Some((sizes.clone(), minus(a, b))),
+            _ => None,
+        };
         let difference = Self {
             value: self.value - other.value,
             images,
             sizes: self.sizes.clone(),
-            parts: parts.collect(),
+            parts: minus(&self.parts, &other.parts),
+            of_reference,
         };
         Ok(difference.estimate())
     }

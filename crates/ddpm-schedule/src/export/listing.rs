@@ -24,7 +24,7 @@ pub(super) struct Listed<'a> {
     pub(super) schedule: Option<&'a Schedule>,
 }
 
-/// No schedule is chosen for such a sampler, and so no export says how its steps are taken.
+/// A sampler whose steps no export writes: UniPC, which `ddpm tune` may choose, and the others that look back further.
 pub(super) fn not_priced(format: &'static str, sampler: Sampler) -> Error {
     Error::NotExpressible {
         format,

@@ -44,9 +44,19 @@ impl Store {
         let model = ModelId::of(network.denoiser(), clip);
         let profile = args.profile.as_ref().map(|file| read_bytes(file));
         let profile = profile.transpose()?.map(|bytes| sha256(&bytes));
+        let hash = |file: &PathBuf| Ok(sha256(&read_bytes(file)?));
+        let trajectories: Vec<String> =
+            args.trajectories.iter().map(hash).collect::<Result<_>>()?;
         let facts = serde_json::json!({
             "network": model.network.to_string(),
             "clip_denoised": clip,
+            "noise_schedule": model.noise_schedule_text(),
+            "train_steps": model.train_steps,
+            "parameterization": model.parameterization_text(),
+            "rescale_timesteps": model.rescale_timesteps,
+            "precision": model.precision,
+            "settings": model.settings,
+            "samples": args.samples,
             "shape": network.denoiser().shape(),
             "steps": args.steps,
             "seed": args.seed,
@@ -56,7 +66,7 @@ impl Store {
             "objective": args.objective.name(),
             "samplers": args.sampler,
             "coefficients": args.coefficients.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-            "trajectories": args.trajectories,
+            "trajectories": trajectories,
             "profile": profile,
         });
         store.agree(RUN, &facts)?;

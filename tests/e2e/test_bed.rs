@@ -198,7 +198,7 @@ fn what_is_wrong_with_a_test_bed_is_named_with_its_field() {
         (format!("{good}, \"wdith\": 1"), "wdith"),
         (
             good.replace("0.1", "-1"),
-            "width: expected a finite number above 0, found -1",
+            "width: expected a number from 1e-9 to 1e9, found -1e0",
         ),
         (good.replace("rings", "rigns"), "rigns"),
         (
@@ -259,4 +259,161 @@ fn what_is_wrong_with_a_test_bed_is_named_with_its_field() {
     sample("", "s.png").fails(3, &["shape [2]", "FILE.safetensors"]);
     sample("--num-heads 4", "s.safetensors").fails(2, &["--num-heads", "test bed"]);
     sample("--precision bf16", "s.safetensors").fails(2, &["--precision", "test bed"]);
+}
+
+#[test]
+fn an_input_is_never_an_output() {
+    let folder = scratch();
+    let good =
+        "\"pattern\": \"rings\", \"points\": 9, \"dimensions\": 2, \"width\": 0.1, \"draws\": 64";
+    let bed = write(folder.path(), &described(good));
+    let network = folder.path().join("net");
+    std::fs::create_dir(&network).unwrap();
+    let weights = network.join("diffusion_pytorch_model.safetensors");
+    for (from, to) in [
+        ("datasets/mnist-small", "config.json"),
+        ("datasets/mnist-small", "scheduler_config.json"),
+    ] {
+        std::fs::copy(repository(from).join(to), network.join(to)).unwrap();
+    }
+    std::fs::copy(
+        repository("datasets/mnist-small/diffusion_pytorch_model.safetensors"),
+        &weights,
+    )
+    .unwrap();
+    let flow = folder.path().join("flow");
+    Ddpm::new("trajectory")
+        .arg(&bed)
+        .words("--count 2 --nodes 10 --steps 3")
+        .writes(&flow);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&flow, &link).unwrap();
+    let kept: Vec<Vec<u8>> = [&bed, &weights, &flow]
+        .map(|file| std::fs::read(file).unwrap())
+        .to_vec();
+    let refused = |command: &str, input: &Path, words: &str, out: &Path| {
+        Ddpm::new(command)
+            .arg(input)
+            .words(words)
+            .file("--out", out)
+            .fails(3, &["--out", "read by this very command"]);
+    };
+    refused("trajectory", &bed, "", &bed);
+    refused(
+        "sample",
+        &network,
+        "--path even:1 --count 1 --seed 1",
+        &weights,
+    );
+    refused("schedule", &flow, "--objective quality", &flow);
+    refused("schedule", &link, "--objective quality", &flow);
+    Ddpm::new("tune")
+        .arg(repository("datasets/test-beds/grid-2.json"))
+        .file("--reference", &bed)
+        .words("--split test --steps 3 --features raw")
+        .file("--out", &bed)
+        .fails(3, &["--out", "read by this very command"]);
+    let now: Vec<Vec<u8>> = [&bed, &weights, &flow]
+        .map(|file| std::fs::read(file).unwrap())
+        .to_vec();
+    assert!(kept == now);
+}
+
+#[test]
+fn data_of_many_dimensions_are_compared_as_they_are() {
+    let folder = scratch();
+    let text = described(
+        "\"pattern\": \"gaussians\", \"points\": 20, \"dimensions\": 300, \"width\": 0.5, \"draws\": 100",
+    );
+    let bed = write(folder.path(), &text);
+    let fid = |words: &str| {
+        Ddpm::new("fid")
+            .arg(&bed)
+            .arg(&bed)
+            .words("--split-a train --split-b test --features raw --allow-few --nearest-images 0")
+            .words(words)
+            .json()
+    };
+    let found = fid("");
+    assert!(
+        found["energy"]["distance"]["standard_error"]
+            .as_f64()
+            .unwrap()
+            > 0.0,
+        "{found}"
+    );
+    // None asked for, none given.
+    let bare = fid("--jackknife 0");
+    assert!(
+        bare["energy"]["distance"]["standard_error"].is_null(),
+        "{bare}"
+    );
+    assert_eq!(
+        bare["energy"]["distance"]["value"],
+        found["energy"]["distance"]["value"]
+    );
+    let other = bed.with_file_name("other.json");
+    std::fs::write(&other, text.replace("300", "200")).unwrap();
+    Ddpm::new("fid")
+        .arg(&bed)
+        .arg(&other)
+        .words("--split-a train --split-b test --features raw --allow-few")
+        .fails(3, &["other.json", "[300]", "[200]"]);
+}
+
+#[test]
+fn files_of_others_in_the_partial_output_stay() {
+    let folder = scratch();
+    let out = folder.path().join("s.safetensors");
+    let partial = folder.path().join("s.safetensors.partial");
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::write(partial.join("notes.txt"), "mine").unwrap();
+    let sample = || {
+        Ddpm::new("sample")
+            .arg(bed("grid-2"))
+            .words("--path even:2 --count 3 --seed 1")
+            .file("--out", &out)
+    };
+    sample().run().succeeds();
+    assert_eq!(
+        std::fs::read_to_string(partial.join("notes.txt")).unwrap(),
+        "mine"
+    );
+    assert_eq!(std::fs::read_dir(&partial).unwrap().count(), 1);
+    let tuned = folder.path().join("t.json");
+    std::fs::create_dir(folder.path().join("t.json.partial")).unwrap();
+    Ddpm::new("tune")
+        .arg(bed("grid-2"))
+        .file("--reference", &bed("grid-2"))
+        .words("--split test --steps 3 --features raw --resume")
+        .file("--out", &tuned)
+        .fails(3, &["t.json.partial", "run.json"]);
+}
+
+#[test]
+fn tune_takes_neither_another_network_nor_another_number_of_samples() {
+    let folder = scratch();
+    let out = |name: &str| folder.path().join(name);
+    let flow = out("flow");
+    Ddpm::new("trajectory")
+        .arg(bed("gaussians-2"))
+        .words("--count 2 --nodes 10 --steps 3")
+        .writes(&flow);
+    let tune = |name: &str, words: &str| {
+        Ddpm::new("tune")
+            .arg(bed("grid-2"))
+            .file("--reference", &bed("grid-2"))
+            .words("--split test --steps 3 --objective energy --features raw")
+            .words(words)
+            .file("--out", &out(name))
+    };
+    tune("a.json", "")
+        .file("--trajectories", &flow)
+        .fails(3, &["flow", "this network", "checkpoint_sha256"]);
+    tune("a.json", "--sampler ddim")
+        .file("--trajectories", &flow)
+        .fails(2, &["--sampler", "--trajectories"]);
+    let partial = out("b.json.partial");
+    stopped_with(&partial, || tune("b.json", "--samples 4000"));
+    tune("b.json", "--samples 64 --resume").fails(3, &["run.json", "samples"]);
 }

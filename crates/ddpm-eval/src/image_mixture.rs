@@ -114,7 +114,8 @@ impl ImageMixture {
             largest: squares.iter().copied().fold(0.0, f64::max).sqrt(),
             squares,
             width,
-            name: format!("image-mixture-{}-{width}", &hash[..16]),
+            // The hash first: names are cut where there is no room.
+            name: format!("{}-mixture-{width:e}", &hash[..16]),
         })
     }
 

@@ -21,6 +21,8 @@ const VERSION: u32 = 1;
 const DRAWS: usize = 10_000;
 /// Timesteps where the file says nothing.
 const TRAIN_STEPS: usize = 1000;
+/// Widths whose squares and reciprocals are numbers, in the unit of images.
+const WIDTHS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
 /// Most numbers that the centres, or the draws, of a test bed may be made of: some copies of them, in f32 and f64, are 2 GiB.
 const MOST: usize = 1 << 26;
 
@@ -78,9 +80,9 @@ struct Description {
 }
 
 impl TestBed {
-    /// Whether a text calls itself a test bed.
+    /// Whether a text calls itself a test bed, sound or not.
     pub fn is_described_by(text: &str) -> bool {
-        serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value["format"] == FORMAT)
+        text.contains(&format!("\"{FORMAT}\""))
     }
 
     /// The test bed that a text describes. `open` opens the images at a path, as the text has it.
@@ -102,6 +104,14 @@ impl TestBed {
         }
         // From the text once more, so that an error tells its line.
         let told: Description = serde_json::from_str(text).map_err(wrong)?;
+        if !WIDTHS.contains(&told.width) {
+            let (least, most) = (WIDTHS.start(), WIDTHS.end());
+            let problem = format!(
+                "expected a number from {least:e} to {most:e}, found {:e}",
+                told.width
+            );
+            return Err(Error::request("width", problem));
+        }
         let train_steps = told.train_steps.unwrap_or(TRAIN_STEPS);
         let name = told.noise_schedule.unwrap_or(NoiseScheduleName::Cosine);
         let schedule = NoiseSchedule::named(name, train_steps)

@@ -61,6 +61,9 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
         None
     };
     check_flags(args, &a, b.as_ref())?;
+    if matches!(features, Some(Features::Raw)) {
+        check_shapes(&a, b.as_ref(), versus.as_ref())?;
+    }
     // All that can be refused is refused before the first image is looked at.
     for source in sources() {
         source.check(args)?;
@@ -86,7 +89,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     };
     let b = measure(b)?;
     let versus = versus.map(measure).transpose()?;
-    let (found, assumed) = compare(first, &a, &b, versus, args)?;
+    let (found, assumed) = compare(first, &a, &b, versus, args, voice)?;
     if args.json {
         output::print_json(&found)
     } else {
@@ -114,6 +117,26 @@ fn check_flags(args: &Fid, a: &Source, b: Option<&Source>) -> Result<()> {
             return Err(Error::usage(format!(
                 "{flag}: {} holds statistics, in which the images are no longer there one by one; expected images, or no {flag}",
                 source.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Data themselves are compared with data of their own shape.
+fn check_shapes(a: &Source, b: Option<&Source>, versus: Option<&Source>) -> Result<()> {
+    let Some(expected) = a.images().map(ImageSet::shape) else {
+        return Ok(());
+    };
+    for other in [b, versus].into_iter().flatten() {
+        if let Some(found) = other
+            .images()
+            .map(ImageSet::shape)
+            .filter(|s| *s != expected)
+        {
+            return Err(Error::Input(format!(
+                "{}: expected data of the shape of {}, {expected:?}, found {found:?}",
+                other.name, a.name
             )));
         }
     }
@@ -300,6 +323,7 @@ fn compare(
     b: &Side,
     versus: Option<Side>,
     args: &Fid,
+    voice: Voice,
 ) -> Result<(results::Fid, bool)> {
     let dims = [a.statistics.dims(), b.statistics.dims()];
     let networks = [a.statistics.network(), b.statistics.network()];
@@ -359,7 +383,16 @@ fn compare(
     };
     let (mut kid, mut near, mut energy) = (None, None, None);
     if let (Some(x), Some(y)) = (&a.features, &b.features) {
-        if known == Some(RAW) {
+        let enough = x.nrows() >= 4;
+        let affordable = EnergyReference::is_affordable(x.nrows(), y.nrows(), x.ncols());
+        if known == Some(RAW) && !affordable {
+            voice.note(format_args!(
+                "the energy distance of {} and {} data of {} numbers each takes too long; --limit N takes some of them",
+                x.nrows(),
+                y.nrows(),
+                x.ncols()
+            ));
+        } else if known == Some(RAW) && enough {
             energy = Some(energy_distance(args, x, y, versus_features.as_ref())?);
         }
         let least = x.nrows().min(y.nrows());

@@ -115,6 +115,17 @@ fn judge(args: &Tune, reference: Source, features: &Features, voice: Voice) -> R
         Content::Images(set) => {
             let all: Vec<usize> = (0..set.len()).collect();
             let progress = ProgressLine::new(voice);
+            let samples = args.samples as usize;
+            let dims = features.dims(set.shape());
+            let affordable = EnergyReference::is_affordable(samples, set.len(), dims);
+            if args.objective == Objective::Energy && !affordable {
+                let why = format!(
+                    "--objective energy looks at every pair of data: {samples} samples and {} of {} of {dims} numbers each take too long; expected fewer",
+                    set.len(),
+                    reference.name
+                );
+                return Err(Error::usage(why));
+            }
             let features = features.of(&reference.name, &set, &all, None, &progress)?;
             match args.objective {
                 Objective::Kernel => return Ok(Judge::Kernel(features)),

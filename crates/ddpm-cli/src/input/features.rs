@@ -90,6 +90,10 @@ impl Features {
                 let found = extract_features(network, set, indices, batch, progress);
                 found.map_err(|error| match error {
                     ddpm_eval::Error::Features(error) => Error::Input(format!("{name}: {error}")),
+                    error @ ddpm_eval::Error::Request { .. } => Error::Input(format!(
+                        "{name}: {error}"
+                    ))
+                    .advised("data that are no images are compared as they are by --features raw"),
                     other => other.into(),
                 })
             }

@@ -20,9 +20,10 @@ pub(crate) fn refuse_inputs_as_outputs(matches: &ArgMatches) -> Result<()> {
     };
     let is_output = |id: &str| OUTPUTS.contains(&id);
     let ids: Vec<&str> = matches.ids().map(clap::Id::as_str).collect();
+    // A report lies in the folder that it reads.
     let inputs: Vec<PathBuf> = ids
         .iter()
-        .filter(|id| !is_output(id))
+        .filter(|id| !is_output(id) && **id != "folder")
         .flat_map(|id| paths(id))
         .collect();
     for id in ids.iter().filter(|id| is_output(id)) {
@@ -43,7 +44,12 @@ pub(crate) fn refuse_inputs_as_outputs(matches: &ArgMatches) -> Result<()> {
     Ok(())
 }
 
-/// Whether two paths are one file that exists.
-fn is_same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+/// Whether an output that exists is an input, or a file in a folder that is one.
+fn is_same(input: &Path, out: &Path) -> bool {
+    match (input.canonicalize(), out.canonicalize()) {
+        (Ok(input), Ok(out)) => {
+            out == input || (input.is_dir() && out.is_file() && out.starts_with(&input))
+        }
+        _ => false,
+    }
 }

@@ -25,10 +25,18 @@ pub struct EnergyReference {
     within: Array2<f64>,
 }
 
+/// Most products of numbers that a distance is worth: a minute or two on two cores.
+const MOST: u128 = 1 << 38;
 /// Blocks of the reference that are left out, for its part of an error.
 const BLOCKS: usize = 32;
 
 impl EnergyReference {
+    /// Whether a sample of `rows` data of `dims` numbers is compared with a reference of `of` in a minute or two: every pair of data is looked at.
+    pub fn is_affordable(rows: usize, of: usize, dims: usize) -> bool {
+        let [rows, of, dims] = [rows, of, dims].map(|n| n as u128);
+        (rows * rows + rows * of + of * of).saturating_mul(dims) <= MOST
+    }
+
     /// For rows of a reference.
     ///
     /// # Errors

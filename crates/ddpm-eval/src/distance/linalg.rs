@@ -91,26 +91,13 @@ pub(super) fn second_moments(rows: ArrayView2<'_, f32>, shift: &[f64]) -> Mat<f6
 /// matrix has rank.
 pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Mat<f64>> {
     let n = matrix.nrows();
-    let mut lower = matrix.to_owned();
-    let (mut order, mut places) = (vec![0usize; n], vec![0usize; n]);
-    let parameters = Default::default();
-    let scratch = llt_pivoting::cholesky_in_place_scratch::<usize, f64>(n, split(), parameters);
-    // A matrix of zeros has no pivot at all.
-    let rank = if (0..n).all(|i| matrix[(i, i)] <= 0.0) {
-        0
-    } else {
-        llt_pivoting::cholesky_in_place(
-            lower.as_mut(),
-            &mut order,
-            &mut places,
-            split(),
-            MemStack::new(&mut MemBuffer::new(scratch)),
-            parameters,
-        )
-        .map_err(|_| no_convergence())?
-        .0
-        .rank
-    };
+    let largest = (0..n).map(|i| matrix[(i, i)]).fold(0.0, f64::max);
+    // A covariance that was found by taking others away may have eigenvalues a rounding below 0: so much is added, and more if need be.
+    let rounding = n as f64 * f64::EPSILON * largest;
+    let found = [0.0, rounding, 100.0 * rounding, 1e4 * rounding]
+        .into_iter()
+        .find_map(|ridge| pivoted(matrix, ridge));
+    let (lower, places, rank) = found.ok_or_else(no_convergence)?;
     // Row `places[i]` of the triangle belongs to row i of the matrix.
     let root = Mat::from_fn(n, rank, |i, j| match places[i] {
         place if j <= place => lower[(place, j)],
@@ -122,6 +109,32 @@ pub(super) fn square_root(matrix: MatRef<'_, f64>) -> Result<Mat<f64>> {
         return Err(no_convergence());
     }
     Ok(root)
+}
+
+/// The triangle of Cholesky's method with complete pivoting for `matrix + ridge I`, the places of the rows in it, and the rank; `None` where it fails.
+fn pivoted(matrix: MatRef<'_, f64>, ridge: f64) -> Option<(Mat<f64>, Vec<usize>, usize)> {
+    let n = matrix.nrows();
+    let mut lower = matrix.to_owned();
+    for i in 0..n {
+        lower[(i, i)] += ridge;
+    }
+    let (mut order, mut places) = (vec![0usize; n], vec![0usize; n]);
+    // A matrix of zeros has no pivot at all.
+    if (0..n).all(|i| lower[(i, i)] <= 0.0) {
+        return Some((lower, places, 0));
+    }
+    let parameters = Default::default();
+    let scratch = llt_pivoting::cholesky_in_place_scratch::<usize, f64>(n, split(), parameters);
+    let (info, _) = llt_pivoting::cholesky_in_place(
+        lower.as_mut(),
+        &mut order,
+        &mut places,
+        split(),
+        MemStack::new(&mut MemBuffer::new(scratch)),
+        parameters,
+    )
+    .ok()?;
+    Some((lower, places, info.rank))
 }
 
 /// Eigenvalues of a symmetric matrix, of which the lower triangle is read.
@@ -179,4 +192,42 @@ fn no_convergence() -> Error {
         "covariance",
         "expected a positive semidefinite matrix whose eigenvalues can be computed",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::{FeatureStatistics, FrechetReference, frechet_jackknife};
+    use ndarray::arr2;
+
+    #[test]
+    fn an_eigenvalue_that_is_a_rounding_below_nought_is_none() {
+        let matrix = Mat::from_fn(3, 3, |i, j| match (i, j) {
+            (0, 0) => 1.0,
+            (1, 1) => -1e-17,
+            _ => 0.0,
+        });
+        let root = square_root(matrix.as_ref()).unwrap();
+        let square = product(root.as_ref(), root.transpose());
+        assert!((square[(0, 0)] - 1.0).abs() < 1e-12 && square[(1, 1)].abs() < 1e-12);
+        // One that is truly negative is refused.
+        let matrix = Mat::from_fn(2, 2, |i, j| if i == j { 1.0 } else { 2.0 });
+        assert!(square_root(matrix.as_ref()).is_err());
+    }
+
+    /// The covariance without a block, found by taking the block's sums away, is a rounding off.
+    #[test]
+    fn features_that_are_constant_without_a_block_have_an_error_bar() {
+        let rows = arr2(&[
+            [-0.995_045_1f32, -0.980_897_7],
+            [-1.0, -1.0],
+            [0.144_390_74, -1.0],
+            [-1.0, -1.0],
+            [-1.0, -1.0],
+        ]);
+        let statistics = FeatureStatistics::from_features(rows.view()).unwrap();
+        let reference = FrechetReference::new(&statistics).unwrap();
+        let found = frechet_jackknife(rows.view(), &reference, 2).unwrap();
+        assert!(found.value.abs() < 1e-12 && found.standard_error.is_finite());
+    }
 }

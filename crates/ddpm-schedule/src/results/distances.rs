@@ -51,7 +51,7 @@ pub struct Tune {
     pub out: String,
     /// K.
     pub steps: usize,
-    /// The distance: `FID`, `FD(network)` or `KID`.
+    /// The distance: `FID`, `FD(network)`, `KID` or `energy distance`.
     pub metric: String,
     /// What won.
     pub winner: String,

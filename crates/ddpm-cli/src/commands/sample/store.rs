@@ -114,7 +114,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let found = match self.target {
-            Target::Floats => plural(present.len() as u64, "file of samples"),
+            Target::Floats => format!("{} files of samples", present.len()),
             _ => plural(present.len() as u64, "PNG file"),
         };
         if !resume {
@@ -229,8 +229,7 @@ impl Store {
             let held = present.filter_map(|(name, held)| Some((self.folder.join(name), held?)));
             floats::finish(&self.out, held, record, labels)?;
             record::write(record, &record::beside(&self.out))?;
-            return std::fs::remove_dir_all(&self.folder)
-                .map_err(|source| Error::write(&self.folder, source));
+            return self.remove_pieces();
         }
         let set = ddpm_data::open(&self.folder, Split::Test, Some(&record.model.shape))?;
         // The set is in the order of the names.
@@ -256,7 +255,29 @@ impl Store {
             _ => write_png_grid(&self.out, &images)?,
         }
         record::write(record, &record::beside(&self.out))?;
-        std::fs::remove_dir_all(&self.folder).map_err(|source| Error::write(&self.folder, source))
+        self.remove_pieces()
+    }
+
+    /// Removes what the output was put together from, and the folder unless other people's files are in it.
+    fn remove_pieces(&self) -> Result<()> {
+        let mine = self
+            .present()?
+            .into_keys()
+            .map(|name| self.folder.join(name));
+        for piece in mine.chain([record::within(&self.folder)]) {
+            match std::fs::remove_file(&piece) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::write(&piece, error));
+                }
+                _ => {}
+            }
+        }
+        match std::fs::remove_dir(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
+                Err(Error::write(&self.folder, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The files of samples in the folder in the order of their names, with the indices that a name and, of floats, the file tell.
@@ -275,10 +296,12 @@ impl Store {
             let is_one = path
                 .extension()
                 .is_some_and(|e| e.eq_ignore_ascii_case(ending));
-            if let Some(name) = path.file_name().filter(|_| is_one) {
+            // A pipe would wait for ever.
+            if let Some(name) = path.file_name().filter(|_| is_one && path.is_file()) {
                 let name = name.to_string_lossy().into_owned();
                 let stem = name.strip_suffix(&format!(".{ending}"));
-                let first: Option<usize> = stem.and_then(|stem| stem.parse().ok());
+                let digits = |stem: &&str| stem.bytes().all(|b| b.is_ascii_digit());
+                let first: Option<usize> = stem.filter(digits).and_then(|stem| stem.parse().ok());
                 let count = match self.target {
                     Target::Floats => floats::count(&path)?,
                     _ => 1,

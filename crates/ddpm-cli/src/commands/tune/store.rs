@@ -40,6 +40,13 @@ impl Store {
                     .advised("continue it by --resume, or remove the folder"),
             );
         }
+        if !is_new && !store.file(RUN).is_file() {
+            return Err(Error::file(
+                &store.folder,
+                format!("expected what a run of ddpm tune has kept, with {RUN}"),
+            )
+            .advised("name another --out, or remove the folder"));
+        }
         let clip = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
         let model = ModelId::of(network.denoiser(), clip);
         let profile = args.profile.as_ref().map(|file| read_bytes(file));

@@ -11,7 +11,9 @@ const LEVEL: f64 = 0.05;
 
 /// A method of the tool in a cell, held against every rival.
 struct Verdict {
-    cell: String,
+    bed: String,
+    sampler: String,
+    steps: u64,
     method: String,
     /// Mean over the choosing seeds.
     distance: f64,
@@ -53,12 +55,7 @@ fn mean(values: &[f64]) -> f64 {
 
 fn verdicts(cell: &Value) -> Outcome<Vec<Verdict>> {
     let rows = cell["rows"].as_array().ok_or("rows: expected a list")?;
-    let name = format!(
-        "{}, {}, {}",
-        cell["bed"].as_str().unwrap_or_default(),
-        cell["sampler"].as_str().unwrap_or_default(),
-        cell["steps"]
-    );
+    let word = |field: &str| cell[field].as_str().unwrap_or_default().to_owned();
     let text = |row: &Value| row["schedule"].as_str().unwrap_or_default().to_owned();
     let rivals: Vec<(String, f64)> = rows
         .iter()
@@ -93,7 +90,9 @@ fn verdicts(cell: &Value) -> Outcome<Vec<Verdict>> {
         let values = all(&|run| number(&run["distance"]["value"]));
         let errors = all(&|run| number(&run["distance"]["standard_error"]));
         Ok(Verdict {
-            cell: name.clone(),
+            bed: word("bed"),
+            sampler: word("sampler"),
+            steps: cell["steps"].as_u64().unwrap_or_default(),
             method: text(row),
             distance: mean(&values),
             error: (mean(&errors).powi(2) + over_seeds(&values)).sqrt(),
@@ -178,36 +177,60 @@ pub(crate) fn text(found: &Value) -> Outcome<String> {
         let bed = cell["bed"].as_str().unwrap_or_default().to_owned();
         ranks.push((bed, rank_correlation(&distances, &flow)));
     }
-    let mut text = String::new();
     let mut methods: Vec<String> = all.iter().map(|v| v.method.clone()).collect();
     methods.sort();
     methods.dedup();
+    let mut text = String::new();
+    summary(&mut text, &all, &methods)?;
+    correlations(&mut text, &ranks)?;
+    distances(&mut text, &all, &methods)?;
+    writeln!(text, "\nBehind, one by one:\n")?;
+    for v in all.iter().filter(|v| !v.is_ahead() && !v.is_level()) {
+        let (value, error) = v.against(&v.best.0);
+        writeln!(
+            text,
+            "- {}, {}, {}, K = {}: {:.5} ± {:.5} against {} {:.5}, {value:+.5} ± {error:.5}; {:.4} from the flow",
+            v.method,
+            v.bed,
+            v.sampler,
+            v.steps,
+            v.distance,
+            v.error,
+            v.best.0,
+            v.best.1,
+            v.flow_rms
+        )?;
+    }
+    Ok(text)
+}
+
+/// How often each method is ahead.
+fn summary(text: &mut String, all: &[Verdict], methods: &[String]) -> Outcome<()> {
     writeln!(
         text,
-        "| chosen | cells | ahead of every rival | level with the nearest | behind | Holm, 5%: rivals beaten |"
+        "| chosen | cells | ahead of every rival | level with the nearest | behind | Holm, 5%: rivals beaten |\n|---|---|---|---|---|---|"
     )?;
-    writeln!(text, "|---|---|---|---|---|---|")?;
-    for method in &methods {
+    for method in methods {
         let own: Vec<&Verdict> = all.iter().filter(|v| v.method == *method).collect();
         let ahead = own.iter().filter(|v| v.is_ahead()).count();
         let level = own.iter().filter(|v| !v.is_ahead() && v.is_level()).count();
-        let p: Vec<f64> = own
-            .iter()
-            .flat_map(|v| {
-                v.minus
-                    .iter()
-                    .map(|&(_, value, error)| chance(value, error))
-            })
+        let chances = own.iter().flat_map(|v| v.minus.iter());
+        let p: Vec<f64> = chances
+            .map(|&(_, value, error)| chance(value, error))
             .collect();
-        let of = p.len();
-        let behind = own.len() - ahead - level;
+        let (of, cells) = (p.len(), own.len());
+        let behind = cells - ahead - level;
+        let beaten = holm(p);
         writeln!(
             text,
-            "| {method} | {} | {ahead} | {level} | {behind} | {} of {of} |",
-            own.len(),
-            holm(p)
+            "| {method} | {cells} | {ahead} | {level} | {behind} | {beaten} of {of} |"
         )?;
     }
+    Ok(())
+}
+
+/// Whether who ends near the flow is near the data.
+fn correlations(text: &mut String, ranks: &[(String, f64)]) -> Outcome<()> {
     let mut beds: Vec<&String> = ranks.iter().map(|(bed, _)| bed).collect();
     beds.dedup();
     writeln!(
@@ -215,30 +238,70 @@ pub(crate) fn text(found: &Value) -> Outcome<String> {
         "\n| bed | rank correlation of the metric with the distance to the flow, mean over cells (range) |\n|---|---|"
     )?;
     for bed in beds {
-        let own: Vec<f64> = ranks
-            .iter()
-            .filter(|(b, _)| b == bed)
-            .map(|r| r.1)
-            .collect();
-        let (low, high) = own
-            .iter()
-            .fold((f64::MAX, f64::MIN), |(l, h), &r| (l.min(r), h.max(r)));
+        let own = ranks.iter().filter(|(b, _)| b == bed);
+        let own: Vec<f64> = own.map(|(_, rank)| *rank).collect();
+        let low = own.iter().copied().fold(f64::MAX, f64::min);
+        let high = own.iter().copied().fold(f64::MIN, f64::max);
         writeln!(text, "| {bed} | {:.2} ({low:.2}..{high:.2}) |", mean(&own))?;
     }
-    for method in &methods {
-        let behind = all
-            .iter()
-            .filter(|v| v.method == *method && !v.is_ahead() && !v.is_level());
-        for v in behind {
-            let (value, error) = v.against(&v.best.0);
+    Ok(())
+}
+
+/// Every distance, a thousand times.
+fn distances(text: &mut String, all: &[Verdict], methods: &[String]) -> Outcome<()> {
+    writeln!(
+        text,
+        "\nDistances times 1000. Bold: ahead of every rival; plain: level with the nearest; in brackets: behind it.\n"
+    )?;
+    let mut steps: Vec<u64> = all.iter().map(|v| v.steps).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let heads: Vec<String> = steps.iter().map(|k| format!("K={k}")).collect();
+    writeln!(text, "| bed | sampler | | {} |", heads.join(" | "))?;
+    writeln!(text, "|---|---|---|{}", "---|".repeat(steps.len()))?;
+    let mut tables: Vec<(&str, &str)> = all
+        .iter()
+        .map(|v| (v.bed.as_str(), v.sampler.as_str()))
+        .collect();
+    tables.dedup();
+    for (bed, sampler) in tables {
+        let of = |method: &str, k: u64| {
+            all.iter().find(|v| {
+                (v.bed.as_str(), v.sampler.as_str(), v.steps) == (bed, sampler, k)
+                    && (method.is_empty() || v.method == method)
+            })
+        };
+        let row = |text: &mut String, name: &str, shown: &dyn Fn(u64) -> String| {
+            let shown: Vec<String> = steps.iter().map(|&k| shown(k)).collect();
             writeln!(
                 text,
-                "\nbehind: {method}, {}: {:.5} ± {:.5} against {} {:.5}, {value:+.5} ± {error:.5}; {:.4} from the flow",
-                v.cell, v.distance, v.error, v.best.0, v.best.1, v.flow_rms
-            )?;
+                "| {bed} | {sampler} | {name} | {} |",
+                shown.join(" | ")
+            )
+        };
+        row(text, "nearest rival", &|k| {
+            of("", k).map_or_else(String::new, |v| {
+                format!("{:.2} {}", 1000.0 * v.best.1, v.best.0)
+            })
+        })?;
+        for method in methods {
+            if steps.iter().all(|&k| of(method, k).is_none()) {
+                continue;
+            }
+            row(text, method, &|k| {
+                of(method, k).map_or_else(String::new, |v| {
+                    let (distance, error) = (1000.0 * v.distance, 1000.0 * v.error);
+                    let shown = format!("{distance:.2} ± {error:.2}");
+                    match (v.is_ahead(), v.is_level()) {
+                        (true, _) => format!("**{shown}**"),
+                        (_, true) => shown,
+                        _ => format!("[{shown}]"),
+                    }
+                })
+            })?;
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::conventions::splits;
 /// else from a preset of a released checkpoint.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckpointArgs {
-    /// Checkpoint: .pt (zip or legacy stream), .safetensors, or a folder of a diffusers UNet2DModel or its pipeline
+    /// Checkpoint: .pt (zip or legacy stream), .safetensors, a folder of a diffusers UNet2DModel or its pipeline, or a test bed (.json)
     #[arg(value_name = "CKPT")]
     pub(crate) checkpoint: PathBuf,
     /// Which weights to take where CKPT holds several: an entry (ema, model.net), a module or a folder (unet) [default:

@@ -590,6 +590,9 @@ fn text(found: &results::Fid, assumed: bool) -> String {
             near.nearest, near.images_a, near.images_b
         ));
     }
+    if found.energy.is_some() {
+        table.note("energy distance: unbiased, so that it may be negative where the sets are alike; ± counts both sets");
+    }
     if found.weights == Some(Weights::Assumed) {
         table.note(format!(
             "not the reference weights, or not known to be: a FID is defined on those of {INCEPTION_FILE} (SHA-256 {INCEPTION_SHA256})"

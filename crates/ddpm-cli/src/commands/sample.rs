@@ -30,6 +30,11 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         None => network,
     };
     store.check_shape(&network.denoiser().shape())?;
+    if network.is_test_bed() && !store.keeps_floats() {
+        voice.warn(format_args!(
+            "samples of a test bed are clipped to [-1, 1] and rounded to 8 bits here; to judge them keep them as they are: --out FILE.safetensors"
+        ));
+    }
     let sampler = sampler_of(args, &choice, voice);
     if sampler != choice.schedule.sampler {
         if let Some(words) = choice.schedule.coefficients.in_words() {

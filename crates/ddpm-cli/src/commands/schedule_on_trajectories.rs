@@ -37,6 +37,9 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
             .coefficients
             .unwrap_or_else(|| closest_coefficients(&trajectories, sampler, &asked)),
     };
+    if args.coefficients.is_none() && coefficients == CoefficientKind::Solver {
+        note_what_was_taught(&trajectories, sampler, &asked, voice);
+    }
     // Of fitted coefficients there is what was tried.
     let budgets = match (args.steps.is_some(), coefficients) {
         (false, CoefficientKind::Solver) => Budgets::Only(usual_steps(most)),
@@ -64,6 +67,30 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     print_schedules(args, &schedules, file, voice, |indices| {
         Ok(table(&trajectories, &schedules, indices))
     })
+}
+
+/// Says so where coefficients were taught, but not for all of the steps that are asked for.
+fn note_what_was_taught(
+    trajectories: &Trajectories,
+    sampler: Sampler,
+    asked: &Budgets,
+    voice: Voice,
+) {
+    let taught = trajectories
+        .trials()
+        .iter()
+        .filter(|trial| trial.sampler == sampler && trial.coefficients != CoefficientKind::Solver);
+    let taught: std::collections::BTreeSet<usize> = taught.map(|trial| trial.steps()).collect();
+    let Budgets::Only(list) = asked else {
+        return;
+    };
+    if !taught.is_empty() && list.iter().any(|k| !taught.contains(k)) {
+        let taught: Vec<String> = taught.iter().map(usize::to_string).collect();
+        voice.note(format_args!(
+            "fitted coefficients were taught for K = {} alone, so these are the sampler's own; ddpm trajectory --steps teaches others",
+            taught.join(", ")
+        ));
+    }
 }
 
 /// Flags of the other objectives are not silently ignored.

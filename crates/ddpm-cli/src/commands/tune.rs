@@ -346,8 +346,12 @@ impl Tuning<'_> {
         self.store
             .check_candidates(candidates.iter().map(|c| &c.schedule), &names)?;
         let rounds = halving_rounds(candidates.len(), samples);
+        let halves = match rounds.len() {
+            1 => "",
+            _ => "the nearer half on twice as many, and so on, ",
+        };
         self.progress.stage(&format!(
-            "judging {} schedules on {} samples each, the nearer half on twice as many, and the last on {samples} of fresh noise",
+            "judging {} schedules on {} samples each, {halves}and the last on {samples} of fresh noise",
             candidates.len(),
             rounds[0]
         ));
@@ -535,7 +539,23 @@ fn text(found: &results::Tune, out: &Path, schedules: &Schedules) -> String {
             shown(&standing.behind),
         ]);
     }
-    judged.note("Differences are paired: both began with the same noise, image by image. The distances of different numbers of images do not compare.");
+    let is_close = |s: &&results::Standing| {
+        let error = s.behind.standard_error.unwrap_or(f64::INFINITY);
+        s.name != found.winner && s.behind.value <= 2.0 * error
+    };
+    let close: Vec<&str> = found
+        .judged
+        .iter()
+        .filter(is_close)
+        .map(|s| s.name.as_str())
+        .collect();
+    if !close.is_empty() {
+        judged.note(format!(
+            "Not farther than the winner by two standard errors: {}. More --samples may tell them apart.",
+            close.join("; ")
+        ));
+    }
+    judged.note("Noise is fresh, the reference is the one that was chosen by. Differences are paired: both began with the same noise, image by image. The distances of different numbers of images do not compare.");
     let path = schedules.budgets.first().map_or_else(String::new, |b| {
         format!("\nWinner: {}, path {}\n", found.winner, b.schedule.path)
     });

@@ -115,6 +115,11 @@ impl Network {
         })
     }
 
+    /// Whether it is a perfect network, of a test bed.
+    pub(crate) fn is_test_bed(&self) -> bool {
+        matches!(self.kind, Kind::TestBed(_))
+    }
+
     /// The network.
     pub(crate) fn denoiser(&self) -> &dyn Denoiser {
         match &self.kind {

@@ -31,7 +31,8 @@ pub(crate) fn open(path: &Path) -> Result<Option<TestBed>> {
         Ok(ddpm_data::open(&beside(images), split, None)?)
     });
     bed.map(Some).map_err(|error| match error {
-        ddpm_eval::Error::Data(error) => error.into(),
+        ddpm_eval::Error::Data(error) => Error::file(path, format!("images: {error}"))
+            .advised("relative paths begin at the folder of the test bed"),
         error => Error::file(path, error),
     })
 }

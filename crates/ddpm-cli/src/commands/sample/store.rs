@@ -70,6 +70,11 @@ impl Store {
         &self.out
     }
 
+    /// Whether samples are kept as they are.
+    pub(super) fn keeps_floats(&self) -> bool {
+        self.target == Target::Floats
+    }
+
     /// Refuses data that the output cannot hold.
     pub(super) fn check_shape(&self, shape: &[usize]) -> Result<()> {
         if self.target == Target::Floats {

@@ -76,16 +76,6 @@ impl EnergyReference {
         b: ArrayView2<'_, f32>,
         blocks: usize,
     ) -> Result<Pair> {
-        if a.nrows() != b.nrows() {
-            return Err(Error::request(
-                "features",
-                format!(
-                    "expected two sets of equally many data, found {} and {}",
-                    a.nrows(),
-                    b.nrows()
-                ),
-            ));
-        }
         Pair::of(&self.judge(a, blocks)?, &self.judge(b, blocks)?)
     }
 

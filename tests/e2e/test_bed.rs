@@ -50,6 +50,23 @@ fn a_test_bed_is_followed_sampled_and_judged_without_any_other_file() {
     };
     let (chosen, mean) = (judged("chosen.safetensors"), judged("mean.safetensors"));
     assert_eq!(chosen["metric"], "FD(raw)");
+    // Pairs are of one noise, which the records tell.
+    let versus = |other: &str| {
+        let found = Ddpm::new("fid")
+            .arg(out("chosen.safetensors"))
+            .arg(&rings)
+            .words("--split-b test --features raw --allow-few --nearest-images 0")
+            .file("--versus", &out(other))
+            .run()
+            .succeeds();
+        found.stderr().contains("did not begin with the same noise")
+    };
+    assert!(!versus("mean.safetensors"));
+    Ddpm::new("sample")
+        .arg(&rings)
+        .words("--path 1000 --sampler ddim --count 1024 --seed 6")
+        .writes(&out("other.safetensors"));
+    assert!(versus("other.safetensors"));
     let energy = |found: &serde_json::Value| {
         let found = &found["energy"]["distance"];
         (

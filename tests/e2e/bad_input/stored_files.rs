@@ -172,7 +172,11 @@ fn profiles_that_cannot_be_merged() {
     merge(&first, &first).fails(3, &["block 0 is present twice"]);
     assert!(!out.exists());
     merge(&first, &second).run().succeeds();
-    merge(&out, &second).fails(3, &["block 1 is present twice"]);
+    Ddpm::new("merge")
+        .arg(&out)
+        .arg(&second)
+        .file("--out", &folder.path().join("again"))
+        .fails(3, &["block 1 is present twice"]);
 
     let whole = |checkpoint: &Path, name: &str| {
         let out = folder.path().join(name);

@@ -15,6 +15,7 @@ use ddpm_schedule::results::{
 };
 use ndarray::{Array2, Axis};
 
+use super::sample::noise_of;
 use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     if let Some(versus) = &versus {
         check_pairs(args, &a, versus)?;
     }
+    warn_of_other_noise(args, voice);
     let sources = || {
         [Some(&a), b.as_ref(), versus.as_ref()]
             .into_iter()
@@ -141,6 +143,19 @@ fn check_shapes(a: &Source, b: Option<&Source>, versus: Option<&Source>) -> Resu
         }
     }
     Ok(())
+}
+
+/// Says so where two samples that are compared in pairs are known not to have begun with the same noise.
+fn warn_of_other_noise(args: &Fid, voice: Voice) {
+    let noise = |path: &PathBuf| noise_of(path);
+    if let (Some(a), Some(versus)) = (noise(&args.a), args.versus.as_ref().and_then(noise))
+        && a != versus
+    {
+        voice.warn(format_args!(
+            "--versus: the samples did not begin with the same noise (seed {}, first index {}, and seed {}, first index {}): the error of their difference is not that of pairs",
+            a.0, a.1, versus.0, versus.1
+        ));
+    }
 }
 
 /// Refuses what cannot be compared image by image.

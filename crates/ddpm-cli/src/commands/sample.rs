@@ -16,6 +16,12 @@ use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, and_coefficients, and_mean, clip, command_that_resumes, plural};
 
+/// The noise that the samples at a path began with, as their record tells: the seed and the first index. `None` for images of others.
+pub(super) fn noise_of(samples: &std::path::Path) -> Option<(u64, usize)> {
+    let record = record::of_output(samples).ok()?;
+    Some((record.seed, record.start_index))
+}
+
 /// Runs the command.
 pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     check_flags(args)?;

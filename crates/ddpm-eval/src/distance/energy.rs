@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::jackknife::{Judged, Pair, block, check_blocks};
 use super::{check_dims, check_features};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Sums that a sum over rows is made of; with 16, code for vectors on all processors of today.
 const LANES: usize = 16;

@@ -20,7 +20,7 @@ use super::inputs::CheckpointArgs;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
-  ddpm tune model.pt --steps 10 --coefficients fitted --reference cifar10 --split train --out tuned.json
+  ddpm tune model.pt --steps 10 --reference cifar10 --split train --out tuned.json
   ddpm tune model.pt --steps 10 --profile train.p --reference test.npz --out tuned.json
   ddpm sample model.pt --schedule tuned.json --steps 10 --count 64 --out samples.png")]
 pub(crate) struct Tune {

@@ -40,7 +40,7 @@ impl EnergyReference {
     /// For rows of a reference.
     ///
     /// # Errors
-    /// [`Error::Request`] for less than two rows or no column, and for values that are not finite.
+    /// [`Error::Request`](crate::Error::Request) for less than two rows or no column, and for values that are not finite.
     pub fn new(rows: Array2<f32>) -> Result<Self> {
         check_features(rows.view(), 2)?;
         let count = rows.nrows();
@@ -59,7 +59,7 @@ impl EnergyReference {
     /// consecutive rows; it may be negative where the sample is as good as another of the reference. Blocks of the reference are left out as well: it is a sample too.
     ///
     /// # Errors
-    /// [`Error::Request`] for less than two blocks or two rows in each, values that are not finite or of another number than the
+    /// [`Error::Request`](crate::Error::Request) for less than two blocks or two rows in each, values that are not finite or of another number than the
     /// reference has.
     pub fn distance(&self, sample: ArrayView2<'_, f32>, blocks: usize) -> Result<Estimate> {
         Ok(self.judge(sample, blocks)?.estimate())

@@ -65,6 +65,13 @@ enum Space {
     Network(Box<FeatureNetwork>),
 }
 
+/// The trajectories of a choosing seed, and what is chosen on them for every number of steps.
+struct Flow {
+    trajectories: Trajectories,
+    /// Without fitted coefficients and with them.
+    chosen: Vec<(Sampler, [Schedules; 2])>,
+}
+
 pub(crate) struct Bed {
     pub(crate) name: String,
     denoiser: Box<dyn Denoiser>,
@@ -81,8 +88,9 @@ pub(crate) struct Bed {
     /// Data to profile.
     train: ImageSet,
     test: ImageSet,
-    flows: BTreeMap<u64, Trajectories>,
-    teacher: Option<Trajectories>,
+    flows: BTreeMap<u64, Flow>,
+    /// As published, and on our grid.
+    gits: Option<[(&'static str, Gits); 2]>,
     mse: Option<Schedules>,
     ends: Option<Vec<f32>>,
 }
@@ -127,7 +135,7 @@ impl Bed {
             let chosen: Vec<usize> = (0..reference.min(data.len())).collect();
             let features = features_of(&space, data, &chosen)?;
             Ok(match text("metric") {
-                Some("energy") => Judge::Energy(EnergyReference::new(features)?),
+                Some("energy") => Judge::Energy(EnergyReference::new(features.view())?),
                 Some("fd") => {
                     let statistics = FeatureStatistics::from_features(features.view())?;
                     Judge::Frechet(FrechetReference::new(&statistics)?)
@@ -154,7 +162,7 @@ impl Bed {
             train,
             test,
             flows: BTreeMap::new(),
-            teacher: None,
+            gits: None,
             mse: None,
             ends: None,
         })
@@ -184,7 +192,7 @@ impl Bed {
     }
 
     /// What the schedules of a choosing seed are chosen on, fitted coefficients taught.
-    fn flow(&mut self, seed: u64) -> Outcome<&Trajectories> {
+    fn flow(&mut self, seed: u64) -> Outcome<&Flow> {
         if !self.flows.contains_key(&seed) {
             let plan = TrajectoryPlan {
                 flow: self.plan(seed, self.starts),
@@ -194,8 +202,20 @@ impl Bed {
                 fitted: vec![CoefficientKind::Fitted],
                 save_every: Duration::MAX,
             };
-            let made = follow_flow(&*self.denoiser, &plan, None, &Silent, &mut |_| Ok(()))?;
-            self.flows.insert(seed, made);
+            let trajectories = follow_flow(&*self.denoiser, &plan, None, &Silent, &mut |_| Ok(()))?;
+            let budgets = Budgets::Only(self.steps.clone());
+            let kind = CoefficientKind::Fitted;
+            let chosen = Sampler::PRICED.into_iter().map(|sampler| {
+                let quality = choose_quality(&trajectories, sampler, &budgets)?;
+                let fitted = choose_fitted(&trajectories, sampler, kind, &budgets)?;
+                Ok((sampler, [quality, fitted]))
+            });
+            let chosen = chosen.collect::<Outcome<_>>()?;
+            let flow = Flow {
+                trajectories,
+                chosen,
+            };
+            self.flows.insert(seed, flow);
         }
         Ok(&self.flows[&seed])
     }
@@ -233,17 +253,16 @@ impl Bed {
             paths.push((name.to_owned(), below_sigma_80(&noise, steps, spacing)?));
         }
         let seed = self.choosing_seeds[0];
-        if self.teacher.is_none() {
+        if self.gits.is_none() {
             let grid = below_sigma_80(&noise, GITS_STEPS, Spacing::Karras)?;
             let plan = self.plan(seed, self.starts);
-            let made = reference_trajectories(&*self.denoiser, &plan, &grid, &Silent)?;
-            self.teacher = Some(made);
+            let teacher = reference_trajectories(&*self.denoiser, &plan, &grid, &Silent)?;
+            let on_grid = Gits::new(&self.flow(seed)?.trajectories);
+            self.gits = Some([("GITS", Gits::new(&teacher)), ("GITS on our grid", on_grid)]);
         }
-        if let Some(teacher) = &self.teacher {
-            paths.push(("GITS".to_owned(), Gits::new(teacher).path(steps)?));
+        for (name, gits) in self.gits.iter().flatten() {
+            paths.push(((*name).to_owned(), gits.path(steps)?));
         }
-        let on_grid = Gits::new(self.flow(seed)?).path(steps)?;
-        paths.push(("GITS on our grid".to_owned(), on_grid));
         if self.mse.is_none() {
             let timesteps = timesteps_for(&noise, PROFILED_TIMESTEPS);
             let images = (0..PROFILED.min(self.train.len())).collect();
@@ -285,14 +304,12 @@ impl Bed {
         steps: usize,
         seed: u64,
     ) -> Outcome<Vec<(String, Schedule)>> {
-        let budgets = Budgets::Only(vec![steps]);
         let of = sampler.schedules_of();
-        let flow = self.flow(seed)?;
-        let quality = choose_quality(flow, of, &budgets)?;
+        let chosen = self.flow(seed)?.chosen.iter().find(|(s, _)| *s == of);
+        let (_, [quality, fitted]) = chosen.ok_or("no schedule is chosen for this sampler")?;
         let schedule = quality.schedule(steps)?.clone().for_sampler(sampler);
         let mut found = vec![("quality".to_owned(), schedule)];
         if of == sampler {
-            let fitted = choose_fitted(flow, sampler, CoefficientKind::Fitted, &budgets)?;
             found.push(("fitted".to_owned(), fitted.schedule(steps)?.clone()));
         }
         Ok(found)
@@ -305,7 +322,7 @@ impl Bed {
         steps: usize,
         seed: u64,
     ) -> Outcome<Vec<Schedule>> {
-        let candidates = family(self.flow(seed)?, steps)?;
+        let candidates = family(&self.flow(seed)?.trajectories, steps)?;
         let own = candidates.into_iter().filter(|c| c.sampler == sampler);
         own.map(|candidate| {
             Ok(Schedule {

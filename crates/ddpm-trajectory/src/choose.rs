@@ -96,15 +96,7 @@ pub fn closest_coefficients(
     };
     let steps: Vec<usize> = match budgets {
         Budgets::Only(list) => list.clone(),
-        Budgets::All => {
-            let taught = trajectories.trials().iter().filter(|trial| {
-                trial.sampler == sampler && trial.coefficients != CoefficientKind::Solver
-            });
-            let mut steps: Vec<usize> = taught.map(Trial::steps).collect();
-            steps.sort_unstable();
-            steps.dedup();
-            steps
-        }
+        Budgets::All => trajectories.taught_steps(sampler),
     };
     let mean = |kind: CoefficientKind| -> Option<f64> {
         let logs: Option<Vec<f64>> = steps.iter().map(|&k| distance(kind, k)).collect();

@@ -391,6 +391,17 @@ impl Trajectories {
         &self.trials
     }
 
+    /// The numbers of steps, ascending, that trials of a sampler with fitted coefficients were made for.
+    pub fn taught_steps(&self, sampler: Sampler) -> Vec<usize> {
+        let taught = self.trials.iter().filter(|trial| {
+            trial.sampler == sampler && trial.coefficients != CoefficientKind::Solver
+        });
+        let mut steps: Vec<usize> = taught.map(Trial::steps).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        steps
+    }
+
     /// The inner products of states and estimates: 32 N^2 bytes per image.
     pub fn gram(&self) -> Gram {
         Gram::new(self.nodes.len(), self.dims(), &self.states, &self.estimates)

@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     };
     let b = measure(b)?;
     let versus = versus.map(measure).transpose()?;
-    let (found, assumed) = compare(first, &a, &b, versus, args, voice)?;
+    let (found, assumed) = compare(first, &a, &b, versus.as_ref(), args, voice)?;
     if args.json {
         output::print_json(&found)
     } else {
@@ -336,7 +336,7 @@ fn compare(
     first: FidStatistics,
     a: &Side,
     b: &Side,
-    versus: Option<Side>,
+    versus: Option<&Side>,
     args: &Fid,
     voice: Voice,
 ) -> Result<(results::Fid, bool)> {
@@ -363,7 +363,6 @@ fn compare(
         Some(blocks) => blocks,
         None => blocks.min(features.nrows() / 2),
     };
-    let versus_features = versus.as_ref().and_then(|side| side.features.clone());
     let (frechet, pair) = match (&a.features, versus) {
         (Some(x), Some(other)) => {
             let y = other
@@ -373,7 +372,7 @@ fn compare(
             let found = frechet_difference(x.view(), y.view(), &reference, blocks_of(x))
                 .in_flag("--jackknife")?;
             let pair = Versus {
-                set: other.set,
+                set: other.set.clone(),
                 frechet: distance(&found.b),
                 difference: distance(&found.difference),
             };
@@ -408,7 +407,12 @@ fn compare(
                 x.ncols()
             ));
         } else if known == Some(RAW) && enough {
-            energy = Some(energy_distance(args, x, y, versus_features.as_ref())?);
+            energy = Some(energy_distance(
+                args,
+                x,
+                y,
+                versus.and_then(|side| side.features.as_ref()),
+            )?);
         }
         let least = x.nrows().min(y.nrows());
         let usual = SUBSET_SIZE.min(least / 8).max(2);
@@ -487,7 +491,7 @@ fn energy_distance(
         },
         _ => distance(found),
     };
-    let reference = EnergyReference::new(y.clone())?;
+    let reference = EnergyReference::new(y.view())?;
     let Some(other) = versus else {
         let found = reference
             .distance(x.view(), blocks)

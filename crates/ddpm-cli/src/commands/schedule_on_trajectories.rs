@@ -12,7 +12,7 @@ use crate::error::{Error, Located, Result};
 use crate::input::{priced_sampler, read_trajectories_to_use, steps_or, usual_steps};
 use crate::output::Voice;
 use crate::render::{
-    Indices, TextTable, and_coefficients, and_mean, clip, or_dash, plural, shorten,
+    Indices, TextTable, and_coefficients, and_mean, clip, join, or_dash, plural, shorten,
 };
 
 /// Runs the command for one of its objectives.
@@ -76,19 +76,14 @@ fn note_what_was_taught(
     asked: &Budgets,
     voice: Voice,
 ) {
-    let taught = trajectories
-        .trials()
-        .iter()
-        .filter(|trial| trial.sampler == sampler && trial.coefficients != CoefficientKind::Solver);
-    let taught: std::collections::BTreeSet<usize> = taught.map(|trial| trial.steps()).collect();
+    let taught = trajectories.taught_steps(sampler);
     let Budgets::Only(list) = asked else {
         return;
     };
     if !taught.is_empty() && list.iter().any(|k| !taught.contains(k)) {
-        let taught: Vec<String> = taught.iter().map(usize::to_string).collect();
         voice.note(format_args!(
             "fitted coefficients were taught for K = {} alone, so these are the sampler's own; ddpm trajectory --steps teaches others",
-            taught.join(", ")
+            join(&taught, ", ")
         ));
     }
 }

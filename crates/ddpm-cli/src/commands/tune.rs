@@ -130,7 +130,8 @@ fn judge(args: &Tune, reference: Source, features: &Features, voice: Voice) -> R
             match args.objective {
                 Objective::Kernel => return Ok(Judge::Kernel(features)),
                 Objective::Energy => {
-                    let reference = EnergyReference::new(features).in_file(&args.reference)?;
+                    let reference =
+                        EnergyReference::new(features.view()).in_file(&args.reference)?;
                     return Ok(Judge::Energy(reference));
                 }
                 _ => FeatureStatistics::from_features(features.view()).in_file(&args.reference)?,

@@ -63,7 +63,7 @@ fn backend(args: &CheckpointArgs) -> Result<Backend> {
 
 /// Reads the checkpoint, a file or a folder.
 pub(crate) fn open_checkpoint(args: &CheckpointArgs) -> Result<Checkpoint> {
-    if test_bed::open(&args.checkpoint)?.is_some() {
+    if test_bed::description(&args.checkpoint)?.is_some() {
         return Err(Error::Input(format!(
             "{}: a test bed, which has no weights; expected a checkpoint",
             args.checkpoint.display()

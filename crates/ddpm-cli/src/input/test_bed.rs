@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 /// Bytes of a file that may be a test bed, which takes a line or two.
 const LONGEST: u64 = 1 << 16;
 
-/// The test bed that a file describes; `None` where it is something else.
-pub(crate) fn open(path: &Path) -> Result<Option<TestBed>> {
+/// The text of a file that describes a test bed; `None` where it is something else.
+pub(super) fn description(path: &Path) -> Result<Option<String>> {
     let is_json = path.extension().is_some_and(|ending| ending == "json");
     let is_short =
         || std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= LONGEST);
@@ -22,12 +22,17 @@ pub(crate) fn open(path: &Path) -> Result<Option<TestBed>> {
     }
     // What is wrong with it is said by whoever reads it as JSON.
     let bytes = read_bytes(path)?;
-    let text = &*String::from_utf8_lossy(&bytes);
-    if !TestBed::is_described_by(text) {
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(TestBed::is_described_by(&text).then_some(text))
+}
+
+/// The test bed that a file describes; `None` where it is something else.
+pub(crate) fn open(path: &Path) -> Result<Option<TestBed>> {
+    let Some(text) = description(path)? else {
         return Ok(None);
-    }
+    };
     let beside = |images: &Path| path.parent().unwrap_or(Path::new("")).join(images);
-    let bed = TestBed::from_json(text, &mut |images, split| {
+    let bed = TestBed::from_json(&text, &mut |images, split| {
         Ok(ddpm_data::open(&beside(images), split, None)?)
     });
     bed.map(Some).map_err(|error| match error {

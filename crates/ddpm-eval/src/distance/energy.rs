@@ -41,13 +41,13 @@ impl EnergyReference {
     ///
     /// # Errors
     /// [`Error::Request`](crate::Error::Request) for less than two rows or no column, and for values that are not finite.
-    pub fn new(rows: Array2<f32>) -> Result<Self> {
-        check_features(rows.view(), 2)?;
+    pub fn new(rows: ArrayView2<'_, f32>) -> Result<Self> {
+        check_features(rows, 2)?;
         let count = rows.nrows();
         let blocks = BLOCKS.min(count / 2);
         let ends: Vec<usize> = (0..blocks).map(|i| block(i, count, blocks).end).collect();
-        let columns = Columns::new(rows.view());
-        let within = by_blocks(&columns.distances_of(rows.view(), &ends), blocks);
+        let columns = Columns::new(rows);
+        let within = by_blocks(&columns.distances_of(rows, &ends), blocks);
         Ok(Self {
             rows: columns,
             ends,
@@ -260,7 +260,7 @@ mod tests {
             let (n, m) = (x.nrows() as f64, y.nrows() as f64);
             2.0 * mean(x, y, n * m) - mean(x, x, n * (n - 1.0)) - mean(y, y, m * (m - 1.0))
         };
-        let reference = EnergyReference::new(y.clone()).unwrap();
+        let reference = EnergyReference::new(y.view()).unwrap();
         let found = reference.distance(x.view(), 4).unwrap();
         assert!((found.value - plain(&x, &y)).abs() < 1e-12);
         let without = |block: usize| {
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn is_nought_for_equal_distributions_within_its_error_and_not_for_others() {
-        let reference = EnergyReference::new(normals(2, 4000, 0.0)).unwrap();
+        let reference = EnergyReference::new(normals(2, 4000, 0.0).view()).unwrap();
         let same = reference
             .distance(normals(1, 1000, 0.0).view(), 20)
             .unwrap();
@@ -310,7 +310,7 @@ mod tests {
     fn errors_count_the_sample_and_the_reference() {
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for seed in 0..60 {
-            let reference = EnergyReference::new(normals(1000 + seed, 256, 0.0)).unwrap();
+            let reference = EnergyReference::new(normals(1000 + seed, 256, 0.0).view()).unwrap();
             let [a, b] = [0.2, 0.35].map(|shift| normals(seed, 256, shift));
             let found = reference.difference(a.view(), b.view(), 32).unwrap();
             values.push(found.difference.value);
@@ -326,12 +326,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_compared_is_refused() {
-        let reference = EnergyReference::new(normals(2, 10, 0.0)).unwrap();
+        let reference = EnergyReference::new(normals(2, 10, 0.0).view()).unwrap();
         assert!(reference.distance(normals(1, 3, 0.0).view(), 2).is_err());
         assert!(reference.distance(Array2::zeros((8, 2)).view(), 2).is_err());
         let (a, b) = (normals(1, 8, 0.0), normals(1, 9, 0.0));
         assert!(reference.difference(a.view(), b.view(), 2).is_err());
-        assert!(EnergyReference::new(Array2::zeros((1, 2))).is_err());
-        assert!(EnergyReference::new(Array2::from_elem((3, 2), f32::NAN)).is_err());
+        assert!(EnergyReference::new(Array2::zeros((1, 2)).view()).is_err());
+        assert!(EnergyReference::new(Array2::from_elem((3, 2), f32::NAN).view()).is_err());
     }
 }

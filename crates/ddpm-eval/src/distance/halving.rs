@@ -250,8 +250,8 @@ mod tests {
         let statistics = FeatureStatistics::from_features(reference.view()).unwrap();
         [
             Judge::Frechet(FrechetReference::new(&statistics).unwrap()),
-            Judge::Kernel(reference.clone()),
-            Judge::Energy(EnergyReference::new(reference).unwrap()),
+            Judge::Energy(EnergyReference::new(reference.view()).unwrap()),
+            Judge::Kernel(reference),
         ]
     }
 

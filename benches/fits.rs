@@ -1,6 +1,8 @@
-//! Fitted coefficients on 160 nodes: the cross-fitted error of every triple and the exact choice for all budgets up to 32, whole images and per band.
+//! Fitted coefficients on 160 nodes: the cross-fitted error of every step and the exact choice for all budgets up to 32, whole images and per
+//! band, second order (triples of nodes) and third (quadruples).
 //!
-//! `cargo bench -p ddpm-benches --bench fits` prints `NAME SECONDS` lines, medians of three rounds, and the peak resident size where /proc tells it. The
+//! `cargo bench -p ddpm-benches --bench fits` prints `NAME SECONDS` lines, medians of three rounds (one of the third order per band), and the peak
+//! resident size so far where /proc tells it. The
 //! trajectories are made up: 24 images of 3x32x32 of a Gaussian per band, bent so that nothing is exact; how long a fit takes does not depend on what
 //! the numbers are.
 #![allow(
@@ -26,7 +28,6 @@ const D: usize = 3072;
 const IMAGES: usize = 24;
 const NODES: usize = 160;
 const STEPS: usize = 32;
-const ROUNDS: usize = 3;
 
 fn normals(stream: usize) -> Vec<f32> {
     let key = NoiseKey {
@@ -85,14 +86,26 @@ fn made_up() -> Trajectories {
 fn main() {
     let trajectories = made_up();
     let bands = Bands::of_shape(&SHAPE).expect("valid");
-    for (name, kind) in [
-        ("fitted", CoefficientKind::Fitted),
-        ("fitted-bands", CoefficientKind::FittedBands),
+    for (name, sampler, kind, rounds) in [
+        ("fitted", Sampler::DpmSolver2M, CoefficientKind::Fitted, 3),
+        (
+            "fitted-bands",
+            Sampler::DpmSolver2M,
+            CoefficientKind::FittedBands,
+            3,
+        ),
+        ("third", Sampler::DpmSolver3M, CoefficientKind::Fitted, 3),
+        (
+            "third-bands",
+            Sampler::DpmSolver3M,
+            CoefficientKind::FittedBands,
+            1,
+        ),
     ] {
-        let mut rounds: Vec<[f64; 2]> = (0..ROUNDS)
+        let mut seconds: Vec<[f64; 2]> = (0..rounds)
             .map(|_| {
                 let begin = Instant::now();
-                let fitting = Fitting::new(Sampler::DpmSolver2M, kind);
+                let fitting = Fitting::new(sampler, kind);
                 let model = FittedModel::new(&trajectories, fitting, Some(&bands)).expect("a flow");
                 let fitted = begin.elapsed().as_secs_f64();
                 black_box(model.solve(Weighting::default(), STEPS).expect("possible"));
@@ -100,13 +113,13 @@ fn main() {
             })
             .collect();
         for (i, stage) in ["errors", "choice"].iter().enumerate() {
-            rounds.sort_by(|a, b| a[i].total_cmp(&b[i]));
-            println!("{name}_{stage} {:.3}", rounds[ROUNDS / 2][i]);
+            seconds.sort_by(|a, b| a[i].total_cmp(&b[i]));
+            println!("{name}_{stage} {:.3}", seconds[rounds / 2][i]);
         }
-    }
-    if let Ok(status) = std::fs::read_to_string("/proc/self/status")
-        && let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM"))
-    {
-        println!("{}", peak.split_whitespace().collect::<Vec<_>>().join(" "));
+        if let Ok(status) = std::fs::read_to_string("/proc/self/status")
+            && let Some(peak) = status.lines().find(|line| line.starts_with("VmHWM"))
+        {
+            println!("{}", peak.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
     }
 }

@@ -205,7 +205,7 @@ impl Bed {
             let trajectories = follow_flow(&*self.denoiser, &plan, None, &Silent, &mut |_| Ok(()))?;
             let budgets = Budgets::Only(self.steps.clone());
             let kind = CoefficientKind::Fitted;
-            let chosen = Sampler::PRICED.into_iter().map(|sampler| {
+            let chosen = Sampler::USUAL.into_iter().map(|sampler| {
                 let quality = choose_quality(&trajectories, sampler, &budgets)?;
                 let fitted = choose_fitted(&trajectories, sampler, kind, &budgets)?;
                 Ok((sampler, [quality, fitted]))

@@ -88,7 +88,7 @@ fn main() -> Outcome<()> {
     let mut found = report::Report::new(&lab, &options, &target)?;
     // Few steps first: a run that is stopped has whole columns.
     for &steps in &options.steps {
-        for solver in Sampler::PRICED {
+        for solver in Sampler::USUAL {
             let mut paths = methods.paths(solver, steps)?;
             let others = earlier
                 .iter()

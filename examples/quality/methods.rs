@@ -59,7 +59,7 @@ impl Methods {
             let solution = solve(&table, &options)?;
             Ok((name, nodes, table, solution))
         });
-        let chosen = Sampler::PRICED.into_iter().map(|solver| {
+        let chosen = Sampler::USUAL.into_iter().map(|solver| {
             let budgets = Budgets::Only(options.steps.clone());
             Ok((solver, choose_quality(&choosing, solver, &budgets)?))
         });

@@ -97,8 +97,8 @@ pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path_spec::PathSpec;
 pub use respacing::{RespacedChain, space_timesteps};
 pub use sampler::{
-    CoefficientKind, LinearStep, MultistepState, MultistepStep, Sampler, StepCoefficients,
-    ancestral_step, clipped_noise_limit,
+    CoefficientKind, FlowEdge, LinearStep, MultistepState, MultistepStep, Sampler,
+    StepCoefficients, ancestral_step, clipped_noise_limit,
 };
 pub use stride::Stride;
 pub use time_path::TimePath;

@@ -74,7 +74,7 @@ pub enum Error {
         /// The first node found.
         found: usize,
     },
-    /// The number of nodes of a second-order problem is 0 or too large.
+    /// The number of nodes of a problem of second or third order is 0 or too large.
     #[error("last node N: expected 1..={max}, found {found}")]
     Nodes {
         /// The N that was asked for.
@@ -92,6 +92,23 @@ pub enum Error {
     TripleCost {
         /// The node before t; `None` for the first step of a path.
         previous: Option<usize>,
+        /// Where the step begins.
+        t: usize,
+        /// Where it ends.
+        s: usize,
+        /// The cost found there.
+        found: f64,
+    },
+    /// The same of a cost that depends on two nodes before.
+    #[error(
+        "cost of step (before={}, t={t}, s={s}): expected a number of magnitude at most {limit:e}, or +inf for no \
+         step, found {found}",
+        in_words(before),
+        limit = MAX_COST
+    )]
+    QuadrupleCost {
+        /// The nodes before t, the nearest first.
+        before: [Option<usize>; 2],
         /// Where the step begins.
         t: usize,
         /// Where it ends.
@@ -120,4 +137,14 @@ pub enum Error {
         /// By how much the inequality fails (`+inf` where an edge is missing).
         violation: f64,
     },
+}
+
+/// `none`, or the nodes, the nearest first.
+fn in_words(before: &[Option<usize>; 2]) -> String {
+    let nodes: Vec<String> = before.iter().flatten().map(usize::to_string).collect();
+    if nodes.is_empty() {
+        "none".to_owned()
+    } else {
+        nodes.join(",")
+    }
 }

@@ -52,6 +52,7 @@ mod monge_check;
 pub mod second_order;
 mod solution;
 mod solve;
+pub mod third_order;
 
 pub use certificate::{Certificate, Method};
 pub use cost_table::{CostTable, Start};

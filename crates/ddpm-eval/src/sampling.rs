@@ -169,8 +169,8 @@ enum Kind<'a> {
 /// What is known of an image between its steps.
 #[derive(Default)]
 struct Known {
-    /// The estimate of the step before; empty before the first, which uses none.
-    previous: Vec<f64>,
+    /// What is remembered of the nodes before, the nearest first.
+    history: Vec<Vec<f64>>,
     multistep: MultistepState,
 }
 
@@ -205,10 +205,8 @@ fn steps<'a>(schedule: &NoiseSchedule, plan: &'a SamplingPlan) -> Result<Vec<Ste
         let before = nodes.get(k + 2).copied();
         let fitted = plan.schedule.fitted.get(k);
         let kind = match (sampler, multistep.as_mut().and_then(Iterator::next)) {
+            _ if let Some(step) = fitted => Kind::Fitted(step, plan.schedule.bands.as_deref()),
             (_, Some(step)) => Kind::Multistep(step),
-            (Sampler::Ddim | Sampler::DpmSolver2M, None) if let Some(step) = fitted => {
-                Kind::Fitted(step, plan.schedule.bands.as_deref())
-            }
             (Sampler::Ddpm, None) => Kind::Ancestral(&plan.schedule.kernels[k], limit),
             (Sampler::Ddim, None) => linear(LinearStep::ddim(schedule, t, s, plan.eta)?),
             (_, None) => linear(LinearStep::dpm_solver_2m(schedule, before, t, s)),
@@ -322,19 +320,26 @@ impl Run<'_> {
                 ancestral_step(transition, variance, *limit, x_t, &xhat0, &noise, &mut x_s);
             }
             Kind::Linear(linear) => {
-                linear.apply(x_t, &xhat0, &known.previous, &noise, &mut x_s);
+                let history: Vec<&[f64]> = known.history.iter().map(Vec::as_slice).collect();
+                linear.apply(x_t, &xhat0, &history, &noise, &mut x_s);
             }
             Kind::Fitted(step, bands) => {
-                let previous = std::slice::from_ref(&known.previous);
-                step.apply(*bands, x_t, &xhat0, previous, &mut x_s);
+                let history: Vec<&[f64]> = known.history.iter().map(Vec::as_slice).collect();
+                step.apply(*bands, x_t, &xhat0, &history, &mut x_s);
             }
             Kind::Multistep(multistep) => {
                 known.multistep.step(multistep, &xhat0, x_t);
                 return Ok(());
             }
         }
+        let sampler = self.plan.schedule.sampler;
+        if sampler.looks_back() > 0 {
+            let schedule = self.denoiser.noise_schedule();
+            let found = remembered(sampler, schedule, transition.t, x_t, xhat0);
+            known.history.insert(0, found);
+            known.history.truncate(sampler.looks_back());
+        }
         x_t.copy_from_slice(&x_s);
-        known.previous = xhat0;
         Ok(())
     }
 }
@@ -354,4 +359,21 @@ pub(crate) fn starts(seed: u64, images: &[usize], dims: usize) -> Vec<f64> {
         x.extend(noise.iter().map(|&z| f64::from(z)));
     }
     x
+}
+
+/// What a sampler remembers of node `t` for the steps after.
+pub(crate) fn remembered(
+    sampler: Sampler,
+    schedule: &NoiseSchedule,
+    t: usize,
+    x_t: &[f64],
+    mut estimate: Vec<f64>,
+) -> Vec<f64> {
+    let [of_state, of_estimate] = sampler.remembered(schedule, t);
+    if of_state != 0.0 {
+        for (estimate, x) in estimate.iter_mut().zip(x_t) {
+            *estimate = of_state * x + of_estimate * *estimate;
+        }
+    }
+    estimate
 }

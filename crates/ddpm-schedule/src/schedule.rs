@@ -221,8 +221,8 @@ impl Schedule {
         }
         let bands = self.bands.as_ref().map_or(1, |bands| bands.count());
         for (k, step) in self.fitted.iter().enumerate() {
-            // The first step of a path, the last of the list, has no estimate before its own.
-            let most = usize::from(self.sampler == Sampler::DpmSolver2M && k + 1 < steps);
+            // The first steps of a path, the last of the list, have fewer nodes before their own.
+            let most = self.sampler.looks_back().min(steps - 1 - k);
             let of_bands = self.coefficients.is_per_band() && step.bands() == bands;
             if step.looks_back() > most || !(of_bands || step.bands() == 1) {
                 return Err(Error::field(

@@ -1,6 +1,5 @@
 //! Inner products of what is stored, from which the error of every step follows.
 
-use ddpm_core::LinearStep;
 use rayon::prelude::*;
 
 /// Per image, the inner products of the states x and the estimates D at all N nodes, divided by the number of dimensions.
@@ -12,6 +11,8 @@ pub struct Gram {
     nodes: usize,
     /// Per image (2N)^2 products over x_1 .. x_N, D_1 .. D_N, row after row.
     products: Vec<Vec<f64>>,
+    /// Their mean over the images.
+    mean: Vec<f64>,
 }
 
 impl Gram {
@@ -20,8 +21,21 @@ impl Gram {
         let images = states
             .par_chunks(nodes * dims)
             .zip(estimates.par_chunks(nodes * dims));
-        let products = images.map(|(x, d)| products(nodes, dims, x, d)).collect();
-        Self { nodes, products }
+        let products: Vec<Vec<f64>> = images.map(|(x, d)| products(nodes, dims, x, d)).collect();
+        let mut mean = vec![0.0; 4 * nodes * nodes];
+        for products in &products {
+            for (mean, product) in mean.iter_mut().zip(products) {
+                *mean += product;
+            }
+        }
+        for mean in &mut mean {
+            *mean /= products.len() as f64;
+        }
+        Self {
+            nodes,
+            products,
+            mean,
+        }
     }
 
     /// N, the number of nodes but 0.
@@ -39,34 +53,9 @@ impl Gram {
         &self.products[image]
     }
 
-    /// Per image, the mean square over the dimensions of the error of one `step` on the reference: it begins at the reference's state
-    /// at node index `t`, and what it makes of it is compared with the reference's state at index `s` < `t`. `previous` is the index
-    /// of the node whose estimate a multistep method uses (any if it uses none).
-    ///
-    /// # Panics
-    /// If an index is above N, or `t` is 0.
-    pub fn squared_errors(
-        &self,
-        step: &LinearStep,
-        previous: usize,
-        t: usize,
-        s: usize,
-    ) -> Vec<f64> {
-        let n = self.nodes;
-        assert!(
-            t >= 1 && t <= n && s < t && previous <= n,
-            "node indices out of range"
-        );
-        let terms = [
-            (t - 1, step.from_x_t),
-            (n + t - 1, step.from_xhat0),
-            (n + previous.max(1) - 1, step.from_previous),
-            (if s == 0 { n } else { s - 1 }, -1.0),
-        ];
-        self.products
-            .iter()
-            .map(|p| quadratic_form(p, 2 * n, &terms))
-            .collect()
+    /// The mean square, over images and dimensions, of a sum of weighted states and estimates: indices in x_1 .. x_N, D_1 .. D_N.
+    pub(crate) fn mean_square(&self, terms: &[(usize, f64)]) -> f64 {
+        quadratic_form(&self.mean, 2 * self.nodes, terms)
     }
 
     /// Per image, the mean square over the dimensions of the difference of the estimates at two node indices.

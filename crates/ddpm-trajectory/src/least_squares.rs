@@ -2,13 +2,21 @@
 
 use ddpm_core::{CoefficientKind, LinearStep};
 
-/// The state, the estimate at t and the one before.
-pub(crate) const MOST_TERMS: usize = 3;
+/// The state, the estimate at t, and what is remembered of two nodes before.
+pub(crate) const MOST_TERMS: usize = 4;
 /// Below this part of its square a direction that is left has nothing to say: it is what rounding made of others.
 const NEGLIGIBLE: f64 = 1e-12;
 
 /// A number per term of a step.
 pub(crate) type Terms = [f64; MOST_TERMS];
+
+/// The same for several targets side by side, which the processor computes together: every one gets the numbers that it would get alone.
+pub(crate) type Lanes<const L: usize> = [[f64; L]; MOST_TERMS];
+
+/// One target as a lane.
+pub(crate) fn lane(terms: &Terms) -> Lanes<1> {
+    terms.map(|x| [x])
+}
 
 /// Inner products of the fields that a step is made of and of what it should make of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,37 +43,89 @@ impl Products {
 
     /// The square of what these coefficients leave of the target; what rounding makes negative is 0.
     pub(crate) fn residual(&self, coefficients: &Terms) -> f64 {
-        let mut sum = self.square;
-        for i in 0..MOST_TERMS {
-            sum -= 2.0 * coefficients[i] * self.target[i];
-            for j in 0..MOST_TERMS {
-                sum += coefficients[i] * coefficients[j] * self.fields[i][j];
+        let (c, target) = (lane(coefficients), lane(&self.target));
+        residual(&self.fields, &target, &[self.square], &c)[0]
+    }
+}
+
+/// [`Products::residual`] of several targets of the same fields.
+pub(crate) fn residual<const L: usize>(
+    fields: &[Terms; MOST_TERMS],
+    target: &Lanes<L>,
+    square: &[f64; L],
+    coefficients: &Lanes<L>,
+) -> [f64; L] {
+    let mut sum = *square;
+    for i in 0..MOST_TERMS {
+        for l in 0..L {
+            sum[l] -= 2.0 * coefficients[i][l] * target[i][l];
+        }
+        for j in 0..MOST_TERMS {
+            for l in 0..L {
+                sum[l] += coefficients[i][l] * coefficients[j][l] * fields[i][j];
             }
         }
-        sum.max(0.0)
     }
+    sum.map(|sum| sum.max(0.0))
 }
 
 /// The coefficients of a sampler's own step.
 pub(crate) fn terms_of(step: &LinearStep) -> Terms {
-    [step.from_x_t, step.from_xhat0, step.from_previous]
+    let [near, far] = step.from_history;
+    [step.from_x_t, step.from_xhat0, near, far]
 }
 
-/// Along which directions the coefficients of a step may leave those of the sampler; `looks_back` says whether it uses an earlier estimate.
-pub(crate) fn directions(kind: CoefficientKind, looks_back: bool) -> &'static [Terms] {
-    const ALL: [Terms; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    match (kind, looks_back) {
-        (CoefficientKind::Solver, _) | (CoefficientKind::History, false) => &[],
-        (CoefficientKind::History, true) => &[[0.0, 1.0, -1.0]],
-        (_, true) => &ALL,
-        (_, false) => &ALL[..2],
+/// Along which directions the coefficients of a step may leave those of the sampler.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Directions {
+    of: [Terms; MOST_TERMS],
+    count: usize,
+}
+
+impl Directions {
+    /// Those of a step that uses so many nodes before its own; `remembered` are the weights of the state and the estimate in what the
+    /// sampler would remember of the node where the step begins.
+    pub(crate) fn new(kind: CoefficientKind, looks_back: usize, remembered: [f64; 2]) -> Self {
+        let mut found = Self::default();
+        match kind {
+            CoefficientKind::Solver => {}
+            CoefficientKind::History => {
+                // As much of what is known at t as is taken away from a node before.
+                for j in 0..looks_back {
+                    let mut direction = [remembered[0], remembered[1], 0.0, 0.0];
+                    direction[2 + j] = -1.0;
+                    found.push(direction);
+                }
+            }
+            CoefficientKind::Fitted | CoefficientKind::FittedBands => {
+                for i in 0..2 + looks_back {
+                    let mut direction = [0.0; MOST_TERMS];
+                    direction[i] = 1.0;
+                    found.push(direction);
+                }
+            }
+        }
+        found
+    }
+
+    fn push(&mut self, direction: Terms) {
+        self.of[self.count] = direction;
+        self.count += 1;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn all(&self) -> &[Terms] {
+        &self.of[..self.count]
     }
 }
 
 /// Normal equations along some directions from a base, factored: what they say is found for one target after another.
 #[derive(Clone, Debug)]
-pub(crate) struct Normal<'a> {
-    directions: &'a [Terms],
+pub(crate) struct Normal {
+    directions: Directions,
     /// The fields' products with the ridge.
     matrix: [Terms; MOST_TERMS],
     /// 1/sqrt of the diagonal along the directions; 0 where there is nothing.
@@ -75,14 +135,14 @@ pub(crate) struct Normal<'a> {
     order: [usize; MOST_TERMS],
 }
 
-impl<'a> Normal<'a> {
+impl Normal {
     /// Of `products`, with `ridge` added to the products of the fields.
     pub(crate) fn new(
         products: &Products,
         ridge: &[Terms; MOST_TERMS],
-        directions: &'a [Terms],
+        directions: Directions,
     ) -> Self {
-        let m = directions.len();
+        let m = directions.count;
         let mut matrix = products.fields;
         for (row, ridge) in matrix.iter_mut().zip(ridge) {
             for (x, ridge) in row.iter_mut().zip(ridge) {
@@ -90,8 +150,8 @@ impl<'a> Normal<'a> {
             }
         }
         let mut along = [[0.0; MOST_TERMS]; MOST_TERMS];
-        for (i, a) in directions.iter().enumerate() {
-            for (j, b) in directions.iter().enumerate() {
+        for (i, a) in directions.all().iter().enumerate() {
+            for (j, b) in directions.all().iter().enumerate() {
                 along[i][j] = product(a, &times(&matrix, b));
             }
         }
@@ -109,7 +169,7 @@ impl<'a> Normal<'a> {
                 along[i][j] *= scale[i] * scale[j];
             }
         }
-        let mut order = [0, 1, 2];
+        let mut order = [0, 1, 2, 3];
         let mut factors = [[0.0; MOST_TERMS]; MOST_TERMS];
         for k in 0..m {
             // The largest that is left: what follows of it is what others cannot say.
@@ -146,44 +206,73 @@ impl<'a> Normal<'a> {
 
     /// The coefficients, from `base` along the directions, that come closest to a target of these products with the fields.
     pub(crate) fn solve(&self, base: &Terms, target: &Terms) -> Terms {
-        let m = self.directions.len();
+        self.solve_all(&lane(base), &lane(target)).map(|[x]| x)
+    }
+
+    /// [`solve`](Self::solve) for several targets.
+    pub(crate) fn solve_all<const L: usize>(&self, base: &Lanes<L>, target: &Lanes<L>) -> Lanes<L> {
+        let m = self.directions.count;
         if m == 0 {
             return *base;
         }
-        let of_base = times(&self.matrix, base);
-        let mut left = [0.0; MOST_TERMS];
-        for (left, (target, of_base)) in left.iter_mut().zip(target.iter().zip(of_base)) {
-            *left = target - of_base;
-        }
-        let mut w = [0.0; MOST_TERMS];
-        for k in 0..m {
-            let i = self.order[k];
-            w[k] = self.scale[i] * product(&self.directions[i], &left);
-            for j in 0..k {
-                w[k] -= self.factors[k][j] * w[j];
+        let mut left = *target;
+        for (left, row) in left.iter_mut().zip(&self.matrix) {
+            let mut of_base = [0.0; L];
+            add_all(&mut of_base, row, base);
+            for l in 0..L {
+                left[l] -= of_base[l];
             }
         }
+        let mut w = [[0.0; L]; MOST_TERMS];
         for k in 0..m {
+            let i = self.order[k];
+            let mut along = [0.0; L];
+            add_all(&mut along, &self.directions.of[i], &left);
+            for l in 0..L {
+                w[k][l] = self.scale[i] * along[l];
+            }
+            for j in 0..k {
+                for l in 0..L {
+                    w[k][l] -= self.factors[k][j] * w[j][l];
+                }
+            }
+        }
+        for (k, w) in w.iter_mut().enumerate().take(m) {
             let pivot = self.factors[k][k];
-            w[k] = if pivot > 0.0 { w[k] / pivot } else { 0.0 };
+            for w in w {
+                *w = if pivot > 0.0 { *w / pivot } else { 0.0 };
+            }
         }
         for k in (0..m).rev() {
             for j in k + 1..m {
-                w[k] -= self.factors[j][k] * w[j];
+                for l in 0..L {
+                    w[k][l] -= self.factors[j][k] * w[j][l];
+                }
             }
             // One that is left out stays out.
             if self.factors[k][k] == 0.0 {
-                w[k] = 0.0;
+                w[k] = [0.0; L];
             }
         }
         let mut found = *base;
         for k in 0..m {
             let i = self.order[k];
-            for (found, direction) in found.iter_mut().zip(&self.directions[i]) {
-                *found += self.scale[i] * w[k] * direction;
+            for (found, direction) in found.iter_mut().zip(&self.directions.of[i]) {
+                for l in 0..L {
+                    found[l] += self.scale[i] * w[k][l] * direction;
+                }
             }
         }
         found
+    }
+}
+
+/// Adds lanes with these weights.
+fn add_all<const L: usize>(sum: &mut [f64; L], weights: &Terms, lanes: &Lanes<L>) {
+    for (weight, lane) in weights.iter().zip(lanes) {
+        for l in 0..L {
+            sum[l] += weight * lane[l];
+        }
     }
 }
 
@@ -228,60 +317,92 @@ mod tests {
         found
     }
 
+    const ESTIMATES: [f64; 2] = [0.0, 1.0];
+
     #[test]
     fn what_is_in_the_span_is_found_exactly() {
-        let fields: Vec<Vec<f64>> = (0..3).map(|k| numbers(k + 1, 40)).collect();
-        let truth = [0.7, -1.3, 0.4];
-        let target: Vec<f64> = (0..40)
-            .map(|i| truth.iter().zip(&fields).map(|(c, f)| c * f[i]).sum())
-            .collect();
-        let p = products(&fields, &target);
-        let all = directions(CoefficientKind::Fitted, true);
-        let found = Normal::new(&p, &Default::default(), all).solve(&[1.0, 0.0, 0.0], &p.target);
-        for (a, b) in found.iter().zip(truth) {
-            assert!((a - b).abs() < 1e-12, "{found:?}");
+        for looks_back in 0..=2 {
+            let fields: Vec<Vec<f64>> = (0..2 + looks_back)
+                .map(|k| numbers(k as u64 + 1, 40))
+                .collect();
+            let truth = &[0.7, -1.3, 0.4, 2.1][..fields.len()];
+            let target: Vec<f64> = (0..40)
+                .map(|i| truth.iter().zip(&fields).map(|(c, f)| c * f[i]).sum())
+                .collect();
+            let p = products(&fields, &target);
+            let all = Directions::new(CoefficientKind::Fitted, looks_back, ESTIMATES);
+            let found =
+                Normal::new(&p, &Default::default(), all).solve(&[1.0, 0.0, 0.0, 0.0], &p.target);
+            for (a, b) in found.iter().zip(truth) {
+                assert!((a - b).abs() < 1e-12, "{found:?}");
+            }
+            assert!(found[fields.len()..].iter().all(|&c| c == 0.0), "{found:?}");
+            assert!(p.residual(&found) < 1e-12 * p.square);
         }
-        assert!(p.residual(&found) < 1e-12 * p.square);
     }
 
     #[test]
     fn collinear_fields_leave_the_base_where_they_say_nothing() {
         let x = numbers(5, 60);
-        let fields = vec![
-            x.clone(),
-            x.iter().map(|x| 0.3 * x).collect(),
-            x.iter().map(|x| -2.0 * x).collect(),
-        ];
-        let target: Vec<f64> = x.iter().map(|x| 0.9 * x).collect();
+        let of = |factor: f64| -> Vec<f64> { x.iter().map(|x| factor * x).collect() };
+        let fields = vec![x.clone(), of(0.3), of(-2.0), of(0.7)];
+        let target = of(0.9);
         let p = products(&fields, &target);
-        let all = directions(CoefficientKind::Fitted, true);
-        let found = Normal::new(&p, &Default::default(), all).solve(&[0.5, 0.1, 0.0], &p.target);
+        let all = Directions::new(CoefficientKind::Fitted, 2, ESTIMATES);
+        let found =
+            Normal::new(&p, &Default::default(), all).solve(&[0.5, 0.1, 0.0, 0.0], &p.target);
         assert!(p.residual(&found) < 1e-12 * p.square, "{found:?}");
         assert!(found.iter().all(|c| c.abs() < 2.0), "{found:?}");
     }
 
     #[test]
     fn only_how_far_it_extrapolates_is_free_under_history() {
-        let fields: Vec<Vec<f64>> = (0..3).map(|k| numbers(k + 9, 40)).collect();
+        let fields: Vec<Vec<f64>> = (0..4).map(|k| numbers(k + 9, 40)).collect();
         let target = numbers(77, 40);
         let p = products(&fields, &target);
-        let base = [0.8, 0.6, -0.1];
-        let history = directions(CoefficientKind::History, true);
+        let base = [0.8, 0.6, -0.1, 0.05];
+        let history = Directions::new(CoefficientKind::History, 2, ESTIMATES);
         let found = Normal::new(&p, &Default::default(), history).solve(&base, &p.target);
         assert_eq!(found[0], base[0]);
-        assert!((found[1] + found[2] - 0.5).abs() < 1e-14);
-        let moved = |by: f64| p.residual(&[found[0], found[1] + by, found[2] - by]);
-        assert!(moved(0.0) < moved(1e-3) && moved(0.0) < moved(-1e-3));
+        assert!((found[1] + found[2] + found[3] - 0.55).abs() < 1e-14);
+        let moved = |j: usize, by: f64| {
+            let mut moved = found;
+            moved[1] += by;
+            moved[j] -= by;
+            p.residual(&moved)
+        };
+        for j in [2, 3] {
+            assert!(moved(j, 0.0) < moved(j, 1e-3) && moved(j, 0.0) < moved(j, -1e-3));
+        }
+    }
+
+    #[test]
+    fn what_is_exchanged_under_history_is_what_the_sampler_remembers() {
+        // Noise: (x - 0.6 D) / 0.8.
+        let noise = [1.0 / 0.8, -0.6 / 0.8];
+        let fields: Vec<Vec<f64>> = (0..4).map(|k| numbers(k + 31, 40)).collect();
+        let target = numbers(5, 40);
+        let p = products(&fields, &target);
+        let base = [0.8, 0.6, -0.1, 0.05];
+        let history = Directions::new(CoefficientKind::History, 2, noise);
+        let found = Normal::new(&p, &Default::default(), history).solve(&base, &p.target);
+        let given = (base[2] - found[2]) + (base[3] - found[3]);
+        for (j, weight) in noise.into_iter().enumerate() {
+            assert!((found[j] - base[j] - given * weight).abs() < 1e-13);
+        }
     }
 
     #[test]
     fn a_ridge_shrinks_towards_zero() {
-        let fields: Vec<Vec<f64>> = (0..3).map(|k| numbers(k + 20, 40)).collect();
+        let fields: Vec<Vec<f64>> = (0..4).map(|k| numbers(k + 20, 40)).collect();
         let target = numbers(88, 40);
         let p = products(&fields, &target);
-        let all = directions(CoefficientKind::Fitted, true);
-        let ridge = [[1e9, 0.0, 0.0], [0.0, 1e9, 0.0], [0.0, 0.0, 1e9]];
-        let found = Normal::new(&p, &ridge, all).solve(&[1.0, 1.0, 1.0], &p.target);
+        let all = Directions::new(CoefficientKind::Fitted, 2, ESTIMATES);
+        let mut ridge = [[0.0; MOST_TERMS]; MOST_TERMS];
+        for (i, row) in ridge.iter_mut().enumerate() {
+            row[i] = 1e9;
+        }
+        let found = Normal::new(&p, &ridge, all).solve(&[1.0; 4], &p.target);
         assert!(found.iter().all(|c| c.abs() < 1e-6), "{found:?}");
     }
 }

@@ -8,7 +8,8 @@
 //! 2. [`Gram`] keeps the inner products of states and estimates: the squared error of any step of any linear sampler between
 //!    grid nodes is a quadratic form of it, O(1) and without the network.
 //! 3. [`QualityModel`] weights local errors with how much they grow until time 0 and solves for every budget: by [`ddpm_dp::solve`]
-//!    for DDIM, by [`ddpm_dp::second_order`] for DPM-Solver++(2M), whose step depends on the previous node too.
+//!    for DDIM, by [`ddpm_dp::second_order`] for DPM-Solver++(2M), whose step depends on the previous node too, by
+//!    [`ddpm_dp::third_order`] for DPM-Solver++(3M) and iPNDM, which look back on two.
 
 mod cheapest;
 mod choose;
@@ -19,6 +20,7 @@ mod fitted;
 mod gits;
 mod gram;
 mod grid;
+mod grid_steps;
 mod growth;
 mod klub;
 mod least_squares;

@@ -1,6 +1,6 @@
 //! Inner products of what is stored, added up over folds of the images, whole or band by band.
 
-use ddpm_core::Bands;
+use ddpm_core::{Bands, Sampler};
 use rayon::prelude::*;
 
 use crate::error::{Invalid, Result};
@@ -18,7 +18,9 @@ pub(crate) const FOLDS: usize = 4;
 pub(crate) struct PooledGram {
     nodes: usize,
     images: usize,
-    /// Per fold and band (2N)^2 products over x_1 .. x_N, D_1 .. D_N.
+    /// Whether what is remembered of a node is its noise.
+    of_noise: bool,
+    /// Per fold and band the products over x_1 .. x_N, D_1 .. D_N and, where the sampler remembers noise, that of the N nodes.
     folds: Vec<Vec<Vec<f64>>>,
     /// The diagonals of these.
     squares: Vec<Vec<Vec<f64>>>,
@@ -43,8 +45,12 @@ pub fn check_fit_size(nodes: usize, images: usize, bands: usize) -> Result<()> {
 }
 
 impl PooledGram {
-    /// Of trajectories, in bands of frequencies or, where there are none, whole.
-    pub(crate) fn new(trajectories: &Trajectories, bands: Option<&Bands>) -> Self {
+    /// Of trajectories, in bands of frequencies or, where there are none, whole; for the steps of a sampler.
+    pub(crate) fn new(
+        trajectories: &Trajectories,
+        bands: Option<&Bands>,
+        sampler: Sampler,
+    ) -> Self {
         let (images, nodes) = (trajectories.images(), trajectories.nodes().len());
         let side = 2 * nodes;
         let count = bands.map_or(1, Bands::count);
@@ -61,7 +67,17 @@ impl PooledGram {
             }
             sums
         };
-        let folds: Vec<Vec<Vec<f64>>> = (0..folds).map(of_fold).collect();
+        let mut folds: Vec<Vec<Vec<f64>>> = (0..folds).map(of_fold).collect();
+        let of_noise = sampler == Sampler::Ipndm;
+        if of_noise {
+            let schedule = trajectories.schedule();
+            let of_node = |&t: &usize| sampler.remembered(schedule, t);
+            let weights: Vec<[f64; 2]> = trajectories.nodes().iter().map(of_node).collect();
+            for sums in folds.iter_mut().flatten() {
+                *sums = with_combinations(sums, &weights);
+            }
+        }
+        let side = if of_noise { 3 * nodes } else { side };
         let diagonal = |sums: &Vec<f64>| sums.iter().step_by(side + 1).copied().collect();
         let squares = folds
             .iter()
@@ -69,6 +85,7 @@ impl PooledGram {
         Self {
             nodes,
             images,
+            of_noise,
             squares: squares.collect(),
             folds,
         }
@@ -90,9 +107,14 @@ impl PooledGram {
         self.folds[0].len()
     }
 
-    /// The products of one state or estimate (index in x_1 .. x_N, D_1 .. D_N) with all.
+    /// Where what is remembered of node p lies.
+    pub(crate) fn remembered(&self, p: usize) -> usize {
+        p - 1 + if self.of_noise { 2 } else { 1 } * self.nodes
+    }
+
+    /// The products of one state, estimate or noise (index in x_1 .. x_N, D_1 .. D_N, ..) with all.
     pub(crate) fn row(&self, fold: usize, band: usize, index: usize) -> &[f64] {
-        let side = 2 * self.nodes;
+        let side = if self.of_noise { 3 } else { 2 } * self.nodes;
         &self.folds[fold][band][index * side..(index + 1) * side]
     }
 
@@ -100,6 +122,29 @@ impl PooledGram {
     pub(crate) fn squares(&self, fold: usize, band: usize) -> &[f64] {
         &self.squares[fold][band]
     }
+}
+
+/// Products over x, D and their combinations at every node from those over x and D.
+fn with_combinations(products: &[f64], weights: &[[f64; 2]]) -> Vec<f64> {
+    let n = weights.len();
+    let (from, to) = (2 * n, 3 * n);
+    let mut found = vec![0.0; to * to];
+    for (found, row) in found.chunks_mut(to).zip(products.chunks(from)) {
+        found[..from].copy_from_slice(row);
+    }
+    for (i, [of_x, of_d]) in weights.iter().enumerate() {
+        for j in 0..from {
+            let product = of_x * found[i * to + j] + of_d * found[(n + i) * to + j];
+            found[(from + i) * to + j] = product;
+            found[j * to + from + i] = product;
+        }
+    }
+    for (i, [of_x, of_d]) in weights.iter().enumerate() {
+        for j in from..to {
+            found[(from + i) * to + j] = of_x * found[i * to + j] + of_d * found[(n + i) * to + j];
+        }
+    }
+    found
 }
 
 fn add(sums: &mut [f64], gram: &Gram, image: usize) {

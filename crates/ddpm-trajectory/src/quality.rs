@@ -1,12 +1,13 @@
 //! What a step costs the quality of samples, and the paths that cost least.
 
 use ddpm_core::{CoefficientKind, LinearStep, NoiseSchedule, Sampler, TimePath};
-use ddpm_dp::second_order;
+use ddpm_dp::third_order;
 use ddpm_schedule::{Budgets, TrajectoryKind};
 
-use crate::cheapest::cheapest;
+use crate::cheapest::{LastButOne, cheapest, check_third_order, last_but_one_is_lower};
 use crate::error::{Invalid, Result};
 use crate::gram::Gram;
+use crate::grid_steps::{Before, GridSteps};
 use crate::growth::GrowthCurve;
 use crate::store::Trajectories;
 
@@ -44,7 +45,8 @@ impl Weighting {
             extrapolation,
         };
         match solver {
-            Sampler::Ddim => [
+            // Those of iPNDM weigh estimates alike, whatever the nodes.
+            Sampler::Ddim | Sampler::Ipndm => [
                 of(2.0, true, 0.0),
                 of(1.0, true, 0.0),
                 of(2.0, false, 0.0),
@@ -60,23 +62,26 @@ impl Weighting {
     }
 }
 
-/// The largest 1 + 1/(2r) of a step that is thought sensible.
+/// The largest weight of its own estimate, among the estimates of a step, that is thought sensible.
 const MOST_EXTRAPOLATION: f64 = 3.0;
 
-/// 1 + 1/(2r) of a two-step solver's step, 1 of any other: 1 + 1/(2r) and -1/(2r) are the weights of the two estimates.
-fn extrapolation(step: &LinearStep) -> f64 {
-    if step.from_previous == 0.0 {
+/// What the estimate at t weighs among those that a step uses, which weigh 1 together; 1 where no estimate before is used, and for iPNDM, whose
+/// weights do not depend on the nodes. Of DPM-Solver++(2M) it is 1 + 1/(2r).
+fn extrapolation(sampler: Sampler, step: &LinearStep) -> f64 {
+    let before = step.from_history.iter().sum::<f64>();
+    if step.from_history == [0.0; 2] || sampler == Sampler::Ipndm {
         1.0
     } else {
-        step.from_xhat0 / (step.from_xhat0 + step.from_previous)
+        step.from_xhat0 / (step.from_xhat0 + before)
     }
 }
 
-/// Whether there are paths of so many steps between the nodes of a grid, which for two-step solvers is no matter of course: a step
+/// Whether there are paths of so many steps between the nodes of a grid, which for multistep solvers is no matter of course: a step
 /// must not extrapolate too far. Nothing is measured; what this lets pass every [`QualityModel`] of this grid can choose.
 ///
 /// # Errors
-/// [`Error::Schedule`](crate::Error::Schedule) for more steps than the grid has nodes, and where there is no path.
+/// [`Error::Schedule`](crate::Error::Schedule) for more steps than the grid has nodes, for more nodes than can be solved for a sampler that
+/// looks back on two of them, and where there is no path.
 ///
 /// # Panics
 /// If the grid ends beyond the schedule.
@@ -89,25 +94,37 @@ pub fn check_reachable(
     let nodes = grid.nodes();
     let max = grid.steps();
     Budgets::Only(steps.to_vec()).wanted(max)?;
-    let Some(&most) = steps.iter().max().filter(|_| solver != Sampler::Ddim) else {
+    check_third_order(solver, max)?;
+    let extrapolates = !matches!(solver, Sampler::Ddim | Sampler::Ipndm);
+    let Some(&most) = steps.iter().max().filter(|_| extrapolates) else {
         return Ok(());
     };
-    let free = |previous: Option<usize>, t: usize, s: usize| {
-        let before = previous.map(|p| nodes[p]);
-        let step = solver.flow_step(schedule, before, nodes[t], nodes[s]);
-        if extrapolation(&step) > MOST_EXTRAPOLATION {
+    let of_grid = GridSteps::new(schedule, nodes);
+    let free = |before: Before, t: usize, s: usize| {
+        let step = of_grid.step(solver, before, t, s);
+        if extrapolation(solver, &step) > MOST_EXTRAPOLATION {
             f64::INFINITY
         } else {
             0.0
         }
     };
-    let solution = second_order::solve(max, Some(most), &free)?;
-    match steps.iter().find(|&&k| solution.path(k, max).is_none()) {
+    let paths = cheapest(solver, schedule, nodes, most, true, &free)?;
+    match steps.iter().find(|&&k| paths[k - 1].is_none()) {
         None => Ok(()),
         Some(&steps) => {
             let end = grid.end();
             Err(Invalid::Unreachable { steps, end }.into())
         }
+    }
+}
+
+/// A cost that is this power of the root of a square.
+pub(crate) fn raised(square: f64, power: f64) -> f64 {
+    // Exact, and most of what is asked for.
+    if power == 2.0 {
+        square
+    } else {
+        libm::pow(square, 0.5 * power)
     }
 }
 
@@ -117,9 +134,10 @@ pub struct QualityModel {
     schedule: NoiseSchedule,
     /// With node 0: index i is the i-th node.
     nodes: Vec<usize>,
+    steps: GridSteps,
     gram: Gram,
-    /// Per solver of [`Sampler::ALL`], log of the growth from each node on.
-    log_growth: Vec<Vec<f64>>,
+    /// Per solver of [`Sampler::ALL`], the growth from each node on.
+    growth: Vec<Vec<f64>>,
 }
 
 impl QualityModel {
@@ -136,7 +154,7 @@ impl QualityModel {
         let nodes: Vec<usize> = std::iter::once(0)
             .chain(trajectories.nodes().iter().copied())
             .collect();
-        let log_growth = Sampler::ALL
+        let growth = Sampler::ALL
             .iter()
             .map(|&solver| {
                 let curve = GrowthCurve::new(
@@ -145,14 +163,18 @@ impl QualityModel {
                     CoefficientKind::Solver,
                     &schedule,
                 );
-                nodes.iter().map(|&t| curve.log(&schedule, t)).collect()
+                nodes
+                    .iter()
+                    .map(|&t| libm::exp(curve.log(&schedule, t)))
+                    .collect()
             })
             .collect();
         Ok(Self {
             gram: trajectories.gram(),
+            steps: GridSteps::new(&schedule, &nodes),
             schedule,
             nodes,
-            log_growth,
+            growth,
         })
     }
 
@@ -164,48 +186,89 @@ impl QualityModel {
     /// The growth of an error at node index `i` until time 0.
     pub fn growth(&self, solver: Sampler, i: usize) -> f64 {
         let at = Sampler::ALL.iter().position(|&s| s == solver);
-        at.map_or(1.0, |at| libm::exp(self.log_growth[at][i]))
+        at.map_or(1.0, |at| self.growth[at][i])
     }
 
-    /// The cost of the step between node indices, as [`ddpm_dp::second_order::TripleCost`] asks for it; `previous` does not matter to
-    /// DDIM. `+inf` for an extrapolation beyond what is sensible (r below 1/4).
+    /// The mean square, over images and dimensions, of the error of one step of a sampler on the reference: it begins at the reference's state at
+    /// node index `t`, and what it makes of it is compared with the reference's state at index `s` < `t`. `before` are the indices of the
+    /// nodes before `t`, the nearest first; a sampler looks at as many as it uses.
+    ///
+    /// # Panics
+    /// If an index is above N, or `t` is 0.
+    pub fn squared_error(
+        &self,
+        solver: Sampler,
+        before: [Option<usize>; 2],
+        t: usize,
+        s: usize,
+    ) -> f64 {
+        let step = self.steps.step(solver, before, t, s);
+        self.error_of(solver, &step, before, t, s)
+    }
+
+    fn error_of(
+        &self,
+        solver: Sampler,
+        step: &LinearStep,
+        before: Before,
+        t: usize,
+        s: usize,
+    ) -> f64 {
+        let n = self.gram.nodes();
+        let mut terms = [(0, 0.0); 7];
+        terms[0] = (t - 1, step.from_x_t);
+        terms[1] = (n + t - 1, step.from_xhat0);
+        terms[2] = (if s == 0 { n } else { s - 1 }, -1.0);
+        let mut count = 3;
+        for (weight, p) in step.from_history.into_iter().zip(before) {
+            let Some(p) = p.filter(|_| weight != 0.0) else {
+                continue;
+            };
+            let [of_state, of_estimate] = self.steps.remembered(solver, p);
+            terms[count] = (n + p - 1, weight * of_estimate);
+            count += 1;
+            if of_state != 0.0 {
+                terms[count] = (p - 1, weight * of_state);
+                count += 1;
+            }
+        }
+        self.gram.mean_square(&terms[..count])
+    }
+
+    /// The cost of the step between node indices; `before` as in [`squared_error`](Self::squared_error). `+inf` for an extrapolation beyond
+    /// what is sensible (of two-step solvers r below 1/4).
     pub fn cost(
         &self,
         solver: Sampler,
         weighting: Weighting,
-        previous: Option<usize>,
+        before: [Option<usize>; 2],
         t: usize,
         s: usize,
     ) -> f64 {
-        let (before, from, to) = (
-            previous.map(|p| self.nodes[p]),
-            self.nodes[t],
-            self.nodes[s],
-        );
-        let step = solver.flow_step(&self.schedule, before, from, to);
-        let errors = self.gram.squared_errors(&step, previous.unwrap_or(0), t, s);
-        let mut square = errors.iter().sum::<f64>() / errors.len() as f64;
+        let step = self.steps.step(solver, before, t, s);
+        let weight = extrapolation(solver, &step);
+        if weight > MOST_EXTRAPOLATION {
+            return f64::INFINITY;
+        }
+        let mut square = self.error_of(solver, &step, before, t, s);
         if weighting.growth {
             let growth = self.growth(solver, s);
             square *= growth * growth;
         }
-        let weight = extrapolation(&step);
-        if weight > MOST_EXTRAPOLATION {
-            return f64::INFINITY;
+        if weighting.extrapolation != 0.0 {
+            square *= libm::pow(weight * weight, weighting.extrapolation);
         }
-        square *= libm::pow(weight * weight, weighting.extrapolation);
-        libm::pow(square, 0.5 * weighting.power)
+        raised(square, weighting.power)
     }
 
     /// The cost of a path, or `None` if it visits nodes that are not of the grid.
     pub fn path_cost(&self, solver: Sampler, weighting: Weighting, path: &TimePath) -> Option<f64> {
-        let indices: Option<Vec<usize>> = path
-            .nodes()
-            .iter()
-            .map(|t| self.nodes.binary_search(t).ok())
-            .collect();
-        let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
-        indices.map(|nodes| second_order::path_cost(&cost, &nodes))
+        let at = |t: &usize| self.nodes.binary_search(t).ok();
+        let indices: Option<Vec<usize>> = path.nodes().iter().map(at).collect();
+        let cost = |before: Before, t: usize, s: usize| self.cost(solver, weighting, before, t, s);
+        let lower = last_but_one_is_lower(solver, path.steps());
+        let cost = LastButOne { cost: &cost, lower };
+        indices.map(|nodes| third_order::path_cost(&cost, &nodes))
     }
 
     /// The cheapest paths from the last node of the grid to 0, K = 1..=`max_steps`: cost and path in timesteps, `None` where there is none.
@@ -215,8 +278,9 @@ impl QualityModel {
         weighting: Weighting,
         max_steps: usize,
     ) -> Result<Vec<Option<(f64, TimePath)>>> {
-        let cost = |p: Option<usize>, t: usize, s: usize| self.cost(solver, weighting, p, t, s);
-        cheapest(solver, &self.schedule, &self.nodes, max_steps, &cost)
+        let cost = |before: Before, t: usize, s: usize| self.cost(solver, weighting, before, t, s);
+        let (schedule, nodes) = (&self.schedule, &self.nodes);
+        cheapest(solver, schedule, nodes, max_steps, true, &cost)
     }
 
     /// The cheapest path of `steps` steps and its cost.

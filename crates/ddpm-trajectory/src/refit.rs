@@ -4,7 +4,7 @@ use ddpm_core::{Bands, CoefficientKind, LinearStep, StepCoefficients};
 use rayon::prelude::*;
 
 use crate::fitted::coefficients_of;
-use crate::least_squares::{MOST_TERMS, Normal, Products, Terms, directions, terms_of};
+use crate::least_squares::{Directions, MOST_TERMS, Normal, Products, Terms, terms_of};
 use crate::pooled::FOLDS;
 
 /// How many numbers of the data a prior counts for, from none to what leaves it alone; which of them is found by cross-fitting.
@@ -17,8 +17,10 @@ pub struct Student<'a> {
     pub x_t: &'a [f64],
     /// The estimates at t.
     pub xhat0: &'a [f64],
-    /// The estimates at the node before; empty for the first step and for samplers of first order.
-    pub previous: &'a [f64],
+    /// What is remembered of the nodes before that the step uses, the nearest first; empty for the first step and for samplers of first order.
+    pub history: &'a [&'a [f64]],
+    /// The weights of a state and an estimate in what is remembered of t ([`ddpm_core::Sampler::remembered`]).
+    pub remembered: [f64; 2],
     /// The reference's states at s, or its end points.
     pub target: &'a [f64],
     /// Numbers of an image.
@@ -36,7 +38,10 @@ impl Student<'_> {
             let own = all.get(image * self.dims..(image + 1) * self.dims)?;
             Some(bands.map_or_else(|| own.to_vec(), |bands| bands.transform(own)))
         };
-        let fields = [part(self.x_t), part(self.xhat0), part(self.previous)];
+        let fields = [self.x_t, self.xhat0]
+            .into_iter()
+            .chain(self.history.iter().copied());
+        let fields: Vec<Option<Vec<f64>>> = fields.map(part).collect();
         let Some(target) = part(self.target) else {
             return Vec::new();
         };
@@ -87,7 +92,8 @@ impl Refit {
 /// what predicts the images of each of four folds best from the others.
 ///
 /// # Panics
-/// If the fields are not of as many images, or of fewer than two, or the bands not of their shape; per-band coefficients need bands.
+/// If the fields are not of as many images, or of fewer than two, or the bands not of their shape; per-band coefficients need bands; if the
+/// step looks back on more than two nodes.
 pub fn refit(
     kind: CoefficientKind,
     base: &LinearStep,
@@ -102,9 +108,10 @@ pub fn refit(
     let images = student.images();
     assert!(images > 1, "one image cannot judge what is fitted to it");
     let folds = FOLDS.min(images);
-    let looks_back = !student.previous.is_empty();
+    let of_kind =
+        |kind: CoefficientKind| Directions::new(kind, student.history.len(), student.remembered);
     let base = terms_of(base);
-    if directions(kind, looks_back).is_empty() {
+    if of_kind(kind).is_empty() {
         let all = coefficients_of(&[base]);
         let without = vec![all.clone(); folds];
         return Refit { all, without };
@@ -136,12 +143,12 @@ pub fn refit(
             let all = by_band
                 .iter()
                 .fold(Products::default(), |sum, one| sum.plus(one, 1.0));
-            let free = directions(CoefficientKind::Fitted, looks_back);
+            let free = of_kind(CoefficientKind::Fitted);
             Normal::new(&all, &Default::default(), free).solve(&base, &all.target)
         } else {
             base
         };
-        let free = directions(kind, looks_back);
+        let free = of_kind(kind);
         let of_band = |(products, size): (&Products, &f64)| {
             // So many numbers more of the same kind, that obey the prior.
             let share = counts / (observed * size);

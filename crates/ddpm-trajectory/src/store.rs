@@ -280,8 +280,8 @@ impl Trajectories {
             _ => 1,
         };
         for (k, step) in trial.fitted.iter().enumerate() {
-            // The first step of a path, the last of the list, has no estimate before its own.
-            let most = usize::from(trial.sampler != Sampler::Ddim && k + 1 < steps);
+            // The first steps of a path, the last of the list, have fewer nodes before their own.
+            let most = trial.sampler.looks_back().min(steps - 1 - k);
             // Whatever the bands, the step onto the data is one number a term unless it is fitted.
             if step.looks_back() > most || (step.bands() != bands && step.bands() != 1) {
                 let field = format!("coefficients of step {} of a trial", k + 1);

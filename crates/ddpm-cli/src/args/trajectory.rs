@@ -39,7 +39,8 @@ pub(crate) struct Trajectory {
     /// [default: 5,8,10,16,20,32]
     #[arg(long, value_name = "K,..", conflicts_with = "forward")]
     pub(crate) steps: Option<String>,
-    /// Samplers to measure for: a comma list of ddim and dpm-solver++ [default: both]
+    /// Samplers to measure for: a comma list of ddim, dpm-solver++, dpm-solver++3m and ipndm; the last
+    /// two take at most 160 nodes [default: ddim,dpm-solver++]
     #[arg(
         long,
         value_name = "NAME,..",

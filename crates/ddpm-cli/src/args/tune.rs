@@ -45,7 +45,8 @@ pub(crate) struct Tune {
     /// Samples that the winner is judged on; the first round takes a sixteenth
     #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) samples: u32,
-    /// Samplers to choose for: a comma list of ddim and dpm-solver++, whose paths UniPC takes too [default: dpm-solver++]
+    /// Samplers to choose for: a comma list of ddim, dpm-solver++ (whose paths UniPC takes too), dpm-solver++3m and ipndm [default:
+    /// dpm-solver++]
     #[arg(
         long,
         value_name = "NAME,..",

@@ -164,7 +164,7 @@ fn choose(args: &Sample, network: &Network, voice: Voice) -> Result<ChainChoice>
 /// The sampler asked for, or that the schedule was chosen for.
 fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
     if let (Some(asked), Some(sampler)) = (args.sampler, choice.sampler)
-        && asked.schedules_of() != sampler
+        && !asked.follows(sampler)
     {
         voice.warn(format_args!(
             "the schedule was chosen for the sampler {sampler}; --sampler takes another"

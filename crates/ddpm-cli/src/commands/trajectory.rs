@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Sampler, TimePath, VarianceKind};
-use ddpm_dp::second_order;
+use ddpm_dp::{second_order, third_order};
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
 use ddpm_trajectory::{Trajectories, reference_grid};
@@ -85,6 +85,7 @@ impl Work {
         }
         let grid = grid(args.nodes, &network)?;
         let solvers = samplers(&args.sampler)?;
+        check_third_order(&solvers, &grid)?;
         let steps = tried(args, &grid)?;
         let fitted = fitted(args)?;
         let clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
@@ -190,10 +191,10 @@ pub(super) fn grid(nodes: Option<usize>, network: &Network) -> Result<TimePath> 
     reference_grid(schedule, nodes).in_flag("--nodes")
 }
 
-/// Samplers that schedules are chosen for; all of them where none is named.
+/// Samplers that schedules are chosen for; the usual ones where none is named.
 pub(super) fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
     if names.is_empty() {
-        return Ok(Sampler::PRICED.to_vec());
+        return Ok(Sampler::USUAL.to_vec());
     }
     let mut found = Vec::new();
     for name in names {
@@ -203,6 +204,18 @@ pub(super) fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
         }
     }
     Ok(found)
+}
+
+/// Refuses more nodes than schedules of samplers that look back on two of them can be sought among.
+pub(super) fn check_third_order(solvers: &[Sampler], grid: &TimePath) -> Result<()> {
+    let (most, found) = (third_order::MAX_NODES, grid.steps());
+    match solvers.iter().find(|solver| solver.looks_back() > 1) {
+        Some(solver) if found > most => Err(Error::flag(
+            "--nodes",
+            format!("expected at most {most} for {solver}, found {found}"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What is fitted, each kind once.

@@ -49,8 +49,8 @@ impl CoefficientKind {
 
 /// The coefficients of one step, from `t` down to `s`:
 ///
-/// `x_s = sum_j U^T (c_j U f_j)`, where the `f_j` are `x_t`, the estimate of `x_0` at `t`, and those at the nodes before, the nearest first,
-/// and `c_j` is one number, or one number per band of frequencies of the transform U ([`Bands`]).
+/// `x_s = sum_j U^T (c_j U f_j)`, where the `f_j` are `x_t`, the estimate of `x_0` at `t`, and what the sampler remembers of the nodes before, the
+/// nearest first (the estimates there, or the noise that goes with them: [`Sampler::remembered`](crate::Sampler::remembered)), and `c_j` is one number, or one number per band of frequencies of the transform U ([`Bands`]).
 ///
 /// In files a list of the c_j: numbers, or lists of one number per band.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,17 +95,22 @@ impl TryFrom<Stored> for StepCoefficients {
 }
 
 impl From<&LinearStep> for StepCoefficients {
-    /// Those of a deterministic step, all three; its noise is none of them.
+    /// Those of a deterministic step, of as many nodes before as it uses; its noise is none of them.
     fn from(step: &LinearStep) -> Self {
-        let terms = [step.from_x_t, step.from_xhat0, step.from_previous];
+        let used = step.from_history.iter().rposition(|&weight| weight != 0.0);
+        let history = &step.from_history[..used.map_or(0, |last| last + 1)];
+        let terms = [step.from_x_t, step.from_xhat0].into_iter();
         Self {
-            terms: terms.map(|c| vec![c]).to_vec(),
+            terms: terms
+                .chain(history.iter().copied())
+                .map(|c| vec![c])
+                .collect(),
         }
     }
 }
 
 impl StepCoefficients {
-    /// `terms`: of `x_t`, of the estimate at `t`, and of as many earlier ones as the step uses; one number or one per band each, all alike.
+    /// `terms`: of `x_t`, of the estimate at `t`, and of what is remembered of as many nodes before as the step uses; one number or one per band each, all alike.
     /// `None` for anything else, and for numbers that are not finite.
     pub fn new(terms: Vec<Vec<f64>>) -> Option<Self> {
         let bands = terms.first().map_or(0, Vec::len);
@@ -119,7 +124,7 @@ impl StepCoefficients {
         &self.terms
     }
 
-    /// How many earlier estimates it uses.
+    /// How many nodes before `t` it uses.
     pub fn looks_back(&self) -> usize {
         self.terms.len() - 2
     }
@@ -129,7 +134,7 @@ impl StepCoefficients {
         self.terms[0].len()
     }
 
-    /// Takes the step for one image, into `dst`. `earlier`: the estimates at the nodes before, the nearest first. `bands` are those that the
+    /// Takes the step for one image, into `dst`. `earlier`: what is remembered of the nodes before, the nearest first. `bands` are those that the
     /// numbers are of; they do not matter where there is one number a term.
     ///
     /// # Panics
@@ -140,16 +145,14 @@ impl StepCoefficients {
         bands: Option<&Bands>,
         x_t: &[f64],
         xhat0: &[f64],
-        earlier: &[Vec<f64>],
+        earlier: &[&[f64]],
         dst: &mut [f64],
     ) {
         assert!(
             self.looks_back() <= earlier.len(),
             "a step looks back on more than was taken"
         );
-        let fields = [x_t, xhat0]
-            .into_iter()
-            .chain(earlier.iter().map(Vec::as_slice));
+        let fields = [x_t, xhat0].into_iter().chain(earlier.iter().copied());
         dst.fill(0.0);
         if self.bands() == 1 {
             for (term, field) in self.terms.iter().zip(fields) {
@@ -188,8 +191,8 @@ mod tests {
         let banded = c.map(|c| vec![c; bands.count()]).to_vec();
         let banded = StepCoefficients::new(banded).unwrap();
         let (mut plain, mut coloured) = (vec![0.0; 60], vec![0.0; 60]);
-        scalar.apply(None, &x, &d, std::slice::from_ref(&p), &mut plain);
-        banded.apply(Some(&bands), &x, &d, &[p], &mut coloured);
+        scalar.apply(None, &x, &d, &[&p], &mut plain);
+        banded.apply(Some(&bands), &x, &d, &[&p], &mut coloured);
         for (a, b) in plain.iter().zip(&coloured) {
             assert!((a - b).abs() < 1e-12);
         }

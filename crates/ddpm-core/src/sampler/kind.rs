@@ -1,5 +1,7 @@
 //! Which sampler: the reverse chain itself, or a solver of its probability flow.
 
+use super::flow::FlowEdge;
+use super::linear::half_log_snr_gain;
 use super::multistep::{self, MultistepStep};
 use crate::names::names;
 use crate::{Error, LinearStep, NoiseSchedule, Result, TimePath};
@@ -39,8 +41,16 @@ names!(
 
 impl Sampler {
     /// The samplers whose steps are priced one by one, so that schedules can be chosen for them exactly (`--objective quality`): solvers of
-    /// the probability-flow ODE (Song et al. 2021, eq. 13) that look back on one node at most.
-    pub const PRICED: [Self; 2] = [Self::Ddim, Self::DpmSolver2M];
+    /// the probability-flow ODE (Song et al. 2021, eq. 13) that look back on two nodes at most and correct nothing.
+    pub const PRICED: [Self; 4] = [
+        Self::Ddim,
+        Self::DpmSolver2M,
+        Self::DpmSolver3M,
+        Self::Ipndm,
+    ];
+
+    /// The [priced](Self::PRICED) samplers that schedules are chosen for unasked: those that people use.
+    pub const USUAL: [Self; 2] = [Self::Ddim, Self::DpmSolver2M];
 
     /// Refuses a sampler that no schedule can be chosen for on trajectories.
     ///
@@ -57,13 +67,61 @@ impl Sampler {
         }
     }
 
-    /// The sampler whose schedules it follows: itself where it is [priced](Self::PRICED), and DPM-Solver++(2M) for the solvers that look back
-    /// further. The ancestral steps follow those of the likelihood, which are for no other.
+    /// Whether it is meant for schedules that were chosen for `other`: its own, and for solvers that look back those of DPM-Solver++(2M).
+    pub fn follows(self, other: Self) -> bool {
+        let looks_back = matches!(
+            self,
+            Self::DpmSolver3M | Self::Ipndm | Self::UniPc2 | Self::UniPc3
+        );
+        self == other || (looks_back && other == Self::DpmSolver2M)
+    }
+
+    /// The sampler that schedules for it are chosen for: itself where it is [priced](Self::PRICED), and DPM-Solver++(2M) for UniPC. The
+    /// ancestral steps follow those of the likelihood, which are for no other.
     pub fn schedules_of(self) -> Self {
         match self {
-            Self::DpmSolver3M | Self::Ipndm | Self::UniPc2 | Self::UniPc3 => Self::DpmSolver2M,
+            Self::UniPc2 | Self::UniPc3 => Self::DpmSolver2M,
             own => own,
         }
+    }
+
+    /// How many nodes before its own a step of a [priced](Self::PRICED) sampler uses at most: its order less one.
+    pub fn looks_back(self) -> usize {
+        match self {
+            Self::DpmSolver2M => 1,
+            Self::DpmSolver3M | Self::Ipndm => 2,
+            Self::Ddpm | Self::Ddim | Self::UniPc2 | Self::UniPc3 => 0,
+        }
+    }
+
+    /// The same of the step with `left` steps left, itself included, on a path of `steps`: the first steps have fewer nodes before them, the
+    /// one onto the data uses none, and DPM-Solver++(3M) is of second order in the last step but one where there are fewer than 15 (the
+    /// `lower_order_final` of its authors and of diffusers).
+    pub fn looks_back_at(self, steps: usize, left: usize) -> usize {
+        let most = match left {
+            1 => 0,
+            2 if self == Self::DpmSolver3M && steps < 15 => 1,
+            _ => self.looks_back(),
+        };
+        most.min(steps.saturating_sub(left))
+    }
+
+    /// The weights of `x_t` and of the estimate of `x_0` in what it remembers of a node `t` for the steps after: the estimate itself, or for
+    /// iPNDM the noise that goes with it.
+    ///
+    /// # Panics
+    ///
+    /// If `t` is 0 or above `T`.
+    pub fn remembered(self, schedule: &NoiseSchedule, t: usize) -> [f64; 2] {
+        if self != Self::Ipndm {
+            return [0.0, 1.0];
+        }
+        assert!(t > 0, "there is no noise at t = 0");
+        let (signal, sigma) = (
+            schedule.alpha_bar(t).sqrt(),
+            schedule.one_minus_alpha_bar(t).sqrt(),
+        );
+        [1.0 / sigma, -signal / sigma]
     }
 
     /// Whether its steps can add noise: the ancestral ones and DDIM's with eta above 0.
@@ -85,8 +143,12 @@ impl Sampler {
         multistep::along(self, schedule, path)
     }
 
-    /// The step of a [priced](Self::PRICED) sampler from `t` down to `s` that follows the step from `previous` to `t`; samplers of first
-    /// order ignore `previous`. That of any other is its limit of first order without noise, DDIM's.
+    /// The step of a [priced](Self::PRICED) sampler from `t` down to `s` that follows steps from the nodes `before`, the nearest first; those
+    /// beyond [`looks_back`](Self::looks_back) do not matter. That of any other sampler is its limit of first order without noise, DDIM's.
+    ///
+    /// DPM-Solver++(3M) is Lu et al. 2022, appendix, and the code of its authors. iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022
+    /// without their warm-up) of order 3 is DDIM with the noise of three nodes weighed as Adams and Bashforth weigh equal steps, 23/12, -16/12,
+    /// 5/12, of two 3/2, -1/2. (diffusers' goes on to order 4.)
     ///
     /// # Panics
     ///
@@ -94,16 +156,14 @@ impl Sampler {
     pub fn flow_step(
         self,
         schedule: &NoiseSchedule,
-        previous: Option<usize>,
+        before: &[usize],
         t: usize,
         s: usize,
     ) -> LinearStep {
-        // Without a previous node the multistep solver is DDIM with eta = 0.
-        LinearStep::dpm_solver_2m(
-            schedule,
-            previous.filter(|_| self == Self::DpmSolver2M),
-            t,
-            s,
-        )
+        let gain = |k: usize| {
+            let p = before.get(k).filter(|_| k < self.looks_back());
+            p.map(|&p| half_log_snr_gain(schedule, &schedule.transition(p, t)))
+        };
+        FlowEdge::new(schedule, t, s).step(self, [gain(0), gain(1)])
     }
 }

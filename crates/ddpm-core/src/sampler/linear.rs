@@ -1,12 +1,13 @@
 //! Sampler steps as linear combinations of what is known: ancestral, DDIM and DPM-Solver++(2M).
 
-use crate::{Error, NoiseSchedule, Result, Transition};
+use crate::{Error, NoiseSchedule, Result, Sampler, Transition};
 
 /// The step from `t` down to `s` of a sampler that is linear in its estimates of the data:
 ///
-/// `x_s = from_x_t x_t + from_xhat0 xhat0(t) + from_previous xhat0(p) + noise z`,
+/// `x_s = from_x_t x_t + from_xhat0 xhat0(t) + from_history[0] h(p) + from_history[1] h(q) + noise z`,
 ///
-/// where `p` is the node before `t` (a noisier one), `xhat0` the network's estimate of `x_0` there and `z` standard normal.
+/// where `xhat0` is the network's estimate of `x_0`, `z` standard normal and `h` what the sampler remembers of the nodes `p` and `q` before
+/// `t` (noisier ones, the nearest first): the estimate there, or for iPNDM the noise that goes with it ([`Sampler::remembered`]).
 /// At `s = 0` every sampler shows the mean, which is `xhat0(t)`: the other coefficients are 0.
 ///
 /// ```
@@ -29,8 +30,8 @@ pub struct LinearStep {
     pub from_x_t: f64,
     /// Weight of the estimate of `x_0` at `t`.
     pub from_xhat0: f64,
-    /// Weight of the estimate of `x_0` at the node before `t`; 0 for samplers of first order.
-    pub from_previous: f64,
+    /// Weights of what is remembered of the nodes before `t`, the nearest first; 0 where the sampler does not look back so far.
+    pub from_history: [f64; 2],
     /// Standard deviation of the noise that is added; 0 for deterministic steps.
     pub noise: f64,
 }
@@ -42,7 +43,7 @@ impl LinearStep {
         Self {
             from_x_t: transition.coef_xt,
             from_xhat0: transition.coef_x0,
-            from_previous: 0.0,
+            from_history: [0.0; 2],
             noise: match transition.s {
                 0 => 0.0,
                 _ => libm::exp(0.5 * log_variance),
@@ -81,7 +82,7 @@ impl LinearStep {
             from_x_t: libm::exp(log_kept - 0.5 * edge.log_variance_ratio),
             from_xhat0: schedule.alpha_bar(s).sqrt()
                 * -libm::expm1(log_kept - half_log_snr_gain(schedule, &edge)),
-            from_previous: 0.0,
+            from_history: [0.0; 2],
             noise: eta * edge.posterior_variance.sqrt(),
         })
     }
@@ -106,22 +107,7 @@ impl LinearStep {
         t: usize,
         s: usize,
     ) -> Self {
-        let edge = schedule.transition(t, s);
-        let h = half_log_snr_gain(schedule, &edge);
-        let from_data = schedule.alpha_bar(s).sqrt() * -libm::expm1(-h);
-        // 1 / (2r)
-        let slope = match previous {
-            Some(previous) if s > 0 => {
-                0.5 * h / half_log_snr_gain(schedule, &schedule.transition(previous, t))
-            }
-            _ => 0.0,
-        };
-        Self {
-            from_x_t: libm::exp(-0.5 * edge.log_variance_ratio),
-            from_xhat0: from_data * (1.0 + slope),
-            from_previous: 0.0 - from_data * slope,
-            noise: 0.0,
-        }
+        Sampler::DpmSolver2M.flow_step(schedule, previous.as_slice(), t, s)
     }
 
     /// The same step with the standard deviation of its noise at most `limit`
@@ -136,7 +122,8 @@ impl LinearStep {
 
     /// Takes the step for one image, into `dst`.
     ///
-    /// `previous` and `noise` may be empty where their coefficients are 0.
+    /// `history` is what is remembered of the nodes before `t`, the nearest first; it may end, and `noise` may be empty, where the coefficients
+    /// are 0.
     ///
     /// # Panics
     ///
@@ -145,7 +132,7 @@ impl LinearStep {
         &self,
         x_t: &[f64],
         xhat0: &[f64],
-        previous: &[f64],
+        history: &[&[f64]],
         noise: &[f32],
         dst: &mut [f64],
     ) {
@@ -154,15 +141,18 @@ impl LinearStep {
         for ((dst, &x_t), &xhat0) in dst.iter_mut().zip(x_t).zip(xhat0) {
             *dst = self.from_xhat0 * xhat0 + self.from_x_t * x_t;
         }
-        if self.from_previous != 0.0 {
-            let n = dst.len();
+        for (j, &weight) in self.from_history.iter().enumerate() {
+            if weight == 0.0 {
+                continue;
+            }
+            let remembered = history.get(j).copied().unwrap_or_default();
             assert_eq!(
-                previous.len(),
-                n,
-                "previous estimate and x_s differ in length"
+                remembered.len(),
+                dst.len(),
+                "what is remembered and x_s differ in length"
             );
-            for (dst, &previous) in dst.iter_mut().zip(previous) {
-                *dst += self.from_previous * previous;
+            for (dst, &remembered) in dst.iter_mut().zip(remembered) {
+                *dst += weight * remembered;
             }
         }
         if self.noise != 0.0 {

@@ -108,8 +108,7 @@ pub(super) fn along(
         Some((0..steps).map(|k| step(&at(k))).collect())
     };
     match sampler {
-        Sampler::Ipndm => of(&ipndm),
-        Sampler::DpmSolver3M => of(&dpm_solver_3m),
+        Sampler::Ipndm | Sampler::DpmSolver3M => of(&|place| without_corrector(sampler, place)),
         Sampler::UniPc2 => of(&|place| unipc(place, 2)),
         Sampler::UniPc3 => of(&|place| unipc(place, 3)),
         Sampler::Ddpm | Sampler::Ddim | Sampler::DpmSolver2M => None,
@@ -187,79 +186,24 @@ fn onto_the_data() -> MultistepStep {
     }
 }
 
-/// iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022 without their warm-up) of order 3: DDIM with the noise of three nodes weighed
-/// as Adams and Bashforth weigh equal steps, 23/12, -16/12, 5/12; of two 3/2, -1/2; the first step with its own alone. (diffusers' goes on
-/// to order 4.)
-fn ipndm(place: &Place<'_>) -> MultistepStep {
-    const ADAMS_BASHFORTH: [&[f64]; 3] = [
-        &[1.0],
-        &[1.5, -0.5],
-        &[23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0],
-    ];
+/// The steps that schedules are chosen for, in this form.
+fn without_corrector(sampler: Sampler, place: &Place<'_>) -> MultistepStep {
     if place.s() == 0 {
         return onto_the_data();
     }
-    let (schedule, t) = (place.schedule, place.t());
-    let (mut predictor, h) = place.first_order();
-    let (signal, sigma) = (
-        schedule.alpha_bar(t).sqrt(),
-        schedule.one_minus_alpha_bar(t).sqrt(),
-    );
-    let weights = ADAMS_BASHFORTH[(place.nodes.len() - 2).min(2)];
-    if weights.len() > 1 {
-        // Of the noise: sigma_s - sigma_t alpha_s / alpha_t.
-        let of_noise = schedule.alpha_bar(place.s()).sqrt() * sigma / signal * libm::expm1(-h);
-        let more = of_noise * (weights[0] - 1.0);
-        predictor.state += more / sigma;
-        predictor.estimate -= more * signal / sigma;
-        predictor.history = weights[1..].iter().map(|w| of_noise * w).collect();
-    }
+    let count = sampler.looks_back_at(place.steps, place.left);
+    let earlier = place.nodes[..place.nodes.len() - 2].iter().rev();
+    let before: Vec<usize> = earlier.take(count).copied().collect();
+    let step = sampler.flow_step(place.schedule, &before, place.t(), place.s());
+    let used = step.from_history.iter().rposition(|&weight| weight != 0.0);
     MultistepStep {
         corrector: None,
-        predictor,
-        remembered: [1.0 / sigma, -signal / sigma],
-    }
-}
-
-/// DPM-Solver++(3M) (Lu et al. 2022, appendix; the code of its authors): third order from the estimates at `t`, `p1`, `p2`. The second
-/// step is of second order, and so is the last but one on paths of fewer than 15 steps, as `lower_order_final` of the authors and of
-/// diffusers has it.
-fn dpm_solver_3m(place: &Place<'_>) -> MultistepStep {
-    if place.s() == 0 {
-        return onto_the_data();
-    }
-    let most = if place.left == 2 && place.steps < 15 {
-        2
-    } else {
-        3
-    };
-    let order = place.order(most);
-    let (mut predictor, h) = place.first_order();
-    let signal = place.schedule.alpha_bar(place.s()).sqrt();
-    let ratios = place.ratios(order - 1);
-    match ratios[..] {
-        [_] => {
-            let before = place.before().map(|before| before.t());
-            let step = LinearStep::dpm_solver_2m(place.schedule, before, place.t(), place.s());
-            predictor.estimate = step.from_xhat0;
-            predictor.history = vec![step.from_previous];
-        }
-        [r1, r2] => {
-            let (r0, r1) = (-r1, r1 - r2);
-            let (share, curve) = (r0 / (r0 + r1), 1.0 / (r0 + r1));
-            let (first, second) = (signal * h * phi(2, h), signal * h * phi(3, h));
-            // Of the slopes between t and p1, and between p1 and p2.
-            let near = (first * (1.0 + share) + second * curve) / r0;
-            let far = -(first * share + second * curve) / r1;
-            predictor.estimate += near;
-            predictor.history = vec![far - near, -far];
-        }
-        _ => {}
-    }
-    MultistepStep {
-        corrector: None,
-        predictor,
-        remembered: [0.0, 1.0],
+        predictor: Weights {
+            state: step.from_x_t,
+            estimate: step.from_xhat0,
+            history: step.from_history[..used.map_or(0, |last| last + 1)].to_vec(),
+        },
+        remembered: sampler.remembered(place.schedule, place.t()),
     }
 }
 
@@ -341,7 +285,7 @@ fn moments(ratios: &[f64], h: f64) -> Vec<f64> {
 
 /// `phi_k(-h) = sum_j (-h)^j / (j + k)!`: the functions of exponential integrators, `phi_1(-h) = (1 - exp(-h)) / h` and
 /// `phi_{k+1}(-h) = (1/k! - phi_k(-h)) / h`.
-fn phi(k: usize, h: f64) -> f64 {
+pub(super) fn phi(k: usize, h: f64) -> f64 {
     let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
     if h < 1.0 {
         // What the recursion would subtract is nearly equal.

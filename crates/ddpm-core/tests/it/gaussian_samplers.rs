@@ -121,7 +121,7 @@ fn mutants(step: LinearStep) -> Vec<(String, LinearStep)> {
     let fields: [(&str, Field); 4] = [
         ("from_x_t", |step| &mut step.from_x_t),
         ("from_xhat0", |step| &mut step.from_xhat0),
-        ("from_previous", |step| &mut step.from_previous),
+        ("from_history", |step| &mut step.from_history[0]),
         ("noise", |step| &mut step.noise),
     ];
     let mut found = Vec::new();
@@ -155,7 +155,7 @@ impl Samples {
             let piece = i * PIECE..i * PIECE + x_s.len();
             let (x_t, noise) = (&self.x_t[piece.clone()], &self.noise[piece.clone()]);
             let previous = &self.previous[piece.clone()];
-            step.apply(x_t, &self.xhat0[piece], previous, noise, x_s);
+            step.apply(x_t, &self.xhat0[piece], &[previous], noise, x_s);
             sums[0] += dot(x_s, x_s);
             sums[1] += dot(x_s, x_t);
             sums[2] += dot(x_s, previous);

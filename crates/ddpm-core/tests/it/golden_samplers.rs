@@ -46,7 +46,7 @@ fn take(
         "dpm-solver++" => LinearStep::dpm_solver_2m(schedule, previous, t, s),
         other => panic!("unknown sampler {other}"),
     };
-    linear.apply(with.x_t, with.xhat0, with.previous, with.noise, &mut x_s);
+    linear.apply(with.x_t, with.xhat0, &[with.previous], with.noise, &mut x_s);
     x_s
 }
 

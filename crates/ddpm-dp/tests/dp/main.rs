@@ -7,4 +7,5 @@ mod monge;
 mod second_order;
 mod support;
 mod textbook;
+mod third_order;
 mod validation;

@@ -79,9 +79,10 @@ impl Run<'_> {
             model = Some(FittedModel::new(&made, fitting, bands.as_deref())?);
         }
         if let Some(model) = model.as_ref().filter(|_| to_measure > 0) {
-            let coefficients = |before: Option<usize>, t: usize, s: usize| -> StepCoefficients {
-                model.coefficients(before, t, s)
-            };
+            let coefficients =
+                |before: [Option<usize>; 2], t: usize, s: usize| -> StepCoefficients {
+                    model.coefficients(before, t, s)
+                };
             let steps = Steps {
                 sampler,
                 kind,

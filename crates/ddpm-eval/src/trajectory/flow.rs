@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::network::{batch_of, corrected_estimate, predict};
 use crate::progress::Progress;
+use crate::sampling::remembered;
 
 /// A network with what is needed to follow its flow.
 pub(super) struct Flow<'a> {
@@ -82,20 +83,20 @@ impl<'a> Flow<'a> {
         solver: Sampler,
         mut see: impl FnMut(usize, &[f64], &[f64]),
     ) -> Result<()> {
-        let mut before: Vec<f64> = Vec::new();
+        let mut history: Vec<Vec<f64>> = Vec::new();
+        let steps = nodes.len() - 1;
         for k in (1..nodes.len()).rev() {
             let estimate = self.estimate(batch, nodes[k])?;
             see(k, &batch.x, &estimate);
-            let step = solver.flow_step(
-                self.schedule(),
-                nodes.get(k + 1).copied(),
-                nodes[k],
-                nodes[k - 1],
-            );
+            let before = &nodes[k + 1..=k + solver.looks_back_at(steps, k)];
+            let step = solver.flow_step(self.schedule(), before, nodes[k], nodes[k - 1]);
             let mut next = vec![0.0; batch.x.len()];
-            step.apply(&batch.x, &estimate, &before, &[], &mut next);
+            let earlier: Vec<&[f64]> = history.iter().map(Vec::as_slice).collect();
+            step.apply(&batch.x, &estimate, &earlier, &[], &mut next);
+            let known = remembered(solver, self.schedule(), nodes[k], &batch.x, estimate);
+            history.insert(0, known);
+            history.truncate(solver.looks_back());
             batch.x = next;
-            before = estimate;
         }
         Ok(())
     }

@@ -142,9 +142,10 @@ impl Run<'_> {
         );
         let mut made = made;
         for &sampler in &growth.solvers {
-            let coefficients = |before: Option<usize>, t: usize, s: usize| {
+            let coefficients = |before: [Option<usize>; 2], t: usize, s: usize| {
                 let of = |i: usize| nodes[i - 1];
-                let step = sampler.flow_step(schedule, before.map(of), of(t), of(s));
+                let before: Vec<usize> = before.into_iter().flatten().map(of).collect();
+                let step = sampler.flow_step(schedule, &before, of(t), of(s));
                 StepCoefficients::from(&step)
             };
             let steps = Steps {

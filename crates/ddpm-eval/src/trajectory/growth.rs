@@ -1,6 +1,6 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Bands, CoefficientKind, Sampler, StepCoefficients, TimePath};
+use ddpm_core::{Bands, CoefficientKind, NoiseSchedule, Sampler, StepCoefficients, TimePath};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
@@ -23,7 +23,7 @@ pub struct GrowthPlan {
 impl Default for GrowthPlan {
     fn default() -> Self {
         Self {
-            solvers: Sampler::PRICED.to_vec(),
+            solvers: Sampler::USUAL.to_vec(),
             points: 8,
             stride: 10,
             reach: 0.08,
@@ -69,8 +69,8 @@ impl GrowthPlan {
 pub(super) struct Steps<'a> {
     pub(super) sampler: Sampler,
     pub(super) kind: CoefficientKind,
-    /// The coefficients of a step between node indices: the node before, t and s.
-    pub(super) coefficients: &'a dyn Fn(Option<usize>, usize, usize) -> StepCoefficients,
+    /// The coefficients of a step between node indices: the nodes before, the nearest first, t and s.
+    pub(super) coefficients: &'a dyn Fn([Option<usize>; 2], usize, usize) -> StepCoefficients,
     /// Those that the coefficients are of.
     pub(super) bands: Option<&'a Bands>,
 }
@@ -89,7 +89,14 @@ pub(super) fn measure_at(
     let path = TimePath::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
-        let errors = local_errors(reference, steps, i, growth.reach, positions.clone());
+        let errors = local_errors(
+            flow.schedule(),
+            reference,
+            steps,
+            i,
+            growth.reach,
+            positions.clone(),
+        );
         let follow = |sign: f64| -> Result<Vec<f64>> {
             let states = positions
                 .clone()
@@ -131,6 +138,7 @@ pub(super) fn measure_at(
 
 /// What a step into node index `i` is off by, for the images at `positions`, one after another.
 fn local_errors(
+    schedule: &NoiseSchedule,
     reference: &Trajectories,
     steps: &Steps<'_>,
     i: usize,
@@ -140,7 +148,12 @@ fn local_errors(
     let nodes = reference.nodes();
     let length = ((reach * nodes.len() as f64) as usize).max(1);
     let from = (i + length).min(nodes.len());
-    let before = (from + length).min(nodes.len());
+    // As many nodes before as there are, evenly.
+    let earlier = [1, 2].map(|k| Some(from + k * length).filter(|&p| p <= nodes.len()));
+    let before = match earlier {
+        [None, _] if from < nodes.len() => [Some(nodes.len()), None],
+        found => found,
+    };
     if from == i {
         // The end of the grid: no step leads there, and its growth is that of any direction.
         return positions
@@ -148,16 +161,29 @@ fn local_errors(
             .map(|&x| 0.01 * f64::from(x))
             .collect();
     }
-    let step = (steps.coefficients)((before > from).then_some(before), from, i);
+    let step = (steps.coefficients)(before, from, i);
     let as_f64 = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
+    let remembered = |image: usize, p: usize| -> Vec<f64> {
+        let [of_state, of_estimate] = steps.sampler.remembered(schedule, nodes[p - 1]);
+        let fields = reference
+            .state(image, p)
+            .iter()
+            .zip(reference.estimate(image, p));
+        fields
+            .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d))
+            .collect()
+    };
     positions
         .flat_map(|image| {
             let mut end = vec![0.0; reference.dims()];
+            let history = before.iter().flatten().map(|&p| remembered(image, p));
+            let history: Vec<Vec<f64>> = history.collect();
+            let history: Vec<&[f64]> = history.iter().map(Vec::as_slice).collect();
             step.apply(
                 steps.bands,
                 &as_f64(reference.state(image, from)),
                 &as_f64(reference.estimate(image, from)),
-                &[as_f64(reference.estimate(image, before))],
+                &history,
                 &mut end,
             );
             for (end, &x) in end.iter_mut().zip(reference.state(image, i)) {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::end_points::FlowPlan;
 use super::flow::{Batch, Flow};
 use crate::error::Result;
-use crate::sampling::starts;
+use crate::sampling::{remembered, starts};
 
 /// How many times the evaluations of one path may be spent on moving its nodes.
 pub(super) const MOVES: usize = 40;
@@ -33,6 +33,18 @@ struct Place {
     x: Vec<f64>,
     /// The estimates there, once they are known.
     estimate: Option<Vec<f64>>,
+    /// What the sampler remembers of them.
+    remembered: Option<Vec<f64>>,
+}
+
+impl Place {
+    fn new(x: Vec<f64>) -> Self {
+        Self {
+            x,
+            estimate: None,
+            remembered: None,
+        }
+    }
 }
 
 /// A path that was walked.
@@ -73,6 +85,15 @@ pub(super) enum Taken {
 }
 
 impl Lessons<'_> {
+    /// How many nodes before its own a step uses: fitted coefficients use all that there are, but for the step onto the data.
+    fn looks_back_at(&self, steps: usize, left: usize) -> usize {
+        if self.kind == CoefficientKind::Solver || left == 1 {
+            self.sampler.looks_back_at(steps, left)
+        } else {
+            self.sampler.looks_back().min(steps - left)
+        }
+    }
+
     /// Walks a path (node indices, ascending, with 0), from where `before` leaves it: the steps that both begin with are not taken
     /// again.
     pub(super) fn walk(
@@ -97,7 +118,7 @@ impl Lessons<'_> {
             ),
             _ => {
                 let x = starts(self.plan.seed, &self.plan.names(), dims);
-                (Vec::new(), vec![Place { x, estimate: None }])
+                (Vec::new(), vec![Place::new(x)])
             }
         };
         for k in kept..steps {
@@ -106,37 +127,33 @@ impl Lessons<'_> {
                 let found = self.estimate(&places[k].x, t)?;
                 places[k].estimate = Some(found);
             }
-            let known = |k: usize| places[k].estimate.as_deref().unwrap_or_default();
-            let looks_back = k > 0 && self.sampler != Sampler::Ddim;
-            let empty: &[f64] = &[];
-            let previous = if looks_back { known(k - 1) } else { empty };
-            let fit = self.fit(
-                looks_back.then(|| node(k - 1)),
-                (t, s),
-                &places[k].x,
-                known(k),
-                previous,
-            );
+            if places[k].remembered.is_none() {
+                let (sampler, schedule) = (self.sampler, self.flow.schedule());
+                let estimate = places[k].estimate.clone().unwrap_or_default();
+                let timestep = self.reference.nodes()[t - 1];
+                let found = remembered(sampler, schedule, timestep, &places[k].x, estimate);
+                places[k].remembered = Some(found);
+            }
+            let looks_back = self.looks_back_at(steps, steps - k);
+            let before: Vec<usize> = (1..=looks_back).map(|back| node(k - back)).collect();
+            let history: Vec<&[f64]> = (1..=looks_back)
+                .map(|back| places[k - back].remembered.as_deref().unwrap_or_default())
+                .collect();
+            let estimate = places[k].estimate.as_deref().unwrap_or_default();
+            let fit = self.fit(&before, (t, s), &places[k].x, estimate, &history);
             let mut next = vec![0.0; places[k].x.len()];
             next.par_chunks_mut(dims).enumerate().for_each(|(i, dst)| {
-                let own = |all: &[f64]| all[i * dims..(i + 1) * dims].to_vec();
-                let earlier = if previous.is_empty() {
-                    Vec::new()
-                } else {
-                    vec![own(previous)]
-                };
+                let own = i * dims..(i + 1) * dims;
+                let history: Vec<&[f64]> = history.iter().map(|all| &all[own.clone()]).collect();
                 let coefficients = match taken {
                     Taken::Judged => fit.judging(i),
                     Taken::Learned => &fit.all,
                 };
-                let (x, estimate) = (own(&places[k].x), own(known(k)));
-                coefficients.apply(self.bands.as_deref(), &x, &estimate, &earlier, dst);
+                let (x, estimate) = (&places[k].x[own.clone()], &estimate[own]);
+                coefficients.apply(self.bands.as_deref(), x, estimate, &history, dst);
             });
             refits.push(fit);
-            places.push(Place {
-                x: next,
-                estimate: None,
-            });
+            places.push(Place::new(next));
         }
         let ends = self.target(0);
         let squared = |(a, b): (&[f64], &[f64])| {
@@ -200,46 +217,57 @@ impl Lessons<'_> {
         let mut found = Deviations::default();
         for k in 0..steps {
             let i = walk.path[steps - k];
-            let of_image = |image: usize| -> Vec<[f64; 6]> {
-                let part = |all: &[f64], reference: &[f32]| -> Vec<f64> {
-                    let own = &all[image * dims..(image + 1) * dims];
-                    let away = own.iter().zip(reference).map(|(a, &b)| a - f64::from(b));
-                    let away: Vec<f64> = away.collect();
-                    bands.map_or_else(|| away.clone(), |bands| bands.transform(&away))
+            let of_image = |image: usize| -> Vec<[[f64; 4]; 4]> {
+                let spectrum = |away: Vec<f64>| match bands {
+                    Some(bands) => bands.transform(&away),
+                    None => away,
                 };
-                let estimate = |k: usize| {
-                    let i = walk.path[steps - k];
-                    let all = walk.places[k].estimate.as_deref().unwrap_or_default();
-                    part(all, self.reference.estimate(image, i))
+                let own = image * dims..(image + 1) * dims;
+                let minus = |own: &[f64], reference: &mut dyn Iterator<Item = f64>| {
+                    let away = own.iter().zip(reference).map(|(a, b)| a - b);
+                    spectrum(away.collect())
                 };
-                let x = part(&walk.places[k].x, self.reference.state(image, i));
-                let d = estimate(k);
-                let p = if k > 0 {
-                    estimate(k - 1)
-                } else {
-                    vec![0.0; dims]
-                };
-                let mut sums = vec![[0.0; 6]; bands.map_or(1, Bands::count)];
+                let widened = |&x: &f32| f64::from(x);
+                let estimate = walk.places[k].estimate.as_deref().unwrap_or_default();
+                let mut fields = vec![
+                    minus(
+                        &walk.places[k].x[own.clone()],
+                        &mut self.reference.state(image, i).iter().map(widened),
+                    ),
+                    minus(
+                        &estimate[own.clone()],
+                        &mut self.reference.estimate(image, i).iter().map(widened),
+                    ),
+                ];
+                for back in 1..=self.sampler.looks_back().min(k) {
+                    let place = &walk.places[k - back];
+                    let i = walk.path[steps - k + back];
+                    let remembered = place.remembered.as_deref().unwrap_or_default();
+                    let [of_state, of_estimate] = self
+                        .sampler
+                        .remembered(self.flow.schedule(), self.reference.nodes()[i - 1]);
+                    let states = self.reference.state(image, i).iter();
+                    let mut reference = states
+                        .zip(self.reference.estimate(image, i))
+                        .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d));
+                    fields.push(minus(&remembered[own.clone()], &mut reference));
+                }
+                let mut sums = vec![[[0.0; 4]; 4]; bands.map_or(1, Bands::count)];
                 for j in 0..dims {
                     let sum = &mut sums[bands.map_or(0, |bands| bands.of_coefficients()[j])];
-                    let products = [
-                        x[j] * x[j],
-                        x[j] * d[j],
-                        d[j] * d[j],
-                        x[j] * p[j],
-                        d[j] * p[j],
-                        p[j] * p[j],
-                    ];
-                    for (sum, product) in sum.iter_mut().zip(products) {
-                        *sum += product;
+                    for (row, a) in sum.iter_mut().zip(&fields) {
+                        for (sum, b) in row.iter_mut().zip(&fields) {
+                            *sum += a[j] * b[j];
+                        }
                     }
                 }
                 sums
             };
-            let all: Vec<Vec<[f64; 6]>> = (0..images).into_par_iter().map(of_image).collect();
-            let mut mean = vec![[0.0; 6]; bands.map_or(1, Bands::count)];
+            let all: Vec<Vec<[[f64; 4]; 4]>> = (0..images).into_par_iter().map(of_image).collect();
+            let mut mean = vec![[[0.0; 4]; 4]; bands.map_or(1, Bands::count)];
             for one in &all {
-                for (mean, x) in mean.iter_mut().flatten().zip(one.iter().flatten()) {
+                let means = mean.iter_mut().flatten().flatten();
+                for (mean, x) in means.zip(one.iter().flatten().flatten()) {
                     *mean += x / (images * dims) as f64;
                 }
             }
@@ -253,19 +281,19 @@ impl Lessons<'_> {
     /// The fit of one step, node indices.
     fn fit(
         &self,
-        previous: Option<usize>,
+        before: &[usize],
         (t, s): (usize, usize),
         x_t: &[f64],
         xhat0: &[f64],
-        earlier: &[f64],
+        history: &[&[f64]],
     ) -> Refit {
         let nodes = self.reference.nodes();
         let timestep = |i: usize| if i == 0 { 0 } else { nodes[i - 1] };
         let schedule = self.flow.schedule();
-        let before = previous.map(timestep);
+        let before: Vec<usize> = before.iter().copied().map(timestep).collect();
         let base = self
             .sampler
-            .flow_step(schedule, before, timestep(t), timestep(s));
+            .flow_step(schedule, &before, timestep(t), timestep(s));
         // What the last step shows is seen: least squares would blur it.
         let kind = if s == 0 {
             CoefficientKind::Solver
@@ -276,7 +304,8 @@ impl Lessons<'_> {
         let student = Student {
             x_t,
             xhat0,
-            previous: earlier,
+            history,
+            remembered: self.sampler.remembered(schedule, timestep(t)),
             target: &target,
             dims: self.reference.dims(),
         };

@@ -32,6 +32,7 @@ fn plan(schedule: &NoiseSchedule, fitted: &[CoefficientKind]) -> TrajectoryPlan 
         },
         grid: reference_grid(schedule, 30).unwrap(),
         growth: GrowthPlan {
+            solvers: Sampler::PRICED.to_vec(),
             points: 3,
             ..GrowthPlan::default()
         },

@@ -9,8 +9,8 @@ use ddpm_core::{
 };
 use ddpm_schedule::{Budgets, Schedules, TrajectoryKind};
 use ddpm_trajectory::{
-    Deviations, FittedModel, Fitting, Student, Trajectories, Trial, Weighting, choose_fitted,
-    choose_quality, refit,
+    Deviations, FittedModel, Fitting, QualityModel, Student, Trajectories, Trial, Weighting,
+    choose_fitted, choose_quality, refit,
 };
 
 use super::trajectory::{DIMS, SHAPE, T, gain, kept, origin, schedule, spread, z};
@@ -36,22 +36,37 @@ fn bent(images: usize) -> Trajectories {
     Trajectories::new(origin, schedule, NODES.to_vec(), states, estimates).expect("consistent")
 }
 
-/// The fields of a step and what they should make, of some images: x_t, D_t, D_p; the target.
+/// The nodes before, the nearest first, t and s.
+type Step = ([Option<usize>; 2], usize, usize);
+
+/// What a sampler remembers of a node of one image, in f64.
+fn remembered(of: &Trajectories, sampler: Sampler, image: usize, p: usize) -> Vec<f64> {
+    let [of_state, of_estimate] = sampler.remembered(&schedule(), NODES[p - 1]);
+    let pairs = of.state(image, p).iter().zip(of.estimate(image, p));
+    pairs
+        .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d))
+        .collect()
+}
+
+/// The fields of a step and what they should make, of some images: x_t, D_t, what is remembered; the target.
 fn fields(
     of: &Trajectories,
+    sampler: Sampler,
     images: &[usize],
-    (p, t, s): (Option<usize>, usize, usize),
+    (before, t, s): Step,
 ) -> (Vec<Vec<f64>>, Vec<f64>) {
-    let all = |field: &dyn Fn(usize) -> Vec<f32>| -> Vec<f64> {
-        let values = images.iter().flat_map(|&image| field(image));
-        values.map(f64::from).collect()
+    let widened = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
+    let all = |field: &dyn Fn(usize) -> Vec<f64>| -> Vec<f64> {
+        images.iter().flat_map(|&image| field(image)).collect()
     };
     let mut found = vec![
-        all(&|image| of.state(image, t).to_vec()),
-        all(&|image| of.estimate(image, t).to_vec()),
+        all(&|image| widened(of.state(image, t))),
+        all(&|image| widened(of.estimate(image, t))),
     ];
-    found.extend(p.map(|p| all(&|image| of.estimate(image, p).to_vec())));
-    (found, all(&|image| of.state(image, s).to_vec()))
+    for p in before.into_iter().flatten() {
+        found.push(all(&|image| remembered(of, sampler, image, p)));
+    }
+    (found, all(&|image| widened(of.state(image, s))))
 }
 
 /// Least squares by modified Gram-Schmidt with a second pass: no normal equations.
@@ -92,60 +107,133 @@ fn mean_square(fields: &[Vec<f64>], target: &[f64], c: &[f64]) -> f64 {
     (0..target.len()).map(left).sum::<f64>() / target.len() as f64
 }
 
-/// Every step of a two-step sampler between the nodes.
-fn steps() -> impl Iterator<Item = (Option<usize>, usize, usize)> {
+/// Every step of a sampler between the nodes but those onto the data.
+fn steps(sampler: Sampler) -> Vec<Step> {
     let n = NODES.len();
-    (1..=n).flat_map(move |t| {
-        let before = std::iter::once(None).chain((t + 1..=n).map(Some));
-        before.flat_map(move |p| (0..t).map(move |s| (p, t, s)))
-    })
+    let mut found = Vec::new();
+    for t in 2..=n {
+        let mut before = vec![[None; 2]];
+        for p in (t + 1..=n).filter(|_| sampler.looks_back() > 0) {
+            before.push([Some(p), None]);
+            for q in (p + 1..=n).filter(|_| sampler.looks_back() > 1) {
+                before.push([Some(p), Some(q)]);
+            }
+        }
+        for before in before {
+            found.extend((1..t).map(|s| (before, t, s)));
+        }
+    }
+    found
 }
+
+const MULTISTEP: [Sampler; 3] = [Sampler::DpmSolver2M, Sampler::DpmSolver3M, Sampler::Ipndm];
 
 #[test]
 fn fits_are_those_of_orthogonal_least_squares() {
     let trajectories = bent(6);
     let all: Vec<usize> = (0..6).collect();
-    let fitting = Fitting::new(Sampler::DpmSolver2M, CoefficientKind::Fitted);
-    let model = FittedModel::new(&trajectories, fitting, None).expect("a flow");
-    for (p, t, s) in steps().filter(|&(_, _, s)| s > 0) {
-        let (fields, target) = fields(&trajectories, &all, (p, t, s));
-        let expected = orthogonal(&fields, &target);
-        let found = model.coefficients(p, t, s);
-        let found: Vec<f64> = found.terms().iter().map(|c| c[0]).collect();
-        let square = mean_square(&fields, &target, &vec![0.0; expected.len()]);
-        let difference =
-            mean_square(&fields, &target, &found) - mean_square(&fields, &target, &expected);
-        assert!(difference.abs() <= 1e-9 * square, "{p:?} {t} {s}");
-        // The condition number of the products is below 1e6 here; 1e-14 of it.
-        for (a, b) in found.iter().zip(&expected) {
-            assert!(
-                (a - b).abs() < 1e-8,
-                "{p:?} {t} {s}: {found:?} {expected:?}"
-            );
+    for sampler in MULTISTEP {
+        let fitting = Fitting::new(sampler, CoefficientKind::Fitted);
+        let model = FittedModel::new(&trajectories, fitting, None).expect("a flow");
+        for step in steps(sampler) {
+            let (before, t, s) = step;
+            let (fields, target) = fields(&trajectories, sampler, &all, step);
+            let expected = orthogonal(&fields, &target);
+            let found = model.coefficients(before, t, s);
+            let found: Vec<f64> = found.terms().iter().map(|c| c[0]).collect();
+            let square = mean_square(&fields, &target, &vec![0.0; expected.len()]);
+            let difference =
+                mean_square(&fields, &target, &found) - mean_square(&fields, &target, &expected);
+            assert!(difference.abs() <= 1e-9 * square, "{sampler} {step:?}");
+            // 1e-14 times the condition number of the products.
+            let tolerance = 1e-14 * condition(&fields);
+            for (a, b) in found.iter().zip(&expected) {
+                assert!(
+                    (a - b).abs() < tolerance.max(1e-12),
+                    "{sampler} {step:?}: {found:?} {expected:?}, {tolerance}"
+                );
+            }
         }
     }
+}
+
+/// The condition number of the products of some fields, from their Gram-Schmidt factor: an upper bound by its Frobenius norms.
+fn condition(fields: &[Vec<f64>]) -> f64 {
+    let n = fields.len();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let unit = |j: usize| -> Vec<f64> { (0..n).map(|i| if i == j { 1.0 } else { 0.0 }).collect() };
+    // Columns of the inverse: with which weights the fields make the unit vectors of their products.
+    let products: Vec<Vec<f64>> = fields
+        .iter()
+        .map(|a| fields.iter().map(|b| dot(a, b)).collect())
+        .collect();
+    let norm = |rows: &[Vec<f64>]| rows.iter().flatten().map(|x| x * x).sum::<f64>().sqrt();
+    let inverse: Vec<Vec<f64>> = (0..n).map(|j| orthogonal(&products, &unit(j))).collect();
+    norm(&products) * norm(&inverse)
 }
 
 #[test]
 fn errors_are_judged_on_images_that_were_not_fitted_to() {
     let trajectories = bent(6);
-    let fitting = Fitting::new(Sampler::DpmSolver2M, CoefficientKind::Fitted);
-    let model = FittedModel::new(&trajectories, fitting, None).expect("a flow");
-    for (p, t, s) in steps().filter(|&(_, _, s)| s > 0) {
-        // Four folds: images 0 and 4, 1 and 5, 2, 3.
-        let mut sum = 0.0;
-        for fold in 0..4 {
-            let (own, others): (Vec<usize>, Vec<usize>) = (0..6).partition(|i| i % 4 == fold);
-            let (on, target) = fields(&trajectories, &others, (p, t, s));
-            let fitted = orthogonal(&on, &target);
-            let (on, target) = fields(&trajectories, &own, (p, t, s));
-            sum += own.len() as f64 * mean_square(&on, &target, &fitted) / 6.0;
+    for sampler in MULTISTEP {
+        let fitting = Fitting::new(sampler, CoefficientKind::Fitted);
+        let model = FittedModel::new(&trajectories, fitting, None).expect("a flow");
+        for step in steps(sampler) {
+            // Four folds: images 0 and 4, 1 and 5, 2, 3.
+            let mut sum = 0.0;
+            for fold in 0..4 {
+                let (own, others): (Vec<usize>, Vec<usize>) = (0..6).partition(|i| i % 4 == fold);
+                let (on, target) = fields(&trajectories, sampler, &others, step);
+                let fitted = orthogonal(&on, &target);
+                let (on, target) = fields(&trajectories, sampler, &own, step);
+                sum += own.len() as f64 * mean_square(&on, &target, &fitted) / 6.0;
+            }
+            let (before, t, s) = step;
+            let found = model.squared_error(before, t, s);
+            // What is left of squares that are near 1 has no more digits.
+            assert!(
+                (found - sum).abs() < 1e-5 * sum + 1e-14,
+                "{sampler} {step:?}: {found} {sum}"
+            );
         }
-        let found = model.squared_error(p, t, s);
-        assert!(
-            (found / sum - 1.0).abs() < 1e-6,
-            "{p:?} {t} {s}: {found} {sum}"
-        );
+    }
+}
+
+/// Steps of the samplers themselves, and with the third order the two that it has as special cases.
+#[test]
+fn fits_are_ahead_of_the_steps_that_they_have_as_special_cases() {
+    let trajectories = bent(6);
+    let quality = QualityModel::new(&trajectories).expect("a flow");
+    let fitted = |sampler| {
+        let fitting = Fitting::new(sampler, CoefficientKind::Solver);
+        let own = FittedModel::new(&trajectories, fitting, None).expect("a flow");
+        let fitting = Fitting::new(sampler, CoefficientKind::Fitted);
+        (
+            own,
+            FittedModel::new(&trajectories, fitting, None).expect("a flow"),
+        )
+    };
+    let all: Vec<usize> = (0..6).collect();
+    for sampler in MULTISTEP {
+        let (own, free) = fitted(sampler);
+        for step in steps(sampler) {
+            let (before, t, s) = step;
+            // The sampler's own steps cost the same by either model.
+            let of_solver = quality.squared_error(sampler, before, t, s);
+            let same = own.squared_error(before, t, s);
+            assert!(
+                (of_solver - same).abs() <= 1e-9 * (1e-6 + same),
+                "{sampler} {step:?}"
+            );
+            let (fields, target) = fields(&trajectories, sampler, &all, step);
+            let c = free.coefficients(before, t, s);
+            let c: Vec<f64> = c.terms().iter().map(|c| c[0]).collect();
+            let least = mean_square(&fields, &target, &c);
+            assert!(
+                least <= of_solver * (1.0 + 1e-9) + 1e-12,
+                "{sampler} {step:?}"
+            );
+        }
     }
 }
 
@@ -155,6 +243,11 @@ fn the_best_paths_of_fitted_steps_are_those_of_trying_all() {
     for (sampler, kind) in [
         (Sampler::DpmSolver2M, CoefficientKind::History),
         (Sampler::DpmSolver2M, CoefficientKind::Fitted),
+        (Sampler::DpmSolver3M, CoefficientKind::Solver),
+        (Sampler::DpmSolver3M, CoefficientKind::History),
+        (Sampler::DpmSolver3M, CoefficientKind::Fitted),
+        (Sampler::Ipndm, CoefficientKind::Solver),
+        (Sampler::Ipndm, CoefficientKind::Fitted),
         (Sampler::Ddim, CoefficientKind::Fitted),
     ] {
         let model =
@@ -209,6 +302,7 @@ fn walk(
     of: &Trajectories,
     bands: &Bands,
     power: &dyn Fn(usize) -> f64,
+    sampler: Sampler,
     path: &TimePath,
     steps: &[StepCoefficients],
 ) -> f64 {
@@ -217,7 +311,7 @@ fn walk(
     for image in 0..of.images() {
         let start = of.state(image, NODES.len());
         let mut x: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
-        let mut earlier: Vec<Vec<f64>> = vec![vec![0.0; DIMS]];
+        let mut earlier: Vec<Vec<f64>> = Vec::new();
         for (k, &t) in path.nodes()[1..].iter().enumerate().rev() {
             let mut spectrum = bands.transform(&x);
             for (y, &band) in spectrum.iter_mut().zip(bands.of_coefficients()) {
@@ -225,9 +319,13 @@ fn walk(
             }
             let estimate = bands.inverse(&spectrum);
             let mut next = vec![0.0; DIMS];
-            steps[k].apply(Some(bands), &x, &estimate, &earlier, &mut next);
+            let history: Vec<&[f64]> = earlier.iter().map(Vec::as_slice).collect();
+            steps[k].apply(Some(bands), &x, &estimate, &history, &mut next);
+            let [of_state, of_estimate] = sampler.remembered(&schedule, t);
+            let pairs = x.iter().zip(&estimate);
+            let remembered = pairs.map(|(x, d)| of_state * x + of_estimate * d);
+            earlier.insert(0, remembered.collect());
             x = next;
-            earlier = vec![estimate];
         }
         let away = x
             .iter()
@@ -261,7 +359,7 @@ fn a_linear_flow_is_followed_exactly_at_every_number_of_steps() {
             for found in solved {
                 let (_, path) = found.expect("a path of every number of steps");
                 let steps = model.coefficients_along(&path).expect("of the grid");
-                let distance = walk(&trajectories, &bands, power, &path, &steps);
+                let distance = walk(&trajectories, &bands, power, sampler, &path, &steps);
                 assert!(
                     distance < 1e-6,
                     "{sampler} {kind} K={}: {distance}",
@@ -277,9 +375,9 @@ fn what_a_sampler_will_be_off_by_makes_a_fit_careful() {
     let trajectories = bent(6);
     let fitting = Fitting::new(Sampler::DpmSolver2M, CoefficientKind::Fitted);
     let model = FittedModel::new(&trajectories, fitting, None).expect("a flow");
-    let (p, t, s) = (Some(7), 5, 3);
+    let step = ([Some(7), None], 5, 3);
     let all: Vec<usize> = (0..6).collect();
-    let (mut fields, mut target) = fields(&trajectories, &all, (p, t, s));
+    let (mut fields, mut target) = fields(&trajectories, Sampler::DpmSolver2M, &all, step);
     // As if every field were off by noise of its own with these squares, which least squares see as further rows.
     let squares = [0.02, 0.3, 0.1];
     let rows = target.len() as f64;
@@ -290,12 +388,16 @@ fn what_a_sampler_will_be_off_by_makes_a_fit_careful() {
         target.push(0.0);
     }
     let expected = orthogonal(&fields, &target);
-    let moments = vec![[squares[0], 0.0, squares[1], 0.0, 0.0, squares[2]]];
+    let mut moments = [[0.0; 4]; 4];
+    for (i, square) in squares.into_iter().enumerate() {
+        moments[i][i] = square;
+    }
+    let (before, t, s) = step;
     let deviations = Deviations {
-        by_timestep: BTreeMap::from([(NODES[t - 1], moments)]),
+        by_timestep: BTreeMap::from([(NODES[t - 1], vec![moments])]),
     };
     let prepared = model.with_deviations(&trajectories, deviations);
-    let found = prepared.coefficients(p, t, s);
+    let found = prepared.coefficients(before, t, s);
     for (found, expected) in found.terms().iter().zip(&expected) {
         assert!((found[0] - expected).abs() < 1e-10, "{found:?} {expected}");
     }
@@ -325,12 +427,13 @@ fn a_refit_follows_the_data_where_they_speak_and_the_base_where_they_do_not() {
             .collect()
     };
     let base = LinearStep::dpm_solver_2m(&schedule(), Some(200), 150, 60);
-    let own = [base.from_x_t, base.from_xhat0, base.from_previous];
+    let own = [base.from_x_t, base.from_xhat0, base.from_history[0]];
     let fit = |target: &[f64]| {
         let student = Student {
             x_t: &x,
             xhat0: &d,
-            previous: &p,
+            history: &[&p],
+            remembered: [0.0, 1.0],
             target,
             dims,
         };

@@ -99,22 +99,25 @@ fn exact(images: usize, nodes: &[usize]) -> Trajectories {
 fn expected_error(
     image: usize,
     solver: Sampler,
-    previous: Option<usize>,
+    before: &[usize],
     t: usize,
     s: usize,
     first: usize,
 ) -> f64 {
     let schedule = schedule();
-    let step = solver.flow_step(&schedule, previous, t, s);
+    let step = solver.flow_step(&schedule, before, t, s);
     let of_pixel = |pixel: usize| {
         let v = variance(pixel);
         let spread = |t: usize| spread(&schedule, t, v);
         let estimate = |t: usize| gain(&schedule, t, v) * spread(t);
-        let before = previous.map_or(0.0, estimate);
+        let remembered = |&p: &usize| {
+            let [of_state, of_estimate] = solver.remembered(&schedule, p);
+            of_state * spread(p) + of_estimate * estimate(p)
+        };
+        let history = step.from_history.iter().zip(before);
+        let history: f64 = history.map(|(weight, p)| weight * remembered(p)).sum();
         let end = if s == 0 { estimate(first) } else { spread(s) };
-        let factor =
-            step.from_x_t * spread(t) + step.from_xhat0 * estimate(t) + step.from_previous * before
-                - end;
+        let factor = step.from_x_t * spread(t) + step.from_xhat0 * estimate(t) + history - end;
         (factor * z(image, pixel)).powi(2)
     };
     (0..DIMS).map(of_pixel).sum::<f64>() / DIMS as f64
@@ -124,27 +127,31 @@ const NODES: [usize; 8] = [1, 5, 20, 60, 110, 150, 185, 200];
 
 #[test]
 fn local_errors_have_their_closed_form() {
-    let trajectories = exact(3, &NODES);
-    let gram = trajectories.gram();
-    let schedule = schedule();
+    let model = QualityModel::new(&exact(3, &NODES)).expect("a flow");
+    let node = |i: usize| NODES[i - 1];
     for solver in Sampler::PRICED {
         for t in 1..=8 {
             for s in 0..t {
-                for p in t + 1..=9 {
-                    let previous = (p <= 8).then(|| NODES[p - 1]);
-                    let to = if s == 0 { 0 } else { NODES[s - 1] };
-                    let step = solver.flow_step(&schedule, previous, NODES[t - 1], to);
-                    let found = gram.squared_errors(&step, if p <= 8 { p } else { 0 }, t, s);
-                    for (image, found) in found.into_iter().enumerate() {
-                        let expected =
-                            expected_error(image, solver, previous, NODES[t - 1], to, NODES[0]);
-                        // States are stored in f32.
-                        let difference = (found.sqrt() - expected.sqrt()).abs();
-                        assert!(
-                            difference < 3e-7,
-                            "{solver} {p} {t} {s}: {found} {expected}"
-                        );
-                    }
+                let mut befores = vec![[None; 2]];
+                for p in t + 1..=8 {
+                    befores.push([Some(p), None]);
+                    befores.extend((p + 1..=8).map(|q| [Some(p), Some(q)]));
+                }
+                for before in befores {
+                    let to = if s == 0 { 0 } else { node(s) };
+                    let earlier: Vec<usize> = before.iter().flatten().map(|&p| node(p)).collect();
+                    let found = model.squared_error(solver, before, t, s);
+                    let of_image =
+                        |image| expected_error(image, solver, &earlier, node(t), to, NODES[0]);
+                    let expected = (0..3).map(of_image).sum::<f64>() / 3.0;
+                    // States are stored in f32, and what is extrapolated from them is multiplied.
+                    let step = solver.flow_step(&schedule(), &earlier, node(t), to);
+                    let weights: f64 = step.from_history.iter().map(|w| w.abs()).sum();
+                    let difference = (found.sqrt() - expected.sqrt()).abs();
+                    assert!(
+                        difference < 3e-7 * (1.0 + weights),
+                        "{solver} {before:?} {t} {s}: {found} {expected}"
+                    );
                 }
             }
         }
@@ -173,9 +180,9 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
         let to = model.nodes()[s];
         let mean = |f: &dyn Fn(usize) -> f64| (f(0) + f(1)) / 2.0;
         let error =
-            mean(&|image| expected_error(image, Sampler::Ddim, None, model.nodes()[t], to, 1));
+            mean(&|image| expected_error(image, Sampler::Ddim, &[], model.nodes()[t], to, 1));
         let factor = if s == 0 { 1.0 } else { growth(to) };
-        let found = model.cost(Sampler::Ddim, Weighting::default(), None, t, s);
+        let found = model.cost(Sampler::Ddim, Weighting::default(), [None; 2], t, s);
         assert!(
             (found / (error * factor * factor) - 1.0).abs() < 1e-5,
             "({t}, {s})"
@@ -184,13 +191,13 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
             power: 1.0,
             ..Weighting::default()
         };
-        let found = model.cost(Sampler::Ddim, norms, None, t, s);
+        let found = model.cost(Sampler::Ddim, norms, [None; 2], t, s);
         assert!((found / (error.sqrt() * factor) - 1.0).abs() < 1e-5);
         let plain = Weighting {
             growth: false,
             ..Weighting::default()
         };
-        assert!((model.cost(Sampler::Ddim, plain, None, t, s) / error - 1.0).abs() < 1e-5);
+        assert!((model.cost(Sampler::Ddim, plain, [None; 2], t, s) / error - 1.0).abs() < 1e-5);
     }
     // The weight of the extrapolation is 1 + 1/(2r).
     let schedule = schedule();
@@ -201,12 +208,18 @@ fn costs_are_mean_squared_errors_times_squared_growth_averaged_geometrically() {
             extrapolation,
             ..Weighting::default()
         };
-        model.cost(Sampler::DpmSolver2M, weighting, Some(7), 6, 5)
+        model.cost(Sampler::DpmSolver2M, weighting, [Some(7), None], 6, 5)
     };
     assert!((of(1.0) / of(0.0) / (1.0 + 0.5 / r).powi(2) - 1.0).abs() < 1e-9);
     // A short step before a long one is no extrapolation at all.
     assert_eq!(
-        model.cost(Sampler::DpmSolver2M, Weighting::default(), Some(6), 5, 1),
+        model.cost(
+            Sampler::DpmSolver2M,
+            Weighting::default(),
+            [Some(6), None],
+            5,
+            1
+        ),
         f64::INFINITY
     );
 }

@@ -311,6 +311,55 @@ fn what_a_program_cannot_run_is_not_written_as_if_it_could() {
     export(&chosen, "--format csv").run().succeeds();
 }
 
+/// Samplers that look back further follow the schedules of the two-step solver, and are exported with steps of their own.
+#[test]
+fn every_multistep_sampler_is_exported_to_diffusers() {
+    let folder = scratch();
+    let [trajectories, schedules] = ["t", "s.json"].map(|name| folder.path().join(name));
+    small("trajectory")
+        .words("--count 2 --nodes 8 --steps none")
+        .writes(&trajectories);
+    let choose = |sampler: &str| {
+        Ddpm::new("schedule")
+            .arg(&trajectories)
+            .words("--objective quality --steps 4 --sampler")
+            .arg(sampler)
+            .writes(&schedules);
+    };
+    choose("dpm-solver++");
+    let of = |words: &str| export(&schedules, words);
+    for (sampler, holds, lacks) in [
+        ("dpm-solver++3m", "solver_order=3", "CalibratedScheduler"),
+        ("ipndm", "\"remembered\":[", "\"correctors\":["),
+        ("unipc", "\"correctors\":[", "\"remembered\":["),
+        ("unipc3", "\"correctors\":[", "\"remembered\":["),
+    ] {
+        let text = of(&format!("--format diffusers --sampler {sampler}"));
+        let text = text.run().succeeds().stdout();
+        assert!(text.contains(holds) && !text.contains(lacks), "{text}");
+        let unwrapped = text.replace("\n# ", " ");
+        assert!(
+            unwrapped.contains(&format!("for the sampler {sampler}")),
+            "{text}"
+        );
+        let said = of(&format!("--format comfyui --sampler {sampler}"));
+        let said = said.run().succeeds().stderr();
+        assert!(said.contains("none with exactly its steps"), "{said}");
+        of(&format!("--format k-diffusion --sampler {sampler}")).fails(2, &[sampler]);
+        of(&format!("--format csv --sampler {sampler}"))
+            .run()
+            .succeeds();
+    }
+    of("--format diffusers --sampler ddim").fails(
+        3,
+        &["s.json", "sampler of the schedules", "ddim", "dpm-solver++"],
+    );
+    choose("ddim");
+    of("--format diffusers --sampler unipc").fails(3, &["sampler of the schedules", "unipc"]);
+    let ancestral = self::schedules(folder.path(), "--variance fixed-small");
+    export(&ancestral, "--format diffusers --sampler ipndm").fails(3, &["ipndm", "none"]);
+}
+
 /// Schedules for deterministic samplers come with these samplers, not with the ancestral one.
 #[test]
 fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {

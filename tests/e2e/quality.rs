@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Ddpm, numbers, scratch, small, small_images, stopped_with};
+use crate::support::{Ddpm, numbers, repository, scratch, small, small_images, stopped_with};
 
 #[test]
 fn a_checkpoint_gives_quality_schedules_in_two_commands() {
@@ -456,4 +456,65 @@ fn wrong_requests_are_named() {
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     schedule("--objective quality").fails(3, &["t.safetensors", "cut short", "ddpm trajectory"]);
+}
+
+/// Samplers of third order have schedules of their own, with their own coefficients and with fitted ones, and samples take them.
+#[test]
+fn schedules_of_third_order_are_chosen_taught_sampled_and_exported() {
+    let folder = scratch();
+    let [file, schedules] = ["t", "s.json"].map(|name| folder.path().join(name));
+    small("trajectory")
+        .words(
+            "--count 3 --nodes 12 --steps 5 --sampler dpm-solver++3m,ipndm --coefficients fitted",
+        )
+        .writes(&file);
+    for sampler in ["dpm-solver++3m", "ipndm"] {
+        for kind in ["solver", "fitted"] {
+            Ddpm::new("schedule")
+                .arg(&file)
+                .words("--objective quality --steps 5 --sampler")
+                .arg(sampler)
+                .words("--coefficients")
+                .arg(kind)
+                .writes(&schedules);
+            let kept: Value =
+                serde_json::from_str(&std::fs::read_to_string(&schedules).unwrap()).unwrap();
+            assert_eq!(kept["sampler"], sampler);
+            let budget = &kept["budgets"][0];
+            if kind == "fitted" {
+                let fitted = budget["fitted"].as_array().unwrap().iter();
+                let terms: Vec<usize> = fitted.map(|c| c.as_array().unwrap().len()).collect();
+                // Two nodes before, as soon as there are two; none for the step onto the data.
+                assert_eq!(terms, [2, 4, 4, 3, 2], "{sampler}");
+            }
+            let sample = |name: &str, words: &str| {
+                let out = folder.path().join(format!("{sampler}-{kind}-{name}.npz"));
+                small("sample")
+                    .file("--schedule", &schedules)
+                    .words("--steps 5 --count 2 --batch")
+                    .words(words)
+                    .writes(&out);
+                std::fs::read(out).unwrap()
+            };
+            let text = sample("one", "1");
+            assert_eq!(text, sample("two", "2 --threads 1"), "{sampler} {kind}");
+            let exported = Ddpm::new("export")
+                .arg(&schedules)
+                .words("--format diffusers")
+                .run()
+                .succeeds()
+                .stdout();
+            let own_scheduler = exported.contains("CalibratedScheduler");
+            assert_eq!(
+                own_scheduler,
+                (sampler, kind) != ("dpm-solver++3m", "solver")
+            );
+        }
+    }
+    // Pairs of nodes before are too many among more than 160.
+    Ddpm::new("trajectory")
+        .arg(&repository("datasets/cifar10-small.safetensors"))
+        .words("--count 1 --nodes 161 --sampler ipndm")
+        .file("--out", &folder.path().join("large"))
+        .fails(3, &["--nodes", "at most 160 for ipndm", "161"]);
 }

@@ -10,6 +10,7 @@ random UNet2DModel with each exported scheduler and checks that
   sample_euler_ancestral takes the ancestral steps;
 - CalibratedScheduler takes every step of a calibrated schedule, and every fitted step, as NumPy does, with check_spectral's own bands and
   chain;
+- the exported steps of DPM-Solver++(3M), iPNDM and UniPC are those of diffusers' own schedulers, made to visit the same nodes;
 - SpacedDiffusion (where improved-diffusion is installed, or its folder is named by IMPROVED_DIFFUSION) has exactly
   the constants of `ddpm transitions`.
 
@@ -294,6 +295,57 @@ def check_calibrated(ddpm, profile, checkpoint, work):
             raise SystemExit("check-exports: FAILED")
 
 
+def check_multistep(ddpm, checkpoint, work):
+    """The exported steps of samplers that look back further, against the schedulers of diffusers, made to visit the same nodes."""
+    flow = work / "unclipped.safetensors"
+    run(ddpm, "trajectory", checkpoint, "--count", 1, "--nodes", 24, "--steps", "none", "--clip-denoised", "false", "--out", flow)
+    file = work / "multistep.json"
+    run(ddpm, "schedule", flow, "--objective", "quality", "--steps", "3,6,16", "--out", file)
+    contents = json.loads(file.read_text())
+    alpha_bar = np.exp(np.array(contents["log_alpha_bar"])) if "log_alpha_bar" in contents else exact_alphas_cumprod(ddpm, contents)
+    for sampler in ("dpm-solver++3m", "ipndm", "unipc", "unipc3"):
+        out = work / f"multistep-{sampler}.py".replace("++", "")
+        run(ddpm, "export", file, "--format", "diffusers", "--sampler", sampler, "--out", out)
+        module, worst = load(out), 0.0
+        for budget in contents["budgets"]:
+            nodes = [t - 1 for t in budget["path"][:0:-1]]
+            kept = torch.cat([torch.as_tensor(alpha_bar[nodes], dtype=torch.float64), torch.ones(1, dtype=torch.float64)])
+            alphas, sigmas = kept.sqrt(), (1 - kept).sqrt()
+            if sampler == "dpm-solver++3m":
+                scheduler = module.dpm_solver_scheduler(module.timesteps if len(contents["budgets"]) == 1 else module.timesteps[budget["steps"]])
+            else:
+                scheduler = module.CalibratedScheduler(budget["steps"])
+            if sampler == "ipndm":
+                theirs = diffusers.IPNDMScheduler()
+                theirs.set_timesteps(len(nodes))
+                theirs.alphas, theirs.betas = alphas, sigmas
+            else:
+                made = dict(num_train_timesteps=contents["T"], final_sigmas_type="zero")
+                if sampler == "dpm-solver++3m":
+                    theirs = diffusers.DPMSolverMultistepScheduler(**made, algorithm_type="dpmsolver++", solver_type="midpoint", solver_order=3)
+                else:
+                    theirs = diffusers.UniPCMultistepScheduler(**made, solver_order=2 if sampler == "unipc" else 3, solver_type="bh2")
+                theirs.set_timesteps(len(nodes))
+                theirs.sigmas = sigmas / alphas
+            theirs.timesteps = torch.tensor(nodes)
+            generator = torch.Generator().manual_seed(11)
+            x = torch.randn((2, 3, 8, 8), generator=generator, dtype=torch.float64)
+            own = x
+            for i, t in enumerate(nodes):
+                output = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+                own = scheduler.step(output, t, own).prev_sample
+                if sampler == "ipndm":
+                    # It predicts v, goes on to order 4, and its last step is not of the first.
+                    output = (output - sigmas[i] * x) / alphas[i]
+                    theirs.ets = [] if i + 1 == len(nodes) else theirs.ets[-2:]
+                x = theirs.step(output, t, x).prev_sample
+                worst = max(worst, float((own - x).abs().max() / max(1.0, float(x.abs().max()))))
+        print(f"exported {sampler}: {worst:.1e} from diffusers' own", flush=True)
+        # diffusers keeps sigmas in single precision, and differences of them are extrapolated.
+        if not worst < (2e-5 if sampler == "dpm-solver++3m" else 1e-9):
+            raise SystemExit("check-exports: FAILED")
+
+
 def expected_step(contents, budget, k, chain, bands, x, output, white, before):
     """x_s and the corrected estimate of step k."""
     t, s = budget["path"][k + 1], budget["path"][k]
@@ -563,6 +615,7 @@ def main():
     if not improved:
         print("skipped: SpacedDiffusion needs improved-diffusion (IMPROVED_DIFFUSION names its folder)")
     check_calibrated(arguments.ddpm, arguments.profile, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
+    check_multistep(arguments.ddpm, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
     failed |= not check_survey()
     if failed:
         raise SystemExit("check-exports: FAILED")

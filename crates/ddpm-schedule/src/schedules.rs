@@ -121,6 +121,31 @@ impl Schedules {
         self.noise_schedule.train_steps()
     }
 
+    /// The same schedules with the steps of another sampler that [follows](Sampler::follows) the one they were chosen for.
+    ///
+    /// # Errors
+    /// [`Error::Field`] for a sampler that does not, and where coefficients of the steps were fitted.
+    pub fn for_sampler(mut self, sampler: Sampler) -> Result<Self> {
+        if self.sampler == Some(sampler) {
+            return Ok(self);
+        }
+        let Some(own) = self.sampler.filter(|&own| sampler.follows(own)) else {
+            let expected = format!("one whose schedules {sampler} takes");
+            let found = self.sampler.map_or("none", Sampler::name);
+            return Err(Error::field("sampler of the schedules", expected, found));
+        };
+        if self.coefficients != CoefficientKind::Solver {
+            let expected = format!("the sampler's own for {sampler}");
+            let found = format!("{} of {own}", self.coefficients);
+            return Err(Error::field("coefficients", expected, found));
+        }
+        self.sampler = Some(sampler);
+        for chosen in &mut self.budgets {
+            chosen.schedule = chosen.schedule.clone().for_sampler(sampler);
+        }
+        Ok(self)
+    }
+
     /// The bands of frequencies that their steps are calibrated in, where they are.
     pub fn bands(&self) -> Option<&Bands> {
         self.budgets

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use ddpm_core::Sampler;
 use ddpm_schedule::export::Format;
 
-use super::conventions::named_values;
+use super::conventions::{named_values, samplers};
 
 named_values! {
     /// What an export is for.
@@ -30,6 +31,7 @@ named_values! {
 Example:
   ddpm export schedules.json --format diffusers --steps 32 --out schedule_32.py
   ddpm export schedules.json --format comfyui --steps 16
+  ddpm export quality.json --format diffusers --sampler unipc --out unipc.py
   ddpm export schedules.json --format csv > schedules.csv")]
 pub(crate) struct Export {
     /// Schedules file
@@ -41,6 +43,10 @@ pub(crate) struct Export {
     /// Budgets of the schedules file: a comma list or `all` [default: all]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
+    /// The sampler that is to take the steps: the one that the schedules were chosen for, or one that
+    /// takes its schedules too (those of dpm-solver++: dpm-solver++3m, ipndm, unipc, unipc3)
+    #[arg(long, value_name = "SAMPLER", value_parser = samplers())]
+    pub(crate) sampler: Option<Sampler>,
     /// The file to write [default: standard output]
     #[arg(long, value_name = "F")]
     pub(crate) out: Option<PathBuf>,

@@ -158,7 +158,7 @@ pub(crate) struct Schedule {
     /// What to minimise
     #[arg(long, value_name = "OBJ", default_value = "elbo", value_parser = objectives())]
     pub(crate) objective: Objective,
-    /// With --objective quality: the sampler that the schedules are for, ddim or dpm-solver++ [default: dpm-solver++]
+    /// With --objective quality: the sampler that the schedules are for: ddim, dpm-solver++, dpm-solver++3m or ipndm [default: dpm-solver++]
     #[arg(long, value_name = "NAME")]
     pub(crate) sampler: Option<String>,
     /// With --objective quality: the sampler's own coefficients, or those fitted to the trajectories [default: of those that R was made with

@@ -14,7 +14,11 @@ use crate::render::{Indices, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
-    let schedules = read_schedules(&args.schedules)?;
+    let mut schedules = read_schedules(&args.schedules)?;
+    if let Some(sampler) = args.sampler {
+        let found = schedules.for_sampler(sampler);
+        schedules = found.map_err(|error| about_schedules(error, &args.schedules))?;
+    }
     let (steps, most) = (args.steps.as_deref(), schedules.train_steps());
     let budgets = steps_or(steps, most, Budgets::All)?;
     let export = export(&schedules, &budgets, args.format);

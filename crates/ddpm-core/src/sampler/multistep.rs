@@ -24,6 +24,25 @@ pub struct MultistepStep {
     remembered: [f64; 2],
 }
 
+impl MultistepStep {
+    /// What `x_s` is made of: the weights of the corrected `x_t`, of the estimate at `t` and of what is remembered of the nodes before, the
+    /// nearest first.
+    pub fn predictor(&self) -> Vec<f64> {
+        self.predictor.all()
+    }
+
+    /// What the corrected `x_t` is made of, where the sampler has a corrector: the weights of the corrected state that the step before began
+    /// from, of the estimate at `t` and of what is remembered.
+    pub fn corrector(&self) -> Option<Vec<f64>> {
+        self.corrector.as_ref().map(Weights::all)
+    }
+
+    /// The weights of `x_t`, as the network was shown it, and of the estimate in what is remembered of `t`.
+    pub fn remembered(&self) -> [f64; 2] {
+        self.remembered
+    }
+}
+
 /// A linear combination.
 #[derive(Clone, Debug, PartialEq)]
 struct Weights {
@@ -36,6 +55,11 @@ struct Weights {
 }
 
 impl Weights {
+    fn all(&self) -> Vec<f64> {
+        let own = [self.state, self.estimate].into_iter();
+        own.chain(self.history.iter().copied()).collect()
+    }
+
     fn of(state: f64, estimate: f64) -> Self {
         Self {
             state,

@@ -1,16 +1,19 @@
-//! diffusers, for calibrated kernels and fitted coefficients: a scheduler of its own, with the frozen numbers of every step.
+//! diffusers, for calibrated kernels, fitted coefficients and samplers that take no list there: a scheduler of its own, with the frozen numbers
+//! of every step.
 //!
 //! No scheduler of diffusers has a place for a correction, a variance per band or coefficients, so that the export brings one: it has the `timesteps` and
 //! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to the same
 //! steps in NumPy.
 
-use ddpm_core::{LinearStep, NoiseSchedule, Parameterization, Sampler, StepCoefficients};
+use ddpm_core::{
+    LinearStep, MultistepStep, NoiseSchedule, Parameterization, Sampler, StepCoefficients,
+};
 use serde::Serialize;
 
-use super::listing::{Listing, not_priced};
+use super::listing::Listing;
 use super::python::comment;
 use crate::corrections::{StoredBands, StoredStep};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::file::steps_of;
 use crate::kernel::{Kernel, KernelKind};
 use crate::schedule::Schedule;
@@ -32,8 +35,15 @@ struct Steps {
     path: Vec<usize>,
     kernels: Vec<KernelKind>,
     log_variance: Vec<Option<f64>>,
-    /// Of x_t, the estimate and the estimate before, if it is used.
+    /// Of x_t (corrected), the estimate and what is remembered of the nodes before, as far as they are used.
     coefficients: Vec<StepCoefficients>,
+    /// Of a sampler with a corrector, of the steps that have one: what x_t is corrected to, from the state before, the estimate and what is
+    /// remembered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    correctors: Vec<Option<Vec<f64>>>,
+    /// Of a sampler that remembers something else than estimates: the weights of x_t and the estimate in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remembered: Vec<[f64; 2]>,
     log_beta: Vec<f64>,
     /// Of the steps but that onto the data, whose entry is 0.
     log_posterior: Vec<f64>,
@@ -50,18 +60,40 @@ impl Steps {
             .edges()
             .map(|(t, s)| chain.transition(t, s))
             .collect();
+        let sampler = schedule.sampler;
+        let multistep = sampler.multistep(chain, &schedule.path);
+        // In ascending t, as the edges.
+        let multistep: Vec<MultistepStep> = multistep.into_iter().flatten().rev().collect();
         let mut coefficients = Vec::with_capacity(edges.len());
         for (k, edge) in edges.iter().enumerate() {
-            let before = nodes.get(k + 2).copied();
-            let step = match schedule.sampler {
-                Sampler::Ddpm => LinearStep::ancestral(edge, f64::NEG_INFINITY),
-                Sampler::Ddim => LinearStep::ddim(chain, edge.t, edge.s, 0.0)?,
-                Sampler::DpmSolver2M => LinearStep::dpm_solver_2m(chain, before, edge.t, edge.s),
-                other => return Err(not_priced("diffusers", other)),
+            let own = || match (sampler, multistep.get(k)) {
+                (_, Some(step)) => {
+                    let terms = step.predictor().into_iter().map(|c| vec![c]).collect();
+                    StepCoefficients::new(terms).ok_or(Error::NotExpressible {
+                        format: "diffusers",
+                        what: "a step whose weights are not finite",
+                    })
+                }
+                (Sampler::Ddpm, None) => Ok(StepCoefficients::from(&LinearStep::ancestral(
+                    edge,
+                    f64::NEG_INFINITY,
+                ))),
+                (_, None) => {
+                    let before = nodes.get(k + 2..).unwrap_or_default();
+                    let step = sampler.flow_step(chain, before, edge.t, edge.s);
+                    Ok(StepCoefficients::from(&step))
+                }
             };
-            let fitted = schedule.fitted.get(k).cloned();
-            coefficients.push(fitted.unwrap_or_else(|| StepCoefficients::from(&step)));
+            coefficients.push(match schedule.fitted.get(k) {
+                Some(fitted) => fitted.clone(),
+                None => own()?,
+            });
         }
+        let correctors: Vec<Option<Vec<f64>>> =
+            multistep.iter().map(MultistepStep::corrector).collect();
+        let has_corrector = correctors.iter().any(Option::is_some);
+        let remembered = nodes[1..].iter().map(|&t| sampler.remembered(chain, t));
+        let remembers = sampler == Sampler::Ipndm;
         // JSON has no infinity, and the step onto the data no use for one.
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
         Ok(Self {
@@ -70,6 +102,8 @@ impl Steps {
             kernels: schedule.kernels.iter().map(KernelKind::of).collect(),
             log_variance: schedule.kernels.iter().map(Kernel::number).collect(),
             coefficients,
+            correctors: correctors.into_iter().filter(|_| has_corrector).collect(),
+            remembered: remembered.filter(|_| remembers).collect(),
             log_beta: edges.iter().map(|e| e.log_beta).collect(),
             log_posterior: edges
                 .iter()
@@ -85,7 +119,7 @@ impl Steps {
     }
 }
 
-/// The file, for schedules whose kernels are calibrated.
+/// The file, for schedules whose steps are told by their frozen numbers alone, and for samplers that take no list of timesteps there.
 pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("diffusers")?;
     let schedules = || listing.paths.iter().filter_map(|listed| listed.schedule);
@@ -99,7 +133,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     };
     let json = serde_json::to_string(&kernels).map_err(crate::file::not_json)?;
     let mut text = comment(&format!(
-        "Calibrated kernels for diffusers: {}.",
+        "Steps for diffusers, with the frozen numbers of each: {}.",
         listing.conventions()
     ));
     text += &comment(

@@ -1,10 +1,10 @@
 
 
 class CalibratedScheduler:
-    """Takes the steps of a calibrated schedule, in double precision.
+    """Takes the steps of a schedule from its frozen numbers, in double precision.
 
-    The estimate of the image is corrected per band of frequencies and clipped again; ancestral noise has one variance per band; the
-    coefficients of a deterministic step may be fitted, per band too.
+    The estimate of the image may be corrected per band of frequencies and clipped again; ancestral noise may have one variance per band;
+    the coefficients of a deterministic step may be fitted, per band too, look back on nodes before and correct the state first.
     step() takes what the network returns, the variances that it learns included.
     """
 
@@ -15,7 +15,8 @@ class CalibratedScheduler:
         self.steps = held[steps]
         self.by_timestep = {one["t"]: one for one in KERNELS["by_timestep"]}
         self.timesteps = torch.tensor([t - 1 for t in self.steps["path"][:0:-1]])
-        self.before = None
+        # What is remembered of the nodes before, the nearest first, and the state that the last step began from.
+        self.history, self.begun = [], None
         if KERNELS["bands"]:
             self.set_bands(**KERNELS["bands"])
 
@@ -75,11 +76,15 @@ class CalibratedScheduler:
             raise ValueError(f"expected a prediction of shape {list(x.shape)} or twice its channels, found {list(model_output.shape)}")
         x0 = self.estimate(output, x, k)
         terms = [term if isinstance(term, list) else [term] for term in self.steps["coefficients"][k - 1]]
-        if len(terms) == 3 and not any(terms[2]):
+        while len(terms) > 2 and not any(terms[-1]):
             terms.pop()
-        if len(terms) == 3 and self.before is None:
-            raise ValueError(f"expected the step before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
-        fields = [x, x0, self.before]
+        corrector = self.steps["correctors"][k - 1] if "correctors" in self.steps else None
+        if max(len(terms), len(corrector or ())) - 2 > len(self.history):
+            raise ValueError(f"expected the steps before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
+        begun = x
+        if corrector:
+            begun = sum(weight * field for weight, field in zip(corrector, [self.begun, x0, *self.history]))
+        fields = [begun, x0, *self.history]
         if len(terms[0]) == 1:
             found = sum(term[0] * field for term, field in zip(terms, fields))
         else:
@@ -89,7 +94,8 @@ class CalibratedScheduler:
             device = sample.device if generator is None else generator.device
             white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=device)
             found = found + self.colour(white.to(sample.device).double(), k, learned)
-        self.before = x0
+        of_x, of_x0 = self.steps["remembered"][k - 1] if "remembered" in self.steps else (0.0, 1.0)
+        self.begun, self.history = begun, [of_x * x + of_x0 * x0, *self.history][:3]
         return SimpleNamespace(prev_sample=found.to(sample.dtype), pred_original_sample=x0.to(sample.dtype))
 
     def colour(self, white, k, learned):

@@ -6,7 +6,8 @@
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
-use super::listing::{Listing, not_priced};
+use super::calibrated;
+use super::listing::Listing;
 use super::python::{assignment, comment, float, list};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -119,6 +120,16 @@ def dpm_solver_scheduler(timesteps, **config):
     return scheduler
 "#;
 
+const DPM_SOLVER_3M: &str = r#"
+
+def dpm_solver_scheduler(timesteps, **config):
+    # The last step, onto the data, is of first order, the one before of second below 15 steps. It does not clip.
+    order = dict(solver_order=3, algorithm_type="dpmsolver++", solver_type="midpoint", final_sigmas_type="zero")
+    scheduler = in_double(DPMSolverMultistepScheduler(**{**NOISE, **order, **config}))
+    scheduler.set_timesteps(timesteps=list(timesteps))
+    return scheduler
+"#;
+
 const SAMPLE: &str = r#"
 
 def sample(unet, scheduler, shape, generator=None, **step):
@@ -152,7 +163,11 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         Sampler::DpmSolver2M => {
             "The schedule was chosen for DPM-Solver++(2M): dpm_solver_scheduler takes its steps."
         }
-        other => return Err(not_priced("diffusers", other)),
+        Sampler::DpmSolver3M => {
+            "The schedule is for DPM-Solver++(3M): dpm_solver_scheduler takes its steps."
+        }
+        // No scheduler of theirs takes a list.
+        Sampler::Ipndm | Sampler::UniPc2 | Sampler::UniPc3 => return calibrated::export(listing),
     };
     text += &comment(&format!(
         "{takes} Pipelines call set_timesteps with a number of steps and forget a list, unless they take timesteps= themselves: use sample() below."
@@ -198,6 +213,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
             text += DPM_SOLVER;
         }
         Sampler::Ddim => text += DDIM,
+        Sampler::DpmSolver3M => text += DPM_SOLVER_3M,
         _ => text += DPM_SOLVER_2M,
     }
     text += SAMPLE;

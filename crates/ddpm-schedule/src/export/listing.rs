@@ -24,7 +24,7 @@ pub(super) struct Listed<'a> {
     pub(super) schedule: Option<&'a Schedule>,
 }
 
-/// A sampler whose steps no export writes: UniPC, which `ddpm tune` may choose, and the others that look back further.
+/// A sampler whose steps a format has no function for.
 pub(super) fn not_priced(format: &'static str, sampler: Sampler) -> Error {
     Error::NotExpressible {
         format,

@@ -80,15 +80,14 @@ pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         );
     }
     let sampler = listing.sampler();
-    let theirs = match sampler {
+    let choose = |theirs: &str| format!("choose {theirs}, whose steps the schedule was chosen for");
+    let advice = match sampler {
         Sampler::Ddpm => None,
-        Sampler::Ddim => Some("euler"),
-        Sampler::DpmSolver2M => Some("dpmpp_2m"),
-        other => return Err(not_priced("comfyui", other)),
+        Sampler::Ddim => Some(choose("euler")),
+        Sampler::DpmSolver2M => Some(choose("dpmpp_2m")),
+        _ => Some("ComfyUI has none with exactly its steps".to_owned()),
     };
-    losses.extend(theirs.map(|theirs| {
-        format!("the sampler {sampler}: choose {theirs}, whose steps the schedule was chosen for")
-    }));
+    losses.extend(advice.map(|advice| format!("the sampler {sampler}: {advice}")));
     Ok((text.into_bytes(), losses))
 }
 

@@ -85,6 +85,8 @@ pub(crate) struct Bed {
     pub(crate) sampling_seeds: Vec<u64>,
     starts: usize,
     steps: Vec<usize>,
+    /// Whose schedules are chosen.
+    solvers: Vec<Sampler>,
     /// Data to profile.
     train: ImageSet,
     test: ImageSet,
@@ -147,6 +149,13 @@ impl Bed {
         };
         let (judge, tuning) = (judge(&test)?, judge(&train)?);
         let steps = numbers(bed, plan, "steps")?;
+        let mut solvers: Vec<Sampler> = Vec::new();
+        for sampler in words(bed, plan, "samplers")? {
+            let of = sampler.parse::<Sampler>()?.schedules_of();
+            if !solvers.contains(&of) {
+                solvers.push(of);
+            }
+        }
         Ok(Self {
             name: text("name").unwrap_or_default().to_owned(),
             denoiser,
@@ -159,6 +168,7 @@ impl Bed {
             sampling_seeds: numbers(bed, plan, "sampling_seeds")?,
             starts: number(bed, plan, "starts")?,
             steps: steps.into_iter().map(|k| k as usize).collect(),
+            solvers,
             train,
             test,
             flows: BTreeMap::new(),
@@ -197,7 +207,10 @@ impl Bed {
             let plan = TrajectoryPlan {
                 flow: self.plan(seed, self.starts),
                 grid: reference_grid(self.denoiser.noise_schedule(), CHOOSING_NODES)?,
-                growth: GrowthPlan::default(),
+                growth: GrowthPlan {
+                    solvers: self.solvers.clone(),
+                    ..GrowthPlan::default()
+                },
                 steps: self.steps.clone(),
                 fitted: vec![CoefficientKind::Fitted],
                 save_every: Duration::MAX,
@@ -205,7 +218,7 @@ impl Bed {
             let trajectories = follow_flow(&*self.denoiser, &plan, None, &Silent, &mut |_| Ok(()))?;
             let budgets = Budgets::Only(self.steps.clone());
             let kind = CoefficientKind::Fitted;
-            let chosen = Sampler::USUAL.into_iter().map(|sampler| {
+            let chosen = self.solvers.iter().map(|&sampler| {
                 let quality = choose_quality(&trajectories, sampler, &budgets)?;
                 let fitted = choose_fitted(&trajectories, sampler, kind, &budgets)?;
                 Ok((sampler, [quality, fitted]))

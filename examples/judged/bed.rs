@@ -151,9 +151,12 @@ impl Bed {
         let steps = numbers(bed, plan, "steps")?;
         let mut solvers: Vec<Sampler> = Vec::new();
         for sampler in words(bed, plan, "samplers")? {
-            let of = sampler.parse::<Sampler>()?.schedules_of();
-            if !solvers.contains(&of) {
-                solvers.push(of);
+            let sampler = sampler.parse::<Sampler>()?;
+            let also = (sampler.looks_back() > 1).then_some(Sampler::DpmSolver2M);
+            for of in also.into_iter().chain([sampler.schedules_of()]) {
+                if !solvers.contains(&of) {
+                    solvers.push(of);
+                }
             }
         }
         Ok(Self {
@@ -318,12 +321,22 @@ impl Bed {
         seed: u64,
     ) -> Outcome<Vec<(String, Schedule)>> {
         let of = sampler.schedules_of();
-        let chosen = self.flow(seed)?.chosen.iter().find(|(s, _)| *s == of);
-        let (_, [quality, fitted]) = chosen.ok_or("no schedule is chosen for this sampler")?;
+        let flow = self.flow(seed)?;
+        let chosen_for = |of: Sampler| {
+            let chosen = flow.chosen.iter().find(|(s, _)| *s == of);
+            chosen.ok_or("no schedule is chosen for this sampler")
+        };
+        let (_, [quality, fitted]) = chosen_for(of)?;
         let schedule = quality.schedule(steps)?.clone().for_sampler(sampler);
         let mut found = vec![("quality".to_owned(), schedule)];
         if of == sampler {
             found.push(("fitted".to_owned(), fitted.schedule(steps)?.clone()));
+        }
+        if sampler.looks_back() > 1 {
+            // What choosing over both nodes before is worth.
+            let (_, [two_step, _]) = chosen_for(Sampler::DpmSolver2M)?;
+            let schedule = two_step.schedule(steps)?.clone().for_sampler(sampler);
+            found.push((format!("quality of {}", Sampler::DpmSolver2M), schedule));
         }
         Ok(found)
     }

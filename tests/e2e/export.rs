@@ -357,7 +357,13 @@ fn every_multistep_sampler_is_exported_to_diffusers() {
     choose("ddim");
     of("--format diffusers --sampler unipc").fails(3, &["sampler of the schedules", "unipc"]);
     let ancestral = self::schedules(folder.path(), "--variance fixed-small");
-    export(&ancestral, "--format diffusers --sampler ipndm").fails(3, &["ipndm", "none"]);
+    export(&ancestral, "--format diffusers --sampler ipndm").fails(3, &["ipndm", "found ddpm"]);
+    let own = export(&ancestral, "--format diffusers")
+        .run()
+        .succeeds()
+        .stdout();
+    let asked = export(&ancestral, "--format diffusers --sampler ddpm").run();
+    assert_eq!(asked.succeeds().stdout(), own);
 }
 
 /// Schedules for deterministic samplers come with these samplers, not with the ancestral one.

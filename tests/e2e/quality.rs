@@ -513,7 +513,7 @@ fn schedules_of_third_order_are_chosen_taught_sampled_and_exported() {
     }
     // Pairs of nodes before are too many among more than 160.
     Ddpm::new("trajectory")
-        .arg(&repository("datasets/cifar10-small.safetensors"))
+        .arg(repository("datasets/cifar10-small.safetensors"))
         .words("--count 1 --nodes 161 --sampler ipndm")
         .file("--out", &folder.path().join("large"))
         .fails(3, &["--nodes", "at most 160 for ipndm", "161"]);

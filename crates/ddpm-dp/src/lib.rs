@@ -15,7 +15,8 @@
 //! - *blocked*: the recurrence as blocked min-plus matrix products, for any table;
 //! - *Monge*: divide and conquer over monotone argmins, for tables that are proved to allow it.
 //!
-//! Costs that depend on the step before as well, as those of two-step solvers do, are the subject of [`second_order`].
+//! Costs that depend on the step before as well, as those of two-step solvers do, are the subject of [`second_order`], those that depend on two
+//! of [`third_order`].
 //!
 //! Paths are recovered from the costs, with the smallest node on ties. Everything is deterministic, whatever the number of
 //! threads. Tests hold the solvers against the recurrence as it is printed, and that against every path there is.

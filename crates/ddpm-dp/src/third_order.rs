@@ -10,7 +10,7 @@
 //! ```
 //!
 //! and the same without q for the second step of a path, without p and q for its first. All k are solved together: every cost is asked for
-//! once, N^4/24 of them, and N^5/120 additions follow for all budgets. Ties go to the smallest node.
+//! once, N^4/24 of them (and as often what it is as the last but one), and N^5/120 additions follow for all budgets. Ties go to the smallest node.
 //!
 //! ```
 //! use ddpm_dp::third_order::{QuadrupleCost, solve};

@@ -1,7 +1,7 @@
 //! Schedules of many budgets, chosen under one set of conventions.
 
 use ddpm_core::{
-    Bands, CoefficientKind, MeanKind, ModelId, NoiseSchedule, Parameterization, Sampler,
+    Bands, CoefficientKind, MeanKind, ModelId, NoiseSchedule, Objective, Parameterization, Sampler,
     VarianceKind,
 };
 use serde::{Deserialize, Serialize};
@@ -124,16 +124,18 @@ impl Schedules {
     /// The same schedules with the steps of another sampler that [follows](Sampler::follows) the one they were chosen for.
     ///
     /// # Errors
-    /// [`Error::Field`] for a sampler that does not, and where coefficients of the steps were fitted.
+    /// [`Error::Field`] for a sampler that does not (schedules of the KLUB bound are for any), and where coefficients of the steps were fitted.
     pub fn for_sampler(mut self, sampler: Sampler) -> Result<Self> {
-        if self.sampler == Some(sampler) {
+        // Those of the likelihood are for the steps that it is of, those of the KLUB bound for any.
+        let own = self.sampler.unwrap_or(Sampler::Ddpm);
+        if sampler == own {
             return Ok(self);
         }
-        let Some(own) = self.sampler.filter(|&own| sampler.follows(own)) else {
+        let of_any = self.sampler.is_none() && self.scoring.objective == Objective::Klub;
+        if !(of_any || sampler.follows(own)) {
             let expected = format!("one whose schedules {sampler} takes");
-            let found = self.sampler.map_or("none", Sampler::name);
-            return Err(Error::field("sampler of the schedules", expected, found));
-        };
+            return Err(Error::field("sampler of the schedules", expected, own));
+        }
         if self.coefficients != CoefficientKind::Solver {
             let expected = format!("the sampler's own for {sampler}");
             let found = format!("{} of {own}", self.coefficients);

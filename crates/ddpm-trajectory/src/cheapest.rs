@@ -1,4 +1,4 @@
-//! The cheapest paths between the nodes of a grid, for samplers of either order.
+//! The cheapest paths between the nodes of a grid, for samplers that look back on no node, one or two.
 
 use ddpm_core::{NoiseSchedule, Sampler, TimePath};
 use ddpm_dp::third_order::{self, QuadrupleCost};
@@ -47,7 +47,7 @@ pub(crate) fn cheapest(
             (1..=max_steps).map(best).collect()
         }
         _ => {
-            check_third_order(sampler, last)?;
+            check_nodes(sampler, last)?;
             // On paths of so many steps.
             let lowered = |k: usize| ends_lower && last_but_one_is_lower(sampler, k);
             let mut found = Vec::with_capacity(max_steps);
@@ -73,13 +73,22 @@ pub(crate) fn last_but_one_is_lower(sampler: Sampler, steps: usize) -> bool {
     has_nodes && sampler.looks_back_at(steps, 2) < sampler.looks_back()
 }
 
-/// Refuses grids that are too fine for samplers that look back on two nodes.
-pub(crate) fn check_third_order(sampler: Sampler, last: usize) -> Result<()> {
-    if sampler.looks_back() < 2 || last <= third_order::MAX_NODES {
+/// The nodes among which the best paths of a sampler can be sought at most.
+pub fn most_nodes(sampler: Sampler) -> usize {
+    if sampler.looks_back() < 2 {
+        second_order::MAX_NODES
+    } else {
+        third_order::MAX_NODES
+    }
+}
+
+/// Refuses more of them.
+pub(crate) fn check_nodes(sampler: Sampler, last: usize) -> Result<()> {
+    let most = most_nodes(sampler);
+    if last <= most {
         return Ok(());
     }
-    let most = third_order::MAX_NODES;
-    let expected = format!("at most {most} for {sampler}, whose steps depend on two before");
+    let expected = format!("at most {most} for {sampler}");
     Err(Invalid::field("nodes of the grid", expected, last).into())
 }
 

@@ -7,7 +7,7 @@ use ddpm_dp::third_order;
 use ddpm_schedule::{Budgets, TrajectoryKind};
 use rayon::prelude::*;
 
-use crate::cheapest::{LastButOne, cheapest, check_third_order, last_but_one_is_lower};
+use crate::cheapest::{LastButOne, cheapest, check_nodes, last_but_one_is_lower};
 use crate::error::{Invalid, Result};
 use crate::grid_steps::{Before, GridSteps};
 use crate::growth::GrowthCurve;
@@ -316,7 +316,11 @@ impl FittedModel {
 
     /// The cross-fitted mean square, per dimension, of the error of a step on the reference; indices as in
     /// [`QualityModel::squared_error`](crate::QualityModel::squared_error).
+    ///
+    /// # Panics
+    /// As [`QualityModel::squared_error`](crate::QualityModel::squared_error).
     pub fn squared_error(&self, before: [Option<usize>; 2], t: usize, s: usize) -> f64 {
+        assert!(s < t, "node indices out of order: {s} is not before {t}");
         match self.seen(before) {
             [Some(p), Some(q)] => self.errors.third[q - 1][p - 1][t * (t - 1) / 2 + s],
             [Some(p), None] => self.errors.after[p - 1][t - 1][s],
@@ -440,7 +444,7 @@ pub(crate) fn check(
     bands: Option<&Bands>,
 ) -> Result<()> {
     fitting.sampler.check_priced()?;
-    check_third_order(fitting.sampler, trajectories.nodes().len())?;
+    check_nodes(fitting.sampler, trajectories.nodes().len())?;
     if trajectories.origin().kind != TrajectoryKind::Flow {
         let why = "fitted coefficients: expected trajectories of the probability flow, found those of the forward process";
         return Err(Invalid::Unsupported(why.into()).into());
@@ -451,7 +455,12 @@ pub(crate) fn check(
     }
     let per_band = bands.filter(|_| fitting.kind.is_per_band());
     let (nodes, images) = (trajectories.nodes().len(), trajectories.images());
-    check_fit_size(nodes, images, per_band.map_or(1, Bands::count))?;
+    check_fit_size(
+        fitting.sampler,
+        nodes,
+        images,
+        per_band.map_or(1, Bands::count),
+    )?;
     if !fitting.kind.is_per_band() {
         return Ok(());
     }

@@ -29,10 +29,14 @@ impl GridSteps {
     }
 
     fn edge(&self, t: usize, s: usize) -> &FlowEdge {
+        assert!(s < t, "node indices out of order: {s} is not before {t}");
         &self.edges[t * (t - 1) / 2 + s]
     }
 
     /// The step from t down to s.
+    ///
+    /// # Panics
+    /// Unless s < t, and t is before the nodes before it.
     pub(crate) fn step(&self, sampler: Sampler, before: Before, t: usize, s: usize) -> LinearStep {
         let gain = |p: Option<usize>| p.map(|p| self.edge(p, t).gain());
         self.edge(t, s)
@@ -41,7 +45,7 @@ impl GridSteps {
 
     /// [`Sampler::remembered`] of a node.
     pub(crate) fn remembered(&self, sampler: Sampler, t: usize) -> [f64; 2] {
-        if sampler == Sampler::Ipndm {
+        if sampler.remembers_noise() {
             self.noise[t - 1]
         } else {
             [0.0, 1.0]

@@ -30,6 +30,7 @@ mod refit;
 mod spacing;
 mod store;
 
+pub use cheapest::most_nodes;
 pub use choose::{
     choose_fitted, choose_klub, choose_quality, chosen_by_sampling, closest_coefficients,
 };

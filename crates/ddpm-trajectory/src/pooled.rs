@@ -29,12 +29,13 @@ pub(crate) struct PooledGram {
 /// The most memory that inner products may take: what an ordinary machine has to spare.
 const MOST_BYTES: u128 = 4 << 30;
 
-/// Refuses products of so many nodes, images and bands that no ordinary machine can hold.
+/// Refuses products of so many nodes, images and bands that no ordinary machine can hold, for the steps of a sampler.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) that names what to take less of.
-pub fn check_fit_size(nodes: usize, images: usize, bands: usize) -> Result<()> {
-    let side = 2 * nodes as u128;
+pub fn check_fit_size(sampler: Sampler, nodes: usize, images: usize, bands: usize) -> Result<()> {
+    let fields = if sampler.remembers_noise() { 3 } else { 2 };
+    let side = fields * nodes as u128;
     let bytes = side * side * 8 * bands as u128 * FOLDS.min(images) as u128;
     if bytes <= MOST_BYTES {
         return Ok(());
@@ -68,7 +69,7 @@ impl PooledGram {
             sums
         };
         let mut folds: Vec<Vec<Vec<f64>>> = (0..folds).map(of_fold).collect();
-        let of_noise = sampler == Sampler::Ipndm;
+        let of_noise = sampler.remembers_noise();
         if of_noise {
             let schedule = trajectories.schedule();
             let of_node = |&t: &usize| sampler.remembered(schedule, t);

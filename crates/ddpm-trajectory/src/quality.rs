@@ -4,7 +4,7 @@ use ddpm_core::{CoefficientKind, LinearStep, NoiseSchedule, Sampler, TimePath};
 use ddpm_dp::third_order;
 use ddpm_schedule::{Budgets, TrajectoryKind};
 
-use crate::cheapest::{LastButOne, cheapest, check_third_order, last_but_one_is_lower};
+use crate::cheapest::{LastButOne, cheapest, check_nodes, last_but_one_is_lower};
 use crate::error::{Invalid, Result};
 use crate::gram::Gram;
 use crate::grid_steps::{Before, GridSteps};
@@ -19,8 +19,9 @@ pub struct Weighting {
     /// Costs are this power of the weighted errors: 2 adds squares, as if errors were independent; 1 adds norms, as if all had one
     /// direction.
     pub power: f64,
-    /// For two-step solvers: the error is also weighted with this power of 1 + 1/(2r), the factor with which the step multiplies what
-    /// is wrong with the estimate at its node, r being the ratio of the previous step to this one in log-SNR.
+    /// For solvers that extrapolate: the error is also weighted with this power of how much the step multiplies what is wrong with its
+    /// estimates, of DPM-Solver++(2M) 1 + 1/(2r), the weight of the estimate at its node, r being the ratio of the previous step to this one
+    /// in log-SNR; of DPM-Solver++(3M) what the same sum of absolute weights would be there.
     pub extrapolation: f64,
 }
 
@@ -62,18 +63,27 @@ impl Weighting {
     }
 }
 
-/// The largest weight of its own estimate, among the estimates of a step, that is thought sensible.
-const MOST_EXTRAPOLATION: f64 = 3.0;
+/// The largest extrapolation of a step of two or three nodes that is thought sensible. Three equal steps have 2.3, steps that double 4.2.
+const MOST_EXTRAPOLATION: [f64; 2] = [3.0, 5.0];
 
-/// What the estimate at t weighs among those that a step uses, which weigh 1 together; 1 where no estimate before is used, and for iPNDM, whose
-/// weights do not depend on the nodes. Of DPM-Solver++(2M) it is 1 + 1/(2r).
+/// How much a step multiplies what is wrong with its estimates: half of one more than the sum of their absolute weights, which weigh 1 together.
+/// Of DPM-Solver++(2M) that is the weight of the estimate at t, 1 + 1/(2r). 1 where no estimate before is used, and for iPNDM, whose weights
+/// do not depend on the nodes.
 fn extrapolation(sampler: Sampler, step: &LinearStep) -> f64 {
-    let before = step.from_history.iter().sum::<f64>();
-    if step.from_history == [0.0; 2] || sampler == Sampler::Ipndm {
-        1.0
-    } else {
-        step.from_xhat0 / (step.from_xhat0 + before)
+    let [near, far] = step.from_history;
+    let all = step.from_xhat0 + near + far;
+    match (near, far) {
+        _ if sampler == Sampler::Ipndm => 1.0,
+        (0.0, 0.0) => 1.0,
+        (_, 0.0) => step.from_xhat0 / all,
+        _ => 0.5 * (1.0 + (step.from_xhat0.abs() + near.abs() + far.abs()) / all.abs()),
     }
+}
+
+/// Whether a step extrapolates farther than is thought sensible.
+fn extrapolates_too_far(sampler: Sampler, step: &LinearStep) -> bool {
+    let most = MOST_EXTRAPOLATION[usize::from(step.from_history[1] != 0.0)];
+    extrapolation(sampler, step) > most
 }
 
 /// Whether there are paths of so many steps between the nodes of a grid, which for multistep solvers is no matter of course: a step
@@ -94,7 +104,7 @@ pub fn check_reachable(
     let nodes = grid.nodes();
     let max = grid.steps();
     Budgets::Only(steps.to_vec()).wanted(max)?;
-    check_third_order(solver, max)?;
+    check_nodes(solver, max)?;
     let extrapolates = !matches!(solver, Sampler::Ddim | Sampler::Ipndm);
     let Some(&most) = steps.iter().max().filter(|_| extrapolates) else {
         return Ok(());
@@ -102,7 +112,7 @@ pub fn check_reachable(
     let of_grid = GridSteps::new(schedule, nodes);
     let free = |before: Before, t: usize, s: usize| {
         let step = of_grid.step(solver, before, t, s);
-        if extrapolation(solver, &step) > MOST_EXTRAPOLATION {
+        if extrapolates_too_far(solver, &step) {
             f64::INFINITY
         } else {
             0.0
@@ -194,7 +204,7 @@ impl QualityModel {
     /// nodes before `t`, the nearest first; a sampler looks at as many as it uses.
     ///
     /// # Panics
-    /// If an index is above N, or `t` is 0.
+    /// If an index is above N, or they are not in order.
     pub fn squared_error(
         &self,
         solver: Sampler,
@@ -246,8 +256,7 @@ impl QualityModel {
         s: usize,
     ) -> f64 {
         let step = self.steps.step(solver, before, t, s);
-        let weight = extrapolation(solver, &step);
-        if weight > MOST_EXTRAPOLATION {
+        if extrapolates_too_far(solver, &step) {
             return f64::INFINITY;
         }
         let mut square = self.error_of(solver, &step, before, t, s);
@@ -256,6 +265,7 @@ impl QualityModel {
             square *= growth * growth;
         }
         if weighting.extrapolation != 0.0 {
+            let weight = extrapolation(solver, &step);
             square *= libm::pow(weight * weight, weighting.extrapolation);
         }
         raised(square, weighting.power)

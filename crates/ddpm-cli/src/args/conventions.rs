@@ -44,7 +44,7 @@ named_values! {
         Ddpm: "Ancestral: the reverse chain whose likelihood is measured",
         Ddim: "DDIM, with the noise of --eta",
         DpmSolver2M: "DPM-Solver++(2M): deterministic, second order, the first step and the one onto the data first order",
-        DpmSolver3M: "DPM-Solver++(3M): third order from two nodes before, lower at the ends of the path",
+        DpmSolver3M: "DPM-Solver++(3M): from two nodes before, of lower order at the ends of the path",
         Ipndm: "iPNDM of order 3: the noise of three nodes, weighed as in Adams and Bashforth's method",
         UniPc2: "UniPC of order 2: predictor and corrector, one evaluation a step",
         UniPc3: "UniPC of order 3",
@@ -53,7 +53,7 @@ named_values! {
     coefficient_kinds: CoefficientKind {
         Solver: "The sampler's own, from the noise schedule alone",
         History: "The sampler's own but for how far it extrapolates, which is fitted",
-        Fitted: "All of them by least squares, three numbers a step",
+        Fitted: "All of them by least squares",
         FittedBands: "All of them in every band of frequencies by itself",
     }
     /// Variance of the decoder, the step onto the data.

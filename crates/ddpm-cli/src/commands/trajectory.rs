@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Sampler, TimePath, VarianceKind};
-use ddpm_dp::{second_order, third_order};
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
-use ddpm_trajectory::{Trajectories, reference_grid};
+use ddpm_trajectory::{Trajectories, most_nodes, reference_grid};
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
@@ -83,9 +82,8 @@ impl Work {
                 "--data, --split and --limit go with --forward: the flow starts from noise, not from images",
             ));
         }
-        let grid = grid(args.nodes, &network)?;
         let solvers = samplers(&args.sampler)?;
-        check_third_order(&solvers, &grid)?;
+        let grid = grid(args.nodes, &network, &solvers)?;
         let steps = tried(args, &grid)?;
         let fitted = fitted(args)?;
         let clip_denoised = args.clip.clip_denoised.unwrap_or_else(|| network.clips());
@@ -129,7 +127,8 @@ impl Work {
         })?;
         let plan = ForwardPlan {
             images: chosen.to_vec(),
-            grid: grid(args.nodes, &network)?,
+            // Its steps look back on nothing.
+            grid: grid(args.nodes, &network, &[Sampler::Ddim])?,
             seed: args.seed,
             clip_denoised: args.clip.clip_denoised.unwrap_or_else(|| network.clips()),
             batch: network.batch,
@@ -176,17 +175,19 @@ pub(super) fn corrected(
     measured(profile, &scoring, path, network, clip_denoised, voice)
 }
 
-/// The nodes of the reference, so many or the usual number.
-pub(super) fn grid(nodes: Option<usize>, network: &Network) -> Result<TimePath> {
+/// The nodes of the reference, so many or the usual number, among which schedules for these samplers will be sought.
+pub(super) fn grid(
+    nodes: Option<usize>,
+    network: &Network,
+    solvers: &[Sampler],
+) -> Result<TimePath> {
     let schedule = network.denoiser().noise_schedule();
     let nodes = nodes.unwrap_or_else(|| NODES.min(schedule.train_steps()));
-    // Before anything is evaluated: what the exact choice for two-step samplers can take.
-    if nodes > second_order::MAX_NODES {
-        let most = second_order::MAX_NODES;
-        return Err(Error::flag(
-            "--nodes",
-            format!("expected at most {most}, found {nodes}"),
-        ));
+    // Before anything is evaluated.
+    if let Some(&solver) = solvers.iter().find(|&&solver| nodes > most_nodes(solver)) {
+        let most = most_nodes(solver);
+        let expected = format!("expected at most {most} for {solver}, found {nodes}");
+        return Err(Error::flag("--nodes", expected));
     }
     reference_grid(schedule, nodes).in_flag("--nodes")
 }
@@ -204,18 +205,6 @@ pub(super) fn samplers(names: &[String]) -> Result<Vec<Sampler>> {
         }
     }
     Ok(found)
-}
-
-/// Refuses more nodes than schedules of samplers that look back on two of them can be sought among.
-pub(super) fn check_third_order(solvers: &[Sampler], grid: &TimePath) -> Result<()> {
-    let (most, found) = (third_order::MAX_NODES, grid.steps());
-    match solvers.iter().find(|solver| solver.looks_back() > 1) {
-        Some(solver) if found > most => Err(Error::flag(
-            "--nodes",
-            format!("expected at most {most} for {solver}, found {found}"),
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// What is fitted, each kind once.

@@ -234,17 +234,17 @@ impl Tuning<'_> {
             true => Some(crate::input::read_trajectories(&file)?),
             false => None,
         };
-        let grid = grid(None, network)?;
+        let solvers = match &args.sampler[..] {
+            [] => vec![ddpm_core::Sampler::DpmSolver2M],
+            names => samplers(names)?,
+        };
+        let grid = grid(None, network, &solvers)?;
         let means = match profile {
             None => None,
             Some(profile) => {
                 let schedule = corrected(profile, grid.clone(), network, self.clips(), self.voice)?;
                 Corrections::of_schedule(&schedule)
             }
-        };
-        let solvers = match &args.sampler[..] {
-            [] => vec![ddpm_core::Sampler::DpmSolver2M],
-            names => samplers(names)?,
         };
         let mut fitted = args.coefficients.clone();
         fitted.retain(|&kind| kind != CoefficientKind::Solver);

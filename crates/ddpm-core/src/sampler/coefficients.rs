@@ -7,16 +7,18 @@ use crate::{Bands, LinearStep};
 
 /// Where the coefficients of a deterministic sampler's steps come from.
 ///
-/// The steps are `x_s = a x_t + b xhat0(t) + c xhat0(p)`, p being the node before t (a sampler of first order has no c). Parsed from and
-/// printed as `solver`, `history`, `fitted` and `fitted-bands`.
+/// The steps are `x_s = a x_t + b xhat0(t) + c h(p) + d h(q)`, h being what the sampler remembers of the nodes p and q before t
+/// ([`LinearStep`]); a sampler of first order has neither c nor d, one of second order no d. Parsed from and printed as `solver`, `history`,
+/// `fitted` and `fitted-bands`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CoefficientKind {
     /// The sampler's own, from the noise schedule alone.
     #[default]
     Solver,
-    /// The sampler's own but for how far it extrapolates: a, and the sum of b and c, are its own, their difference is fitted.
+    /// The sampler's own but for how far it extrapolates: what is known at t is exchanged for what is remembered of the nodes before, so much as
+    /// fits. Of samplers that remember estimates a, and the sum of b, c and d, are their own.
     History,
-    /// All of them fitted by least squares, three numbers a step.
+    /// All of them fitted by least squares.
     Fitted,
     /// All of them fitted in every band of frequencies by itself ([`Bands`]).
     FittedBands,
@@ -97,12 +99,10 @@ impl TryFrom<Stored> for StepCoefficients {
 impl From<&LinearStep> for StepCoefficients {
     /// Those of a deterministic step, of as many nodes before as it uses; its noise is none of them.
     fn from(step: &LinearStep) -> Self {
-        let used = step.from_history.iter().rposition(|&weight| weight != 0.0);
-        let history = &step.from_history[..used.map_or(0, |last| last + 1)];
         let terms = [step.from_x_t, step.from_xhat0].into_iter();
         Self {
             terms: terms
-                .chain(history.iter().copied())
+                .chain(step.history().iter().copied())
                 .map(|c| vec![c])
                 .collect(),
         }

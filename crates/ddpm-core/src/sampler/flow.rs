@@ -16,7 +16,8 @@ pub struct FlowEdge {
     from_data: f64,
     /// `lambda_s - lambda_t`.
     gain: f64,
-    /// `sqrt(alpha_bar_s) h phi_2(-h)` and `sqrt(alpha_bar_s) h phi_3(-h)`: of the first and second derivative of the estimate.
+    /// `sqrt(alpha_bar_s) h phi_2(-h)` and `sqrt(alpha_bar_s) h phi_3(-h)`, which the code of DPM-Solver++(3M) multiplies the first and second
+    /// divided differences of the estimate by. (The second derivative is twice the second of these.)
     moments: [f64; 2],
     /// `sqrt(alpha_bar_t / (1 - alpha_bar_t))`: what an estimate weighs in the noise that goes with it.
     root_snr: f64,

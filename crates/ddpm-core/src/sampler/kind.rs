@@ -18,7 +18,7 @@ pub enum Sampler {
     Ddim,
     /// DPM-Solver++(2M): second order from the estimate at the node before.
     DpmSolver2M,
-    /// DPM-Solver++(3M): third order from the estimates at two nodes before.
+    /// DPM-Solver++(3M), called of third order: from the estimates at two nodes before too.
     DpmSolver3M,
     /// iPNDM (Zhang & Chen 2023) of order 3: the noise of three nodes weighed as in Adams and Bashforth's method of equal steps.
     Ipndm,
@@ -106,14 +106,19 @@ impl Sampler {
         most.min(steps.saturating_sub(left))
     }
 
-    /// The weights of `x_t` and of the estimate of `x_0` in what it remembers of a node `t` for the steps after: the estimate itself, or for
-    /// iPNDM the noise that goes with it.
+    /// Whether what it remembers of a node is the noise there, not the estimate.
+    pub fn remembers_noise(self) -> bool {
+        self == Self::Ipndm
+    }
+
+    /// The weights of `x_t` and of the estimate of `x_0` in what it remembers of a node `t` for the steps after: the estimate itself, or the
+    /// noise that goes with it ([`remembers_noise`](Self::remembers_noise)).
     ///
     /// # Panics
     ///
     /// If `t` is 0 or above `T`.
     pub fn remembered(self, schedule: &NoiseSchedule, t: usize) -> [f64; 2] {
-        if self != Self::Ipndm {
+        if !self.remembers_noise() {
             return [0.0, 1.0];
         }
         assert!(t > 0, "there is no noise at t = 0");
@@ -146,7 +151,7 @@ impl Sampler {
     /// The step of a [priced](Self::PRICED) sampler from `t` down to `s` that follows steps from the nodes `before`, the nearest first; those
     /// beyond [`looks_back`](Self::looks_back) do not matter. That of any other sampler is its limit of first order without noise, DDIM's.
     ///
-    /// DPM-Solver++(3M) is Lu et al. 2022, appendix, and the code of its authors. iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022
+    /// DPM-Solver++(3M) is Lu et al. 2022, appendix, as the code of its authors has it, which gives the second difference half of its weight. iPNDM (Zhang & Chen 2023, DEIS, appendix; Liu et al. 2022
     /// without their warm-up) of order 3 is DDIM with the noise of three nodes weighed as Adams and Bashforth weigh equal steps, 23/12, -16/12,
     /// 5/12, of two 3/2, -1/2. (diffusers' goes on to order 4.)
     ///

@@ -110,6 +110,12 @@ impl LinearStep {
         Sampler::DpmSolver2M.flow_step(schedule, previous.as_slice(), t, s)
     }
 
+    /// The weights of what is remembered of the nodes before, as far as they are used.
+    pub fn history(&self) -> &[f64] {
+        let used = self.from_history.iter().rposition(|&weight| weight != 0.0);
+        &self.from_history[..used.map_or(0, |last| last + 1)]
+    }
+
     /// The same step with the standard deviation of its noise at most `limit`
     /// ([`clipped_noise_limit`](crate::clipped_noise_limit)); the mean stays as it is.
     #[must_use]

@@ -219,13 +219,12 @@ fn without_corrector(sampler: Sampler, place: &Place<'_>) -> MultistepStep {
     let earlier = place.nodes[..place.nodes.len() - 2].iter().rev();
     let before: Vec<usize> = earlier.take(count).copied().collect();
     let step = sampler.flow_step(place.schedule, &before, place.t(), place.s());
-    let used = step.from_history.iter().rposition(|&weight| weight != 0.0);
     MultistepStep {
         corrector: None,
         predictor: Weights {
             state: step.from_x_t,
             estimate: step.from_xhat0,
-            history: step.from_history[..used.map_or(0, |last| last + 1)].to_vec(),
+            history: step.history().to_vec(),
         },
         remembered: sampler.remembered(place.schedule, place.t()),
     }

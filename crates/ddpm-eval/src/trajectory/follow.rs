@@ -62,7 +62,9 @@ pub fn follow_flow(
             Some(means) => means.bands().count(),
             None => Bands::of_shape(&denoiser.shape())?.count(),
         };
-        check_fit_size(plan.grid.steps(), plan.flow.count, bands)?;
+        for &solver in &plan.growth.solvers {
+            check_fit_size(solver, plan.grid.steps(), plan.flow.count, bands)?;
+        }
     }
     // How growth is measured is a fact of the run: other growth is not this one's.
     let GrowthPlan { stride, reach, .. } = plan.growth;

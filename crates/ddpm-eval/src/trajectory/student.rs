@@ -33,8 +33,8 @@ struct Place {
     x: Vec<f64>,
     /// The estimates there, once they are known.
     estimate: Option<Vec<f64>>,
-    /// What the sampler remembers of them.
-    remembered: Option<Vec<f64>>,
+    /// The noise that goes with them, where the sampler remembers it.
+    noise: Option<Vec<f64>>,
 }
 
 impl Place {
@@ -42,8 +42,14 @@ impl Place {
         Self {
             x,
             estimate: None,
-            remembered: None,
+            noise: None,
         }
+    }
+
+    /// What the sampler remembers of a node that was evaluated.
+    fn remembered(&self) -> &[f64] {
+        let known = self.noise.as_ref().or(self.estimate.as_ref());
+        known.map_or(&[], Vec::as_slice)
     }
 }
 
@@ -127,17 +133,17 @@ impl Lessons<'_> {
                 let found = self.estimate(&places[k].x, t)?;
                 places[k].estimate = Some(found);
             }
-            if places[k].remembered.is_none() {
+            if places[k].noise.is_none() && self.sampler.remembers_noise() {
                 let (sampler, schedule) = (self.sampler, self.flow.schedule());
                 let estimate = places[k].estimate.clone().unwrap_or_default();
                 let timestep = self.reference.nodes()[t - 1];
                 let found = remembered(sampler, schedule, timestep, &places[k].x, estimate);
-                places[k].remembered = Some(found);
+                places[k].noise = Some(found);
             }
             let looks_back = self.looks_back_at(steps, steps - k);
             let before: Vec<usize> = (1..=looks_back).map(|back| node(k - back)).collect();
             let history: Vec<&[f64]> = (1..=looks_back)
-                .map(|back| places[k - back].remembered.as_deref().unwrap_or_default())
+                .map(|back| places[k - back].remembered())
                 .collect();
             let estimate = places[k].estimate.as_deref().unwrap_or_default();
             let fit = self.fit(&before, (t, s), &places[k].x, estimate, &history);
@@ -242,7 +248,7 @@ impl Lessons<'_> {
                 for back in 1..=self.sampler.looks_back().min(k) {
                     let place = &walk.places[k - back];
                     let i = walk.path[steps - k + back];
-                    let remembered = place.remembered.as_deref().unwrap_or_default();
+                    let remembered = place.remembered();
                     let [of_state, of_estimate] = self
                         .sampler
                         .remembered(self.flow.schedule(), self.reference.nodes()[i - 1]);

@@ -15,8 +15,8 @@ class CalibratedScheduler:
         self.steps = held[steps]
         self.by_timestep = {one["t"]: one for one in KERNELS["by_timestep"]}
         self.timesteps = torch.tensor([t - 1 for t in self.steps["path"][:0:-1]])
-        # What is remembered of the nodes before, the nearest first, and the state that the last step began from.
-        self.history, self.begun = [], None
+        # What is remembered of the nodes before, the nearest first, the state that the last step began from, and that step.
+        self.history, self.begun, self.taken = [], None, None
         if KERNELS["bands"]:
             self.set_bands(**KERNELS["bands"])
 
@@ -70,6 +70,10 @@ class CalibratedScheduler:
         if int(timestep) + 1 not in self.steps["path"][1:]:
             raise ValueError(f"expected timestep to be one of {self.timesteps.tolist()}, found {int(timestep)}")
         k = self.steps["path"].index(int(timestep) + 1)
+        if k == len(self.timesteps):
+            self.history, self.begun = [], None
+        elif self.taken != k + 1:
+            raise ValueError(f"expected the step before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
         x, output = sample.double(), model_output.double()
         output, learned = output[:, : x.shape[1]], output[:, x.shape[1] :]
         if output.shape != x.shape:
@@ -79,8 +83,6 @@ class CalibratedScheduler:
         while len(terms) > 2 and not any(terms[-1]):
             terms.pop()
         corrector = self.steps["correctors"][k - 1] if "correctors" in self.steps else None
-        if max(len(terms), len(corrector or ())) - 2 > len(self.history):
-            raise ValueError(f"expected the steps before timestep {int(timestep)} to have been taken: steps go in the order of timesteps")
         begun = x
         if corrector:
             begun = sum(weight * field for weight, field in zip(corrector, [self.begun, x0, *self.history]))
@@ -95,7 +97,7 @@ class CalibratedScheduler:
             white = torch.randn(x.shape, generator=generator, dtype=sample.dtype, device=device)
             found = found + self.colour(white.to(sample.device).double(), k, learned)
         of_x, of_x0 = self.steps["remembered"][k - 1] if "remembered" in self.steps else (0.0, 1.0)
-        self.begun, self.history = begun, [of_x * x + of_x0 * x0, *self.history][:3]
+        self.begun, self.history, self.taken = begun, [of_x * x + of_x0 * x0, *self.history][:3], k
         return SimpleNamespace(prev_sample=found.to(sample.dtype), pred_original_sample=x0.to(sample.dtype))
 
     def colour(self, white, k, learned):

@@ -102,9 +102,7 @@ fn losses(listing: &Listing<'_>) -> Vec<String> {
         Sampler::DpmSolver2M => losses.push(
             "the sampler: DPM-Solver++(2M), which the schedule was chosen for, is not there".to_owned(),
         ),
-        other => losses.push(format!(
-            "the sampler: {other}, which the schedule was chosen for, is not there"
-        )),
+        other => losses.push(format!("the sampler: {other} is not there")),
     }
     if let Some(variance) = listing.variance().filter(|variance| variance.is_measured()) {
         losses.push(format!(

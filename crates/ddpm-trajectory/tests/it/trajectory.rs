@@ -269,6 +269,79 @@ fn the_best_paths_are_the_best_of_all() {
     ));
 }
 
+/// What a path costs is the sum of what its sampler's steps cost when they are taken: each with the nodes before that it uses there.
+#[test]
+fn paths_are_priced_with_the_steps_that_are_run() {
+    let nodes: Vec<usize> = (0..17).map(|i| 4 + 12 * i).chain([T]).collect();
+    let model = QualityModel::new(&exact(2, &nodes)).expect("flow");
+    let last = nodes.len();
+    let choices =
+        |k: usize| (0u32..1 << (last - 1)).filter(move |set| set.count_ones() as usize == k - 1);
+    for solver in Sampler::PRICED {
+        let taken = |path: &[usize]| -> f64 {
+            let k = path.len() - 1;
+            let cost = |left: usize| {
+                let used = solver.looks_back_at(k, left);
+                let at = |back: usize| path.get(left + back).copied().filter(|_| back <= used);
+                model.cost(
+                    solver,
+                    Weighting::default(),
+                    [at(1), at(2)],
+                    path[left],
+                    path[left - 1],
+                )
+            };
+            (1..=k).map(cost).sum()
+        };
+        // Around where the last step but one of DPM-Solver++(3M) is of lower order no more.
+        for k in [3, 4, 14, 15, 16, 17] {
+            let (least, best) = choices(k)
+                .map(|set| {
+                    let inner = (1..last).filter(|i| set >> (i - 1) & 1 == 1);
+                    let path: Vec<usize> = std::iter::once(0).chain(inner).chain([last]).collect();
+                    (taken(&path), path)
+                })
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .expect("a path");
+            let found = model
+                .best_paths(solver, Weighting::default(), &[k])
+                .expect("possible");
+            let timesteps: Vec<usize> = best.iter().map(|&i| model.nodes()[i]).collect();
+            assert_eq!(found[0].1.nodes(), timesteps, "{solver} {k}");
+            assert!((found[0].0 / least - 1.0).abs() < 1e-12, "{solver} {k}");
+            let by_path = model.path_cost(solver, Weighting::default(), &found[0].1);
+            assert!(
+                (by_path.expect("nodes") / least - 1.0).abs() < 1e-12,
+                "{solver} {k}"
+            );
+        }
+    }
+}
+
+/// The weight of the estimate at t alone does not tell: two nodes before that lie close together have large weights that cancel.
+#[test]
+fn a_step_that_multiplies_what_is_wrong_too_much_is_none() {
+    let nodes: Vec<usize> = (1..=20).map(|i| 10 * i).collect();
+    let model = QualityModel::new(&exact(2, &nodes)).expect("flow");
+    let (mut refused, mut unseen) = (0, 0);
+    for q in 4..=20 {
+        let steps = (3..q).flat_map(|p| (2..p).flat_map(move |t| (1..t).map(move |s| (p, t, s))));
+        for (p, t, s) in steps {
+            let at = |i: usize| model.nodes()[i];
+            let solver = Sampler::DpmSolver3M;
+            let step = solver.flow_step(&schedule(), &[at(p), at(q)], at(t), at(s));
+            let [near, far] = step.from_history;
+            let sum = step.from_xhat0 + near + far;
+            let all = (step.from_xhat0.abs() + near.abs() + far.abs()) / sum;
+            let cost = model.cost(solver, Weighting::default(), [Some(p), Some(q)], t, s);
+            assert_eq!(cost.is_infinite(), all > 9.0, "{q} {p} {t} {s}: {all}");
+            refused += usize::from(all > 9.0);
+            unseen += usize::from(all > 9.0 && step.from_xhat0 < 3.0 * sum);
+        }
+    }
+    assert!(refused > 0 && unseen > 0, "{refused} {unseen}");
+}
+
 #[test]
 fn schedules_take_the_trial_that_came_closest_and_survive_their_file() {
     let trajectories = with_growth(exact(2, &NODES), |_| 1.0);

@@ -366,6 +366,33 @@ fn every_multistep_sampler_is_exported_to_diffusers() {
     assert_eq!(asked.succeeds().stdout(), own);
 }
 
+/// From a node without signal sigma is infinite, and diffusers' DPM-Solver would make every state NaN.
+#[test]
+fn schedules_from_a_node_without_signal_bring_steps_of_their_own() {
+    let folder = scratch();
+    let [trajectories, schedules] = ["t", "s.json"].map(|name| folder.path().join(name));
+    let zero = |command: &str| Ddpm::new(command).arg(golden("diffusers/v-prediction"));
+    zero("trajectory")
+        .words("--count 2 --nodes 8 --steps none --sampler dpm-solver++,dpm-solver++3m")
+        .writes(&trajectories);
+    for sampler in ["dpm-solver++", "dpm-solver++3m"] {
+        Ddpm::new("schedule")
+            .arg(&trajectories)
+            .words("--objective quality --steps 4 --sampler")
+            .arg(sampler)
+            .writes(&schedules);
+        let text = export(&schedules, "--format diffusers")
+            .run()
+            .succeeds()
+            .stdout();
+        assert!(
+            text.contains("class CalibratedScheduler"),
+            "{sampler}: {text}"
+        );
+        assert!(!text.contains("DPMSolverMultistepScheduler"), "{text}");
+    }
+}
+
 /// Schedules for deterministic samplers come with these samplers, not with the ancestral one.
 #[test]
 fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {

@@ -18,7 +18,8 @@ pub enum Error {
     },
     /// A sampler whose steps are not [priced](crate::Sampler::PRICED) where schedules are chosen for one.
     #[error(
-        "sampler: expected one that schedules are chosen for (ddim or dpm-solver++), found {sampler}"
+        "sampler: expected one that schedules are chosen for ({}), found {sampler}",
+        crate::Sampler::PRICED.map(crate::Sampler::name).join(", ")
     )]
     NotPriced {
         /// The sampler.

@@ -66,11 +66,13 @@ mod mean_correction;
 mod model_id;
 mod names;
 mod network_id;
+mod network_output;
 mod noise;
 mod noise_schedule;
 mod numeric;
 mod parameterization;
 mod path_spec;
+mod process;
 mod respacing;
 mod sampler;
 mod stride;
@@ -91,10 +93,12 @@ pub use model_id::{Difference, ModelId, differences, extra_differences};
 #[doc(hidden)]
 pub use names::parse_name;
 pub use network_id::NetworkId;
+pub use network_output::NetworkOutput;
 pub use noise::{NoiseDomain, NoiseKey, permutation, philox4x32, standard_normal};
 pub use noise_schedule::{BetaCurve, NoiseSchedule, NoiseScheduleName};
 pub use parameterization::{Parameterization, diffuse, predict_x0};
 pub use path_spec::PathSpec;
+pub use process::{OnProcess, Process, ProcessKind};
 pub use respacing::{RespacedChain, space_timesteps};
 pub use sampler::{
     CoefficientKind, FlowEdge, LinearStep, MultistepState, MultistepStep, Sampler,

@@ -30,6 +30,7 @@ pub fn choose_quality(
     let growth = trajectories.growth();
     if !growth.is_empty() && !growth.iter().any(|point| point.sampler == sampler) {
         let mut names: Vec<&str> = growth.iter().map(|point| point.sampler.name()).collect();
+        names.sort_unstable();
         names.dedup();
         let measured = |names: &str| format!("measured for {names}");
         let (expected, found) = (measured(sampler.name()), measured(&names.join(", ")));

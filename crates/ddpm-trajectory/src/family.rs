@@ -27,7 +27,7 @@ pub struct Candidate {
 
 /// The candidates of so many steps on these trajectories, for every sampler that growth was measured for: the best path of every weighting
 /// ([`Weighting::candidates`]), sampled by UniPC too where it is one of DPM-Solver++(2M); what was taught with fitted coefficients; GITS on
-/// the same grid; and the usual strides ([`usual_strides`]). No path twice with the same steps.
+/// the same grid; and the usual strides ([`usual_strides`]). None twice that takes the same steps.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) for trajectories of the forward process or of an interrupted run, and a number of steps that
@@ -62,7 +62,11 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
             let name = name_of(weighting);
             let follows = Some(Sampler::UniPc2).filter(|_| sampler == Sampler::DpmSolver2M);
             for sampler in std::iter::once(sampler).chain(follows) {
-                add(&mut found, of(&name, sampler, &path, false));
+                add(
+                    trajectories.schedule(),
+                    &mut found,
+                    of(&name, sampler, &path, false),
+                );
             }
         }
         let taught = trajectories.trials().iter().filter(|trial| {
@@ -81,9 +85,17 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
                 )
             });
         }
-        add(&mut found, of("GITS on the grid", sampler, &gits, true));
+        add(
+            trajectories.schedule(),
+            &mut found,
+            of("GITS on the grid", sampler, &gits, true),
+        );
         for (name, path) in usual_strides(trajectories.schedule(), steps)? {
-            add(&mut found, of(name, sampler, &path, true));
+            add(
+                trajectories.schedule(),
+                &mut found,
+                of(name, sampler, &path, true),
+            );
         }
     }
     Ok(found)
@@ -121,11 +133,17 @@ fn name_of(weighting: Weighting) -> String {
     words.join(", ")
 }
 
-/// The first of equal candidates stays.
-fn add(found: &mut Vec<Candidate>, candidate: Candidate) {
+/// The first of candidates that take the same steps stays: on few steps samplers of different orders do.
+fn add(schedule: &NoiseSchedule, found: &mut Vec<Candidate>, candidate: Candidate) {
+    let steps = |of: &Candidate| {
+        let priced = of.fitted.is_empty() && of.sampler.check_priced().is_ok();
+        priced.then(|| of.sampler.flow_steps(schedule, &of.path))
+    };
+    let own = steps(&candidate);
     let same = |other: &Candidate| {
-        (other.sampler, &other.path, &other.fitted)
-            == (candidate.sampler, &candidate.path, &candidate.fitted)
+        let sampler = other.sampler == candidate.sampler;
+        (&other.path, &other.fitted) == (&candidate.path, &candidate.fitted)
+            && (sampler || (own.is_some() && steps(other) == own))
     };
     if !found.iter().any(same) {
         found.push(candidate);

@@ -157,10 +157,15 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
         ]);
     }
     if schedules.budgets.iter().any(|b| b.distance.is_some()) {
-        text.note(
+        let starts = match schedules.coefficients {
+            CoefficientKind::Solver => "these are the starts that the schedule was chosen on",
+            // Every start is judged by coefficients of other starts; samples take those of all.
+            _ => "of each of these starts with coefficients that were fitted to others",
+        };
+        text.note(format!(
             "Distance: root mean square, per dimension of an image in [-1, 1], from the end of the reference at the same starts; \
-             these are the starts that the schedule was chosen on. Costs rank schedules of one number of steps.",
-        );
+             {starts}. Costs rank schedules of one number of steps.",
+        ));
     }
     text.to_string()
 }

@@ -171,4 +171,18 @@ impl Sampler {
         };
         FlowEdge::new(schedule, t, s).step(self, [gain(0), gain(1)])
     }
+
+    /// The steps of a [priced](Self::PRICED) sampler along a path, in ascending t, as they are taken.
+    ///
+    /// # Panics
+    ///
+    /// If a node is above `T`.
+    pub fn flow_steps(self, schedule: &NoiseSchedule, path: &TimePath) -> Vec<LinearStep> {
+        let (nodes, steps) = (path.nodes(), path.steps());
+        let step = |k: usize| {
+            let before = &nodes[k + 1..=k + self.looks_back_at(steps, k)];
+            self.flow_step(schedule, before, nodes[k], nodes[k - 1])
+        };
+        (1..=steps).map(step).collect()
+    }
 }

@@ -14,6 +14,7 @@ mod names;
 mod noise;
 mod paths;
 mod predictions;
+mod processes;
 mod schedules;
 mod support;
 mod transitions;

@@ -146,7 +146,8 @@ fn local_errors(
     positions: std::ops::Range<usize>,
 ) -> Vec<f64> {
     let nodes = reference.nodes();
-    let length = ((reach * nodes.len() as f64) as usize).max(1);
+    // The reference itself takes single steps: their error is rounding.
+    let length = ((reach * nodes.len() as f64) as usize).max(2);
     let from = (i + length).min(nodes.len());
     // As many nodes before as there are, evenly.
     let earlier = [1, 2].map(|k| Some(from + k * length).filter(|&p| p <= nodes.len()));
@@ -154,8 +155,8 @@ fn local_errors(
         [None, _] if from < nodes.len() => [Some(nodes.len()), None],
         found => found,
     };
-    if from == i {
-        // The end of the grid: no step leads there, and its growth is that of any direction.
+    if from < i + 2 {
+        // The end of the grid: no such step leads there, and its growth is that of any direction.
         return positions
             .flat_map(|image| reference.state(image, i))
             .map(|&x| 0.01 * f64::from(x))

@@ -183,6 +183,33 @@ fn growth_is_that_of_the_linear_flow() {
     }
 }
 
+/// On a coarse grid the steps that are measured are longer than those of the reference, whose error is rounding.
+#[test]
+fn growth_on_a_coarse_grid_is_not_that_of_rounding() {
+    let schedule = cosine(1000);
+    let model = plain(&schedule);
+    for nodes in [3, 5, 12, 20] {
+        let grid = reference_grid(&schedule, nodes).unwrap();
+        let growth = GrowthPlan {
+            solvers: Sampler::PRICED.to_vec(),
+            ..GrowthPlan::default()
+        };
+        let made = made_with(&model, plan(4), grid, growth, &[]);
+        for point in made.growth() {
+            let flow = gain(&schedule, 1) * spread(&schedule, 1) / spread(&schedule, point.t);
+            for factor in &point.factors {
+                let off = factor / flow;
+                let near = (0.3..3.0).contains(&off);
+                assert!(
+                    near,
+                    "{} nodes={nodes} t={}: {factor} {flow}",
+                    point.sampler, point.t
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn results_do_not_depend_on_batches_threads_or_neighbours() {
     let schedule = cosine(200);

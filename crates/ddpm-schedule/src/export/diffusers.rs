@@ -6,8 +6,7 @@
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
-use super::calibrated;
-use super::listing::Listing;
+use super::listing::{Listing, not_priced};
 use super::python::{assignment, comment, float, list};
 use crate::error::Result;
 use crate::kernel::Kernel;
@@ -166,8 +165,7 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         Sampler::DpmSolver3M => {
             "The schedule is for DPM-Solver++(3M): dpm_solver_scheduler takes its steps."
         }
-        // No scheduler of theirs takes a list.
-        Sampler::Ipndm | Sampler::UniPc2 | Sampler::UniPc3 => return calibrated::export(listing),
+        other => return Err(not_priced("diffusers", other)),
     };
     text += &comment(&format!(
         "{takes} Pipelines call set_timesteps with a number of steps and forget a list, unless they take timesteps= themselves: use sample() below."

@@ -92,6 +92,21 @@ impl Listing<'_> {
         words.join(", ")
     }
 
+    /// Whether no scheduler of diffusers takes the steps: calibrated and fitted ones, those of samplers that take no list there, and those of
+    /// DPM-Solver++ from a node without signal, where its sigma is infinite and every state would be NaN.
+    pub(super) fn needs_a_scheduler(&self) -> bool {
+        let without_signal = |listed: &Listed<'_>| {
+            let ends_at = |chain: &NoiseSchedule| chain.alpha_bar(listed.path.end()) == 0.0;
+            self.chain.is_some_and(ends_at)
+        };
+        let by_sampler = match self.sampler() {
+            Sampler::Ddpm | Sampler::Ddim => false,
+            Sampler::DpmSolver2M | Sampler::DpmSolver3M => self.paths.iter().any(without_signal),
+            Sampler::Ipndm | Sampler::UniPc2 | Sampler::UniPc3 => true,
+        };
+        by_sampler || self.known.is_some_and(Schedules::samples_are_calibrated)
+    }
+
     /// Whether the network is fed other numbers than the timesteps.
     pub(super) fn scales_timesteps(&self) -> bool {
         self.rescale_timesteps() == Some(true) && self.train_steps != 1000

@@ -157,9 +157,7 @@ pub fn export_paths(
 
 fn write(listing: &Listing<'_>, format: Format) -> Result<Export> {
     let (bytes, losses) = match format {
-        Format::Diffusers if listing.known.is_some_and(Schedules::samples_are_calibrated) => {
-            calibrated::export(listing)?
-        }
+        Format::Diffusers if listing.needs_a_scheduler() => calibrated::export(listing)?,
         Format::Diffusers => diffusers::export(listing)?,
         Format::KDiffusion => sigmas::k_diffusion(listing)?,
         Format::Comfyui => sigmas::comfyui(listing)?,

@@ -1,0 +1,330 @@
+//! Gaussian processes of other clocks: each is our chain after a rescaling of the state, the time and what the network puts out.
+
+mod denoiser;
+
+pub use denoiser::OnProcess;
+
+use crate::names::names;
+use crate::{Error, NoiseSchedule, Result};
+
+/// `x = alpha x_0 + sigma epsilon` at the N nodes of a clock, from little noise to much.
+///
+/// `x / scale` with `scale = sqrt(alpha^2 + sigma^2)` is the state of our chain with `alpha_bar = alpha^2 / (alpha^2 + sigma^2)`
+/// ([`noise_schedule`](Self::noise_schedule)), node for node; node 0 is clean data, `alpha = 1`, `sigma = 0`. A clock that is continuous
+/// becomes the grid that [`spacing`](Self::spacing) tells. Schedules are lists of nodes of it; [`times`](Self::times_of) and
+/// [`sigmas`](Self::sigmas_of) are what other programs take. The shift of a flow is a property of such a list, not of the process.
+///
+/// ```
+/// use ddpm_core::{Process, Sampler, TimePath};
+///
+/// // x = (1 - s) x_0 + s epsilon at s = 1/1000, 2/1000, .., 1.
+/// let flow = Process::flow(1000)?;
+/// let path = TimePath::new([250, 600, 1000], 1000)?;
+/// assert_eq!(flow.times_of(&path), [1.0, 0.6, 0.25, 0.0]);
+/// // Euler on the flow is DDIM in our coordinates: x_s = x_t + (s - t) (epsilon - x_0).
+/// let step = Sampler::Ddim.flow_step(flow.noise_schedule(), &[], 600, 250);
+/// let (x, x0) = (0.7, -0.2);
+/// let ours = flow.scale(250) * (step.from_x_t * x / flow.scale(600) + step.from_xhat0 * x0);
+/// let theirs = x + (0.25 - 0.6) * ((x - 0.4 * x0) / 0.6 - x0);
+/// assert!((ours - theirs).abs() < 1e-12);
+/// # Ok::<(), ddpm_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    kind: ProcessKind,
+    spacing: String,
+    /// Of node t at t - 1.
+    nodes: Vec<Node>,
+    schedule: NoiseSchedule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Node {
+    alpha: f64,
+    sigma: f64,
+    /// What the network is told.
+    time: f64,
+}
+
+/// Which process. Parsed from and printed as `vp`, `flow`, `edm` and `table`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProcessKind {
+    /// Variance preserving, `alpha^2 + sigma^2 = 1`, of whole timesteps: DDPM's chain.
+    Vp,
+    /// Rectified flow: `alpha = 1 - s`, `sigma = s`.
+    Flow,
+    /// Variance exploding (Karras et al. 2022): `alpha = 1`.
+    Edm,
+    /// Any other.
+    Table,
+}
+
+names!(
+    ProcessKind, "process",
+    Vp => "vp",
+    Flow => "flow",
+    Edm => "edm",
+    Table => "table",
+);
+
+/// rho of the grid of [`Process::edm`], that of Karras et al. 2022.
+const RHO: f64 = 7.0;
+
+impl Process {
+    /// A chain of whole timesteps; networks are told t - 1, as nearly all of them count.
+    pub fn vp(schedule: NoiseSchedule) -> Self {
+        let node = |t: usize| Node {
+            alpha: schedule.alpha_bar(t).sqrt(),
+            sigma: schedule.one_minus_alpha_bar(t).sqrt(),
+            time: (t - 1) as f64,
+        };
+        Self {
+            kind: ProcessKind::Vp,
+            spacing: "whole timesteps".into(),
+            nodes: (1..=schedule.train_steps()).map(node).collect(),
+            schedule,
+        }
+    }
+
+    /// Rectified flow (Liu et al. 2023), `x = (1 - s) x_0 + s epsilon`, at the nodes s = k / N; networks are told s. Nothing of the data is left
+    /// at s = 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoTrainSteps`] and [`Error::TooManyTrainSteps`].
+    pub fn flow(nodes: usize) -> Result<Self> {
+        let node = |k: usize| {
+            let s = k as f64 / nodes as f64;
+            // Exact where it ends.
+            let alpha = (nodes - k) as f64 / nodes as f64;
+            Node {
+                alpha,
+                sigma: s,
+                time: s,
+            }
+        };
+        let spacing = format!("{nodes} nodes even in s");
+        Self::of_nodes(ProcessKind::Flow, spacing, (1..=nodes).map(node).collect())
+    }
+
+    /// Variance exploding (Karras et al. 2022), `x = x_0 + sigma epsilon`, at N nodes from `sigma_min` to `sigma_max`, even in sigma^(1/7);
+    /// networks are told sigma.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] unless 0 < `sigma_min` < `sigma_max` are finite; [`Error::NoTrainSteps`] for fewer than two nodes, and
+    /// [`Error::TooManyTrainSteps`].
+    pub fn edm(sigma_min: f64, sigma_max: f64, nodes: usize) -> Result<Self> {
+        for (what, value, fits) in [
+            (
+                "sigma_min",
+                sigma_min,
+                sigma_min > 0.0 && sigma_min.is_finite(),
+            ),
+            (
+                "sigma_max",
+                sigma_max,
+                sigma_max > sigma_min && sigma_max.is_finite(),
+            ),
+        ] {
+            if !fits {
+                return Err(Error::InvalidParameter {
+                    what,
+                    value,
+                    expected: "0 < sigma_min < sigma_max, finite",
+                });
+            }
+        }
+        if nodes < 2 {
+            return Err(Error::NoTrainSteps);
+        }
+        let root = |sigma: f64| libm::pow(sigma, 1.0 / RHO);
+        let (from, to) = (root(sigma_min), root(sigma_max));
+        let node = |k: usize| {
+            let sigma = match k {
+                1 => sigma_min,
+                k if k == nodes => sigma_max,
+                k => libm::pow(
+                    from + (to - from) * (k - 1) as f64 / (nodes - 1) as f64,
+                    RHO,
+                ),
+            };
+            Node {
+                alpha: 1.0,
+                sigma,
+                time: sigma,
+            }
+        };
+        let spacing = format!("{nodes} nodes even in sigma^(1/7) from {sigma_min} to {sigma_max}");
+        Self::of_nodes(ProcessKind::Edm, spacing, (1..=nodes).map(node).collect())
+    }
+
+    /// Any process: `alpha`, `sigma` and what the network is told at every node, from little noise to much.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LengthMismatch`] for lists of different lengths; [`Error::InvalidParameter`] for an alpha below 0, a sigma that is not above 0, and
+    /// what is not finite; [`Error::AlphaBarNotDecreasing`] where the share of noise does not grow; [`Error::NoTrainSteps`] and
+    /// [`Error::TooManyTrainSteps`].
+    pub fn table(alphas: &[f64], sigmas: &[f64], times: &[f64]) -> Result<Self> {
+        for (what, list) in [("sigmas", sigmas), ("times", times)] {
+            if list.len() != alphas.len() {
+                return Err(Error::LengthMismatch {
+                    what,
+                    expected: alphas.len(),
+                    found: list.len(),
+                });
+            }
+        }
+        let lists = alphas.iter().zip(sigmas).zip(times);
+        let nodes = lists.map(|((&alpha, &sigma), &time)| {
+            for (what, value, fits, expected) in [
+                (
+                    "alpha",
+                    alpha,
+                    alpha >= 0.0,
+                    "a finite number of at least 0",
+                ),
+                ("sigma", sigma, sigma > 0.0, "a finite number above 0"),
+                ("time", time, true, "a finite number"),
+            ] {
+                if !(fits && value.is_finite()) {
+                    return Err(Error::InvalidParameter {
+                        what,
+                        value,
+                        expected,
+                    });
+                }
+            }
+            Ok(Node { alpha, sigma, time })
+        });
+        let nodes: Vec<Node> = nodes.collect::<Result<_>>()?;
+        let spacing = format!("a table of {} nodes", nodes.len());
+        Self::of_nodes(ProcessKind::Table, spacing, nodes)
+    }
+
+    fn of_nodes(kind: ProcessKind, spacing: String, nodes: Vec<Node>) -> Result<Self> {
+        // log(alpha^2 / (alpha^2 + sigma^2)) without a difference of numbers that are nearly equal.
+        let log_alpha_bar = |node: &Node| {
+            if node.alpha == 0.0 {
+                f64::NEG_INFINITY
+            } else {
+                let noise = node.sigma / node.alpha;
+                -libm::log1p(noise * noise)
+            }
+        };
+        let logs: Vec<f64> = nodes.iter().map(log_alpha_bar).collect();
+        Ok(Self {
+            kind,
+            spacing,
+            schedule: NoiseSchedule::from_log_alpha_bar(&logs)?,
+            nodes,
+        })
+    }
+
+    /// The same process, of which networks are told other times.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for a time that is not finite.
+    pub fn told(mut self, time: impl Fn(f64) -> f64) -> Result<Self> {
+        for node in &mut self.nodes {
+            node.time = time(node.time);
+            if !node.time.is_finite() {
+                return Err(Error::InvalidParameter {
+                    what: "time",
+                    value: node.time,
+                    expected: "a finite number",
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Which process it is.
+    pub fn kind(&self) -> ProcessKind {
+        self.kind
+    }
+
+    /// Where its nodes lie, in words.
+    pub fn spacing(&self) -> &str {
+        &self.spacing
+    }
+
+    /// The chain that it is after the rescaling.
+    pub fn noise_schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    /// `alpha` of node t in 0..=N.
+    ///
+    /// # Panics
+    ///
+    /// If t is above N.
+    pub fn alpha(&self, t: usize) -> f64 {
+        self.node(t).alpha
+    }
+
+    /// `sigma` of node t in 0..=N.
+    ///
+    /// # Panics
+    ///
+    /// If t is above N.
+    pub fn sigma(&self, t: usize) -> f64 {
+        self.node(t).sigma
+    }
+
+    /// What the network is told at node t in 0..=N; 0 at clean data, where no network is asked.
+    ///
+    /// # Panics
+    ///
+    /// If t is above N.
+    pub fn time(&self, t: usize) -> f64 {
+        self.node(t).time
+    }
+
+    /// `sqrt(alpha^2 + sigma^2)` of node t in 0..=N: the process's state per one of our chain.
+    ///
+    /// # Panics
+    ///
+    /// If t is above N.
+    pub fn scale(&self, t: usize) -> f64 {
+        if self.kind == ProcessKind::Vp {
+            // Up to the rounding of its two numbers.
+            1.0
+        } else {
+            libm::hypot(self.node(t).alpha, self.node(t).sigma)
+        }
+    }
+
+    fn node(&self, t: usize) -> Node {
+        match t {
+            0 => Node {
+                alpha: 1.0,
+                sigma: 0.0,
+                time: 0.0,
+            },
+            t => self.nodes[t - 1],
+        }
+    }
+
+    /// What the network is told along a path, in the order of sampling, and 0 at the end.
+    ///
+    /// # Panics
+    ///
+    /// If a node is above N.
+    pub fn times_of(&self, path: &crate::TimePath) -> Vec<f64> {
+        path.nodes().iter().rev().map(|&t| self.time(t)).collect()
+    }
+
+    /// `sigma / alpha` along a path, in the order of sampling, and 0 at the end: what k-diffusion calls sigma; of a flow it is not what
+    /// flow-matching schedulers call so, which is s ([`times_of`](Self::times_of)). Infinite where nothing of the data is left.
+    ///
+    /// # Panics
+    ///
+    /// If a node is above N.
+    pub fn sigmas_of(&self, path: &crate::TimePath) -> Vec<f64> {
+        let of = |&t: &usize| self.sigma(t) / self.alpha(t);
+        path.nodes().iter().rev().map(of).collect()
+    }
+}

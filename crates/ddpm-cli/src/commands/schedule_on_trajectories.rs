@@ -159,8 +159,8 @@ fn table(trajectories: &Trajectories, schedules: &Schedules, indices: Indices) -
     if schedules.budgets.iter().any(|b| b.distance.is_some()) {
         let starts = match schedules.coefficients {
             CoefficientKind::Solver => "these are the starts that the schedule was chosen on",
-            // Every start is judged by coefficients of other starts; samples take those of all.
-            _ => "of each of these starts with coefficients that were fitted to others",
+            // Samples take those of all.
+            _ => "every start is judged by coefficients that were fitted to others",
         };
         text.note(format!(
             "Distance: root mean square, per dimension of an image in [-1, 1], from the end of the reference at the same starts; \

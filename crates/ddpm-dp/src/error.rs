@@ -139,6 +139,28 @@ pub enum Error {
     },
 }
 
+/// The budgets to solve for, all where none is asked for: `last_node` is in 1..=`max`, they are in 1..=`last_node`.
+pub(crate) fn checked_size(
+    last_node: usize,
+    max_steps: Option<usize>,
+    max: usize,
+) -> Result<usize> {
+    if !(1..=max).contains(&last_node) {
+        return Err(Error::Nodes {
+            found: last_node,
+            max,
+        });
+    }
+    let max_steps = max_steps.unwrap_or(last_node);
+    if !(1..=last_node).contains(&max_steps) {
+        return Err(Error::MaxSteps {
+            found: max_steps,
+            train_steps: last_node,
+        });
+    }
+    Ok(max_steps)
+}
+
 /// `none`, or the nodes, the nearest first.
 fn in_words(before: &[Option<usize>; 2]) -> String {
     let nodes: Vec<String> = before.iter().flatten().map(usize::to_string).collect();

@@ -36,7 +36,7 @@
 use rayon::prelude::*;
 
 use crate::cost_table::CostTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, checked_size};
 
 /// The largest N: the costs to go of all budgets take 5 N^3 / 3 bytes (1.8 GB at this N, 26 MB at N = 250).
 pub const MAX_NODES: usize = 1024;
@@ -80,19 +80,7 @@ pub fn solve(
     max_steps: Option<usize>,
     cost: &impl TripleCost,
 ) -> Result<Solution> {
-    if !(1..=MAX_NODES).contains(&last_node) {
-        return Err(Error::Nodes {
-            found: last_node,
-            max: MAX_NODES,
-        });
-    }
-    let max_steps = max_steps.unwrap_or(last_node);
-    if !(1..=last_node).contains(&max_steps) {
-        return Err(Error::MaxSteps {
-            found: max_steps,
-            train_steps: last_node,
-        });
-    }
+    let max_steps = checked_size(last_node, max_steps, MAX_NODES)?;
     // `after[t - 1]` holds the states (t, s), s < t: all that a state (p, t) looks up, and it is complete before p > t.
     let mut after: Vec<Vec<Remaining>> = Vec::with_capacity(last_node);
     let state = |previous: Option<usize>, t: usize, after: &[Vec<Remaining>]| {

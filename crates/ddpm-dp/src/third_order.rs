@@ -39,7 +39,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cost_table::CostTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, checked_size};
 
 /// The largest N: costs to go and choices of all budgets take 9 N^4 / 24 bytes (246 MB at this N).
 pub const MAX_NODES: usize = 160;
@@ -141,19 +141,7 @@ pub fn solve(
     max_steps: Option<usize>,
     cost: &impl QuadrupleCost,
 ) -> Result<Solution> {
-    if !(1..=MAX_NODES).contains(&last_node) {
-        return Err(Error::Nodes {
-            found: last_node,
-            max: MAX_NODES,
-        });
-    }
-    let max_steps = max_steps.unwrap_or(last_node);
-    if !(1..=last_node).contains(&max_steps) {
-        return Err(Error::MaxSteps {
-            found: max_steps,
-            train_steps: last_node,
-        });
-    }
+    let max_steps = checked_size(last_node, max_steps, MAX_NODES)?;
     let mut solution = Solution {
         places: Places::new(last_node, max_steps),
         begun: Ways::default(),

@@ -4,7 +4,7 @@ use ddpm_dp::second_order::{self, TripleCost, path_cost, solve};
 use ddpm_dp::{CostTable, Error, SolveOptions};
 use proptest::prelude::*;
 
-use crate::support::Random;
+use crate::support::{Random, best_path, whole_cost};
 
 /// Costs of all triples over nodes 0..=N, drawn one after another; row 0 of the first index is for no previous node.
 #[derive(Clone, Debug)]
@@ -24,59 +24,17 @@ fn drawn(last: usize, cost: impl Strategy<Value = f64>) -> impl Strategy<Value =
     prop::collection::vec(cost, (last + 1).pow(3)).prop_map(move |costs| Drawn { last, costs })
 }
 
-/// Every path, one after another, for N up to about 20: the cheapest path with `k` steps that begins at `end`, and its cost; `None` if there is none.
-///
-/// Ties are broken as [`solve`] breaks them: the path whose nodes, read from `end` downwards, come first.
-fn best_path(cost: &impl TripleCost, k: usize, end: usize) -> Option<(f64, Vec<usize>)> {
-    let mut best = None;
-    visit(cost, &mut vec![end], k, &mut best);
-    best
-}
-
-/// Tries every way down from the last of `nodes` (descending) in `left` more steps, smaller nodes first.
-fn visit(
-    cost: &impl TripleCost,
-    nodes: &mut Vec<usize>,
-    left: usize,
-    best: &mut Option<(f64, Vec<usize>)>,
-) {
-    let t = nodes[nodes.len() - 1];
-    if left == 0 {
-        if t == 0 {
-            let path: Vec<usize> = nodes.iter().rev().copied().collect();
-            let total = path_cost(cost, &path);
-            if total < best.as_ref().map_or(f64::INFINITY, |(least, _)| *least) {
-                *best = Some((total, path));
-            }
-        }
-        return;
-    }
-    for s in 0..t {
-        // Node 0 is reached by the last step and by no other.
-        if (s == 0) == (left == 1) {
-            nodes.push(s);
-            visit(cost, nodes, left - 1, best);
-            nodes.pop();
-        }
-    }
-}
-
-/// Small whole numbers, whose sums are exact and tie often, and missing steps.
-fn small_cost() -> impl Strategy<Value = f64> {
-    prop_oneof![6 => (-3i32..9).prop_map(f64::from), 1 => Just(f64::INFINITY), 1 => Just(-0.0)]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn equals_brute_force(cost in (1usize..=7).prop_flat_map(|last| drawn(last, small_cost())), budget in any::<prop::sample::Index>()) {
+    fn equals_brute_force(cost in (1usize..=7).prop_flat_map(|last| drawn(last, whole_cost())), budget in any::<prop::sample::Index>()) {
         for max_steps in [None, Some(1 + budget.index(cost.last))] {
             let solution = solve(cost.last, max_steps, &cost).unwrap();
             for k in 0..=cost.last + 1 {
                 for end in 0..=cost.last + 1 {
                     let possible = (1..=solution.max_steps()).contains(&k) && (1..=cost.last).contains(&end);
-                    let expected = if possible { best_path(&cost, k, end) } else { None };
+                    let expected = if possible { best_path(&|path| path_cost(&cost, path), k, end) } else { None };
                     let (least, path) = expected.unzip();
                     prop_assert_eq!(solution.cost(k, end).to_bits(), least.unwrap_or(f64::INFINITY).to_bits());
                     prop_assert_eq!(solution.path(k, end), path, "{} steps to {}", k, end);
@@ -91,7 +49,7 @@ proptest! {
         for k in 1..=7 {
             let path = solution.path(k, 7).unwrap();
             prop_assert_eq!(path_cost(&cost, &path).to_bits(), solution.cost(k, 7).to_bits());
-            let (least, _) = best_path(&cost, k, 7).unwrap();
+            let (least, _) = best_path(&|path| path_cost(&cost, path), k, 7).unwrap();
             prop_assert_eq!(least.to_bits(), solution.cost(k, 7).to_bits());
         }
     }

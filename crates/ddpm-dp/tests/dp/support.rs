@@ -101,3 +101,49 @@ pub(crate) fn small_table() -> impl Strategy<Value = CostTable> {
             }
         })
 }
+
+/// Every path, one after another, for N up to about 20: the cheapest path with `k` steps that begins at `end`, and its cost; `None` if there is none.
+///
+/// Ties are broken as the solvers break them: the path whose nodes, read from `end` downwards, come first.
+pub(crate) fn best_path(
+    path_cost: &dyn Fn(&[usize]) -> f64,
+    k: usize,
+    end: usize,
+) -> Option<(f64, Vec<usize>)> {
+    let mut best = None;
+    visit(path_cost, &mut vec![end], k, &mut best);
+    best
+}
+
+/// Tries every way down from the last of `nodes` (descending) in `left` more steps, smaller nodes first.
+fn visit(
+    path_cost: &dyn Fn(&[usize]) -> f64,
+    nodes: &mut Vec<usize>,
+    left: usize,
+    best: &mut Option<(f64, Vec<usize>)>,
+) {
+    let t = nodes[nodes.len() - 1];
+    if left == 0 {
+        if t == 0 {
+            let path: Vec<usize> = nodes.iter().rev().copied().collect();
+            let total = path_cost(&path);
+            if total < best.as_ref().map_or(f64::INFINITY, |(least, _)| *least) {
+                *best = Some((total, path));
+            }
+        }
+        return;
+    }
+    for s in 0..t {
+        // Node 0 is reached by the last step and by no other.
+        if (s == 0) == (left == 1) {
+            nodes.push(s);
+            visit(path_cost, nodes, left - 1, best);
+            nodes.pop();
+        }
+    }
+}
+
+/// Small whole numbers, whose sums are exact and tie often, and missing steps.
+pub(crate) fn whole_cost() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => (-3i32..9).prop_map(f64::from), 1 => Just(f64::INFINITY), 1 => Just(-0.0)]
+}

@@ -32,8 +32,8 @@ pub fn choose_quality(
         let mut names: Vec<&str> = growth.iter().map(|point| point.sampler.name()).collect();
         names.sort_unstable();
         names.dedup();
-        let measured = |names: &str| format!("measured for {names}");
-        let (expected, found) = (measured(sampler.name()), measured(&names.join(", ")));
+        let expected = format!("measured for {sampler} (ddpm trajectory --sampler {sampler})");
+        let found = format!("measured for {}", names.join(", "));
         return Err(Invalid::field("growth of errors", expected, found).into());
     }
     let model = QualityModel::new(trajectories)?;

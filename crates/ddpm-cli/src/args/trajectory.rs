@@ -82,7 +82,7 @@ pub(crate) struct Trajectory {
     /// Time between two saves of what is finished; 0 saves after every piece
     #[arg(long, value_name = "SECONDS", default_value_t = ddpm_eval::ProfilePlan::SAVE_EVERY.as_secs())]
     pub(crate) save_every: u64,
-    /// Continue from OUT.partial, or add samplers and numbers of steps to OUT
+    /// Continue from OUT.partial, or add samplers and numbers of steps to OUT: name those that it has too
     #[arg(long)]
     pub(crate) resume: bool,
     /// Print the summary as JSON

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
             .unwrap_or_else(|| closest_coefficients(&trajectories, sampler, &asked)),
     };
     if args.coefficients.is_none() && coefficients == CoefficientKind::Solver {
-        note_what_was_taught(&trajectories, sampler, &asked, voice);
+        warn_of_what_was_taught(&trajectories, sampler, &asked, voice);
     }
     // Of fitted coefficients there is what was tried.
     let budgets = match (args.steps.is_some(), coefficients) {
@@ -70,7 +70,7 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
 }
 
 /// Says so where coefficients were taught, but not for all of the steps that are asked for.
-fn note_what_was_taught(
+fn warn_of_what_was_taught(
     trajectories: &Trajectories,
     sampler: Sampler,
     asked: &Budgets,
@@ -81,8 +81,8 @@ fn note_what_was_taught(
         return;
     };
     if !taught.is_empty() && list.iter().any(|k| !taught.contains(k)) {
-        voice.note(format_args!(
-            "fitted coefficients were taught for K = {} alone, so these are the sampler's own; ddpm trajectory --steps teaches others",
+        voice.warn(format_args!(
+            "fitted coefficients were taught for K = {} alone, so that all of these have the sampler's own; choose with --steps of these, or teach others by ddpm trajectory --steps",
             join(&taught, ", ")
         ));
     }

@@ -288,7 +288,7 @@ impl Run<'_> {
         if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
             return Err(Error::Resume {
                 field: "growth of errors".into(),
-                expected: "the samplers asked for, at as many points".into(),
+                expected: "the samplers asked for (those that the file has are to be named again), at as many points".into(),
                 found: format!("{} at t = {}", point.sampler, point.t),
             });
         }

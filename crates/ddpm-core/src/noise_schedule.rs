@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const MAX_TRAIN_STEPS: usize = 1_000_000;
 
 /// Whether `T` is in `1..=MAX_TRAIN_STEPS`.
-fn check_train_steps(train_steps: usize) -> Result<()> {
+pub(crate) fn check_train_steps(train_steps: usize) -> Result<()> {
     match train_steps {
         0 => Err(Error::NoTrainSteps),
         1..=MAX_TRAIN_STEPS => Ok(()),

@@ -5,7 +5,8 @@ mod denoiser;
 pub use denoiser::OnProcess;
 
 use crate::names::names;
-use crate::{Error, NoiseSchedule, Result};
+use crate::noise_schedule::check_train_steps;
+use crate::{Error, NoiseSchedule, Result, TimePath};
 
 /// `x = alpha x_0 + sigma epsilon` at the N nodes of a clock, from little noise to much.
 ///
@@ -93,6 +94,7 @@ impl Process {
     ///
     /// [`Error::NoTrainSteps`] and [`Error::TooManyTrainSteps`].
     pub fn flow(nodes: usize) -> Result<Self> {
+        check_train_steps(nodes)?;
         let node = |k: usize| {
             let s = k as f64 / nodes as f64;
             // Exact where it ends.
@@ -112,7 +114,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] unless 0 < `sigma_min` < `sigma_max` are finite; [`Error::NoTrainSteps`] for fewer than two nodes, and
+    /// [`Error::InvalidParameter`] unless 0 < `sigma_min` < `sigma_max` are finite, and for a single node; [`Error::NoTrainSteps`] and
     /// [`Error::TooManyTrainSteps`].
     pub fn edm(sigma_min: f64, sigma_max: f64, nodes: usize) -> Result<Self> {
         for (what, value, fits) in [
@@ -135,8 +137,13 @@ impl Process {
                 });
             }
         }
-        if nodes < 2 {
-            return Err(Error::NoTrainSteps);
+        check_train_steps(nodes)?;
+        if nodes == 1 {
+            return Err(Error::InvalidParameter {
+                what: "nodes of the process",
+                value: 1.0,
+                expected: "at least 2, from sigma_min to sigma_max",
+            });
         }
         let root = |sigma: f64| libm::pow(sigma, 1.0 / RHO);
         let (from, to) = (root(sigma_min), root(sigma_max));
@@ -313,7 +320,7 @@ impl Process {
     /// # Panics
     ///
     /// If a node is above N.
-    pub fn times_of(&self, path: &crate::TimePath) -> Vec<f64> {
+    pub fn times_of(&self, path: &TimePath) -> Vec<f64> {
         path.nodes().iter().rev().map(|&t| self.time(t)).collect()
     }
 
@@ -323,7 +330,7 @@ impl Process {
     /// # Panics
     ///
     /// If a node is above N.
-    pub fn sigmas_of(&self, path: &crate::TimePath) -> Vec<f64> {
+    pub fn sigmas_of(&self, path: &TimePath) -> Vec<f64> {
         let of = |&t: &usize| self.sigma(t) / self.alpha(t);
         path.nodes().iter().rev().map(of).collect()
     }

@@ -263,6 +263,18 @@ fn what_cannot_be_is_refused_by_name() {
     assert!(matches!(of(&[], &[]), Err(Error::NoTrainSteps)));
     assert!(matches!(Process::flow(0), Err(Error::NoTrainSteps)));
     assert!(matches!(
+        Process::flow(usize::MAX),
+        Err(Error::TooManyTrainSteps { .. })
+    ));
+    assert!(matches!(
+        Process::edm(0.1, 1.0, usize::MAX),
+        Err(Error::TooManyTrainSteps { .. })
+    ));
+    assert!(matches!(
+        Process::edm(0.1, 1.0, 1),
+        Err(Error::InvalidParameter { .. })
+    ));
+    assert!(matches!(
         Process::edm(0.0, 80.0, 9),
         Err(Error::InvalidParameter {
             what: "sigma_min",

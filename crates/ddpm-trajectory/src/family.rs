@@ -47,6 +47,7 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
     }
     let model = QualityModel::new(trajectories)?;
     let gits = Gits::new(trajectories).path(steps)?;
+    let schedule = trajectories.schedule();
     let mut found: Vec<Candidate> = Vec::new();
     for sampler in samplers {
         let of = |name: &str, sampler: Sampler, path: &TimePath, is_rival: bool| Candidate {
@@ -62,11 +63,7 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
             let name = name_of(weighting);
             let follows = Some(Sampler::UniPc2).filter(|_| sampler == Sampler::DpmSolver2M);
             for sampler in std::iter::once(sampler).chain(follows) {
-                add(
-                    trajectories.schedule(),
-                    &mut found,
-                    of(&name, sampler, &path, false),
-                );
+                add(schedule, &mut found, of(&name, sampler, &path, false));
             }
         }
         let taught = trajectories.trials().iter().filter(|trial| {
@@ -80,22 +77,15 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
                 ..of(
                     trial.coefficients.name(),
                     sampler,
-                    &TimePath::new(trial.path.clone(), trajectories.schedule().train_steps())?,
+                    &TimePath::new(trial.path.clone(), schedule.train_steps())?,
                     false,
                 )
             });
         }
-        add(
-            trajectories.schedule(),
-            &mut found,
-            of("GITS on the grid", sampler, &gits, true),
-        );
-        for (name, path) in usual_strides(trajectories.schedule(), steps)? {
-            add(
-                trajectories.schedule(),
-                &mut found,
-                of(name, sampler, &path, true),
-            );
+        let on_grid = of("GITS on the grid", sampler, &gits, true);
+        add(schedule, &mut found, on_grid);
+        for (name, path) in usual_strides(schedule, steps)? {
+            add(schedule, &mut found, of(name, sampler, &path, true));
         }
     }
     Ok(found)

@@ -367,6 +367,18 @@ impl Trajectories {
         &self.estimates[self.at(image, i)]
     }
 
+    /// What a sampler on the reference would remember of node index `i` in 1..=N ([`Sampler::remembered`]).
+    ///
+    /// # Panics
+    /// If there is no such image or node.
+    pub fn remembered(&self, sampler: Sampler, image: usize, i: usize) -> Vec<f64> {
+        let [of_state, of_estimate] = sampler.remembered(&self.schedule, self.nodes[i - 1]);
+        let fields = self.state(image, i).iter().zip(self.estimate(image, i));
+        fields
+            .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d))
+            .collect()
+    }
+
     fn at(&self, image: usize, i: usize) -> std::ops::Range<usize> {
         assert!(
             (1..=self.nodes.len()).contains(&i),

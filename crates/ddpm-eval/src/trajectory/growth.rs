@@ -1,6 +1,6 @@
 //! How much the error of a step grows until time 0, by perturbing the reference.
 
-use ddpm_core::{Bands, CoefficientKind, NoiseSchedule, Sampler, StepCoefficients, TimePath};
+use ddpm_core::{Bands, CoefficientKind, Sampler, StepCoefficients, TimePath};
 use ddpm_trajectory::{GrowthPoint, Trajectories};
 
 use super::end_points::FlowPlan;
@@ -89,14 +89,7 @@ pub(super) fn measure_at(
     let path = TimePath::new(growth.path(nodes, i), flow.schedule().train_steps())?;
     let mut factors = Vec::with_capacity(plan.count);
     for positions in plan.batches(flow.denoiser) {
-        let errors = local_errors(
-            flow.schedule(),
-            reference,
-            steps,
-            i,
-            growth.reach,
-            positions.clone(),
-        );
+        let errors = local_errors(reference, steps, i, growth.reach, positions.clone());
         let follow = |sign: f64| -> Result<Vec<f64>> {
             let states = positions
                 .clone()
@@ -138,7 +131,6 @@ pub(super) fn measure_at(
 
 /// What a step into node index `i` is off by, for the images at `positions`, one after another.
 fn local_errors(
-    schedule: &NoiseSchedule,
     reference: &Trajectories,
     steps: &Steps<'_>,
     i: usize,
@@ -164,21 +156,11 @@ fn local_errors(
     }
     let step = (steps.coefficients)(before, from, i);
     let as_f64 = |x: &[f32]| -> Vec<f64> { x.iter().map(|&x| f64::from(x)).collect() };
-    let remembered = |image: usize, p: usize| -> Vec<f64> {
-        let [of_state, of_estimate] = steps.sampler.remembered(schedule, nodes[p - 1]);
-        let fields = reference
-            .state(image, p)
-            .iter()
-            .zip(reference.estimate(image, p));
-        fields
-            .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d))
-            .collect()
-    };
     positions
         .flat_map(|image| {
             let mut end = vec![0.0; reference.dims()];
-            let history = before.iter().flatten().map(|&p| remembered(image, p));
-            let history: Vec<Vec<f64>> = history.collect();
+            let remembered = |&p: &usize| reference.remembered(steps.sampler, image, p);
+            let history: Vec<Vec<f64>> = before.iter().flatten().map(remembered).collect();
             let history: Vec<&[f64]> = history.iter().map(Vec::as_slice).collect();
             step.apply(
                 steps.bands,

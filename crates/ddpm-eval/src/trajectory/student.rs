@@ -246,17 +246,10 @@ impl Lessons<'_> {
                     ),
                 ];
                 for back in 1..=self.sampler.looks_back().min(k) {
-                    let place = &walk.places[k - back];
+                    let remembered = walk.places[k - back].remembered();
                     let i = walk.path[steps - k + back];
-                    let remembered = place.remembered();
-                    let [of_state, of_estimate] = self
-                        .sampler
-                        .remembered(self.flow.schedule(), self.reference.nodes()[i - 1]);
-                    let states = self.reference.state(image, i).iter();
-                    let mut reference = states
-                        .zip(self.reference.estimate(image, i))
-                        .map(|(&x, &d)| of_state * f64::from(x) + of_estimate * f64::from(d));
-                    fields.push(minus(&remembered[own.clone()], &mut reference));
+                    let reference = self.reference.remembered(self.sampler, image, i);
+                    fields.push(minus(&remembered[own.clone()], &mut reference.into_iter()));
                 }
                 let mut sums = vec![[[0.0; 4]; 4]; bands.map_or(1, Bands::count)];
                 for j in 0..dims {

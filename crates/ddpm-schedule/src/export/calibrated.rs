@@ -93,7 +93,7 @@ impl Steps {
             multistep.iter().map(MultistepStep::corrector).collect();
         let has_corrector = correctors.iter().any(Option::is_some);
         let remembered = nodes[1..].iter().map(|&t| sampler.remembered(chain, t));
-        let remembers = sampler == Sampler::Ipndm;
+        let remembers = sampler.remembers_noise();
         // JSON has no infinity, and the step onto the data no use for one.
         let finite = |x: f64| if x.is_finite() { x } else { 0.0 };
         Ok(Self {

@@ -77,6 +77,9 @@ impl ProfileBands {
 }
 
 impl ProfilePlan {
+    /// Blocks of images where nobody says how many: enough for error bars.
+    pub const BLOCKS: usize = 32;
+
     /// Between two saves of a run: little to lose, and saving stays cheap beside measuring.
     pub const SAVE_EVERY: Duration = Duration::from_secs(20);
 

@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{CoefficientKind, Objective, StartRule, TimePath};
+use ddpm_core::{CoefficientKind, Objective, StartRule, TimePath, nats_to_bits};
 use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules, Scoring};
 use rayon::prelude::*;
@@ -11,6 +11,7 @@ use crate::cost::CostModel;
 use crate::curves::Curves;
 use crate::error::{Invalid, Result};
 use crate::profile::ElboProfile;
+use crate::uncertainty::jackknife;
 
 /// The factor from a cost model's costs to the unit of its objective.
 pub(crate) fn unit(objective: Objective) -> f64 {
@@ -83,6 +84,26 @@ pub fn choose(
         provenance: provenance.cloned(),
         trajectories: None,
     })
+}
+
+/// Standard errors of the costs of schedules that were chosen on a profile, in the unit of their costs: over its blocks of images, the paths
+/// and whatever conventions took from the images being fixed. `None` for an objective without one.
+///
+/// # Errors
+/// Those of [`Curves::from_profile`], [`Curves::freeze`] and [`CostModel::new`].
+pub fn standard_errors(profile: &ElboProfile, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
+    if schedules.scoring.objective != Objective::Elbo {
+        return Ok(None);
+    }
+    let frozen = Curves::from_profile(profile)?.freeze(&schedules.scoring)?;
+    let estimates = jackknife(profile, |curves| {
+        let model = CostModel::new(curves, frozen.clone())?;
+        let paths = schedules.budgets.iter().map(|b| &b.schedule.path);
+        Ok(paths
+            .map(|path| nats_to_bits(model.path_cost(path)))
+            .collect())
+    })?;
+    Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
 }
 
 /// The solved table of a cost model.

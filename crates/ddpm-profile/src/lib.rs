@@ -82,7 +82,7 @@ mod vecmath;
 pub use band_curves::BandFit;
 pub use band_sums::BandSums;
 pub use block::Block;
-pub use choose::{choose, choose_on};
+pub use choose::{choose, choose_on, standard_errors};
 pub use cost::CostModel;
 pub use curves::Curves;
 pub use error::{Error, Result};

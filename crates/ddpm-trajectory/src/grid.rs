@@ -13,6 +13,15 @@ const NOISE_DENSITY: f64 = 0.3;
 const LOWEST_LOG_SNR: f64 = -16.0;
 const RHO: f64 = 7.0;
 
+/// Nodes of a reference where nobody says how many.
+pub const USUAL_NODES: usize = 160;
+
+/// The numbers of steps that few-step samplers are compared at, as far as `most` allows.
+pub fn usual_steps(most: usize) -> Vec<usize> {
+    let usual = [5, 8, 10, 16, 20, 32];
+    usual.into_iter().filter(|&k| k <= most).collect()
+}
+
 /// A path of `nodes` timesteps from 1 to T, dense wherever any of the usual schedules is dense: half of its nodes are even in
 /// log-SNR (three in ten as many where sigma is above 80), a quarter in t and a quarter in sigma^(1/7) up to sigma = 80, in the
 /// mixture of their distributions.

@@ -39,7 +39,7 @@ pub use family::{Candidate, family, usual_strides};
 pub use fitted::{Deviations, FittedModel, Fitting};
 pub use gits::Gits;
 pub use gram::Gram;
-pub use grid::reference_grid;
+pub use grid::{USUAL_NODES, reference_grid, usual_steps};
 pub use growth::GrowthPoint;
 pub use klub::{entropic_path, klub};
 pub use pooled::check_fit_size;

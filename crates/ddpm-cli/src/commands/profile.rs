@@ -17,8 +17,6 @@ use crate::input::{
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
 
-/// Blocks of images where `--images-per-block` is not given: enough for error bars.
-const BLOCKS: usize = 32;
 /// Bytes of images that take seconds to read.
 const LARGE: u64 = 1 << 30;
 
@@ -112,7 +110,12 @@ impl Run {
                 timesteps_for(denoiser.noise_schedule(), count)
             }
         };
-        let mut plan = ProfilePlan::new(timesteps, images.chosen.clone(), BLOCKS, args.seed);
+        let mut plan = ProfilePlan::new(
+            timesteps,
+            images.chosen.clone(),
+            ProfilePlan::BLOCKS,
+            args.seed,
+        );
         if let Some(size) = args.images_per_block {
             plan.images_per_block = size;
         }

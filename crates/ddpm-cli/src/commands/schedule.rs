@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm_core::{Objective, nats_to_bits};
-use ddpm_profile::{CostModel, Curves, ElboProfile, choose, jackknife, stability};
+use ddpm_core::Objective;
+use ddpm_profile::{CostModel, Curves, ElboProfile, choose, stability, standard_errors};
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
 use super::export::print_schedules;
@@ -122,21 +122,12 @@ impl Request {
 
     /// Standard errors of the costs of the listed paths, in the unit of the file.
     fn standard_errors(&self, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
-        let (Some(profile), Budgets::Only(_), Objective::Elbo) =
-            (&self.profile, &self.budgets, self.scoring.objective)
-        else {
-            return Ok(None);
-        };
-        // Everything that is estimated is fixed on the choosing set.
-        let frozen = self.curves.freeze(&self.scoring).in_file(&self.source)?;
-        let estimates = jackknife(profile, |curves| {
-            let model = CostModel::new(curves, frozen.clone())?;
-            let cost = |path| nats_to_bits(model.path_cost(path));
-            let paths = schedules.budgets.iter().map(|b| &b.schedule.path);
-            Ok(paths.map(cost).collect())
-        })
-        .in_file(&self.source)?;
-        Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
+        match (&self.profile, &self.budgets) {
+            (Some(profile), Budgets::Only(_)) => {
+                standard_errors(profile, schedules).in_file(&self.source)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {

@@ -3,13 +3,13 @@
 use ddpm_core::{CoefficientKind, Objective, Sampler, StartRule};
 use ddpm_schedule::{Budgets, Schedules};
 use ddpm_trajectory::{
-    Trajectories, choose_fitted, choose_klub, choose_quality, closest_coefficients,
+    Trajectories, choose_fitted, choose_klub, choose_quality, closest_coefficients, usual_steps,
 };
 
 use super::export::print_schedules;
 use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
-use crate::input::{priced_sampler, read_trajectories_to_use, steps_or, usual_steps};
+use crate::input::{priced_sampler, read_trajectories_to_use, steps_or};
 use crate::output::Voice;
 use crate::render::{
     Indices, TextTable, and_coefficients, and_mean, clip, join, or_dash, plural, shorten,

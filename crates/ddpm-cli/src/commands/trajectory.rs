@@ -7,19 +7,16 @@ use std::time::Duration;
 use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Sampler, TimePath, VarianceKind};
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
-use ddpm_trajectory::{Trajectories, most_nodes, reference_grid};
+use ddpm_trajectory::{Trajectories, USUAL_NODES, most_nodes, reference_grid, usual_steps};
 
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Left, Network, OutputLock, Partial, RunImages, check_writable, measured, parse_budgets,
-    priced_sampler, read_trajectories, usual_steps, write_file,
+    priced_sampler, read_trajectories, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, and_mean, clip, plural};
-
-/// Nodes of the reference where `--nodes` is not given.
-const NODES: usize = 160;
 
 /// Runs the command.
 pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
@@ -182,7 +179,7 @@ pub(super) fn grid(
     solvers: &[Sampler],
 ) -> Result<TimePath> {
     let schedule = network.denoiser().noise_schedule();
-    let nodes = nodes.unwrap_or_else(|| NODES.min(schedule.train_steps()));
+    let nodes = nodes.unwrap_or_else(|| USUAL_NODES.min(schedule.train_steps()));
     // Before anything is evaluated.
     if let Some(&solver) = solvers.iter().find(|&&solver| nodes > most_nodes(solver)) {
         let most = most_nodes(solver);

@@ -26,12 +26,6 @@ pub(crate) fn steps_or(text: Option<&str>, most: usize, otherwise: Budgets) -> R
     text.map_or(Ok(otherwise), |text| parse_budgets("--steps", text, most))
 }
 
-/// The numbers of steps that few-step samplers are compared at, as far as `most` allows.
-pub(crate) fn usual_steps(most: usize) -> Vec<usize> {
-    let usual = [5, 8, 10, 16, 20, 32];
-    usual.into_iter().filter(|&k| k <= most).collect()
-}
-
 /// Parses a comma list of whole numbers, the value of `flag`.
 pub(crate) fn parse_list(flag: &str, text: &str, expected: &str) -> Result<Vec<usize>> {
     text.split(',')

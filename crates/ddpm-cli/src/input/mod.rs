@@ -16,7 +16,7 @@ mod partial;
 mod squared_errors;
 mod test_bed;
 
-pub(crate) use budgets::{parse_budgets, parse_list, steps_or, usual_steps};
+pub(crate) use budgets::{parse_budgets, parse_list, steps_or};
 pub(crate) use chain::{gaussian_decoder, noise_schedule, parse_path, priced_sampler};
 pub(crate) use chain_choice::{ChainChoice, PathFlags, measured};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{ArrayD, ArrayViewD, Axis};
+use ndarray::{ArrayViewD, Axis};
 
 use super::{Process, ProcessKind};
 use crate::{
@@ -21,17 +21,18 @@ pub struct OnProcess<F> {
     function: F,
     network_id: NetworkId,
     classes: Option<usize>,
+    learns_variance: bool,
     batch: usize,
 }
 
 impl<F> OnProcess<F>
 where
-    F: Fn(ArrayViewD<'_, f32>, &[f64], Option<&[usize]>) -> Result<ArrayD<f32>, DenoiserError>
+    F: Fn(ArrayViewD<'_, f32>, &[f64], Option<&[usize]>) -> Result<Prediction, DenoiserError>
         + Send
         + Sync,
 {
     /// `function` gets states `[B, ..]` of the process, the time of each, and labels if there are classes, and returns an output of the states'
-    /// shape.
+    /// shape, with one of the variance if it learns that.
     pub fn new(process: Process, output: NetworkOutput, shape: &[usize], function: F) -> Self {
         Self {
             process,
@@ -40,6 +41,7 @@ where
             function,
             network_id: NetworkId::Unknown,
             classes: None,
+            learns_variance: false,
             batch: 8,
         }
     }
@@ -55,6 +57,15 @@ where
     pub fn with_classes(self, classes: usize) -> Self {
         Self {
             classes: Some(classes),
+            ..self
+        }
+    }
+
+    /// The same function, whose output has variance channels.
+    #[must_use]
+    pub fn with_learned_variance(self) -> Self {
+        Self {
+            learns_variance: true,
             ..self
         }
     }
@@ -82,7 +93,7 @@ where
 
 impl<F> Denoiser for OnProcess<F>
 where
-    F: Fn(ArrayViewD<'_, f32>, &[f64], Option<&[usize]>) -> Result<ArrayD<f32>, DenoiserError>
+    F: Fn(ArrayViewD<'_, f32>, &[f64], Option<&[usize]>) -> Result<Prediction, DenoiserError>
         + Send
         + Sync,
 {
@@ -126,33 +137,43 @@ where
             }
         }
         let output = (self.function)(shown.view(), &times, labels)?;
-        if output.shape() != x.shape() {
-            let (expected, found) = (x.shape(), output.shape());
+        if output.variance.is_some() != self.learns_variance {
+            let [expected, found] = [self.learns_variance, !self.learns_variance]
+                .map(|some| if some { "one" } else { "none" });
+            return Err(DenoiserError::new(format!(
+                "the network's variance output: expected {expected}, as it says of itself, found {found}"
+            )));
+        }
+        let outputs = [Some(&output.mean), output.variance.as_ref()];
+        if let Some(wrong) = outputs
+            .into_iter()
+            .flatten()
+            .find(|part| part.shape() != x.shape())
+        {
+            let (expected, found) = (x.shape(), wrong.shape());
             return Err(DenoiserError::new(format!(
                 "the network's output has shape {found:?}: expected {expected:?}, that of the states"
             )));
         }
         if self.passes_on().is_some() {
-            return Ok(Prediction {
-                mean: output,
-                variance: None,
-            });
+            return Ok(output);
         }
-        let mut mean = output;
-        let data = mean.axis_iter_mut(Axis(0)).zip(x.axis_iter(Axis(0)));
+        let mut output = output;
+        let data = output.mean.axis_iter_mut(Axis(0)).zip(x.axis_iter(Axis(0)));
         for ((mut out, x), [of_state, of_output]) in data.zip(weights) {
             out.zip_mut_with(&x, |out, &x| {
                 *out = (of_state * f64::from(x) + of_output * f64::from(*out)) as f32;
             });
         }
-        Ok(Prediction {
-            mean,
-            variance: None,
-        })
+        Ok(output)
     }
 
     fn parameterization(&self) -> Parameterization {
         self.passes_on().unwrap_or(Parameterization::X0)
+    }
+
+    fn learns_variance(&self) -> bool {
+        self.learns_variance
     }
 
     fn num_classes(&self) -> Option<usize> {

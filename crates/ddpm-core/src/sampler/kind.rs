@@ -8,8 +8,8 @@ use crate::{Error, LinearStep, NoiseSchedule, Result, TimePath};
 
 /// How samples are drawn along a path.
 ///
-/// Parsed from and printed as `ddpm`, `ddim`, `dpm-solver++` (`dpm-solver-2m` and `dpmpp-2m` are understood too), `dpm-solver++3m`, `ipndm`,
-/// `unipc` and `unipc3`. All but the first two are deterministic, and so is the second with eta = 0.
+/// Parsed from and printed as `ddpm`, `ddim`, `dpm-solver++`, `dpm-solver++3m`, `ipndm`, `unipc` and `unipc3`; other names that people know
+/// (`ancestral`, `euler`, `dpmpp-2m`, `dpm++2m`) are understood too. All but the first two are deterministic, and so is the second with eta = 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sampler {
     /// Ancestral: the reverse chain that the bound scores, with the variance of its steps.
@@ -30,10 +30,10 @@ pub enum Sampler {
 
 names!(
     Sampler, "sampler",
-    Ddpm => "ddpm",
-    Ddim => "ddim",
-    DpmSolver2M => "dpm-solver++" | "dpm-solver-2m" | "dpmpp-2m",
-    DpmSolver3M => "dpm-solver++3m" | "dpm-solver-3m" | "dpmpp-3m",
+    Ddpm => "ddpm" | "ancestral",
+    Ddim => "ddim" | "euler",
+    DpmSolver2M => "dpm-solver++" | "dpm-solver-2m" | "dpmpp-2m" | "dpm++2m",
+    DpmSolver3M => "dpm-solver++3m" | "dpm-solver-3m" | "dpmpp-3m" | "dpm++3m",
     Ipndm => "ipndm",
     UniPc2 => "unipc" | "unipc2",
     UniPc3 => "unipc3",

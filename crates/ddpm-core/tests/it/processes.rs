@@ -2,7 +2,7 @@
 
 use ddpm_core::{
     Denoiser, DenoiserError, Error, NetworkOutput, NoiseSchedule, NoiseScheduleName, OnProcess,
-    Parameterization, Process, ProcessKind, Sampler, TimePath, predict_x0,
+    Parameterization, Prediction, Process, ProcessKind, Sampler, TimePath, predict_x0,
 };
 use ndarray::{ArrayD, IxDyn};
 use proptest::prelude::*;
@@ -161,9 +161,12 @@ fn doubled(
     x: ndarray::ArrayViewD<'_, f32>,
     times: &[f64],
     _: Option<&[usize]>,
-) -> Result<ArrayD<f32>, DenoiserError> {
+) -> Result<Prediction, DenoiserError> {
     assert_eq!(times.len(), x.shape()[0]);
-    Ok(x.mapv(|x| 2.0 * x))
+    Ok(Prediction {
+        mean: x.mapv(|x| 2.0 * x),
+        variance: None,
+    })
 }
 
 #[test]
@@ -310,7 +313,12 @@ fn what_cannot_be_is_refused_by_name() {
         Process::flow(4).unwrap(),
         NetworkOutput::X0,
         &[1],
-        |_, _, _| Ok(ArrayD::zeros(IxDyn(&[1, 2]))),
+        |_, _, _| {
+            Ok(Prediction {
+                mean: ArrayD::zeros(IxDyn(&[1, 2])),
+                variance: None,
+            })
+        },
     );
     let wrong: &dyn Denoiser = &wrong;
     let error = wrong.predict(x.view(), &[3], None).unwrap_err().to_string();
@@ -318,6 +326,32 @@ fn what_cannot_be_is_refused_by_name() {
         error.contains("[1, 2]") && error.contains("[1, 1]"),
         "{error}"
     );
+}
+
+#[test]
+fn variance_channels_are_handed_on_where_they_are_said_to_be() {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Linear, 100).unwrap();
+    let both = |x: ndarray::ArrayViewD<'_, f32>, _: &[f64], _: Option<&[usize]>| {
+        Ok(Prediction {
+            mean: x.to_owned(),
+            variance: Some(x.mapv(|x| -x)),
+        })
+    };
+    let x = ArrayD::from_elem(IxDyn(&[2, 3]), 0.5_f32);
+    for process in [Process::vp(schedule), Process::flow(100).unwrap()] {
+        let silent = OnProcess::new(process.clone(), NetworkOutput::X0, &[3], both);
+        let error = silent.predict(x.view(), &[1, 60], None).unwrap_err();
+        assert!(error.to_string().contains("expected none"), "{error}");
+        let network = silent.with_learned_variance();
+        assert!(network.learns_variance());
+        let found = network.predict(x.view(), &[1, 60], None).unwrap();
+        let shown = network.process().scale(60) as f32 * 0.5;
+        assert!((found.variance.unwrap()[[1, 2]] + shown).abs() < 1e-7);
+        let plain = OnProcess::new(process, NetworkOutput::X0, &[3], doubled);
+        let plain = plain.with_learned_variance();
+        let error = plain.predict(x.view(), &[1, 60], None).unwrap_err();
+        assert!(error.to_string().contains("expected one"), "{error}");
+    }
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Files: results in their place, and what a long run keeps of itself beside it.
+
+use std::path::{Path, PathBuf};
+
+use ddpm_files::write_atomic;
+use pyo3::prelude::*;
+
+use crate::errors::{in_the_way, system};
+
+/// Where a run's result goes, if it goes anywhere, and OUT.partial, as the command line keeps it.
+pub(crate) struct Output {
+    out: Option<PathBuf>,
+    partial: PathBuf,
+}
+
+impl Output {
+    /// Nothing of the user's is replaced: an earlier result or an unfinished run is gone on with, or in the way.
+    pub(crate) fn of(out: Option<PathBuf>, resume: bool) -> PyResult<Self> {
+        let partial = out.as_deref().map(partial_of).unwrap_or_default();
+        if let Some(out) = out.as_deref().filter(|_| !resume) {
+            if partial.exists() {
+                let advice =
+                    "an interrupted run left it; continue it by resume=True, or remove the file";
+                return Err(in_the_way(&partial, advice));
+            }
+            if out.exists() {
+                let advice = "remove it, name another, or take it as it is by resume=True";
+                return Err(in_the_way(out, advice));
+            }
+        }
+        Ok(Self { out, partial })
+    }
+
+    /// What an earlier run left.
+    pub(crate) fn earlier(&self) -> PyResult<Option<Vec<u8>>> {
+        let Some(out) = &self.out else {
+            return Ok(None);
+        };
+        let found = [&self.partial, out].into_iter().find(|path| path.exists());
+        found.map(|path| read(path)).transpose()
+    }
+
+    /// Writes what there is so far.
+    pub(crate) fn keep(&self, bytes: impl FnOnce() -> Vec<u8>) -> ddpm_eval::Result<()> {
+        if self.out.is_none() {
+            return Ok(());
+        }
+        write_atomic(&self.partial, &bytes()).map_err(|source| {
+            let path = self.partial.clone();
+            ddpm_data::Error::Write { path, source }.into()
+        })
+    }
+
+    /// Puts the result into its place.
+    pub(crate) fn finish(&self, bytes: impl FnOnce() -> Vec<u8>) -> PyResult<()> {
+        let Some(out) = &self.out else {
+            return Ok(());
+        };
+        write_atomic(out, &bytes())
+            .map_err(|error| system(format_args!("cannot write {}", out.display()), &error))?;
+        // A file that cannot be removed only takes space.
+        let _ = std::fs::remove_file(&self.partial);
+        Ok(())
+    }
+}
+
+fn partial_of(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// The bytes of a file.
+pub(crate) fn read(path: &Path) -> PyResult<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|error| system(format_args!("cannot read {}", path.display()), &error))
+}
+
+/// Writes a new file, or replaces one where that was asked for.
+pub(crate) fn save(path: &Path, bytes: &[u8], overwrite: bool) -> PyResult<()> {
+    if path.exists() && !overwrite {
+        return Err(in_the_way(
+            path,
+            "remove it, name another, or say overwrite=True",
+        ));
+    }
+    write_atomic(path, bytes)
+        .map_err(|error| system(format_args!("cannot write {}", path.display()), &error))
+}

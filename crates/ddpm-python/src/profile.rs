@@ -1,0 +1,212 @@
+//! `Profile`: the statistics of a network that likelihood schedules are chosen on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ddpm_core::Denoiser as _;
+use ddpm_data::{ImageSet, Split, selection};
+use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
+use ddpm_profile::ElboProfile;
+use numpy::PyReadonlyArrayDyn;
+use pyo3::prelude::*;
+use pyo3::types::PyAny;
+
+use crate::arrays::singles;
+use crate::calls::{detached, run};
+use crate::errors::{argument, invalid};
+use crate::files::{Output, read, save};
+use crate::model::Denoiser;
+use crate::names::named;
+use crate::process::Process;
+
+#[pyclass(frozen, module = "ddpm_schedules._core")]
+pub(crate) struct Profile {
+    pub(crate) inner: ElboProfile,
+    pub(crate) process: Process,
+}
+
+#[pymethods]
+impl Profile {
+    /// `process`: that of the network, where the file's is not a chain of whole timesteps.
+    #[staticmethod]
+    #[pyo3(signature = (path, process = None))]
+    fn load(py: Python<'_>, path: PathBuf, process: Option<Process>) -> PyResult<Self> {
+        let bytes = read(&path)?;
+        let inner = detached(py, || ElboProfile::from_bytes(&bytes))?
+            .map_err(|error| argument(&path.display().to_string(), error))?;
+        let told = inner.provenance().model.settings.get("process");
+        let process = process_of(&path, told, inner.schedule(), process)?;
+        Ok(Self { inner, process })
+    }
+
+    #[pyo3(signature = (path, overwrite = false))]
+    fn save(&self, path: PathBuf, overwrite: bool) -> PyResult<()> {
+        save(&path, &self.inner.to_bytes(), overwrite)
+    }
+
+    #[getter]
+    fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    #[getter]
+    fn images(&self) -> u64 {
+        self.inner.images()
+    }
+
+    #[getter]
+    fn evaluations(&self) -> u64 {
+        self.inner.images() * self.inner.layout().timesteps().len() as u64
+    }
+
+    #[getter]
+    fn nodes(&self) -> Vec<usize> {
+        self.inner.layout().timesteps().to_vec()
+    }
+
+    fn __repr__(&self) -> String {
+        format!(
+            "Profile({} images at {} of {} timesteps)",
+            self.inner.images(),
+            self.nodes().len(),
+            self.process.train_steps()
+        )
+    }
+}
+
+/// The process behind a file: the chain that it stores, or the one that the caller gives for it.
+pub(crate) fn process_of(
+    path: &Path,
+    told: Option<&String>,
+    schedule: &ddpm_core::NoiseSchedule,
+    given: Option<Process>,
+) -> PyResult<Process> {
+    let of_chain = || Process {
+        inner: ddpm_core::Process::vp(schedule.clone()),
+    };
+    let file = path.display();
+    match (told, given) {
+        (None, None) => Ok(of_chain()),
+        (Some(told), None) => Err(argument(
+            "process",
+            format_args!(
+                "{file} is of another clock ({told}): expected that process beside the file"
+            ),
+        )),
+        (told, Some(process)) => {
+            let own = format!("{}, {}", process.inner.kind(), process.inner.spacing());
+            let same_clock = told.is_none_or(|told| *told == own);
+            if same_clock && process.inner.noise_schedule().is_close(schedule) {
+                Ok(process)
+            } else {
+                let told = told.map_or("a chain of whole timesteps", String::as_str);
+                let problem = format_args!("expected that of {file} ({told}), found {own}");
+                Err(argument("process", problem))
+            }
+        }
+    }
+}
+
+/// Images in memory, `[N, ..]`: uint8, or numbers in [-1, 1].
+pub(crate) fn image_set(
+    images: &Bound<'_, PyAny>,
+    labels: Option<Vec<usize>>,
+    split: Split,
+    shape: &[usize],
+) -> PyResult<ImageSet> {
+    if let Ok(path) = images.extract::<PathBuf>() {
+        return ddpm_data::open(&path, split, Some(shape)).map_err(invalid);
+    }
+    let set = match images.extract::<PyReadonlyArrayDyn<'_, u8>>() {
+        Ok(bytes) => ImageSet::from_bytes("array", bytes.as_array()),
+        Err(_) => ImageSet::from_array("array", singles("images", images)?.view()),
+    }
+    .map_err(invalid)?;
+    if set.shape() != shape {
+        let problem = format_args!(
+            "expected data of shape {shape:?}, as the network takes, found {:?}",
+            set.shape()
+        );
+        return Err(argument("images", problem));
+    }
+    match labels {
+        None => Ok(set),
+        Some(labels) => set.with_labels(labels).map_err(invalid),
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (model, images, *, labels, evaluations, limit, seed, split, clip, bands, images_per_block, out, resume, save_every, progress))]
+pub(crate) fn profile(
+    py: Python<'_>,
+    model: &Denoiser,
+    images: &Bound<'_, PyAny>,
+    labels: Option<Vec<usize>>,
+    evaluations: Option<u64>,
+    limit: Option<usize>,
+    seed: u64,
+    split: &str,
+    clip: bool,
+    bands: bool,
+    images_per_block: Option<usize>,
+    out: Option<PathBuf>,
+    resume: bool,
+    save_every: f64,
+    progress: Option<Bound<'_, PyAny>>,
+) -> PyResult<Profile> {
+    let split: Split = named("split", split)?;
+    let output = Output::of(out, resume)?;
+    let set = image_set(images, labels, split, &model.shape)?;
+    let available = set.len();
+    let wanted = limit.unwrap_or(available);
+    if !(1..=available).contains(&wanted) {
+        let problem =
+            format_args!("expected 1 to {available}, the number of images, found {wanted}");
+        return Err(argument("limit", problem));
+    }
+    let mut chosen = selection(seed, available, wanted);
+    let network = model.silent();
+    let timesteps = match evaluations {
+        None => (1..=network.train_steps()).collect(),
+        Some(evaluations) => {
+            let all = chosen.len();
+            let shares =
+                share_evaluations(evaluations, all, limit.is_some(), network.train_steps());
+            let (count, paid) = shares.map_err(invalid)?;
+            chosen.truncate(paid);
+            timesteps_for(network.noise_schedule(), count)
+        }
+    };
+    let mut plan = ProfilePlan::new(timesteps, chosen, ProfilePlan::BLOCKS, seed);
+    if let Some(size) = images_per_block {
+        plan.images_per_block = size;
+    }
+    plan.clip_denoised = clip;
+    plan.batch = model.batch;
+    plan.save_every =
+        Duration::try_from_secs_f64(save_every).map_err(|error| argument("save_every", error))?;
+    if !bands {
+        plan.bands = ProfileBands::None;
+    }
+    let earlier = output.earlier()?;
+    let earlier = earlier.map(|bytes| ElboProfile::from_bytes(&bytes));
+    let earlier = earlier
+        .transpose()
+        .map_err(|error| argument("out", error))?;
+    let made = run(py, model, progress, |network, progress| {
+        ddpm_eval::profile(
+            network,
+            &set,
+            &plan,
+            split,
+            earlier,
+            progress,
+            &mut |so_far| output.keep(|| so_far.to_bytes()),
+        )
+    })?;
+    output.finish(|| made.to_bytes())?;
+    Ok(Profile {
+        inner: made,
+        process: model.process.clone(),
+    })
+}

@@ -1,0 +1,348 @@
+//! `Schedules`: what was chosen, and each schedule in the words of the programs that run it.
+
+use std::path::PathBuf;
+
+use ddpm_core::{
+    CoefficientKind, DecoderKind, LinearStep, MeanKind, Objective, ProcessKind, Sampler, StartRule,
+    VarianceKind,
+};
+use ddpm_profile::{CostModel, Curves, choose, standard_errors};
+use ddpm_schedule::export::{Format, export};
+use ddpm_schedule::{Budgets, Chosen, Kernel};
+use ddpm_trajectory::{choose_fitted, choose_quality, closest_coefficients, usual_steps};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::calls::detached;
+use crate::errors::{argument, invalid};
+use crate::files::{read, save};
+use crate::flow::Trajectories;
+use crate::names::{maybe, named};
+use crate::process::Process;
+use crate::profile::{Profile, process_of};
+
+#[pyclass(frozen, module = "ddpm_schedules._core")]
+pub(crate) struct Schedules {
+    pub(crate) inner: ddpm_schedule::Schedules,
+    process: Process,
+    errors: Option<Vec<f64>>,
+}
+
+#[pymethods]
+impl Schedules {
+    /// `process`: that of the network, where the file's is not a chain of whole timesteps.
+    #[staticmethod]
+    #[pyo3(signature = (path, process = None))]
+    fn load(path: PathBuf, process: Option<Process>) -> PyResult<Self> {
+        let file = path.display().to_string();
+        let text = String::from_utf8(read(&path)?).map_err(|error| argument(&file, error))?;
+        let inner =
+            ddpm_schedule::Schedules::from_json(&text).map_err(|error| argument(&file, error))?;
+        let told = inner
+            .model()
+            .and_then(|model| model.settings.get("process"));
+        let process = process_of(&path, told, &inner.noise_schedule, process)?;
+        Ok(Self {
+            inner,
+            process,
+            errors: None,
+        })
+    }
+
+    #[pyo3(signature = (path, overwrite = false))]
+    fn save(&self, path: PathBuf, overwrite: bool) -> PyResult<()> {
+        let text = self.inner.to_json().map_err(invalid)?;
+        save(&path, text.as_bytes(), overwrite)
+    }
+
+    #[getter]
+    fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    /// K of every schedule.
+    #[getter]
+    fn steps(&self) -> Vec<usize> {
+        self.inner.budgets.iter().map(Chosen::steps).collect()
+    }
+
+    /// What all have in common.
+    fn conventions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        let (scoring, sampler) = (&self.inner.scoring, self.sampler());
+        let is_elbo = scoring.objective == Objective::Elbo;
+        all.set_item("objective", scoring.objective.name())?;
+        all.set_item("sampler", sampler.name())?;
+        all.set_item("variance", is_elbo.then(|| scoring.variance.name()))?;
+        all.set_item("mean", scoring.mean.name())?;
+        all.set_item("decoder", is_elbo.then(|| scoring.decoder.name()))?;
+        all.set_item("coefficients", self.inner.coefficients.name())?;
+        all.set_item("clip", self.inner.clip_denoised.unwrap_or(true))?;
+        all.set_item("unit", scoring.objective.unit())?;
+        let remembers = if sampler.remembers_noise() {
+            "epsilon"
+        } else {
+            "x0"
+        };
+        all.set_item("remembers", remembers)?;
+        let parameterization = self.inner.parameterization.map(|p| p.name());
+        let settings = self.inner.model().map(|model| &model.settings);
+        let output = settings.and_then(|settings| settings.get("network_output"));
+        // "edm (sigma_data 0.5)"
+        let output = output.map(|text| text.split(' ').next().unwrap_or_default());
+        all.set_item("prediction", output.or(parameterization))?;
+        Ok(all)
+    }
+
+    /// Cost, prior, standard error and distance of one schedule.
+    fn numbers<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyDict>> {
+        let (at, chosen) = self.chosen(steps)?;
+        let all = PyDict::new(py);
+        all.set_item("cost", chosen.cost)?;
+        all.set_item("prior", chosen.prior_bpd)?;
+        all.set_item("stderr", self.errors.as_ref().map(|errors| errors[at]))?;
+        all.set_item("distance", chosen.distance)?;
+        Ok(all)
+    }
+
+    /// Nodes t_1 < .. < t_K.
+    fn nodes<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let (_, chosen) = self.chosen(steps)?;
+        let nodes: Vec<i64> = chosen.nodes()[1..].iter().map(|&t| t as i64).collect();
+        Ok(nodes.into_pyarray(py))
+    }
+
+    /// What the network is told, in the order of sampling.
+    fn times<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let (_, chosen) = self.chosen(steps)?;
+        let mut times = self.process.inner.times_of(&chosen.schedule.path);
+        times.pop();
+        Ok(times.into_pyarray(py))
+    }
+
+    /// sigma / alpha, or s of a flow, in the order of sampling, and 0.
+    fn sigmas<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let (_, chosen) = self.chosen(steps)?;
+        let (process, path) = (&self.process.inner, &chosen.schedule.path);
+        let sigmas: Vec<f64> = match process.kind() {
+            ProcessKind::Flow => {
+                let nodes = path.nodes().iter().rev();
+                nodes.map(|&t| process.sigma(t)).collect()
+            }
+            _ => process.sigmas_of(path),
+        };
+        Ok(sigmas.into_pyarray(py))
+    }
+
+    /// The steps of one schedule in the process's own coordinates, in the order of sampling.
+    fn linear_steps<'py>(
+        &self,
+        py: Python<'py>,
+        steps: usize,
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let (_, chosen) = self.chosen(steps)?;
+        let found = self.linear(chosen)?;
+        let edges: Vec<(usize, usize)> = chosen.schedule.path.edges().collect();
+        let show = |(&(t, s), (terms, noise)): (&(usize, usize), &(Vec<f64>, f64))| {
+            let process = &self.process.inner;
+            let scale = process.scale(s);
+            let all = PyDict::new(py);
+            all.set_item("t", t)?;
+            all.set_item("s", s)?;
+            all.set_item("x", scale / process.scale(t) * terms[0])?;
+            all.set_item("d", scale * terms[1])?;
+            let history: Vec<f64> = terms[2..].iter().map(|h| scale * h).collect();
+            all.set_item("history", history)?;
+            all.set_item("noise", scale * noise)?;
+            Ok(all)
+        };
+        edges.iter().zip(&found).rev().map(show).collect()
+    }
+
+    /// What a list of timesteps alone cannot carry.
+    fn carried_only_by_install(&self, steps: usize) -> PyResult<Vec<String>> {
+        let (_, chosen) = self.chosen(steps)?;
+        let schedule = &chosen.schedule;
+        let mut found = Vec::new();
+        if let Some(words) = schedule.coefficients.in_words() {
+            found.push(words.to_owned());
+        }
+        if schedule.mean() == MeanKind::Calibrated {
+            found.push("calibrated mean".to_owned());
+        }
+        let usual = [
+            VarianceKind::FixedSmall,
+            VarianceKind::FixedLarge,
+            VarianceKind::Learned,
+        ];
+        let variance = self.inner.scoring.variance;
+        if self.sampler() == Sampler::Ddpm && !usual.contains(&variance) {
+            found.push(format!("{variance} variance"));
+        }
+        Ok(found)
+    }
+
+    /// An export of `ddpm export` as text.
+    #[pyo3(signature = (format, steps = None))]
+    fn export(&self, format: &str, steps: Option<Vec<usize>>) -> PyResult<String> {
+        let format: Format = named("format", format)?;
+        if !format.is_text() {
+            return Err(argument("format", format_args!("{format} is no text")));
+        }
+        if self.process.inner.kind() != ProcessKind::Vp {
+            let problem = format_args!(
+                "{format} counts the timesteps of a chain; this schedule is of another clock ({})",
+                self.process.inner.kind()
+            );
+            return Err(argument("format", problem));
+        }
+        let budgets = steps.map_or(Budgets::All, Budgets::Only);
+        let made = export(&self.inner, &budgets, format).map_err(invalid)?;
+        String::from_utf8(made.bytes).map_err(invalid)
+    }
+
+    fn __repr__(&self) -> String {
+        let scoring = &self.inner.scoring;
+        format!("Schedules({}, K = {:?})", scoring.objective, self.steps())
+    }
+}
+
+impl Schedules {
+    fn sampler(&self) -> Sampler {
+        self.inner.sampler.unwrap_or(Sampler::Ddpm)
+    }
+
+    pub(crate) fn chosen(&self, steps: usize) -> PyResult<(usize, &Chosen)> {
+        let mut all = self.inner.budgets.iter().enumerate();
+        all.find(|(_, chosen)| chosen.steps() == steps)
+            .ok_or_else(|| {
+                let problem = format_args!("expected one of {:?}, found {steps}", self.steps());
+                argument("steps", problem)
+            })
+    }
+
+    /// Terms of x_t, of the estimate and of the nodes before, and the noise, of the steps in ascending t.
+    fn linear(&self, chosen: &Chosen) -> PyResult<Vec<(Vec<f64>, f64)>> {
+        let (schedule, noise) = (&chosen.schedule, &self.inner.noise_schedule);
+        let alone = "such steps are no combination of whole states: ";
+        if !schedule.fitted.is_empty() {
+            let terms = |step: &ddpm_core::StepCoefficients| match step.bands() {
+                1 => Ok((step.terms().iter().flatten().copied().collect(), 0.0)),
+                _ => Err(invalid(format_args!("{alone}coefficients per band"))),
+            };
+            return schedule.fitted.iter().map(terms).collect();
+        }
+        let whole = |step: LinearStep| {
+            let terms = [step.from_x_t, step.from_xhat0].into_iter();
+            (
+                terms.chain(step.history().iter().copied()).collect(),
+                step.noise,
+            )
+        };
+        if self.sampler() != Sampler::Ddpm {
+            let steps = self.sampler().flow_steps(noise, &schedule.path);
+            return Ok(steps.into_iter().map(whole).collect());
+        }
+        let edges = schedule.path.edges().zip(&schedule.kernels);
+        edges
+            .map(|((t, s), kernel)| {
+                let variance = match kernel {
+                    Kernel::Scalar { log_variance } => *log_variance,
+                    // Shows its mean.
+                    _ if s == 0 => 0.0,
+                    _ => {
+                        let variance = self.inner.scoring.variance;
+                        return Err(invalid(format_args!("{alone}{variance} variance")));
+                    }
+                };
+                Ok(whole(LinearStep::ancestral(
+                    &noise.transition(t, s),
+                    variance,
+                )))
+            })
+            .collect()
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (profile, steps, *, variance, mean, decoder, start, objective))]
+pub(crate) fn optimize_profile(
+    py: Python<'_>,
+    profile: &Profile,
+    steps: Option<Vec<usize>>,
+    variance: Option<&str>,
+    mean: Option<&str>,
+    decoder: Option<&str>,
+    start: Option<&str>,
+    objective: &str,
+) -> PyResult<Schedules> {
+    let variance: Option<VarianceKind> = maybe("variance", variance)?;
+    let mean: Option<MeanKind> = maybe("mean", mean)?;
+    let decoder: Option<DecoderKind> = maybe("decoder", decoder)?;
+    let start: StartRule = maybe("start", start)?.unwrap_or(StartRule::Full);
+    let objective: Objective = named("objective", objective)?;
+    let of = &profile.inner;
+    let found = detached(py, || -> ddpm_profile::Result<_> {
+        let curves = Curves::from_profile(of)?;
+        let scoring = curves
+            .scoring(variance, mean, decoder)
+            .with_objective(objective)
+            .with_start(start);
+        scoring.check()?;
+        let budgets = match steps {
+            None => Budgets::of_the_paper(curves.train_steps()),
+            Some(steps) => Budgets::Only(steps),
+        };
+        let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
+        let schedules = choose(&model, &budgets, Some(of.provenance()))?;
+        let errors = standard_errors(of, &schedules)?;
+        Ok((schedules, errors))
+    })?;
+    let (inner, errors) = found.map_err(invalid)?;
+    Ok(Schedules {
+        inner,
+        process: profile.process.clone(),
+        errors,
+    })
+}
+
+#[pyfunction]
+#[pyo3(signature = (trajectories, steps, *, sampler, coefficients))]
+pub(crate) fn optimize_trajectories(
+    py: Python<'_>,
+    trajectories: &Trajectories,
+    steps: Option<Vec<usize>>,
+    sampler: Option<&str>,
+    coefficients: Option<&str>,
+) -> PyResult<Schedules> {
+    let sampler: Sampler = maybe("sampler", sampler)?.unwrap_or(Sampler::DpmSolver2M);
+    sampler
+        .check_priced()
+        .map_err(|error| argument("sampler", error))?;
+    let kind: Option<CoefficientKind> = maybe("coefficients", coefficients)?;
+    let of = &trajectories.inner;
+    let most = of.nodes().len();
+    if let Some(k) = steps.iter().flatten().find(|&&k| k > most) {
+        let problem =
+            format_args!("K={k}: expected at most {most}, the timesteps of the trajectories");
+        return Err(argument("steps", problem));
+    }
+    let asked = steps.clone().map_or(Budgets::All, Budgets::Only);
+    let inner = detached(py, || {
+        let kind = kind.unwrap_or_else(|| closest_coefficients(of, sampler, &asked));
+        match kind {
+            CoefficientKind::Solver => {
+                let steps = steps.unwrap_or_else(|| usual_steps(most));
+                choose_quality(of, sampler, &Budgets::Only(steps))
+            }
+            kind => choose_fitted(of, sampler, kind, &asked),
+        }
+    })?
+    .map_err(invalid)?;
+    Ok(Schedules {
+        inner,
+        process: trajectories.process.clone(),
+        errors: None,
+    })
+}

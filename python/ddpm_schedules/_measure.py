@@ -1,0 +1,279 @@
+"""Measuring a network, and what a schedule is worth."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Callable, Iterable, Sequence
+
+import numpy as np
+
+from . import _core
+from ._model import Denoiser
+from ._plans import Plan
+
+#: `wrap(range(n))` is an iterator over evaluations; `tqdm.tqdm` is one.
+Progress = Callable[[range], Iterable[int]]
+
+
+def _network(model: Denoiser) -> _core.Denoiser:
+    if not isinstance(model, Denoiser):
+        raise TypeError(f"model: expected a Denoiser, found {type(model).__name__}")
+    return model._core
+
+
+def _images(images: Any) -> Any:
+    """A path, or NumPy's array: uint8, or floats in [-1, 1]."""
+    if isinstance(images, (str, os.PathLike)):
+        return os.fspath(images)
+    if hasattr(images, "detach"):
+        images = images.detach().cpu().numpy()
+    array = np.asarray(images)
+    if array.dtype != np.uint8:
+        array = np.asarray(array, np.float32)
+        if array.size and array.min() >= 0 and 0.5 < array.max() <= 1:
+            warnings.warn(
+                "images: these lie in [0, 1]; expected [-1, 1], as networks are trained (2 * images - 1), or uint8",
+                stacklevel=3,
+            )
+    return np.ascontiguousarray(array)
+
+
+def _labels(labels: Sequence[int] | None) -> list[int] | None:
+    return None if labels is None else [int(label) for label in labels]
+
+
+def profile(
+    model: Denoiser,
+    images: Any,
+    *,
+    labels: Sequence[int] | None = None,
+    evaluations: int | None = 8192,
+    limit: int | None = None,
+    seed: int = 0,
+    split: str = "train",
+    clip: bool = True,
+    bands: bool = True,
+    images_per_block: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    save_every: float = 20.0,
+    progress: Progress | None = None,
+) -> _core.Profile:
+    """Measures the network's errors on images: what likelihood schedules are chosen on, the file of `ddpm profile`.
+
+    images: uint8 `[N, *shape]`, floats in [-1, 1], or a path as `ddpm profile --data` takes it.
+    evaluations: of one image, in all; None evaluates every image at every timestep.
+    limit: how many images, of a seeded order.
+    clip: whether estimates of x0 are clamped to [-1, 1]; False for data that are no images.
+    bands: keep the statistics that the spectral variance and the calibrated mean need.
+    out: where it is written; OUT.partial keeps what is finished, every `save_every` seconds. Needs a `name` of the network for `resume=True`.
+    progress: `tqdm.tqdm`, or anything else that takes a range and iterates over it.
+    """
+    return _core.profile(
+        _network(model),
+        _images(images),
+        labels=_labels(labels),
+        evaluations=evaluations,
+        limit=limit,
+        seed=seed,
+        split=split,
+        clip=clip,
+        bands=bands,
+        images_per_block=images_per_block,
+        out=out,
+        resume=resume,
+        save_every=save_every,
+        progress=progress,
+    )
+
+
+def follow(
+    model: Denoiser,
+    *,
+    count: int = 24,
+    sampler: str | Sequence[str] = (),
+    nodes: int | None = None,
+    steps: Iterable[int] | None = None,
+    coefficients: str | Sequence[str] = (),
+    growth: bool = True,
+    label: int | None = None,
+    seed: int = 1,
+    clip: bool = True,
+    mean_of: _core.Profile | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    save_every: float = 20.0,
+    progress: Progress | None = None,
+) -> _core.Trajectories:
+    """Follows the network's own flow from `count` starts: what schedules for the quality of samples are chosen on, the file of `ddpm trajectory`.
+
+    No data are needed.
+
+    sampler: `ddim` (the same as `euler`), `dpm++2m`, `dpm++3m`, `ipndm`, or several; the first two where none is named.
+    nodes: of the reference, 160 where nobody says.
+    steps: numbers of steps whose best paths are tried; `()` tries none.
+    coefficients: `fitted`, `fitted-bands`, `history`: taught to the steps tried.
+    growth: measure how errors grow, which takes about half of the evaluations.
+    mean_of: a profile, by which estimates are corrected (the calibrated mean).
+    """
+    return _core.follow(
+        _network(model),
+        count=count,
+        seed=seed,
+        samplers=[sampler] if isinstance(sampler, str) else list(sampler),
+        nodes=nodes,
+        steps=None if steps is None else [int(k) for k in steps],
+        coefficients=[coefficients] if isinstance(coefficients, str) else list(coefficients),
+        growth=growth,
+        label=label,
+        clip=clip,
+        mean_of=mean_of,
+        out=out,
+        resume=resume,
+        save_every=save_every,
+        progress=progress,
+    )
+
+
+def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **kwargs: Any) -> _core.Trajectories:
+    """Runs a pipeline of diffusers and records what its scheduler is given: trajectories, guidance and all, for `optimize`.
+
+    steps: of the run; schedules are sought among its timesteps. Further arguments go to the pipeline.
+    """
+    from ._diffusers import trace as traced
+
+    found = traced(pipe, prompts=prompts, steps=steps, **kwargs)
+    count = found.x.shape[1]
+    # From the order of sampling to ascending nodes, and one row a start.
+    rows = [np.moveaxis(a, 0, 1)[:, ::-1].reshape(count, len(found.nodes), -1) for a in (found.x, found.d)]
+    network = _core.Denoiser(
+        None,
+        found.process,
+        found.prediction,
+        list(found.x.shape[2:]),
+        sigma_data=0.5,
+        name=None,
+        classes=None,
+        learns_variance=False,
+        batch=1,
+    )
+    x, x0 = (np.ascontiguousarray(row, dtype=np.float32) for row in rows)
+    return _core.traced(network, [int(t) for t in found.nodes], x, x0, clip=False)
+
+
+@dataclass(frozen=True)
+class BitsPerDim:
+    """Bits per dimension of images along a schedule."""
+
+    #: Mean over the images, and its standard error.
+    mean: float
+    stderr: float
+    #: Of every image.
+    total: np.ndarray
+    #: `[K, N]`: of every step, ascending; and the prior's part `[N]`.
+    terms: np.ndarray
+    prior: np.ndarray
+
+    def __float__(self) -> float:
+        return self.mean
+
+
+def bits_per_dim(
+    model: Denoiser,
+    plan: Plan,
+    images: Any,
+    *,
+    labels: Sequence[int] | None = None,
+    seed: int = 0,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> BitsPerDim:
+    """Scores images along a schedule, term by term: `ddpm bpd`. The schedule must have been chosen for the likelihood."""
+    found = _core.bits_per_dim(
+        _network(model),
+        plan._schedules,
+        plan.steps,
+        _images(images),
+        labels=_labels(labels),
+        seed=seed,
+        split=split,
+        progress=progress,
+    )
+    total = found["total"]
+    stderr = float(total.std(ddof=1) / len(total) ** 0.5) if len(total) > 1 else float("nan")
+    return BitsPerDim(
+        mean=float(total.mean()),
+        stderr=stderr,
+        total=total,
+        terms=np.asarray(found["terms"]),
+        prior=found["prior"],
+    )
+
+
+def sample(
+    model: Denoiser,
+    plan: Plan,
+    *,
+    count: int = 16,
+    seed: int = 0,
+    first: int = 0,
+    label: int | None = None,
+    sampler: str | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Draws samples along a schedule: float32 `[count, *shape]`, of clean data. Sample i of a seed is the same whatever `count` and the batch.
+
+    sampler: another that takes the same schedules (`unipc` takes those of `dpm++2m`).
+    """
+    return _core.sample(
+        _network(model),
+        plan._schedules,
+        plan.steps,
+        count=count,
+        seed=seed,
+        first=first,
+        label=label,
+        sampler=sampler,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A Frechet distance and its standard error by the jackknife."""
+
+    value: float
+    stderr: float
+
+    def __float__(self) -> float:
+        return self.value
+
+
+def distance(features_a: Any, features_b: Any, *, blocks: int = 32) -> Distance:
+    """The Frechet distance of two sets of features `[images, features]`; the error is that of the first set.
+
+    Biased by the sizes of both sets: compare only distances of equal sizes to one reference.
+    """
+    return Distance(*_core.frechet(features_a, features_b, blocks))
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The cheapest path of one number of steps."""
+
+    steps: int
+    cost: float
+    #: 0 = t_0 < t_1 < .. < t_K = T.
+    path: tuple[int, ...]
+
+
+def solve(costs: Any, steps: Iterable[int] | None = None) -> dict[int, Solved]:
+    """The cheapest paths from T to 0 over any table of costs `[T + 1, T + 1]`, `costs[t, s]` of the step from t down to s, infinite where there is none.
+
+    Every number of steps at once, exactly; those that no path has are left out.
+    """
+    wanted = None if steps is None else [int(k) for k in steps]
+    found = _core.solve(costs, wanted)
+    return {k: Solved(k, cost, tuple(path)) for k, cost, path in found}

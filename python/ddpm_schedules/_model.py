@@ -1,0 +1,212 @@
+"""A function of (x, t) as a network: arrays of the user's library, a fixed batch, checks."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from . import _core
+
+LIBRARIES = ("numpy", "torch", "jax")
+
+
+class Denoiser:
+    """A network under a process.
+
+    fn: called as `fn(x, t)`, as `fn(x, t, labels)` where there are classes, always on the thread that called this package. `x` has shape
+        `[batch, *shape]` and is a state of the process itself; `t` has shape `[batch]` and is the network's own time: int64 from 0 of a `vp` process, s of
+        a flow, sigma of an `edm` process (log(sigma) / 4 under `prediction="edm"`). It returns what the network puts out, of x's shape; under
+        `learned_variance=True` with twice the channels (axis 1), as improved-diffusion's networks have, or a pair.
+    process: a `Process`.
+    prediction: what comes out: `epsilon`, `x0`, `v`, `velocity` (of a flow: epsilon - x0) or `edm` (F of Karras et al. 2022, `sigma_data`).
+    shape: of one datum, without the batch.
+    like: whose arrays `fn` takes: `numpy`, `torch` or `jax`. Left out, it is torch where `device` or a dtype of torch is given, else numpy.
+    dtype, device: of x, as that library names them; float32 where left out. t has the same device.
+    batch: rows of every call. A last batch that is not full is filled up by rows of itself.
+    classes: their number, of a network that is conditional on labels.
+    name: says which weights these are. Runs of a network without a name are not resumed.
+    check: call `fn` once now, and see whether shapes fit, numbers are finite and rows depend on their batch mates.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        process: _core.Process,
+        prediction: str = "epsilon",
+        shape: Sequence[int] = (3, 32, 32),
+        *,
+        like: str | None = None,
+        dtype: Any = None,
+        device: Any = None,
+        batch: int = 16,
+        classes: int | None = None,
+        learned_variance: bool = False,
+        sigma_data: float = 0.5,
+        name: str | None = None,
+        check: bool = True,
+    ) -> None:
+        if not callable(fn):
+            raise TypeError(f"fn: expected a function of (x, t), found {type(fn).__name__}")
+        if not isinstance(process, _core.Process):
+            raise TypeError(
+                "process: expected a Process, such as Process.vp(alphas_cumprod) or Process.flow(), "
+                f"found {type(process).__name__}"
+            )
+        if like is None:
+            of_torch = device is not None or type(dtype).__module__.partition(".")[0] == "torch"
+            like = "torch" if of_torch else "numpy"
+        if like not in LIBRARIES:
+            raise ValueError(f"like: expected one of {', '.join(LIBRARIES)}, found {like!r}")
+        self._fn = fn
+        self._arrays = _Arrays(like, dtype, device)
+        self._whole = process.kind == "vp" and prediction != "edm"
+        self._learned = learned_variance
+        self._classes = classes
+        self._batch = int(batch)
+        shape = tuple(int(n) for n in shape)
+        self._core = _core.Denoiser(
+            self._call,
+            process,
+            prediction,
+            list(shape),
+            sigma_data=float(sigma_data),
+            name=name,
+            classes=classes,
+            learns_variance=bool(learned_variance),
+            batch=self._batch,
+        )
+        self.rows_are_independent: bool | None = None
+        if check:
+            self._check()
+
+    @property
+    def process(self) -> _core.Process:
+        """The process that the network was trained on."""
+        return self._core.process
+
+    @property
+    def prediction(self) -> str:
+        """What the network puts out."""
+        return self._core.prediction
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return tuple(self._core.shape)
+
+    def __repr__(self) -> str:
+        return f"Denoiser({self.prediction}, {self.process!r}, shape={self.shape})"
+
+    def _call(
+        self, x: np.ndarray, t: np.ndarray, labels: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the core asks: float32 `[b, *shape]`, float64 `[b]`, int64 `[b]`; float32 comes back."""
+        rows = len(x)
+        if rows < self._batch:
+            fill = np.resize(np.arange(rows), self._batch)
+            x, t = x[fill], t[fill]
+            labels = None if labels is None else labels[fill]
+        if self._whole:
+            t = np.rint(t).astype(np.int64)
+        with self._arrays.without_gradients():
+            given = [self._arrays.state(x), self._arrays.time(t)]
+            if labels is not None:
+                given.append(self._arrays.time(labels))
+            found = self._fn(*given)
+        mean, variance = self._split(found, len(x))
+        return mean[:rows], None if variance is None else variance[:rows]
+
+    def _split(self, found: Any, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
+        expected = (rows, *self.shape)
+        if self._learned and isinstance(found, (tuple, list)):
+            parts = [self._arrays.numbers(part) for part in found]
+            if len(parts) != 2:
+                raise ValueError(f"fn: expected (output, variance), found {len(parts)} arrays")
+        else:
+            whole = self._arrays.numbers(found)
+            if self._learned:
+                wanted = (rows, 2 * self.shape[0], *self.shape[1:])
+                if whole.shape != wanted:
+                    raise ValueError(
+                        f"fn: expected an output of shape {wanted}, twice the channels, found {whole.shape}"
+                    )
+                parts = np.split(whole, 2, axis=1)
+            else:
+                parts = [whole]
+        for part in parts:
+            if part.shape != expected:
+                raise ValueError(f"fn: expected an output of shape {expected}, found {part.shape}")
+            if not np.isfinite(part).all():
+                raise ValueError("fn: expected finite numbers, found NaN or infinity in its output")
+        mean, variance = (*parts, None)[:2]
+        return mean, variance
+
+    def _check(self) -> None:
+        n = self.process.train_steps
+        node = max(1, n // 2)
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((self._batch, *self.shape)).astype(np.float32)
+        t = np.full(self._batch, self._core.time(node))
+        labels = None if self._classes is None else np.zeros(self._batch, np.int64)
+        together, _ = self._call(x, t, labels)
+        if self._batch == 1:
+            return
+        # The same first row beside others.
+        other = x.copy()
+        other[1:] = rng.standard_normal(other[1:].shape)
+        alone, _ = self._call(other, t, labels)
+        scale = max(1.0, float(np.abs(together[0]).max()))
+        difference = float(np.abs(together[0] - alone[0]).max()) / scale
+        self.rows_are_independent = difference == 0.0
+        if difference > 1e-3:
+            raise ValueError(
+                "fn: a row's output depends on the rows beside it (largest relative difference "
+                f"{difference:.2g}); expected a network in evaluation mode (model.eval())"
+            )
+
+
+class _Arrays:
+    """Arrays of the user's library from NumPy's and back. The library is imported only if it was asked for."""
+
+    def __init__(self, like: str, dtype: Any, device: Any) -> None:
+        self.like, self.dtype, self.device = like, dtype, device
+        if like == "torch":
+            import torch
+
+            if isinstance(dtype, str):
+                self.dtype = getattr(torch, dtype)
+            self._torch = torch
+        elif like == "jax":
+            import jax.numpy
+
+            self._jax = jax.numpy
+
+    def without_gradients(self) -> contextlib.AbstractContextManager[Any]:
+        return self._torch.no_grad() if self.like == "torch" else contextlib.nullcontext()
+
+    def state(self, x: np.ndarray) -> Any:
+        return self._make(x, self.dtype if self.dtype is not None else "float32")
+
+    def time(self, t: np.ndarray) -> Any:
+        return self._make(t, None)
+
+    def _make(self, values: np.ndarray, dtype: Any) -> Any:
+        if self.like == "torch":
+            dtype = self._torch.float32 if dtype == "float32" else dtype
+            if values.dtype == np.float64 and dtype is None:
+                dtype = self._torch.float32
+            tensor = self._torch.from_numpy(np.ascontiguousarray(values))
+            return tensor.to(device=self.device, dtype=dtype)
+        if self.like == "jax":
+            return self._jax.asarray(values, dtype=dtype)
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    def numbers(self, found: Any) -> np.ndarray:
+        if hasattr(found, "sample") and not hasattr(found, "shape"):
+            # The output of a network of diffusers.
+            found = found.sample
+        if hasattr(found, "detach"):
+            found = found.detach().to(device="cpu").float().numpy()
+        return np.ascontiguousarray(found, dtype=np.float32)

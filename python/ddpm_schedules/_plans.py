@@ -1,0 +1,240 @@
+"""Schedules as people use them: a list per number of steps, in the network's own words."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from . import _core
+
+
+class Plan:
+    """The schedule of one number of steps K."""
+
+    def __init__(self, schedules: _core.Schedules, steps: int) -> None:
+        self._schedules = schedules
+        self.steps = steps
+        self._told: dict[str, Any] = schedules.conventions()
+        self._numbers: dict[str, float | None] = schedules.numbers(steps)
+
+    @property
+    def process(self) -> _core.Process:
+        """The process, whose nodes the schedule is of."""
+        return self._schedules.process
+
+    @property
+    def nodes(self) -> np.ndarray:
+        """int64 `[K]`, ascending: nodes of the process, from 1 to N."""
+        return self._schedules.nodes(self.steps)
+
+    @property
+    def timesteps(self) -> np.ndarray:
+        """`[K]`, in the order of sampling: what the network is told. int64 from 0 of a vp process, as diffusers takes them; s of a flow; sigma of edm."""
+        times = self._schedules.times(self.steps)
+        return np.rint(times).astype(np.int64) if self.process.kind == "vp" else times
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """float64 `[K + 1]`, in the order of sampling, 0 at the end: sigma / alpha, as k-diffusion takes them; s of a flow."""
+        return self._schedules.sigmas(self.steps)
+
+    @property
+    def objective(self) -> str:
+        """`elbo` (likelihood), `quality` (samples) or `mse`."""
+        return self._told["objective"]
+
+    @property
+    def sampler(self) -> str:
+        """Whose steps the schedule was chosen for: `ancestral`, `ddim` (Euler's method of a flow), `dpm++2m`, `dpm++3m`, `ipndm`."""
+        return _SAMPLERS.get(self._told["sampler"], self._told["sampler"])
+
+    @property
+    def variance(self) -> str | None:
+        """Of the reverse steps; None of deterministic samplers."""
+        return self._told["variance"]
+
+    @property
+    def mean(self) -> str:
+        """`network` or `calibrated`."""
+        return self._told["mean"]
+
+    @property
+    def decoder(self) -> str | None:
+        """How the step onto the data was scored; None where nothing was."""
+        return self._told["decoder"]
+
+    @property
+    def coefficients(self) -> str:
+        """`solver`: the sampler's own; `history`, `fitted`, `fitted-bands`: least squares."""
+        return self._told["coefficients"]
+
+    @property
+    def clip(self) -> bool:
+        """Whether estimates of x0 are clamped to [-1, 1]."""
+        return self._told["clip"]
+
+    @property
+    def prediction(self) -> str | None:
+        """What the network puts out."""
+        return self._told["prediction"]
+
+    @property
+    def remembers(self) -> str:
+        """What `history` of `linear_steps` weighs: `x0` or `epsilon` of the nodes before."""
+        return self._told["remembers"]
+
+    @property
+    def cost(self) -> float:
+        """What was minimised: bits/dim without the prior of `elbo`, a mean square of `quality`."""
+        return self._numbers["cost"]
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the cost over the choosing images, the path fixed; None where there is none."""
+        return self._numbers["stderr"]
+
+    @property
+    def prior(self) -> float | None:
+        """Bits/dim of the prior's part, which `cost` leaves out."""
+        return self._numbers["prior"]
+
+    @property
+    def distance(self) -> float | None:
+        """Root mean square distance of samples from the ends of the flow, where this schedule was tried; per dimension."""
+        return self._numbers["distance"]
+
+    def linear_steps(self) -> list[dict[str, Any]]:
+        """The steps in the process's own coordinates, in the order of sampling.
+
+        `x_s = x * x_t + d * D_t + sum(history[i] * R_i) + noise * z`: D_t the estimate of x0 (clipped if `clip`), R_i what the sampler `remembers` of the nodes before,
+        the nearest first. ValueError for a schedule whose steps are no combination of whole states (per band, learned variance).
+        """
+        return self._schedules.linear_steps(self.steps)
+
+    @property
+    def carried_only_by_install(self) -> list[str]:
+        """What a bare list of timesteps cannot carry."""
+        return self._schedules.carried_only_by_install(self.steps)
+
+    def export(self, format: str) -> str:
+        """The text of `ddpm export --format`: `diffusers`, `k-diffusion`, `comfyui`, `improved-diffusion` or `csv`. Of vp processes."""
+        return self._schedules.export(format, [self.steps])
+
+    def export_diffusers(self) -> str | None:
+        """Python source of schedulers of diffusers that carry all of this; None of a process that is not vp."""
+        return self.export("diffusers") if self.process.kind == "vp" else None
+
+    def kwargs_for(self, pipe: Any) -> dict[str, Any]:
+        """`timesteps=` or `sigmas=` for this pipeline of diffusers, the scheduler's shift undone; ValueError where a list cannot carry this schedule."""
+        from ._diffusers import kwargs_for
+
+        return kwargs_for(self, pipe)
+
+    def install(self, pipe: Any) -> None:
+        """Replaces the pipeline's scheduler by one that takes these very steps."""
+        from ._diffusers import install
+
+        install(self, pipe)
+
+    def __repr__(self) -> str:
+        cost = f"{self.cost:.4g}"
+        return f"Plan(K={self.steps}, {self.objective}, {self.sampler}, cost={cost}, timesteps={self.timesteps.tolist()})"
+
+
+#: Our names of samplers as users of PyTorch know them.
+_SAMPLERS = {"ddpm": "ancestral", "dpm-solver++": "dpm++2m", "dpm-solver++3m": "dpm++3m"}
+
+
+class Plans(Mapping[int, Plan]):
+    """Schedules by their number of steps."""
+
+    def __init__(self, schedules: _core.Schedules) -> None:
+        self._schedules = schedules
+        self._plans = {k: Plan(schedules, k) for k in schedules.steps}
+
+    def __getitem__(self, steps: int) -> Plan:
+        try:
+            return self._plans[steps]
+        except KeyError:
+            raise KeyError(f"no schedule of {steps} steps: there are {list(self._plans)}") from None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._plans)
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def __repr__(self) -> str:
+        return "Plans(\n  " + "\n  ".join(repr(plan) for plan in self._plans.values()) + "\n)"
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Writes the schedules file of `ddpm schedule --out`, which the command line takes too."""
+        self._schedules.save(path, overwrite)
+
+
+def optimize(
+    source: _core.Profile | _core.Trajectories,
+    steps: Iterable[int] | int | None = None,
+    *,
+    objective: str | None = None,
+    sampler: str | None = None,
+    variance: str | None = None,
+    mean: str | None = None,
+    decoder: str | None = None,
+    start: str | None = None,
+    coefficients: str | None = None,
+) -> Plans:
+    """The best schedule of every number of steps, exactly; no network is called.
+
+    source: a `profile` for the likelihood (`objective="elbo"`), `follow` or `trace` for samples (`"quality"`).
+    steps: numbers of steps; the usual ones where left out.
+    sampler: of quality: `ddim` (Euler), `dpm++2m` (usual), `dpm++3m`, `ipndm`.
+    variance, mean, decoder, start: of likelihood, as in `ddpm schedule`.
+    coefficients: of quality: `solver`, or what `follow` was told to teach; the closest where left out.
+    """
+    wanted = [steps] if isinstance(steps, int) else steps
+    wanted = None if wanted is None else [int(k) for k in wanted]
+    if isinstance(source, _core.Profile):
+        objective = "elbo" if objective is None else objective
+        if objective == "quality":
+            raise ValueError("objective: quality is chosen on ds.follow(model) or ds.trace(pipe), found a profile")
+        _none_of(objective, sampler=sampler, coefficients=coefficients)
+        found = _core.optimize_profile(
+            source, wanted, variance=variance, mean=mean, decoder=decoder, start=start, objective=objective
+        )
+    elif isinstance(source, _core.Trajectories):
+        if objective not in (None, "quality"):
+            raise ValueError(f"objective: {objective} is chosen on ds.profile(model, images), found trajectories")
+        _none_of("quality", variance=variance, mean=mean, decoder=decoder, start=start)
+        found = _core.optimize_trajectories(source, wanted, sampler=sampler, coefficients=coefficients)
+    else:
+        raise TypeError(
+            f"source: expected what ds.profile, ds.follow or ds.trace returned, found {type(source).__name__}"
+        )
+    return Plans(found)
+
+
+def _none_of(objective: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}: does not go with objective {objective!r}; leave it out")
+
+
+def load(path: str | os.PathLike[str], process: _core.Process | None = None) -> Any:
+    """Reads a file of this package or of the command line: `Plans`, a `Profile` or `Trajectories`.
+
+    process: that of the network, where it is not a chain of whole timesteps.
+    """
+    with open(path, "rb") as file:
+        head = file.read(1)
+    if head == b"{":
+        return Plans(_core.Schedules.load(path, process))
+    found: list[Exception] = []
+    for kind in (_core.Profile, _core.Trajectories):
+        try:
+            return kind.load(path, process)
+        except ValueError as error:
+            found.append(error)
+    raise ValueError(f"{os.fspath(path)}: neither a profile nor trajectories: {found[0]}; {found[1]}")

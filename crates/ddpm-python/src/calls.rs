@@ -206,12 +206,12 @@ pub(crate) fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> R + Send)
     py.detach(|| threads(work))
 }
 
+/// On a pool of their own, whose threads are joined.
 fn threads<R: Send>(work: impl FnOnce() -> R + Send) -> PyResult<R> {
-    let pool = rayon::ThreadPoolBuilder::new().build().map_err(|error| {
-        system(
-            "cannot start threads",
-            &std::io::Error::other(error.to_string()),
-        )
-    })?;
-    Ok(pool.install(work))
+    rayon::ThreadPoolBuilder::new()
+        .build_scoped(|thread| thread.run(), |pool| pool.install(work))
+        .map_err(|error| {
+            let error = std::io::Error::other(error.to_string());
+            system("cannot start threads", &error)
+        })
 }

@@ -112,8 +112,15 @@ pub(crate) fn image_set(
     images: &Bound<'_, PyAny>,
     labels: Option<Vec<usize>>,
     split: Split,
-    shape: &[usize],
+    model: &Denoiser,
 ) -> PyResult<ImageSet> {
+    let shape = model.shape.as_slice();
+    if labels.is_some() && model.classes.is_none() {
+        return Err(argument(
+            "labels",
+            "expected none: the network has no classes",
+        ));
+    }
     if let Ok(path) = images.extract::<PathBuf>() {
         return ddpm_data::open(&path, split, Some(shape)).map_err(invalid);
     }
@@ -156,7 +163,7 @@ pub(crate) fn profile(
 ) -> PyResult<Profile> {
     let split: Split = named("split", split)?;
     let output = Output::of(out, resume)?;
-    let set = image_set(images, labels, split, &model.shape)?;
+    let set = image_set(images, labels, split, model)?;
     let available = set.len();
     let wanted = limit.unwrap_or(available);
     if !(1..=available).contains(&wanted) {

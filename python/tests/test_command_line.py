@@ -1,0 +1,96 @@
+"""The same as the command line, on the shipped checkpoint, whose raw outputs `ddpm predict` gives."""
+
+import json
+import os
+import pathlib
+import struct
+import subprocess
+
+import numpy as np
+import pytest
+
+import ddpm_schedules as ds
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DDPM = pathlib.Path(os.environ.get("DDPM", ROOT / "target/release/ddpm"))
+CHECKPOINT = ROOT / "datasets/cifar10-small.safetensors"
+IMAGES = ROOT / "datasets/cifar10-stand-in"
+
+pytestmark = pytest.mark.skipif(
+    not DDPM.exists(), reason=f"needs the command line: cargo build --release, or DDPM=... ({DDPM} is missing)"
+)
+
+
+def ddpm(*arguments):
+    done = subprocess.run([DDPM, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def read_tensors(path):
+    raw = path.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    types = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "U32": "<u4", "U8": "u1"}
+    found = {}
+    for name, told in json.loads(raw[8 : 8 + length]).items():
+        if name != "__metadata__":
+            begin, end = told["data_offsets"]
+            values = np.frombuffer(raw[8 + length + begin : 8 + length + end], types[told["dtype"]])
+            found[name] = values.reshape(told["shape"])
+    return found
+
+
+def write_tensors(path, **arrays):
+    head, body = {}, b""
+    for name, values in arrays.items():
+        kind = {"f": "F32", "i": "I64"}[values.dtype.kind]
+        head[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [len(body), len(body) + values.nbytes]}
+        body += values.tobytes()
+    text = json.dumps(head).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """The shipped network: epsilon and a learned variance, T = 4000, cosine."""
+
+    def fn(x, t):
+        write_tensors(tmp_path / "in.safetensors", x=x, timesteps=(t * 1000.0 / 4000).astype(np.float32))
+        ddpm("predict", CHECKPOINT, "--input", tmp_path / "in.safetensors", "--output", tmp_path / "out.safetensors")
+        (tmp_path / "in.safetensors").unlink()
+        output = read_tensors(tmp_path / "out.safetensors")["output"]
+        (tmp_path / "out.safetensors").unlink()
+        return output
+
+    process = ds.Process.named("cosine", 4000)
+    return ds.Denoiser(
+        fn, process, prediction="epsilon", shape=(3, 32, 32), learned_variance=True, batch=32, name="shipped"
+    )
+
+
+def test_a_profile_is_the_command_lines_file(shipped, tmp_path):
+    common = ["--data", IMAGES, "--split", "train", "--limit", 4, "--evaluations", 96, "--seed", 3]
+    ddpm("profile", CHECKPOINT, *common, "--out", tmp_path / "cli")
+    ours = ds.profile(shipped, IMAGES, split="train", limit=4, evaluations=96, seed=3, out=tmp_path / "python")
+    tensors = [read_tensors(tmp_path / name) for name in ("cli", "python")]
+    assert tensors[0].keys() == tensors[1].keys() and len(tensors[0]) > 5
+    for name, values in tensors[0].items():
+        np.testing.assert_allclose(tensors[1][name], values, rtol=1e-12, err_msg=name)
+    ddpm("schedule", tmp_path / "cli", "--steps", "4,8", "--variance", "spectral", "--mean", "network", "--out", tmp_path / "s.json")
+    theirs = ds.load(tmp_path / "s.json")
+    chosen = ds.optimize(ours, (4, 8), variance="spectral", mean="network")
+    for k in (4, 8):
+        np.testing.assert_array_equal(chosen[k].nodes, theirs[k].nodes)
+        assert chosen[k].cost == pytest.approx(theirs[k].cost, rel=1e-12)
+        assert chosen[k].carried_only_by_install == ["spectral variance"]
+
+
+def test_samples_are_the_command_lines(shipped, tmp_path):
+    trajectories = ds.follow(shipped, count=1, nodes=8, steps=(), growth=False, sampler="dpm++2m")
+    plans = ds.optimize(trajectories, 3)
+    plans.save(tmp_path / "s.json")
+    out = tmp_path / "samples.safetensors"
+    ddpm("sample", CHECKPOINT, "--schedule", tmp_path / "s.json", "--steps", 3, "--seed", 7, "--count", 2, "--out", out)
+    theirs = read_tensors(out)
+    (theirs,) = [values for values in theirs.values() if values.shape == (2, 3, 32, 32)]
+    np.testing.assert_array_equal(ds.sample(shipped, plans[3], count=2, seed=7), theirs)

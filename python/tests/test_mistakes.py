@@ -1,0 +1,148 @@
+"""Wrong input: an exception that names the argument and says what was expected."""
+
+import numpy as np
+import pytest
+
+import ddpm_schedules as ds
+from conftest import alphas_cumprod
+
+VP = ds.Process.vp(alphas_cumprod(100))
+
+
+def model_of(fn=lambda x, t: 0.5 * x, process=VP, **kwargs):
+    return ds.Denoiser(fn, process, **{"shape": (4,), "check": False, **kwargs})
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ds.Process.vp(np.linspace(0, 1, 10)), "alphas_cumprod: .*expected the products of 1 - beta"),
+        (lambda: ds.Process.vp([[0.9, 0.8]]), "alphas_cumprod: expected one axis, found 2"),
+        (lambda: ds.Process.vp("cosine"), "alphas_cumprod: expected numbers"),
+        (lambda: ds.Process.from_betas([0.1, 1.5]), "betas: "),
+        (lambda: ds.Process.flow(0), "timestep"),
+        (lambda: ds.Process.edm(2.0, 1.0), "sigma_max"),
+        (lambda: ds.Process.table([1, 1], [1], [0, 1]), "sigmas"),
+        (lambda: model_of(prediction="noisy"), "prediction: expected epsilon, x0, v, velocity or edm, found 'noisy'|\"noisy\""),
+        (lambda: model_of(shape=()), "shape: expected that of one datum"),
+        (lambda: model_of(batch=0), "batch: expected at least 1"),
+        (lambda: model_of(classes=0), "classes: expected at least 1"),
+        (lambda: model_of(name=" "), "name: expected a text"),
+        (lambda: model_of(like="tensorflow"), "like: expected one of numpy, torch, jax, found 'tensorflow'"),
+        (lambda: model_of(prediction="edm", sigma_data=-1.0), "sigma_data: expected a finite number above 0"),
+    ],
+)
+def test_models(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_types():
+    with pytest.raises(TypeError, match="fn: expected a function"):
+        ds.Denoiser(3, VP)
+    with pytest.raises(TypeError, match="process: expected a Process, .*found ndarray"):
+        ds.Denoiser(lambda x, t: x, alphas_cumprod())
+    with pytest.raises(TypeError, match="source: expected what ds.profile"):
+        ds.optimize(model_of())
+    with pytest.raises(TypeError, match="model: expected a Denoiser, found function"):
+        ds.profile(lambda x, t: x, np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize(
+    "fn, message",
+    [
+        (lambda x, t: x[:, :2], r"fn: expected an output of shape \(16, 4\), found \(16, 2\)"),
+        (lambda x, t: x * np.nan, "fn: expected finite numbers, found NaN"),
+        (lambda x, t: x - x.mean(0), "depends on the rows beside it .*evaluation mode"),
+    ],
+)
+def test_functions_are_tried_when_they_are_given(fn, message):
+    with pytest.raises(ValueError, match=message):
+        model_of(fn, check=True)
+
+
+def test_a_network_that_breaks_later_is_named(data):
+    calls = 0
+
+    def fn(x, t):
+        nonlocal calls
+        calls += 1
+        return x if calls < 4 else x / 0.0
+
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="fn: expected finite numbers"):
+        ds.profile(model_of(fn), data, evaluations=2048)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"evaluations": 3}, "evaluations: expected at least"),
+        ({"limit": 65}, "limit: expected 1 to 64"),
+        ({"limit": 0}, "limit: expected 1 to 64"),
+        ({"split": "val"}, "split"),
+        ({"labels": [0] * 64}, "labels: expected none: the network has no classes"),
+        ({"save_every": -1.0}, "save_every"),
+    ],
+)
+def test_profiles(arguments, message, data):
+    with pytest.raises(ValueError, match=message):
+        ds.profile(model_of(), data, **arguments)
+
+
+def test_images_of_another_shape_or_range(data):
+    with pytest.raises(ValueError, match=r"images: expected data of shape \[4\].*found \[3\]"):
+        ds.profile(model_of(), data[:, :3])
+    with pytest.raises(ValueError, match="images: expected finite"):
+        ds.profile(model_of(), data * np.nan)
+    with pytest.warns(UserWarning, match=r"\[0, 1\]; expected \[-1, 1\]"):
+        ds.profile(model_of(), np.random.default_rng(0).random((16, 4)), evaluations=400)
+    with pytest.raises(ValueError, match="no-such"):
+        ds.profile(model_of(), "/no-such/images")
+
+
+def test_choosing(data):
+    profile = ds.profile(model_of(), data, evaluations=2048)
+    flow = ds.follow(model_of(), count=4, nodes=20, steps=())
+    for source, arguments, message in [
+        (profile, {"objective": "quality"}, "objective: quality is chosen on ds.follow"),
+        (flow, {"objective": "elbo"}, "objective: elbo is chosen on ds.profile"),
+        (profile, {"sampler": "ddim"}, "sampler: does not go with objective 'elbo'"),
+        (flow, {"variance": "analytic"}, "variance: does not go with objective 'quality'"),
+        (profile, {"variance": "learned"}, "learned"),
+        (profile, {"variance": "wide"}, "variance: .*fixed-small"),
+        (flow, {"sampler": "unipc"}, "sampler: "),
+        (flow, {"sampler": "heun"}, "sampler: .*ddim"),
+        (flow, {"coefficients": "fitted"}, "fitted"),
+        (profile, {"steps": [0]}, "0"),
+        (profile, {"steps": [101]}, "101"),
+        (flow, {"steps": [21]}, "steps: K=21: expected at most 20"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ds.optimize(source, **{"steps": [4], **arguments})
+    plans = ds.optimize(profile, [4, 6])
+    with pytest.raises(KeyError, match=r"no schedule of 5 steps: there are \[4, 6\]"):
+        plans[5]
+    other = ds.Denoiser(lambda x, t: x, ds.Process.flow(100), prediction="x0", shape=(4,), check=False)
+    with pytest.raises(ValueError, match="plan: expected one of the network's process"):
+        ds.sample(other, plans[4])
+    with pytest.raises(ValueError, match="sampler: expected ddpm"):
+        ds.sample(model_of(), plans[4], sampler="ddim")
+
+
+def test_files_of_others(tmp_path):
+    path = tmp_path / "x"
+    with pytest.raises(FileNotFoundError):
+        ds.load(path)
+    for content in (b"", b"{}", b"{\"format\"", b"\x80\x04N.", b"garbage" * 100):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="x"):
+            ds.load(path)
+
+
+def test_costs():
+    with pytest.raises(ValueError, match="costs: expected two axes, found 1"):
+        ds.solve([1.0, 2.0])
+    with pytest.raises(ValueError, match="costs: "):
+        ds.solve(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="costs: "):
+        ds.solve(np.full((3, 3), np.nan))

@@ -1,0 +1,209 @@
+"""Long runs: threads, exceptions, Ctrl-C, resuming, files."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import ddpm_schedules as ds
+from conftest import alphas_cumprod
+
+
+def model_of(fn, name="m", batch=8, **kwargs):
+    return ds.Denoiser(
+        fn, ds.Process.vp(alphas_cumprod(200)), shape=(4,), batch=batch, name=name, check=False, **kwargs
+    )
+
+
+def halved(x, t):
+    return 0.5 * x
+
+
+def test_the_function_is_called_on_the_calling_thread_in_batches_of_one_size(data):
+    here, seen = threading.get_ident(), []
+
+    def fn(x, t):
+        seen.append((threading.get_ident(), x.shape, t.shape, t.dtype, x.dtype))
+        return halved(x, t)
+
+    ds.profile(model_of(fn), data[:13], evaluations=13 * 20, clip=False)
+    ds.follow(model_of(fn), count=5, nodes=20, steps=(4,), clip=False)
+    assert set(seen) == {(here, (8, 4), (8,), np.dtype(np.int64), np.dtype(np.float32))}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_numbers_do_not_depend_on_the_batch(batch, data):
+    one, other = (ds.profile(model_of(halved, batch=b), data, evaluations=2048, clip=False) for b in (8, batch))
+    plans = [ds.optimize(p, (3, 5), decoder="gaussian") for p in (one, other)]
+    assert [p.cost for p in plans[0].values()] == [p.cost for p in plans[1].values()]
+
+
+class Stops:
+    """Raises at its n-th call."""
+
+    def __init__(self, n, error):
+        self.left, self.error = n, error
+
+    def __call__(self, x, t):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+        return halved(x, t)
+
+
+def test_exceptions_of_the_function_come_through_with_their_traceback(data):
+    class Mine(Exception):
+        pass
+
+    with pytest.raises(Mine) as caught:
+        ds.profile(model_of(Stops(3, Mine("out of memory"))), data, evaluations=2048)
+    assert any("__call__" in str(entry.name) for entry in caught.traceback)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("gone")])
+def test_a_stopped_profile_is_resumed_to_the_same_bytes(error, data, tmp_path):
+    def run(fn, out, **kwargs):
+        return ds.profile(model_of(fn), data, evaluations=2048, clip=False, save_every=0.0, out=out, **kwargs)
+
+    whole = tmp_path / "whole"
+    run(halved, whole)
+    broken = tmp_path / "broken"
+    with pytest.raises(type(error)):
+        run(Stops(100, error), broken)
+    partial = tmp_path / "broken.partial"
+    assert partial.exists() and not broken.exists()
+    with pytest.raises(FileExistsError, match="resume=True"):
+        run(halved, broken)
+    counted = Stops(10**9, None)
+    run(counted, broken, resume=True)
+    assert broken.read_bytes() == whole.read_bytes() and not partial.exists()
+    # No more than what was lost is made again.
+    assert 10**9 - counted.left < 2048 / 8
+
+
+def test_a_stopped_flow_is_resumed_to_the_same_bytes(data, tmp_path):
+    def run(fn, out, **kwargs):
+        return ds.follow(model_of(fn), count=16, nodes=20, steps=(4,), clip=False, save_every=0.0, out=out, **kwargs)
+
+    run(halved, tmp_path / "whole")
+    with pytest.raises(RuntimeError):
+        run(Stops(60, RuntimeError()), tmp_path / "broken")
+    run(halved, tmp_path / "broken", resume=True)
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_ctrl_c_stops_within_a_step(data, tmp_path):
+    calls = 0
+
+    def fn(x, t):
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return halved(x, t)
+
+    with pytest.raises(KeyboardInterrupt):
+        ds.profile(model_of(fn), data, evaluations=None, save_every=0.0, out=tmp_path / "p")
+    assert calls <= 8
+    assert (tmp_path / "p.partial").exists()
+
+
+def test_nothing_of_the_users_is_overwritten(data, tmp_path):
+    out = tmp_path / "notes.txt"
+    out.write_text("mine")
+    with pytest.raises(FileExistsError, match="notes.txt exists"):
+        ds.profile(model_of(halved), data, evaluations=2048, out=out)
+    profile = ds.profile(model_of(halved), data, evaluations=2048, clip=False)
+    plans = ds.optimize(profile, 4, decoder="gaussian")
+    for save in (profile.save, plans.save):
+        with pytest.raises(FileExistsError, match="overwrite=True"):
+            save(out)
+    with pytest.raises(ValueError, match="out: "):
+        ds.profile(model_of(halved), data, evaluations=2048, out=out, resume=True)
+    assert out.read_text() == "mine"
+    plans.save(out, overwrite=True)
+    assert ds.load(out)[4].cost == plans[4].cost
+
+
+def test_a_run_of_another_network_is_not_resumed(data, tmp_path):
+    out = tmp_path / "p"
+    ds.profile(model_of(halved), data, evaluations=2048, out=out)
+    with pytest.raises(ValueError, match="cannot resume: .*found|cannot resume"):
+        ds.profile(model_of(halved, name="another"), data, evaluations=2048, out=out, resume=True)
+
+
+def test_progress_is_a_range_that_is_walked_through(data):
+    walked = []
+
+    def wrap(steps):
+        for i in steps:
+            walked.append((i, len(steps)))
+            yield i
+
+    ds.profile(model_of(halved), data, evaluations=2048, progress=wrap)
+    assert walked == [(i, 2048) for i in range(2048)]
+    walked.clear()
+    ds.follow(model_of(halved), count=8, nodes=20, steps=(4,), progress=wrap)
+    assert walked[:160] == [(i, 160) for i in range(160)] and len(walked) > 160
+
+
+def test_no_thread_is_left_and_a_fork_works(data):
+    ds.profile(model_of(halved), data, evaluations=2048)
+    # The system may take a moment to forget a thread that has ended.
+    wanted, patience = threading.active_count() + blas_threads(), time.monotonic() + 5
+    while len(os.listdir("/proc/self/task")) > wanted:
+        assert time.monotonic() < patience, os.listdir("/proc/self/task")
+    child = os.fork()
+    if child == 0:
+        try:
+            profile = ds.profile(model_of(halved), data, evaluations=2048)
+            os._exit(0 if profile.images == 64 else 1)
+        except BaseException:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def blas_threads():
+    """NumPy's own workers."""
+    return max(0, THREADS_AT_IMPORT - 1)
+
+
+THREADS_AT_IMPORT = len(os.listdir("/proc/self/task"))
+
+
+def test_files_go_round(chain, flow, data, tmp_path):
+    profile = ds.profile(chain, data, evaluations=2048, clip=False)
+    plans = ds.optimize(profile, (3, 5), decoder="gaussian")
+    for name, thing in [("p", profile), ("s.json", plans)]:
+        thing.save(tmp_path / name)
+    again = ds.optimize(ds.load(tmp_path / "p"), (3, 5), decoder="gaussian")
+    assert [p.cost for p in again.values()] == [p.cost for p in plans.values()]
+    loaded = ds.load(tmp_path / "s.json")
+    np.testing.assert_array_equal(loaded[5].timesteps, plans[5].timesteps)
+    assert ds.bits_per_dim(chain, loaded[5], data).mean == ds.bits_per_dim(chain, plans[5], data).mean
+    # A clock of its own has to be said.
+    trajectories = ds.follow(flow, count=4, nodes=20, steps=(), out=tmp_path / "t")
+    with pytest.raises(ValueError, match="process: .* is of another clock \\(flow, 400 nodes even in s\\)"):
+        ds.load(tmp_path / "t")
+    with pytest.raises(ValueError, match="process: expected that of .*found flow, 300 nodes"):
+        ds.load(tmp_path / "t", ds.Process.flow(300))
+    again = ds.load(tmp_path / "t", flow.process)
+    assert again.nodes == trajectories.nodes
+    plans = ds.optimize(again, 4)
+    plans.save(tmp_path / "t.json")
+    np.testing.assert_array_equal(ds.load(tmp_path / "t.json", flow.process)[4].timesteps, plans[4].timesteps)
+
+
+def test_exports_are_those_of_the_command_line(chain, flow, data):
+    plans = ds.optimize(ds.follow(chain, count=4, nodes=30, steps=()), 4, sampler="ddim")
+    namespace = {}
+    exec(plans[4].export("k-diffusion"), namespace)
+    np.testing.assert_allclose(namespace["sigmas"], plans[4].sigmas, rtol=1e-12)
+    plans = ds.optimize(ds.follow(flow, count=4, nodes=30, steps=()), 4)
+    assert plans[4].export_diffusers() is None
+    with pytest.raises(ValueError, match="another clock"):
+        plans[4].export("diffusers")

@@ -44,6 +44,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     println!("\n== tests whose needs are met here");
     check(&mut Command::new(root().join(".ci/ignored-tests")))?;
+    println!("\n== Python package");
+    check(&mut Command::new(root().join(".ci/python")))?;
     println!("\n== deny");
     let found = cargo().args(["deny", "--version"]).output();
     if found.is_ok_and(|output| output.status.success()) {

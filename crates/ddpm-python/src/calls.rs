@@ -13,32 +13,20 @@
 //! process forks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ddpm_core::{DenoiserError, Prediction};
+use ddpm_core::DenoiserError;
 use ddpm_eval::Progress;
-use ndarray::ArrayD;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
 use crate::errors::{fault, invalid, system};
-use crate::model::Denoiser;
+use crate::model::{Asked, Denoiser};
 
 /// How often signals are looked for while nothing is asked.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// A batch for the user's function.
-pub(crate) struct Asked {
-    pub(crate) x: ArrayD<f32>,
-    pub(crate) times: Vec<f64>,
-    pub(crate) labels: Option<Vec<usize>>,
-    pub(crate) answer: SyncSender<Result<Prediction, DenoiserError>>,
-}
-
-/// Where a library puts its questions.
-pub(crate) type Questions = Sender<Asked>;
 
 /// What a library says of its progress, until the calling thread tells it on.
 #[derive(Default)]

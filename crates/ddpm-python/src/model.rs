@@ -1,16 +1,28 @@
 //! `Denoiser`: a Python function as a network.
 
+use std::sync::mpsc::{Sender, SyncSender};
+
 use ddpm_core::{DenoiserError, NetworkId, NetworkOutput, OnProcess, Prediction};
-use ndarray::ArrayViewD;
+use ndarray::{ArrayD, ArrayViewD};
 use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
 use crate::arrays::singles;
-use crate::calls::{Asked, Questions};
 use crate::errors::argument;
 use crate::names;
 use crate::process::Process;
+
+/// A batch for the user's function.
+pub(crate) struct Asked {
+    pub(crate) x: ArrayD<f32>,
+    pub(crate) times: Vec<f64>,
+    pub(crate) labels: Option<Vec<usize>>,
+    pub(crate) answer: SyncSender<Result<Prediction, DenoiserError>>,
+}
+
+/// Where a library puts its questions.
+pub(crate) type Questions = Sender<Asked>;
 
 #[pyclass(frozen, module = "ddpm_schedules._core")]
 pub(crate) struct Denoiser {
@@ -149,7 +161,7 @@ impl Denoiser {
     pub(crate) fn call(
         &self,
         py: Python<'_>,
-        x: ndarray::ArrayD<f32>,
+        x: ArrayD<f32>,
         times: Vec<f64>,
         labels: Option<Vec<usize>>,
     ) -> PyResult<Prediction> {

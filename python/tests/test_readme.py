@@ -1,0 +1,88 @@
+"""The code of the README runs as it is printed, on small networks that stand in for the reader's."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from conftest import POWER, alphas_cumprod, noise_of
+
+README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
+
+
+def velocity(x, s):
+    power = POWER[:2]
+    s = s[:, None]
+    alpha = 1 - s
+    x0 = alpha * power * x / (alpha**2 * power + s**2)
+    return (x - alpha * x0) / s - x0
+
+
+def edm_net(x, c_noise):
+    sigma = np.exp(4 * c_noise)[:, None]
+    both = np.hypot(sigma, 0.5)
+    state = x * both
+    x0 = POWER[:2] * state / (POWER[:2] + sigma**2)
+    return (x0 - 0.25 / both**2 * state) / (sigma * 0.5 / both)
+
+
+def unet(x, t):
+    bar = alphas_cumprod()[t].reshape(-1, 1, 1, 1)
+    x0 = np.sqrt(bar) * 0.25 * x / (bar * 0.25 + 1 - bar)
+    return (x - np.sqrt(bar) * x0) / np.sqrt(1 - bar)
+
+
+def names():
+    rng = np.random.default_rng(0)
+    return {
+        "net": velocity,
+        "velocity": velocity,
+        "edm_net": edm_net,
+        "unet": unet,
+        "like": "numpy",
+        "alphas_cumprod": alphas_cumprod(),
+        "images": rng.integers(0, 256, (32, 3, 8, 8), dtype=np.uint8),
+    }
+
+
+def test_there_are_five_lines_for_each_of_five_kinds():
+    kinds = ["profile(", "dpm++2m", "Process.flow()", "prediction=\"edm\"", "trace("]
+    for kind in kinds:
+        assert any(kind in block for block in BLOCKS[1:]), kind
+    for block in BLOCKS:
+        lines = [line for line in block.splitlines() if line and not line.startswith("import")]
+        assert len(lines) <= 5, block
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:40])
+def test_the_blocks_run(block, capsys):
+    scope = names()
+    if "pipe" in block:
+        scope["pipe"] = tiny_pipeline()
+    exec(compile(block, str(README), "exec"), scope)
+    plans = scope["plans"]
+    for steps, plan in plans.items():
+        assert len(plan.timesteps) == steps and (np.diff(plan.timesteps) < 0).all()
+    if "images" in block and "pipe" in block:
+        assert len(scope["images"]) == 2
+    if "print" in block:
+        assert capsys.readouterr().out.startswith("[")
+
+
+def tiny_pipeline():
+    torch = pytest.importorskip("torch", reason="needs torch and diffusers: cargo xtask check-python")
+    diffusers = pytest.importorskip("diffusers", reason="needs torch and diffusers: cargo xtask check-python")
+    torch.manual_seed(0)
+    network = diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+    )
+    pipe = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

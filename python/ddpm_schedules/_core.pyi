@@ -125,6 +125,14 @@ class Trajectories:
     @property
     def evaluations(self) -> int: ...
     @property
+    def states(self) -> np.ndarray:
+        """float32 `[starts, nodes, dims]`, in the process's own coordinates, nodes ascending."""
+
+    @property
+    def estimates(self) -> np.ndarray:
+        """float32 `[starts, nodes, dims]`: estimates of the clean data."""
+
+    @property
     def trials(self) -> list[tuple[str, str, int, float]]:
         """(sampler, coefficients, K, distance) of every path that was run."""
 

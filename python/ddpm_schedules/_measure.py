@@ -140,7 +140,11 @@ def follow(
 def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **kwargs: Any) -> _core.Trajectories:
     """Runs a pipeline of diffusers and records what its scheduler is given: trajectories, guidance and all, for `optimize`.
 
-    steps: of the run; schedules are sought among its timesteps. Further arguments go to the pipeline.
+    prompts: one call of the pipeline each. Without prompts `calls=` is a list of dicts with the arguments of every call, or their number.
+    steps: of each call; schedules are sought among its timesteps.
+    keep_bytes: how much memory states may take (2 GiB); of more the same coordinates of every state are kept.
+
+    Further arguments go to every call. The scheduler is as before afterwards. Growth is not known: schedules are chosen on local errors.
     """
     from ._diffusers import trace as traced
 
@@ -153,14 +157,21 @@ def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **k
         found.process,
         found.prediction,
         list(found.x.shape[2:]),
-        sigma_data=0.5,
+        sigma_data=0.5 if found.sigma_data is None else found.sigma_data,
         name=None,
         classes=None,
         learns_variance=False,
         batch=1,
     )
     x, x0 = (np.ascontiguousarray(row, dtype=np.float32) for row in rows)
-    return _core.traced(network, [int(t) for t in found.nodes], x, x0, clip=False)
+    return _core.traced(network, [int(t) for t in found.nodes], x, x0, clip=found.clip)
+
+
+def process_of(scheduler: Any) -> tuple[_core.Process, str]:
+    """The process and the prediction of a pipeline's scheduler (of diffusers), as `Denoiser` takes them."""
+    from ._diffusers import process_of as of_scheduler
+
+    return of_scheduler(scheduler)
 
 
 @dataclass(frozen=True)

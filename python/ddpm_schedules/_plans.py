@@ -119,18 +119,22 @@ class Plan:
         return self._schedules.carried_only_by_install(self.steps)
 
     def export(self, format: str) -> str:
-        """The text of `ddpm export --format`: `diffusers`, `k-diffusion`, `comfyui`, `improved-diffusion` or `csv`. Of vp processes."""
+        """The text of `ddpm export --format`: `diffusers`, `k-diffusion`, `comfyui`, `improved-diffusion` or `csv`. Of a flow the first three and `csv`, in s."""
         return self._schedules.export(format, [self.steps])
 
     def export_diffusers(self) -> str | None:
         """Python source of schedulers of diffusers that carry all of this; None of a process that is not vp."""
         return self.export("diffusers") if self.process.kind == "vp" else None
 
-    def kwargs_for(self, pipe: Any) -> dict[str, Any]:
-        """`timesteps=` or `sigmas=` for this pipeline of diffusers, the scheduler's shift undone; ValueError where a list cannot carry this schedule."""
+    def kwargs_for(self, pipe: Any, *, mu: float | None = None, same_steps: bool = True) -> dict[str, Any]:
+        """`timesteps=` or `sigmas=` for this pipeline of diffusers, the scheduler's shift undone; ValueError where a list cannot carry this schedule.
+
+        mu: the dynamic shift that the pipeline will compute from the size of its image, where it takes none itself (Flux).
+        same_steps: False hands the list to a scheduler that visits these levels by steps of another kind (UniPC on a flow, Heun).
+        """
         from ._diffusers import kwargs_for
 
-        return kwargs_for(self, pipe)
+        return kwargs_for(self, pipe, mu=mu, same_steps=same_steps)
 
     def install(self, pipe: Any) -> None:
         """Replaces the pipeline's scheduler by one that takes these very steps."""

@@ -419,6 +419,7 @@ def test_what_a_list_cannot_say_is_refused_by_name():
         (chain_plan(euler), SigmasPipe(flow), "another process"),
         (chain_plan(euler), ListPipe(diffusers.EulerDiscreteScheduler()), "another process"),
         (chain_plan(euler, prediction="v"), ListPipe(euler), "predicts v"),
+        (chain_plan(euler, clip=True), ListPipe(euler), "clips the estimate otherwise"),
         (chain_plan(euler), ListPipe(diffusers.LCMScheduler()), "LCMScheduler, whose process is not known"),
         (flow_plan(), SigmasPipe(F(invert_sigmas=True)), "invert_sigmas"),
         (
@@ -923,6 +924,23 @@ def test_a_plan_chosen_on_a_trace_is_executed():
         with Steps(pipe) as steps:
             pipe(**call, **plan.kwargs_for(pipe))
         steps.check(plan, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("sampler, order", [("ddim", 1), ("dpm++2m", 2), ("dpm++3m", 3)])
+def test_dpm_solver_takes_the_very_steps_of_the_packages_plans(sampler, order):
+    pipe, call = ready(sd_pipe(diffusers.DDIMScheduler(**SCALED, clip_sample=False, steps_offset=1)))
+    traced = ds.trace(pipe, steps=50, calls=3, **call)
+    pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, solver_order=order)
+    for plan in ds.optimize(traced, steps=[4, 7, 16], sampler=sampler).values():
+        with Steps(pipe) as steps:
+            pipe(**call, **plan.kwargs_for(pipe))
+        steps.check(plan)
+    if order == 3:
+        pipe.scheduler = diffusers.DPMSolverMultistepScheduler.from_config(
+            pipe.scheduler.config, lower_order_final=False
+        )
+        with pytest.raises(ValueError, match="lower_order_final"):
+            ds.optimize(traced, steps=[7], sampler=sampler)[7].kwargs_for(pipe)
 
 
 @pytest.mark.parametrize("learned", [False, True])

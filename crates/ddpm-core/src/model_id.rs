@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::network_id::UNKNOWN;
-use crate::{Denoiser, NetworkId, NoiseScheduleName, Parameterization};
+use crate::{Denoiser, NetworkId, NoiseScheduleName, Parameterization, ProcessKind};
 
 /// A network under one diffusion process, with all that decides what it predicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl ModelId {
             shape: denoiser.shape(),
             settings: denoiser.settings(),
         }
+    }
+
+    /// The process that the network is of.
+    pub fn process(&self) -> ProcessKind {
+        ProcessKind::of_settings(&self.settings)
     }
 
     /// The name of the noise schedule, or `custom`.

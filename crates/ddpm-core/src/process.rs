@@ -4,6 +4,9 @@ mod denoiser;
 
 pub use denoiser::OnProcess;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use crate::names::names;
 use crate::noise_schedule::check_train_steps;
 use crate::{Error, NoiseSchedule, Result, TimePath};
@@ -67,6 +70,37 @@ names!(
     Edm => "edm",
     Table => "table",
 );
+
+impl ProcessKind {
+    /// Under this name the settings of a network tell the process that it is of, as [`Process`] is printed; those of a chain of whole timesteps
+    /// do not.
+    pub const SETTING: &str = "process";
+
+    /// The process of a network with these settings.
+    pub fn of_settings(settings: &BTreeMap<String, String>) -> Self {
+        let told = settings
+            .get(Self::SETTING)
+            .and_then(|text| text.split(',').next());
+        told.map_or(Self::Vp, |name| name.parse().unwrap_or(Self::Table))
+    }
+
+    /// What programs of such processes call sigma, where `ratio` is the standard deviation of the noise over the weight of the data: that ratio, or of
+    /// a flow s.
+    pub fn sigma(self, ratio: f64) -> f64 {
+        match self {
+            Self::Flow if ratio == f64::INFINITY => 1.0,
+            Self::Flow => ratio / (1.0 + ratio),
+            _ => ratio,
+        }
+    }
+}
+
+/// The kind and the spacing: what tells apart processes of one noise schedule.
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.kind, self.spacing)
+    }
+}
 
 /// rho of the grid of [`Process::edm`], that of Karras et al. 2022.
 const RHO: f64 = 7.0;

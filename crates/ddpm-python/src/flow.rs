@@ -12,7 +12,8 @@ use ddpm_eval::{FlowPlan, GrowthPlan, TrajectoryPlan, follow_flow};
 use ddpm_profile::{CostModel, Curves};
 use ddpm_schedule::{Corrections, Scoring, TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::{USUAL_NODES, most_nodes, reference_grid, usual_steps};
-use numpy::{PyArrayMethods, PyReadonlyArray3};
+use ndarray::{Array1, Array3, Axis};
+use numpy::{IntoPyArray, PyArray3, PyArrayMethods, PyReadonlyArray3};
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
@@ -69,6 +70,22 @@ impl Trajectories {
         self.inner.origin().evaluations
     }
 
+    /// float32 `[starts, nodes, dims]`, in the process's own coordinates.
+    #[getter]
+    fn states<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray3<f32>> {
+        self.collect(py, |image, i, t| {
+            let scale = self.process.inner.scale(t);
+            let state = self.inner.state(image, i).iter();
+            state.map(|&x| (scale * f64::from(x)) as f32).collect()
+        })
+    }
+
+    /// float32 `[starts, nodes, dims]`: estimates of the clean data.
+    #[getter]
+    fn estimates<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray3<f32>> {
+        self.collect(py, |image, i, _| self.inner.estimate(image, i).to_vec())
+    }
+
     /// (sampler, coefficients, K, distance) of every path that was run.
     #[getter]
     fn trials(&self) -> Vec<(&'static str, &'static str, usize, f64)> {
@@ -84,6 +101,23 @@ impl Trajectories {
             self.inner.images(),
             self.inner.nodes().len()
         )
+    }
+}
+
+impl Trajectories {
+    /// `of(image, i, t)` at the node t, the i-th from 1.
+    fn collect<'py>(
+        &self,
+        py: Python<'py>,
+        of: impl Fn(usize, usize, usize) -> Vec<f32>,
+    ) -> Bound<'py, PyArray3<f32>> {
+        let (count, nodes, dims) = (self.inner.images(), self.inner.nodes(), self.inner.dims());
+        let mut all = Array3::zeros((count, nodes.len(), dims));
+        for (row, mut slot) in all.lanes_mut(Axis(2)).into_iter().enumerate() {
+            let (image, i) = (row / nodes.len(), row % nodes.len());
+            slot.assign(&Array1::from(of(image, i + 1, nodes[i])));
+        }
+        all.into_pyarray(py)
     }
 }
 

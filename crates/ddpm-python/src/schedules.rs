@@ -125,12 +125,14 @@ impl Schedules {
     fn sigmas<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyArray1<f64>>> {
         let (_, chosen) = self.chosen(steps)?;
         let (process, path) = (&self.process.inner, &chosen.schedule.path);
+        let ratios = process.sigmas_of(path).into_iter();
         let sigmas: Vec<f64> = match process.kind() {
+            // Of the clock itself, to the last digit.
             ProcessKind::Flow => {
                 let nodes = path.nodes().iter().rev();
                 nodes.map(|&t| process.sigma(t)).collect()
             }
-            _ => process.sigmas_of(path),
+            kind => ratios.map(|ratio| kind.sigma(ratio)).collect(),
         };
         Ok(sigmas.into_pyarray(py))
     }
@@ -189,13 +191,6 @@ impl Schedules {
         let format: Format = named("format", format)?;
         if !format.is_text() {
             return Err(argument("format", format_args!("{format} is no text")));
-        }
-        if self.process.inner.kind() != ProcessKind::Vp {
-            let problem = format_args!(
-                "{format} counts the timesteps of a chain; this schedule is of another clock ({})",
-                self.process.inner.kind()
-            );
-            return Err(argument("format", problem));
         }
         let budgets = steps.map_or(Budgets::All, Budgets::Only);
         let made = export(&self.inner, &budgets, format).map_err(invalid)?;

@@ -193,9 +193,8 @@ where
             // Nothing that the noise schedule and the parameterisation do not say.
             return BTreeMap::new();
         }
-        let process = format!("{}, {}", self.process.kind(), self.process.spacing());
         BTreeMap::from([
-            ("process".into(), process),
+            (ProcessKind::SETTING.into(), self.process.to_string()),
             ("network_output".into(), self.output.to_string()),
         ])
     }

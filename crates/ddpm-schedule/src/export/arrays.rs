@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use ddpm_core::ProcessKind;
 use ddpm_files::npy::write_npy;
 use ndarray::{Array1, Array2};
 
 use super::listing::{Listing, sigma};
+use crate::error::Result;
 use crate::kernel::Kernel;
 
 /// One row per step in the order of sampling. Cells that are not known are empty.
@@ -15,8 +17,23 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
         .iter()
         .map(|loss| format!("# Not taken over: {loss}.\n"))
         .collect();
+    let is_chain = listing.clock() == ProcessKind::Vp;
+    let clock = match listing.clock() {
+        ProcessKind::Vp => "timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar)",
+        ProcessKind::Flow => {
+            "x = (1 - sigma) x0 + sigma noise; alpha_bar is of that state at variance 1"
+        }
+        _ => "sigma = sqrt((1 - alpha_bar)/alpha_bar)",
+    };
+    let whole = |timestep: usize| {
+        if is_chain {
+            timestep.to_string()
+        } else {
+            String::new()
+        }
+    };
     let mut text = format!(
-        "# {}\n{lost}# t counts from 1, timestep from 0; sigma = sqrt((1 - alpha_bar)/alpha_bar); log_variance of the step from t to s, empty where a step has no single one\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
+        "# {}\n{lost}# t counts from 1, {clock}; log_variance of the step from t to s, empty where a step has no single one\nsteps,step,t,s,timestep,alpha_bar,sigma,log_variance\n",
         listing.conventions()
     );
     let known =
@@ -31,9 +48,13 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
                 "{steps},{},{t},{},{},{},{},{}",
                 steps - k + 1,
                 nodes[k - 1],
-                t - 1,
+                whole(t - 1),
                 known(listing.chain.map(|chain| chain.alpha_bar(t))),
-                known(listing.chain.map(|chain| sigma(chain, t))),
+                known(
+                    listing
+                        .chain
+                        .map(|chain| listing.clock().sigma(sigma(chain, t)))
+                ),
                 known(
                     listed
                         .kernels()
@@ -58,7 +79,8 @@ fn csv_losses(listing: &Listing<'_>) -> Vec<String> {
 }
 
 /// Timesteps as int64, 0-based, noisiest first: `[K]` for one schedule, `[schedules, largest K]` filled up with -1 for several.
-pub(super) fn npy(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
+pub(super) fn npy(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    listing.check_timesteps("npy")?;
     // A timestep is below T, which is far below 2^63.
     let rows = listing
         .paths
@@ -78,5 +100,5 @@ pub(super) fn npy(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
     };
     written.expect("memory takes every array of two dimensions");
     let losses = listing.variance_loss("an array of timesteps holds no variances");
-    (bytes, losses)
+    Ok((bytes, losses))
 }

@@ -121,6 +121,7 @@ impl Steps {
 
 /// The file, for schedules whose steps are told by their frozen numbers alone, and for samplers that take no list of timesteps there.
 pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    listing.check_timesteps("diffusers")?;
     let chain = listing.chain("diffusers")?;
     let schedules = || listing.paths.iter().filter_map(|listed| listed.schedule);
     let steps = schedules().map(|schedule| Steps::of(schedule, chain));

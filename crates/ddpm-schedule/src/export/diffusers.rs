@@ -144,6 +144,7 @@ def sample(unet, scheduler, shape, generator=None, **step):
 "#;
 
 pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    listing.check_timesteps("diffusers")?;
     let chain = listing.chain("diffusers")?;
     let losses = losses(listing);
     let analytic = listing.variance() == Some(VarianceKind::Analytic);

@@ -9,6 +9,7 @@ use super::python::{assignment, comment, float, list};
 use crate::error::{Error, Result};
 
 pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    listing.check_timesteps("improved-diffusion")?;
     let chain = listing.chain("improved-diffusion")?;
     let mean = match listing.parameterization() {
         Some(Parameterization::V) => {

@@ -1,6 +1,8 @@
 //! What is exported: paths with what is known of their chain and conventions.
 
-use ddpm_core::{NoiseSchedule, Parameterization, Sampler, TimePath, VarianceKind};
+use ddpm_core::{
+    ModelId, NoiseSchedule, Parameterization, ProcessKind, Sampler, TimePath, VarianceKind,
+};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -43,6 +45,44 @@ impl Listing<'_> {
 
     pub(super) fn variance(&self) -> Option<VarianceKind> {
         self.known.map(|known| known.scoring.variance)
+    }
+
+    /// The clock of the paths' nodes.
+    pub(super) fn clock(&self) -> ProcessKind {
+        let model = self.known.and_then(Schedules::model);
+        model.map_or(ProcessKind::Vp, ModelId::process)
+    }
+
+    /// Refuses paths that have no whole timesteps, for a format that has nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NotExpressible`].
+    pub(super) fn check_timesteps(&self, format: &'static str) -> Result<()> {
+        match self.clock() {
+            ProcessKind::Vp => Ok(()),
+            _ => Err(Error::NotExpressible {
+                format,
+                what: "schedules of another clock than whole timesteps; take k-diffusion, comfyui or csv, which have sigmas",
+            }),
+        }
+    }
+
+    /// What the program of this clock calls sigma, of every node, noisiest first, and 0 at the end.
+    ///
+    /// # Errors
+    /// [`Error::NoSignal`] for a node that has none.
+    pub(super) fn sigmas(&self, listed: &Listed<'_>, chain: &NoiseSchedule) -> Result<Vec<f64>> {
+        let clock = self.clock();
+        let nodes = listed.path.nodes().iter().rev();
+        let sigmas: Vec<f64> = nodes.map(|&t| clock.sigma(sigma(chain, t))).collect();
+        // The noisiest has the largest.
+        if sigmas[0].is_finite() {
+            return Ok(sigmas);
+        }
+        Err(Error::NoSignal {
+            steps: listed.path.steps(),
+            t: listed.path.end(),
+        })
     }
 
     /// The sampler that the paths are for.
@@ -180,23 +220,6 @@ impl Listed<'_> {
     /// The timesteps of other programs: from 0, noisiest first.
     pub(super) fn timesteps(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
         self.path.nodes()[1..].iter().rev().map(|t| t - 1)
-    }
-
-    /// sqrt((1 - alpha_bar)/alpha_bar) of every timestep, noisiest first, and 0 at the end.
-    ///
-    /// # Errors
-    /// [`Error::NoSignal`] for a timestep that has none.
-    pub(super) fn sigmas(&self, chain: &NoiseSchedule) -> Result<Vec<f64>> {
-        let nodes = self.path.nodes().iter().rev();
-        let sigmas: Vec<f64> = nodes.map(|&t| sigma(chain, t)).collect();
-        // The noisiest has the largest.
-        if sigmas[0].is_finite() {
-            return Ok(sigmas);
-        }
-        Err(Error::NoSignal {
-            steps: self.path.steps(),
-            t: self.path.end(),
-        })
     }
 }
 

@@ -19,12 +19,13 @@
 mod arrays;
 mod calibrated;
 mod diffusers;
+mod flow;
 mod improved_diffusion;
 mod listing;
 mod python;
 mod sigmas;
 
-use ddpm_core::{DecoderKind, NoiseSchedule, TimePath, VarianceKind};
+use ddpm_core::{DecoderKind, NoiseSchedule, ProcessKind, TimePath, VarianceKind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -98,9 +99,9 @@ pub struct Export {
 pub struct ExportedList {
     /// K.
     pub steps: usize,
-    /// From 0, noisiest first.
+    /// From 0, noisiest first; none of a network of another clock.
     pub timesteps: Vec<usize>,
-    /// sqrt((1 - alpha_bar)/alpha_bar) of every timestep, and 0 at the end; `None` where no noise schedule is known or a list begins
+    /// sqrt((1 - alpha_bar)/alpha_bar) of every timestep (of a flow s), and 0 at the end; `None` where no noise schedule is known or a list begins
     /// where no sigma is finite.
     pub sigmas: Option<Vec<f64>>,
 }
@@ -157,18 +158,24 @@ pub fn export_paths(
 
 fn write(listing: &Listing<'_>, format: Format) -> Result<Export> {
     let (bytes, losses) = match format {
+        Format::Diffusers if listing.clock() == ProcessKind::Flow => flow::diffusers(listing)?,
         Format::Diffusers if listing.needs_a_scheduler() => calibrated::export(listing)?,
         Format::Diffusers => diffusers::export(listing)?,
         Format::KDiffusion => sigmas::k_diffusion(listing)?,
         Format::Comfyui => sigmas::comfyui(listing)?,
         Format::ImprovedDiffusion => improved_diffusion::export(listing)?,
         Format::Csv => arrays::csv(listing),
-        Format::Npy => arrays::npy(listing),
+        Format::Npy => arrays::npy(listing)?,
     };
     let list = |listed: &Listed<'_>| ExportedList {
         steps: listed.path.steps(),
-        timesteps: listed.timesteps().collect(),
-        sigmas: listing.chain.and_then(|chain| listed.sigmas(chain).ok()),
+        timesteps: match listing.clock() {
+            ProcessKind::Vp => listed.timesteps().collect(),
+            _ => Vec::new(),
+        },
+        sigmas: listing
+            .chain
+            .and_then(|chain| listing.sigmas(listed, chain).ok()),
     };
     Ok(Export {
         format,

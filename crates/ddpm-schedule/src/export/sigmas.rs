@@ -1,12 +1,16 @@
 //! Noise levels sigma = sqrt((1 - alpha_bar)/alpha_bar) for k-diffusion and ComfyUI, ending with 0.
 
-use ddpm_core::Sampler;
+use ddpm_core::{ProcessKind, Sampler};
 
+use super::flow;
 use super::listing::{Listing, not_priced};
 use super::python::{assignment, comment, float};
 use crate::error::Result;
 
 pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
+    if listing.clock() == ProcessKind::Flow {
+        return flow::k_diffusion(listing);
+    }
     let chain = listing.chain("k-diffusion")?;
     let mut losses = listing
         .variance_loss("sample_euler_ancestral adds fixed-small noise, other samplers their own");
@@ -42,7 +46,8 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    let lists = listing.lists(|p| Ok(p.sigmas(chain)?.into_iter().map(float).collect()))?;
+    let lists =
+        listing.lists(|p| Ok(listing.sigmas(p, chain)?.into_iter().map(float).collect()))?;
     text += &assignment("sigmas", &lists, ('[', ']'));
     text += &format!(
         "\n\ndef sample(denoiser, shape, sigmas, device=\"cpu\"):\n    import torch\n    from k_diffusion.sampling import {sampler}\n\n    sigmas = torch.tensor(sigmas, device=device)\n    # The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, device=device) * (1 + sigmas[0] ** 2).sqrt()\n    return {sampler}(denoiser, x, sigmas)\n"
@@ -56,8 +61,8 @@ pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let chain = listing.chain("comfyui")?;
     let mut text = String::new();
     for listed in &listing.paths {
-        let sigmas: Vec<String> = listed
-            .sigmas(chain)?
+        let sigmas: Vec<String> = listing
+            .sigmas(listed, chain)?
             .into_iter()
             .map(|sigma| match sigma {
                 0.0 => "0.0".to_owned(),
@@ -84,7 +89,8 @@ pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     let advice = match sampler {
         Sampler::Ddpm => None,
         Sampler::Ddim => Some(choose("euler")),
-        Sampler::DpmSolver2M => Some(choose("dpmpp_2m")),
+        // Its 2M is of sigma / alpha.
+        Sampler::DpmSolver2M if listing.clock() != ProcessKind::Flow => Some(choose("dpmpp_2m")),
         _ => Some("ComfyUI has none with exactly its steps".to_owned()),
     };
     losses.extend(advice.map(|advice| format!("the sampler {sampler}: {advice}")));

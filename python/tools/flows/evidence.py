@@ -1,0 +1,284 @@
+"""Writes docs/flow-matching.json: schedules of flow-matching networks in 2-D, ours and others', by how far from the flow they end.
+
+    python python/tools/flows/evidence.py --strangers DIR      # all three networks; needs PyTorch
+    python python/tools/flows/evidence.py --only moons         # our own network alone, NumPy is enough; prints, does not write
+    python python/tools/flows/evidence.py --tables             # the tables of docs/flow-matching.md from docs/flow-matching.json
+    python python/tools/flows/evidence.py --strangers DIR --golden OUT      # also 8 trajectories of each network as files, which need no PyTorch to choose on
+
+DIR holds fm_branchy_flower_3.pth and fm_rotgrid.pth of aditiii12/SharpEuler, `checkpoints/`. Needs `ddpm_schedules`, installed or in PYTHONPATH. About twenty minutes on one core;
+the same numbers each time on the same processor.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+
+import networks
+import rivals
+import solvers
+
+TABLE = networks.ROOT / "docs" / "flow-matching.json"
+STEPS = (4, 6, 8, 12, 16)
+SEEDS = (1, 2, 3, 4, 5)
+#: Starts that choose, of each seed, for us and for those rivals that choose; and starts that judge, which nothing was chosen on.
+CHOOSE, JUDGE, JUDGE_SEED = 512, 4096, 2605
+NODES = 1000
+OURS = ("quality", "fitted")
+RIVALS = ("uniform", "shift 3", "cosine", "SharpEuler", "SharpEuler, power 1", "GITS", "GITS, Karras teacher")
+#: Variants of ours that say why: not among the methods compared.
+WHY = ("no trials", "no growth")
+AHEAD = 3.0
+
+
+def denoiser(ds, velocity, batch=512):
+    return ds.Denoiser(velocity, ds.Process.flow(NODES), prediction="velocity", shape=(2,), batch=batch)
+
+
+def check_sampler(ds, velocity, plans):
+    """Our samplers on a plan's own list, and on its steps, end where `ds.sample` ends: largest difference. Its starts are what the network sees first."""
+    worst = 0.0
+    for plan in plans:
+        seen = []
+
+        def recording(x, s):
+            seen.append(x.copy())
+            return velocity(x, s)
+
+        model = ds.Denoiser(recording, ds.Process.flow(NODES), prediction="velocity", shape=(2,), batch=64, check=False)
+        ended = ds.sample(model, plan, count=64, seed=7)
+        start = seen[0].astype(np.float64)
+        again = [solvers.linear(velocity, start, plan.linear_steps(), NODES)]
+        if plan.coefficients == "solver":
+            own = {"ddim": "euler"}.get(plan.sampler, plan.sampler)
+            again.append(solvers.SAMPLERS[own](velocity, start, plan.sigmas))
+        worst = max(worst, *(float(np.abs(one - ended).max()) for one in again))
+    return worst
+
+
+def chosen(ds, velocity, seed):
+    """Our plans: {method: {sampler: {K: plan}}}."""
+    model = denoiser(ds, velocity)
+
+    def follow(**kwargs):
+        return ds.follow(model, count=CHOOSE, nodes=160, seed=seed, clip=False, **kwargs)
+
+    def plans(flow, coefficients="solver"):
+        return {name: ds.optimize(flow, STEPS, sampler=name, coefficients=coefficients) for name in solvers.SAMPLERS}
+
+    taught = follow(steps=STEPS, coefficients="fitted")
+    found = {
+        "quality": plans(taught),
+        "fitted": plans(taught, "fitted"),
+        "no growth": plans(follow(steps=STEPS, growth=False)),
+        "no trials": plans(follow(steps=())),
+    }
+    return found, taught
+
+
+def lists(velocity, grid, seed):
+    """Lists of the rivals that choose: {method: {K: list}}."""
+    starts = np.random.default_rng(seed).standard_normal((CHOOSE, 2))
+    sharp = rivals.SharpEuler(velocity, starts)
+    flat = rivals.Gits(velocity, starts, grid)
+    teacher = rivals.karras()
+    warm = solvers.rk4(velocity, starts, np.linspace(1, teacher[0], 11))
+    bent = rivals.Gits(velocity, warm, teacher, flat=False)
+    return {
+        "SharpEuler": {k: sharp.path(k) for k in STEPS},
+        "SharpEuler, from 0.999": {k: sharp.path(k, pinned=False) for k in STEPS},
+        "SharpEuler, power 1": {k: sharp.path(k, power=1.0) for k in STEPS},
+        "GITS": {k: flat.path(k) for k in STEPS},
+        "GITS, Karras teacher": {k: bent.path(k) for k in STEPS},
+    }
+
+
+def compared(ours, rival):
+    """How much nearer `ours` ends than `rival`, as root mean squares, and its standard error: paired over starts, plus the spread over choosing seeds.
+
+    Both are squares `[seeds, starts]`, of one row where nothing was chosen."""
+    both = [np.broadcast_to(squares, (len(SEEDS), squares.shape[1])) for squares in (ours, rival)]
+    roots = [np.sqrt(squares.mean(axis=1)) for squares in both]
+    nearer = roots[1] - roots[0]
+    # A root mean square changes by square / (2 root) / starts for every start.
+    parts = [(squares / (2 * root[:, None])).mean(axis=0) for squares, root in zip(both, roots)]
+    of_starts = (parts[1] - parts[0]).var(ddof=1) / both[0].shape[1]
+    of_seeds = nearer.var(ddof=1) / len(SEEDS)
+    return float(nearer.mean()), float(math.sqrt(of_starts + of_seeds))
+
+
+def measure(ds, name, velocity, golden):
+    began = time.time()
+    starts = np.random.default_rng(JUDGE_SEED).standard_normal((JUDGE, 2))
+    ends, coarse = (solvers.rk4(velocity, starts, np.linspace(1, 0, n + 1)) for n in (500, 250))
+    reference = math.sqrt(((ends - coarse) ** 2).mean())
+    print(f"{name}: reference {time.time() - began:.0f} s, from half the steps {reference:.2e}", flush=True)
+
+    ours, flows = zip(*(chosen(ds, velocity, seed) for seed in SEEDS))
+    grid = np.append(np.array(flows[0].nodes[::-1]) / NODES, 0.0)
+    theirs = [lists(velocity, grid, seed) for seed in SEEDS]
+    print(f"{name}: chosen after {time.time() - began:.0f} s", flush=True)
+    first = ours[0]
+    plans = [first[m][sampler][k] for m in OURS for sampler in solvers.SAMPLERS for k in STEPS]
+    same = check_sampler(ds, velocity, plans)
+    assert same < 1e-5, f"{name}: our samplers end {same} from ds.sample"
+    if golden:
+        small = ds.follow(denoiser(ds, velocity, 8), count=8, nodes=160, seed=1, steps=STEPS, clip=False)
+        small.save(golden / f"{name}.trajectories.safetensors", overwrite=True)
+
+    cells = []
+    for sampler, run in solvers.SAMPLERS.items():
+        for k in STEPS:
+            fixed = {"uniform": rivals.uniform(k), "shift 3": rivals.shift(k), "cosine": rivals.cosine(k)}
+            rows = {method: [path] for method, path in fixed.items()}
+            rows |= {method: [of_seed[method][k] for of_seed in theirs] for method in theirs[0]}
+            rows |= {method: [of_seed[method][sampler][k] for of_seed in ours] for method in (*OURS, *WHY)}
+            squares = {}
+            for method, paths in rows.items():
+                ended = [
+                    run(velocity, starts, path)
+                    if isinstance(path, np.ndarray)
+                    else solvers.linear(velocity, starts, path.linear_steps(), NODES)
+                    for path in paths
+                ]
+                squares[method] = np.array([((end - ends) ** 2).mean(axis=1) for end in ended])
+            cells.append(cell(sampler, k, rows, squares))
+            print(name, sampler, k, {m: round(d, 5) for m, d in cells[-1]["distance"].items()}, flush=True)
+    return {
+        "reference_from_half_its_steps": reference,
+        "samplers_from_ds_sample": same,
+        "scale_of_ends": float(ends.std()),
+        "evaluations_of_choosing_and_teaching": flows[0].evaluations,
+        "cells": cells,
+    }
+
+
+def cell(sampler, k, rows, squares):
+    found = {"sampler": sampler, "steps": k, "distance": {}, "median": {}, "seeds": {}, "list": {}, "nearer": {}, "nearer_of_99": {}}
+    for method, of in squares.items():
+        roots = np.sqrt(of.mean(axis=1))
+        found["distance"][method] = float(roots.mean())
+        found["median"][method] = float(np.median(np.sqrt(of), axis=1).mean())
+        if len(roots) > 1:
+            found["seeds"][method] = [float(root) for root in roots]
+        path = rows[method][0]
+        if method not in WHY:
+            found["list"][method] = [round(float(s), 6) for s in (path if isinstance(path, np.ndarray) else path.sigmas)]
+    for method in (*OURS, *WHY, "SharpEuler, from 0.999"):
+        found["nearer"][method] = {rival: compared(squares[method], squares[rival]) for rival in (*OURS, *RIVALS) if rival != method}
+    for method in OURS:
+        found["nearer_of_99"][method] = {rival: compared(*without_flips(squares[method], squares[rival])) for rival in RIVALS}
+    return found
+
+
+def without_flips(ours, rival):
+    """Without the hundredth of the starts where the farther of the two ends farthest: those that went to another part of the data."""
+    farther = np.maximum(ours.mean(axis=0), rival.mean(axis=0))
+    kept = np.sort(np.argsort(farther)[: len(farther) - len(farther) // 100])
+    return ours[:, kept], rival[:, kept]
+
+
+def holm(scores, level=0.05):
+    """Which of these standard scores Holm's method rejects, two-sided."""
+    values = [math.erfc(abs(z) / math.sqrt(2)) for z in scores]
+    rejected, order = [False] * len(values), sorted(range(len(values)), key=values.__getitem__)
+    for rank, i in enumerate(order):
+        if values[i] > level / (len(values) - rank):
+            break
+        rejected[i] = True
+    return rejected
+
+
+def nearest(cell):
+    return min(RIVALS, key=cell["distance"].__getitem__)
+
+
+def verdict(cell, method):
+    scores = [d / e for d, e in (cell["nearer"][method][rival] for rival in RIVALS)]
+    return "ahead" if min(scores) >= AHEAD else "behind" if min(scores) <= -AHEAD else "level"
+
+
+def tables(record):
+    lines = []
+    for method in OURS:
+        scored, count = [], {"ahead": 0, "level": 0, "behind": 0}
+        for net in record["networks"].values():
+            for one in net["cells"]:
+                count[verdict(one, method)] += 1
+                scored += [d / e for d, e in (one["nearer"][method][rival] for rival in RIVALS)]
+        beaten = sum(r and z > 0 for r, z in zip(holm(scored), scored))
+        lost = sum(r and z < 0 for r, z in zip(holm(scored), scored))
+        three = sum(z >= AHEAD for z in scored)
+        lines.append(
+            f"| {method} | {sum(count.values())} | {count['ahead']} | {count['level']} | {count['behind']} "
+            f"| {three} of {len(scored)} | {beaten} of {len(scored)}, {lost} lost |"
+        )
+    for name, net in record["networks"].items():
+        lines += ["", f"{name}: reference {net['reference_from_half_its_steps']:.1e}, ds.sample {net['samplers_from_ds_sample']:.1e}"]
+        for sampler in solvers.SAMPLERS:
+            cells = [one for one in net["cells"] if one["sampler"] == sampler]
+            lines += ["", f"| {sampler} | " + " | ".join(f"K={one['steps']}" for one in cells) + " |", "|---" * (1 + len(cells)) + "|"]
+            for method in (*OURS, *RIVALS, *WHY, "SharpEuler, from 0.999"):
+                lines.append(f"| {method} | " + " | ".join(f"{one['distance'][method]:.5f}" for one in cells) + " |")
+            for method in (*OURS, *RIVALS):
+                lines.append(f"| median: {method} | " + " | ".join(f"{one['median'][method]:.5f}" for one in cells) + " |")
+            for method in OURS:
+                for key in ("nearer", "nearer_of_99"):
+                    row = []
+                    for one in cells:
+                        d, e = one[key][method][nearest(one)]
+                        row.append(f"{d:.5f} ± {e:.5f} ({d / e:.1f}) {nearest(one)}; {verdict(one, method) if key == 'nearer' else ''}")
+                    lines.append(f"| {method}: {key} than the nearest | " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--strangers", type=Path, help="the folder of SharpEuler's checkpoints")
+    parser.add_argument("--only", nargs="*", help="of moons, flower, grid; prints and writes nothing")
+    parser.add_argument("--golden", type=Path, help="a folder for small trajectories")
+    parser.add_argument("--tables", action="store_true", help="print the tables of what is written")
+    asked = parser.parse_args()
+    if asked.tables:
+        print(tables(json.loads(TABLE.read_text(encoding="utf-8"))))
+        return
+    import ddpm_schedules as ds
+
+    names = asked.only or ["moons", *networks.STRANGERS]
+    if asked.strangers is None and set(names) != {"moons"}:
+        parser.error("--strangers: expected the folder of fm_branchy_flower_3.pth and fm_rotgrid.pth, or --only moons")
+    if asked.golden:
+        asked.golden.mkdir(parents=True, exist_ok=True)
+    found = {}
+    for name in names:
+        velocity = networks.own() if name == "moons" else networks.stranger(name, asked.strangers)
+        found[name] = measure(ds, name, velocity, asked.golden)
+    record = {
+        "command": "python python/tools/flows/evidence.py --strangers DIR",
+        "steps": STEPS,
+        "choosing": {"seeds": SEEDS, "starts": CHOOSE},
+        "judging": {"seed": JUDGE_SEED, "starts": JUDGE},
+        "rivals": RIVALS,
+        "nearer": "[how much nearer, standard error] of root mean squares per dimension",
+        "networks": found,
+    }
+    print(tables(record))
+    if not asked.only:
+        text = json.dumps(rounded(record), indent=1)
+        TABLE.write_text(text + "\n", encoding="utf-8")
+
+
+def rounded(value):
+    """Six digits of every number."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+if __name__ == "__main__":
+    main()

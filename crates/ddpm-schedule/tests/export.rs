@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use ddpm_core::{
-    Bands, CoefficientKind, DecoderKind, LinearStep, MeanCorrection, NoiseSchedule,
-    NoiseScheduleName, Parameterization, Sampler, TimePath, VarianceKind,
+    Bands, CoefficientKind, DecoderKind, LinearStep, MeanCorrection, ModelId, NetworkId,
+    NoiseSchedule, NoiseScheduleName, Parameterization, Process, ProcessKind, Sampler, TimePath,
+    VarianceKind,
 };
 use ddpm_schedule::export::{Format, export, export_paths};
-use ddpm_schedule::{Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring};
+use ddpm_schedule::{
+    Budgets, Chosen, Error, Kernel, Schedule, Schedules, Scoring, TrajectoryKind, TrajectoryOrigin,
+};
 
 const T: usize = 60;
 
@@ -358,4 +361,116 @@ fn what_a_program_cannot_run_is_refused() {
         empty.to_string(),
         "budgets: expected at least one, found none"
     );
+}
+
+/// Schedules of a network on another clock, as files of trajectories tell of it.
+fn of_process(process: &Process, sampler: Sampler) -> Schedules {
+    let noise = process.noise_schedule().clone();
+    let scoring = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::None);
+    let path = TimePath::new([10, 25, 40], 40).unwrap();
+    let schedule = Schedule::of_path(&noise, path, &scoring)
+        .unwrap()
+        .for_sampler(sampler);
+    let setting = (ProcessKind::SETTING.to_owned(), process.to_string());
+    let model = ModelId {
+        network: NetworkId::Named("mine".into()),
+        noise_schedule: None,
+        train_steps: 40,
+        parameterization: Some(Parameterization::X0),
+        rescale_timesteps: false,
+        clip_denoised: false,
+        precision: "f32".into(),
+        shape: vec![2],
+        settings: [setting].into(),
+    };
+    let origin = TrajectoryOrigin {
+        model,
+        kind: TrajectoryKind::Flow,
+        solver: Some(Sampler::DpmSolver2M),
+        seed: 0,
+        images: vec![0],
+        labels: None,
+        data_sha256: None,
+        evaluations: 3,
+        library_version: "0".into(),
+        extra: [].into(),
+    };
+    Schedules {
+        noise_schedule: noise,
+        scoring,
+        sampler: Some(sampler),
+        coefficients: CoefficientKind::Solver,
+        clip_denoised: Some(false),
+        parameterization: Some(Parameterization::X0),
+        costs: vec![None, None, Some(0.5)],
+        budgets: vec![Chosen {
+            schedule,
+            cost: 0.5,
+            prior_bpd: None,
+            stability: None,
+            distance: None,
+        }],
+        provenance: None,
+        trajectories: Some(origin),
+    }
+}
+
+/// Programs of flows count s, and their schedulers shift what they are given.
+#[test]
+fn schedules_of_a_flow_are_exported_in_s() {
+    let flow = Process::flow(40).unwrap();
+    let of = |sampler, format| export(&of_process(&flow, sampler), &Budgets::All, format);
+    let text = |format| {
+        let made = of(Sampler::Ddim, format).unwrap();
+        assert!(made.lists[0].timesteps.is_empty(), "{:?}", made.lists);
+        let expected = [1.0, 0.625, 0.25, 0.0];
+        let found = made.lists[0].sigmas.as_ref().unwrap();
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-15, "{found}");
+        }
+        (String::from_utf8(made.bytes).unwrap(), made.losses)
+    };
+    let (diffusers, losses) = text(Format::Diffusers);
+    assert!(diffusers.contains("\nsigmas = [1.0, 0.625, 0.25]\n") && losses.is_empty());
+    assert!(diffusers.contains("def unshifted(sigmas, shift)"));
+    let (k_diffusion, _) = text(Format::KDiffusion);
+    assert!(k_diffusion.contains("\nsigmas = [1.0, 0.625, 0.25, 0.0]\n"));
+    let (comfyui, losses) = text(Format::Comfyui);
+    assert_eq!(comfyui, "1, 0.625, 0.25, 0.0\n");
+    assert!(losses.join("; ").contains("choose euler"));
+    let (csv, _) = text(Format::Csv);
+    assert!(csv.contains("\n3,1,40,25,,0.0,1.0,"), "{csv}");
+    // Steps of another kind are not passed off as theirs.
+    let losses = of(Sampler::DpmSolver2M, Format::Diffusers).unwrap().losses;
+    assert!(losses.join("; ").contains("dpm-solver++"), "{losses:?}");
+    let losses = of(Sampler::DpmSolver2M, Format::Comfyui).unwrap().losses;
+    assert!(losses.join("; ").contains("none with exactly its steps"));
+    assert!(matches!(
+        of(Sampler::DpmSolver2M, Format::KDiffusion),
+        Err(Error::NotExpressible { .. })
+    ));
+}
+
+#[test]
+fn formats_of_whole_timesteps_refuse_other_clocks() {
+    for process in [
+        Process::flow(40).unwrap(),
+        Process::edm(0.002, 80.0, 40).unwrap(),
+    ] {
+        let schedules = of_process(&process, Sampler::Ddim);
+        for format in [Format::ImprovedDiffusion, Format::Npy] {
+            let error = export(&schedules, &Budgets::All, format).unwrap_err();
+            assert!(error.to_string().contains("another clock"), "{error}");
+        }
+    }
+    let edm = Process::edm(0.002, 80.0, 40).unwrap();
+    let schedules = of_process(&edm, Sampler::DpmSolver2M);
+    let error = export(&schedules, &Budgets::All, Format::Diffusers).unwrap_err();
+    assert!(error.to_string().contains("another clock"), "{error}");
+    let made = export(&schedules, &Budgets::All, Format::KDiffusion).unwrap();
+    let found = made.lists[0].sigmas.as_ref().unwrap();
+    for (found, t) in found.iter().zip([40, 25, 10]) {
+        assert!((found / edm.sigma(t) - 1.0).abs() < 1e-12);
+    }
+    assert!(made.lists[0].timesteps.is_empty());
 }

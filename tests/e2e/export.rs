@@ -197,6 +197,61 @@ fn what_a_tool_cannot_take_over_is_said() {
 }
 
 /// Three ways from arrays to an exported schedule, one command each.
+/// A flow's programs count s and not timesteps, and the file remembers whose clock it is of.
+#[test]
+fn schedules_of_a_flow_leave_in_its_own_words() {
+    let folder = scratch();
+    let table = folder.path().join("cost.npy");
+    let costs: Vec<f64> = (0..=20)
+        .flat_map(|t: i32| (0..=20).map(move |s| f64::from((t - s).pow(2))))
+        .collect();
+    write_npy(&table, &[21, 21], &costs);
+    let solve = |flags: &str| Ddpm::new("solve").arg(&table).words(flags);
+    let text = solve("--budgets 4 --process flow --export comfyui").run();
+    let text = text.succeeds().stdout();
+    let found: Vec<f64> = text
+        .split(", ")
+        .map(|x| x.trim().parse().unwrap())
+        .collect();
+    assert_close("s", &found, &[1.0, 0.75, 0.5, 0.25, 0.0], 1e-15);
+    solve("--budgets 4 --process flow --export improved-diffusion").fails(2, &["another clock"]);
+    let curve = folder.path().join("mse.csv");
+    let rows: String = (1..=20)
+        .map(|t| format!("{}\n", 0.01 * f64::from(t)))
+        .collect();
+    std::fs::write(&curve, format!("mse\n{rows}")).unwrap();
+    let choose = |flags: &str| {
+        let schedule = Ddpm::new("schedule").file("--mse", &curve);
+        schedule
+            .words("--variance fixed-small --steps 3")
+            .words(flags)
+    };
+    let out = folder.path().join("s.json");
+    choose("--process flow").writes(&out);
+    let sigmas = |text: &str| -> Vec<f64> {
+        let (_, list) = text.split_once("\nsigmas = [").unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        list.split(", ").map(|x| x.parse().unwrap()).collect()
+    };
+    let text = export(&out, "--format diffusers").run().succeeds().stdout();
+    let path = numbers(&export(&out, "--format csv").json()["schedules"][0]["sigmas"]);
+    assert_eq!(path[0], 1.0);
+    assert_close("s", &sigmas(&text), &path[..3], 1e-15);
+    assert!(
+        path[..3]
+            .iter()
+            .all(|s| ((s * 20.0).round() - s * 20.0).abs() < 1e-12)
+    );
+    export(&out, "--format npy").fails(2, &["another clock"]);
+    let text = choose("--process edm:0.01:50 --export k-diffusion").run();
+    let edm = sigmas(&text.succeeds().stdout());
+    assert!((edm[0] - 50.0).abs() < 1e-9 && edm[3] == 0.0, "{edm:?}");
+    choose("--process flw").fails(3, &["--process", "flow", "edm:MIN:MAX", "flw"]);
+    choose("--process edm:2:1").fails(3, &["--process", "sigma_min < sigma_max"]);
+    choose("--process vp").fails(3, &["--process", "--noise-schedule"]);
+    choose("--process flow --noise-schedule cosine").fails(2, &["--process", "--noise-schedule"]);
+}
+
 #[test]
 fn from_arrays_to_an_exported_schedule_in_one_command() {
     let folder = scratch();

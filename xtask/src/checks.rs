@@ -1,5 +1,6 @@
-//! `cargo xtask check-exports` and `check-report`: what `ddpm` writes, in the programs that it is written for.
+//! `cargo xtask check-exports`, `check-python` and `check-report`: what `ddpm` writes, in the programs that it is written for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -49,6 +50,32 @@ impl CheckExports {
         let mut command = script(&python, name);
         command.arg("--ddpm").arg(&ddpm);
         check(command.arg("--repo").arg(root()))
+    }
+}
+
+/// The Python package with PyTorch and diffusers
+///
+/// Builds the wheel and runs its tests with the packages of python/tests/requirements.txt beside NumPy: torch networks, tiny random pipelines
+/// of diffusers, and notebooks that need them; then compares docs/pipelines.md, the table of all pipelines, with the installed diffusers. CI runs the
+/// tests with NumPy alone (.ci/python). Takes some minutes. The packages, several GB, go into target/peers.
+#[derive(clap::Args)]
+pub(crate) struct CheckPython {
+    /// The tests to run, in pytest's words
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl CheckPython {
+    /// Fails as the first program that fails.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let packages = ["-r", "python/tests/requirements.txt"];
+        let (_, python) = prepare("python", None, &packages)?;
+        let environment = root().join("target/peers/venv-python");
+        build_ddpm()?;
+        let mut tests = Command::new(root().join(".ci/python"));
+        tests.env("DDPM_PYTHON_VENV", environment).args(self.words);
+        check(&mut tests)?;
+        check(script(&python, "python/tools/pipelines.py").arg("--check"))
     }
 }
 

@@ -37,6 +37,7 @@ enum Task {
     #[command(disable_help_flag = true)]
     Evaluations(Words),
     CheckExports(checks::CheckExports),
+    CheckPython(checks::CheckPython),
     CheckReport(checks::CheckReport),
     /// How far samples end from the probability flow, for every way of choosing schedules
     #[command(disable_help_flag = true)]
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     xtask::exit_code(match Cli::parse().task {
         Some(Task::Bench(bench)) => bench.run(),
         Some(Task::CheckExports(exports)) => exports.run(),
+        Some(Task::CheckPython(python)) => python.run(),
         Some(Task::CheckReport(report)) => report.run(),
         Some(Task::ReproduceCifar(w)) => reproduce("reproduce-cifar", &w.words),
         Some(Task::Evaluations(w)) => reproduce("evaluations", &w.words),

@@ -12,7 +12,7 @@ pub(crate) use beta_curve::linspace;
 pub use named::NoiseScheduleName;
 
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
-use crate::{Error, Result};
+use crate::{Error, ProcessKind, Result};
 
 /// The longest schedule. Models are trained with a few thousand timesteps at most; the bound turns a slip of the
 /// keyboard into a message instead of a failed allocation.
@@ -47,6 +47,7 @@ pub(crate) fn check_train_steps(train_steps: usize) -> Result<()> {
 #[derive(Clone, Debug)]
 pub struct NoiseSchedule {
     name: Option<NoiseScheduleName>,
+    clock: ProcessKind,
     /// Index t in 0..=T; strictly decreasing, 0 at t = 0, minus infinity allowed at t = T only.
     log_alpha_bar: Vec<f64>,
     alpha_bar: Vec<f64>,
@@ -155,6 +156,7 @@ impl NoiseSchedule {
     fn from_valid_logs(log_alpha_bar: Vec<f64>) -> Self {
         Self {
             name: None,
+            clock: ProcessKind::Vp,
             alpha_bar: log_alpha_bar.iter().map(|&l| libm::exp(l)).collect(),
             // `0 - expm1` and not `-expm1`, which would make a negative zero of t = 0.
             one_minus_alpha_bar: log_alpha_bar
@@ -237,9 +239,24 @@ impl NoiseSchedule {
         self.name
     }
 
-    /// The [`name`](Self::name) as files and messages say it: `custom` without one.
+    /// Which clock its timesteps are nodes of: whole timesteps of a chain ([`ProcessKind::Vp`]), or those of another
+    /// [`Process`](crate::Process). It changes no number here; lists for other programs are told in it.
+    pub fn clock(&self) -> ProcessKind {
+        self.clock
+    }
+
+    /// The same schedule, its timesteps being nodes of this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: ProcessKind) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Its name; of another clock that, of any other `custom`.
     pub fn name_or_custom(&self) -> String {
-        NoiseScheduleName::or_custom(self.name)
+        match self.clock {
+            ProcessKind::Vp => NoiseScheduleName::or_custom(self.name),
+            clock => clock.to_string(),
+        }
     }
 
     /// `T`, the number of timesteps the model was trained with.

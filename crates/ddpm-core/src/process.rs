@@ -258,7 +258,7 @@ impl Process {
         Ok(Self {
             kind,
             spacing,
-            schedule: NoiseSchedule::from_log_alpha_bar(&logs)?,
+            schedule: NoiseSchedule::from_log_alpha_bar(&logs)?.with_clock(kind),
             nodes,
         })
     }

@@ -268,7 +268,8 @@ fn assemble(header: Header, file: &Views<'_>) -> Result<ElboProfile> {
         let found = log_alpha_bar[0].to_string();
         return Err(field("log_alpha_bar", "0 at t = 0", found).into());
     }
-    let schedule = NoiseSchedule::from_log_alpha_bar(&log_alpha_bar[1..])?;
+    let schedule = NoiseSchedule::from_log_alpha_bar(&log_alpha_bar[1..])?
+        .with_clock(header.provenance.model.process());
 
     let m = reader.length("timesteps")?;
     let timesteps = indices("timesteps", &[m])?;

@@ -6,7 +6,7 @@
 //! only), "variance": .., "decoder": .., "objective": .., "start": .., "clip_denoised": .., "parameterization": .., "unit": ..,
 //! "costs": [C_1 .. C_T, null where impossible], "budgets": [{"steps", "cost", "scored_decoder", "prior_bpd", "path",
 //! "log_variance"}, ..], "provenance": .., "checksum": ".."}`. `log_alpha_bar` is that of t = 1 .. T, null for minus infinity (t = T
-//! only). `cost` leaves the prior out. `scored_decoder` is the decoder convention of this budget: that of the file, but `marginal`
+//! only). `noise_schedule` is a name, `custom`, or of a network on another clock that: `flow`, `edm`, `table`. `cost` leaves the prior out. `scored_decoder` is the decoder convention of this budget: that of the file, but `marginal`
 //! where K = 1 leaves `respaced` without a second node. `path` is `[0, t_1, .., t_K]`. `log_variance` has one entry
 //! per step, the decoder first, null where the network supplies it per pixel or there is none.
 //! `checksum` is the SHA-256 of the compact form of the same document with an empty checksum, so that white space may change and nothing
@@ -49,7 +49,7 @@ use std::sync::Arc;
 
 use ddpm_core::{
     Bands, CoefficientKind, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Objective,
-    Sampler, StartRule, StepCoefficients, TimePath, VarianceKind,
+    ProcessKind, Sampler, StartRule, StepCoefficients, TimePath, VarianceKind,
 };
 use ddpm_files::{FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
@@ -339,10 +339,12 @@ impl Stored {
     /// The noise schedule, from its name or, bit for bit, from its stored log(alpha_bar).
     fn noise_schedule(&self) -> Result<NoiseSchedule> {
         match (&self.log_alpha_bar, &self.noise_schedule[..]) {
-            (Some(stored), _) => {
+            // A name that says nothing of the clock is passed over: the numbers stand beside it.
+            (Some(stored), name) => {
                 let log = |stored: &Option<f64>| stored.unwrap_or(f64::NEG_INFINITY);
                 let logs: Vec<f64> = stored.iter().map(log).collect();
-                Ok(NoiseSchedule::from_log_alpha_bar(&logs)?)
+                let clock = name.parse().unwrap_or(ProcessKind::Vp);
+                Ok(NoiseSchedule::from_log_alpha_bar(&logs)?.with_clock(clock))
             }
             (None, "custom") => Err(Error::field(
                 "log_alpha_bar",

@@ -139,7 +139,8 @@ impl Trajectories {
             .skip(1)
             .map(f64::from_le_bytes)
             .collect();
-        let schedule = NoiseSchedule::from_log_alpha_bar(&logs)?;
+        let schedule =
+            NoiseSchedule::from_log_alpha_bar(&logs)?.with_clock(header.origin.model.process());
         let n = reader.length("timesteps")?;
         let nodes = reader
             .words("timesteps", Dtype::U64, &[n])?

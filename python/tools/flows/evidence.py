@@ -20,6 +20,7 @@ import numpy as np
 import networks
 import rivals
 import solvers
+import teach
 
 TABLE = networks.ROOT / "docs" / "flow-matching.json"
 STEPS = (4, 6, 8, 12, 16)
@@ -28,9 +29,14 @@ SEEDS = (1, 2, 3, 4, 5)
 CHOOSE, JUDGE, JUDGE_SEED = 512, 4096, 2605
 NODES = 1000
 OURS = ("quality", "fitted")
-RIVALS = ("uniform", "shift 3", "cosine", "SharpEuler", "SharpEuler, power 1", "GITS", "GITS, Karras teacher")
-#: Variants of ours that say why: not among the methods compared.
-WHY = ("no trials", "no growth")
+LISTS = ("uniform", "shift 3", "cosine", "SharpEuler", "SharpEuler, power 1", "GITS", "GITS, Karras teacher")
+#: Every list also from 0.999, as SharpEuler's code and DPMSolverMultistepScheduler begin: its second step is of second order then.
+LATE, LATE_START = ", from 0.999", 0.999
+RIVALS = tuple(name + start for name in LISTS for start in ("", LATE))
+#: Variants that say why: not among the methods compared.
+WHY = ("no trials", "no growth", "fitted, 24 starts")
+#: Lists of others with numbers that were fitted as ours are.
+FITTED_RIVALS = ("uniform", "SharpEuler")
 AHEAD = 3.0
 
 
@@ -63,8 +69,8 @@ def chosen(ds, velocity, seed):
     """Our plans: {method: {sampler: {K: plan}}}."""
     model = denoiser(ds, velocity)
 
-    def follow(**kwargs):
-        return ds.follow(model, count=CHOOSE, nodes=160, seed=seed, clip=False, **kwargs)
+    def follow(count=CHOOSE, **kwargs):
+        return ds.follow(model, count=count, nodes=160, seed=seed, clip=False, **kwargs)
 
     def plans(flow, coefficients="solver"):
         return {name: ds.optimize(flow, STEPS, sampler=name, coefficients=coefficients) for name in solvers.SAMPLERS}
@@ -75,6 +81,7 @@ def chosen(ds, velocity, seed):
         "fitted": plans(taught, "fitted"),
         "no growth": plans(follow(steps=STEPS, growth=False)),
         "no trials": plans(follow(steps=())),
+        "fitted, 24 starts": plans(follow(24, steps=STEPS, coefficients="fitted"), "fitted"),
     }
     return found, taught
 
@@ -89,10 +96,22 @@ def lists(velocity, grid, seed):
     bent = rivals.Gits(velocity, warm, teacher, flat=False)
     return {
         "SharpEuler": {k: sharp.path(k) for k in STEPS},
-        "SharpEuler, from 0.999": {k: sharp.path(k, pinned=False) for k in STEPS},
         "SharpEuler, power 1": {k: sharp.path(k, power=1.0) for k in STEPS},
         "GITS": {k: flat.path(k) for k in STEPS},
         "GITS, Karras teacher": {k: bent.path(k) for k in STEPS},
+    }
+
+
+def fitted_lists(velocity, of_seed, seed):
+    """{method: {sampler: {K: steps}}} of rivals whose steps were taught."""
+    flow = teach.Flow(velocity, np.random.default_rng(seed).standard_normal((CHOOSE, 2)))
+    paths = {"uniform": {k: rivals.uniform(k) for k in STEPS}, **of_seed}
+    return {
+        f"{method}, fitted": {
+            sampler: {k: teach.taught(velocity, flow, paths[method][k], sampler != "euler") for k in STEPS}
+            for sampler in solvers.SAMPLERS
+        }
+        for method in FITTED_RIVALS
     }
 
 
@@ -113,13 +132,14 @@ def compared(ours, rival):
 def measure(ds, name, velocity, golden):
     began = time.time()
     starts = np.random.default_rng(JUDGE_SEED).standard_normal((JUDGE, 2))
-    ends, coarse = (solvers.rk4(velocity, starts, np.linspace(1, 0, n + 1)) for n in (500, 250))
+    ends, coarse = (solvers.rk4(velocity, starts, np.linspace(1, 0, n + 1)) for n in (300, 150))
     reference = math.sqrt(((ends - coarse) ** 2).mean())
     print(f"{name}: reference {time.time() - began:.0f} s, from half the steps {reference:.2e}", flush=True)
 
     ours, flows = zip(*(chosen(ds, velocity, seed) for seed in SEEDS))
     grid = np.append(np.array(flows[0].nodes[::-1]) / NODES, 0.0)
     theirs = [lists(velocity, grid, seed) for seed in SEEDS]
+    controls = [fitted_lists(velocity, of_seed, seed) for of_seed, seed in zip(theirs, SEEDS)]
     print(f"{name}: chosen after {time.time() - began:.0f} s", flush=True)
     first = ours[0]
     plans = [first[m][sampler][k] for m in OURS for sampler in solvers.SAMPLERS for k in STEPS]
@@ -135,12 +155,16 @@ def measure(ds, name, velocity, golden):
             fixed = {"uniform": rivals.uniform(k), "shift 3": rivals.shift(k), "cosine": rivals.cosine(k)}
             rows = {method: [path] for method, path in fixed.items()}
             rows |= {method: [of_seed[method][k] for of_seed in theirs] for method in theirs[0]}
+            rows |= {method + LATE: [np.append(LATE_START, path[1:]) for path in rows[method]] for method in LISTS}
             rows |= {method: [of_seed[method][sampler][k] for of_seed in ours] for method in (*OURS, *WHY)}
+            rows |= {method: [of_seed[method][sampler][k] for of_seed in controls] for method in controls[0]}
             squares = {}
             for method, paths in rows.items():
                 ended = [
                     run(velocity, starts, path)
                     if isinstance(path, np.ndarray)
+                    else solvers.linear(velocity, starts, path)
+                    if isinstance(path, list)
                     else solvers.linear(velocity, starts, path.linear_steps(), NODES)
                     for path in paths
                 ]
@@ -165,10 +189,13 @@ def cell(sampler, k, rows, squares):
         if len(roots) > 1:
             found["seeds"][method] = [float(root) for root in roots]
         path = rows[method][0]
-        if method not in WHY:
+        if method in (*OURS, *LISTS):
             found["list"][method] = [round(float(s), 6) for s in (path if isinstance(path, np.ndarray) else path.sigmas)]
-    for method in (*OURS, *WHY, "SharpEuler, from 0.999"):
-        found["nearer"][method] = {rival: compared(squares[method], squares[rival]) for rival in (*OURS, *RIVALS) if rival != method}
+    against = (*OURS, *RIVALS, *(f"{rival}, fitted" for rival in FITTED_RIVALS))
+    for method in (*OURS, *WHY):
+        found["nearer"][method] = {
+            rival: compared(squares[method], squares[rival]) for rival in against if rival != method
+        }
     for method in OURS:
         found["nearer_of_99"][method] = {rival: compared(*without_flips(squares[method], squares[rival])) for rival in RIVALS}
     return found
@@ -221,16 +248,15 @@ def tables(record):
         for sampler in solvers.SAMPLERS:
             cells = [one for one in net["cells"] if one["sampler"] == sampler]
             lines += ["", f"| {sampler} | " + " | ".join(f"K={one['steps']}" for one in cells) + " |", "|---" * (1 + len(cells)) + "|"]
-            for method in (*OURS, *RIVALS, *WHY, "SharpEuler, from 0.999"):
-                lines.append(f"| {method} | " + " | ".join(f"{one['distance'][method]:.5f}" for one in cells) + " |")
-            for method in (*OURS, *RIVALS):
-                lines.append(f"| median: {method} | " + " | ".join(f"{one['median'][method]:.5f}" for one in cells) + " |")
+            for method in (*OURS, *LISTS, *WHY, *(f"{rival}, fitted" for rival in FITTED_RIVALS)):
+                row = [min(one["distance"][name] for name in (method, method + LATE) if name in one["distance"]) for one in cells]
+                lines.append(f"| {method} | " + " | ".join(f"{of:.4f}" for of in row) + " |")
             for method in OURS:
                 for key in ("nearer", "nearer_of_99"):
                     row = []
                     for one in cells:
                         d, e = one[key][method][nearest(one)]
-                        row.append(f"{d:.5f} ± {e:.5f} ({d / e:.1f}) {nearest(one)}; {verdict(one, method) if key == 'nearer' else ''}")
+                        row.append(f"{d:.5f} ± {e:.5f} ({d / e:.1f}) {nearest(one)}; {verdict(one, method)}")
                     lines.append(f"| {method}: {key} than the nearest | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
@@ -267,8 +293,17 @@ def main():
     }
     print(tables(record))
     if not asked.only:
-        text = json.dumps(rounded(record), indent=1)
-        TABLE.write_text(text + "\n", encoding="utf-8")
+        TABLE.write_text(written(rounded(record)) + "\n", encoding="utf-8")
+
+
+def written(record):
+    """JSON with a line for every cell."""
+    cells = {f"cell {name} {i}": one for name, net in record["networks"].items() for i, one in enumerate(net["cells"])}
+    short = {name: {**net, "cells": [f"cell {name} {i}" for i in range(len(net["cells"]))]} for name, net in record["networks"].items()}
+    text = json.dumps({**record, "networks": short}, indent=1)
+    for key, one in cells.items():
+        text = text.replace(json.dumps(key), json.dumps(one))
+    return text
 
 
 def rounded(value):

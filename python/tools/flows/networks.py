@@ -18,7 +18,7 @@ def silu(x):
 
 
 def own(path=OWN):
-    """A plain network of four hidden layers on (x, s, sin, cos of whole and half turns of s)."""
+    """A plain network of four hidden layers on x, s and waves of s."""
     weights = np.load(path)
     layers = [(weights[f"w{i}"], weights[f"b{i}"]) for i in range(len(weights.files) // 2)]
 

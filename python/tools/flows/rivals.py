@@ -37,15 +37,14 @@ class SharpEuler:
         self.sharpness = np.linalg.norm(change, axis=-1).mean(axis=1)
         self.middle = path[1:-1]
 
-    def path(self, steps, power=0.5, pinned=True):
+    def path(self, steps, power=0.5):
         kernel = np.exp(-0.5 * np.arange(-3, 4) ** 2)
         smooth = np.convolve(np.pad(self.sharpness**power, 3, mode="reflect"), kernel / kernel.sum(), mode="valid")
         density = smooth[::-1] / smooth.sum()
         below = np.concatenate([[0], np.cumsum(density)])
         found = np.interp(np.linspace(0, 1, steps + 1), below, np.concatenate([[0], self.middle[::-1]]))[::-1].copy()
-        # Published lists begin at 0.999, the last middle; that of FLUX is pinned to the start.
-        if pinned:
-            found[0] = 1
+        # Their lists in 2-D begin at 0.999, the last middle; those for FLUX are pinned to the start.
+        found[0] = 1
         return found
 
 

@@ -34,8 +34,8 @@ def dpm2m(velocity, x, path):
     return x
 
 
-def linear(velocity, x, steps, nodes):
-    """The steps of `plan.linear_steps()`, whose sampler remembers estimates of x0."""
+def linear(velocity, x, steps, nodes=1):
+    """The steps of `plan.linear_steps()` on a clock of `nodes`, whose sampler remembers estimates of x0."""
     memory = []
     for step in steps:
         s = step["t"] / nodes

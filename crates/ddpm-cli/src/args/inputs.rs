@@ -116,6 +116,10 @@ pub(crate) struct ChainArgs {
     /// CSV with a column alpha_bar for t = 1..T, instead of a named schedule
     #[arg(long, value_name = "A.csv")]
     pub(crate) alpha_bar: Option<PathBuf>,
+    /// Another clock than whole timesteps: flow (x = (1 - s) x0 + s noise, T nodes even in s) or
+    /// edm:MIN:MAX (x = x0 + sigma noise, T nodes even in sigma^(1/7))
+    #[arg(long, value_name = "P", conflicts_with_all = ["noise_schedule", "alpha_bar", "zero_terminal_snr"])]
+    pub(crate) process: Option<String>,
     /// T, the number of training timesteps [default: the number of rows of the file]
     #[arg(long, value_name = "T")]
     pub(crate) train_steps: Option<usize>,

@@ -195,11 +195,12 @@ fn from_profile(args: &Schedule, path: &Path, voice: Voice) -> Result<ElboProfil
     let chain = &args.chain;
     if chain.noise_schedule.is_some()
         || chain.alpha_bar.is_some()
+        || chain.process.is_some()
         || chain.train_steps.is_some()
         || chain.zero_terminal_snr
     {
         return Err(Error::usage(
-            "a profile knows its noise schedule: --noise-schedule, --alpha-bar, --train-steps and --zero-terminal-snr go with --mse",
+            "a profile knows its noise schedule: --noise-schedule, --alpha-bar, --process, --train-steps and --zero-terminal-snr go with --mse",
         ));
     }
     read_profile_to_use(path, voice)

@@ -105,6 +105,7 @@ fn refuse_what_does_not_apply(args: &Schedule) -> Result<()> {
         (args.folds.is_some_and(|n| n > 0), "--folds"),
         (chain.noise_schedule.is_some(), "--noise-schedule"),
         (chain.alpha_bar.is_some(), "--alpha-bar"),
+        (chain.process.is_some(), "--process"),
         (chain.train_steps.is_some(), "--train-steps"),
         (chain.zero_terminal_snr, "--zero-terminal-snr"),
         (

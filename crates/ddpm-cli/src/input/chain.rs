@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, PathSpec, Sampler};
+use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, PathSpec, Process, Sampler};
 use ddpm_schedule::GaussianDecoder;
 
 use super::csv::read_column;
@@ -11,6 +11,9 @@ use crate::error::{Error, Located, Result};
 
 /// The noise schedule that the flags tell; `rows` is T where another file already tells it.
 pub(crate) fn noise_schedule(args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSchedule> {
+    if let Some(text) = &args.process {
+        return process(text, args, rows);
+    }
     let schedule = match (&args.noise_schedule, &args.alpha_bar) {
         (Some(name), _) => {
             let train_steps = args.train_steps.or(rows).ok_or_else(|| {
@@ -27,7 +30,7 @@ pub(crate) fn noise_schedule(args: &ChainArgs, rows: Option<usize>) -> Result<No
         }
         (None, None) => {
             return Err(Error::usage(
-                "expected --noise-schedule NAME with --train-steps T, or --alpha-bar A.csv",
+                "expected --noise-schedule NAME with --train-steps T, --alpha-bar A.csv, or --process P with --train-steps T",
             ));
         }
     };
@@ -46,6 +49,38 @@ pub(crate) fn noise_schedule(args: &ChainArgs, rows: Option<usize>) -> Result<No
         return Ok(schedule.zero_terminal_snr());
     }
     Ok(schedule)
+}
+
+/// The chain of `--process`.
+fn process(text: &str, args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSchedule> {
+    const FLAG: &str = "--process";
+    let nodes = args.train_steps.or(rows).ok_or_else(|| {
+        Error::usage("--process needs --train-steps T, the number of nodes of its clock")
+    })?;
+    let unknown = || {
+        let problem = format!("expected flow, edm or edm:MIN:MAX, found {text:?}");
+        Error::flag(FLAG, problem)
+    };
+    let (name, range) = text.split_once(':').unwrap_or((text, ""));
+    let process = match (name, range) {
+        ("flow", "") => Process::flow(nodes),
+        ("edm", "") => Process::edm(0.002, 80.0, nodes),
+        ("edm", range) => {
+            let ends = range
+                .split_once(':')
+                .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)));
+            let (from, to) = ends.ok_or_else(unknown)?;
+            Process::edm(from, to, nodes)
+        }
+        ("vp", "") => {
+            return Err(Error::flag(
+                FLAG,
+                "vp is a chain of whole timesteps: expected its --noise-schedule or --alpha-bar instead",
+            ));
+        }
+        _ => return Err(unknown()),
+    };
+    Ok(process.in_flag(FLAG)?.noise_schedule().clone())
 }
 
 /// Resolves the value of `--path` on a chain.

@@ -92,6 +92,11 @@ fn told(
         return Err(recorded.wrong_schedule(&expected, stored).into());
     }
     // Rescaling needs a named schedule: of the file's own nothing tells whether it was rescaled before.
+    if flags.process.is_some() {
+        return Err(Error::usage(
+            "--process: recorded errors are of a chain of whole timesteps; those of other clocks are measured by the Python package",
+        ));
+    }
     if flags.noise_schedule.is_none() && flags.alpha_bar.is_none() && !flags.zero_terminal_snr {
         return match stored {
             Some(_) => Ok(None),

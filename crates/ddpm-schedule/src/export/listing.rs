@@ -1,8 +1,6 @@
 //! What is exported: paths with what is known of their chain and conventions.
 
-use ddpm_core::{
-    ModelId, NoiseSchedule, Parameterization, ProcessKind, Sampler, TimePath, VarianceKind,
-};
+use ddpm_core::{NoiseSchedule, Parameterization, ProcessKind, Sampler, TimePath, VarianceKind};
 
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -49,8 +47,7 @@ impl Listing<'_> {
 
     /// The clock of the paths' nodes.
     pub(super) fn clock(&self) -> ProcessKind {
-        let model = self.known.and_then(Schedules::model);
-        model.map_or(ProcessKind::Vp, ModelId::process)
+        self.chain.map_or(ProcessKind::Vp, NoiseSchedule::clock)
     }
 
     /// Refuses paths that have no whole timesteps, for a format that has nothing else.
@@ -62,7 +59,7 @@ impl Listing<'_> {
             ProcessKind::Vp => Ok(()),
             _ => Err(Error::NotExpressible {
                 format,
-                what: "schedules of another clock than whole timesteps; take k-diffusion, comfyui or csv, which have sigmas",
+                what: "schedules of another clock than whole timesteps (k-diffusion, comfyui and csv have sigmas)",
             }),
         }
     }

@@ -40,8 +40,14 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
         ),
         other => return Err(not_priced("k-diffusion", other)),
     };
+    let fed = match listing.clock() {
+        ProcessKind::Vp => {
+            "Wrap the network with quantize=True, so that it is fed whole timesteps."
+        }
+        _ => "denoiser(x, sigma) returns the clean data.",
+    };
     text += &comment(&format!(
-        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes} Wrap the network with quantize=True, so that it is fed whole timesteps."
+        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes} {fed}"
     ));
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));

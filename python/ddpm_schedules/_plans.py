@@ -194,7 +194,7 @@ def optimize(
 
     source: a `profile` for the likelihood (`objective="elbo"`), `follow` or `trace` for samples (`"quality"`).
     steps: numbers of steps; the usual ones where left out.
-    sampler: of quality: `ddim` (Euler), `dpm++2m` (usual), `dpm++3m`, `ipndm`.
+    sampler: of quality: `ddim` (Euler), `dpm++2m` (usual), `dpm++3m`, `ipndm`; of likelihood `ancestral`.
     variance, mean, decoder, start: of likelihood, as in `ddpm schedule`.
     coefficients: of quality: `solver`, or what `follow` was told to teach; the closest where left out.
     """
@@ -204,7 +204,11 @@ def optimize(
         objective = "elbo" if objective is None else objective
         if objective == "quality":
             raise ValueError("objective: quality is chosen on ds.follow(model) or ds.trace(pipe), found a profile")
-        _none_of(objective, sampler=sampler, coefficients=coefficients)
+        if sampler not in (None, "ancestral", "ddpm"):
+            raise ValueError(
+                f"sampler: a likelihood is one of ancestral steps; expected ancestral, or trajectories for {sampler!r}"
+            )
+        _none_of(objective, coefficients=coefficients)
         found = _core.optimize_profile(
             source, wanted, variance=variance, mean=mean, decoder=decoder, start=start, objective=objective
         )

@@ -106,7 +106,7 @@ def test_choosing(data):
     for source, arguments, message in [
         (profile, {"objective": "quality"}, "objective: quality is chosen on ds.follow"),
         (flow, {"objective": "elbo"}, "objective: elbo is chosen on ds.profile"),
-        (profile, {"sampler": "ddim"}, "sampler: does not go with objective 'elbo'"),
+        (profile, {"sampler": "ddim"}, "sampler: a likelihood is one of ancestral steps"),
         (flow, {"variance": "analytic"}, "variance: does not go with objective 'quality'"),
         (profile, {"variance": "learned"}, "learned"),
         (profile, {"variance": "wide"}, "variance: .*fixed-small"),

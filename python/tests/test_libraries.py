@@ -1,0 +1,73 @@
+"""Functions of PyTorch and JAX: arrays of their kind, in their dtype, without gradients."""
+
+import numpy as np
+import pytest
+
+import ddpm_schedules as ds
+from conftest import alphas_cumprod
+
+NEEDS_TORCH = "needs torch and diffusers: cargo xtask check-python"
+
+
+def profile_of(fn, data, **kwargs):
+    model = ds.Denoiser(fn, ds.Process.vp(alphas_cumprod(100)), shape=(4,), batch=8, **kwargs)
+    plans = ds.optimize(ds.profile(model, data, evaluations=1024, clip=False), 4, decoder="gaussian", sampler="ancestral")
+    return plans[4].cost
+
+
+@pytest.fixture
+def cost(data):
+    """That of NumPy."""
+    return profile_of(lambda x, t: 0.5 * x, data)
+
+
+@pytest.mark.parametrize("asked", [{"like": "torch"}, {"device": "cpu"}, {"like": "torch", "dtype": "float64"}])
+def test_torch(asked, data, cost):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+    weight = torch.tensor(0.5, requires_grad=True)
+    seen = set()
+
+    def fn(x, t):
+        out = weight.to(x.dtype) * x
+        seen.add((x.dtype, t.dtype, x.device.type, t.device.type, torch.is_grad_enabled(), out.requires_grad))
+        return out
+
+    assert profile_of(fn, data, **asked) == pytest.approx(cost, rel=1e-6)
+    dtype = torch.float64 if "dtype" in asked else torch.float32
+    assert seen == {(dtype, torch.int64, "cpu", "cpu", False, False)}
+    assert torch.is_grad_enabled()
+
+
+def test_torch_in_half_precision_and_outputs_of_diffusers(data, cost):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+
+    class Output:
+        def __init__(self, sample):
+            self.sample = sample
+
+    def fn(x, t):
+        assert x.dtype == torch.bfloat16
+        return Output(0.5 * x)
+
+    assert profile_of(fn, data, dtype=torch.bfloat16) == pytest.approx(cost, rel=0.02)
+
+
+def test_a_network_in_training_mode_is_noticed(data):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4))
+    process = ds.Process.vp(alphas_cumprod(100))
+    with pytest.raises(ValueError, match=r"depends on the rows beside it.*model\.eval\(\)"):
+        ds.Denoiser(lambda x, t: network(x), process, shape=(4,), like="torch")
+    network.eval()
+    assert ds.Denoiser(lambda x, t: network(x), process, shape=(4,), like="torch").rows_are_independent is not None
+
+
+def test_jax(data, cost):
+    jax = pytest.importorskip("jax", reason="needs jax")
+
+    @jax.jit
+    def fn(x, t):
+        assert isinstance(x, jax.Array) and x.dtype == np.float32
+        return 0.5 * x
+
+    assert profile_of(fn, data, like="jax") == pytest.approx(cost, rel=1e-6)

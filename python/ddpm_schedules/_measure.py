@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Sequence
 import numpy as np
 
 from . import _core
+from ._checks import room, whole, wholes
 from ._model import Denoiser
 from ._plans import Plan
 
@@ -23,6 +24,19 @@ def _network(model: Denoiser) -> _core.Denoiser:
     return model._core
 
 
+def _check_out(model: Denoiser, out: Any, resume: bool) -> None:
+    """Says before anything is computed what will not be possible after it."""
+    if out is None and resume:
+        raise ValueError("resume: expected out= with it, the file to go on with")
+    if out is not None and model.name is None:
+        warnings.warn("name: the network has none, so that this run cannot be resumed; Denoiser(..., name=) says which weights it has", stacklevel=3)
+
+
+def _check_plan(plan: Plan) -> None:
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan: expected one schedule, such as plans[8], found {type(plan).__name__}")
+
+
 def _images(images: Any) -> Any:
     """A path, or NumPy's array: uint8, or floats in [-1, 1]."""
     if isinstance(images, (str, os.PathLike)):
@@ -30,8 +44,15 @@ def _images(images: Any) -> Any:
     if hasattr(images, "detach"):
         images = images.detach().cpu().numpy()
     array = np.asarray(images)
+    if array.dtype != np.uint8 and array.dtype.kind not in "fO":
+        raise ValueError(f"images: expected uint8 or floats in [-1, 1], found {array.dtype}: images.astype(numpy.uint8) of levels 0..255")
     if array.dtype != np.uint8:
         array = np.asarray(array, np.float32)
+        pixels = array.ndim == 4 and array.shape[1] in (1, 3)
+        if pixels and array.size and array.min() >= 0 and array.max() > 2:
+            raise ValueError(
+                f"images: expected uint8 or floats in [-1, 1], found floats up to {array.max():g}: images.astype(numpy.uint8) of levels 0..255"
+            )
         if array.size and array.min() >= 0 and 0.5 < array.max() <= 1:
             warnings.warn(
                 "images: these lie in [0, 1]; expected [-1, 1], as networks are trained (2 * images - 1), or uint8",
@@ -40,8 +61,17 @@ def _images(images: Any) -> Any:
     return np.ascontiguousarray(array)
 
 
+def _clips(clip: bool | None, model: Denoiser, images: Any = None) -> bool:
+    """Whether estimates are clamped to [-1, 1], where nobody says: where the data lie there; without data, where they look like pixels."""
+    if clip is not None:
+        return bool(clip)
+    if isinstance(images, np.ndarray):
+        return images.dtype == np.uint8 or bool(np.abs(images).max(initial=0.0) <= 1)
+    return len(model.shape) == 3 and model.shape[0] in (1, 3)
+
+
 def _labels(labels: Sequence[int] | None) -> list[int] | None:
-    return None if labels is None else [int(label) for label in labels]
+    return None if labels is None else wholes("labels", labels)
 
 
 def profile(
@@ -53,7 +83,7 @@ def profile(
     limit: int | None = None,
     seed: int = 0,
     split: str = "train",
-    clip: bool = True,
+    clip: bool | None = None,
     bands: bool = True,
     images_per_block: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -66,22 +96,25 @@ def profile(
     images: uint8 `[N, *shape]`, floats in [-1, 1], or a path as `ddpm profile --data` takes it.
     evaluations: of one image, in all; None evaluates every image at every timestep.
     limit: how many images, of a seeded order.
-    clip: whether estimates of x0 are clamped to [-1, 1]; False for data that are no images.
+    clip: whether estimates of x0 are clamped to [-1, 1]; where left out, whether all images lie there.
     bands: keep the statistics that the spectral variance and the calibrated mean need.
     out: where it is written; OUT.partial keeps what is finished, every `save_every` seconds. Needs a `name` of the network for `resume=True`.
     progress: `tqdm.tqdm`, or anything else that takes a range and iterates over it.
     """
+    network = _network(model)
+    _check_out(model, out, resume)
+    images = _images(images)
     return _core.profile(
-        _network(model),
-        _images(images),
+        network,
+        images,
         labels=_labels(labels),
-        evaluations=evaluations,
-        limit=limit,
-        seed=seed,
+        evaluations=None if evaluations is None else whole("evaluations", evaluations, 1),
+        limit=None if limit is None else whole("limit", limit, 1),
+        seed=whole("seed", seed),
         split=split,
-        clip=clip,
+        clip=_clips(clip, model, images),
         bands=bands,
-        images_per_block=images_per_block,
+        images_per_block=None if images_per_block is None else whole("images_per_block", images_per_block, 1),
         out=out,
         resume=resume,
         save_every=save_every,
@@ -100,7 +133,7 @@ def follow(
     growth: bool = True,
     label: int | None = None,
     seed: int = 1,
-    clip: bool = True,
+    clip: bool | None = None,
     mean_of: _core.Profile | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -116,19 +149,24 @@ def follow(
     steps: numbers of steps whose best paths are tried; `()` tries none.
     coefficients: `fitted`, `fitted-bands`, `history`: taught to the steps tried.
     growth: measure how errors grow, which takes about half of the evaluations.
+    clip: whether estimates of x0 are clamped to [-1, 1], as samplers of pixels do; where left out, for shapes (1, H, W) and (3, H, W) alone.
     mean_of: a profile, by which estimates are corrected (the calibrated mean).
     """
+    network, count = _network(model), whole("count", count, 1)
+    nodes = None if nodes is None else whole("nodes", nodes, 2)
+    room("count", count, 2 * (nodes or 160), *model.shape)
+    _check_out(model, out, resume)
     return _core.follow(
-        _network(model),
+        network,
         count=count,
-        seed=seed,
+        seed=whole("seed", seed),
         samplers=[sampler] if isinstance(sampler, str) else list(sampler),
         nodes=nodes,
-        steps=None if steps is None else [int(k) for k in steps],
+        steps=None if steps is None else wholes("steps", steps, 1),
         coefficients=[coefficients] if isinstance(coefficients, str) else list(coefficients),
         growth=growth,
-        label=label,
-        clip=clip,
+        label=None if label is None else whole("label", label),
+        clip=_clips(clip, model),
         mean_of=mean_of,
         out=out,
         resume=resume,
@@ -202,13 +240,16 @@ def bits_per_dim(
     progress: Progress | None = None,
 ) -> BitsPerDim:
     """Scores images along a schedule, term by term: `ddpm bpd`. The schedule must have been chosen for the likelihood."""
+    _check_plan(plan)
+    if plan.objective == "quality":
+        raise ValueError("plan: expected one that was chosen on a profile, found one for the quality of samples, which has no variances to score")
     found = _core.bits_per_dim(
         _network(model),
         plan._schedules,
         plan.steps,
         _images(images),
         labels=_labels(labels),
-        seed=seed,
+        seed=whole("seed", seed),
         split=split,
         progress=progress,
     )
@@ -238,14 +279,17 @@ def sample(
 
     sampler: another that takes the same schedules (`unipc` takes those of `dpm++2m`).
     """
+    network, count = _network(model), whole("count", count, 1)
+    _check_plan(plan)
+    room("count", count, *model.shape)
     return _core.sample(
-        _network(model),
+        network,
         plan._schedules,
         plan.steps,
         count=count,
-        seed=seed,
-        first=first,
-        label=label,
+        seed=whole("seed", seed),
+        first=whole("first", first),
+        label=None if label is None else whole("label", label),
         sampler=sampler,
         progress=progress,
     )
@@ -267,6 +311,12 @@ def distance(features_a: Any, features_b: Any, *, blocks: int = 32) -> Distance:
 
     Biased by the sizes of both sets: compare only distances of equal sizes to one reference.
     """
+    features = np.asarray(features_a)
+    blocks = whole("blocks", blocks, 2)
+    if features.ndim == 2:
+        room("features_a", 4 * features.shape[1], features.shape[1])
+        if 2 * blocks > len(features):
+            raise ValueError(f"blocks: expected at most {len(features) // 2}, two images in each, found {blocks}")
     return Distance(*_core.frechet(features_a, features_b, blocks))
 
 
@@ -285,6 +335,6 @@ def solve(costs: Any, steps: Iterable[int] | None = None) -> dict[int, Solved]:
 
     Every number of steps at once, exactly; those that no path has are left out.
     """
-    wanted = None if steps is None else [int(k) for k in steps]
+    wanted = None if steps is None else wholes("steps", steps, 1)
     found = _core.solve(costs, wanted)
     return {k: Solved(k, cost, tuple(path)) for k, cost, path in found}

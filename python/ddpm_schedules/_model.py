@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import warnings
 from typing import Any, Callable, Sequence
 
 import numpy as np
 
 from . import _core
+from ._checks import room, whole, wholes
 
 LIBRARIES = ("numpy", "torch", "jax")
 
@@ -22,7 +25,7 @@ class Denoiser:
     process: a `Process`.
     prediction: what comes out: `epsilon`, `x0`, `v`, `velocity` (of a flow: epsilon - x0) or `edm` (F of Karras et al. 2022, `sigma_data`).
     shape: of one datum, without the batch.
-    like: whose arrays `fn` takes: `numpy`, `torch` or `jax`. Left out, it is torch where `device` or a dtype of torch is given, else numpy.
+    like: whose arrays `fn` takes: `numpy`, `torch` or `jax`. Left out, it is torch where `fn` is a torch module or `device` or a dtype of torch is given, else numpy.
     dtype, device: of x, as that library names them; float32 where left out. t has the same device.
     batch: rows of every call. A last batch that is not full is filled up by rows of itself.
     classes: their number, of a network that is conditional on labels.
@@ -55,17 +58,21 @@ class Denoiser:
                 f"found {type(process).__name__}"
             )
         if like is None:
-            of_torch = device is not None or type(dtype).__module__.partition(".")[0] == "torch"
+            modules = [type(thing).__module__.partition(".")[0] for thing in (dtype, device)]
+            torch = sys.modules.get("torch")
+            is_module = torch is not None and isinstance(fn, torch.nn.Module)
+            of_torch = is_module or device is not None or "torch" in modules
             like = "torch" if of_torch else "numpy"
         if like not in LIBRARIES:
             raise ValueError(f"like: expected one of {', '.join(LIBRARIES)}, found {like!r}")
-        self._fn = fn
-        self._arrays = _Arrays(like, dtype, device)
-        self._whole = process.kind == "vp" and prediction != "edm"
-        self._learned = learned_variance
-        self._classes = classes
-        self._batch = int(batch)
-        shape = tuple(int(n) for n in shape)
+        shape = tuple(wholes("shape", shape))
+        batch = whole("batch", batch, 1)
+        room("shape", batch, *shape)
+        is_whole = process.kind == "vp" and prediction != "edm"
+        # Not a method of this object: the compiled half holds it, and Python could not free what holds itself through there.
+        self._call = _Function(fn, _Arrays(like, dtype, device), shape, batch, is_whole, bool(learned_variance))
+        self._classes = None if classes is None else whole("classes", classes, 1)
+        self._batch = batch
         self._core = _core.Denoiser(
             self._call,
             process,
@@ -73,10 +80,13 @@ class Denoiser:
             list(shape),
             sigma_data=float(sigma_data),
             name=name,
-            classes=classes,
+            classes=self._classes,
             learns_variance=bool(learned_variance),
             batch=self._batch,
         )
+        #: Which weights these are; None where nobody said.
+        self.name = name
+        #: Whether a row's output was the same bits beside other rows, where that was tried.
         self.rows_are_independent: bool | None = None
         if check:
             self._check()
@@ -99,34 +109,85 @@ class Denoiser:
     def __repr__(self) -> str:
         return f"Denoiser({self.prediction}, {self.process!r}, shape={self.shape})"
 
-    def _call(
+    def _check(self) -> None:
+        n = self.process.train_steps
+        node = max(1, n // 2)
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((self._batch, *self.shape)).astype(np.float32)
+        t = np.full(self._batch, self._core.time(node))
+        labels = None if self._classes is None else np.zeros(self._batch, np.int64)
+        # Copies: a function may change what it is shown, or return the same memory again.
+        together = np.array(self._call(x.copy(), t.copy(), labels)[0])
+        self._check_sign(x, labels)
+        if self._batch == 1:
+            return
+        # The same first row beside others.
+        other = x.copy()
+        other[1:] = rng.standard_normal(other[1:].shape)
+        alone, _ = self._call(other, t.copy(), labels)
+        scale = max(1.0, float(np.abs(together[0]).max()))
+        difference = float(np.abs(together[0] - alone[0]).max()) / scale
+        self.rows_are_independent = difference == 0.0
+        if difference > 1e-3:
+            raise ValueError(
+                "fn: a row's output depends on the rows beside it (largest relative difference "
+                f"{difference:.2g}); expected a network in evaluation mode (model.eval())"
+            )
+
+
+    def _check_sign(self, x: np.ndarray, labels: np.ndarray | None) -> None:
+        """At the noisiest node a state is nearly noise, which epsilon and a velocity (epsilon - x0) go with."""
+        n = self.process.train_steps
+        if self.prediction not in ("epsilon", "velocity") or n < 2:
+            return
+        node = n if self.process.alphas[n] > 0 or self.prediction == "velocity" else n - 1
+        x = x * np.float32(np.hypot(self.process.alphas[node], self.process.sigmas[node]))
+        found, _ = self._call(x.copy(), np.full(self._batch, self._core.time(node)), labels)
+        if float(np.sum(x * found, dtype=np.float64)) < 0:
+            warnings.warn(
+                f"fn: at the noisiest time its output points against the state; expected {self.prediction} with it. Does its time run the other "
+                "way, or its sign? Of a network that is told 1 at the data and returns x1 - x0: lambda x, t: -net(x, 1 - t)",
+                stacklevel=4,
+            )
+
+
+class _Function:
+    """The user's function as the core asks it."""
+
+    def __init__(
+        self, fn: Callable[..., Any], arrays: _Arrays, shape: tuple[int, ...], batch: int, whole: bool, learned: bool
+    ) -> None:
+        self.fn, self.arrays, self.shape = fn, arrays, shape
+        self.batch, self.whole, self.learned = batch, whole, learned
+
+    def __call__(
         self, x: np.ndarray, t: np.ndarray, labels: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """What the core asks: float32 `[b, *shape]`, float64 `[b]`, int64 `[b]`; float32 comes back."""
         rows = len(x)
-        if rows < self._batch:
-            fill = np.resize(np.arange(rows), self._batch)
+        if rows < self.batch:
+            fill = np.resize(np.arange(rows), self.batch)
             x, t = x[fill], t[fill]
             labels = None if labels is None else labels[fill]
-        if self._whole:
+        if self.whole:
             t = np.rint(t).astype(np.int64)
-        with self._arrays.without_gradients():
-            given = [self._arrays.state(x), self._arrays.time(t)]
+        with self.arrays.without_gradients():
+            given = [self.arrays.state(x), self.arrays.time(t)]
             if labels is not None:
-                given.append(self._arrays.time(labels))
-            found = self._fn(*given)
+                given.append(self.arrays.time(labels))
+            found = self.fn(*given)
         mean, variance = self._split(found, len(x))
         return mean[:rows], None if variance is None else variance[:rows]
 
     def _split(self, found: Any, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
         expected = (rows, *self.shape)
-        if self._learned and isinstance(found, (tuple, list)):
-            parts = [self._arrays.numbers(part) for part in found]
+        if self.learned and isinstance(found, (tuple, list)):
+            parts = [self.arrays.numbers(part) for part in found]
             if len(parts) != 2:
                 raise ValueError(f"fn: expected (output, variance), found {len(parts)} arrays")
         else:
-            whole = self._arrays.numbers(found)
-            if self._learned:
+            whole = self.arrays.numbers(found)
+            if self.learned:
                 wanted = (rows, 2 * self.shape[0], *self.shape[1:])
                 if whole.shape != wanted:
                     raise ValueError(
@@ -142,29 +203,6 @@ class Denoiser:
                 raise ValueError("fn: expected finite numbers, found NaN or infinity in its output")
         mean, variance = (*parts, None)[:2]
         return mean, variance
-
-    def _check(self) -> None:
-        n = self.process.train_steps
-        node = max(1, n // 2)
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal((self._batch, *self.shape)).astype(np.float32)
-        t = np.full(self._batch, self._core.time(node))
-        labels = None if self._classes is None else np.zeros(self._batch, np.int64)
-        together, _ = self._call(x, t, labels)
-        if self._batch == 1:
-            return
-        # The same first row beside others.
-        other = x.copy()
-        other[1:] = rng.standard_normal(other[1:].shape)
-        alone, _ = self._call(other, t, labels)
-        scale = max(1.0, float(np.abs(together[0]).max()))
-        difference = float(np.abs(together[0] - alone[0]).max()) / scale
-        self.rows_are_independent = difference == 0.0
-        if difference > 1e-3:
-            raise ValueError(
-                "fn: a row's output depends on the rows beside it (largest relative difference "
-                f"{difference:.2g}); expected a network in evaluation mode (model.eval())"
-            )
 
 
 class _Arrays:
@@ -182,6 +220,8 @@ class _Arrays:
             import jax.numpy
 
             self._jax = jax.numpy
+        elif dtype is not None and np.dtype(dtype).kind != "f":
+            raise ValueError(f"dtype: expected one of floats, found {dtype!r}")
 
     def without_gradients(self) -> contextlib.AbstractContextManager[Any]:
         return self._torch.no_grad() if self.like == "torch" else contextlib.nullcontext()

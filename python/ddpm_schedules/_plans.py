@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from . import _core
+from ._checks import wholes
 
 
 class Plan:
@@ -31,7 +33,8 @@ class Plan:
 
     @property
     def timesteps(self) -> np.ndarray:
-        """`[K]`, in the order of sampling: what the network is told. int64 from 0 of a vp process, as diffusers takes them; s of a flow; sigma of edm."""
+        """`[K]`, in the order of sampling: times of the process. int64 from 0 of a vp process, as diffusers takes them; s of a flow (times its `time_scale`);
+        sigma of edm, of which networks under `prediction="edm"` are told log(sigma) / 4."""
         times = self._schedules.times(self.steps)
         return np.rint(times).astype(np.int64) if self.process.kind == "vp" else times
 
@@ -198,8 +201,7 @@ def optimize(
     variance, mean, decoder, start: of likelihood, as in `ddpm schedule`.
     coefficients: of quality: `solver`, or what `follow` was told to teach; the closest where left out.
     """
-    wanted = [steps] if isinstance(steps, int) else steps
-    wanted = None if wanted is None else [int(k) for k in wanted]
+    wanted = None if steps is None else wholes("steps", steps, 1)
     if isinstance(source, _core.Profile):
         objective = "elbo" if objective is None else objective
         if objective == "quality":
@@ -217,6 +219,13 @@ def optimize(
             raise ValueError(f"objective: {objective} is chosen on ds.profile(model, images), found trajectories")
         _none_of("quality", variance=variance, mean=mean, decoder=decoder, start=start)
         found = _core.optimize_trajectories(source, wanted, sampler=sampler, coefficients=coefficients)
+        told = found.conventions()
+        taught = sorted({k for of, kind, k, _ in source.trials if kind != "solver" and of == told["sampler"]})
+        if coefficients is None and taught and told["coefficients"] == "solver":
+            warnings.warn(
+                f"coefficients were taught for {taught} steps alone, so that all of these have the sampler's own; ask for steps of these",
+                stacklevel=2,
+            )
     else:
         raise TypeError(
             f"source: expected what ds.profile, ds.follow or ds.trace returned, found {type(source).__name__}"
@@ -236,13 +245,10 @@ def load(path: str | os.PathLike[str], process: _core.Process | None = None) -> 
     process: that of the network, where it is not a chain of whole timesteps.
     """
     with open(path, "rb") as file:
-        head = file.read(1)
-    if head == b"{":
+        head = file.read(1 << 16)
+    if head.lstrip()[:1] == b"{":
         return Plans(_core.Schedules.load(path, process))
-    found: list[Exception] = []
-    for kind in (_core.Profile, _core.Trajectories):
-        try:
+    for name, kind in ((b"ddpm-trajectories", _core.Trajectories), (b"ddpm-elbo-profile", _core.Profile)):
+        if name in head:
             return kind.load(path, process)
-        except ValueError as error:
-            found.append(error)
-    raise ValueError(f"{os.fspath(path)}: neither a profile nor trajectories: {found[0]}; {found[1]}")
+    raise ValueError(f"{os.fspath(path)}: expected a profile, trajectories or schedules, found another file")

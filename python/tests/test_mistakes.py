@@ -23,10 +23,10 @@ def model_of(fn=lambda x, t: 0.5 * x, process=VP, **kwargs):
         (lambda: ds.Process.flow(0), "timestep"),
         (lambda: ds.Process.edm(2.0, 1.0), "sigma_max"),
         (lambda: ds.Process.table([1, 1], [1], [0, 1]), "sigmas"),
-        (lambda: model_of(prediction="noisy"), "prediction: expected epsilon, x0, v, velocity or edm, found 'noisy'|\"noisy\""),
+        (lambda: model_of(prediction="noisy"), "prediction: expected epsilon, x0, v, velocity or edm, found \"noisy\""),
         (lambda: model_of(shape=()), "shape: expected that of one datum"),
-        (lambda: model_of(batch=0), "batch: expected at least 1"),
-        (lambda: model_of(classes=0), "classes: expected at least 1"),
+        (lambda: model_of(batch=0), "batch: expected a whole number of at least 1, found 0"),
+        (lambda: model_of(classes=0), "classes: expected a whole number of at least 1"),
         (lambda: model_of(name=" "), "name: expected a text"),
         (lambda: model_of(like="tensorflow"), "like: expected one of numpy, torch, jax, found 'tensorflow'"),
         (lambda: model_of(prediction="edm", sigma_data=-1.0), "sigma_data: expected a finite number above 0"),
@@ -78,7 +78,7 @@ def test_a_network_that_breaks_later_is_named(data):
     [
         ({"evaluations": 3}, "evaluations: expected at least"),
         ({"limit": 65}, "limit: expected 1 to 64"),
-        ({"limit": 0}, "limit: expected 1 to 64"),
+        ({"limit": 0}, "limit: expected a whole number of at least 1"),
         ({"split": "val"}, "split"),
         ({"labels": [0] * 64}, "labels: expected none: the network has no classes"),
         ({"save_every": -1.0}, "save_every"),
@@ -113,8 +113,8 @@ def test_choosing(data):
         (flow, {"sampler": "unipc"}, "sampler: "),
         (flow, {"sampler": "heun"}, "sampler: .*ddim"),
         (flow, {"coefficients": "fitted"}, "fitted"),
-        (profile, {"steps": [0]}, "0"),
-        (profile, {"steps": [101]}, "101"),
+        (profile, {"steps": [0]}, "steps: expected a whole number of at least 1, found 0"),
+        (profile, {"steps": [101]}, "100"),
         (flow, {"steps": [21]}, "steps: K=21: expected at most 20"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -146,3 +146,101 @@ def test_costs():
         ds.solve(np.zeros((3, 4)))
     with pytest.raises(ValueError, match="costs: "):
         ds.solve(np.full((3, 3), np.nan))
+
+
+@pytest.mark.parametrize("wrong", [-1, 2.5, "3", None, True, 1 << 70])
+def test_numbers_are_named(wrong, data):
+    profile = ds.profile(model_of(), data, evaluations=2048)
+    plans = ds.optimize(profile, np.int64(4))
+    for name, call in [
+        ("batch", lambda: model_of(batch=wrong)),
+        ("shape", lambda: model_of(shape=(4, wrong))),
+        ("count", lambda: ds.follow(model_of(), count=wrong)),
+        ("count", lambda: ds.sample(model_of(), plans[4], count=wrong)),
+        ("seed", lambda: ds.sample(model_of(), plans[4], seed=wrong)),
+        ("first", lambda: ds.sample(model_of(), plans[4], first=wrong)),
+        ("blocks", lambda: ds.distance(data, data, blocks=wrong)),
+        ("steps", lambda: ds.optimize(profile, [wrong])),
+        ("steps", lambda: ds.solve(np.ones((3, 3)), [wrong])),
+    ]:
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            call()
+
+
+def test_what_no_memory_holds_is_refused(data):
+    plans = ds.optimize(ds.profile(model_of(), data, evaluations=2048), 4)
+    for call in [
+        lambda: ds.sample(model_of(), plans[4], count=1 << 50),
+        lambda: ds.follow(model_of(), count=1 << 50),
+        lambda: model_of(shape=(1 << 50,)),
+    ]:
+        with pytest.raises(MemoryError, match="count|shape"):
+            call()
+
+
+def test_images_of_levels_are_uint8():
+    levels = np.random.default_rng(0).integers(0, 256, (8, 1, 2, 2))
+    model = model_of(shape=(1, 2, 2))
+    for wrong in (levels, levels.astype(np.uint16), levels.astype(float), levels > 3):
+        with pytest.raises(ValueError, match="images: expected uint8 or floats"):
+            ds.profile(model, wrong, evaluations=200)
+    assert ds.profile(model, levels.astype(np.uint8), evaluations=200).images
+
+
+def test_a_network_whose_time_runs_the_other_way_is_noticed():
+    def velocity(x, s):
+        return x
+
+    with pytest.warns(UserWarning, match="points against the state"):
+        ds.Denoiser(lambda x, s: -velocity(x, s), ds.Process.flow(20), prediction="velocity", shape=(4,))
+    with pytest.raises(ValueError, match="time_scale: expected a finite number above 0"):
+        ds.Process.flow(time_scale=-1.0)
+
+
+def test_functions_may_change_what_they_are_shown():
+    def fn(x, t):
+        x *= np.float32(0.5)
+        return x
+
+    assert ds.Denoiser(fn, VP, shape=(4,)).rows_are_independent
+    memory = np.zeros((16, 4), np.float32)
+
+    def mixing(x, t):
+        memory[:] = x - x.mean(0)
+        return memory
+
+    with pytest.raises(ValueError, match="depends on the rows beside it"):
+        ds.Denoiser(mixing, VP, shape=(4,))
+
+
+def test_a_run_that_cannot_be_resumed_is_told_at_its_start(data, tmp_path):
+    with pytest.warns(UserWarning, match="name: the network has none"):
+        ds.profile(model_of(), data, evaluations=2048, out=tmp_path / "p")
+    with pytest.raises(ValueError, match="resume: expected out="):
+        ds.profile(model_of(), data, resume=True)
+    profile = ds.profile(model_of(), data, evaluations=2048)
+    quality = ds.optimize(ds.follow(model_of(), count=2, nodes=10, steps=()), 3)[3]
+    with pytest.raises(ValueError, match="plan: expected one that was chosen on a profile"):
+        ds.bits_per_dim(model_of(), quality, data)
+    with pytest.raises(TypeError, match="plan: expected one schedule"):
+        ds.sample(model_of(), ds.optimize(profile, 3))
+
+
+def test_places_are_tried_before_anything_is_computed(data, tmp_path):
+    called = []
+
+    def fn(x, t):
+        called.append(1)
+        return 0.5 * x
+
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place in (tmp_path / "none" / "p", tmp_path, tmp_path / "link", "/dev/null"):
+        with pytest.raises(OSError):
+            ds.profile(model_of(fn, name="m"), data, evaluations=2048, out=place)
+    assert not called
+    target = tmp_path / "target"
+    plans = ds.optimize(ds.profile(model_of(), data, evaluations=2048), 3)
+    target.write_text("old")
+    (tmp_path / "there").symlink_to(target)
+    plans.save(tmp_path / "there", overwrite=True)
+    assert (tmp_path / "there").is_symlink() and ds.load(target)[3].steps == 3

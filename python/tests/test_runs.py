@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -131,7 +132,7 @@ def test_nothing_of_the_users_is_overwritten(data, tmp_path):
 def test_a_run_of_another_network_is_not_resumed(data, tmp_path):
     out = tmp_path / "p"
     ds.profile(model_of(halved), data, evaluations=2048, out=out)
-    with pytest.raises(ValueError, match="cannot resume: .*found|cannot resume"):
+    with pytest.raises(ValueError, match="cannot resume: .* differs"):
         ds.profile(model_of(halved, name="another"), data, evaluations=2048, out=out, resume=True)
 
 
@@ -206,3 +207,74 @@ def test_exports_are_those_of_the_command_line(chain, flow, data):
     np.testing.assert_allclose(np.fromstring(plan.export("comfyui"), sep=","), plan.sigmas, rtol=1e-12)
     with pytest.raises(ValueError, match="improved-diffusion cannot run schedules of another clock"):
         plan.export("improved-diffusion")
+
+
+def test_a_network_is_freed_with_its_denoiser():
+    import gc
+    import weakref
+
+    class Weights:
+        def __call__(self, x, t):
+            return halved(x, t)
+
+    weights = Weights()
+    model = ds.Denoiser(weights, ds.Process.vp(alphas_cumprod(100)), shape=(4,))
+    watched = weakref.ref(weights), weakref.ref(model)
+    del weights, model
+    gc.collect()
+    assert [of() for of in watched] == [None, None]
+
+
+def test_nothing_computes_outside_of_a_call(chain, data, tmp_path):
+    profile = ds.profile(chain, data, evaluations=4096, clip=False)
+    before = len(os.listdir("/proc/self/task"))
+    ds.follow(chain, count=2, nodes=20, steps=(), mean_of=profile)
+    np.save(tmp_path / "images.npy", np.zeros((4, 1, 2, 2), np.uint8))
+    patience = time.monotonic() + 5
+    while len(os.listdir("/proc/self/task")) > before:
+        assert time.monotonic() < patience, os.listdir("/proc/self/task")
+
+
+def test_a_process_is_known_by_its_times_and_its_scale(data, tmp_path):
+    def of(process):
+        return ds.Denoiser(halved, process, prediction="x0", shape=(4,), name="m", check=False)
+
+    s = np.arange(1, 21) / 20
+    for own, other in [
+        (ds.Process.flow(20), ds.Process.flow(20, time_scale=1000.0)),
+        (ds.Process.table(1 - s, s, s), ds.Process.table(2 * (1 - s), 2 * s, s)),
+        (ds.Process.table(1 - s, s, s), ds.Process.table(1 - s, s, 7 * s)),
+    ]:
+        out = tmp_path / str(len(os.listdir(tmp_path)))
+        ds.follow(of(own), count=2, nodes=10, steps=(), out=out)
+        assert ds.load(out, own).nodes
+        with pytest.raises(ValueError, match="process: expected that of"):
+            ds.load(out, other)
+        with pytest.raises(ValueError, match="cannot resume"):
+            ds.follow(of(other), count=2, nodes=10, steps=(), out=out, resume=True)
+    # A table of a flow is told in s.
+    plan = ds.optimize(ds.follow(of(ds.Process.table(1 - s, s, s)), count=2, nodes=10, steps=()), 3)[3]
+    np.testing.assert_allclose(plan.sigmas[:-1], plan.timesteps, rtol=1e-12)
+
+
+def test_a_finished_run_outlives_its_bar_and_a_lost_save_is_told(data, tmp_path, monkeypatch):
+    def wrap(steps):
+        yield from steps
+        raise OSError("the terminal went away")
+
+    out = tmp_path / "p"
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    ds.profile(model_of(halved), data, evaluations=2048, out=out, progress=wrap)
+    assert out.exists() and "terminal" in str(told[0].exc_value)
+    missing = tmp_path / "none" / "p"
+    with pytest.raises(FileNotFoundError, match="cannot write"):
+        ds.profile(model_of(halved), data, evaluations=2048, out=missing)
+
+
+def test_steps_of_a_corrected_network_are_no_combination_of_whole_states(chain, data):
+    profile = ds.profile(chain, data, evaluations=4096, clip=False)
+    plan = ds.optimize(ds.follow(chain, count=4, nodes=20, steps=(), mean_of=profile), 4, sampler="ddim")[4]
+    assert plan.mean == "calibrated"
+    with pytest.raises(ValueError, match="calibrated mean"):
+        plan.linear_steps()

@@ -413,7 +413,7 @@ fn wrong_requests_are_named() {
     trajectory("--nodes 41").fails(3, &["--nodes", "2..=40", "41"]);
     trajectory("--nodes 10 --steps 11").fails(3, &["--steps", "K=11", "1 to 10"]);
     trajectory("--steps all").fails(3, &["--steps", "none"]);
-    trajectory("--sampler euler").fails(3, &["--sampler", "euler", "ddim"]);
+    trajectory("--sampler heun").fails(3, &["--sampler", "heun", "ddim"]);
     trajectory("--sampler unipc").fails(
         3,
         &[

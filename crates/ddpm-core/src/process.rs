@@ -200,7 +200,7 @@ impl Process {
         Self::of_nodes(ProcessKind::Edm, spacing, (1..=nodes).map(node).collect())
     }
 
-    /// Any process: `alpha`, `sigma` and what the network is told at every node, from little noise to much.
+    /// Any process, a flow where all alpha + sigma = 1: `alpha`, `sigma` and what the network is told at every node, from little noise to much.
     ///
     /// # Errors
     ///
@@ -240,8 +240,20 @@ impl Process {
             Ok(Node { alpha, sigma, time })
         });
         let nodes: Vec<Node> = nodes.collect::<Result<_>>()?;
-        let spacing = format!("a table of {} nodes", nodes.len());
-        Self::of_nodes(ProcessKind::Table, spacing, nodes)
+        // FNV-1a of the numbers: tables of one noise schedule differ by their scale and times.
+        let numbers = nodes.iter().flat_map(|n| [n.alpha, n.sigma, n.time]);
+        let bytes = numbers.flat_map(|x| x.to_bits().to_le_bytes());
+        let digest = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let spacing = format!("a table of {} nodes ({digest:016x})", nodes.len());
+        let of_flow = |n: &Node| (n.alpha + n.sigma - 1.0).abs() < 1e-9;
+        let kind = if nodes.iter().all(of_flow) {
+            ProcessKind::Flow
+        } else {
+            ProcessKind::Table
+        };
+        Self::of_nodes(kind, spacing, nodes)
     }
 
     fn of_nodes(kind: ProcessKind, spacing: String, nodes: Vec<Node>) -> Result<Self> {
@@ -278,6 +290,9 @@ impl Process {
                     expected: "a finite number",
                 });
             }
+        }
+        if let Some(last) = self.nodes.last() {
+            self.spacing += &format!(", told {} at the last", last.time);
         }
         Ok(self)
     }

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayD;
 use numpy::{PyArrayMethods, PyReadonlyArrayDyn};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
 
@@ -14,9 +15,16 @@ fn as_array<'py>(
     dtype: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
     let numpy = value.py().import("numpy")?;
-    numpy
-        .call_method1("ascontiguousarray", (value, dtype))
-        .map_err(|error| argument(name, format_args!("expected numbers: {error}")))
+    let made = numpy.call_method1("ascontiguousarray", (value, dtype));
+    made.map_err(|error| {
+        let py = value.py();
+        if !(error.is_instance_of::<PyTypeError>(py) || error.is_instance_of::<PyValueError>(py)) {
+            return error;
+        }
+        let refused = argument(name, format_args!("expected numbers: {error}"));
+        refused.set_cause(py, Some(error));
+        refused
+    })
 }
 
 /// A list of f64.

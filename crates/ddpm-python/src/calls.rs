@@ -22,7 +22,7 @@ use ddpm_eval::Progress;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
-use crate::errors::{fault, invalid, system};
+use crate::errors::{fault, of_eval, system};
 use crate::model::{Asked, Denoiser};
 
 /// How often signals are looked for while nothing is asked.
@@ -41,6 +41,11 @@ enum Event {
 }
 
 impl Watch {
+    fn taken(&self) -> Vec<Event> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *events)
+    }
+
     fn say(&self, event: Event) {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.push(event);
@@ -72,8 +77,7 @@ struct Bar<'py> {
 
 impl Bar<'_> {
     fn tell(&mut self, watch: &Watch) -> PyResult<()> {
-        let mut events = watch.events.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = std::mem::take(&mut *events);
+        let events = watch.taken();
         let Some(wrap) = self.wrap.clone() else {
             return Ok(());
         };
@@ -101,14 +105,10 @@ impl Bar<'_> {
         Ok(())
     }
 
-    /// Lets the iterator run out, which closes a tqdm bar.
+    /// Takes the step behind the last, which closes a tqdm bar.
     fn end(&mut self) -> PyResult<()> {
-        if let Some(bar) = self.now.take() {
-            for item in bar {
-                item?;
-            }
-        }
-        Ok(())
+        let beyond = self.now.take().and_then(|mut bar| bar.next());
+        beyond.transpose().map(|_| ())
     }
 }
 
@@ -127,7 +127,6 @@ pub(crate) fn run<R: Send>(
         now: None,
     };
     let (questions, asked) = channel();
-    let asked = &Mutex::new(asked);
     let network = model.network(questions);
     let (outcome, stop) = std::thread::scope(|scope| {
         // The network moves there: where it is dropped, nothing more can be asked.
@@ -135,22 +134,35 @@ pub(crate) fn run<R: Send>(
         let stop = serve(py, model, asked, watch, &mut bar);
         (py.detach(|| worker.join()), stop)
     });
+    let outcome = outcome.map_err(|_| fault("a thread panicked"));
     if let Some(error) = stop {
+        let failed = outcome.ok().and_then(Result::ok).and_then(Result::err);
+        if let Some(ddpm_eval::Error::Data(lost @ ddpm_data::Error::Write { .. })) = failed {
+            // Python 3.10 has no notes.
+            let _ = error
+                .value(py)
+                .call_method1("add_note", (lost.to_string(),));
+        }
         return Err(error);
     }
-    let outcome = outcome.map_err(|_| fault("a thread panicked"))??;
-    bar.end()?;
-    outcome.map_err(invalid)
+    let made = outcome??.map_err(of_eval)?;
+    if let Err(error) = bar.tell(watch).and_then(|()| bar.end()) {
+        // What was computed counts more than its bar.
+        error.write_unraisable(py, None);
+    }
+    Ok(made)
 }
 
 /// Answers until nobody can ask; the exception that ended it, if one did.
 fn serve(
     py: Python<'_>,
     model: &Denoiser,
-    asked: &Mutex<Receiver<Asked>>,
+    asked: Receiver<Asked>,
     watch: &Watch,
     bar: &mut Bar<'_>,
 ) -> Option<PyErr> {
+    // Owned: where this unwinds nobody waits for an answer.
+    let asked = Mutex::new(asked);
     let mut stop: Option<PyErr> = None;
     loop {
         let next = py.detach(|| {

@@ -25,6 +25,24 @@ pub(crate) fn system(what: impl Display, error: &std::io::Error) -> PyErr {
     }
 }
 
+/// What images or files of them are not, or what could not be written.
+pub(crate) fn of_data(error: ddpm_data::Error) -> PyErr {
+    match &error {
+        ddpm_data::Error::Write { path, source } => {
+            system(format_args!("cannot write {}", path.display()), source)
+        }
+        _ => invalid(error),
+    }
+}
+
+/// Why something was not measured.
+pub(crate) fn of_eval(error: ddpm_eval::Error) -> PyErr {
+    match error {
+        ddpm_eval::Error::Data(error) => of_data(error),
+        error => invalid(error),
+    }
+}
+
 /// A file that would be lost.
 pub(crate) fn in_the_way(path: &Path, advice: &str) -> PyErr {
     PyFileExistsError::new_err(format!("{} exists: {advice}", path.display()))

@@ -49,7 +49,7 @@ pub(crate) fn bits_per_dim<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     check_process(model, schedules)?;
     let split: Split = named("split", split)?;
-    let set = image_set(images, labels, split, model)?;
+    let set = image_set(py, images, labels, split, model)?;
     let (_, chosen) = schedules.chosen(steps)?;
     let mut plan = BitsPerDimPlan::new(chosen.schedule.clone(), (0..set.len()).collect());
     plan.noise = Noise::Seed { seed, split };

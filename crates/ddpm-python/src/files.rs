@@ -10,12 +10,15 @@ use crate::errors::{in_the_way, system};
 /// Where a run's result goes, if it goes anywhere, and OUT.partial, as the command line keeps it.
 pub(crate) struct Output {
     out: Option<PathBuf>,
+    /// Whether a result was there, to go on with.
+    replaces: bool,
     partial: PathBuf,
 }
 
 impl Output {
     /// Nothing of the user's is replaced: an earlier result or an unfinished run is gone on with, or in the way.
     pub(crate) fn of(out: Option<PathBuf>, resume: bool) -> PyResult<Self> {
+        let out = out.map(|path| place(&path)).transpose()?;
         let partial = out.as_deref().map(partial_of).unwrap_or_default();
         if let Some(out) = out.as_deref().filter(|_| !resume) {
             if partial.exists() {
@@ -28,7 +31,12 @@ impl Output {
                 return Err(in_the_way(out, advice));
             }
         }
-        Ok(Self { out, partial })
+        let replaces = out.as_deref().is_some_and(Path::exists);
+        Ok(Self {
+            out,
+            replaces,
+            partial,
+        })
     }
 
     /// What an earlier run left.
@@ -56,11 +64,35 @@ impl Output {
         let Some(out) = &self.out else {
             return Ok(());
         };
+        if out.exists() && !self.replaces {
+            let _ = self.keep(bytes);
+            let advice = "it was made while this ran; what was computed is in OUT.partial";
+            return Err(in_the_way(out, advice));
+        }
         write_atomic(out, &bytes())
             .map_err(|error| system(format_args!("cannot write {}", out.display()), &error))?;
         // A file that cannot be removed only takes space.
         let _ = std::fs::remove_file(&self.partial);
         Ok(())
+    }
+}
+
+/// Where a file is written: what a link points to. Refuses what is no plain file, and a place where nothing can be written, before anything is computed.
+fn place(path: &Path) -> PyResult<PathBuf> {
+    let about =
+        |error: &std::io::Error| system(format_args!("cannot write {}", path.display()), error);
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => std::fs::canonicalize(path).map_err(|e| about(&e))?,
+        _ => path.to_owned(),
+    };
+    match std::fs::metadata(&found) {
+        Ok(there) if !there.is_file() => {
+            let problem = std::io::Error::other("expected a plain file");
+            Err(about(&problem))
+        }
+        _ => ddpm_files::check_writable(&found)
+            .map(|()| found)
+            .map_err(|e| about(&e)),
     }
 }
 
@@ -84,6 +116,7 @@ pub(crate) fn save(path: &Path, bytes: &[u8], overwrite: bool) -> PyResult<()> {
             "remove it, name another, or say overwrite=True",
         ));
     }
-    write_atomic(path, bytes)
+    let path = place(path)?;
+    write_atomic(&path, bytes)
         .map_err(|error| system(format_args!("cannot write {}", path.display()), &error))
 }

@@ -9,7 +9,7 @@ use ddpm_core::{
     CoefficientKind, DecoderKind, Denoiser as _, MeanKind, ModelId, Sampler, VarianceKind,
 };
 use ddpm_eval::{FlowPlan, GrowthPlan, TrajectoryPlan, follow_flow};
-use ddpm_profile::{CostModel, Curves};
+use ddpm_profile::{CostModel, Curves, ElboProfile};
 use ddpm_schedule::{Corrections, Scoring, TrajectoryKind, TrajectoryOrigin};
 use ddpm_trajectory::{USUAL_NODES, most_nodes, reference_grid, usual_steps};
 use ndarray::{Array1, Array3, Axis};
@@ -25,6 +25,7 @@ use crate::names::named;
 use crate::process::Process;
 use crate::profile::{Profile, process_of};
 
+/// States down a network's flow, which schedules for samples are chosen on: the file of `ddpm trajectory`.
 #[pyclass(frozen, module = "ddpm_schedules._core")]
 pub(crate) struct Trajectories {
     pub(crate) inner: ddpm_trajectory::Trajectories,
@@ -184,17 +185,19 @@ pub(crate) fn follow(
     let mut steps = steps.unwrap_or_else(|| usual_steps(grid.steps()));
     steps.sort_unstable();
     steps.dedup();
-    let means = mean_of.as_deref().map(|profile| {
+    let corrections = |profile: &ElboProfile| {
         let scoring = Scoring::new(VarianceKind::FixedSmall)
             .with_decoder(DecoderKind::None)
             .with_mean(MeanKind::Calibrated);
-        let curves = Curves::from_profile(&profile.inner)?;
+        let curves = Curves::from_profile(profile)?;
         let costs = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         Ok(Corrections::of_schedule(&costs.schedule_of(grid.clone())))
-    });
-    let means: Option<Option<Corrections>> = means
-        .transpose()
-        .map_err(|error: ddpm_profile::Error| argument("profile", error))?;
+    };
+    let means = match mean_of.as_deref() {
+        None => None,
+        Some(profile) => detached(py, || corrections(&profile.inner))?
+            .map_err(|error: ddpm_profile::Error| argument("mean_of", error))?,
+    };
     let mut measured = GrowthPlan {
         solvers,
         ..GrowthPlan::default()
@@ -209,7 +212,7 @@ pub(crate) fn follow(
             seed,
             labels: model.labels(label, count)?,
             clip_denoised: clip,
-            means: means.flatten().map(Arc::new),
+            means: means.map(Arc::new),
             batch: model.batch,
         },
         grid,

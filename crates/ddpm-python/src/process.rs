@@ -8,6 +8,9 @@ use pyo3::types::PyAny;
 use crate::arrays::floats;
 use crate::errors::{argument, invalid};
 
+/// A Gaussian process x = alpha x0 + sigma noise on a clock of N nodes, from little noise to much; node 0 is clean data.
+///
+/// `Process.vp(alphas_cumprod)`, `Process.flow()`, `Process.edm()`, `Process.table(...)`; `kind`, `train_steps` (N), and by node `alphas`, `sigmas`, `times`.
 #[pyclass(frozen, module = "ddpm_schedules", eq, from_py_object)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Process {
@@ -16,6 +19,7 @@ pub(crate) struct Process {
 
 #[pymethods]
 impl Process {
+    /// DDPM's chain: products of 1 - beta in the order of training timesteps. Networks are told whole timesteps from 0.
     #[staticmethod]
     fn vp(alphas_cumprod: &Bound<'_, PyAny>) -> PyResult<Self> {
         let alpha_bar = floats("alphas_cumprod", alphas_cumprod)?;
@@ -30,6 +34,7 @@ impl Process {
         })
     }
 
+    /// DDPM's chain by its betas.
     #[staticmethod]
     fn from_betas(betas: &Bound<'_, PyAny>) -> PyResult<Self> {
         let betas = floats("betas", betas)?;
@@ -40,6 +45,7 @@ impl Process {
         })
     }
 
+    /// DDPM's chain by the name of its noise schedule: `linear`, `cosine`, ...
     #[staticmethod]
     fn named(name: &str, train_steps: usize) -> PyResult<Self> {
         let name: NoiseScheduleName = name.parse().map_err(|error| argument("name", error))?;
@@ -49,15 +55,26 @@ impl Process {
         })
     }
 
+    /// Rectified flow, x = (1 - s) x0 + s noise, at s = 1/N, 2/N, .., 1. Networks are told `time_scale * s`.
     #[staticmethod]
     #[pyo3(signature = (nodes = 1000, *, time_scale = 1.0))]
     fn flow(nodes: usize, time_scale: f64) -> PyResult<Self> {
-        let flow = ddpm_core::Process::flow(nodes).and_then(|p| p.told(|s| s * time_scale));
+        if !(time_scale > 0.0 && time_scale.is_finite()) {
+            let problem = format_args!(
+                "expected a finite number above 0, found {time_scale}; of a network whose time runs the other way wrap the function"
+            );
+            return Err(argument("time_scale", problem));
+        }
+        let flow = ddpm_core::Process::flow(nodes).and_then(|flow| match time_scale {
+            1.0 => Ok(flow),
+            _ => flow.told(|s| s * time_scale),
+        });
         Ok(Self {
             inner: flow.map_err(invalid)?,
         })
     }
 
+    /// x = x0 + sigma noise, N nodes even in sigma^(1/7). Networks are told sigma.
     #[staticmethod]
     #[pyo3(signature = (sigma_min = 0.002, sigma_max = 80.0, nodes = 1000))]
     fn edm(sigma_min: f64, sigma_max: f64, nodes: usize) -> PyResult<Self> {
@@ -67,6 +84,7 @@ impl Process {
         })
     }
 
+    /// Any process: alpha, sigma and what the network is told, of nodes 1..N from little noise to much.
     #[staticmethod]
     fn table(
         alphas: &Bound<'_, PyAny>,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddpm_core::Denoiser as _;
+use ddpm_core::{Denoiser as _, ProcessKind};
 use ddpm_data::{ImageSet, Split, selection};
 use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
 use ddpm_profile::ElboProfile;
@@ -13,12 +13,13 @@ use pyo3::types::PyAny;
 
 use crate::arrays::singles;
 use crate::calls::{detached, run};
-use crate::errors::{argument, invalid};
+use crate::errors::{argument, invalid, of_data};
 use crate::files::{Output, read, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
 
+/// The measured errors of a network, which likelihood schedules are chosen on: the file of `ddpm profile`.
 #[pyclass(frozen, module = "ddpm_schedules._core")]
 pub(crate) struct Profile {
     pub(crate) inner: ElboProfile,
@@ -85,6 +86,7 @@ pub(crate) fn process_of(
         inner: ddpm_core::Process::vp(schedule.clone()),
     };
     let file = path.display();
+    let told = told.filter(|text| !text.starts_with(ProcessKind::Vp.name()));
     match (told, given) {
         (None, None) => Ok(of_chain()),
         (Some(told), None) => Err(argument(
@@ -94,8 +96,11 @@ pub(crate) fn process_of(
             ),
         )),
         (told, Some(process)) => {
-            let own = format!("{}, {}", process.inner.kind(), process.inner.spacing());
-            let same_clock = told.is_none_or(|told| *told == own);
+            let own = process.inner.to_string();
+            let same_clock = match told {
+                Some(told) => *told == own,
+                None => process.inner.kind() == ProcessKind::Vp,
+            };
             if same_clock && process.inner.noise_schedule().is_close(schedule) {
                 Ok(process)
             } else {
@@ -109,6 +114,7 @@ pub(crate) fn process_of(
 
 /// Images in memory, `[N, ..]`: uint8, or numbers in [-1, 1].
 pub(crate) fn image_set(
+    py: Python<'_>,
     images: &Bound<'_, PyAny>,
     labels: Option<Vec<usize>>,
     split: Split,
@@ -122,7 +128,18 @@ pub(crate) fn image_set(
         ));
     }
     if let Ok(path) = images.extract::<PathBuf>() {
-        return ddpm_data::open(&path, split, Some(shape)).map_err(invalid);
+        if labels.is_some() {
+            return Err(argument(
+                "labels",
+                "expected none beside a path: a data set has its own",
+            ));
+        }
+        let found = detached(py, || {
+            let set = ddpm_data::open(&path, split, Some(shape))?;
+            // Read once, for the hash that a profile records.
+            set.sha256().map(|_| set)
+        })?;
+        return found.map_err(of_data);
     }
     let set = match images.extract::<PyReadonlyArrayDyn<'_, u8>>() {
         Ok(bytes) => ImageSet::from_bytes("array", bytes.as_array()),
@@ -163,7 +180,7 @@ pub(crate) fn profile(
 ) -> PyResult<Profile> {
     let split: Split = named("split", split)?;
     let output = Output::of(out, resume)?;
-    let set = image_set(images, labels, split, model)?;
+    let set = image_set(py, images, labels, split, model)?;
     let available = set.len();
     let wanted = limit.unwrap_or(available);
     if !(1..=available).contains(&wanted) {

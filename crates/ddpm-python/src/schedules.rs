@@ -221,6 +221,9 @@ impl Schedules {
     fn linear(&self, chosen: &Chosen) -> PyResult<Vec<(Vec<f64>, f64)>> {
         let (schedule, noise) = (&chosen.schedule, &self.inner.noise_schedule);
         let alone = "such steps are no combination of whole states: ";
+        if schedule.mean() == MeanKind::Calibrated {
+            return Err(invalid(format_args!("{alone}calibrated mean")));
+        }
         if !schedule.fitted.is_empty() {
             let terms = |step: &ddpm_core::StepCoefficients| match step.bands() {
                 1 => Ok((step.terms().iter().flatten().copied().collect(), 0.0)),

@@ -58,21 +58,27 @@ fn process(text: &str, args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSch
         Error::usage("--process needs --train-steps T, the number of nodes of its clock")
     })?;
     let unknown = || {
-        let problem = format!("expected flow, edm or edm:MIN:MAX, found {text:?}");
+        let problem = format!("expected flow or edm:MIN:MAX, found {text:?}");
         Error::flag(FLAG, problem)
     };
-    let (name, range) = text.split_once(':').unwrap_or((text, ""));
+    if let Some(rows) = rows.filter(|&rows| rows != nodes) {
+        let problem = format!("expected {rows}, the number of rows of the file, found {nodes}");
+        return Err(Error::flag("--train-steps", problem));
+    }
+    let (name, range) = match text.split_once(':') {
+        Some((name, range)) => (name, Some(range)),
+        None => (text, None),
+    };
     let process = match (name, range) {
-        ("flow", "") => Process::flow(nodes),
-        ("edm", "") => Process::edm(0.002, 80.0, nodes),
-        ("edm", range) => {
+        ("flow", None) => Process::flow(nodes),
+        ("edm", Some(range)) => {
             let ends = range
                 .split_once(':')
                 .and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)));
             let (from, to) = ends.ok_or_else(unknown)?;
             Process::edm(from, to, nodes)
         }
-        ("vp", "") => {
+        ("vp", None) => {
             return Err(Error::flag(
                 FLAG,
                 "vp is a chain of whole timesteps: expected its --noise-schedule or --alpha-bar instead",

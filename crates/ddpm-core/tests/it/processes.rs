@@ -188,7 +188,10 @@ fn networks_of_a_process_are_denoisers_of_the_chain() {
     .with_batch(4);
     assert_eq!(network.parameterization(), Parameterization::X0);
     assert_eq!((network.train_steps(), network.preferred_batch()), (10, 4));
-    assert_eq!(network.settings()["process"], "flow, 10 nodes even in s");
+    assert_eq!(
+        network.settings()["process"],
+        "flow, 10 nodes even in s, told 1000 at the last"
+    );
     assert_eq!(network.settings()["network_output"], "velocity");
     let x = ArrayD::from_shape_vec(IxDyn(&[2, 2]), vec![0.5_f32, -1.0, 0.25, 2.0]).unwrap();
     let found = network

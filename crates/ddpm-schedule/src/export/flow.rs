@@ -14,7 +14,7 @@ def unshifted(sigmas, shift):
 
 
 def flow_scheduler(sigmas, **config):
-    # It shifts nothing: give it to a pipeline as it is, and sigmas=sigmas where the pipeline takes them.
+    # It shifts nothing. Pipelines set its list anew: give them sigmas=sigmas with it, or loop over it yourself.
     from diffusers import FlowMatchEulerDiscreteScheduler
 
     scheduler = FlowMatchEulerDiscreteScheduler(**{**dict(shift=1.0, use_dynamic_shifting=False), **config})

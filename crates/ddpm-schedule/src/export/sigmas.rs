@@ -84,7 +84,9 @@ pub(super) fn comfyui(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         losses.push("clipping of the predicted image (ComfyUI's samplers do not clip)".to_owned());
     }
     losses.extend(scaling_loss(listing));
-    if listing.ends_early() {
+    if listing.ends_early() && listing.clock() == ProcessKind::Flow {
+        losses.push("the scale of the first x, which is (1 - s) latent + s noise for ComfyUI and sqrt((1 - s)^2 + s^2) noise here, where a list begins below s = 1".to_owned());
+    } else if listing.ends_early() {
         losses.push(
             "the variance of the first x, 1 + sigma^2 for a list that begins below the largest sigma of the model: ComfyUI adds sigma times noise to the latent image, which gives an empty one sigma^2"
                 .to_owned(),

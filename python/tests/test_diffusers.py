@@ -776,8 +776,8 @@ def test_a_pipeline_follows_an_installed_plan(make, scheduler, sampler):
         (sd_pipe, diffusers.DDIMScheduler(**SCALED, clip_sample=False, steps_offset=1), "vp"),
         (sd_pipe, diffusers.EulerDiscreteScheduler(**SCALED, timestep_spacing="leading", steps_offset=1), "vp"),
         (sdxl_pipe, diffusers.EulerDiscreteScheduler(**SCALED), "table"),
-        (sd3_pipe, F(shift=3.0), "table"),
-        (flux_pipe, F(use_dynamic_shifting=True), "table"),
+        (sd3_pipe, F(shift=3.0), "flow"),
+        (flux_pipe, F(use_dynamic_shifting=True), "flow"),
     ],
     ids=["DDIM", "DDIM, not clipped", "SD", "SD, Euler", "SDXL", "SD3", "Flux"],
 )

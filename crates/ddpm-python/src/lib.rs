@@ -1,7 +1,7 @@
 //! The compiled half of the Python package `ddpm_schedules`: its private module `_core`.
 //!
 //! It translates arrays and names, calls the libraries, and turns their errors into exceptions; `python/ddpm_schedules` gives what people see.
-//! A user's network is called on the thread that called us, never on another ([`calls`]).
+//! A user's network is called on the thread that called us, never on another (`calls.rs`).
 
 // Python's own documentation stands in `_core.pyi`.
 #![allow(

@@ -14,7 +14,7 @@ from ._core import VERSION as __version__
 from ._core import Process, Profile, Trajectories
 from ._measure import bits_per_dim, distance, follow, process_of, profile, sample, solve, trace
 from ._model import Denoiser
-from ._plans import Plan, Plans, load, optimize
+from ._plans import Plan, Plans, load, optimize, plan
 
 __all__ = [
     "Denoiser",
@@ -28,6 +28,7 @@ __all__ = [
     "follow",
     "load",
     "optimize",
+    "plan",
     "process_of",
     "profile",
     "sample",

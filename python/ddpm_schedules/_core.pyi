@@ -189,6 +189,9 @@ def follow(
     progress: _Progress | None,
 ) -> Trajectories: ...
 def traced(model: Denoiser, nodes: Sequence[int], x: np.ndarray, x0: np.ndarray, *, clip: bool) -> Trajectories: ...
+def schedule_of_nodes(
+    process: Process, nodes: Sequence[int], *, sampler: str, variance: str, clip: bool
+) -> Schedules: ...
 def optimize_profile(
     profile: Profile,
     steps: Sequence[int] | None,

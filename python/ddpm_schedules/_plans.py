@@ -89,8 +89,8 @@ class Plan:
         return self._told["remembers"]
 
     @property
-    def cost(self) -> float:
-        """What was minimised: bits/dim without the prior of `elbo`, a mean square of `quality`."""
+    def cost(self) -> float | None:
+        """What was minimised: bits/dim without the prior of `elbo`, a mean square of `quality`; None of a list of one's own."""
         return self._numbers["cost"]
 
     @property
@@ -146,7 +146,7 @@ class Plan:
         install(self, pipe)
 
     def __repr__(self) -> str:
-        cost = f"{self.cost:.4g}"
+        cost = "none" if self.cost is None else f"{self.cost:.4g}"
         return f"Plan(K={self.steps}, {self.objective}, {self.sampler}, cost={cost}, timesteps={self.timesteps.tolist()})"
 
 
@@ -231,6 +231,37 @@ def optimize(
             f"source: expected what ds.profile, ds.follow or ds.trace returned, found {type(source).__name__}"
         )
     return Plans(found)
+
+
+def plan(
+    process: _core.Process,
+    timesteps: Any,
+    *,
+    sampler: str = "ddim",
+    variance: str = "fixed-small",
+    clip: bool = False,
+) -> Plan:
+    """A schedule of one's own, to compare with: uniform steps, somebody else's list. It was chosen on nothing, so that it has no cost and no file.
+
+    timesteps: times of the process, in any order; each becomes the node that is nearest. `numpy.linspace(1, 0, 8, endpoint=False)` are 8 uniform steps of a flow.
+    sampler: `ddim` (Euler), `dpm++2m`, .., or `ancestral`, whose likelihood `bits_per_dim` scores.
+    variance: of ancestral steps: `fixed-small`, `fixed-large` or `learned`.
+    """
+    times = np.atleast_1d(np.asarray(timesteps, np.float64))
+    if times.ndim != 1 or not times.size or not np.isfinite(times).all():
+        raise ValueError(f"timesteps: expected a list of finite times, found {timesteps!r}")
+    known = process.times[1:]
+    low, high = min(known[0], known[-1]), max(known[0], known[-1])
+    beyond = times[(times < low - 0.5 * abs(known[0])) | (times > high * (1 + 1e-9))]
+    if process.kind != "table" and len(beyond) and process.kind != "vp":
+        raise ValueError(f"timesteps: expected times of the process, {low:g} to {high:g}, found {beyond[0]:g}")
+    if process.kind == "vp" and (np.any(times != np.rint(times)) or times.min() < low or times.max() > high):
+        raise ValueError(f"timesteps: expected whole timesteps from {low:g} to {high:g}, found {times.tolist()}")
+    nodes = [1 + int(np.argmin(np.abs(known - time))) for time in times]
+    if len(set(nodes)) < len(nodes):
+        raise ValueError(f"timesteps: expected different nodes of the process, found nodes {sorted(nodes)}")
+    found = _core.schedule_of_nodes(process, nodes, sampler=sampler, variance=variance, clip=bool(clip))
+    return Plan(found, len(nodes))
 
 
 def _none_of(objective: str, **given: Any) -> None:

@@ -164,3 +164,27 @@ def test_classes_are_shown(data):
         ds.follow(model, count=2, nodes=10)
     with pytest.raises(ValueError, match="below 3, found 3"):
         ds.follow(model, count=2, label=3, nodes=10)
+
+
+def test_a_list_of_ones_own_is_sampled_and_scored_like_a_chosen_one(chain, flow, data):
+    chosen = ds.optimize(ds.follow(flow, count=8, steps=(), nodes=40), 5, sampler="euler")[5]
+    own = ds.plan(flow.process, chosen.timesteps[::-1], sampler="euler")
+    np.testing.assert_array_equal(own.nodes, chosen.nodes)
+    np.testing.assert_array_equal(ds.sample(flow, own, count=4), ds.sample(flow, chosen, count=4))
+    assert own.cost is None and "cost=none" in repr(own)
+    uniform = ds.plan(flow.process, np.linspace(1, 0, 8, endpoint=False), sampler="euler")
+    np.testing.assert_allclose(uniform.timesteps, 1 - np.arange(8) / 8)
+    profile = ds.profile(chain, data, evaluations=None)
+    plan = ds.optimize(profile, 6, variance="fixed-small", mean="network")[6]
+    even = ds.plan(chain.process, plan.timesteps, sampler="ancestral", clip=plan.clip)
+    both = [ds.bits_per_dim(chain, p, data, split="train").mean for p in (plan, even)]
+    assert both[0] == both[1]
+    for wrong in ([0.5, 0.5], [2.0], [np.nan], [], [[0.5]], [-0.1]):
+        with pytest.raises(ValueError, match="timesteps: expected"):
+            ds.plan(flow.process, wrong)
+    with pytest.raises(ValueError, match="timesteps: expected whole timesteps"):
+        ds.plan(chain.process, [3.5])
+    with pytest.raises(ValueError, match="variance: .*measured"):
+        ds.plan(chain.process, [3, 500], sampler="ancestral", variance="analytic")
+    with pytest.raises(ValueError, match="path: a list of one's own"):
+        ds.Plans(own._schedules).save("/tmp/never")

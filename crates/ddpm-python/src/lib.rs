@@ -36,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use crate::profile::{Profile, profile};
     #[pymodule_export]
-    use crate::schedules::{Schedules, optimize_profile, optimize_trajectories};
+    use crate::schedules::{Schedules, optimize_profile, optimize_trajectories, schedule_of_nodes};
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

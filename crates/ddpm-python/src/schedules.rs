@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use ddpm_core::{
     CoefficientKind, DecoderKind, LinearStep, MeanKind, Objective, ProcessKind, Sampler, StartRule,
-    VarianceKind,
+    TimePath, VarianceKind,
 };
 use ddpm_profile::{CostModel, Curves, choose, standard_errors};
 use ddpm_schedule::export::{Format, export};
-use ddpm_schedule::{Budgets, Chosen, Kernel};
+use ddpm_schedule::{Budgets, Chosen, Kernel, Schedule, Scoring};
 use ddpm_trajectory::{choose_fitted, choose_quality, closest_coefficients, usual_steps};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -52,6 +52,11 @@ impl Schedules {
 
     #[pyo3(signature = (path, overwrite = false))]
     fn save(&self, path: PathBuf, overwrite: bool) -> PyResult<()> {
+        if self.inner.model().is_none() {
+            return Err(invalid(
+                "path: a list of one's own was not chosen on anything that a file could tell; expected schedules of optimize",
+            ));
+        }
         let text = self.inner.to_json().map_err(invalid)?;
         save(&path, text.as_bytes(), overwrite)
     }
@@ -99,7 +104,8 @@ impl Schedules {
     fn numbers<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyDict>> {
         let (at, chosen) = self.chosen(steps)?;
         let all = PyDict::new(py);
-        all.set_item("cost", chosen.cost)?;
+        // Nothing was minimised of a list of one's own.
+        all.set_item("cost", Some(chosen.cost).filter(|cost| !cost.is_nan()))?;
         all.set_item("prior", chosen.prior_bpd)?;
         all.set_item("stderr", self.errors.as_ref().map(|errors| errors[at]))?;
         all.set_item("distance", chosen.distance)?;
@@ -261,6 +267,61 @@ impl Schedules {
             })
             .collect()
     }
+}
+
+/// The schedule of nodes that somebody names, with kernels that need no measurement.
+#[pyfunction]
+#[pyo3(signature = (process, nodes, *, sampler, variance, clip))]
+pub(crate) fn schedule_of_nodes(
+    process: Process,
+    mut nodes: Vec<usize>,
+    sampler: &str,
+    variance: &str,
+    clip: bool,
+) -> PyResult<Schedules> {
+    let sampler: Sampler = named("sampler", sampler)?;
+    let variance: VarianceKind = named("variance", variance)?;
+    let noise_schedule = process.inner.noise_schedule().clone();
+    nodes.sort_unstable();
+    let path = TimePath::new(nodes, noise_schedule.train_steps())
+        .map_err(|error| argument("timesteps", error))?;
+    let ancestral = sampler == Sampler::Ddpm;
+    let mut scoring = Scoring::new(variance);
+    if !ancestral {
+        scoring = scoring
+            .with_decoder(DecoderKind::None)
+            .with_objective(Objective::Quality);
+    }
+    let schedule = Schedule::of_path(&noise_schedule, path, &scoring)
+        .map_err(|error| argument("variance", error))?;
+    let chosen = Chosen {
+        schedule: if ancestral {
+            schedule
+        } else {
+            schedule.for_sampler(sampler)
+        },
+        cost: f64::NAN,
+        prior_bpd: None,
+        stability: None,
+        distance: None,
+    };
+    let inner = ddpm_schedule::Schedules {
+        scoring,
+        sampler: (!ancestral).then_some(sampler),
+        coefficients: CoefficientKind::Solver,
+        clip_denoised: Some(clip),
+        parameterization: None,
+        costs: vec![None; noise_schedule.train_steps()],
+        budgets: vec![chosen],
+        provenance: None,
+        trajectories: None,
+        noise_schedule,
+    };
+    Ok(Schedules {
+        inner,
+        process,
+        errors: None,
+    })
 }
 
 #[pyfunction]

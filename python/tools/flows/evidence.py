@@ -34,7 +34,8 @@ LISTS = ("uniform", "shift 3", "cosine", "SharpEuler", "SharpEuler, power 1", "G
 LATE, LATE_START = ", from 0.999", 0.999
 RIVALS = tuple(name + start for name in LISTS for start in ("", LATE))
 #: Variants that say why: not among the methods compared.
-WHY = ("no trials", "no growth", "fitted, 24 starts")
+FEWER = "fitted, 24 starts"
+WHY = ("no trials", "no growth", FEWER)
 #: Lists of others with numbers that were fitted as ours are.
 FITTED_RIVALS = ("uniform", "SharpEuler")
 AHEAD = 3.0
@@ -185,19 +186,20 @@ def cell(sampler, k, rows, squares):
     for method, of in squares.items():
         roots = np.sqrt(of.mean(axis=1))
         found["distance"][method] = float(roots.mean())
-        found["median"][method] = float(np.median(np.sqrt(of), axis=1).mean())
         if len(roots) > 1:
             found["seeds"][method] = [float(root) for root in roots]
         path = rows[method][0]
         if method in (*OURS, *LISTS):
+            found["median"][method] = float(np.median(np.sqrt(of), axis=1).mean())
             found["list"][method] = [round(float(s), 6) for s in (path if isinstance(path, np.ndarray) else path.sigmas)]
     against = (*OURS, *RIVALS, *(f"{rival}, fitted" for rival in FITTED_RIVALS))
-    for method in (*OURS, *WHY):
+    for method in (*OURS, FEWER):
         found["nearer"][method] = {
             rival: compared(squares[method], squares[rival]) for rival in against if rival != method
         }
+    rival = nearest(found)
     for method in OURS:
-        found["nearer_of_99"][method] = {rival: compared(*without_flips(squares[method], squares[rival])) for rival in RIVALS}
+        found["nearer_of_99"][method] = {rival: compared(*without_flips(squares[method], squares[rival]))}
     return found
 
 
@@ -223,26 +225,36 @@ def nearest(cell):
     return min(RIVALS, key=cell["distance"].__getitem__)
 
 
-def verdict(cell, method):
-    scores = [d / e for d, e in (cell["nearer"][method][rival] for rival in RIVALS)]
+def verdict(found):
+    """Of `{rival: (nearer, error)}`."""
+    scores = [nearer / error for nearer, error in found.values()]
     return "ahead" if min(scores) >= AHEAD else "behind" if min(scores) <= -AHEAD else "level"
 
 
 def tables(record):
     lines = []
-    for method in OURS:
+    for method, rivals_of in [*((method, RIVALS) for method in (*OURS, FEWER)), ("quality", LISTS)]:
         scored, count = [], {"ahead": 0, "level": 0, "behind": 0}
         for net in record["networks"].values():
             for one in net["cells"]:
-                count[verdict(one, method)] += 1
-                scored += [d / e for d, e in (one["nearer"][method][rival] for rival in RIVALS)]
+                against = {rival: one["nearer"][method][rival] for rival in rivals_of}
+                count[verdict(against)] += 1
+                scored += [nearer / error for nearer, error in against.values()]
         beaten = sum(r and z > 0 for r, z in zip(holm(scored), scored))
         lost = sum(r and z < 0 for r, z in zip(holm(scored), scored))
         three = sum(z >= AHEAD for z in scored)
         lines.append(
-            f"| {method} | {sum(count.values())} | {count['ahead']} | {count['level']} | {count['behind']} "
+            f"| {method}{'' if rivals_of == RIVALS else ', lists from 1 alone'} | {sum(count.values())} | {count['ahead']} | {count['level']} | {count['behind']} "
             f"| {three} of {len(scored)} | {beaten} of {len(scored)}, {lost} lost |"
         )
+    fitted = [
+        one["nearer"]["fitted"][f"{rival}, fitted"]
+        for net in record["networks"].values()
+        for one in net["cells"]
+        for rival in FITTED_RIVALS
+    ]
+    three = sum(nearer / error >= AHEAD for nearer, error in fitted)
+    lines.append(f"fitted against lists of others with fitted numbers: ahead in {three} of {len(fitted)}")
     for name, net in record["networks"].items():
         lines += ["", f"{name}: reference {net['reference_from_half_its_steps']:.1e}, ds.sample {net['samplers_from_ds_sample']:.1e}"]
         for sampler in solvers.SAMPLERS:
@@ -252,12 +264,12 @@ def tables(record):
                 row = [min(one["distance"][name] for name in (method, method + LATE) if name in one["distance"]) for one in cells]
                 lines.append(f"| {method} | " + " | ".join(f"{of:.4f}" for of in row) + " |")
             for method in OURS:
-                for key in ("nearer", "nearer_of_99"):
+                for key, what in (("nearer", "nearer than the nearest"), ("nearer_of_99", "without the farthest hundredth")):
                     row = []
                     for one in cells:
-                        d, e = one[key][method][nearest(one)]
-                        row.append(f"{d:.5f} ± {e:.5f} ({d / e:.1f}) {nearest(one)}; {verdict(one, method)}")
-                    lines.append(f"| {method}: {key} than the nearest | " + " | ".join(row) + " |")
+                        (d, e), rival = one[key][method][nearest(one)], nearest(one)
+                        row.append(f"{d:.4f} ± {e:.4f} ({d / e:.1f}) {rival}; {verdict({rival: (d, e)})}")
+                    lines.append(f"| {method}, {what} | " + " | ".join(row) + " |")
     return "\n".join(lines)
 
 
@@ -307,9 +319,9 @@ def written(record):
 
 
 def rounded(value):
-    """Six digits of every number."""
+    """Five digits of every number."""
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.5g}")
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     return [rounded(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -3,10 +3,10 @@
     python python/tools/flows/evidence.py --strangers DIR      # all three networks; needs PyTorch
     python python/tools/flows/evidence.py --only moons         # our own network alone, NumPy is enough; prints, does not write
     python python/tools/flows/evidence.py --tables             # the tables of docs/flow-matching.md from docs/flow-matching.json
-    python python/tools/flows/evidence.py --strangers DIR --golden OUT      # also 8 trajectories of each network as files, which need no PyTorch to choose on
+    python python/tools/flows/evidence.py --strangers DIR --golden OUT      # also 8 trajectories of each network, to choose on without it
 
-DIR holds fm_branchy_flower_3.pth and fm_rotgrid.pth of aditiii12/SharpEuler, `checkpoints/`. Needs `ddpm_schedules`, installed or in PYTHONPATH. About twenty minutes on one core;
-the same numbers each time on the same processor.
+DIR holds fm_branchy_flower_3.pth and fm_rotgrid.pth of aditiii12/SharpEuler, `checkpoints/`. Needs `ddpm_schedules`, installed or in PYTHONPATH.
+About twenty minutes on one core; the same numbers each time on the same processor.
 """
 
 import argparse
@@ -46,12 +46,13 @@ def denoiser(ds, velocity, batch=512):
 
 
 def check_sampler(ds, velocity, plans):
-    """Our samplers on a plan's own list, and on its steps, end where `ds.sample` ends: largest difference. Its starts are what the network sees first."""
+    """The largest difference of where `ds.sample` ends and our samplers do, on a plan's own list and on its steps. Its starts are what the network
+    sees first."""
     worst = 0.0
     for plan in plans:
         seen = []
 
-        def recording(x, s):
+        def recording(x, s, seen=seen):
             seen.append(x.copy())
             return velocity(x, s)
 
@@ -77,14 +78,15 @@ def chosen(ds, velocity, seed):
         return {name: ds.optimize(flow, STEPS, sampler=name, coefficients=coefficients) for name in solvers.SAMPLERS}
 
     taught = follow(steps=STEPS, coefficients="fitted")
+    fewer = follow(24, steps=STEPS, coefficients="fitted")
     found = {
         "quality": plans(taught),
         "fitted": plans(taught, "fitted"),
         "no growth": plans(follow(steps=STEPS, growth=False)),
         "no trials": plans(follow(steps=())),
-        "fitted, 24 starts": plans(follow(24, steps=STEPS, coefficients="fitted"), "fitted"),
+        FEWER: plans(fewer, "fitted"),
     }
-    return found, taught
+    return found, taught, {"fitted": taught.evaluations, FEWER: fewer.evaluations}
 
 
 def lists(velocity, grid, seed):
@@ -117,7 +119,8 @@ def fitted_lists(velocity, of_seed, seed):
 
 
 def compared(ours, rival):
-    """How much nearer `ours` ends than `rival`, as root mean squares, and its standard error: paired over starts, plus the spread over choosing seeds.
+    """How much nearer `ours` ends than `rival`, as root mean squares, and its standard error: paired over starts, plus the spread over choosing
+    seeds.
 
     Both are squares `[seeds, starts]`, of one row where nothing was chosen."""
     both = [np.broadcast_to(squares, (len(SEEDS), squares.shape[1])) for squares in (ours, rival)]
@@ -137,7 +140,7 @@ def measure(ds, name, velocity, golden):
     reference = math.sqrt(((ends - coarse) ** 2).mean())
     print(f"{name}: reference {time.time() - began:.0f} s, from half the steps {reference:.2e}", flush=True)
 
-    ours, flows = zip(*(chosen(ds, velocity, seed) for seed in SEEDS))
+    ours, flows, evaluations = zip(*(chosen(ds, velocity, seed) for seed in SEEDS))
     grid = np.append(np.array(flows[0].nodes[::-1]) / NODES, 0.0)
     theirs = [lists(velocity, grid, seed) for seed in SEEDS]
     controls = [fitted_lists(velocity, of_seed, seed) for of_seed, seed in zip(theirs, SEEDS)]
@@ -176,13 +179,22 @@ def measure(ds, name, velocity, golden):
         "reference_from_half_its_steps": reference,
         "samplers_from_ds_sample": same,
         "scale_of_ends": float(ends.std()),
-        "evaluations_of_choosing_and_teaching": flows[0].evaluations,
+        "evaluations": evaluations[0],
         "cells": cells,
     }
 
 
 def cell(sampler, k, rows, squares):
-    found = {"sampler": sampler, "steps": k, "distance": {}, "median": {}, "seeds": {}, "list": {}, "nearer": {}, "nearer_of_99": {}}
+    found = {
+        "sampler": sampler,
+        "steps": k,
+        "distance": {},
+        "median": {},
+        "seeds": {},
+        "list": {},
+        "nearer": {},
+        "nearer_of_99": {},
+    }
     for method, of in squares.items():
         roots = np.sqrt(of.mean(axis=1))
         found["distance"][method] = float(roots.mean())
@@ -191,7 +203,9 @@ def cell(sampler, k, rows, squares):
         path = rows[method][0]
         if method in (*OURS, *LISTS):
             found["median"][method] = float(np.median(np.sqrt(of), axis=1).mean())
-            found["list"][method] = [round(float(s), 6) for s in (path if isinstance(path, np.ndarray) else path.sigmas)]
+            found["list"][method] = [
+                round(float(s), 6) for s in (path if isinstance(path, np.ndarray) else path.sigmas)
+            ]
     against = (*OURS, *RIVALS, *(f"{rival}, fitted" for rival in FITTED_RIVALS))
     for method in (*OURS, FEWER):
         found["nearer"][method] = {
@@ -256,20 +270,25 @@ def tables(record):
     three = sum(nearer / error >= AHEAD for nearer, error in fitted)
     lines.append(f"fitted against lists of others with fitted numbers: ahead in {three} of {len(fitted)}")
     for name, net in record["networks"].items():
-        lines += ["", f"{name}: reference {net['reference_from_half_its_steps']:.1e}, ds.sample {net['samplers_from_ds_sample']:.1e}"]
-        for sampler in solvers.SAMPLERS:
-            cells = [one for one in net["cells"] if one["sampler"] == sampler]
-            lines += ["", f"| {sampler} | " + " | ".join(f"K={one['steps']}" for one in cells) + " |", "|---" * (1 + len(cells)) + "|"]
-            for method in (*OURS, *LISTS, *WHY, *(f"{rival}, fitted" for rival in FITTED_RIVALS)):
-                row = [min(one["distance"][name] for name in (method, method + LATE) if name in one["distance"]) for one in cells]
-                lines.append(f"| {method} | " + " | ".join(f"{of:.4f}" for of in row) + " |")
+        lines += [
+            "",
+            f"{name}: reference {net['reference_from_half_its_steps']:.1e}, ds.sample {net['samplers_from_ds_sample']:.1e}",
+        ]
+        cells = net["cells"]
+        head = " | ".join(f"{one['sampler']} K={one['steps']}" for one in cells)
+        lines += ["", f"| root mean square distance | {head} |", "|---" * (1 + len(cells)) + "|"]
+        for method in (*OURS, *LISTS, *WHY, *(f"{rival}, fitted" for rival in FITTED_RIVALS)):
+            # Of lists the nearer of the two that begin at 1 and at 0.999.
+            both = (method, method + LATE)
+            row = [min(one["distance"][name] for name in both if name in one["distance"]) for one in cells]
+            lines.append(f"| {method} | " + " | ".join(f"{of:.4f}" for of in row) + " |")
+        for one in cells:
+            rival = nearest(one)
             for method in OURS:
-                for key, what in (("nearer", "nearer than the nearest"), ("nearer_of_99", "without the farthest hundredth")):
-                    row = []
-                    for one in cells:
-                        (d, e), rival = one[key][method][nearest(one)], nearest(one)
-                        row.append(f"{d:.4f} ± {e:.4f} ({d / e:.1f}) {rival}; {verdict({rival: (d, e)})}")
-                    lines.append(f"| {method}, {what} | " + " | ".join(row) + " |")
+                found = [one[key][method][rival] for key in ("nearer", "nearer_of_99")]
+                said = "; without the farthest hundredth ".join(f"{d:.5f} ± {e:.5f} ({d / e:.1f})" for d, e in found)
+                said += f"; medians {one['median'][method]:.4f} and {one['median'][rival.removesuffix(LATE)]:.4f}"
+                lines.append(f"{one['sampler']} K={one['steps']} {method} against {rival}: nearer by {said}")
     return "\n".join(lines)
 
 
@@ -311,7 +330,10 @@ def main():
 def written(record):
     """JSON with a line for every cell."""
     cells = {f"cell {name} {i}": one for name, net in record["networks"].items() for i, one in enumerate(net["cells"])}
-    short = {name: {**net, "cells": [f"cell {name} {i}" for i in range(len(net["cells"]))]} for name, net in record["networks"].items()}
+    short = {
+        name: {**net, "cells": [f"cell {name} {i}" for i in range(len(net["cells"]))]}
+        for name, net in record["networks"].items()
+    }
     text = json.dumps({**record, "networks": short}, indent=1)
     for key, one in cells.items():
         text = text.replace(json.dumps(key), json.dumps(one))

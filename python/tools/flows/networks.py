@@ -1,7 +1,7 @@
 """The networks, each a function (x, s) -> velocity in NumPy: x = (1 - s) x0 + s noise, velocity = noise - x0.
 
-Two are of others: `aditiii12/SharpEuler` at 0a3252a3 below `checkpoints/`, MIT, averaged weights. Their clock runs as ours (t = 1 is noise, a step is
-x - h v), so that nothing is turned round. The third is our own, `datasets/flow-small.npz` (`train.py`), and needs no PyTorch.
+Two are of others: `aditiii12/SharpEuler` at 0aa3252a below `checkpoints/`, MIT, averaged weights. Their clock runs as ours (t = 1 is noise, a step
+is x - h v), so that nothing is turned round. The third is our own, `datasets/flow-small.npz` (`train.py`), and needs no PyTorch.
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""Why exact schedules without fitted coefficients are not ahead with DPM-Solver++(2M) in some cells of docs/flow-matching.md: prints, for one network,
+"""Why exact schedules without fitted coefficients are not ahead with DPM-Solver++(2M) in some cells of docs/flow-matching.md: prints, for one
+network,
 
-- how far paths end, at all and in the median, and what the errors of their steps on the flow, followed to its end, predict: the root of their sum of squares,
-  and the length of their sum;
+- how far paths end, at all and in the median, and what the errors of their steps on the flow, followed to its end, predict: the root of their sum
+  of squares, and the length of their sum;
 - paths of the same dynamic programme under other growths of errors: none, the mean of logarithms as the package takes it, the root mean square.
 
     python python/tools/flows/reasons.py moons
@@ -149,7 +150,9 @@ def main():
         for k, path in paths.items():
             squares = ((solvers.dpm2m(velocity, judged, path) - ends) ** 2).mean(axis=1)
             most = np.sort(squares)[-JUDGED // 100 :].sum() / squares.sum()
-            line = f"{name:38s} K={k:2d} distance {np.sqrt(squares.mean()):.4f} median {np.median(np.sqrt(squares)):.4f}"
+            line = (
+                f"{name:38s} K={k:2d} distance {np.sqrt(squares.mean()):.4f} median {np.median(np.sqrt(squares)):.4f}"
+            )
             line += f" share of the farthest hundredth {most:.2f}"
             if not name.startswith("same"):
                 line += " predicted {:.4f}, summed {:.4f}".format(*predicted(velocity, judged, ends, path))

@@ -23,8 +23,8 @@ def cosine(steps):
 
 
 class SharpEuler:
-    """Quantiles of how fast the velocity changes along Euler's trajectories of 1000 even steps (arXiv 2605.11547, `core/calibration.py`, `core/schedule.py`):
-    density (mean |dv/ds|)^power, power 1/2 as published, smoothed by a Gaussian of one step."""
+    """Quantiles of how fast the velocity changes along Euler's trajectories of 1000 even steps (arXiv 2605.11547, `core/calibration.py`,
+    `core/schedule.py`): density (mean |dv/ds|)^power, power 1/2 as published, smoothed by a Gaussian of one step."""
 
     FINE = 1000
 

@@ -19,8 +19,8 @@ def log_snr_half(s):
 
 
 def dpm2m(velocity, x, path):
-    """DPM-Solver++(2M) (Lu et al. 2022) with alpha = 1 - s, sigma = s. At s = 1 log(alpha / sigma) is infinite, so that the second step is of first order
-    too, as the last one is."""
+    """DPM-Solver++(2M) (Lu et al. 2022) with alpha = 1 - s, sigma = s. At s = 1 log(alpha / sigma) is infinite, so that the second step is of first
+    order too, as the last one is."""
     before, h_before = None, None
     for s, to in zip(path, path[1:]):
         estimate = x - s * at(velocity, x, s)
@@ -46,7 +46,7 @@ def linear(velocity, x, steps, nodes=1):
 
 
 def rk4(velocity, x, path, keep=False):
-    """Runge and Kutta's method of fourth order: the flow itself. With `keep` states and velocities at every node of the path but velocities at its last."""
+    """Runge and Kutta's method of fourth order: the flow itself. With `keep` states and velocities at every node, without the last velocity."""
     states, slopes = [x], []
     for s, to in zip(path, path[1:]):
         h = to - s

@@ -20,13 +20,16 @@ class Flow:
         u, h = place - i, -1 / self.fine
         y, m = self.states[i : i + 2], self.slopes[i : i + 2] * h
         return (
-            (1 + 2 * u) * (1 - u) ** 2 * y[0] + u * (1 - u) ** 2 * m[0] + u * u * (3 - 2 * u) * y[1] - u * u * (1 - u) * m[1]
+            (1 + 2 * u) * (1 - u) ** 2 * y[0]
+            + u * (1 - u) ** 2 * m[0]
+            + u * u * (3 - 2 * u) * y[1]
+            - u * u * (1 - u) * m[1]
         )
 
 
 def taught(velocity, flow, path, memory):
-    """Steps `x x_t + d D_t + history[0] D_before` along `path` that come closest to the flow from the states that they reach; `memory` says whether there is
-    a history. The step onto the data stays as it is. In the form of `plan.linear_steps()`, with s in place of a node."""
+    """Steps `x x_t + d D_t + history[0] D_before` along `path` that come closest to the flow from the states that they reach; `memory` says whether
+    there is a history. The step onto the data stays as it is. In the form of `plan.linear_steps()`, with s in place of a node."""
     x, before, steps = flow(1.0), None, []
     for s, to in zip(path, path[1:]):
         estimate = x - s * at(velocity, x, s)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Iterable, Sequence
 import numpy as np
 
 VERSION: str
+USUAL_NODES: int
 
 _Path = str | os.PathLike[str]
 _Progress = Callable[[range], Iterable[int]]

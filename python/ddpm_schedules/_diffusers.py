@@ -46,7 +46,6 @@ _LISTS = {
 OF_OTHER_STEPS = ("HeunDiscreteScheduler", "UniPCMultistepScheduler")
 
 _PREDICTIONS = {"epsilon": "epsilon", "sample": "x0", "v_prediction": "v", "flow_prediction": "velocity"}
-_SAMPLERS = {"ddpm": "ancestral", "euler": "ddim", "dpm-solver++": "dpm++2m", "dpm-solver++3m": "dpm++3m"}
 # (algorithm_type, solver_order) of DPMSolverMultistepScheduler.
 _DPM_STEPS = {
     ("dpmsolver++", 1): "ddim",
@@ -127,11 +126,6 @@ def numbers(values):
     if hasattr(values, "detach"):
         values = values.detach().cpu().double().numpy()
     return np.asarray(values, dtype=np.float64)
-
-
-def sampler_of(plan):
-    """ancestral, ddim, dpm++2m, dpm++3m or ipndm."""
-    return _SAMPLERS.get(plan.sampler, plan.sampler)
 
 
 def levels_of(plan):
@@ -252,7 +246,7 @@ def argument_for(scheduler, lists):
 def _other_steps(plan, scheduler):
     """Why a scheduler, given the plan's list, would not take the plan's steps; None if it does."""
     name, get = _known(scheduler, _LISTS), scheduler.config.get
-    wanted = sampler_of(plan)
+    wanted = plan.sampler
     clips = False
     if name in OF_OTHER_STEPS:
         return "its own steps are those of no plan"
@@ -426,10 +420,3 @@ def install(plan, pipe):
     from ._planned import PlannedScheduler
 
     pipe.scheduler = PlannedScheduler(plan, scheduler)
-
-
-def trace(pipe, prompts=None, steps=100, calls=None, **kwargs):
-    """See `_trace.trace`."""
-    from ._trace import trace as traced
-
-    return traced(pipe, prompts, steps, calls, **kwargs)

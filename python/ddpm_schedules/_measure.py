@@ -154,7 +154,7 @@ def follow(
     """
     network, count = _network(model), whole("count", count, 1)
     nodes = None if nodes is None else whole("nodes", nodes, 2)
-    room("count", count, 2 * (nodes or 160), *model.shape)
+    room("count", count, 2 * (nodes or _core.USUAL_NODES), *model.shape)
     _check_out(model, out, resume)
     return _core.follow(
         network,
@@ -184,7 +184,7 @@ def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **k
 
     Further arguments go to every call. The scheduler is as before afterwards. Growth is not known: schedules are chosen on local errors.
     """
-    from ._diffusers import trace as traced
+    from ._trace import trace as traced
 
     found = traced(pipe, prompts=prompts, steps=steps, **kwargs)
     count = found.x.shape[1]

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from ._diffusers import estimate, family_of, levels_of, prediction_of, sampler_of
+from ._diffusers import estimate, family_of, levels_of, prediction_of
 
 
 class _Config(dict):
@@ -67,7 +67,7 @@ class PlannedScheduler:
         for name in ("betas", "alphas", "alphas_cumprod", "final_alpha_cumprod"):
             if hasattr(replaced, name):
                 setattr(self, name, getattr(replaced, name))
-        ancestral = sampler_of(plan) == "ancestral"
+        ancestral = plan.sampler == "ancestral"
         scalar = not ancestral or plan.variance in (None, "fixed-small", "fixed-large", "analytic")
         frozen = plan.mean == "calibrated" or plan.coefficients == "fitted-bands" or not scalar
         self._source = plan.export_diffusers() if frozen else None

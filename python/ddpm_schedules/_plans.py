@@ -251,12 +251,12 @@ def plan(
     if times.ndim != 1 or not times.size or not np.isfinite(times).all():
         raise ValueError(f"timesteps: expected a list of finite times, found {timesteps!r}")
     known = process.times[1:]
-    low, high = min(known[0], known[-1]), max(known[0], known[-1])
-    beyond = times[(times < low - 0.5 * abs(known[0])) | (times > high * (1 + 1e-9))]
-    if process.kind != "table" and len(beyond) and process.kind != "vp":
-        raise ValueError(f"timesteps: expected times of the process, {low:g} to {high:g}, found {beyond[0]:g}")
-    if process.kind == "vp" and (np.any(times != np.rint(times)) or times.min() < low or times.max() > high):
-        raise ValueError(f"timesteps: expected whole timesteps from {low:g} to {high:g}, found {times.tolist()}")
+    low, high = known.min(), known.max()
+    if process.kind == "vp":
+        if not np.isin(times, known).all():
+            raise ValueError(f"timesteps: expected whole timesteps from {low:g} to {high:g}, found {times.tolist()}")
+    elif process.kind != "table" and (times.min() < 0.5 * low or times.max() > high * (1 + 1e-9)):
+        raise ValueError(f"timesteps: expected times of the process, {low:g} to {high:g}, found {times.tolist()}")
     nodes = [1 + int(np.argmin(np.abs(known - time))) for time in times]
     if len(set(nodes)) < len(nodes):
         raise ValueError(f"timesteps: expected different nodes of the process, found nodes {sorted(nodes)}")

@@ -62,3 +62,16 @@ def edm():
 def data():
     rng = np.random.default_rng(7)
     return (rng.standard_normal((64, 4)) * np.sqrt(POWER)).astype(np.float32)
+
+
+def tiny_unet():
+    """A random network of diffusers for 3 x 8 x 8."""
+    diffusers = pytest.importorskip("diffusers", reason="needs torch and diffusers: cargo xtask check-python")
+    return diffusers.UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 8),
+        down_block_types=("DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+    )

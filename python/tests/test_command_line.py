@@ -94,3 +94,15 @@ def test_samples_are_the_command_lines(shipped, tmp_path):
     theirs = read_tensors(out)
     (theirs,) = [values for values in theirs.values() if values.shape == (2, 3, 32, 32)]
     np.testing.assert_array_equal(ds.sample(shipped, plans[3], count=2, seed=7), theirs)
+
+
+def test_schedules_of_the_command_line_keep_their_clock(tmp_path):
+    (tmp_path / "m.csv").write_text("mse\n" + "".join(f"{0.01 * t}\n" for t in range(1, 21)))
+    out = tmp_path / "s.json"
+    ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", "flow", "--variance", "fixed-small", "--steps", 3, "--out", out)
+    with pytest.raises(ValueError, match=r"process: .* is of another clock \(flow\)"):
+        ds.load(out)
+    with pytest.raises(ValueError, match=r"process: expected that of .* \(flow\), found vp"):
+        ds.load(out, ds.Process.named("linear", 20))
+    plan = ds.load(out, ds.Process.flow(20))[3]
+    assert plan.timesteps[0] == 1.0 and plan.sigmas[-1] == 0

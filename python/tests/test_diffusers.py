@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 diffusers = pytest.importorskip("diffusers", reason="needs diffusers: pip install diffusers")
 
 import ddpm_schedules as ds  # noqa: E402
-from ddpm_schedules._diffusers import install, kwargs_for, process_of, trace  # noqa: E402
+from ddpm_schedules._diffusers import install, kwargs_for, process_of  # noqa: E402
+from ddpm_schedules._trace import trace  # noqa: E402
 from ddpm_schedules._planned import PlannedScheduler  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,8 @@ class HandPlan:
     def __init__(self, process, nodes, sampler="ddim", prediction="epsilon", clip=False, variance=None, **more):
         self.process, self.sampler, self.prediction, self.clip, self.variance = (
             process,
-            sampler,
+            # A plan that was asked for Euler's steps says ddim.
+            "ddim" if sampler == "euler" else sampler,
             prediction,
             clip,
             variance,

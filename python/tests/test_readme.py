@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from conftest import POWER, alphas_cumprod, noise_of
+from conftest import POWER, alphas_cumprod, noise_of, tiny_unet
 
 README = pathlib.Path(__file__).resolve().parents[1] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
@@ -75,14 +75,7 @@ def tiny_pipeline():
     torch = pytest.importorskip("torch", reason="needs torch and diffusers: cargo xtask check-python")
     diffusers = pytest.importorskip("diffusers", reason="needs torch and diffusers: cargo xtask check-python")
     torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
-        sample_size=8,
-        block_out_channels=(8, 8),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=4,
-    )
+    network = tiny_unet()
     pipe = diffusers.DDIMPipeline(network, diffusers.DDIMScheduler())
     pipe.set_progress_bar_config(disable=True)
     return pipe

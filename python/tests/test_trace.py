@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import ddpm_schedules as ds
+from conftest import tiny_unet
 
 torch = pytest.importorskip("torch", reason="needs torch and diffusers: cargo xtask check-python")
 diffusers = pytest.importorskip("diffusers", reason="needs torch and diffusers: cargo xtask check-python")
@@ -27,14 +28,7 @@ class Loop:
 @pytest.fixture
 def network():
     torch.manual_seed(1)
-    made = diffusers.UNet2DModel(
-        sample_size=8,
-        block_out_channels=(8, 8),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=4,
-    )
+    made = tiny_unet()
     return made.eval().double()
 
 

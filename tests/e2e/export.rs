@@ -196,16 +196,21 @@ fn what_a_tool_cannot_take_over_is_said() {
     assert_eq!(run.stderr(), "");
 }
 
-/// Three ways from arrays to an exported schedule, one command each.
-/// A flow's programs count s and not timesteps, and the file remembers whose clock it is of.
-#[test]
-fn schedules_of_a_flow_leave_in_its_own_words() {
-    let folder = scratch();
-    let table = folder.path().join("cost.npy");
+/// A table of 20 steps whose best paths are even: (t - s)^2.
+fn even_costs(folder: &Path) -> PathBuf {
+    let table = folder.join("cost.npy");
     let costs: Vec<f64> = (0..=20)
         .flat_map(|t: i32| (0..=20).map(move |s| f64::from((t - s).pow(2))))
         .collect();
     write_npy(&table, &[21, 21], &costs);
+    table
+}
+
+/// A flow's programs count s and not timesteps, and the file remembers whose clock it is of.
+#[test]
+fn schedules_of_a_flow_leave_in_its_own_words() {
+    let folder = scratch();
+    let table = even_costs(folder.path());
     let solve = |flags: &str| Ddpm::new("solve").arg(&table).words(flags);
     let text = solve("--budgets 4 --process flow --export comfyui").run();
     let text = text.succeeds().stdout();
@@ -252,15 +257,11 @@ fn schedules_of_a_flow_leave_in_its_own_words() {
     choose("--process flow --noise-schedule cosine").fails(2, &["--process", "--noise-schedule"]);
 }
 
+/// Three ways from arrays to an exported schedule, one command each.
 #[test]
 fn from_arrays_to_an_exported_schedule_in_one_command() {
     let folder = scratch();
-    // (t - s)^2: even paths.
-    let table = folder.path().join("cost.npy");
-    let costs: Vec<f64> = (0..=20)
-        .flat_map(|t: i32| (0..=20).map(move |s| f64::from((t - s).pow(2))))
-        .collect();
-    write_npy(&table, &[21, 21], &costs);
+    let table = even_costs(folder.path());
     let solve = |flags: &str| Ddpm::new("solve").arg(&table).words(flags);
     let text = solve("--budgets 4 --noise-schedule linear --export diffusers")
         .run()

@@ -25,17 +25,29 @@ pub enum NetworkOutput {
 
 impl fmt::Display for NetworkOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
         match self {
-            Self::Epsilon => f.write_str("epsilon"),
-            Self::X0 => f.write_str("x0"),
-            Self::V => f.write_str("v"),
-            Self::Velocity => f.write_str("velocity"),
-            Self::Edm { sigma_data } => write!(f, "edm (sigma_data {sigma_data})"),
+            Self::Edm { sigma_data } => write!(f, " (sigma_data {sigma_data})"),
+            _ => Ok(()),
         }
     }
 }
 
 impl NetworkOutput {
+    /// Under this name the settings of a network tell what it puts out, as it is printed.
+    pub const SETTING: &str = "network_output";
+
+    /// Its name, without numbers: the first word of what is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::X0 => "x0",
+            Self::V => "v",
+            Self::Velocity => "velocity",
+            Self::Edm { .. } => "edm",
+        }
+    }
+
     /// The same of our own chain, where it has a name.
     pub(crate) fn parameterization(self) -> Option<Parameterization> {
         match self {

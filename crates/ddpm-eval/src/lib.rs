@@ -83,7 +83,7 @@ pub use progress::{Progress, Silent};
 pub use recorded::{Recognised, RecordedErrors};
 pub use sampling::{SamplingPlan, sample, sample_in_batches};
 pub use test_bed::{Pattern, TestBed};
-pub use timesteps::{share_evaluations, timesteps_for};
+pub use timesteps::{spend, timesteps_for};
 pub use trajectory::{
     FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, end_points, follow_flow, follow_forward,
     reference_trajectories, squared_distances,

@@ -17,6 +17,29 @@ const TIMESTEPS: u64 = 32;
 /// The fewest timesteps that evaluations are spread over where the number of images is not free.
 const FEWEST_TIMESTEPS: u64 = 20;
 
+/// The timesteps that are evaluated where a run may take so many evaluations, all of them where nobody says; `images`, in the order of the run, keeps
+/// those that these pay for.
+///
+/// # Arguments
+/// `all_of_them`: whether as many images as possible are to take part, because somebody asked for that number.
+///
+/// # Errors
+/// [`Error::Request`] for fewer evaluations than one image takes.
+pub fn spend(
+    evaluations: Option<u64>,
+    images: &mut Vec<usize>,
+    all_of_them: bool,
+    schedule: &NoiseSchedule,
+) -> Result<Vec<usize>> {
+    let train_steps = schedule.train_steps();
+    let Some(evaluations) = evaluations else {
+        return Ok((1..=train_steps).collect());
+    };
+    let (count, paid) = share_evaluations(evaluations, images.len(), all_of_them, train_steps)?;
+    images.truncate(paid);
+    Ok(timesteps_for(schedule, count))
+}
+
 /// The number of timesteps (for [`timesteps_for`]) and of images that `evaluations` pay for; never more.
 ///
 /// # Arguments
@@ -25,7 +48,7 @@ const FEWEST_TIMESTEPS: u64 = 20;
 ///
 /// # Errors
 /// [`Error::Request`] for fewer evaluations than one image takes.
-pub fn share_evaluations(
+fn share_evaluations(
     evaluations: u64,
     images: usize,
     all_of_them: bool,

@@ -86,16 +86,20 @@ pub fn choose(
     })
 }
 
-/// Standard errors of the costs of schedules that were chosen on a profile, in the unit of their costs: over its blocks of images, the paths
+/// Standard errors of the costs of schedules that were chosen on a profile, whose curves are given, in the unit of their costs: over its blocks of images, the paths
 /// and whatever conventions took from the images being fixed. `None` for an objective without one.
 ///
 /// # Errors
 /// Those of [`Curves::from_profile`], [`Curves::freeze`] and [`CostModel::new`].
-pub fn standard_errors(profile: &ElboProfile, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
+pub fn standard_errors(
+    profile: &ElboProfile,
+    curves: &Curves,
+    schedules: &Schedules,
+) -> Result<Option<Vec<f64>>> {
     if schedules.scoring.objective != Objective::Elbo {
         return Ok(None);
     }
-    let frozen = Curves::from_profile(profile)?.freeze(&schedules.scoring)?;
+    let frozen = curves.freeze(&schedules.scoring)?;
     let estimates = jackknife(profile, |curves| {
         let model = CostModel::new(curves, frozen.clone())?;
         let paths = schedules.budgets.iter().map(|b| &b.schedule.path);

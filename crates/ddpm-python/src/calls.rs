@@ -20,7 +20,7 @@ use std::time::Duration;
 use ddpm_core::DenoiserError;
 use ddpm_eval::Progress;
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
+use pyo3::types::{PyIterator, PyRange};
 
 use crate::errors::{fault, of_eval, system};
 use crate::model::{Asked, Denoiser};
@@ -85,11 +85,7 @@ impl Bar<'_> {
             match event {
                 Event::Start(total) => {
                     self.end()?;
-                    let range = wrap
-                        .py()
-                        .import("builtins")?
-                        .getattr("range")?
-                        .call1((total,))?;
+                    let range = PyRange::new(wrap.py(), 0, total as isize)?;
                     let bar = wrap.call1((range,))?.try_iter()?;
                     self.now = Some(bar);
                 }

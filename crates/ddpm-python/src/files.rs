@@ -1,11 +1,13 @@
 //! Files: results in their place, and what a long run keeps of itself beside it.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use ddpm_files::write_atomic;
 use pyo3::prelude::*;
 
-use crate::errors::{in_the_way, system};
+use crate::calls::detached;
+use crate::errors::{argument, in_the_way, system};
 
 /// Where a run's result goes, if it goes anywhere, and OUT.partial, as the command line keeps it.
 pub(crate) struct Output {
@@ -40,12 +42,16 @@ impl Output {
     }
 
     /// What an earlier run left.
-    pub(crate) fn earlier(&self) -> PyResult<Option<Vec<u8>>> {
+    pub(crate) fn earlier<T: Send, E: Display + Send>(
+        &self,
+        py: Python<'_>,
+        parse: impl FnOnce(&[u8]) -> Result<T, E> + Send,
+    ) -> PyResult<Option<T>> {
         let Some(out) = &self.out else {
             return Ok(None);
         };
         let found = [&self.partial, out].into_iter().find(|path| path.exists());
-        found.map(|path| read(path)).transpose()
+        found.map(|path| parsed(py, "out", path, parse)).transpose()
     }
 
     /// Writes what there is so far.
@@ -103,9 +109,28 @@ fn partial_of(out: &Path) -> PathBuf {
 }
 
 /// The bytes of a file.
-pub(crate) fn read(path: &Path) -> PyResult<Vec<u8>> {
+fn read(path: &Path) -> PyResult<Vec<u8>> {
     std::fs::read(path)
         .map_err(|error| system(format_args!("cannot read {}", path.display()), &error))
+}
+
+/// What a file holds; errors name it.
+pub(crate) fn read_as<T: Send, E: Display + Send>(
+    py: Python<'_>,
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, E> + Send,
+) -> PyResult<T> {
+    parsed(py, &path.display().to_string(), path, parse)
+}
+
+fn parsed<T: Send, E: Display + Send>(
+    py: Python<'_>,
+    name: &str,
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, E> + Send,
+) -> PyResult<T> {
+    let bytes = read(path)?;
+    detached(py, || parse(&bytes))?.map_err(|error| argument(name, error))
 }
 
 /// Writes a new file, or replaces one where that was asked for.

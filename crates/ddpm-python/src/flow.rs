@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{
-    CoefficientKind, DecoderKind, Denoiser as _, MeanKind, ModelId, Sampler, VarianceKind,
-};
+use ddpm_core::{CoefficientKind, Denoiser as _, MeanKind, ModelId, Sampler};
 use ddpm_eval::{FlowPlan, GrowthPlan, TrajectoryPlan, follow_flow};
 use ddpm_profile::{CostModel, Curves, ElboProfile};
 use ddpm_schedule::{Corrections, Scoring, TrajectoryKind, TrajectoryOrigin};
@@ -19,11 +17,11 @@ use pyo3::types::PyAny;
 
 use crate::calls::{detached, run};
 use crate::errors::{argument, invalid};
-use crate::files::{Output, read, save};
+use crate::files::{Output, read_as, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
-use crate::profile::{Profile, process_of};
+use crate::profile::Profile;
 
 /// States down a network's flow, which schedules for samples are chosen on: the file of `ddpm trajectory`.
 #[pyclass(frozen, module = "ddpm_schedules._core")]
@@ -38,11 +36,9 @@ impl Trajectories {
     #[staticmethod]
     #[pyo3(signature = (path, process = None))]
     fn load(py: Python<'_>, path: PathBuf, process: Option<Process>) -> PyResult<Self> {
-        let bytes = read(&path)?;
-        let inner = detached(py, || ddpm_trajectory::Trajectories::from_bytes(&bytes))?
-            .map_err(|error| argument(&path.display().to_string(), error))?;
-        let told = inner.origin().model.settings.get("process");
-        let process = process_of(&path, told, inner.schedule(), process)?;
+        let inner = read_as(py, &path, ddpm_trajectory::Trajectories::from_bytes)?;
+        let model = Some(&inner.origin().model);
+        let process = Process::behind(&path, model, inner.schedule(), process)?;
         Ok(Self { inner, process })
     }
 
@@ -186,9 +182,7 @@ pub(crate) fn follow(
     steps.sort_unstable();
     steps.dedup();
     let corrections = |profile: &ElboProfile| {
-        let scoring = Scoring::new(VarianceKind::FixedSmall)
-            .with_decoder(DecoderKind::None)
-            .with_mean(MeanKind::Calibrated);
+        let scoring = Scoring::unscored(MeanKind::Calibrated);
         let curves = Curves::from_profile(profile)?;
         let costs = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         Ok(Corrections::of_schedule(&costs.schedule_of(grid.clone())))
@@ -222,11 +216,7 @@ pub(crate) fn follow(
         save_every: Duration::try_from_secs_f64(save_every)
             .map_err(|error| argument("save_every", error))?,
     };
-    let earlier = output.earlier()?;
-    let earlier = earlier.map(|bytes| ddpm_trajectory::Trajectories::from_bytes(&bytes));
-    let earlier = earlier
-        .transpose()
-        .map_err(|error| argument("out", error))?;
+    let earlier = output.earlier(py, ddpm_trajectory::Trajectories::from_bytes)?;
     let made = run(py, model, progress, |network, progress| {
         follow_flow(network, &plan, earlier, progress, &mut |so_far| {
             output.keep(|| so_far.to_bytes())
@@ -239,7 +229,7 @@ pub(crate) fn follow(
     })
 }
 
-/// Trajectories of states and estimates that another program went through: `x` in the process's own coordinates and `x0`, `[starts, nodes, dims]`, nodes
+/// Trajectories of states and estimates that another program went through: `x` in the process's own coordinates and `x0`, clipped if `clip` says so, `[starts, nodes, dims]`, nodes
 /// ascending.
 #[pyfunction]
 #[pyo3(signature = (model, nodes, x, x0, *, clip))]
@@ -273,10 +263,7 @@ pub(crate) fn traced(
         let mut column = states.slice_mut(ndarray::s![.., i, ..]);
         column.mapv_inplace(|x| (f64::from(x) / scale) as f32);
     }
-    let mut estimates = x0.to_owned_array();
-    if clip {
-        estimates.mapv_inplace(|x| x.clamp(-1.0, 1.0));
-    }
+    let estimates = x0.as_array();
     let network = model.silent();
     let origin = TrajectoryOrigin {
         model: ModelId::of(&network, clip),

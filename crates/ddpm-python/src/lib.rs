@@ -39,4 +39,6 @@ mod _core {
     use crate::schedules::{Schedules, optimize_profile, optimize_trajectories, schedule_of_nodes};
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    const USUAL_NODES: usize = ddpm_trajectory::USUAL_NODES;
 }

@@ -90,13 +90,7 @@ impl Denoiser {
 
     #[getter]
     fn prediction(&self) -> &'static str {
-        match self.output {
-            NetworkOutput::Epsilon => "epsilon",
-            NetworkOutput::X0 => "x0",
-            NetworkOutput::V => "v",
-            NetworkOutput::Velocity => "velocity",
-            NetworkOutput::Edm { .. } => "edm",
-        }
+        self.output.name()
     }
 
     /// What the network is told at node t.

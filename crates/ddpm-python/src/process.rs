@@ -1,6 +1,8 @@
 //! `Process`: a Gaussian process on a clock of N nodes.
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
+use std::path::Path;
+
+use ddpm_core::{ModelId, NoiseSchedule, NoiseScheduleName, ProcessKind};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyAny;
@@ -137,6 +139,41 @@ impl Process {
 }
 
 impl Process {
+    /// The process behind a file: the chain that it stores, or the one that the caller gives for it.
+    pub(crate) fn behind(
+        path: &Path,
+        model: Option<&ModelId>,
+        schedule: &NoiseSchedule,
+        given: Option<Self>,
+    ) -> PyResult<Self> {
+        let (file, clock) = (path.display(), schedule.clock());
+        let told = model.and_then(|model| model.settings.get(ProcessKind::SETTING));
+        let told = told.filter(|_| clock != ProcessKind::Vp);
+        let Some(process) = given else {
+            if clock == ProcessKind::Vp {
+                let inner = ddpm_core::Process::vp(schedule.clone());
+                return Ok(Self { inner });
+            }
+            let told = told.map_or(clock.name(), String::as_str);
+            let problem = format_args!(
+                "{file} is of another clock ({told}): expected that process beside the file"
+            );
+            return Err(argument("process", problem));
+        };
+        let own = process.inner.to_string();
+        let same_clock = told.map_or(process.inner.kind() == clock, |told| *told == own);
+        if same_clock && process.inner.noise_schedule().is_close(schedule) {
+            return Ok(process);
+        }
+        let told = match (told, clock) {
+            (Some(told), _) => told,
+            (None, ProcessKind::Vp) => "a chain of whole timesteps",
+            (None, clock) => clock.name(),
+        };
+        let problem = format_args!("expected that of {file} ({told}), found {own}");
+        Err(argument("process", problem))
+    }
+
     fn nodes<'py>(&self, py: Python<'py>, of: impl Fn(usize) -> f64) -> Bound<'py, PyArray1<f64>> {
         let values: Vec<f64> = (0..=self.train_steps()).map(of).collect();
         values.into_pyarray(py)

@@ -1,11 +1,11 @@
 //! `Profile`: the statistics of a network that likelihood schedules are chosen on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ddpm_core::{Denoiser as _, ProcessKind};
+use ddpm_core::Denoiser as _;
 use ddpm_data::{ImageSet, Split, selection};
-use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
+use ddpm_eval::{ProfileBands, ProfilePlan, spend};
 use ddpm_profile::ElboProfile;
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use pyo3::types::PyAny;
 use crate::arrays::singles;
 use crate::calls::{detached, run};
 use crate::errors::{argument, invalid, of_data};
-use crate::files::{Output, read, save};
+use crate::files::{Output, read_as, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
@@ -32,11 +32,9 @@ impl Profile {
     #[staticmethod]
     #[pyo3(signature = (path, process = None))]
     fn load(py: Python<'_>, path: PathBuf, process: Option<Process>) -> PyResult<Self> {
-        let bytes = read(&path)?;
-        let inner = detached(py, || ElboProfile::from_bytes(&bytes))?
-            .map_err(|error| argument(&path.display().to_string(), error))?;
-        let told = inner.provenance().model.settings.get("process");
-        let process = process_of(&path, told, inner.schedule(), process)?;
+        let inner = read_as(py, &path, ElboProfile::from_bytes)?;
+        let model = Some(&inner.provenance().model);
+        let process = Process::behind(&path, model, inner.schedule(), process)?;
         Ok(Self { inner, process })
     }
 
@@ -75,43 +73,6 @@ impl Profile {
     }
 }
 
-/// The process behind a file: the chain that it stores, or the one that the caller gives for it.
-pub(crate) fn process_of(
-    path: &Path,
-    told: Option<&String>,
-    schedule: &ddpm_core::NoiseSchedule,
-    given: Option<Process>,
-) -> PyResult<Process> {
-    let of_chain = || Process {
-        inner: ddpm_core::Process::vp(schedule.clone()),
-    };
-    let file = path.display();
-    let told = told.filter(|text| !text.starts_with(ProcessKind::Vp.name()));
-    match (told, given) {
-        (None, None) => Ok(of_chain()),
-        (Some(told), None) => Err(argument(
-            "process",
-            format_args!(
-                "{file} is of another clock ({told}): expected that process beside the file"
-            ),
-        )),
-        (told, Some(process)) => {
-            let own = process.inner.to_string();
-            let same_clock = match told {
-                Some(told) => *told == own,
-                None => process.inner.kind() == ProcessKind::Vp,
-            };
-            if same_clock && process.inner.noise_schedule().is_close(schedule) {
-                Ok(process)
-            } else {
-                let told = told.map_or("a chain of whole timesteps", String::as_str);
-                let problem = format_args!("expected that of {file} ({told}), found {own}");
-                Err(argument("process", problem))
-            }
-        }
-    }
-}
-
 /// Images in memory, `[N, ..]`: uint8, or numbers in [-1, 1].
 pub(crate) fn image_set(
     py: Python<'_>,
@@ -134,11 +95,7 @@ pub(crate) fn image_set(
                 "expected none beside a path: a data set has its own",
             ));
         }
-        let found = detached(py, || {
-            let set = ddpm_data::open(&path, split, Some(shape))?;
-            // Read once, for the hash that a profile records.
-            set.sha256().map(|_| set)
-        })?;
+        let found = detached(py, || ddpm_data::open(&path, split, Some(shape)))?;
         return found.map_err(of_data);
     }
     let set = match images.extract::<PyReadonlyArrayDyn<'_, u8>>() {
@@ -190,17 +147,10 @@ pub(crate) fn profile(
     }
     let mut chosen = selection(seed, available, wanted);
     let network = model.silent();
-    let timesteps = match evaluations {
-        None => (1..=network.train_steps()).collect(),
-        Some(evaluations) => {
-            let all = chosen.len();
-            let shares =
-                share_evaluations(evaluations, all, limit.is_some(), network.train_steps());
-            let (count, paid) = shares.map_err(invalid)?;
-            chosen.truncate(paid);
-            timesteps_for(network.noise_schedule(), count)
-        }
-    };
+    let schedule = network.noise_schedule();
+    let timesteps = spend(evaluations, &mut chosen, limit.is_some(), schedule).map_err(invalid)?;
+    // Here, off the Python thread: a profile records the hash, for which every image is read.
+    detached(py, || set.sha256().map(|_| ()))?.map_err(of_data)?;
     let mut plan = ProfilePlan::new(timesteps, chosen, ProfilePlan::BLOCKS, seed);
     if let Some(size) = images_per_block {
         plan.images_per_block = size;
@@ -212,11 +162,7 @@ pub(crate) fn profile(
     if !bands {
         plan.bands = ProfileBands::None;
     }
-    let earlier = output.earlier()?;
-    let earlier = earlier.map(|bytes| ElboProfile::from_bytes(&bytes));
-    let earlier = earlier
-        .transpose()
-        .map_err(|error| argument("out", error))?;
+    let earlier = output.earlier(py, ElboProfile::from_bytes)?;
     let made = run(py, model, progress, |network, progress| {
         ddpm_eval::profile(
             network,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use ddpm_core::{
-    CoefficientKind, DecoderKind, LinearStep, MeanKind, Objective, ProcessKind, Sampler, StartRule,
-    TimePath, VarianceKind,
+    CoefficientKind, DecoderKind, LinearStep, MeanKind, NetworkOutput, Objective, ProcessKind,
+    Sampler, StartRule, TimePath, VarianceKind,
 };
 use ddpm_profile::{CostModel, Curves, choose, standard_errors};
 use ddpm_schedule::export::{Format, export};
@@ -16,11 +16,11 @@ use pyo3::types::PyDict;
 
 use crate::calls::detached;
 use crate::errors::{argument, invalid};
-use crate::files::{read, save};
+use crate::files::{read_as, save};
 use crate::flow::Trajectories;
 use crate::names::{maybe, named};
 use crate::process::Process;
-use crate::profile::{Profile, process_of};
+use crate::profile::Profile;
 
 #[pyclass(frozen, module = "ddpm_schedules._core")]
 pub(crate) struct Schedules {
@@ -34,15 +34,12 @@ impl Schedules {
     /// `process`: that of the network, where the file's is not a chain of whole timesteps.
     #[staticmethod]
     #[pyo3(signature = (path, process = None))]
-    fn load(path: PathBuf, process: Option<Process>) -> PyResult<Self> {
-        let file = path.display().to_string();
-        let text = String::from_utf8(read(&path)?).map_err(|error| argument(&file, error))?;
-        let inner =
-            ddpm_schedule::Schedules::from_json(&text).map_err(|error| argument(&file, error))?;
-        let told = inner
-            .model()
-            .and_then(|model| model.settings.get("process"));
-        let process = process_of(&path, told, &inner.noise_schedule, process)?;
+    fn load(py: Python<'_>, path: PathBuf, process: Option<Process>) -> PyResult<Self> {
+        let inner = read_as(py, &path, |bytes| {
+            let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+            ddpm_schedule::Schedules::from_json(text).map_err(|error| error.to_string())
+        })?;
+        let process = Process::behind(&path, inner.model(), &inner.noise_schedule, process)?;
         Ok(Self {
             inner,
             process,
@@ -93,7 +90,7 @@ impl Schedules {
         all.set_item("remembers", remembers)?;
         let parameterization = self.inner.parameterization.map(|p| p.name());
         let settings = self.inner.model().map(|model| &model.settings);
-        let output = settings.and_then(|settings| settings.get("network_output"));
+        let output = settings.and_then(|settings| settings.get(NetworkOutput::SETTING));
         // "edm (sigma_data 0.5)"
         let output = output.map(|text| text.split(' ').next().unwrap_or_default());
         all.set_item("prediction", output.or(parameterization))?;
@@ -286,12 +283,11 @@ pub(crate) fn schedule_of_nodes(
     let path = TimePath::new(nodes, noise_schedule.train_steps())
         .map_err(|error| argument("timesteps", error))?;
     let ancestral = sampler == Sampler::Ddpm;
-    let mut scoring = Scoring::new(variance);
-    if !ancestral {
-        scoring = scoring
-            .with_decoder(DecoderKind::None)
-            .with_objective(Objective::Quality);
-    }
+    let scoring = if ancestral {
+        Scoring::new(variance)
+    } else {
+        Scoring::unscored(MeanKind::Network).with_objective(Objective::Quality)
+    };
     let schedule = Schedule::of_path(&noise_schedule, path, &scoring)
         .map_err(|error| argument("variance", error))?;
     let chosen = Chosen {
@@ -355,7 +351,7 @@ pub(crate) fn optimize_profile(
         };
         let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         let schedules = choose(&model, &budgets, Some(of.provenance()))?;
-        let errors = standard_errors(of, &schedules)?;
+        let errors = standard_errors(of, &curves, &schedules)?;
         Ok((schedules, errors))
     })?;
     let (inner, errors) = found.map_err(invalid)?;

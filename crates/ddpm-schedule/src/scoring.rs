@@ -54,6 +54,13 @@ impl Scoring {
         }
     }
 
+    /// Those of schedules for deterministic samplers, which have no density to score: fixed-small variances, for those who sample with noise, and no decoder.
+    pub fn unscored(mean: MeanKind) -> Self {
+        Self::new(VarianceKind::FixedSmall)
+            .with_decoder(DecoderKind::None)
+            .with_mean(mean)
+    }
+
     /// The same with another decoder.
     #[must_use]
     pub fn with_decoder(self, decoder: DecoderKind) -> Self {

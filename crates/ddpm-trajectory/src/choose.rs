@@ -1,8 +1,7 @@
 //! Schedules chosen on trajectories.
 
 use ddpm_core::{
-    CoefficientKind, DecoderKind, MeanKind, NoiseSchedule, Objective, Sampler, StepCoefficients,
-    TimePath, VarianceKind,
+    CoefficientKind, MeanKind, NoiseSchedule, Objective, Sampler, StepCoefficients, TimePath,
 };
 use ddpm_dp::{SolveOptions, solve};
 use ddpm_schedule::{Budgets, Chosen, Schedule, Schedules, Scoring, TrajectoryKind};
@@ -284,10 +283,8 @@ fn frame(trajectories: &Trajectories, objective: Objective) -> Result<(NoiseSche
         Some(name) => noise_schedule.called(name)?,
         None => noise_schedule,
     };
-    let scoring = Scoring::new(VarianceKind::FixedSmall)
-        .with_decoder(DecoderKind::None)
-        .with_objective(objective)
-        .with_mean(MeanKind::of_calibrated(trajectories.means().is_some()));
+    let mean = MeanKind::of_calibrated(trajectories.means().is_some());
+    let scoring = Scoring::unscored(mean).with_objective(objective);
     Ok((noise_schedule, scoring))
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ddpm_core::Bands;
-use ddpm_eval::{ProfileBands, ProfilePlan, share_evaluations, timesteps_for};
+use ddpm_eval::{ProfileBands, ProfilePlan, spend};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results;
 
@@ -89,27 +89,26 @@ impl Run {
         network.check_signal_at(network.denoiser().train_steps())?;
         let (mut images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
         let denoiser = network.denoiser();
-        let timesteps = match args.evaluations {
-            None => (1..=denoiser.train_steps()).collect(),
-            Some(evaluations) => {
-                let asked_for = args.images.limit.is_some();
-                let all = images.chosen.len();
-                let shares = share_evaluations(evaluations, all, asked_for, denoiser.train_steps());
-                let (count, paid) = shares.map_err(|error| match error {
+        let (all, asked_for) = (images.chosen.len(), args.images.limit.is_some());
+        let schedule = denoiser.noise_schedule();
+        let timesteps =
+            spend(args.evaluations, &mut images.chosen, asked_for, schedule).map_err(|error| {
+                match error {
                     ddpm_eval::Error::Request { problem, .. } => {
                         Error::flag("--evaluations", problem)
                     }
                     error => error.into(),
-                })?;
-                if paid < all && asked_for {
-                    voice.warn(format_args!(
-                        "{evaluations} evaluations are fewer than {count} timesteps of {all} images; taking {paid} images"
-                    ));
                 }
-                images.chosen.truncate(paid);
-                timesteps_for(denoiser.noise_schedule(), count)
-            }
-        };
+            })?;
+        let (count, paid) = (timesteps.len(), images.chosen.len());
+        if let Some(evaluations) = args.evaluations
+            && paid < all
+            && asked_for
+        {
+            voice.warn(format_args!(
+                "{evaluations} evaluations are fewer than {count} timesteps of {all} images; taking {paid} images"
+            ));
+        }
         let mut plan = ProfilePlan::new(
             timesteps,
             images.chosen.clone(),

@@ -124,7 +124,7 @@ impl Request {
     fn standard_errors(&self, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
         match (&self.profile, &self.budgets) {
             (Some(profile), Budgets::Only(_)) => {
-                standard_errors(profile, schedules).in_file(&self.source)
+                standard_errors(profile, &self.curves, schedules).in_file(&self.source)
             }
             _ => Ok(None),
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Sampler, TimePath, VarianceKind};
+use ddpm_core::{CoefficientKind, MeanKind, Sampler, TimePath};
 use ddpm_eval::{FlowPlan, ForwardPlan, GrowthPlan, TrajectoryPlan, follow_flow, follow_forward};
 use ddpm_schedule::{Budgets, Corrections, Schedule, Scoring, TrajectoryKind, results};
 use ddpm_trajectory::{Trajectories, USUAL_NODES, most_nodes, reference_grid, usual_steps};
@@ -166,9 +166,7 @@ pub(super) fn corrected(
     clip_denoised: bool,
     voice: Voice,
 ) -> Result<Schedule> {
-    let scoring = Scoring::new(VarianceKind::FixedSmall)
-        .with_decoder(DecoderKind::None)
-        .with_mean(MeanKind::Calibrated);
+    let scoring = Scoring::unscored(MeanKind::Calibrated);
     measured(profile, &scoring, path, network, clip_denoised, voice)
 }
 

@@ -195,7 +195,7 @@ where
         }
         BTreeMap::from([
             (ProcessKind::SETTING.into(), self.process.to_string()),
-            ("network_output".into(), self.output.to_string()),
+            (NetworkOutput::SETTING.into(), self.output.to_string()),
         ])
     }
 }

@@ -50,11 +50,7 @@ pub(super) fn csv(listing: &Listing<'_>) -> (Vec<u8>, Vec<String>) {
                 nodes[k - 1],
                 whole(t - 1),
                 known(listing.chain.map(|chain| chain.alpha_bar(t))),
-                known(
-                    listing
-                        .chain
-                        .map(|chain| listing.clock().sigma(sigma(chain, t)))
-                ),
+                known(listing.chain.map(|chain| sigma(chain, t))),
                 known(
                     listed
                         .kernels()

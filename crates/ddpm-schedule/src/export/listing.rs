@@ -69,9 +69,8 @@ impl Listing<'_> {
     /// # Errors
     /// [`Error::NoSignal`] for a node that has none.
     pub(super) fn sigmas(&self, listed: &Listed<'_>, chain: &NoiseSchedule) -> Result<Vec<f64>> {
-        let clock = self.clock();
         let nodes = listed.path.nodes().iter().rev();
-        let sigmas: Vec<f64> = nodes.map(|&t| clock.sigma(sigma(chain, t))).collect();
+        let sigmas: Vec<f64> = nodes.map(|&t| sigma(chain, t)).collect();
         // The noisiest has the largest.
         if sigmas[0].is_finite() {
             return Ok(sigmas);
@@ -220,7 +219,7 @@ impl Listed<'_> {
     }
 }
 
-/// sqrt((1 - alpha_bar)/alpha_bar), from the logarithm: exact where alpha_bar is near 0 or 1.
+/// What programs of the chain's clock call sigma: sqrt((1 - alpha_bar)/alpha_bar), from the logarithm, exact where alpha_bar is near 0 or 1; of a flow s.
 pub(super) fn sigma(chain: &NoiseSchedule, t: usize) -> f64 {
-    (-0.5 * chain.log_snr(t)).exp()
+    chain.clock().sigma((-0.5 * chain.log_snr(t)).exp())
 }

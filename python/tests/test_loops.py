@@ -1,5 +1,9 @@
 """Plain loops of other programs, along our lists, end where `ds.sample` ends; with a sign, a shift or a scale wrong they do not."""
 
+import importlib.util
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -135,6 +139,52 @@ def test_k_diffusion(kind, sampler, request):
         # Without the division by alpha: of the levels, and of the first state.
         assert off(loop(denoise, x, np.append(process.sigmas[plan.nodes[::-1]], 0)), ends) > FAR
         assert off(loop(denoise, x * process.alphas[-1], sigmas), ends) > FAR
+
+
+@pytest.fixture
+def k_diffusion():
+    """The package's `external` and `sampling`, without its evaluation, whose dependencies nothing here needs."""
+    needs = "needs k-diffusion: cargo xtask check-python"
+    pytest.importorskip("torch", reason=needs)
+    found = importlib.util.find_spec("k_diffusion")
+    if found is None:
+        pytest.skip(needs)
+    package = types.ModuleType("k_diffusion")
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["k_diffusion"] = package
+    from k_diffusion import external, sampling
+
+    yield external, sampling
+    for name in [name for name in sys.modules if name.split(".")[0] == "k_diffusion"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("sampler", LOOPS)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_k_diffusions_own_code(kind, sampler, request, k_diffusion):
+    import torch
+
+    external, sampling = k_diffusion
+    model = request.getfixturevalue(kind)
+    plan, loop = planned(model, sampler), {"euler": sampling.sample_euler, "dpm++2m": sampling.sample_dpmpp_2m}[sampler]
+    bar, told = alphas_cumprod(), []
+
+    def network(x, t):
+        told.append(int(t[0]))
+        alpha, sigma = np.sqrt(bar[told[-1]]), np.sqrt(1 - bar[told[-1]])
+        return torch.from_numpy(noise_of(rows(alpha, x), rows(sigma, x), x.numpy())[1])
+
+    def denoise(x, sigma):
+        return torch.from_numpy(denoise_edm(x.numpy(), float(sigma[0])))
+
+    if kind == "chain":
+        denoise = external.DiscreteEpsDDPMDenoiser(network, torch.from_numpy(bar), quantize=True)
+    x, sample = first(model)
+    ended = loop(denoise, torch.from_numpy(x), torch.from_numpy(plan.sigmas), disable=True).numpy()
+    assert off(ended, sample(plan)) < NEAR
+    assert told == (plan.timesteps.tolist() if kind == "chain" else [])
+    scaled = loop(denoise, torch.from_numpy(x), torch.from_numpy(1.1 * plan.sigmas), disable=True).numpy()
+    assert off(scaled, sample(plan)) > FAR
 
 
 def test_edms_own_loop(edm):

@@ -3,7 +3,6 @@
     python python/tools/flows/evidence.py --strangers DIR      # all three networks; needs PyTorch
     python python/tools/flows/evidence.py --only moons         # our own network alone, NumPy is enough; prints, does not write
     python python/tools/flows/evidence.py --tables             # the tables of docs/flow-matching.md from docs/flow-matching.json
-    python python/tools/flows/evidence.py --strangers DIR --golden OUT      # also 8 trajectories of each network, to choose on without it
 
 DIR holds fm_branchy_flower_3.pth and fm_rotgrid.pth of aditiii12/SharpEuler, `checkpoints/`. Needs `ddpm_schedules`, installed or in PYTHONPATH.
 About twenty minutes on one core; the same numbers each time on the same processor.
@@ -133,7 +132,7 @@ def compared(ours, rival):
     return float(nearer.mean()), float(math.sqrt(of_starts + of_seeds))
 
 
-def measure(ds, name, velocity, golden):
+def measure(ds, name, velocity):
     began = time.time()
     starts = np.random.default_rng(JUDGE_SEED).standard_normal((JUDGE, 2))
     ends, coarse = (solvers.rk4(velocity, starts, np.linspace(1, 0, n + 1)) for n in (300, 150))
@@ -149,9 +148,6 @@ def measure(ds, name, velocity, golden):
     plans = [first[m][sampler][k] for m in OURS for sampler in solvers.SAMPLERS for k in STEPS]
     same = check_sampler(ds, velocity, plans)
     assert same < 1e-5, f"{name}: our samplers end {same} from ds.sample"
-    if golden:
-        small = ds.follow(denoiser(ds, velocity, 8), count=8, nodes=160, seed=1, steps=STEPS, clip=False)
-        small.save(golden / f"{name}.trajectories.safetensors", overwrite=True)
 
     cells = []
     for sampler, run in solvers.SAMPLERS.items():
@@ -296,7 +292,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--strangers", type=Path, help="the folder of SharpEuler's checkpoints")
     parser.add_argument("--only", nargs="*", help="of moons, flower, grid; prints and writes nothing")
-    parser.add_argument("--golden", type=Path, help="a folder for small trajectories")
     parser.add_argument("--tables", action="store_true", help="print the tables of what is written")
     asked = parser.parse_args()
     if asked.tables:
@@ -307,12 +302,10 @@ def main():
     names = asked.only or ["moons", *networks.STRANGERS]
     if asked.strangers is None and set(names) != {"moons"}:
         parser.error("--strangers: expected the folder of fm_branchy_flower_3.pth and fm_rotgrid.pth, or --only moons")
-    if asked.golden:
-        asked.golden.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in names:
         velocity = networks.own() if name == "moons" else networks.stranger(name, asked.strangers)
-        found[name] = measure(ds, name, velocity, asked.golden)
+        found[name] = measure(ds, name, velocity)
     record = {
         "command": "python python/tools/flows/evidence.py --strangers DIR",
         "steps": STEPS,

@@ -147,7 +147,8 @@ class Plan:
 
     def __repr__(self) -> str:
         cost = "none" if self.cost is None else f"{self.cost:.4g}"
-        return f"Plan(K={self.steps}, {self.objective}, {self.sampler}, cost={cost}, timesteps={self.timesteps.tolist()})"
+        numbers = "" if self.coefficients == "solver" else f"{self.coefficients} coefficients, "
+        return f"Plan(K={self.steps}, {self.objective}, {self.sampler}, {numbers}cost={cost}, timesteps={self.timesteps.tolist()})"
 
 
 #: Our names of samplers as users of PyTorch know them.

@@ -96,7 +96,7 @@ def test_images_of_another_shape_or_range(data):
         ds.profile(model_of(), data * np.nan)
     with pytest.warns(UserWarning, match=r"\[0, 1\]; expected \[-1, 1\]"):
         ds.profile(model_of(), np.random.default_rng(0).random((16, 4)), evaluations=400)
-    with pytest.raises(ValueError, match="no-such"):
+    with pytest.raises(FileNotFoundError, match="no-such"):
         ds.profile(model_of(), "/no-such/images")
 
 
@@ -112,7 +112,8 @@ def test_choosing(data):
         (profile, {"variance": "wide"}, "variance: .*fixed-small"),
         (flow, {"sampler": "unipc"}, "sampler: "),
         (flow, {"sampler": "heun"}, "sampler: .*ddim"),
-        (flow, {"coefficients": "fitted"}, "fitted"),
+        (flow, {"sampler": "ipndm"}, "growth of errors: expected measured for ipndm, .*; ds.follow measures"),
+        (flow, {"coefficients": "fitted"}, "with fitted coefficients: expected .*; ds.follow measures and teaches"),
         (profile, {"steps": [0]}, "steps: expected a whole number of at least 1, found 0"),
         (profile, {"steps": [101]}, "100"),
         (flow, {"steps": [21]}, "steps: K=21: expected at most 20"),

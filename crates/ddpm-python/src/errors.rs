@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use ddpm_files::FileError;
 use pyo3::exceptions::{PyFileExistsError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
@@ -30,6 +31,9 @@ pub(crate) fn of_data(error: ddpm_data::Error) -> PyErr {
     match &error {
         ddpm_data::Error::Write { path, source } => {
             system(format_args!("cannot write {}", path.display()), source)
+        }
+        ddpm_data::Error::File(FileError::Read { path, source }) => {
+            system(format_args!("cannot read {}", path.display()), source)
         }
         _ => invalid(error),
     }

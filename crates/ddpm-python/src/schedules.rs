@@ -394,7 +394,12 @@ pub(crate) fn optimize_trajectories(
             kind => choose_fitted(of, sampler, kind, &asked),
         }
     })?
-    .map_err(invalid)?;
+    .map_err(|error| match error {
+        ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Field { .. }) => invalid(format_args!(
+            "{error}; ds.follow measures and teaches what its sampler=, steps= and coefficients= name"
+        )),
+        error => invalid(error),
+    })?;
     Ok(Schedules {
         inner,
         process: trajectories.process.clone(),

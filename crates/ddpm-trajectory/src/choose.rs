@@ -31,7 +31,7 @@ pub fn choose_quality(
         let mut names: Vec<&str> = growth.iter().map(|point| point.sampler.name()).collect();
         names.sort_unstable();
         names.dedup();
-        let expected = format!("measured for {sampler} (ddpm trajectory --sampler {sampler})");
+        let expected = format!("measured for {sampler}");
         let found = format!("measured for {}", names.join(", "));
         return Err(Invalid::field("growth of errors", expected, found).into());
     }
@@ -152,8 +152,7 @@ pub fn choose_fitted(
                 format!("those of K = {}", list.join(", "))
             }
         };
-        let expected = "steps that were taught (ddpm trajectory --coefficients)";
-        return Err(Invalid::field(field, expected, found).into());
+        return Err(Invalid::field(field, "steps that were taught", found).into());
     }
     let train_steps = trajectories.schedule().train_steps();
     let mut chosen = Vec::new();

@@ -8,7 +8,7 @@ use ddpm_trajectory::{
 
 use super::export::print_schedules;
 use crate::args::Schedule;
-use crate::error::{Error, Located, Result};
+use crate::error::{Advice, Error, Located, Result};
 use crate::input::{priced_sampler, read_trajectories_to_use, steps_or};
 use crate::output::Voice;
 use crate::render::{
@@ -63,7 +63,8 @@ pub(super) fn run(args: &Schedule, voice: Voice) -> Result<()> {
             kind => choose_fitted(&trajectories, sampler, kind, &budgets),
         },
     }
-    .in_file(file)?;
+    .in_file(file)
+    .advised("`ddpm trajectory` measures and teaches what its --sampler, --steps and --coefficients name")?;
     print_schedules(args, &schedules, file, voice, |indices| {
         Ok(table(&trajectories, &schedules, indices))
     })

@@ -34,3 +34,10 @@ def room(name: str, *shape: int) -> None:
         np.empty(shape, np.float32)
     except (MemoryError, ValueError) as error:
         raise MemoryError(f"{name}: {' x '.join(map(str, shape))} numbers do not fit into memory") from error
+
+
+def wrapping(progress: Any) -> Any:
+    """`progress` as it was given, if it is a function."""
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: expected a function of a range, such as tqdm.tqdm, found {progress!r}")
+    return progress

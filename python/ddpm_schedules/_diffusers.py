@@ -82,6 +82,10 @@ def family_of(scheduler):
         raise ValueError(
             f"scheduler: found {name} with invert_sigmas=True, whose time runs the other way; expected False"
         )
+    if known in _FLOW and (config.get("sigma_max") or 0) > 1:
+        raise ValueError(
+            f"scheduler: found {name} with sigma_max={config['sigma_max']}, by which its pipeline counts EDM's sigmas and not a flow's; expected none"
+        )
     return "flow" if config.get("use_flow_sigmas") else FAMILIES[known]
 
 
@@ -105,7 +109,7 @@ def process_of(scheduler):
     """`(Process, prediction)` of a scheduler of diffusers.
 
     The process is the one that the network was trained on, at the nodes of the scheduler's clock: `num_train_timesteps` timesteps with the
-    scheduler's own `alphas_cumprod`, even s of a flow, or sigma_min to sigma_max of EDM. A shift belongs to a list of timesteps, not to the process,
+    scheduler's own `alphas_cumprod`, even s of a flow, told as the scheduler tells them (`num_train_timesteps` s), or sigma_min to sigma_max of EDM. A shift belongs to a list of timesteps, not to the process,
     and is left out. Prediction is epsilon, x0, v, velocity or edm. Raises ValueError for schedulers that it does not know.
     """
     if _planned(scheduler):
@@ -115,7 +119,8 @@ def process_of(scheduler):
     family, config = family_of(scheduler), scheduler.config
     prediction = prediction_of(scheduler)
     if family == "flow":
-        return Process.flow(nodes=int(config["num_train_timesteps"])), prediction
+        nodes = int(config["num_train_timesteps"])
+        return Process.flow(nodes, time_scale=float(nodes)), prediction
     if family == "edm":
         return Process.edm(config["sigma_min"], config["sigma_max"], int(config["num_train_timesteps"])), prediction
     return Process.vp(numbers(scheduler.alphas_cumprod)), prediction
@@ -174,12 +179,14 @@ def check_process(plan, scheduler):
         wrong = np.where((times < 0) | (times > len(scheduler.alphas_cumprod) - 1), np.inf, wrong)
     if not np.all(wrong < 1e-3):
         raise ValueError(
-            f"plan: found a schedule of another process ({kind}) than {name} has; expected {expected}: choose it for "
+            f"plan: found a schedule of another process ({kind} of {plan.process.train_steps} nodes) than {name} has; expected {expected}: choose it for "
             "process_of(pipe.scheduler)"
         )
     found, own = plan.prediction, prediction_of(scheduler)
     if found is not None and found != own:
-        raise ValueError(f"plan: found a schedule of a network that predicts {found}; {name} expects {own}")
+        raise ValueError(
+            f"plan: found a schedule of a network that predicts {found}; {name} expects {own}: choose it for this pipeline, ds.trace(pipe)"
+        )
 
 
 def scheduler_of(pipe):
@@ -226,6 +233,11 @@ def reaching(call):
             if not beside:
                 found.add(name)
     return found
+
+
+def reads_sigmas(source):
+    """Whether a pipeline's `__call__` computes with the scheduler's sigmas itself."""
+    return "scheduler.sigmas[" in source
 
 
 def _lists_of(pipe):
@@ -371,7 +383,7 @@ def kwargs_for(plan, pipe, *, mu=None, same_steps=True):
     reason = _follows_none(scheduler)
     if reason is not None:
         raise ValueError(
-            f"pipe: found {name}{reason}, which follows no list; expected one of {', '.join(_LISTS)}, or {instead}"
+            f"pipe: found {name}{reason}, which follows no list: {instead}, or take one of {', '.join(_LISTS)} without such options"
         )
     reason = _other_steps(plan, scheduler) if same_steps else None
     if reason:
@@ -417,6 +429,11 @@ def install(plan, pipe):
     if _planned(scheduler):
         scheduler = scheduler.replaced
     check_process(plan, scheduler)
+    if family_of(scheduler) == "divided" and reads_sigmas(_lists_of(pipe)[1]):
+        raise ValueError(
+            f"pipe: {type(pipe).__name__} divides states by its scheduler's sigmas itself, and those of a plan are not divided; "
+            "expected a pipeline that leaves that to scheduler.scale_model_input"
+        )
     from ._planned import PlannedScheduler
 
     pipe.scheduler = PlannedScheduler(plan, scheduler)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from . import _core
-from ._checks import room, whole, wholes
+from ._checks import room, whole, wholes, wrapping
 from ._model import Denoiser
 from ._plans import Plan
 
@@ -32,6 +33,18 @@ def _check_out(model: Denoiser, out: Any, resume: bool) -> None:
         warnings.warn("name: the network has none, so that this run cannot be resumed; Denoiser(..., name=) says which weights it has", stacklevel=3)
 
 
+@contextlib.contextmanager
+def _kept(out: Any) -> Iterator[None]:
+    """Says of a run that was interrupted where it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        partial = f"{os.fspath(out)}.partial" if out is not None else ""
+        if hasattr(error, "add_note") and os.path.exists(partial):
+            error.add_note(f"what is finished is kept in {partial}; the same call with resume=True goes on")
+        raise
+
+
 def _check_plan(plan: Plan) -> None:
     if not isinstance(plan, Plan):
         raise TypeError(f"plan: expected one schedule, such as plans[8], found {type(plan).__name__}")
@@ -42,10 +55,15 @@ def _images(images: Any) -> Any:
     if isinstance(images, (str, os.PathLike)):
         return os.fspath(images)
     if hasattr(images, "detach"):
-        images = images.detach().cpu().numpy()
+        images = images.detach().cpu()
+        # NumPy has no bfloat16.
+        images = (images.float() if images.is_floating_point() else images).numpy()
     array = np.asarray(images)
+    if array.dtype == object and array.ndim == 0:
+        raise TypeError(f"images: expected an array, found {type(images).__name__}; of batches numpy.concatenate makes one")
     if array.dtype != np.uint8 and array.dtype.kind not in "fO":
-        raise ValueError(f"images: expected uint8 or floats in [-1, 1], found {array.dtype}: images.astype(numpy.uint8) of levels 0..255")
+        advice = "2.0 * images - 1" if array.dtype == bool else "images.astype(numpy.uint8) of levels 0..255"
+        raise ValueError(f"images: expected uint8 or floats in [-1, 1], found {array.dtype}: {advice}")
     if array.dtype != np.uint8:
         array = np.asarray(array, np.float32)
         pixels = array.ndim == 4 and array.shape[1] in (1, 3)
@@ -94,7 +112,7 @@ def profile(
     """Measures the network's errors on images: what likelihood schedules are chosen on, the file of `ddpm profile`.
 
     images: uint8 `[N, *shape]`, floats in [-1, 1], or a path as `ddpm profile --data` takes it.
-    evaluations: of one image, in all; None evaluates every image at every timestep.
+    evaluations: rows put through the network in all, images times timesteps; None evaluates every image at every timestep.
     limit: how many images, of a seeded order.
     clip: whether estimates of x0 are clamped to [-1, 1]; where left out, whether all images lie there.
     bands: keep the statistics that the spectral variance and the calibrated mean need.
@@ -104,22 +122,23 @@ def profile(
     network = _network(model)
     _check_out(model, out, resume)
     images = _images(images)
-    return _core.profile(
-        network,
-        images,
-        labels=_labels(labels),
-        evaluations=None if evaluations is None else whole("evaluations", evaluations, 1),
-        limit=None if limit is None else whole("limit", limit, 1),
-        seed=whole("seed", seed),
-        split=split,
-        clip=_clips(clip, model, images),
-        bands=bands,
-        images_per_block=None if images_per_block is None else whole("images_per_block", images_per_block, 1),
-        out=out,
-        resume=resume,
-        save_every=save_every,
-        progress=progress,
-    )
+    with _kept(out):
+        return _core.profile(
+            network,
+            images,
+            labels=_labels(labels),
+            evaluations=None if evaluations is None else whole("evaluations", evaluations, 1),
+            limit=None if limit is None else whole("limit", limit, 1),
+            seed=whole("seed", seed),
+            split=split,
+            clip=_clips(clip, model, images),
+            bands=bands,
+            images_per_block=None if images_per_block is None else whole("images_per_block", images_per_block, 1),
+            out=out,
+            resume=resume,
+            save_every=save_every,
+            progress=wrapping(progress),
+        )
 
 
 def follow(
@@ -156,23 +175,24 @@ def follow(
     nodes = None if nodes is None else whole("nodes", nodes, 2)
     room("count", count, 2 * (nodes or _core.USUAL_NODES), *model.shape)
     _check_out(model, out, resume)
-    return _core.follow(
-        network,
-        count=count,
-        seed=whole("seed", seed),
-        samplers=[sampler] if isinstance(sampler, str) else list(sampler),
-        nodes=nodes,
-        steps=None if steps is None else wholes("steps", steps, 1),
-        coefficients=[coefficients] if isinstance(coefficients, str) else list(coefficients),
-        growth=growth,
-        label=None if label is None else whole("label", label),
-        clip=_clips(clip, model),
-        mean_of=mean_of,
-        out=out,
-        resume=resume,
-        save_every=save_every,
-        progress=progress,
-    )
+    with _kept(out):
+        return _core.follow(
+            network,
+            count=count,
+            seed=whole("seed", seed),
+            samplers=[sampler] if isinstance(sampler, str) else list(sampler),
+            nodes=nodes,
+            steps=None if steps is None else wholes("steps", steps, 1),
+            coefficients=[coefficients] if isinstance(coefficients, str) else list(coefficients),
+            growth=growth,
+            label=None if label is None else whole("label", label),
+            clip=_clips(clip, model),
+            mean_of=mean_of,
+            out=out,
+            resume=resume,
+            save_every=save_every,
+            progress=wrapping(progress),
+        )
 
 
 def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **kwargs: Any) -> _core.Trajectories:
@@ -186,7 +206,7 @@ def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **k
     """
     from ._trace import trace as traced
 
-    found = traced(pipe, prompts=prompts, steps=steps, **kwargs)
+    found = traced(pipe, prompts=prompts, steps=whole("steps", steps, 1), **kwargs)
     count = found.x.shape[1]
     # From the order of sampling to ascending nodes, and one row a start.
     rows = [np.moveaxis(a, 0, 1)[:, ::-1].reshape(count, len(found.nodes), -1) for a in (found.x, found.d)]
@@ -206,7 +226,8 @@ def trace(pipe: Any, prompts: Sequence[str] | None = None, steps: int = 100, **k
 
 
 def process_of(scheduler: Any) -> tuple[_core.Process, str]:
-    """The process and the prediction of a pipeline's scheduler (of diffusers), as `Denoiser` takes them."""
+    """The process and the prediction of a scheduler of diffusers, or of a pipeline's, as `Denoiser` takes them."""
+    scheduler = getattr(scheduler, "scheduler", scheduler)
     from ._diffusers import process_of as of_scheduler
 
     return of_scheduler(scheduler)
@@ -228,6 +249,9 @@ class BitsPerDim:
     def __float__(self) -> float:
         return self.mean
 
+    def __repr__(self) -> str:
+        return f"BitsPerDim({self.mean:.4f} +- {self.stderr:.4f}, {len(self.total)} images, {len(self.terms)} steps)"
+
 
 def bits_per_dim(
     model: Denoiser,
@@ -239,7 +263,10 @@ def bits_per_dim(
     split: str = "test",
     progress: Progress | None = None,
 ) -> BitsPerDim:
-    """Scores images along a schedule, term by term: `ddpm bpd`. The schedule must have been chosen for the likelihood."""
+    """Scores images along a schedule, term by term: `ddpm bpd`. The schedule must have been chosen for the likelihood.
+
+    Of the images that chose it, with their `split` and `seed`, this is `plan.cost` again and as optimistic; other images judge.
+    """
     _check_plan(plan)
     if plan.objective == "quality":
         raise ValueError("plan: expected one that was chosen on a profile, found one for the quality of samples, which has no variances to score")
@@ -251,7 +278,7 @@ def bits_per_dim(
         labels=_labels(labels),
         seed=whole("seed", seed),
         split=split,
-        progress=progress,
+        progress=wrapping(progress),
     )
     total = found["total"]
     stderr = float(total.std(ddof=1) / len(total) ** 0.5) if len(total) > 1 else float("nan")
@@ -291,7 +318,7 @@ def sample(
         first=whole("first", first),
         label=None if label is None else whole("label", label),
         sampler=sampler,
-        progress=progress,
+        progress=wrapping(progress),
     )
 
 

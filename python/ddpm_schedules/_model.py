@@ -57,6 +57,10 @@ class Denoiser:
                 "process: expected a Process, such as Process.vp(alphas_cumprod) or Process.flow(), "
                 f"found {type(process).__name__}"
             )
+        if not isinstance(prediction, str):
+            raise TypeError(
+                f"prediction: expected a name such as 'epsilon', found {prediction!r}; the shape of a datum is shape=(3, 32, 32)"
+            )
         if like is None:
             modules = [type(thing).__module__.partition(".")[0] for thing in (dtype, device)]
             torch = sys.modules.get("torch")
@@ -68,11 +72,14 @@ class Denoiser:
         shape = tuple(wholes("shape", shape))
         batch = whole("batch", batch, 1)
         room("shape", batch, *shape)
+        if not isinstance(sigma_data, (int, float)):
+            raise ValueError(f"sigma_data: expected a number, found {sigma_data!r}")
         is_whole = process.kind == "vp" and prediction != "edm"
         # Not a method of this object: the compiled half holds it, and Python could not free what holds itself through there.
         self._call = _Function(fn, _Arrays(like, dtype, device), shape, batch, is_whole, bool(learned_variance))
         self._classes = None if classes is None else whole("classes", classes, 1)
         self._batch = batch
+        _check_process(process, prediction)
         self._core = _core.Denoiser(
             self._call,
             process,
@@ -117,38 +124,94 @@ class Denoiser:
         t = np.full(self._batch, self._core.time(node))
         labels = None if self._classes is None else np.zeros(self._batch, np.int64)
         # Copies: a function may change what it is shown, or return the same memory again.
-        together = np.array(self._call(x.copy(), t.copy(), labels)[0])
-        self._check_sign(x, labels)
-        if self._batch == 1:
-            return
-        # The same first row beside others.
-        other = x.copy()
-        other[1:] = rng.standard_normal(other[1:].shape)
-        alone, _ = self._call(other, t.copy(), labels)
+        try:
+            together = np.array(self._call(x.copy(), t.copy(), labels)[0])
+        except Exception as error:
+            _note(error, f"fn was called with {self._call.arrays.like}'s x of shape {x.shape}: shape= is that of one datum; "
+                         "of PyTorch's functions say like=\"torch\", dtype= and device=")
+            raise
+        self._check_noise(x, labels)
+        if self._batch > 1:
+            self._check_rows(x, t, labels, together)
+
+    def _check_rows(self, x: np.ndarray, t: np.ndarray, labels: np.ndarray | None, together: np.ndarray) -> None:
+        """The first row again: beside other rows of other times, and in the last place."""
+        n = self.process.train_steps
+        times = np.array([self._core.time(1 + i % n) for i in range(self._batch)])
+        other = np.random.default_rng(1).standard_normal(x.shape).astype(np.float32)
+        rows = []
+        for place in (0, -1):
+            beside, told = other.copy(), times.copy()
+            beside[place], told[place] = x[0], t[0]
+            rows.append(np.array(self._call(beside, told, labels)[0][place]))
         scale = max(1.0, float(np.abs(together[0]).max()))
-        difference = float(np.abs(together[0] - alone[0]).max()) / scale
-        self.rows_are_independent = difference == 0.0
+        difference = max(float(np.abs(together[0] - row).max()) for row in rows) / scale
+        self.rows_are_independent = bool(np.array_equal(together[0], rows[0]))
         if difference > 1e-3:
             raise ValueError(
-                "fn: a row's output depends on the rows beside it (largest relative difference "
-                f"{difference:.2g}); expected a network in evaluation mode (model.eval())"
+                "fn: a row's output depends on the rows beside it, on their times, or on chance (largest relative difference "
+                f"{difference:.2g}); expected every row by itself: a network in evaluation mode (model.eval()) that reads all of t"
             )
 
-
-    def _check_sign(self, x: np.ndarray, labels: np.ndarray | None) -> None:
-        """At the noisiest node a state is nearly noise, which epsilon and a velocity (epsilon - x0) go with."""
+    def _check_noise(self, x: np.ndarray, labels: np.ndarray | None) -> None:
+        """At the noisiest node a state is nearly noise, which epsilon and a velocity (epsilon - x0) go with, x0 and v not."""
         n = self.process.train_steps
-        if self.prediction not in ("epsilon", "velocity") or n < 2:
+        if self.prediction == "edm" or n < 2:
             return
-        node = n if self.process.alphas[n] > 0 or self.prediction == "velocity" else n - 1
-        x = x * np.float32(np.hypot(self.process.alphas[node], self.process.sigmas[node]))
+        node = n if self.process.alphas[n] > 0 or self.prediction != "epsilon" else n - 1
+        alpha, sigma = self.process.alphas[node], self.process.sigmas[node]
+        if alpha > 0.1 * sigma:
+            return
+        x = x * np.float32(np.hypot(alpha, sigma))
         found, _ = self._call(x.copy(), np.full(self._batch, self._core.time(node)), labels)
-        if float(np.sum(x * found, dtype=np.float64)) < 0:
-            warnings.warn(
-                f"fn: at the noisiest time its output points against the state; expected {self.prediction} with it. Does its time run the other "
-                "way, or its sign? Of a network that is told 1 at the data and returns x1 - x0: lambda x, t: -net(x, 1 - t)",
-                stacklevel=4,
+        lengths = np.linalg.norm(x.astype(np.float64)) * np.linalg.norm(found.astype(np.float64))
+        along = float(np.sum(x * found, dtype=np.float64)) / max(float(lengths), 1e-300)
+        if self.prediction in ("epsilon", "velocity"):
+            if along < 0:
+                self._warn(
+                    f"at the noisiest time its output points against the state; expected {self.prediction} with it. Does its time run the other "
+                    "way, or its sign? Of a network that is told 1 at the data and returns x1 - x0: lambda x, t: -net(x, 1 - t), with like=\"torch\""
+                )
+            elif self.prediction == "epsilon" and along < 0.3:
+                self._warn(
+                    f"at the noisiest time its output hardly goes with the state (correlation {along:.2f}); expected epsilon, which is nearly the "
+                    "state there. Is it a network of another prediction (x0, v), or told another time?"
+                )
+        elif along > 0.9:
+            self._warn(
+                f"at the noisiest time its output is nearly the state (correlation {along:.2f}), as epsilon is; expected {self.prediction}. "
+                "Is it a network that predicts epsilon?"
             )
+
+    @staticmethod
+    def _warn(text: str) -> None:
+        warnings.warn(f"fn: {text}", stacklevel=5)
+
+
+def _check_process(process: _core.Process, prediction: str) -> None:
+    """Warns of lists of a chain that are probably others."""
+    if process.kind != "vp":
+        return
+    left = float(process.alphas[-1]) ** 2
+    if left > 0.1:
+        warnings.warn(
+            f"process: alpha_bar is {left:.2g} at the noisiest timestep; expected next to nothing of the data there: products of 1 - beta "
+            "(scheduler.alphas_cumprod), no alphas and no betas",
+            stacklevel=3,
+        )
+    if prediction in ("velocity", "flow", "flow_prediction"):
+        warnings.warn(
+            "prediction: velocity (epsilon - x0) is what networks of a flow put out; of a vp process expected \"v\" (alpha epsilon - sigma x0)",
+            stacklevel=3,
+        )
+
+
+def _note(error: Exception, text: str) -> None:
+    """Adds to what an exception of the user's function says; a warning before Python 3.11."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    else:
+        warnings.warn(text, stacklevel=4)
 
 
 class _Function:
@@ -181,6 +244,8 @@ class _Function:
 
     def _split(self, found: Any, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
         expected = (rows, *self.shape)
+        if type(found) in (tuple, list, dict) and not self.learned:
+            raise ValueError(f"fn: expected an array, found {type(found).__name__}: return the output itself")
         if self.learned and isinstance(found, (tuple, list)):
             parts = [self.arrays.numbers(part) for part in found]
             if len(parts) != 2:
@@ -198,7 +263,9 @@ class _Function:
                 parts = [whole]
         for part in parts:
             if part.shape != expected:
-                raise ValueError(f"fn: expected an output of shape {expected}, found {part.shape}")
+                twice = part.shape == (rows, 2 * self.shape[0], *self.shape[1:])
+                advice = "; of twice the channels, where variances are learned, say learned_variance=True" if twice else ""
+                raise ValueError(f"fn: expected an output of shape {expected}, found {part.shape}{advice}")
             if not np.isfinite(part).all():
                 raise ValueError("fn: expected finite numbers, found NaN or infinity in its output")
         mean, variance = (*parts, None)[:2]
@@ -214,14 +281,21 @@ class _Arrays:
             import torch
 
             if isinstance(dtype, str):
-                self.dtype = getattr(torch, dtype)
+                self.dtype = getattr(torch, dtype, None)
+            if dtype is not None and not (isinstance(self.dtype, torch.dtype) and self.dtype.is_floating_point):
+                raise ValueError(f"dtype: expected one of floats, found {dtype!r}")
             self._torch = torch
         elif like == "jax":
             import jax.numpy
 
             self._jax = jax.numpy
-        elif dtype is not None and np.dtype(dtype).kind != "f":
-            raise ValueError(f"dtype: expected one of floats, found {dtype!r}")
+        elif dtype is not None:
+            try:
+                kind = np.dtype(dtype).kind
+            except TypeError:
+                kind = ""
+            if kind != "f":
+                raise ValueError(f"dtype: expected one of floats, found {dtype!r}")
 
     def without_gradients(self) -> contextlib.AbstractContextManager[Any]:
         return self._torch.no_grad() if self.like == "torch" else contextlib.nullcontext()

@@ -107,16 +107,27 @@ class PlannedScheduler:
         """Where the pipeline begins in the plan; None if it did not say."""
         return self._begin_index
 
+    def __repr__(self):
+        # What diffusers prints where it cannot save a part of a pipeline.
+        return f"PlannedScheduler({self.plan!r}); a pipeline is saved after pipe.scheduler = pipe.scheduler.replaced"
+
     def __len__(self):
         return int(self.config["num_train_timesteps"])
 
     def set_begin_index(self, begin_index=0):
-        """Begins at this step of the plan, as pipelines do that start from an image."""
+        """Begins at this step of the plan, as pipelines do that start from an image, and count from the number of steps that they were asked for."""
+        asked = self._asked
+        if begin_index and asked is not None and asked != self.num_inference_steps:
+            raise ValueError(
+                f"num_inference_steps: found {asked}, of which this pipeline leaves out the first {begin_index}; expected the plan's "
+                f"{self.num_inference_steps}: pipe(.., **plan.kwargs_for(pipe))"
+            )
         self._begin_index = begin_index
 
     def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None, **ignored):
         """Begins anew with the plan's timesteps. Numbers and lists are ignored: pipelines name their own defaults, as the plan says others."""
         self.timesteps = self._timesteps.to(device) if device is not None else self._timesteps
+        self._asked = num_inference_steps
         self._step_index = self._begin_index = None
         self._history = []
         self._inner = self._frozen() if self._source else None

@@ -19,7 +19,7 @@ class Plan:
         self._schedules = schedules
         self.steps = steps
         self._told: dict[str, Any] = schedules.conventions()
-        self._numbers: dict[str, float | None] = schedules.numbers(steps)
+        self._numbers: dict[str, Any] = schedules.numbers(steps)
 
     @property
     def process(self) -> _core.Process:
@@ -97,6 +97,12 @@ class Plan:
     def stderr(self) -> float | None:
         """Standard error of the cost over the choosing images, the path fixed; None where there is none."""
         return self._numbers["stderr"]
+
+    @property
+    def loss_by_choosing(self) -> tuple[float, float] | None:
+        """What this schedule is expected to cost above the best one on images that it was not chosen on, because these were a sample, and the standard error of that:
+        chosen again without each of 8 folds of the images. None where nothing was chosen on images."""
+        return self._numbers["loss_by_choosing"]
 
     @property
     def prior(self) -> float | None:
@@ -212,6 +218,11 @@ def optimize(
                 f"sampler: a likelihood is one of ancestral steps; expected ancestral, or trajectories for {sampler!r}"
             )
         _none_of(objective, coefficients=coefficients)
+        if decoder is None and objective == "elbo" and not source.holds_pixels:
+            warnings.warn(
+                f"decoder: bins are those of 8-bit pixels, and data of shape {tuple(source.shape)} are none; expected decoder=\"gaussian\" for points and latents",
+                stacklevel=2,
+            )
         found = _core.optimize_profile(
             source, wanted, variance=variance, mean=mean, decoder=decoder, start=start, objective=objective
         )
@@ -240,28 +251,41 @@ def plan(
     *,
     sampler: str = "ddim",
     variance: str = "fixed-small",
+    decoder: str = "respaced",
     clip: bool = False,
 ) -> Plan:
     """A schedule of one's own, to compare with: uniform steps, somebody else's list. It was chosen on nothing, so that it has no cost and no file.
 
-    timesteps: times of the process, in any order; each becomes the node that is nearest. `numpy.linspace(1, 0, 8, endpoint=False)` are 8 uniform steps of a flow.
+    timesteps: times of the process, in any order; each becomes the node that is nearest. `numpy.linspace(1, 0, 8, endpoint=False)` are 8 uniform steps of a flow;
+        a 0 at its end, clean data, may stand there.
     sampler: `ddim` (Euler), `dpm++2m`, .., or `ancestral`, whose likelihood `bits_per_dim` scores.
-    variance: of ancestral steps: `fixed-small`, `fixed-large` or `learned`.
+    variance, decoder: of ancestral steps: `fixed-small`, `fixed-large` or `learned`; `respaced`, `marginal` or `gaussian`.
+    clip: whether estimates of x0 are clamped to [-1, 1].
+
+    Compare with a plan whose `decoder` and `clip` are the same.
     """
-    times = np.atleast_1d(np.asarray(timesteps, np.float64))
+    if not isinstance(process, _core.Process):
+        raise TypeError(f"process: expected a Process, such as model.process, found {type(process).__name__}")
+    try:
+        times = np.asarray(timesteps, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"timesteps: expected a list of finite times, found {timesteps!r}") from None
     if times.ndim != 1 or not times.size or not np.isfinite(times).all():
         raise ValueError(f"timesteps: expected a list of finite times, found {timesteps!r}")
     known = process.times[1:]
     low, high = known.min(), known.max()
+    if process.kind != "vp" and len(times) > 1 and times[-1] == 0:
+        times = times[:-1]
     if process.kind == "vp":
-        if not np.isin(times, known).all():
-            raise ValueError(f"timesteps: expected whole timesteps from {low:g} to {high:g}, found {times.tolist()}")
-    elif process.kind != "table" and (times.min() < 0.5 * low or times.max() > high * (1 + 1e-9)):
+        beyond = times.min() < low or times.max() > high
+    else:
+        beyond = process.kind != "table" and (times.min() < 0.5 * low or times.max() > high * (1 + 1e-9))
+    if beyond:
         raise ValueError(f"timesteps: expected times of the process, {low:g} to {high:g}, found {times.tolist()}")
     nodes = [1 + int(np.argmin(np.abs(known - time))) for time in times]
     if len(set(nodes)) < len(nodes):
         raise ValueError(f"timesteps: expected different nodes of the process, found nodes {sorted(nodes)}")
-    found = _core.schedule_of_nodes(process, nodes, sampler=sampler, variance=variance, clip=bool(clip))
+    found = _core.schedule_of_nodes(process, nodes, sampler, variance, decoder, bool(clip))
     return Plan(found, len(nodes))
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ._checks import whole
 from ._diffusers import chain_levels, estimate, family_of, numbers, prediction_of, process_of, scheduler_of
 
 # A sample of fewer coordinates says too little of a local error.
 _FEWEST = 1024
+# Of what is recorded, the most that is in memory while trajectories are made of it.
+_PEAK = 4
 
 
 @dataclass
@@ -63,13 +67,17 @@ def trace(pipe, prompts=None, steps=100, calls=None, *, keep_bytes=1 << 31, **pi
     ..) or their number. `pipe_kwargs` go to every call; `steps` is its `num_inference_steps`. The decoder is left out where a pipeline with a vae takes
     `output_type="latent"`, unless another type is asked for.
 
-    What is kept takes at most `keep_bytes` bytes of main memory; of larger states the same coordinates of every state are kept, chosen at random
-    with a fixed seed, or the trace refused where fewer than 1024 would be.
+    All of it takes at most `keep_bytes` bytes of main memory, a quarter for what is recorded and the rest for what is made of it; of larger states the
+    same coordinates of every state are kept, chosen at random with a fixed seed, or the trace refused where fewer than 1024 would be.
+
+    A scheduler that clips its estimates takes the direction of the clipped one for the trace (`use_clipped_model_output`), as the plan's steps do.
 
     The scheduler is as before afterwards, whatever happens. Raises ValueError for schedulers whose states lie on no single flow (they add noise, or
     evaluate the network at states beside it), for timesteps that their steps do not follow, and where calls differ in batch size or timesteps.
     """
     scheduler = scheduler_of(pipe)
+    if "num_inference_steps" in pipe_kwargs:
+        raise ValueError("num_inference_steps: expected steps= in its place")
     parameters = inspect.signature(type(pipe).__call__).parameters
     given = {"num_inference_steps": steps, **pipe_kwargs}
     if getattr(pipe, "vae", None) is not None and "output_type" in parameters:
@@ -81,7 +89,7 @@ def trace(pipe, prompts=None, steps=100, calls=None, *, keep_bytes=1 << 31, **pi
     if prompts is not None:
         calls = [{"prompt": prompt} for prompt in prompts]
     elif not isinstance(calls, (list, tuple)):
-        calls = [{}] * (1 if calls is None else calls)
+        calls = [{}] * (1 if calls is None else whole("calls", calls, 1))
     if not calls:
         raise ValueError("prompts: found none; expected one per call of the pipeline")
     recorder = _Recorder(scheduler, len(calls), keep_bytes)
@@ -102,7 +110,7 @@ def _no_flow(scheduler):
     """Why the states of a scheduler do not lie on one flow, and what to take instead; None if they do."""
     names, get = {cls.__name__ for cls in type(scheduler).__mro__}, scheduler.config.get
     for found, instead in (
-        ("PlannedScheduler", "the scheduler that was replaced"),
+        ("PlannedScheduler", ""),
         ("DDPMScheduler", "DDIMScheduler"),
         ("DDPMParallelScheduler", "DDIMScheduler"),
         ("PNDMScheduler", "DDIMScheduler"),
@@ -117,8 +125,10 @@ def _no_flow(scheduler):
         # Its states between two steps lie where no step begins.
         ("DPMSolverSinglestepScheduler", "DPMSolverMultistepScheduler"),
     ):
+        if found == "PlannedScheduler" and found in names:
+            return found, "pipe.scheduler = pipe.scheduler.replaced"
         if found in names:
-            return type(scheduler).__name__, instead
+            return type(scheduler).__name__, f"pipe.scheduler = {instead}.from_config(pipe.scheduler.config)"
     if str(get("algorithm_type", "")).startswith("sde"):
         return f"algorithm_type={get('algorithm_type')!r}", "'dpmsolver++'"
     if get("stochastic_sampling"):
@@ -138,10 +148,13 @@ class _Recorder:
         beside = _no_flow(scheduler)
         if beside:
             raise ValueError(
-                f"pipe.scheduler: found {beside[0]}, whose states lie on no flow that a plan could follow; expected, for the trace, "
-                f"{beside[1]} (made by from_config)"
+                f"pipe.scheduler: found {beside[0]}, whose states lie on no flow that a plan could follow; expected, for the trace alone, "
+                f"{beside[1]}"
             )
         self.family, self.prediction = family_of(scheduler), prediction_of(scheduler)
+        takes = inspect.signature(type(scheduler).step).parameters
+        self.clips_direction = bool(scheduler.config.get("clip_sample")) and "use_clipped_model_output" in takes
+        self.changed = False
         self.x = self.outputs = self.final = self.coordinates = self.levels = None
         self.done = 0
 
@@ -155,6 +168,8 @@ class _Recorder:
             if kwargs.get("eta"):
                 raise ValueError(f"eta: found {kwargs['eta']}, which adds noise; expected 0 for a trace")
             self.before(model_output, timestep, sample)
+            if self.clips_direction and kwargs.get("use_clipped_model_output") is None:
+                kwargs["use_clipped_model_output"] = True
             made = kind.step(scheduler, model_output, timestep, sample, *args, **kwargs)
             self.after(made[0] if isinstance(made, tuple) else made.prev_sample)
             return made
@@ -190,9 +205,20 @@ class _Recorder:
         self.fits(sample, k)
         place = slice(self.done * n, (self.done + 1) * n)
         self.x[k, place] = self.kept(sample)
+        if k and not self.changed:
+            self.is_as_left(self.x[k, place], self.final[place])
         if self.family == "divided":
             self.x[k, place] *= alpha
         self.outputs[k, place] = self.kept(output)
+
+    def is_as_left(self, state, left):
+        """Half precision has three digits."""
+        if np.abs(state - left).max() > 1e-2 * max(1.0, float(np.abs(left).max())):
+            self.changed = True
+            warnings.warn(
+                "pipe: states are changed between its steps (inpainting, a callback); the trace takes these changes for the network's own flow",
+                stacklevel=6,
+            )
 
     def after(self, state):
         n = state.shape[0]
@@ -219,12 +245,13 @@ class _Recorder:
     def make_room(self, sample):
         n, self.state = sample.shape[0] * self.calls, tuple(sample.shape[1:])
         size = int(np.prod(self.state))
-        most = int(self.keep_bytes // (4 * n * (2 * self.steps + 1)))
+        one = _PEAK * 4 * n * (2 * self.steps + 1)
+        most = int(self.keep_bytes // one)
         if size > most:
             if most < _FEWEST:
                 raise ValueError(
                     f"keep_bytes: found {self.keep_bytes}, room for {most} of {size} coordinates of {n} samples at {self.steps} steps; "
-                    f"expected at least {4 * n * (2 * self.steps + 1) * min(size, _FEWEST)}: raise it, or take fewer calls or steps"
+                    f"expected at least {one * min(size, _FEWEST)}: raise it, or take fewer calls or steps"
                 )
             self.coordinates = np.sort(np.random.default_rng(0).choice(size, most, replace=False))
         shape = self.state if self.coordinates is None else (len(self.coordinates),)
@@ -284,8 +311,8 @@ class _Recorder:
             process = process_of(self.scheduler)[0]
             nodes = times.astype(np.int64)[::-1] + 1
         else:
-            # A flow's and EDM's networks are told by the level, scaled one way or another.
-            times = sigmas if self.family in ("flow", "edm") else times
+            # EDM's networks are told by the level, scaled one way or another.
+            times = sigmas if self.family == "edm" else times
             process = Process.table(alphas[::-1].tolist(), sigmas[::-1].tolist(), times[::-1].tolist())
             nodes = np.arange(1, len(times) + 1)
         get = self.scheduler.config.get

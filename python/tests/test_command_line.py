@@ -98,11 +98,19 @@ def test_samples_are_the_command_lines(shipped, tmp_path):
 
 def test_schedules_of_the_command_line_keep_their_clock(tmp_path):
     (tmp_path / "m.csv").write_text("mse\n" + "".join(f"{0.01 * t}\n" for t in range(1, 21)))
-    out = tmp_path / "s.json"
-    ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", "flow", "--variance", "fixed-small", "--steps", 3, "--out", out)
-    with pytest.raises(ValueError, match=r"process: .* is of another clock \(flow\)"):
-        ds.load(out)
+
+    def chosen(process):
+        out = tmp_path / f"{process.partition(':')[0]}.json"
+        ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", process, "--variance", "fixed-small", "--steps", 3, "--out", out)
+        return out
+
+    flow, edm = chosen("flow"), chosen("edm:0.1:10")
+    assert ds.load(flow)[3].process == ds.Process.flow(20)
     with pytest.raises(ValueError, match=r"process: expected that of .* \(flow\), found vp"):
-        ds.load(out, ds.Process.named("linear", 20))
-    plan = ds.load(out, ds.Process.flow(20))[3]
+        ds.load(flow, ds.Process.named("linear", 20))
+    plan = ds.load(flow, ds.Process.flow(20))[3]
     assert plan.timesteps[0] == 1.0 and plan.sigmas[-1] == 0
+    # Where its sigmas lie is not in its words.
+    with pytest.raises(ValueError, match=r"process: .*edm.json does not hold all numbers of its process \(edm\).*ds.load\(path, process\)"):
+        ds.load(edm)
+    assert ds.load(edm, ds.Process.edm(0.1, 10.0, 20))[3].timesteps[0] == 10.0

@@ -6,6 +6,7 @@ Steps are compared as they are executed: what `scheduler.step` is handed and ret
 import inspect
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import ddpm_schedules as ds  # noqa: E402
 from ddpm_schedules._diffusers import install, kwargs_for, process_of  # noqa: E402
 from ddpm_schedules._trace import trace  # noqa: E402
 from ddpm_schedules._planned import PlannedScheduler  # noqa: E402
+from conftest import alphas_cumprod  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 # The folder of what is tested.
@@ -807,10 +809,7 @@ def test_a_trace_holds_the_pipelines_way(make, scheduler, kind):
     for k, (t, s) in enumerate(zip(path, path[1:])):
         x_of = sigma[s] / sigma[t]
         wanted = x_of * made.x[k].astype(np.float64) + (alpha[s] - alpha[t] * x_of) * d[k]
-        if made.clip:
-            # DDIMScheduler clips the estimate and keeps the direction that the network gave.
-            assert np.abs(d[k]).max() == 1
-            wanted = alpha[s] * d[k] + sigma[s] * made.outputs[k]
+        assert not made.clip or np.abs(d[k]).max() == 1
         found = made.final if s == 0 else made.x[k + 1]
         assert np.abs(found - wanted).max() / np.abs(wanted).max() < 1e-4, f"from node {t} to {s}"
     assert process_of(pipe.scheduler)[1] == made.prediction
@@ -821,20 +820,99 @@ def test_a_trace_keeps_what_there_is_room_for():
     pipe.unet.config.sample_size = 8
     whole = trace(pipe, steps=4, calls=1, **call)
     assert whole.coordinates is None and whole.x.nbytes + whole.outputs.nbytes + whole.final.nbytes == 4 * 2 * 192 * 9
-    with pytest.raises(ValueError, match="keep_bytes: found 5000, room for 69 of 192"):
-        trace(pipe, steps=4, calls=1, keep_bytes=5000, **call)
+    with pytest.raises(ValueError, match="keep_bytes: found 20000, room for 69 of 192"):
+        trace(pipe, steps=4, calls=1, keep_bytes=20000, **call)
     assert type(pipe.scheduler) is diffusers.DDIMScheduler
     import ddpm_schedules._trace as module
 
     fewest, module._FEWEST = module._FEWEST, 10
     try:
         call["generator"] = torch.Generator().manual_seed(0)
-        part = trace(pipe, steps=4, calls=1, keep_bytes=5000, **call)
+        part = trace(pipe, steps=4, calls=1, keep_bytes=20000, **call)
     finally:
         module._FEWEST = fewest
     assert part.x.shape == (4, 2, 69) and part.shape == (3, 8, 8)
     assert np.array_equal(part.x, whole.x.reshape(4, 2, -1)[..., part.coordinates])
     assert np.array_equal(part.final, whole.final.reshape(2, -1)[..., part.coordinates])
+
+
+def test_a_trace_notices_states_that_are_changed_between_steps():
+    class Meddling(SilentPipe):
+        def __call__(self, num_inference_steps=50, factor=1.0):
+            scheduler, state = self.scheduler, torch.ones(2, 1, 2, 2)
+            scheduler.set_timesteps(num_inference_steps)
+            for t in scheduler.timesteps:
+                state = factor * scheduler.step(0.1 * state, t, state).prev_sample
+
+    pipe = Meddling(diffusers.DDIMScheduler(clip_sample=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trace(pipe, steps=5)
+        trace(pipe, steps=5, factor=1 + 1e-4)
+    with pytest.warns(UserWarning, match="pipe: states are changed between its steps"):
+        trace(pipe, steps=5, factor=1.2)
+    with pytest.raises(ValueError, match="num_inference_steps: expected steps="):
+        trace(pipe, steps=5, num_inference_steps=9)
+    with pytest.raises(ValueError, match="calls: expected a whole number of at least 1, found -1"):
+        trace(pipe, steps=5, calls=-1)
+
+
+def test_the_steps_of_a_trace_are_those_of_its_plans_where_the_scheduler_clips():
+    """All nodes, installed, cost nothing and end where the traced pipeline ended."""
+    bar = torch.tensor(alphas_cumprod())
+
+    class Saturated(SilentPipe):
+        def __call__(self, num_inference_steps=50):
+            self.scheduler.set_timesteps(num_inference_steps)
+            x = torch.randn(4, 3, 4, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+            for t in self.scheduler.timesteps:
+                a, g = bar[t].sqrt(), (1 - bar[t]).sqrt()
+                # Data of -1 and 1, and a fault.
+                epsilon = (x - a * torch.tanh(a * x / g**2)) / g + 0.05 * torch.sin(3 * x)
+                x = self.scheduler.step(epsilon, t, x).prev_sample
+            self.last = x.numpy()
+
+    pipe = Saturated(diffusers.DDIMScheduler(clip_sample=True))
+    plans = ds.optimize(ds.trace(pipe, steps=20), (5, 20), sampler="ddim")
+    assert plans[20].cost < 1e-10 < plans[5].cost
+    ends = []
+    for clipped in (True, None):
+        pipe.scheduler = diffusers.DDIMScheduler(clip_sample=True)
+        if clipped is None:
+            plans[20].install(pipe)
+        else:
+            step = pipe.scheduler.step
+            pipe.scheduler.step = lambda *args: step(*args, use_clipped_model_output=True)
+        pipe(20)
+        ends.append(pipe.last)
+    assert np.abs(ends[0] - ends[1]).max() < 1e-5
+
+
+def test_a_plan_that_is_begun_later_wants_its_own_number_of_steps():
+    """Image to image: of 50 steps with strength 0.75 the last 37, of the plan's 32 the last 24."""
+    flow = ds.Process.vp(alphas_cumprod())
+    plan = ds.plan(flow, np.linspace(20, 999, 32))
+    pipe = SilentPipe(diffusers.DDIMScheduler(clip_sample=False))
+    install(plan, pipe)
+    pipe.scheduler.set_timesteps(50)
+    pipe.scheduler.set_begin_index(0)
+    with pytest.raises(ValueError, match="num_inference_steps: found 50, .* the first 13; expected the plan's 32"):
+        pipe.scheduler.set_begin_index(13)
+    pipe.scheduler.set_timesteps(32)
+    pipe.scheduler.set_begin_index(8)
+    assert pipe.scheduler.begin_index == 8
+
+
+def test_pipelines_that_count_sigmas_themselves_are_refused():
+    flow = diffusers.FlowMatchEulerDiscreteScheduler()
+    flow.register_to_config(sigma_max=80.0, sigma_min=0.002)
+    with pytest.raises(ValueError, match="sigma_max=80.0, by which its pipeline counts EDM's sigmas"):
+        process_of(flow)
+    pipe = diffusers.StableDiffusionLatentUpscalePipeline.__new__(diffusers.StableDiffusionLatentUpscalePipeline)
+    object.__setattr__(pipe, "scheduler", diffusers.EulerDiscreteScheduler())
+    plan = ds.plan(ds.Process.vp(alphas_cumprod()), [100, 999])
+    with pytest.raises(ValueError, match="StableDiffusionLatentUpscalePipeline divides states by its scheduler's sigmas itself"):
+        install(plan, pipe)
 
 
 def test_a_trace_of_prompts_or_calls():

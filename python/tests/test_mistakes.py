@@ -1,10 +1,13 @@
 """Wrong input: an exception that names the argument and says what was expected."""
 
+import sys
+import warnings
+
 import numpy as np
 import pytest
 
 import ddpm_schedules as ds
-from conftest import alphas_cumprod
+from conftest import alphas_cumprod, noise_of
 
 VP = ds.Process.vp(alphas_cumprod(100))
 
@@ -37,11 +40,17 @@ def test_models(make, message):
         make()
 
 
-def test_types():
+def test_types(data):
     with pytest.raises(TypeError, match="fn: expected a function"):
         ds.Denoiser(3, VP)
     with pytest.raises(TypeError, match="process: expected a Process, .*found ndarray"):
         ds.Denoiser(lambda x, t: x, alphas_cumprod())
+    with pytest.raises(TypeError, match=r"prediction: expected a name .*found \(4,\); .*shape="):
+        ds.Denoiser(lambda x, t: x, VP, (4,))
+    with pytest.raises(TypeError, match="progress: expected a function of a range, such as tqdm.tqdm, found True"):
+        ds.profile(model_of(), data, evaluations=400, progress=True)
+    with pytest.raises(TypeError, match="images: expected an array, found object"):
+        ds.profile(model_of(), object())
     with pytest.raises(TypeError, match="source: expected what ds.profile"):
         ds.optimize(model_of())
     with pytest.raises(TypeError, match="model: expected a Denoiser, found function"):
@@ -53,7 +62,13 @@ def test_types():
     [
         (lambda x, t: x[:, :2], r"fn: expected an output of shape \(16, 4\), found \(16, 2\)"),
         (lambda x, t: x * np.nan, "fn: expected finite numbers, found NaN"),
-        (lambda x, t: x - x.mean(0), "depends on the rows beside it .*evaluation mode"),
+        (lambda x, t: x - x.mean(0), "depends on the rows beside it, .*evaluation mode"),
+        (lambda x, t: x - 0.3 * x[:1], "depends on the rows beside it"),
+        (lambda x, t: 0.5 * x + 0.1 * np.cumsum(x, 0), "depends on the rows beside it"),
+        (lambda x, t: (0.1 + 0.01 * t[0]) * x, "depends on .* their times, .*reads all of t"),
+        (lambda x, t: np.roll(0.5 * x, 1, axis=0), "depends on the rows beside it"),
+        (lambda x, t: (x,), "fn: expected an array, found tuple: return the output itself"),
+        (lambda x, t: np.concatenate([x, x], axis=1), "of twice the channels.*learned_variance=True"),
     ],
 )
 def test_functions_are_tried_when_they_are_given(fn, message):
@@ -98,6 +113,48 @@ def test_images_of_another_shape_or_range(data):
         ds.profile(model_of(), np.random.default_rng(0).random((16, 4)), evaluations=400)
     with pytest.raises(FileNotFoundError, match="no-such"):
         ds.profile(model_of(), "/no-such/images")
+
+
+def test_what_a_network_says_is_held_against_its_prediction():
+    """Nearly noise in: epsilon comes out of networks that predict it, and of no others."""
+    bar = alphas_cumprod(1000)
+    chain = ds.Process.vp(bar)
+
+    def told(prediction, fn, process=chain):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ds.Denoiser(fn, process, prediction, shape=(4,))
+        return " ".join(str(one.message) for one in caught)
+
+    def outputs(x, t):
+        alpha, sigma = np.sqrt(bar[t]), np.sqrt(1 - bar[t])
+        x0, epsilon = noise_of(alpha, sigma, x)
+        return {"x0": x0 + 0.1, "epsilon": epsilon, "v": alpha[:, None] * epsilon - sigma[:, None] * (x0 + 0.1)}
+
+    for own in ("x0", "epsilon", "v"):
+        for said in ("x0", "epsilon", "v"):
+            text = told(said, lambda x, t, own=own: outputs(x, t)[own])
+            assert (text == "") == (own == said or {own, said} == {"x0", "v"}), (own, said, text)
+    assert "expected products" not in told("epsilon", lambda x, t: x) and "1 - beta" in told(
+        "epsilon", lambda x, t: x, ds.Process.vp(1 - np.linspace(1e-4, 0.02, 1000))
+    )
+    assert 'expected "v"' in told("velocity", lambda x, t: x)
+
+
+def test_an_exception_of_the_first_call_says_what_the_function_was_given():
+    with pytest.raises(AttributeError) as caught:
+        ds.Denoiser(lambda x, t: x.float(), VP, shape=(4,))
+    if sys.version_info >= (3, 11):
+        assert "numpy's x of shape (16, 4)" in caught.value.__notes__[0] and 'like="torch"' in caught.value.__notes__[0]
+
+
+def test_bins_of_pixels_are_said_where_there_are_none(data):
+    profile = ds.profile(model_of(), data, evaluations=2048)
+    with pytest.warns(UserWarning, match=r"decoder: bins are those of 8-bit pixels, .*\(4,\).*gaussian"):
+        ds.optimize(profile, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ds.optimize(profile, 4, decoder="gaussian")
 
 
 def test_choosing(data):

@@ -179,11 +179,15 @@ def test_a_list_of_ones_own_is_sampled_and_scored_like_a_chosen_one(chain, flow,
     even = ds.plan(chain.process, plan.timesteps, sampler="ancestral", clip=plan.clip)
     both = [ds.bits_per_dim(chain, p, data, split="train").mean for p in (plan, even)]
     assert both[0] == both[1]
-    for wrong in ([0.5, 0.5], [2.0], [np.nan], [], [[0.5]], [-0.1]):
+    density = ds.plan(chain.process, plan.timesteps, sampler="ancestral", decoder="gaussian", clip=plan.clip)
+    assert density.decoder == "gaussian" and ds.bits_per_dim(chain, density, data, split="train").mean != both[0]
+    np.testing.assert_array_equal(ds.plan(flow.process, np.linspace(1, 0, 9)).nodes, uniform.nodes)
+    assert ds.plan(chain.process, np.linspace(999, 0, 8)).timesteps.tolist() == [999, 856, 714, 571, 428, 285, 143, 0]
+    for wrong in ([0.5, 0.5], [2.0], [np.nan], [], [[0.5]], [-0.1], 8, [0.0]):
         with pytest.raises(ValueError, match="timesteps: expected"):
             ds.plan(flow.process, wrong)
-    with pytest.raises(ValueError, match="timesteps: expected whole timesteps"):
-        ds.plan(chain.process, [3.5])
+    with pytest.raises(ValueError, match="timesteps: expected times of the process, 0 to 999"):
+        ds.plan(chain.process, [3, 1000])
     with pytest.raises(ValueError, match="variance: .*measured"):
         ds.plan(chain.process, [3, 500], sampler="ancestral", variance="analytic")
     with pytest.raises(ValueError, match="path: a list of one's own"):

@@ -30,7 +30,8 @@ How `plan.kwargs_for(pipe)` hands a schedule to each pipeline of diffusers {vers
 - *handed over*: by `kwargs_for` with that scheduler, the plan's sampler being the scheduler's own (Euler on a flow, DDIM's steps, DPM-Solver++(2M), the
   ancestral ones). `sigmas=` of a flow have the shift undone; `timesteps=` of a flow need a scheduler without shift, otherwise `install`. Under dynamic
   shifting `kwargs_for` needs `mu=`, or hands over a `mu` that shifts nothing where the pipeline takes one. `install`: the pipeline follows a plan
-  after `plan.install(pipe)` alone; *other process*: not even then, the scheduler's process not being one that plans are chosen for.
+  after `plan.install(pipe)` alone; *other process*: not even then, the scheduler's process not being one that plans are chosen for, or the pipeline computing with
+  its sigmas, or adding noise, by itself.
 - {any}: `timesteps=` with DDPM, EulerDiscrete and DPMSolverMultistep, `install` with the others, and with a DPMSolverMultistep of a flow.
 
 Pipelines that start from an image and cut the list by `strength` run the end of a plan. Those with more than one scheduler are told here by the one named
@@ -93,7 +94,10 @@ def row(rules, classes, name):
     named = [one for one in ("timesteps", "sigmas") if one in parameters]
     reach = rules.reaching(call)
     takes = ", ".join(f"`{one}`" if one in reach else f"(`{one}`)" for one in named) or "-"
-    schedulers = default_schedulers(classes.method(name, "__init__"))
+    constructor, source = classes.method(name, "__init__"), ast.unparse(call)
+    schedulers = default_schedulers(constructor)
+    # Those with EDM's sigmas in a flow's scheduler, and those that hand noise of their own to its step.
+    of_its_own = bool(constructor) and re.search(r"sigma_max\W", ast.unparse(constructor)) or "variance_noise=" in source
     handed = {}
     for scheduler in schedulers or []:
         if scheduler == "KarrasDiffusionSchedulers":
@@ -101,7 +105,9 @@ def row(rules, classes, name):
         else:
             # Those that follow a list with steps of their own are no plan's.
             argument = None if scheduler in rules.OF_OTHER_STEPS else rules.argument_for(scheduler, reach)
-            known = scheduler in rules.FAMILIES
+            family = rules.FAMILIES.get(scheduler)
+            known = family and not of_its_own and not (family == "divided" and rules.reads_sigmas(source))
+            argument = argument if known else None
         handed.setdefault(f"`{argument}=`" if argument else "install" if known else "other process", []).append(
             scheduler
         )

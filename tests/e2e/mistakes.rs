@@ -33,6 +33,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("no images named", "profile model.pt --out p"),
     ("a picture as checkpoint", "inspect picture.png"),
     ("a checkpoint cut short", "inspect cut.pt"),
+    ("a profile as checkpoint", "inspect train.p"),
     ("a checkpoint as profile", "schedule model.pt --steps 8"),
     ("a profile as schedules file", "export train.p --format csv"),
     ("a text as .npz", "profile --import notes.npz --out p"),

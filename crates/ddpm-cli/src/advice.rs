@@ -1,6 +1,7 @@
 //! What to do next: the hint below a message.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use ddpm_files::container::format_named;
@@ -19,6 +20,10 @@ pub(crate) const PROFILE: &str = "an elbo profile";
 pub(crate) const TRAJECTORIES: &str = "trajectories";
 /// What [`kind_of`] calls any other file of tensors.
 pub(crate) const TENSORS: &str = "a .safetensors file, as weights are";
+
+/// Where something else was given.
+pub(crate) const A_CHECKPOINT: &str =
+    "CKPT is the file or folder of a network's weights; images are named by --data";
 
 /// For an input that is not there.
 pub(crate) fn on_missing_input(path: &Path) -> String {
@@ -93,9 +98,7 @@ pub(crate) fn on_checkpoint(error: &ddpm_model::Error) -> Option<&'static str> {
         E::NotACheckpoint { found, .. } if found.contains("folder") => {
             "copy the file from where the weights came from, or name the file of weights itself"
         }
-        E::NotACheckpoint { .. } => {
-            "CKPT is the file or folder of a network's weights; images are named by --data"
-        }
+        E::NotACheckpoint { .. } => A_CHECKPOINT,
         E::Truncated { .. } | E::Damaged { .. } => {
             "compare its size or SHA-256 with those of the original"
         }
@@ -146,6 +149,19 @@ pub(crate) fn on_images(error: &ddpm_data::Error) -> Option<String> {
         _ => return None,
     };
     Some(advice.to_owned())
+}
+
+/// Whether a file is one of this program's own, which weights are never in.
+pub(crate) fn own_kind(path: &Path) -> Option<&'static str> {
+    /// Headers of profiles and trajectories are far shorter.
+    const HEAD: u64 = 1 << 24;
+    let mut head = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(HEAD)
+        .read_to_end(&mut head)
+        .ok()?;
+    kind_of(&head).filter(|kind| [PROFILE, TRAJECTORIES].contains(kind))
 }
 
 /// What a file is that begins so, for a message that says what was found in place of something else.

@@ -113,6 +113,10 @@ impl Error {
     /// A checkpoint that cannot be used. A value that nobody gave is a matter of the command line.
     pub(crate) fn checkpoint(file: &Path, error: ddpm_model::Error) -> Self {
         use ddpm_model::Error as E;
+        if let Some(kind) = advice::own_kind(file) {
+            return Self::file(file, format_args!("not a checkpoint: found {kind}"))
+                .advised(advice::A_CHECKPOINT);
+        }
         let advice = advice::on_checkpoint(&error);
         match error {
             E::File(error) => error.into(),

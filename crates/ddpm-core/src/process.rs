@@ -76,6 +76,9 @@ impl ProcessKind {
     /// do not.
     pub const SETTING: &str = "process";
 
+    /// Under this name the settings of a network tell the nodes of its process, where no words could: [`Process::numbers`].
+    pub const NUMBERS: &str = "process_nodes";
+
     /// The process of a network with these settings.
     pub fn of_settings(settings: &BTreeMap<String, String>) -> Self {
         let told = settings
@@ -275,26 +278,80 @@ impl Process {
         })
     }
 
-    /// The same process, of which networks are told other times.
+    /// The same process, of which networks are told so many times the time.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a time that is not finite.
-    pub fn told(mut self, time: impl Fn(f64) -> f64) -> Result<Self> {
+    /// [`Error::InvalidParameter`] for a scale that is not finite and above 0, and for a time that is not finite.
+    pub fn with_time_scale(mut self, scale: f64) -> Result<Self> {
+        let refused = |what, value, expected| Error::InvalidParameter {
+            what,
+            value,
+            expected,
+        };
+        if !(scale > 0.0 && scale.is_finite()) {
+            return Err(refused("time scale", scale, "a finite number above 0"));
+        }
         for node in &mut self.nodes {
-            node.time = time(node.time);
+            node.time *= scale;
             if !node.time.is_finite() {
-                return Err(Error::InvalidParameter {
-                    what: "time",
-                    value: node.time,
-                    expected: "a finite number",
-                });
+                return Err(refused("time", node.time, "a finite number"));
             }
         }
         if let Some(last) = self.nodes.last() {
             self.spacing += &format!(", told {} at the last", last.time);
         }
         Ok(self)
+    }
+
+    /// Every node of a table, "alpha sigma time" and commas, to the last digit; `None` of a process that its words tell, [`to_string`](ToString).
+    pub fn numbers(&self) -> Option<String> {
+        let words = |node: &Node| format!("{} {} {}", node.alpha, node.sigma, node.time);
+        let nodes = || self.nodes.iter().map(words).collect::<Vec<_>>().join(",");
+        let is_told = self.kind == ProcessKind::Vp || Self::of_words(&self.to_string()).is_some();
+        (!is_told).then(nodes)
+    }
+
+    /// The process that the settings of a network tell; `None` where they tell none, or not all of it (those of a chain of whole timesteps tell nothing: its noise schedule does).
+    pub fn of_settings(settings: &BTreeMap<String, String>) -> Option<Self> {
+        let text = settings.get(ProcessKind::SETTING)?;
+        let Some(nodes) = settings.get(ProcessKind::NUMBERS) else {
+            return Self::of_words(text);
+        };
+        let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+        for node in nodes.split(',') {
+            let mut numbers = node.split(' ');
+            for list in &mut lists {
+                list.push(numbers.next()?.parse::<f64>().ok()?);
+            }
+        }
+        let [alphas, sigmas, times] = lists;
+        let made = Self::table(&alphas, &sigmas, &times).ok()?;
+        (made.to_string() == *text).then_some(made)
+    }
+
+    /// The process that is printed so: a flow, or EDM's.
+    fn of_words(text: &str) -> Option<Self> {
+        let (kind, spacing) = text.split_once(", ")?;
+        let (count, rest) = spacing.split_once(" nodes even in ")?;
+        let count = count.parse().ok()?;
+        let made = match kind.parse().ok()? {
+            ProcessKind::Flow => {
+                let flow = Self::flow(count).ok()?;
+                let told = rest.strip_prefix("s, told ");
+                match told.and_then(|told| told.strip_suffix(" at the last")) {
+                    // s = 1 there.
+                    Some(told) => flow.with_time_scale(told.parse().ok()?).ok()?,
+                    None => flow,
+                }
+            }
+            ProcessKind::Edm => {
+                let (from, to) = rest.strip_prefix("sigma^(1/7) from ")?.split_once(" to ")?;
+                Self::edm(from.parse().ok()?, to.parse().ok()?, count).ok()?
+            }
+            ProcessKind::Vp | ProcessKind::Table => return None,
+        };
+        (made.to_string() == text).then_some(made)
     }
 
     /// Which process it is.

@@ -90,7 +90,7 @@ pub use freeze::{Frozen, FrozenLearned};
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
 pub use squared_errors::SquaredErrors;
-pub use stability::stability;
+pub use stability::{USUAL_FOLDS, stability, with_stability};
 pub use statistics::{PointStatistics, Reconstruction};
 pub use table::table3;
 pub use uncertainty::{Estimate, delete_block_estimate, jackknife};

@@ -10,7 +10,7 @@
 //! Neither sees what interpolation between evaluated timesteps does to all folds alike.
 
 use ddpm_core::TimePath;
-use ddpm_schedule::{Budgets, Scoring, Stability};
+use ddpm_schedule::{Budgets, Schedules, Scoring, Stability};
 
 use crate::{
     choose::{Optima, unit},
@@ -39,6 +39,29 @@ fn costs(model: &CostModel<'_>, paths: &[TimePath]) -> Vec<f64> {
     let cost =
         |path: &TimePath| (model.path_cost(path) + model.prior(path.end()).unwrap_or(0.0)) / unit;
     paths.iter().map(cost).collect()
+}
+
+/// The folds that images are dealt out to where nobody says.
+pub const USUAL_FOLDS: usize = 8;
+
+/// Schedules that were chosen on a profile with their [`stability`], where budgets were listed and there are at least two folds and two blocks; as they are elsewhere.
+///
+/// # Errors
+/// Those of [`stability`].
+pub fn with_stability(
+    schedules: Schedules,
+    profile: &ElboProfile,
+    budgets: &Budgets,
+    folds: usize,
+) -> Result<Schedules> {
+    let Budgets::Only(list) = budgets else {
+        return Ok(schedules);
+    };
+    if folds < 2 || profile.blocks().len() < 2 {
+        return Ok(schedules);
+    }
+    let found = stability(profile, &schedules.scoring, list, folds)?;
+    Ok(schedules.with_stability(found)?)
 }
 
 /// Estimates the stability of the optimal path of each budget, with at most `folds` folds (as many as there are blocks, if that is

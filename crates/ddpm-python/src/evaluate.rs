@@ -19,16 +19,14 @@ use crate::schedules::Schedules;
 
 /// A schedule of a file may be of another network's clock.
 fn check_process(model: &Denoiser, schedules: &Schedules) -> PyResult<()> {
-    let (own, other) = (
-        model.process.inner.noise_schedule(),
-        &schedules.inner.noise_schedule,
-    );
-    if own.is_close(other) {
+    let (own, other) = (&model.process.inner, &schedules.inner.noise_schedule);
+    let own_clock = own.noise_schedule();
+    if own_clock.is_close(other) {
         return Ok(());
     }
     let problem = format_args!(
-        "expected one of the network's process (N={}), found one of another (N={})",
-        own.train_steps(),
+        "expected one of the network's process ({own}), found one of another ({}, {} nodes)",
+        other.name_or_custom(),
         other.train_steps()
     );
     Err(argument("plan", problem))

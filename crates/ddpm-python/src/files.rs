@@ -1,5 +1,6 @@
 //! Files: results in their place, and what a long run keeps of itself beside it.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,10 @@ use pyo3::prelude::*;
 
 use crate::calls::detached;
 use crate::errors::{argument, in_the_way, system};
+use crate::process::Process;
+
+/// What makes an object again, and the bytes and the process to make it of: pickle's protocol.
+pub(crate) type Pickled<'py> = (Bound<'py, PyAny>, (Cow<'static, [u8]>, Process));
 
 /// Where a run's result goes, if it goes anywhere, and OUT.partial, as the command line keeps it.
 pub(crate) struct Output {
@@ -32,6 +37,14 @@ impl Output {
                 let advice = "remove it, name another, or take it as it is by resume=True";
                 return Err(in_the_way(out, advice));
             }
+        }
+        if let Some(out) = out.as_deref()
+            && out.exists()
+            && partial.exists()
+        {
+            let advice =
+                "an interrupted run lies beside it, OUT.partial; remove the one that is not wanted";
+            return Err(in_the_way(out, advice));
         }
         let replaces = out.as_deref().is_some_and(Path::exists);
         Ok(Self {

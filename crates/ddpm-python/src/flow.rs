@@ -17,7 +17,7 @@ use pyo3::types::PyAny;
 
 use crate::calls::{detached, run};
 use crate::errors::{argument, invalid};
-use crate::files::{Output, read_as, save};
+use crate::files::{Output, Pickled, read_as, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
@@ -39,6 +39,18 @@ impl Trajectories {
         let inner = read_as(py, &path, ddpm_trajectory::Trajectories::from_bytes)?;
         let model = Some(&inner.origin().model);
         let process = Process::behind(&path, model, inner.schedule(), process)?;
+        Ok(Self { inner, process })
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let again = py.get_type::<Self>().getattr("_again")?;
+        Ok((again, (self.inner.to_bytes().into(), self.process.clone())))
+    }
+
+    /// What `__reduce__` tells.
+    #[staticmethod]
+    fn _again(bytes: &[u8], process: Process) -> PyResult<Self> {
+        let inner = ddpm_trajectory::Trajectories::from_bytes(bytes).map_err(invalid)?;
         Ok(Self { inner, process })
     }
 
@@ -125,9 +137,7 @@ fn samplers(names: &[String]) -> PyResult<Vec<Sampler>> {
     let mut found = Vec::new();
     for name in names {
         let sampler: Sampler = named("sampler", name)?;
-        sampler
-            .check_priced()
-            .map_err(|error| argument("sampler", error))?;
+        sampler.check_priced().map_err(invalid)?;
         if !found.contains(&sampler) {
             found.push(sampler);
         }

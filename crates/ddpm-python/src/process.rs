@@ -10,6 +10,9 @@ use pyo3::types::PyAny;
 use crate::arrays::floats;
 use crate::errors::{argument, invalid};
 
+/// Lists of numbers of all nodes.
+type Numbers = Vec<Vec<f64>>;
+
 /// A Gaussian process x = alpha x0 + sigma noise on a clock of N nodes, from little noise to much; node 0 is clean data.
 ///
 /// `Process.vp(alphas_cumprod)`, `Process.flow()`, `Process.edm()`, `Process.table(...)`; `kind`, `train_steps` (N), and by node `alphas`, `sigmas`, `times`.
@@ -69,7 +72,7 @@ impl Process {
         }
         let flow = ddpm_core::Process::flow(nodes).and_then(|flow| match time_scale {
             1.0 => Ok(flow),
-            _ => flow.told(|s| s * time_scale),
+            scale => flow.with_time_scale(scale),
         });
         Ok(Self {
             inner: flow.map_err(invalid)?,
@@ -136,6 +139,44 @@ impl Process {
     fn __repr__(&self) -> String {
         format!("Process({}, {})", self.inner.kind(), self.inner.spacing())
     }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Numbers))> {
+        let numbers = match self.inner.kind() {
+            ProcessKind::Vp => vec![self.inner.noise_schedule().log_alpha_bars()[1..].to_vec()],
+            _ => {
+                let of = |of: fn(&ddpm_core::Process, usize) -> f64| {
+                    (1..=self.train_steps())
+                        .map(|t| of(&self.inner, t))
+                        .collect()
+                };
+                vec![
+                    of(ddpm_core::Process::alpha),
+                    of(ddpm_core::Process::sigma),
+                    of(ddpm_core::Process::time),
+                ]
+            }
+        };
+        let again = py.get_type::<Self>().getattr("_again")?;
+        Ok((again, (self.inner.to_string(), numbers)))
+    }
+
+    /// What `__reduce__` tells.
+    #[staticmethod]
+    fn _again(text: &str, numbers: Numbers) -> PyResult<Self> {
+        let inner = match &numbers[..] {
+            [logs] => NoiseSchedule::from_log_alpha_bar(logs).map(ddpm_core::Process::vp),
+            [alphas, sigmas, times] => {
+                let told = [(ProcessKind::SETTING.to_owned(), text.to_owned())];
+                match ddpm_core::Process::of_settings(&told.into()) {
+                    Some(made) => Ok(made),
+                    None => ddpm_core::Process::table(alphas, sigmas, times),
+                }
+            }
+            _ => return Err(argument("numbers", "expected one list or three")),
+        };
+        let inner = inner.map_err(invalid)?;
+        Ok(Self { inner })
+    }
 }
 
 impl Process {
@@ -147,16 +188,23 @@ impl Process {
         given: Option<Self>,
     ) -> PyResult<Self> {
         let (file, clock) = (path.display(), schedule.clock());
-        let told = model.and_then(|model| model.settings.get(ProcessKind::SETTING));
+        let settings = model.map(|model| &model.settings);
+        let told = settings.and_then(|settings| settings.get(ProcessKind::SETTING));
         let told = told.filter(|_| clock != ProcessKind::Vp);
         let Some(process) = given else {
-            if clock == ProcessKind::Vp {
-                let inner = ddpm_core::Process::vp(schedule.clone());
+            let made = match (clock, told) {
+                (ProcessKind::Vp, _) => Some(ddpm_core::Process::vp(schedule.clone())),
+                (_, Some(_)) => settings.and_then(ddpm_core::Process::of_settings),
+                // The command line's `--process flow` without a network.
+                (ProcessKind::Flow, None) => ddpm_core::Process::flow(schedule.train_steps()).ok(),
+                _ => None,
+            };
+            if let Some(inner) = made.filter(|made| made.noise_schedule().is_close(schedule)) {
                 return Ok(Self { inner });
             }
             let told = told.map_or(clock.name(), String::as_str);
             let problem = format_args!(
-                "{file} is of another clock ({told}): expected that process beside the file"
+                "{file} does not hold all numbers of its process ({told}): expected that process too, ds.load(path, process)"
             );
             return Err(argument("process", problem));
         };

@@ -14,7 +14,7 @@ use pyo3::types::PyAny;
 use crate::arrays::singles;
 use crate::calls::{detached, run};
 use crate::errors::{argument, invalid, of_data};
-use crate::files::{Output, read_as, save};
+use crate::files::{Output, Pickled, read_as, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
@@ -38,6 +38,18 @@ impl Profile {
         Ok(Self { inner, process })
     }
 
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let again = py.get_type::<Self>().getattr("_again")?;
+        Ok((again, (self.inner.to_bytes().into(), self.process.clone())))
+    }
+
+    /// What `__reduce__` tells.
+    #[staticmethod]
+    fn _again(bytes: &[u8], process: Process) -> PyResult<Self> {
+        let inner = ElboProfile::from_bytes(bytes).map_err(invalid)?;
+        Ok(Self { inner, process })
+    }
+
     #[pyo3(signature = (path, overwrite = false))]
     fn save(&self, path: PathBuf, overwrite: bool) -> PyResult<()> {
         save(&path, &self.inner.to_bytes(), overwrite)
@@ -46,6 +58,19 @@ impl Profile {
     #[getter]
     fn process(&self) -> Process {
         self.process.clone()
+    }
+
+    /// Of one datum.
+    #[getter]
+    fn shape(&self) -> Vec<usize> {
+        self.inner.provenance().model.shape.clone()
+    }
+
+    /// Whether the data can be 8-bit images: of one channel or three, within [-1, 1] as far as clipping tells.
+    #[getter]
+    fn holds_pixels(&self) -> bool {
+        let provenance = self.inner.provenance();
+        matches!(provenance.model.shape[..], [1 | 3, _, _]) && provenance.model.clip_denoised
     }
 
     #[getter]
@@ -104,9 +129,15 @@ pub(crate) fn image_set(
     }
     .map_err(invalid)?;
     if set.shape() != shape {
+        let found = set.shape();
+        let last = matches!((shape, found), ([c, h, w], [a, b, d]) if [h, w, c] == [a, b, d]);
+        let advice = if last {
+            ": channels come first, images.transpose(0, 3, 1, 2)"
+        } else {
+            ""
+        };
         let problem = format_args!(
-            "expected data of shape {shape:?}, as the network takes, found {:?}",
-            set.shape()
+            "expected data of shape {shape:?}, as the network takes, found {found:?}{advice}"
         );
         return Err(argument("images", problem));
     }

@@ -6,13 +6,13 @@ use ddpm_core::{
     CoefficientKind, DecoderKind, LinearStep, MeanKind, NetworkOutput, Objective, ProcessKind,
     Sampler, StartRule, TimePath, VarianceKind,
 };
-use ddpm_profile::{CostModel, Curves, choose, standard_errors};
+use ddpm_profile::{CostModel, Curves, USUAL_FOLDS, choose, standard_errors, with_stability};
 use ddpm_schedule::export::{Format, export};
 use ddpm_schedule::{Budgets, Chosen, Kernel, Schedule, Scoring};
 use ddpm_trajectory::{choose_fitted, choose_quality, closest_coefficients, usual_steps};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::calls::detached;
 use crate::errors::{argument, invalid};
@@ -44,6 +44,46 @@ impl Schedules {
             inner,
             process,
             errors: None,
+        })
+    }
+
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let inner = &self.inner;
+        let process = self.process.clone();
+        if inner.model().is_some() {
+            let text = inner.to_json().map_err(invalid)?;
+            let again = py.get_type::<Self>().getattr("_again")?;
+            let told = (text, process, self.errors.clone()).into_pyobject(py)?;
+            return Ok((again, told));
+        }
+        // A list of one's own, which no file could tell.
+        let scoring = &inner.scoring;
+        let told = (
+            process,
+            inner.budgets[0].nodes()[1..].to_vec(),
+            self.sampler().name(),
+            scoring.variance.name(),
+            scoring.decoder.name(),
+            inner.clip_denoised.unwrap_or(true),
+        );
+        let module = py.import("ddpm_schedules._core")?;
+        Ok((
+            module.getattr("schedule_of_nodes")?,
+            told.into_pyobject(py)?,
+        ))
+    }
+
+    /// What `__reduce__` tells.
+    #[staticmethod]
+    fn _again(text: &str, process: Process, errors: Option<Vec<f64>>) -> PyResult<Self> {
+        let inner = ddpm_schedule::Schedules::from_json(text).map_err(invalid)?;
+        Ok(Self {
+            inner,
+            process,
+            errors,
         })
     }
 
@@ -105,6 +145,8 @@ impl Schedules {
         all.set_item("cost", Some(chosen.cost).filter(|cost| !cost.is_nan()))?;
         all.set_item("prior", chosen.prior_bpd)?;
         all.set_item("stderr", self.errors.as_ref().map(|errors| errors[at]))?;
+        let loss = chosen.stability.map(|s| (s.loss, s.loss_standard_error));
+        all.set_item("loss_by_choosing", loss)?;
         all.set_item("distance", chosen.distance)?;
         Ok(all)
     }
@@ -268,23 +310,25 @@ impl Schedules {
 
 /// The schedule of nodes that somebody names, with kernels that need no measurement.
 #[pyfunction]
-#[pyo3(signature = (process, nodes, *, sampler, variance, clip))]
+#[pyo3(signature = (process, nodes, sampler, variance, decoder, clip))]
 pub(crate) fn schedule_of_nodes(
     process: Process,
     mut nodes: Vec<usize>,
     sampler: &str,
     variance: &str,
+    decoder: &str,
     clip: bool,
 ) -> PyResult<Schedules> {
     let sampler: Sampler = named("sampler", sampler)?;
     let variance: VarianceKind = named("variance", variance)?;
+    let decoder: DecoderKind = named("decoder", decoder)?;
     let noise_schedule = process.inner.noise_schedule().clone();
     nodes.sort_unstable();
     let path = TimePath::new(nodes, noise_schedule.train_steps())
         .map_err(|error| argument("timesteps", error))?;
     let ancestral = sampler == Sampler::Ddpm;
     let scoring = if ancestral {
-        Scoring::new(variance)
+        Scoring::new(variance).with_decoder(decoder)
     } else {
         Scoring::unscored(MeanKind::Network).with_objective(Objective::Quality)
     };
@@ -352,6 +396,7 @@ pub(crate) fn optimize_profile(
         let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         let schedules = choose(&model, &budgets, Some(of.provenance()))?;
         let errors = standard_errors(of, &curves, &schedules)?;
+        let schedules = with_stability(schedules, of, &budgets, USUAL_FOLDS)?;
         Ok((schedules, errors))
     })?;
     let (inner, errors) = found.map_err(invalid)?;
@@ -372,9 +417,7 @@ pub(crate) fn optimize_trajectories(
     coefficients: Option<&str>,
 ) -> PyResult<Schedules> {
     let sampler: Sampler = maybe("sampler", sampler)?.unwrap_or(Sampler::DpmSolver2M);
-    sampler
-        .check_priced()
-        .map_err(|error| argument("sampler", error))?;
+    sampler.check_priced().map_err(invalid)?;
     let kind: Option<CoefficientKind> = maybe("coefficients", coefficients)?;
     let of = &trajectories.inner;
     let most = of.nodes().len();

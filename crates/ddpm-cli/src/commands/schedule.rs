@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ddpm_core::Objective;
-use ddpm_profile::{CostModel, Curves, ElboProfile, choose, stability, standard_errors};
+use ddpm_profile::{
+    CostModel, Curves, ElboProfile, USUAL_FOLDS, choose, standard_errors, with_stability,
+};
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
 use super::export::print_schedules;
@@ -19,9 +21,6 @@ use crate::render::{
     Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
     shorten, with_error,
 };
-
-/// Folds of the images where `--folds` is not given.
-const FOLDS: usize = 8;
 
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
@@ -95,7 +94,7 @@ impl Request {
             profile,
             curves,
             scoring,
-            folds: args.folds.unwrap_or(FOLDS),
+            folds: args.folds.unwrap_or(USUAL_FOLDS),
         })
     }
 
@@ -110,14 +109,12 @@ impl Request {
             .and_then(|frozen| CostModel::new(&self.curves, frozen))
             .and_then(|model| choose(&model, &self.budgets, self.provenance()))
             .in_file(&self.source)?;
-        let (Some(profile), Budgets::Only(list)) = (&self.profile, &self.budgets) else {
-            return Ok(schedules);
-        };
-        if self.folds < 2 || profile.blocks().len() < 2 {
-            return Ok(schedules);
+        match &self.profile {
+            Some(profile) => {
+                with_stability(schedules, profile, &self.budgets, self.folds).in_file(&self.source)
+            }
+            None => Ok(schedules),
         }
-        let found = stability(profile, &self.scoring, list, self.folds).in_file(&self.source)?;
-        schedules.with_stability(found).in_file(&self.source)
     }
 
     /// Standard errors of the costs of the listed paths, in the unit of the file.

@@ -193,9 +193,13 @@ where
             // Nothing that the noise schedule and the parameterisation do not say.
             return BTreeMap::new();
         }
-        BTreeMap::from([
+        let mut told = BTreeMap::from([
             (ProcessKind::SETTING.into(), self.process.to_string()),
             (NetworkOutput::SETTING.into(), self.output.to_string()),
-        ])
+        ]);
+        if let Some(numbers) = self.process.numbers() {
+            told.insert(ProcessKind::NUMBERS.into(), numbers);
+        }
+        told
     }
 }

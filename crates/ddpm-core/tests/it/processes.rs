@@ -170,11 +170,64 @@ fn doubled(
 }
 
 #[test]
+fn a_process_is_made_again_from_the_settings_of_its_network() {
+    let settings = |process: &Process| {
+        let network = OnProcess::new(process.clone(), NetworkOutput::X0, &[2], doubled);
+        network.settings()
+    };
+    let flow = Process::flow(37).unwrap();
+    for process in [
+        flow.clone().with_time_scale(999.5).unwrap(),
+        flow,
+        Process::edm(0.002, 80.0, 18).unwrap(),
+        Process::edm(1.0 / 3.0, 1e30, 5).unwrap(),
+        Process::table(&[2.0 / 3.0, 0.1], &[0.4, 0.7], &[1e-300, -2.0]).unwrap(),
+        Process::table(&[0.5, 0.1, 0.0], &[0.5, 0.9, 1.0], &[0.5, 0.9, 1.0]).unwrap(),
+    ] {
+        let told = settings(&process);
+        let is_table = process.spacing().starts_with("a table");
+        assert_eq!(told.contains_key("process_nodes"), is_table);
+        assert_eq!(Process::of_settings(&told), Some(process));
+    }
+    let chain = Process::vp(NoiseSchedule::named(NoiseScheduleName::Linear, 100).unwrap());
+    assert_eq!(Process::of_settings(&settings(&chain)), None);
+    let told = |text: &str, nodes: Option<&str>| {
+        let nodes = nodes.map(|nodes| ("process_nodes".to_owned(), nodes.to_owned()));
+        let all = [("process".to_owned(), text.to_owned())];
+        Process::of_settings(&all.into_iter().chain(nodes).collect())
+    };
+    for text in [
+        "vp, whole timesteps",
+        "table, a table of 2 nodes (0123456789abcdef)",
+        "flow, 0 nodes even in s",
+        "flow, 037 nodes even in s",
+        "flow, 37 nodes even in s, told -1 at the last",
+        "flow, 37 nodes even in s, told 7 in the middle",
+        "edm, 37 nodes even in s",
+        "edm, 5 nodes even in sigma^(1/7) from 2 to 1",
+        "flow",
+        "",
+    ] {
+        for nodes in [
+            None,
+            Some("0.5 0.5 0.5,0.1 0.9 0.9"),
+            Some("0.5 0.5"),
+            Some(""),
+        ] {
+            let found = told(text, nodes);
+            assert_eq!(found, None, "{text} {nodes:?}");
+        }
+    }
+    let flow = Process::flow(3).unwrap();
+    assert!(flow.with_time_scale(f64::NAN).is_err());
+}
+
+#[test]
 fn networks_of_a_process_are_denoisers_of_the_chain() {
     let process = Process::flow(10).unwrap();
     let seen = std::sync::Mutex::new(Vec::new());
     let network = OnProcess::new(
-        process.clone().told(|s| 1000.0 * s).unwrap(),
+        process.clone().with_time_scale(1000.0).unwrap(),
         NetworkOutput::Velocity,
         &[2],
         |x: ndarray::ArrayViewD<'_, f32>, times: &[f64], labels: Option<&[usize]>| {

@@ -78,6 +78,9 @@ def test_a_profile_is_the_command_lines_file(shipped, tmp_path):
         np.testing.assert_allclose(tensors[1][name], values, rtol=1e-12, err_msg=name)
     ddpm("schedule", tmp_path / "cli", "--steps", "4,8", "--variance", "spectral", "--mean", "network", "--out", tmp_path / "s.json")
     theirs = ds.load(tmp_path / "s.json")
+    again = ds.optimize(ds.load(tmp_path / "cli"), (4, 8), variance="spectral", mean="network")
+    again.save(tmp_path / "p.json")
+    assert (tmp_path / "p.json").read_bytes() == (tmp_path / "s.json").read_bytes()
     chosen = ds.optimize(ours, (4, 8), variance="spectral", mean="network")
     for k in (4, 8):
         np.testing.assert_array_equal(chosen[k].nodes, theirs[k].nodes)

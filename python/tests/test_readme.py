@@ -41,7 +41,6 @@ def names():
         "velocity": velocity,
         "edm_net": edm_net,
         "unet": unet,
-        "like": "numpy",
         "alphas_cumprod": alphas_cumprod(),
         "images": rng.integers(0, 256, (32, 3, 8, 8), dtype=np.uint8),
     }
@@ -57,8 +56,15 @@ def test_there_are_five_lines_for_each_of_five_kinds():
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[2][:40])
-def test_the_blocks_run(block, capsys):
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_the_blocks_run(block, library, capsys):
     scope = names()
+    # Without PyTorch the same lines with a network in NumPy.
+    if library == "torch":
+        if 'like="torch"' not in block:
+            pytest.skip("no network of PyTorch in it")
+        scope["unet"] = torch_unet()
+    block = block.replace('like="torch"', f'like="{library}"')
     if "pipe" in block:
         scope["pipe"] = tiny_pipeline()
     exec(compile(block, str(README), "exec"), scope)
@@ -69,6 +75,12 @@ def test_the_blocks_run(block, capsys):
         assert len(scope["images"]) == 2
     if "print" in block:
         assert capsys.readouterr().out.startswith("[")
+
+
+def torch_unet():
+    torch = pytest.importorskip("torch", reason="needs torch and diffusers: cargo xtask check-python")
+    torch.manual_seed(0)
+    return tiny_unet().eval()
 
 
 def tiny_pipeline():

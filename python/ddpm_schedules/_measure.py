@@ -27,6 +27,9 @@ def _network(model: Denoiser) -> _core.Denoiser:
 
 def _check_out(model: Denoiser, out: Any, resume: bool) -> None:
     """Says before anything is computed what will not be possible after it."""
+    _network(model)
+    if out is not None:
+        model._take_name()
     if out is None and resume:
         raise ValueError("resume: expected out= with it, the file to go on with")
     if out is not None and model.name is None:
@@ -116,12 +119,11 @@ def profile(
     limit: how many images, of a seeded order.
     clip: whether estimates of x0 are clamped to [-1, 1]; where left out, whether all images lie there.
     bands: keep the statistics that the spectral variance and the calibrated mean need.
-    out: where it is written; OUT.partial keeps what is finished, every `save_every` seconds. Needs a `name` of the network for `resume=True`.
+    out: where it is written; OUT.partial keeps what is finished, every `save_every` seconds. For `resume=True` the network needs a `name`, or is a torch module.
     progress: `tqdm.tqdm`, or anything else that takes a range and iterates over it.
     """
-    network = _network(model)
     _check_out(model, out, resume)
-    images = _images(images)
+    network, images = _network(model), _images(images)
     with _kept(out):
         return _core.profile(
             network,
@@ -171,10 +173,10 @@ def follow(
     clip: whether estimates of x0 are clamped to [-1, 1], as samplers of pixels do; where left out, for shapes (1, H, W) and (3, H, W) alone.
     mean_of: a profile, by which estimates are corrected (the calibrated mean).
     """
+    _check_out(model, out, resume)
     network, count = _network(model), whole("count", count, 1)
     nodes = None if nodes is None else whole("nodes", nodes, 2)
     room("count", count, 2 * (nodes or _core.USUAL_NODES), *model.shape)
-    _check_out(model, out, resume)
     with _kept(out):
         return _core.follow(
             network,

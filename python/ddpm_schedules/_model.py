@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sys
 import warnings
 from typing import Any, Callable, Sequence
@@ -29,7 +30,7 @@ class Denoiser:
     dtype, device: of x, as that library names them; float32 where left out. t has the same device.
     batch: rows of every call. A last batch that is not full is filled up by rows of itself.
     classes: their number, of a network that is conditional on labels.
-    name: says which weights these are. Runs of a network without a name are not resumed.
+    name: says which weights these are, for `resume=True`. A torch module without a name goes by the hash of its weights; runs of other functions without one are not resumed.
     check: call `fn` once now, and see whether shapes fit, numbers are finite and rows depend on their batch mates.
     """
 
@@ -80,23 +81,34 @@ class Denoiser:
         self._classes = None if classes is None else whole("classes", classes, 1)
         self._batch = batch
         _check_process(process, prediction)
-        self._core = _core.Denoiser(
-            self._call,
-            process,
-            prediction,
-            list(shape),
-            sigma_data=float(sigma_data),
-            name=name,
-            classes=self._classes,
-            learns_variance=bool(learned_variance),
-            batch=self._batch,
-        )
-        #: Which weights these are; None where nobody said.
-        self.name = name
+        self._of = (process, prediction, list(shape), float(sigma_data), bool(learned_variance))
+        self._make(name)
         #: Whether a row's output was the same bits beside other rows, where that was tried.
         self.rows_are_independent: bool | None = None
         if check:
             self._check()
+
+    def _make(self, name: str | None) -> None:
+        process, prediction, shape, sigma_data, learned_variance = self._of
+        self._core = _core.Denoiser(
+            self._call,
+            process,
+            prediction,
+            shape,
+            sigma_data=sigma_data,
+            name=name,
+            classes=self._classes,
+            learns_variance=learned_variance,
+            batch=self._batch,
+        )
+        #: Which weights these are; None where nobody said and nothing was kept.
+        self.name = name
+
+    def _take_name(self) -> None:
+        """A module of PyTorch without a name goes by the hash of its weights, which takes a second for some hundred million of them."""
+        torch = sys.modules.get("torch")
+        if self.name is None and torch is not None and isinstance(self._call.fn, torch.nn.Module):
+            self._make(f"weights {_hash_of(self._call.fn)}")
 
     @property
     def process(self) -> _core.Process:
@@ -204,6 +216,16 @@ def _check_process(process: _core.Process, prediction: str) -> None:
             "prediction: velocity (epsilon - x0) is what networks of a flow put out; of a vp process expected \"v\" (alpha epsilon - sigma x0)",
             stacklevel=3,
         )
+
+
+def _hash_of(module: Any) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for key, value in module.state_dict().items():
+        if hasattr(value, "detach"):
+            found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            whole = value.detach().cpu().contiguous().reshape(-1)
+            found.update(whole.view(sys.modules["torch"].uint8).numpy())
+    return found.hexdigest()
 
 
 def _note(error: Exception, text: str) -> None:

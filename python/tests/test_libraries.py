@@ -71,3 +71,32 @@ def test_jax(data, cost):
         return 0.5 * x
 
     assert profile_of(fn, data, like="jax") == pytest.approx(cost, rel=1e-6)
+
+
+def test_a_module_of_torch_goes_by_its_weights(data, tmp_path):
+    torch = pytest.importorskip("torch", reason=NEEDS_TORCH)
+
+    class Scale(torch.nn.Module):
+        def __init__(self, by, calls=None):
+            super().__init__()
+            self.by, self.calls = torch.nn.Parameter(torch.tensor(by)), calls
+            self.register_buffer("extra", torch.ones(3, dtype=torch.bfloat16))
+
+        def forward(self, x, t):
+            if self.calls is not None:
+                self.calls -= 1
+                if self.calls == 0:
+                    raise RuntimeError("stopped")
+            return self.by * x
+
+    def run(network, **kwargs):
+        model = ds.Denoiser(network, ds.Process.vp(alphas_cumprod(100)), shape=(4,), batch=8, check=False)
+        return ds.profile(model, data, evaluations=None, clip=False, save_every=0.0, **kwargs)
+
+    with pytest.raises(RuntimeError):
+        run(Scale(0.5, calls=40), out=tmp_path / "p")
+    with pytest.raises(ValueError, match="differs: .*name:weights"):
+        run(Scale(0.6), out=tmp_path / "p", resume=True)
+    run(Scale(0.5), out=tmp_path / "p", resume=True)
+    run(Scale(0.5), out=tmp_path / "whole")
+    assert (tmp_path / "p").read_bytes() == (tmp_path / "whole").read_bytes()

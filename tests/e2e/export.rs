@@ -251,6 +251,8 @@ fn schedules_of_a_flow_leave_in_its_own_words() {
     let text = choose("--process edm:0.01:50 --export k-diffusion").run();
     let edm = sigmas(&text.succeeds().stdout());
     assert!((edm[0] - 50.0).abs() < 1e-9 && edm[3] == 0.0, "{edm:?}");
+    let usual = choose("--process edm --export k-diffusion").run();
+    assert!((sigmas(&usual.succeeds().stdout())[0] - 80.0).abs() < 1e-9);
     choose("--process flw").fails(3, &["--process", "flow", "edm:MIN:MAX", "flw"]);
     choose("--process edm:2:1").fails(3, &["--process", "sigma_min < sigma_max"]);
     choose("--process vp").fails(3, &["--process", "--noise-schedule"]);

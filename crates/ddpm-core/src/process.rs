@@ -109,6 +109,9 @@ impl fmt::Display for Process {
 const RHO: f64 = 7.0;
 
 impl Process {
+    /// `sigma_min` and `sigma_max` of [`edm`](Self::edm) where nobody says: those of Karras et al. 2022.
+    pub const EDM_SIGMAS: [f64; 2] = [0.002, 80.0];
+
     /// A chain of whole timesteps; networks are told t - 1, as nearly all of them count.
     pub fn vp(schedule: NoiseSchedule) -> Self {
         let node = |t: usize| Node {

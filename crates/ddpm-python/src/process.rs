@@ -10,6 +10,8 @@ use pyo3::types::PyAny;
 use crate::arrays::floats;
 use crate::errors::{argument, invalid};
 
+const EDM: [f64; 2] = ddpm_core::Process::EDM_SIGMAS;
+
 /// Lists of numbers of all nodes.
 type Numbers = Vec<Vec<f64>>;
 
@@ -81,7 +83,7 @@ impl Process {
 
     /// x = x0 + sigma noise, N nodes even in sigma^(1/7). Networks are told sigma.
     #[staticmethod]
-    #[pyo3(signature = (sigma_min = 0.002, sigma_max = 80.0, nodes = 1000))]
+    #[pyo3(signature = (sigma_min = EDM[0], sigma_max = EDM[1], nodes = 1000))]
     fn edm(sigma_min: f64, sigma_max: f64, nodes: usize) -> PyResult<Self> {
         let edm = ddpm_core::Process::edm(sigma_min, sigma_max, nodes);
         Ok(Self {

@@ -117,7 +117,7 @@ pub(crate) struct ChainArgs {
     #[arg(long, value_name = "A.csv")]
     pub(crate) alpha_bar: Option<PathBuf>,
     /// Another clock than whole timesteps: flow (x = (1 - s) x0 + s noise, T nodes even in s) or
-    /// edm:MIN:MAX (x = x0 + sigma noise, T nodes even in sigma^(1/7))
+    /// edm:MIN:MAX (x = x0 + sigma noise, T nodes even in sigma^(1/7); edm is 0.002 to 80)
     #[arg(long, value_name = "P", conflicts_with_all = ["noise_schedule", "alpha_bar", "zero_terminal_snr"])]
     pub(crate) process: Option<String>,
     /// T, the number of training timesteps [default: the number of rows of the file]

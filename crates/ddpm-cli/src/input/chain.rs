@@ -58,7 +58,7 @@ fn process(text: &str, args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSch
         Error::usage("--process needs --train-steps T, the number of nodes of its clock")
     })?;
     let unknown = || {
-        let problem = format!("expected flow or edm:MIN:MAX, found {text:?}");
+        let problem = format!("expected flow, edm or edm:MIN:MAX, found {text:?}");
         Error::flag(FLAG, problem)
     };
     if let Some(rows) = rows.filter(|&rows| rows != nodes) {
@@ -71,6 +71,10 @@ fn process(text: &str, args: &ChainArgs, rows: Option<usize>) -> Result<NoiseSch
     };
     let process = match (name, range) {
         ("flow", None) => Process::flow(nodes),
+        ("edm", None) => {
+            let [from, to] = Process::EDM_SIGMAS;
+            Process::edm(from, to, nodes)
+        }
         ("edm", Some(range)) => {
             let ends = range
                 .split_once(':')

@@ -37,13 +37,13 @@ def _check_out(model: Denoiser, out: Any, resume: bool) -> None:
 
 
 @contextlib.contextmanager
-def _kept(out: Any) -> Iterator[None]:
+def _kept(model: Denoiser, out: Any) -> Iterator[None]:
     """Says of a run that was interrupted where it goes on."""
     try:
         yield
     except KeyboardInterrupt as error:
         partial = f"{os.fspath(out)}.partial" if out is not None else ""
-        if hasattr(error, "add_note") and os.path.exists(partial):
+        if hasattr(error, "add_note") and model.name is not None and os.path.exists(partial):
             error.add_note(f"what is finished is kept in {partial}; the same call with resume=True goes on")
         raise
 
@@ -124,7 +124,7 @@ def profile(
     """
     _check_out(model, out, resume)
     network, images = _network(model), _images(images)
-    with _kept(out):
+    with _kept(model, out):
         return _core.profile(
             network,
             images,
@@ -177,7 +177,7 @@ def follow(
     network, count = _network(model), whole("count", count, 1)
     nodes = None if nodes is None else whole("nodes", nodes, 2)
     room("count", count, 2 * (nodes or _core.USUAL_NODES), *model.shape)
-    with _kept(out):
+    with _kept(model, out):
         return _core.follow(
             network,
             count=count,

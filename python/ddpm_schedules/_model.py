@@ -30,7 +30,8 @@ class Denoiser:
     dtype, device: of x, as that library names them; float32 where left out. t has the same device.
     batch: rows of every call. A last batch that is not full is filled up by rows of itself.
     classes: their number, of a network that is conditional on labels.
-    name: says which weights these are, for `resume=True`. A torch module without a name goes by the hash of its weights; runs of other functions without one are not resumed.
+    name: says which weights these are, for `resume=True`. A torch module without a name goes by the hash of its weights, and by nothing else of it (a guidance scale, its code);
+        runs of other functions without one are not resumed.
     check: call `fn` once now, and see whether shapes fit, numbers are finite and rows depend on their batch mates.
     """
 
@@ -73,15 +74,18 @@ class Denoiser:
         shape = tuple(wholes("shape", shape))
         batch = whole("batch", batch, 1)
         room("shape", batch, *shape)
-        if not isinstance(sigma_data, (int, float)):
-            raise ValueError(f"sigma_data: expected a number, found {sigma_data!r}")
+        try:
+            sigma_data = float(sigma_data)
+        except (TypeError, ValueError):
+            raise ValueError(f"sigma_data: expected a number, found {sigma_data!r}") from None
         is_whole = process.kind == "vp" and prediction != "edm"
         # Not a method of this object: the compiled half holds it, and Python could not free what holds itself through there.
         self._call = _Function(fn, _Arrays(like, dtype, device), shape, batch, is_whole, bool(learned_variance))
         self._classes = None if classes is None else whole("classes", classes, 1)
         self._batch = batch
         _check_process(process, prediction)
-        self._of = (process, prediction, list(shape), float(sigma_data), bool(learned_variance))
+        self._of = (process, prediction, list(shape), sigma_data, bool(learned_variance))
+        self._given_name = name
         self._make(name)
         #: Whether a row's output was the same bits beside other rows, where that was tried.
         self.rows_are_independent: bool | None = None
@@ -105,10 +109,11 @@ class Denoiser:
         self.name = name
 
     def _take_name(self) -> None:
-        """A module of PyTorch without a name goes by the hash of its weights, which takes a second for some hundred million of them."""
+        """A module of PyTorch without a name goes by the hash of its weights as they are now, which takes a second for some hundred million of them."""
         torch = sys.modules.get("torch")
-        if self.name is None and torch is not None and isinstance(self._call.fn, torch.nn.Module):
-            self._make(f"weights {_hash_of(self._call.fn)}")
+        if self._given_name is None and torch is not None and isinstance(self._call.fn, torch.nn.Module):
+            found = _hash_of(self._call.fn)
+            self._make(None if found is None else f"weights {found}")
 
     @property
     def process(self) -> _core.Process:
@@ -159,10 +164,12 @@ class Denoiser:
         scale = max(1.0, float(np.abs(together[0]).max()))
         difference = max(float(np.abs(together[0] - row).max()) for row in rows) / scale
         self.rows_are_independent = bool(np.array_equal(together[0], rows[0]))
-        if difference > 1e-3:
+        # bfloat16 has two digits and a half.
+        if difference > (1e-3 if self._call.arrays.is_single() else 3e-2):
             raise ValueError(
                 "fn: a row's output depends on the rows beside it, on their times, or on chance (largest relative difference "
-                f"{difference:.2g}); expected every row by itself: a network in evaluation mode (model.eval()) that reads all of t"
+                f"{difference:.2g}); expected every row by itself: a network in evaluation mode (model.eval()) that reads all of t. "
+                "check=False takes it as it is, for follow and sample, whose batches have one time"
             )
 
     def _check_noise(self, x: np.ndarray, labels: np.ndarray | None) -> None:
@@ -189,9 +196,9 @@ class Denoiser:
                     f"at the noisiest time its output hardly goes with the state (correlation {along:.2f}); expected epsilon, which is nearly the "
                     "state there. Is it a network of another prediction (x0, v), or told another time?"
                 )
-        elif along > 0.9:
+        elif x.size >= 32 and np.linalg.norm(found - x / sigma) < 0.3 * np.linalg.norm(x / sigma):
             self._warn(
-                f"at the noisiest time its output is nearly the state (correlation {along:.2f}), as epsilon is; expected {self.prediction}. "
+                f"at the noisiest time its output is nearly the noise of the state, as epsilon is; expected {self.prediction}. "
                 "Is it a network that predicts epsilon?"
             )
 
@@ -218,13 +225,18 @@ def _check_process(process: _core.Process, prediction: str) -> None:
         )
 
 
-def _hash_of(module: Any) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for key, value in module.state_dict().items():
-        if hasattr(value, "detach"):
-            found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            whole = value.detach().cpu().contiguous().reshape(-1)
+def _hash_of(module: Any) -> str | None:
+    """None where weights do not tell one module from another: there are none, or some are no plain tensors."""
+    found, state = hashlib.blake2b(digest_size=16), module.state_dict()
+    if not state or not all(hasattr(value, "detach") for value in state.values()):
+        return None
+    for key, value in state.items():
+        found.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        whole = value.detach().cpu().contiguous().reshape(-1)
+        try:
             found.update(whole.view(sys.modules["torch"].uint8).numpy())
+        except (RuntimeError, TypeError):
+            return None
     return found.hexdigest()
 
 
@@ -266,7 +278,7 @@ class _Function:
 
     def _split(self, found: Any, rows: int) -> tuple[np.ndarray, np.ndarray | None]:
         expected = (rows, *self.shape)
-        if type(found) in (tuple, list, dict) and not self.learned:
+        if type(found) in (tuple, dict) and not self.learned:
             raise ValueError(f"fn: expected an array, found {type(found).__name__}: return the output itself")
         if self.learned and isinstance(found, (tuple, list)):
             parts = [self.arrays.numbers(part) for part in found]
@@ -318,6 +330,10 @@ class _Arrays:
                 kind = ""
             if kind != "f":
                 raise ValueError(f"dtype: expected one of floats, found {dtype!r}")
+
+    def is_single(self) -> bool:
+        """Whether x has at least single precision."""
+        return not any(half in str(self.dtype) for half in ("16", "float8"))
 
     def without_gradients(self) -> contextlib.AbstractContextManager[Any]:
         return self._torch.no_grad() if self.like == "torch" else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import namedtuple
 
 import numpy as np
@@ -116,12 +117,16 @@ class PlannedScheduler:
 
     def set_begin_index(self, begin_index=0):
         """Begins at this step of the plan, as pipelines do that start from an image, and count from the number of steps that they were asked for."""
-        asked = self._asked
-        if begin_index and asked is not None and asked != self.num_inference_steps:
-            raise ValueError(
-                f"num_inference_steps: found {asked}, of which this pipeline leaves out the first {begin_index}; expected the plan's "
-                f"{self.num_inference_steps}: pipe(.., **plan.kwargs_for(pipe))"
+        asked, steps = self._asked, self.num_inference_steps
+        if begin_index and asked is not None and asked != steps:
+            told = (
+                f"num_inference_steps: found {asked}, of which this pipeline leaves out the first {begin_index}; where it counts them from that "
+                f"number (strength=) expected the plan's {steps}: pipe(.., **plan.kwargs_for(pipe))"
             )
+            if begin_index >= steps:
+                raise ValueError(told)
+            # Others count from the plan's own timesteps (denoising_start).
+            warnings.warn(told, stacklevel=2)
         self._begin_index = begin_index
 
     def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None, sigmas=None, mu=None, **ignored):

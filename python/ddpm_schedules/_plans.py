@@ -218,14 +218,16 @@ def optimize(
                 f"sampler: a likelihood is one of ancestral steps; expected ancestral, or trajectories for {sampler!r}"
             )
         _none_of(objective, coefficients=coefficients)
-        if decoder is None and objective == "elbo" and not source.holds_pixels:
-            warnings.warn(
-                f"decoder: bins are those of 8-bit pixels, and data of shape {tuple(source.shape)} are none; expected decoder=\"gaussian\" for points and latents",
-                stacklevel=2,
-            )
         found = _core.optimize_profile(
             source, wanted, variance=variance, mean=mean, decoder=decoder, start=start, objective=objective
         )
+        has_bins = found.conventions()["decoder"] not in (None, "gaussian", "none")
+        if decoder is None and has_bins and not source.holds_pixels:
+            warnings.warn(
+                "decoder: bits/dim are of the bins of 8-bit pixels; of points and latents, which these may be "
+                f"(shape {tuple(source.shape)}), say decoder=\"gaussian\"",
+                stacklevel=2,
+            )
     elif isinstance(source, _core.Trajectories):
         if objective not in (None, "quality"):
             raise ValueError(f"objective: {objective} is chosen on ds.profile(model, images), found trajectories")
@@ -251,18 +253,18 @@ def plan(
     *,
     sampler: str = "ddim",
     variance: str = "fixed-small",
-    decoder: str = "respaced",
+    decoder: str | None = None,
     clip: bool = False,
 ) -> Plan:
     """A schedule of one's own, to compare with: uniform steps, somebody else's list. It was chosen on nothing, so that it has no cost and no file.
 
-    timesteps: times of the process, in any order; each becomes the node that is nearest. `numpy.linspace(1, 0, 8, endpoint=False)` are 8 uniform steps of a flow;
-        a 0 at its end, clean data, may stand there.
+    timesteps: times as `process.times` has them, in any order; each becomes the node that is nearest. `numpy.linspace(1, 0, 8, endpoint=False)` are 8 uniform
+        steps of a flow that is told s (times `time_scale` of others); a 0 at its end, clean data, may stand there.
     sampler: `ddim` (Euler), `dpm++2m`, .., or `ancestral`, whose likelihood `bits_per_dim` scores.
-    variance, decoder: of ancestral steps: `fixed-small`, `fixed-large` or `learned`; `respaced`, `marginal` or `gaussian`.
+    variance, decoder: of ancestral steps: `fixed-small`, `fixed-large` or `learned`; `respaced` (usual), `marginal` or `gaussian`.
     clip: whether estimates of x0 are clamped to [-1, 1].
 
-    Compare with a plan whose `decoder` and `clip` are the same.
+    Compare with a plan that was chosen with the same `decoder`, and give `clip` as it has it.
     """
     if not isinstance(process, _core.Process):
         raise TypeError(f"process: expected a Process, such as model.process, found {type(process).__name__}")
@@ -274,18 +276,20 @@ def plan(
         raise ValueError(f"timesteps: expected a list of finite times, found {timesteps!r}")
     known = process.times[1:]
     low, high = known.min(), known.max()
-    if process.kind != "vp" and len(times) > 1 and times[-1] == 0:
+    if len(times) > 1 and times[-1] == 0 and 0 not in known:
         times = times[:-1]
     if process.kind == "vp":
         beyond = times.min() < low or times.max() > high
     else:
-        beyond = process.kind != "table" and (times.min() < 0.5 * low or times.max() > high * (1 + 1e-9))
+        beyond = times.min() < min(0.5 * low, low) or times.max() > max(high * (1 + 1e-9), high)
     if beyond:
         raise ValueError(f"timesteps: expected times of the process, {low:g} to {high:g}, found {times.tolist()}")
     nodes = [1 + int(np.argmin(np.abs(known - time))) for time in times]
     if len(set(nodes)) < len(nodes):
         raise ValueError(f"timesteps: expected different nodes of the process, found nodes {sorted(nodes)}")
-    found = _core.schedule_of_nodes(process, nodes, sampler, variance, decoder, bool(clip))
+    if decoder is not None and sampler not in ("ancestral", "ddpm"):
+        raise ValueError(f"decoder: expected none of {sampler}, whose steps are not scored, found {decoder!r}")
+    found = _core.schedule_of_nodes(process, nodes, sampler, variance, decoder or "respaced", bool(clip))
     return Plan(found, len(nodes))
 
 

@@ -27,7 +27,7 @@ class TraceArrays:
     process: Any
     #: epsilon, x0, v, velocity or edm: what `outputs` are.
     prediction: str
-    #: K: what the network was told, by the process (s of a flow, sigma of EDM).
+    #: K: what the network was told, by the scheduler's timesteps (1000 s of a flow), or sigma of EDM.
     times: list
     #: int64 `[K]`, ascending; the clean data, node 0, is not among them.
     nodes: np.ndarray

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pickle
 import struct
 import subprocess
 
@@ -104,11 +105,16 @@ def test_schedules_of_the_command_line_keep_their_clock(tmp_path):
 
     def chosen(process):
         out = tmp_path / f"{process.partition(':')[0]}.json"
-        ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", process, "--variance", "fixed-small", "--steps", 3, "--out", out)
+        ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", process, "--variance", "fixed-small", "--steps", "3,5", "--out", out)
         return out
 
     flow, edm = chosen("flow"), chosen("edm:0.1:10")
-    assert ds.load(flow)[3].process == ds.Process.flow(20)
+    plans = ds.load(flow)
+    assert plans[3].process == ds.Process.flow(20)
+    again = pickle.loads(pickle.dumps(plans))
+    assert repr(again) == repr(plans) and list(again) == [3, 5] and again[5].cost == plans[5].cost
+    plans.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == flow.read_bytes()
     with pytest.raises(ValueError, match=r"process: expected that of .* \(flow\), found vp"):
         ds.load(flow, ds.Process.named("linear", 20))
     plan = ds.load(flow, ds.Process.flow(20))[3]

@@ -93,6 +93,20 @@ def test_a_module_of_torch_goes_by_its_weights(data, tmp_path):
         model = ds.Denoiser(network, ds.Process.vp(alphas_cumprod(100)), shape=(4,), batch=8, check=False)
         return ds.profile(model, data, evaluations=None, clip=False, save_every=0.0, **kwargs)
 
+    class Wrapped(torch.nn.Module):
+        def forward(self, x, t):
+            return 0.5 * x
+
+    model = ds.Denoiser(Scale(0.5), ds.Process.vp(alphas_cumprod(100)), shape=(4,), batch=8, check=False)
+    names = []
+    for by in (0.5, 0.6, 0.5):
+        with torch.no_grad():
+            model._call.fn.by.fill_(by)
+        ds.profile(model, data, evaluations=400, clip=False, out=tmp_path / f"of {len(names)}")
+        names.append(model.name)
+    assert names[0] == names[2] != names[1]
+    with pytest.warns(UserWarning, match="name: the network has none"):
+        run(Wrapped(), out=tmp_path / "wrapped")
     with pytest.raises(RuntimeError):
         run(Scale(0.5, calls=40), out=tmp_path / "p")
     with pytest.raises(ValueError, match="differs: .*name:weights"):

@@ -188,7 +188,15 @@ def test_a_list_of_ones_own_is_sampled_and_scored_like_a_chosen_one(chain, flow,
             ds.plan(flow.process, wrong)
     with pytest.raises(ValueError, match="timesteps: expected times of the process, 0 to 999"):
         ds.plan(chain.process, [3, 1000])
-    with pytest.raises(ValueError, match="variance: .*measured"):
+    with pytest.raises(ValueError, match="variance analytic needs .*measured"):
         ds.plan(chain.process, [3, 500], sampler="ancestral", variance="analytic")
+    with pytest.raises(ValueError, match="decoder optimal needs .*measured"):
+        ds.plan(chain.process, [3, 500], sampler="ancestral", decoder="optimal")
+    with pytest.raises(ValueError, match="decoder: expected none of ddim"):
+        ds.plan(chain.process, [3, 500], decoder="gaussian")
+    zero = ds.Process.table([0.9, 0.5, 0.1], [0.1, 0.4, 0.9], [0.0, 2.0, 3.0])
+    assert ds.plan(zero, [3, 2, 0]).nodes.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="timesteps: expected times of the process, 0 to 3"):
+        ds.plan(zero, [4.0])
     with pytest.raises(ValueError, match="path: a list of one's own"):
         ds.Plans(own._schedules).save("/tmp/never")

@@ -151,7 +151,7 @@ pub(crate) fn on_images(error: &ddpm_data::Error) -> Option<String> {
     Some(advice.to_owned())
 }
 
-/// Whether a file is one of this program's own, which weights are never in.
+/// Which of this program's own files of tensors it is, which weights are never in.
 pub(crate) fn own_kind(path: &Path) -> Option<&'static str> {
     /// Headers of profiles and trajectories are far shorter.
     const HEAD: u64 = 1 << 24;

@@ -281,11 +281,11 @@ impl Process {
         })
     }
 
-    /// The same process, of which networks are told so many times the time.
+    /// The same flow, of which networks are told so many times s.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for a scale that is not finite and above 0, and for a time that is not finite.
+    /// [`Error::InvalidParameter`] for a scale that is not finite and above 0, and for what is no [`flow`](Self::flow) that is told s.
     pub fn with_time_scale(mut self, scale: f64) -> Result<Self> {
         let refused = |what, value, expected| Error::InvalidParameter {
             what,
@@ -295,11 +295,11 @@ impl Process {
         if !(scale > 0.0 && scale.is_finite()) {
             return Err(refused("time scale", scale, "a finite number above 0"));
         }
+        if !(self.kind == ProcessKind::Flow && self.spacing.ends_with(" nodes even in s")) {
+            return Err(refused("time scale", scale, "a flow that is told s"));
+        }
         for node in &mut self.nodes {
             node.time *= scale;
-            if !node.time.is_finite() {
-                return Err(refused("time", node.time, "a finite number"));
-            }
         }
         if let Some(last) = self.nodes.last() {
             self.spacing += &format!(", told {} at the last", last.time);

@@ -53,13 +53,12 @@ impl Schedules {
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let inner = &self.inner;
         let process = self.process.clone();
-        if inner.model().is_some() {
+        if !self.is_ones_own() {
             let text = inner.to_json().map_err(invalid)?;
             let again = py.get_type::<Self>().getattr("_again")?;
             let told = (text, process, self.errors.clone()).into_pyobject(py)?;
             return Ok((again, told));
         }
-        // A list of one's own, which no file could tell.
         let scoring = &inner.scoring;
         let told = (
             process,
@@ -89,7 +88,7 @@ impl Schedules {
 
     #[pyo3(signature = (path, overwrite = false))]
     fn save(&self, path: PathBuf, overwrite: bool) -> PyResult<()> {
-        if self.inner.model().is_none() {
+        if self.is_ones_own() {
             return Err(invalid(
                 "path: a list of one's own was not chosen on anything that a file could tell; expected schedules of optimize",
             ));
@@ -249,6 +248,11 @@ impl Schedules {
 }
 
 impl Schedules {
+    /// Whether it is a list of one's own, which was chosen on nothing and which no file could tell.
+    fn is_ones_own(&self) -> bool {
+        matches!(&self.inner.budgets[..], [only] if only.cost.is_nan())
+    }
+
     fn sampler(&self) -> Sampler {
         self.inner.sampler.unwrap_or(Sampler::Ddpm)
     }
@@ -332,8 +336,7 @@ pub(crate) fn schedule_of_nodes(
     } else {
         Scoring::unscored(MeanKind::Network).with_objective(Objective::Quality)
     };
-    let schedule = Schedule::of_path(&noise_schedule, path, &scoring)
-        .map_err(|error| argument("variance", error))?;
+    let schedule = Schedule::of_path(&noise_schedule, path, &scoring).map_err(invalid)?;
     let chosen = Chosen {
         schedule: if ancestral {
             schedule
@@ -438,7 +441,8 @@ pub(crate) fn optimize_trajectories(
         }
     })?
     .map_err(|error| match error {
-        ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Field { .. }) => invalid(format_args!(
+        ddpm_trajectory::Error::Schedule(ddpm_schedule::Error::Field { ref field, .. })
+            if ["growth of errors", "trial"].iter().any(|of| field.starts_with(of)) => invalid(format_args!(
             "{error}; ds.follow measures and teaches what its sampler=, steps= and coefficients= name"
         )),
         error => invalid(error),

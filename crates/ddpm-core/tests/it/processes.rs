@@ -219,7 +219,15 @@ fn a_process_is_made_again_from_the_settings_of_its_network() {
         }
     }
     let flow = Process::flow(3).unwrap();
-    assert!(flow.with_time_scale(f64::NAN).is_err());
+    assert!(flow.clone().with_time_scale(f64::NAN).is_err());
+    let told = flow.with_time_scale(10.0).unwrap();
+    let edm = Process::edm(0.002, 80.0, 5).unwrap();
+    for process in [told, edm, chain] {
+        assert!(
+            process.with_time_scale(2.0).is_err(),
+            "its words would not hold it"
+        );
+    }
 }
 
 #[test]

@@ -109,8 +109,9 @@ def trace(pipe, prompts=None, steps=100, calls=None, *, keep_bytes=1 << 31, **pi
 def _no_flow(scheduler):
     """Why the states of a scheduler do not lie on one flow, and what to take instead; None if they do."""
     names, get = {cls.__name__ for cls in type(scheduler).__mro__}, scheduler.config.get
+    if "PlannedScheduler" in names:
+        return "PlannedScheduler", "pipe.scheduler = pipe.scheduler.replaced"
     for found, instead in (
-        ("PlannedScheduler", ""),
         ("DDPMScheduler", "DDIMScheduler"),
         ("DDPMParallelScheduler", "DDIMScheduler"),
         ("PNDMScheduler", "DDIMScheduler"),
@@ -125,8 +126,6 @@ def _no_flow(scheduler):
         # Its states between two steps lie where no step begins.
         ("DPMSolverSinglestepScheduler", "DPMSolverMultistepScheduler"),
     ):
-        if found == "PlannedScheduler" and found in names:
-            return found, "pipe.scheduler = pipe.scheduler.replaced"
         if found in names:
             return type(scheduler).__name__, f"pipe.scheduler = {instead}.from_config(pipe.scheduler.config)"
     if str(get("algorithm_type", "")).startswith("sde"):

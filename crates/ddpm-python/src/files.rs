@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use ddpm_files::write_atomic;
+use pyo3::PyTypeInfo;
 use pyo3::prelude::*;
 
 use crate::calls::detached;
@@ -13,6 +14,16 @@ use crate::process::Process;
 
 /// What makes an object again, and the bytes and the process to make it of: pickle's protocol.
 pub(crate) type Pickled<'py> = (Bound<'py, PyAny>, (Cow<'static, [u8]>, Process));
+
+/// What `T._again(bytes, process)` makes again.
+pub(crate) fn pickled<'py, T: PyTypeInfo>(
+    py: Python<'py>,
+    bytes: Vec<u8>,
+    process: &Process,
+) -> PyResult<Pickled<'py>> {
+    let again = py.get_type::<T>().getattr("_again")?;
+    Ok((again, (bytes.into(), process.clone())))
+}
 
 /// Where a run's result goes, if it goes anywhere, and OUT.partial, as the command line keeps it.
 pub(crate) struct Output {

@@ -17,7 +17,7 @@ use pyo3::types::PyAny;
 
 use crate::calls::{detached, run};
 use crate::errors::{argument, invalid};
-use crate::files::{Output, Pickled, read_as, save};
+use crate::files::{Output, Pickled, pickled, read_as, save};
 use crate::model::Denoiser;
 use crate::names::named;
 use crate::process::Process;
@@ -43,8 +43,7 @@ impl Trajectories {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
-        let again = py.get_type::<Self>().getattr("_again")?;
-        Ok((again, (self.inner.to_bytes().into(), self.process.clone())))
+        pickled::<Self>(py, self.inner.to_bytes(), &self.process)
     }
 
     /// What `__reduce__` tells.

@@ -76,7 +76,7 @@ impl ProcessKind {
     /// do not.
     pub const SETTING: &str = "process";
 
-    /// Under this name the settings of a network tell the nodes of its process, where no words could: [`Process::numbers`].
+    /// Under this name the settings of a network tell the nodes of its process, where no words could: [`Process::settings`].
     pub const NUMBERS: &str = "process_nodes";
 
     /// The process of a network with these settings.
@@ -307,12 +307,18 @@ impl Process {
         Ok(self)
     }
 
-    /// Every node of a table, "alpha sigma time" and commas, to the last digit; `None` of a process that its words tell, [`to_string`](ToString).
-    pub fn numbers(&self) -> Option<String> {
-        let words = |node: &Node| format!("{} {} {}", node.alpha, node.sigma, node.time);
-        let nodes = || self.nodes.iter().map(words).collect::<Vec<_>>().join(",");
-        let is_told = self.kind == ProcessKind::Vp || Self::of_words(&self.to_string()).is_some();
-        (!is_told).then(nodes)
+    /// What the settings of a network tell of it: its words ([`ProcessKind::SETTING`]) and, of a table, whose words do not hold them, its nodes
+    /// ([`ProcessKind::NUMBERS`]), "alpha sigma time" and commas, to the last digit.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let words = self.to_string();
+        let mut told = BTreeMap::new();
+        if self.kind != ProcessKind::Vp && Self::of_words(&words).is_none() {
+            let node = |node: &Node| format!("{} {} {}", node.alpha, node.sigma, node.time);
+            let nodes: Vec<String> = self.nodes.iter().map(node).collect();
+            told.insert(ProcessKind::NUMBERS.into(), nodes.join(","));
+        }
+        told.insert(ProcessKind::SETTING.into(), words);
+        told
     }
 
     /// The process that the settings of a network tell; `None` where they tell none, or not all of it (those of a chain of whole timesteps tell nothing: its noise schedule does).

@@ -1,5 +1,6 @@
 //! `Process`: a Gaussian process on a clock of N nodes.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ddpm_core::{ModelId, NoiseSchedule, NoiseScheduleName, ProcessKind};
@@ -12,8 +13,8 @@ use crate::errors::{argument, invalid};
 
 const EDM: [f64; 2] = ddpm_core::Process::EDM_SIGMAS;
 
-/// Lists of numbers of all nodes.
-type Numbers = Vec<Vec<f64>>;
+/// The settings that tell a process, and log alpha_bar of a chain, which no settings hold.
+type Told = (BTreeMap<String, String>, Option<Vec<f64>>);
 
 /// A Gaussian process x = alpha x0 + sigma noise on a clock of N nodes, from little noise to much; node 0 is clean data.
 ///
@@ -142,41 +143,24 @@ impl Process {
         format!("Process({}, {})", self.inner.kind(), self.inner.spacing())
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String, Numbers))> {
-        let numbers = match self.inner.kind() {
-            ProcessKind::Vp => vec![self.inner.noise_schedule().log_alpha_bars()[1..].to_vec()],
-            _ => {
-                let of = |of: fn(&ddpm_core::Process, usize) -> f64| {
-                    (1..=self.train_steps())
-                        .map(|t| of(&self.inner, t))
-                        .collect()
-                };
-                vec![
-                    of(ddpm_core::Process::alpha),
-                    of(ddpm_core::Process::sigma),
-                    of(ddpm_core::Process::time),
-                ]
-            }
-        };
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Told)> {
+        let chain = (self.inner.kind() == ProcessKind::Vp).then(|| self.inner.noise_schedule());
+        let logs = chain.map(|chain| chain.log_alpha_bars()[1..].to_vec());
         let again = py.get_type::<Self>().getattr("_again")?;
-        Ok((again, (self.inner.to_string(), numbers)))
+        Ok((again, (self.inner.settings(), logs)))
     }
 
     /// What `__reduce__` tells.
     #[staticmethod]
-    fn _again(text: &str, numbers: Numbers) -> PyResult<Self> {
-        let inner = match &numbers[..] {
-            [logs] => NoiseSchedule::from_log_alpha_bar(logs).map(ddpm_core::Process::vp),
-            [alphas, sigmas, times] => {
-                let told = [(ProcessKind::SETTING.to_owned(), text.to_owned())];
-                match ddpm_core::Process::of_settings(&told.into()) {
-                    Some(made) => Ok(made),
-                    None => ddpm_core::Process::table(alphas, sigmas, times),
-                }
+    fn _again(settings: BTreeMap<String, String>, logs: Option<Vec<f64>>) -> PyResult<Self> {
+        let inner = match logs {
+            Some(logs) => {
+                let schedule = NoiseSchedule::from_log_alpha_bar(&logs).map_err(invalid)?;
+                ddpm_core::Process::vp(schedule)
             }
-            _ => return Err(argument("numbers", "expected one list or three")),
+            None => ddpm_core::Process::of_settings(&settings)
+                .ok_or_else(|| argument("settings", "expected those of a process, found others"))?,
         };
-        let inner = inner.map_err(invalid)?;
         Ok(Self { inner })
     }
 }

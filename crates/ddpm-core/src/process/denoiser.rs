@@ -193,13 +193,8 @@ where
             // Nothing that the noise schedule and the parameterisation do not say.
             return BTreeMap::new();
         }
-        let mut told = BTreeMap::from([
-            (ProcessKind::SETTING.into(), self.process.to_string()),
-            (NetworkOutput::SETTING.into(), self.output.to_string()),
-        ]);
-        if let Some(numbers) = self.process.numbers() {
-            told.insert(ProcessKind::NUMBERS.into(), numbers);
-        }
+        let mut told = self.process.settings();
+        told.insert(NetworkOutput::SETTING.into(), self.output.to_string());
         told
     }
 }

@@ -126,6 +126,7 @@ impl Error {
             E::NotACheckpoint { .. }
             | E::Truncated { .. }
             | E::Damaged { .. }
+            | E::Unsupported { .. }
             | E::ForbiddenGlobal { .. }
             | E::UnknownNetwork { .. }
             | E::ModelFile { .. } => Self::Input(error.to_string()),

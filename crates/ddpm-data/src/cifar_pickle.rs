@@ -45,7 +45,7 @@ fn read_batch(
     let batch: Pickle<'_> = read_pickle(&mut cursor).map_err(|error| {
         let problem = match error {
             PickleError::Truncated(_) => "the file ends too early".to_owned(),
-            PickleError::Damaged(detail) => detail,
+            PickleError::Damaged(detail) | PickleError::Unsupported(detail) => detail,
             PickleError::UnknownName { module, name } => {
                 format!("the name {module}.{name}, which the CIFAR-10 layout does not use")
             }
@@ -151,7 +151,7 @@ impl<'a> pickle::Object<'a> for Object<'a> {
     const NEWEST_PROTOCOL: u8 = 4;
     const PYTHON_2_STRINGS_ARE_TEXT: bool = false;
 
-    fn named(module: &str, name: &str) -> Option<Self> {
+    fn named(module: &'a str, name: &'a str) -> Option<Self> {
         Some(match (module, name) {
             ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => {
                 Self::Reconstruct

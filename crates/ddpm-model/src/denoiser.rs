@@ -6,7 +6,7 @@ use ddpm_core::{Denoiser, DenoiserError, NetworkId, NoiseSchedule, Parameterizat
 use ndarray::{ArrayD, ArrayViewD, Ix4, s};
 use serde_json::Value;
 
-use crate::config::{Known, ModelConfig, ModelOptions};
+use crate::config::{Known, ModelConfig, ModelOptions, Source};
 use crate::unet::UNet;
 use crate::{Error, Result};
 
@@ -30,6 +30,21 @@ impl UNetDenoiser {
     /// it leaves alone); [`Error::InvalidOption`] for impossible values; [`Error::Process`] if the schedule is.
     pub fn new(mut unet: UNet, options: &ModelOptions) -> Result<Self> {
         let config = unet.config().with_options(options)?;
+        if let Some((path, detail)) = &config.unread_process {
+            if config.train_steps.is_none() || config.noise_schedule.is_none() {
+                return Err(Error::ModelFile {
+                    path: path.clone(),
+                    detail: detail.clone(),
+                });
+            }
+            let told = config.parameterization;
+            require(
+                (told.source != Source::Default).then_some(told),
+                "what the network predicts",
+                "--parameterization P",
+                "parameterization",
+            )?;
+        }
         let train_steps = require(
             config.train_steps,
             "the number of training timesteps",

@@ -42,8 +42,17 @@ pub enum Error {
         detail: String,
     },
 
-    /// The pickle names a Python object that a state dict does not need.
-    #[error("{} is refused: its pickle asks for `{global}`, and only tensors, storages and dictionaries are read (nothing was executed)", path.display())]
+    /// The file is whole and of a kind that is not read.
+    #[error("{} is of a kind that is not supported: {detail}", path.display())]
+    Unsupported {
+        /// The file asked for.
+        path: PathBuf,
+        /// What is not supported.
+        detail: String,
+    },
+
+    /// A Python object stands where weights are expected.
+    #[error("{} is refused: its pickle asks for `{global}` in place of weights, and only tensors, storages and dictionaries are read (nothing was executed)", path.display())]
     ForbiddenGlobal {
         /// The file asked for.
         path: PathBuf,

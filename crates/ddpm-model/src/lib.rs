@@ -28,6 +28,7 @@ mod denoiser;
 mod error;
 mod features;
 mod kernels;
+mod python_json;
 mod unet;
 
 pub use checkpoint::{

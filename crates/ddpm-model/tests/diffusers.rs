@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use common::{Io, golden, io_at, numbers_at, worst};
 use ddpm_core::{
-    Denoiser, NoiseSchedule, Parameterization, VarianceKind, learned_log_variance, predict_x0,
+    BetaCurve, Denoiser, NoiseSchedule, Parameterization, VarianceKind, learned_log_variance,
+    predict_x0,
 };
 use ddpm_model::{
     Arithmetic, Backend, Checkpoint, Error, Family, ModelOptions, Source, UNet, UNetDenoiser,
@@ -479,6 +480,111 @@ fn null_fields_mean_what_they_mean_to_diffusers() {
     copy.set(config, "add_attention", json!(null));
     let error = copy.error();
     assert!(error.contains("mid_block.attentions"), "{error}");
+}
+
+/// What every class takes where its file is silent, as diffusers' own files say (`tests/peers/scheduler_defaults.py`).
+#[test]
+fn absent_fields_have_the_defaults_of_their_class() {
+    let defaults = std::fs::read(golden("diffusers").join("scheduler-defaults.json")).unwrap();
+    let defaults: Value = serde_json::from_slice(&defaults).unwrap();
+    let mut read = 0;
+    for (class, theirs) in defaults["classes"].as_object().unwrap() {
+        let copy = Copy::of("without-attention");
+        let path = copy.0.path().join("scheduler_config.json");
+        std::fs::write(&path, json!({"_class_name": class}).to_string()).unwrap();
+        // Shifted by the number of frames.
+        if class.starts_with("CogVideoX") {
+            assert!(copy.error().contains("_class_name"), "{class}");
+            continue;
+        }
+        let network = copy
+            .load()
+            .unwrap_or_else(|error| panic!("{class}: {error}"));
+        let number = |key: &str| theirs[key].as_f64().unwrap();
+        let (start, end) = (number("beta_start"), number("beta_end"));
+        let curve = match theirs["beta_schedule"].as_str() {
+            Some("linear") => BetaCurve::Linear,
+            Some("scaled_linear") => BetaCurve::ScaledLinear,
+            other => panic!("{class}: {other:?}"),
+        };
+        let steps = theirs["num_train_timesteps"].as_u64().unwrap() as usize;
+        let expected = NoiseSchedule::from_curve(curve, start, end, steps).unwrap();
+        let found = network.noise_schedule();
+        assert_eq!(found.train_steps(), steps);
+        for t in [1, 2, steps / 2, steps] {
+            let (a, b) = (found.alpha_bar(t), expected.alpha_bar(t));
+            assert!((a / b - 1.0).abs() < 1e-12, "{class}, t = {t}: {a} {b}");
+        }
+        let config = network.config();
+        let clips = theirs["clip_sample"].as_bool().unwrap_or(false);
+        assert_eq!(config.clip_denoised.unwrap().value, clips, "{class}");
+        assert_eq!(config.parameterization.value, Parameterization::Epsilon);
+        read += 1;
+    }
+    assert!(read > 20, "{read}");
+}
+
+/// A process that is not read is no matter for the network alone, and none where it is told otherwise.
+#[test]
+fn flags_override_a_process_that_is_not_read() {
+    for (key, value) in [
+        ("_class_name", json!("VQDiffusionScheduler")),
+        ("use_flow_sigmas", json!(true)),
+        ("timestep_type", json!("continuous")),
+    ] {
+        let copy = Copy::of("without-attention");
+        copy.set("scheduler_config.json", key, value);
+        let open = |options: &ModelOptions| {
+            let checkpoint = Checkpoint::open(copy.0.path()).unwrap();
+            UNet::load(&checkpoint, options).unwrap()
+        };
+        let none = ModelOptions::default();
+        let error = UNetDenoiser::new(open(&none), &none).err().unwrap();
+        assert!(error.to_string().contains(key), "{error}");
+        let mut told = ModelOptions {
+            train_steps: Some(1000),
+            noise_schedule: Some("linear".into()),
+            ..ModelOptions::default()
+        };
+        // What the network predicts nobody knows then.
+        let error = UNetDenoiser::new(open(&told), &told).err().unwrap();
+        assert!(error.to_string().contains("--parameterization"), "{error}");
+        told.parameterization = Some(Parameterization::X0);
+        let network = UNetDenoiser::new(open(&told), &told).unwrap();
+        assert_eq!(network.noise_schedule().train_steps(), 1000);
+    }
+}
+
+#[test]
+fn the_word_for_the_prediction_before_diffusers_0_10_is_heeded() {
+    for (told, expected) in [
+        (json!(false), Parameterization::X0),
+        (json!(true), Parameterization::Epsilon),
+    ] {
+        let copy = Copy::of("without-attention");
+        let path = copy.0.path().join("scheduler_config.json");
+        let old = json!({"_class_name": "DDPMScheduler", "predict_epsilon": told});
+        std::fs::write(&path, old.to_string()).unwrap();
+        let network = copy.load().unwrap();
+        assert_eq!(network.config().parameterization.value, expected);
+    }
+}
+
+/// DPMSolverMultistepScheduler writes `-Infinity`, as Python does; where a number is needed it is refused by name.
+#[test]
+fn numbers_that_only_python_writes_are_read() {
+    let copy = Copy::of("without-attention");
+    let path = copy.0.path().join("scheduler_config.json");
+    let solver =
+        r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#;
+    std::fs::write(&path, solver).unwrap();
+    assert!(!copy.load().unwrap().config().clip_denoised.unwrap().value);
+    std::fs::write(&path, r#"{"beta_start": NaN}"#).unwrap();
+    let error = copy.error();
+    assert!(
+        error.contains("beta_start") && error.contains("NaN"),
+        "{error}"
+    );
 }
 
 /// Every field with values that make no sense: an error or a network, and no panic.

@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Entry, checkpoint, entries, safetensors_bytes, two_heads};
-use ddpm_model::{Checkpoint, Error, UNet};
+use common::{Entry, checkpoint, entries, golden, safetensors_bytes, two_heads};
+use ddpm_model::{Checkpoint, Error, TensorData, UNet};
 
 const FILE: &str = "unet-hybrid-16px.pt";
 
@@ -18,10 +18,6 @@ fn module(name: &str, value: Option<f32>) -> Vec<Entry> {
             (format!("{name}{key}"), shape, values)
         })
         .collect()
-}
-
-fn open(entries: &[Entry]) -> Result<Checkpoint, Error> {
-    Checkpoint::from_bytes("test.safetensors".as_ref(), &safetensors_bytes(entries))
 }
 
 #[test]
@@ -67,14 +63,58 @@ fn averaged_modules_win_over_raw_ones() {
 }
 
 #[test]
-fn whatever_else_stands_beside_averaged_weights_is_an_error() {
-    let mut both = module("ema_model.", None);
-    both.push(("classifier.weight".into(), vec![1], vec![5.0]));
-    let error = open(&both).unwrap_err().to_string();
-    assert!(
-        error.contains("`classifier.weight`") && error.contains("`ema_model.`"),
-        "{error}"
-    );
+fn a_network_among_other_tensors_is_taken_and_they_are_told() {
+    let plain = checkpoint(&entries(FILE));
+    for prefix in ["denoise_fn.", "state.model.", "ema_model."] {
+        let mut among = module(prefix, None);
+        among.push(("betas".into(), vec![1], vec![5.0]));
+        let found = checkpoint(&among);
+        assert_eq!(found.tensors(), plain.tensors(), "{prefix}");
+        assert_eq!(found.place().prefix, prefix);
+        assert_eq!(found.place().set_aside, ["betas"]);
+    }
+}
+
+/// Files as training code writes them (`tests/peers/wrapped_checkpoints.py`): the weights to take are twos, all others ones.
+#[test]
+fn files_of_training_code_give_their_averaged_weights_or_say_why_not() {
+    let refused = [
+        ("not-protocol-0.pt", "is of a kind that is not supported"),
+        ("not-fp8.safetensors", "F8_E4M3"),
+        ("not-optimizer.pt", "the state of an optimizer"),
+        (
+            "not-a-choice.pt",
+            "several averaged weights (`ema_fast`, `ema_slow`)",
+        ),
+        ("not-networks.pt", "several networks (`first`, `second`)"),
+        ("not-dotless.pt", "--state-dict model.diffusion_model"),
+        ("not-a-weight.pt", "in place of weights"),
+    ];
+    let mut seen = 0;
+    for entry in std::fs::read_dir(golden("wrapped")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let found = Checkpoint::open(&path);
+        if let Some((_, words)) = refused.iter().find(|(file, _)| *file == name) {
+            let error = found.expect_err(&name);
+            let text = error.to_string();
+            assert!(text.contains(words), "{name}: {text}");
+            assert!(!matches!(error, Error::Damaged { .. }), "{name}: {text}");
+        } else {
+            assert!(!name.starts_with("not-"), "{name} is to be refused");
+            let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let names: Vec<&String> = found.tensors().keys().collect();
+            assert_eq!(names, ["out.2.bias", "time_embed.0.weight"], "{name}");
+            for tensor in found.tensors().values() {
+                let TensorData::F32(values) = tensor.data() else {
+                    panic!("{name}: {tensor:?}");
+                };
+                assert!(values.iter().all(|&x| x == 2.0), "{name}: {values:?}");
+            }
+        }
+        seen += 1;
+    }
+    assert!(seen > 25, "{seen}");
 }
 
 #[test]

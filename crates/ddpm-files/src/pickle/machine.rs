@@ -15,11 +15,18 @@ pub fn read_pickle<'a, O: Object<'a>>(cursor: &mut Cursor<'a>) -> Result<Pickle<
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        constants: HashMap::new(),
+        references: 0,
     };
     loop {
         let offset = cursor.position();
         match machine.step(cursor, offset) {
-            Ok(None) => {}
+            Ok(None) => {
+                if let Err(error) = machine.check_room() {
+                    cursor.back_to(offset);
+                    return Err(error);
+                }
+            }
             Ok(Some(root)) => {
                 return Ok(Pickle {
                     nodes: machine.nodes,
@@ -40,6 +47,19 @@ struct Machine<'a, O> {
     /// Stack heights at the open `MARK`s.
     marks: Vec<usize>,
     memo: HashMap<u64, NodeId>,
+    /// The nodes of constants, each made once.
+    constants: HashMap<Constant, NodeId>,
+    /// How often a node was put on the stack: all that containers hold has been there.
+    references: usize,
+}
+
+/// A node of which one is enough.
+#[derive(PartialEq, Eq, Hash)]
+enum Constant {
+    None,
+    Bool(bool),
+    Byte(u8),
+    Float,
 }
 
 impl<'a, O: Object<'a>> Machine<'a, O> {
@@ -59,17 +79,17 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
             b'.' => return Ok(Some(self.pop()?)),
 
             // Constants.
-            b'N' => self.push(Node::None),
-            0x88 => self.push(Node::Bool(true)),
-            0x89 => self.push(Node::Bool(false)),
-            b'K' => self.push(Node::Int(cursor.byte()?.into())),
+            b'N' => self.constant(Constant::None),
+            0x88 => self.constant(Constant::Bool(true)),
+            0x89 => self.constant(Constant::Bool(false)),
+            b'K' => self.constant(Constant::Byte(cursor.byte()?)),
             b'M' => self.push(Node::Int(u16::from_le_bytes(cursor.array()?).into())),
             b'J' => self.push(Node::Int(i32::from_le_bytes(cursor.array()?).into())),
             0x8a => self.long(cursor, 1)?,
             0x8b => self.long(cursor, 4)?,
             b'G' => {
                 cursor.array::<8>()?;
-                self.push(Node::Float);
+                self.constant(Constant::Float);
             }
 
             // SHORT_BINUNICODE, BINUNICODE, BINUNICODE8; Python 2's SHORT_BINSTRING, BINSTRING.
@@ -82,11 +102,23 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
             b'C' => self.string(cursor, 1, false)?,
             b'B' => self.string(cursor, 4, false)?,
             0x8e => self.string(cursor, 8, false)?,
+            // BYTEARRAY8.
+            0x96 => self.string(cursor, 8, false)?,
 
             // Containers.
             b')' => self.push(Node::Tuple(vec![])),
             b']' => self.push(Node::List(vec![])),
             b'}' => self.push(Node::Dict(vec![])),
+            // EMPTY_SET, FROZENSET, ADDITEMS.
+            0x8f => self.push(Node::Set(vec![])),
+            0x91 => {
+                let items = self.pop_mark()?;
+                self.push(Node::Set(items));
+            }
+            0x90 => {
+                let items = self.pop_mark()?;
+                self.append(&items)?;
+            }
             b'(' => self.marks.push(self.stack.len()),
             b't' => {
                 let items = self.pop_mark()?;
@@ -128,7 +160,7 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
             b'1' => drop(self.pop_mark()?),
             b'2' => {
                 let top = self.top()?;
-                self.stack.push(top);
+                self.refer_to(top);
             }
             b'q' => self.put(cursor.byte()?.into())?,
             b'r' => self.put(u32::from_le_bytes(cursor.array()?).into())?,
@@ -156,11 +188,18 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
                 let object = O::persistent(&self.nodes, id)?;
                 self.push(Node::Object(object));
             }
-            // REDUCE, NEWOBJ: a call.
-            b'R' | 0x81 => {
-                let call = self.pop_many(2)?;
-                if !matches!(self.nodes[call[0]], Node::Object(_)) {
-                    return Err("something is called that is not a function".into());
+            // REDUCE, NEWOBJ: a call; NEWOBJ_EX: one with names, which only strangers' objects take.
+            opcode @ (b'R' | 0x81 | 0x92) => {
+                let call = self.pop_many(if opcode == 0x92 { 3 } else { 2 })?;
+                match &self.nodes[call[0]] {
+                    Node::Object(function) if function.is_opaque() => {
+                        // Whatever it makes is as strange as it is.
+                        self.refer_to(call[0]);
+                        return Ok(None);
+                    }
+                    Node::Object(_) if opcode != 0x92 => {}
+                    Node::Object(_) => return Err(unsupported(opcode, offset)),
+                    _ => return Err("something is called that is not a function".into()),
                 }
                 let Node::Tuple(arguments) = &self.nodes[call[1]] else {
                     return Err("a call has no argument tuple".into());
@@ -168,13 +207,29 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
                 let arguments = arguments.clone();
                 self.nodes.charge(arguments.len())?;
                 let result = O::call(&mut self.nodes, call[0], &arguments)?;
-                self.stack.push(result);
+                self.refer_to(result);
             }
             b'b' => {
                 let state = self.pop()?;
                 let object = self.top()?;
-                O::set_state(&mut self.nodes, object, state)?;
+                if !self.is_opaque(object) {
+                    O::set_state(&mut self.nodes, object, state)?;
+                }
             }
+            // Protocol 0's text, OBJ and INST, extension codes, buffers outside of the stream.
+            opcode @ (b'I'
+            | b'L'
+            | b'F'
+            | b'S'
+            | b'V'
+            | b'P'
+            | b'p'
+            | b'g'
+            | b'i'
+            | b'o'
+            | 0x82..=0x84
+            | 0x97
+            | 0x98) => return Err(unsupported(opcode, offset)),
             opcode => {
                 return Err(format!(
                     "opcode 0x{opcode:02x} at offset {offset} is unknown or not allowed"
@@ -187,7 +242,36 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
 
     fn push(&mut self, node: Node<'a, O>) {
         let id = self.nodes.push(node);
+        self.refer_to(id);
+    }
+
+    fn refer_to(&mut self, id: NodeId) {
+        self.references += 1;
         self.stack.push(id);
+    }
+
+    fn constant(&mut self, constant: Constant) {
+        let node = match constant {
+            Constant::None => Node::None,
+            Constant::Bool(value) => Node::Bool(value),
+            Constant::Byte(value) => Node::Int(value.into()),
+            Constant::Float => Node::Float,
+        };
+        let nodes = &mut self.nodes;
+        let id = *self
+            .constants
+            .entry(constant)
+            .or_insert_with(|| nodes.push(node));
+        self.refer_to(id);
+    }
+
+    fn check_room(&self) -> Result<()> {
+        let references = self.references + self.marks.len();
+        self.nodes.check_room(references, self.memo.len())
+    }
+
+    fn is_opaque(&self, id: NodeId) -> bool {
+        matches!(&self.nodes[id], Node::Object(object) if object.is_opaque())
     }
 
     /// Lowest stack index that may be popped: nothing under an open mark.
@@ -231,7 +315,7 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
             .memo
             .get(&slot)
             .ok_or_else(|| format!("memo slot {slot} is read before it is written"))?;
-        self.stack.push(id);
+        self.refer_to(id);
         Ok(())
     }
 
@@ -261,7 +345,7 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
         Ok(())
     }
 
-    fn name(&mut self, module: &str, name: &str) -> Result<()> {
+    fn name(&mut self, module: &'a str, name: &'a str) -> Result<()> {
         let object = O::named(module, name).ok_or_else(|| PickleError::UnknownName {
             module: module.to_owned(),
             name: name.to_owned(),
@@ -273,10 +357,11 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
     fn append(&mut self, items: &[NodeId]) -> Result<()> {
         let target = self.top()?;
         match self.nodes.get_mut(target) {
-            Node::List(list) => {
+            Node::List(list) | Node::Set(list) => {
                 list.extend(items);
                 Ok(())
             }
+            Node::Object(object) if object.is_opaque() => Ok(()),
             other => Err(format!("items are appended to {}", other.describe()).into()),
         }
     }
@@ -289,9 +374,16 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
                 dict.extend(pairs);
                 Ok(())
             }
+            Node::Object(object) if object.is_opaque() => Ok(()),
             other => Err(format!("keys are set in {}", other.describe()).into()),
         }
     }
+}
+
+fn unsupported(opcode: u8, offset: usize) -> PickleError {
+    PickleError::Unsupported(format!(
+        "opcode 0x{opcode:02x} at offset {offset}; Python's default protocol does without it"
+    ))
 }
 
 fn pairs(items: &[NodeId]) -> Result<Vec<(NodeId, NodeId)>> {

@@ -5,7 +5,7 @@
 //! of one makes; whatever that does not know is an error. Nothing in a file is ever executed.
 //!
 //! Nodes live in an arena and refer to each other by index, so that deep nesting cannot exhaust the stack and shared
-//! objects cost nothing. Strings stay where they lie in the file. Memory is a small multiple of the file's length.
+//! objects cost nothing. Strings stay where they lie in the file. Memory is at most four times the file's length and 64 MiB.
 //!
 //! Opcodes: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
 
@@ -34,6 +34,8 @@ pub enum PickleError {
     Truncated(String),
     /// The program contradicts itself or does what its reader does not expect.
     Damaged(String),
+    /// A program that Python understands and this reader does not, or one that is too large.
+    Unsupported(String),
     /// It mentions a name that its reader does not know.
     UnknownName {
         /// The Python module.
@@ -64,7 +66,12 @@ pub trait Object<'a>: Sized {
     const PYTHON_2_STRINGS_ARE_TEXT: bool;
 
     /// The class or function `name` of `module`, if it is known.
-    fn named(module: &str, name: &str) -> Option<Self>;
+    fn named(module: &'a str, name: &'a str) -> Option<Self>;
+
+    /// Whether the object is a stranger's that is only passed over: calls, states and items of it are swallowed.
+    fn is_opaque(&self) -> bool {
+        false
+    }
 
     /// What the object is, with its article, for messages.
     fn describe(&self) -> &'static str;
@@ -112,6 +119,8 @@ pub enum Node<'a, O> {
     Tuple(Vec<NodeId>),
     /// A list.
     List(Vec<NodeId>),
+    /// A set, in the order in which it was written.
+    Set(Vec<NodeId>),
     /// Keys and values in the order in which they were set; a key may be set more than once.
     Dict(Vec<(NodeId, NodeId)>),
     /// What the reader knows.
@@ -130,6 +139,7 @@ impl<'a, O: Object<'a>> Node<'a, O> {
             Self::Bytes(_) => "a byte string",
             Self::Tuple(_) => "a tuple",
             Self::List(_) => "a list",
+            Self::Set(_) => "a set",
             Self::Dict(_) => "a dictionary",
             Self::Object(object) => object.describe(),
         }
@@ -142,14 +152,34 @@ pub struct Nodes<'a, O> {
     made: Vec<Node<'a, O>>,
     /// Elements that may still be copied out of shared objects.
     budget: usize,
+    /// Bytes that may be held.
+    room: usize,
 }
+
+/// Memory that a pickle may take beside four times its length.
+const ROOM: usize = 64 << 20;
 
 impl<'a, O> Nodes<'a, O> {
     fn new(bytes: usize) -> Self {
         Self {
             made: Vec::new(),
             budget: bytes.saturating_mul(COPIES_PER_BYTE),
+            room: bytes.saturating_mul(4).saturating_add(ROOM),
         }
+    }
+
+    /// Accounts for what is held: the nodes, `references` to them and `remembered` ones, each as growing tables hold them.
+    fn check_room(&self, references: usize, remembered: usize) -> Result<()> {
+        let nodes = self.made.len().saturating_mul(3 * size_of::<Node<'a, O>>());
+        let held = nodes
+            .saturating_add(references.saturating_mul(3 * size_of::<NodeId>()))
+            .saturating_add(remembered.saturating_mul(6 * size_of::<NodeId>()));
+        if held > self.room {
+            return Err(PickleError::Unsupported(
+                "more objects than a pickle of its length has reason for".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Adds a node.

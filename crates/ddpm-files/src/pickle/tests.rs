@@ -10,7 +10,7 @@ impl<'a> Object<'a> for Known {
     const NEWEST_PROTOCOL: u8 = 5;
     const PYTHON_2_STRINGS_ARE_TEXT: bool = false;
 
-    fn named(module: &str, name: &str) -> Option<Self> {
+    fn named(module: &'a str, name: &'a str) -> Option<Self> {
         (module == "builtins" && name == "object").then_some(Self)
     }
 
@@ -39,7 +39,7 @@ fn nonsense_is_damaged() {
         (b"N(.", "operand is missing"),
         (b"t.", "mark is missing"),
         (b"h\x07.", "memo slot 7"),
-        (b"i", "opcode 0x69 at offset 0"),
+        (b"\xff", "opcode 0xff at offset 0"),
         (b"}(Nu.", "key without a value"),
         (b"N(NNu.", "keys are set in None"),
         (b"NNa.", "items are appended to None"),
@@ -107,4 +107,39 @@ fn strings_of_python_2_are_what_the_reader_says() {
         read(b"\x8c\x01a.").unwrap().root(),
         Node::Text("a")
     ));
+}
+
+#[test]
+fn what_python_understands_and_we_do_not_is_called_unsupported() {
+    // Protocol 0 (`pickle.dumps(1, 0)`), INST, an extension code, a buffer outside of the stream.
+    for pickle in [&b"I1\n."[..], b"(ios\nsystem\n.", b"\x82\x01.", b"\x97."] {
+        let found = read(pickle).unwrap_err();
+        assert!(matches!(found, PickleError::Unsupported(_)), "{found:?}");
+    }
+}
+
+#[test]
+fn sets_are_read() {
+    for pickle in [&b"\x8f(K\x01K\x02\x90."[..], b"(K\x01K\x02\x91."] {
+        let pickle = read(pickle).unwrap();
+        assert!(matches!(pickle.root(), Node::Set(items) if items.len() == 2));
+    }
+}
+
+/// Twenty megabytes of one-byte opcodes once took two gigabytes.
+#[test]
+fn memory_is_bounded_by_what_objects_become() {
+    let many =
+        |opcode: &[u8]| [b"(", &opcode.repeat((20 << 20) / opcode.len())[..], b"l."].concat();
+    for opcode in [&b"N"[..], b")", b"]", b"(", b"M\x00\x01", b"N\x94"] {
+        let bytes = many(opcode);
+        let found = read(&bytes).err();
+        assert!(
+            matches!(found, Some(PickleError::Unsupported(_))),
+            "{opcode:?}: {found:?}"
+        );
+    }
+    // A long list of numbers, as of losses, is no reason to refuse a file.
+    let losses = many(b"G\0\0\0\0\0\0\0\0");
+    assert!(matches!(read(&losses).unwrap().root(), Node::List(items) if items.len() > 2_000_000));
 }

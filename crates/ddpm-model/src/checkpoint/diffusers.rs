@@ -3,7 +3,7 @@
 //! ```text
 //! FOLDER/config.json, diffusion_pytorch_model.safetensors          a UNet2DModel, scheduler_config.json maybe beside it
 //! FOLDER/unet/..., FOLDER/scheduler/scheduler_config.json          a pipeline
-//! FOLDER/unet_ema/..., FOLDER/unet/...                             a checkpoint of diffusers' training script
+//! FOLDER/unet_ema/..., FOLDER/unet/...                             a checkpoint of diffusers' training script (ema_unet of others)
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use ddpm_files::FileError;
 use serde_json::{Map, Value};
 
 use super::read_error::ReadError;
+use crate::python_json;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -20,7 +21,7 @@ const STEM: &str = "diffusion_pytorch_model";
 /// Formats of weights, best first.
 const ENDINGS: [&str; 2] = ["safetensors", "bin"];
 /// Folders of a network inside another folder, averaged weights first.
-const NETWORKS: [&str; 2] = ["unet_ema", "unet"];
+const NETWORKS: [&str; 3] = ["unet_ema", "ema_unet", "unet"];
 
 /// Longest JSON file that is read: room for a million betas.
 const LONGEST: u64 = 1 << 25;
@@ -66,7 +67,7 @@ pub(super) fn locate(folder: &Path, asked: Option<&str>) -> Result<Folder> {
     let entered = match asked {
         None => inner.next().ok_or_else(|| {
             wrong(format!(
-                "a folder without {CONFIG} of a diffusers network (looked for {CONFIG}, unet_ema/{CONFIG} and unet/{CONFIG})"
+                "a folder without {CONFIG} of a diffusers network (looked for {CONFIG}, unet_ema/{CONFIG}, ema_unet/{CONFIG} and unet/{CONFIG})"
             ))
         })?,
         Some(asked) => inner.find(|name| *name == asked).ok_or_else(|| {
@@ -148,8 +149,7 @@ fn read(path: PathBuf) -> Result<JsonFile> {
         return Err(wrong(format!("longer than {LONGEST} bytes")));
     }
     let bytes = std::fs::read(&path).map_err(system)?;
-    let value =
-        serde_json::from_slice(&bytes).map_err(|error| wrong(format!("not JSON: {error}")))?;
+    let value = python_json::parse(&bytes).map_err(wrong)?;
     match value {
         Value::Object(entries) => Ok(JsonFile { path, entries }),
         _ => Err(wrong("expected a JSON object".into())),

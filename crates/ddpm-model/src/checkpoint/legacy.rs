@@ -49,7 +49,9 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     let mut storages: HashMap<&str, &[u8]> = HashMap::with_capacity(keys.len());
     for key in keys {
         let &(size, expected) = sizes.get(key).ok_or_else(|| {
-            ReadError::Damaged(format!("storage {key} is listed and belongs to no tensor"))
+            ReadError::Unsupported(format!(
+                "storage {key} is listed and belongs to no tensor of known elements, so that nobody knows its length; torch.save's present format is read"
+            ))
         })?;
         let len = i64::from_le_bytes(cursor.array()?);
         if usize::try_from(len).ok() != Some(expected) {

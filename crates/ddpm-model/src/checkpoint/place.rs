@@ -48,6 +48,12 @@ const MODULES: [&str; 9] = [
 /// Counters that stand beside averaged weights.
 const COUNTERS: [&str; 3] = ["initted", "step", "num_updates"];
 
+/// Names that every network of a family has once: OpenAI's, diffusers'.
+const SIGNATURES: [&str; 2] = ["time_embed.0.weight", "time_embedding.linear_1.weight"];
+
+/// Tensors from which on what stands under a name of averages is weights, not counters.
+const FEWEST_WEIGHTS: usize = 8;
+
 /// Deepest nesting that is followed.
 const DEEPEST: usize = 8;
 
@@ -100,6 +106,12 @@ impl fmt::Display for StateDictPlace {
     }
 }
 
+/// Whether weights of this name are averaged ones, as training code calls them: `ema_unet`, `state_dict_ema`, `net_ema`, `swa_model`.
+pub(super) fn is_averaged(name: &str) -> bool {
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| ["ema", "averaged", "swa"].contains(&word.to_ascii_lowercase().as_str()))
+}
+
 /// The part that a caller asks for: names separated by dots, taken one by one.
 pub(super) struct Asked<'a>(Vec<&'a str>);
 
@@ -143,8 +155,11 @@ pub(super) fn shorten(names: &[String]) -> String {
 
 /// Takes the modules around the network off the names.
 ///
+/// A module that holds a whole network is taken wherever it stands, averaged ones before raw ones; what is no network is told by its modules' names.
+///
 /// # Errors
-/// [`ReadError::NotACheckpoint`] if a module that was asked for is absent, or if other tensors stand beside averaged ones.
+/// [`ReadError::NotACheckpoint`] if a module that was asked for is absent, if several have an equal right, or if averaged ones are there that cannot
+/// be read.
 pub(super) fn unwrap_modules(
     mut tensors: StateDict,
     mut asked: Asked<'_>,
@@ -161,14 +176,19 @@ pub(super) fn unwrap_modules(
                 return Err(asked.absent(&heads));
             }
             asked.advance();
-            name
+            name.to_owned()
+        } else if let Some(network) = network_of(&tensors)? {
+            if network.is_empty() {
+                return Ok(tensors);
+            }
+            network
         } else {
             let mut modules = AVERAGED_MODULES.iter().chain(&MODULES);
             let whole = modules.find(|name| all(name));
             match whole.or_else(|| AVERAGED_MODULES.iter().find(|name| any(name))) {
                 Some(name) => {
                     check_neighbours(&tensors, name)?;
-                    name
+                    (*name).to_owned()
                 }
                 None => return Ok(tensors),
             }
@@ -179,7 +199,7 @@ pub(super) fn unwrap_modules(
             .partition(|(key, _)| key.starts_with(&prefix));
         let mut heads: Vec<String> = outside
             .keys()
-            .map(|key| format!("{}{}", place.prefix, head(key)))
+            .map(|key| format!("{}{}", place.prefix, up_to_parting(key, &module)))
             .collect();
         heads.dedup();
         place.set_aside.extend(heads);
@@ -190,6 +210,75 @@ pub(super) fn unwrap_modules(
             .collect();
     }
     Ok(tensors)
+}
+
+/// The module that holds a network: empty where the names are its own, `None` where there is no network by its names.
+fn network_of(tensors: &StateDict) -> ReadResult<Option<String>> {
+    let mut found: Vec<&str> = tensors
+        .keys()
+        .filter_map(|key| {
+            let rest = SIGNATURES.iter().find_map(|name| key.strip_suffix(name))?;
+            match rest.strip_suffix('.') {
+                Some(module) => Some(module),
+                None => rest.is_empty().then_some(rest),
+            }
+        })
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    let (averaged, raw): (Vec<&str>, Vec<&str>) =
+        found.into_iter().partition(|module| is_averaged(module));
+    let several = |modules: &[&str]| {
+        let names: Vec<String> = modules.iter().map(|name| (*name).to_owned()).collect();
+        ReadError::NotACheckpoint(format!(
+            "a state dict of several networks ({}); name one with --state-dict",
+            shorten(&names)
+        ))
+    };
+    match (&averaged[..], &raw[..]) {
+        ([], []) => Ok(None),
+        ([only], _) => Ok(Some((*only).to_owned())),
+        // Whatever has a network's own names is the network, and the others are parts of it.
+        ([], ["", ..]) => no_averages_beside(tensors, "").map(Some),
+        ([], [only]) => no_averages_beside(tensors, only).map(Some),
+        ([], several_raw) => Err(several(several_raw)),
+        (several_averaged, _) => Err(several(several_averaged)),
+    }
+}
+
+/// The module `network` again, unless averaged weights stand beside it under names that are not a network's: latent-diffusion writes them without dots.
+fn no_averages_beside(tensors: &StateDict, network: &str) -> ReadResult<String> {
+    let averaged: Vec<&str> = tensors
+        .keys()
+        .map(|key| head(key))
+        .filter(|head| is_averaged(head))
+        .collect();
+    match averaged.first() {
+        Some(name) if averaged.len() >= FEWEST_WEIGHTS => {
+            let advice = if network.is_empty() {
+                "save the ones that you want alone".to_owned()
+            } else {
+                format!("take the raw ones with --state-dict {network}, or save the others alone")
+            };
+            Err(ReadError::NotACheckpoint(format!(
+                "averaged weights under `{name}.` whose names are not those of a network; {advice}"
+            )))
+        }
+        _ => Ok(network.to_owned()),
+    }
+}
+
+/// The outer parts of a name, down to the first in which it parts from a module's.
+fn up_to_parting(key: &str, module: &str) -> String {
+    let mut parts = Vec::new();
+    let mut inner = module.split('.');
+    for part in key.split('.') {
+        parts.push(part);
+        if inner.next() != Some(part) {
+            break;
+        }
+    }
+    parts.join(".")
 }
 
 /// Checks that only other copies of the network, and counters, stand beside the tensors of `module`.

@@ -13,7 +13,9 @@ pub(super) enum ReadError {
     NotACheckpoint(String),
     /// The bytes contradict themselves.
     Damaged(String),
-    /// The pickle asks for an object outside the allow-list.
+    /// A well-formed file of a kind that is not read.
+    Unsupported(String),
+    /// An object outside the allow-list stands where weights are expected.
     Forbidden(String),
 }
 
@@ -28,6 +30,7 @@ impl ReadError {
             Self::Truncated(detail) => Error::Truncated { path, detail },
             Self::NotACheckpoint(found) => Error::NotACheckpoint { path, found },
             Self::Damaged(detail) => Error::Damaged { path, detail },
+            Self::Unsupported(detail) => Error::Unsupported { path, detail },
             Self::Forbidden(global) => Error::ForbiddenGlobal { path, global },
         }
     }

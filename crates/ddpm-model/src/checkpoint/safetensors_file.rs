@@ -26,8 +26,8 @@ pub(super) fn read(bytes: &[u8]) -> ReadResult<StateDict> {
     file.iter()
         .map(|(name, view)| {
             let element = element_type(view.dtype()).ok_or_else(|| {
-                ReadError::Damaged(format!(
-                    "key `{name}` has the unsupported type {:?}",
+                ReadError::Unsupported(format!(
+                    "key `{name}` has elements of type {:?}; expected F16, BF16, F32 or F64 (convert the weights)",
                     view.dtype()
                 ))
             })?;

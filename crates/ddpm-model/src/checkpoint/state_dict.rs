@@ -1,6 +1,6 @@
 //! From a finished pickle to named tensors.
 
-use super::place::{AVERAGED, Asked, RAW, StateDictPlace};
+use super::place::{AVERAGED, Asked, RAW, StateDictPlace, is_averaged, shorten};
 use super::read_error::{ReadError, ReadResult};
 pub(super) use super::tensor::StateDict;
 use super::tensor::Tensor;
@@ -21,12 +21,24 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
     let mut node = pickle.root();
     let mut place = StateDictPlace::default();
     loop {
+        if let Node::Object(Object::Opaque(name)) = node {
+            return Err(ReadError::Forbidden(name.to_string()));
+        }
         let Node::Dict(items) = node else {
             return Err(ReadError::NotACheckpoint(format!(
                 "a pickle of {}",
                 node.describe()
             )));
         };
+        let text_keys = || items.iter().map(|&(key, _)| pickle.node(key));
+        let has =
+            |name: &str| text_keys().any(|key| matches!(key, Node::Text(key) if *key == name));
+        if has("param_groups") && has("state") {
+            return Err(ReadError::NotACheckpoint(
+                "the state of an optimizer; its network's weights are in another file or entry"
+                    .into(),
+            ));
+        }
         let inner: Vec<(&str, &Node<'_>)> = items
             .iter()
             .filter_map(
@@ -51,7 +63,12 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
                 let names: Vec<String> = inner.iter().map(|(key, _)| (*key).to_owned()).collect();
                 return Err(asked.absent(&names));
             }
-            None => AVERAGED.iter().chain(&RAW).find_map(|name| find(name)),
+            None => match AVERAGED.iter().find_map(|name| find(name)) {
+                Some(known) => Some(known),
+                None => {
+                    averaged(pickle, &inner)?.or_else(|| RAW.iter().find_map(|name| find(name)))
+                }
+            },
         };
         let Some((name, value)) = chosen else {
             let entries = tensors(pickle, items, &place)?;
@@ -60,7 +77,8 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
         let others = inner
             .iter()
             .map(|(key, _)| *key)
-            .filter(|key| *key != name && (AVERAGED.contains(key) || RAW.contains(key)));
+            .filter(|key| *key != name)
+            .filter(|key| AVERAGED.contains(key) || RAW.contains(key) || is_averaged(key));
         place.set_aside.extend(others.map(str::to_owned));
         place.entries.push(name.to_owned());
         // A pickle may refer to itself.
@@ -71,6 +89,37 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
         }
         node = value;
     }
+}
+
+/// The entry that is averaged weights by its name, if there is one.
+fn averaged<'a>(
+    pickle: &'a Pickle<'a>,
+    inner: &[(&'a str, &'a Node<'a>)],
+) -> ReadResult<Option<(&'a str, &'a Node<'a>)>> {
+    let mut found = inner
+        .iter()
+        .filter(|(name, value)| is_averaged(name) && holds_tensors(pickle, value, 3));
+    match (found.next(), found.next()) {
+        (Some((first, _)), Some((second, _))) => {
+            let names = [(*first).to_owned(), (*second).to_owned()];
+            Err(ReadError::NotACheckpoint(format!(
+                "several averaged weights ({}); name one with --state-dict",
+                shorten(&names)
+            )))
+        }
+        (only, _) => Ok(only.copied()),
+    }
+}
+
+/// Whether a dictionary has tensors, or has dictionaries that have, so many deep.
+fn holds_tensors(pickle: &Pickle<'_>, node: &Node<'_>, deep: usize) -> bool {
+    let Node::Dict(items) = node else {
+        return matches!(node, Node::Object(Object::Tensor(_)));
+    };
+    deep > 0
+        && items
+            .iter()
+            .any(|&(_, value)| holds_tensors(pickle, pickle.node(value), deep - 1))
 }
 
 /// The entries of a dictionary of tensors.
@@ -94,6 +143,9 @@ fn tensors<'a>(
         .map(
             |&(key, value)| match (pickle.node(key), pickle.node(value)) {
                 (Node::Text(key), Node::Object(Object::Tensor(tensor))) => Ok((*key, &**tensor)),
+                (_, Node::Object(Object::Opaque(name))) => {
+                    Err(ReadError::Forbidden(name.to_string()))
+                }
                 (Node::Text(key), other) => {
                     let hint = match other {
                         Node::Dict(_) => "; if the weights are in it, name it with --state-dict",

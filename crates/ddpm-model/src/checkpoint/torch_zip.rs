@@ -1,19 +1,22 @@
 //! PyTorch's zip format (release 1.6 and newer).
 //!
 //! `NAME/data.pkl` holds the object, `NAME/data/KEY` the raw bytes of each storage, `NAME/byteorder` (newer releases)
-//! the byte order. Entries are stored, never compressed.
+//! the byte order. PyTorch stores entries as they are; deflated ones are read too.
 
 use std::collections::HashMap;
 use std::io::{Cursor as IoCursor, Read};
 
 use ddpm_files::pickle::{Cursor, read_pickle};
-use zip::ZipArchive;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::place::{Asked, StateDictPlace};
 use super::read_error::{ReadError, ReadResult};
 use super::state_dict::{self, Located, StateDict};
 use super::torch_pickle::StorageRef;
+
+/// How much larger than the file its entries may be together. Weights hardly deflate; zeros do, a thousandfold.
+const DEFLATED: usize = 4;
 
 type Archive<'a> = ZipArchive<IoCursor<&'a [u8]>>;
 
@@ -26,7 +29,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
     })?;
     let prefix = prefix(&archive)?;
     let mut reader = EntryReader {
-        budget: bytes.len(),
+        budget: bytes.len().saturating_mul(DEFLATED),
         archive: &mut archive,
     };
     if let Some(order) = reader.optional(&format!("{prefix}byteorder"))?
@@ -91,7 +94,7 @@ fn prefix(archive: &Archive<'_>) -> ReadResult<String> {
 /// Reads entries and keeps count, so that overlapping entries cannot multiply a small file.
 struct EntryReader<'a, 'b> {
     archive: &'b mut Archive<'a>,
-    /// Bytes that may still be read: no more than the file has.
+    /// Bytes that may still be read.
     budget: usize,
 }
 
@@ -110,15 +113,19 @@ impl EntryReader<'_, '_> {
             Err(ZipError::FileNotFound) => return Ok(None),
             Err(error) => return Err(bad(&error)),
         };
-        if entry.compression() != zip::CompressionMethod::Stored {
-            return Err(bad(&"it is compressed; PyTorch stores its entries"));
+        // PyTorch stores its entries; other tools that repack a file deflate them.
+        let method = entry.compression();
+        if ![CompressionMethod::Stored, CompressionMethod::Deflated].contains(&method) {
+            return Err(ReadError::Unsupported(format!(
+                "its entry {name} is compressed by {method}; expected one that is stored or deflated"
+            )));
         }
         let size = usize::try_from(entry.size())
             .ok()
             .filter(|&size| size <= self.budget)
-            .ok_or_else(|| bad(&"it is larger than the file"))?;
+            .ok_or_else(|| bad(&"it is larger than the file has reason for"))?;
         self.budget -= size;
-        let mut contents = Vec::with_capacity(size);
+        let mut contents = Vec::new();
         // One byte more than announced, so that a wrong size is seen.
         entry
             .take(size as u64 + 1)

@@ -1,5 +1,7 @@
 //! The complete description of a checkpoint, with the origin of every value.
 
+use std::path::PathBuf;
+
 use ddpm_core::{Parameterization, VarianceKind};
 use serde_json::{Map, Value};
 
@@ -39,6 +41,8 @@ pub struct ModelConfig {
     pub clip_denoised: Option<Known<bool>>,
     /// The released checkpoint that this is by name and shapes.
     pub preset: Option<&'static str>,
+    /// A file that tells of a process which is not read, and why: of no matter where the process is told otherwise.
+    pub(crate) unread_process: Option<(PathBuf, String)>,
     /// What was read from diffusers' `config.json`.
     pub(crate) config_entries: Option<Map<String, Value>>,
 }
@@ -58,17 +62,25 @@ impl ModelConfig {
         if let Some(files) = checkpoint.diffusers() {
             let network = diffusers::read(&files.config)?;
             layers.push((Source::Config, network.options));
-            let (mut noise, mut clip_denoised) = (None, None);
+            let (mut noise, mut clip_denoised, mut unread_process) = (None, None, None);
             if let Some(file) = &files.scheduler {
-                let (process, source) = (scheduler::read(file)?, Source::Scheduler);
-                layers.push((source, process.options));
-                let value = process.noise;
-                noise = Some(Known { value, source });
-                clip_denoised = process.clip_denoised.map(|value| Known { value, source });
+                let source = Source::Scheduler;
+                match scheduler::read(file)? {
+                    Ok(process) => {
+                        layers.push((source, process.options));
+                        let value = process.noise;
+                        noise = Some(Known { value, source });
+                        let value = process.clip_denoised;
+                        clip_denoised = Some(Known { value, source });
+                    }
+                    Err(Error::ModelFile { path, detail }) => unread_process = Some((path, detail)),
+                    Err(other) => return Err(other),
+                }
             }
             let config = Self::complete(&Layers(layers), network.architecture, noise)?;
             return Ok(Self {
                 clip_denoised,
+                unread_process,
                 config_entries: Some(network.entries),
                 ..config
             });
@@ -111,6 +123,7 @@ impl ModelConfig {
             parameterization: layers.pick_or(|o| o.parameterization, Parameterization::Epsilon),
             variance,
             clip_denoised: None,
+            unread_process: None,
             preset: None,
             config_entries: None,
             architecture,

@@ -6,7 +6,7 @@ use ddpm_files::FileError;
 use serde_json::Value;
 
 use super::options::ModelOptions;
-use crate::{Error, Result};
+use crate::{Error, Result, python_json};
 
 const KEYS: &str = "num_heads, num_head_channels, num_heads_upsample, attention_order, image_size, train_steps, \
                     noise_schedule, rescale_timesteps, parameterization, variance";
@@ -38,15 +38,15 @@ pub(super) fn find(checkpoint: &Path, explicit: Option<&Path>) -> Result<Option<
 }
 
 fn read(path: &Path) -> Result<ModelOptions> {
-    let text = std::fs::read_to_string(path).map_err(|e| FileError::read(path, e))?;
-    parse(&text).map_err(|detail| Error::ModelFile {
+    let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
+    parse(&bytes).map_err(|detail| Error::ModelFile {
         path: path.to_path_buf(),
         detail,
     })
 }
 
-fn parse(text: &str) -> std::result::Result<ModelOptions, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+fn parse(bytes: &[u8]) -> std::result::Result<ModelOptions, String> {
+    let value = python_json::parse(bytes)?;
     let Value::Object(entries) = value else {
         return Err("expected a JSON object".into());
     };
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let options = parse(
-            r#"{"num_heads": 4, "num_heads_upsample": 2, "attention_order": "new", "image_size": 32,
+            br#"{"num_heads": 4, "num_heads_upsample": 2, "attention_order": "new", "image_size": 32,
                 "train_steps": 4000, "noise_schedule": "cosine", "rescale_timesteps": true,
                 "parameterization": "epsilon", "variance": "learned"}"#,
         )
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(options.noise_schedule.as_deref(), Some("cosine"));
         assert_eq!(options.rescale_timesteps, Some(true));
         assert_eq!(
-            parse(r#"{"num_head_channels": 64}"#)
+            parse(br#"{"num_head_channels": 64}"#)
                 .unwrap()
                 .num_head_channels,
             Some(64)
@@ -130,7 +130,7 @@ mod tests {
             (r#"{"attention_order": "old"}"#, "expected legacy or new"),
             (r#"{"variance": "big"}"#, "key \"variance\""),
         ] {
-            let error = parse(text).unwrap_err();
+            let error = parse(text.as_bytes()).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
     }

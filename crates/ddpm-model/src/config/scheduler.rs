@@ -10,22 +10,59 @@ use super::training_noise::TrainingNoise;
 use crate::Result;
 use crate::checkpoint::JsonFile;
 
-/// Schedulers whose configuration describes a discrete variance-preserving process.
-const CLASSES: [&str; 14] = [
-    "DDPMScheduler",
-    "DDPMParallelScheduler",
-    "DDIMScheduler",
-    "DDIMParallelScheduler",
-    "DDIMInverseScheduler",
-    "PNDMScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "DEISMultistepScheduler",
-    "UniPCMultistepScheduler",
-    "EulerDiscreteScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "LMSDiscreteScheduler",
+/// What a class of diffusers takes where its file is silent.
+struct Class {
+    name: &'static str,
+    curve: &'static str,
+    /// Of `beta_start` and `beta_end`.
+    betas: (f64, f64),
+    /// Of `clip_sample`; `None` where the class has no such entry, and never clips.
+    clips: Option<bool>,
+}
+
+const LINEAR: (f64, f64) = (1e-4, 0.02);
+/// Stable Diffusion's.
+const NARROW: (f64, f64) = (0.00085, 0.012);
+
+const fn class(
+    name: &'static str,
+    curve: &'static str,
+    betas: (f64, f64),
+    clips: Option<bool>,
+) -> Class {
+    Class {
+        name,
+        curve,
+        betas,
+        clips,
+    }
+}
+
+/// Schedulers whose configuration describes a discrete variance-preserving process, the first one for files that name none
+/// (`tests/golden/diffusers/scheduler-defaults.json`: read off diffusers itself).
+const CLASSES: [Class; 22] = [
+    class("DDPMScheduler", "linear", LINEAR, Some(true)),
+    class("DDPMParallelScheduler", "linear", LINEAR, Some(true)),
+    class("DDIMScheduler", "linear", LINEAR, Some(true)),
+    class("DDIMParallelScheduler", "linear", LINEAR, Some(true)),
+    class("DDIMInverseScheduler", "linear", LINEAR, Some(true)),
+    class("RePaintScheduler", "linear", LINEAR, Some(true)),
+    class("PNDMScheduler", "linear", LINEAR, None),
+    class("DPMSolverMultistepScheduler", "linear", LINEAR, None),
+    class("DPMSolverMultistepInverseScheduler", "linear", LINEAR, None),
+    class("DPMSolverSinglestepScheduler", "linear", LINEAR, None),
+    class("DEISMultistepScheduler", "linear", LINEAR, None),
+    class("UniPCMultistepScheduler", "linear", LINEAR, None),
+    class("SASolverScheduler", "linear", LINEAR, None),
+    class("EulerDiscreteScheduler", "linear", LINEAR, None),
+    class("EulerAncestralDiscreteScheduler", "linear", LINEAR, None),
+    class("LMSDiscreteScheduler", "linear", LINEAR, None),
+    class("HeunDiscreteScheduler", "linear", NARROW, Some(false)),
+    class("DPMSolverSDEScheduler", "linear", NARROW, None),
+    class("KDPM2DiscreteScheduler", "linear", NARROW, None),
+    class("KDPM2AncestralDiscreteScheduler", "linear", NARROW, None),
+    class("LCMScheduler", "scaled_linear", NARROW, Some(false)),
+    class("TCDScheduler", "scaled_linear", NARROW, Some(false)),
 ];
 
 /// What the file tells.
@@ -34,19 +71,34 @@ pub(super) struct Process {
     pub(super) options: ModelOptions,
     pub(super) noise: TrainingNoise,
     /// Whether predicted images are clamped to [-1, 1].
-    pub(super) clip_denoised: Option<bool>,
+    pub(super) clip_denoised: bool,
 }
 
-/// Reads the file; absent fields have diffusers' defaults.
-pub(super) fn read(file: &JsonFile) -> Result<Process> {
+/// Reads the file; absent fields have the defaults of its class in diffusers.
+///
+/// # Errors
+/// The outer one for a file that contradicts itself. The inner one, which is [`Error::ModelFile`] too, for a process that is not read: it is
+/// none of the user's mistakes, and of no matter where the process is told otherwise or not needed.
+pub(super) fn read(file: &JsonFile) -> Result<Result<Process>> {
     let fields = Fields::new(file);
-    if let Some(class) = fields.word("_class_name")?
-        && !CLASSES.contains(&class)
-    {
-        return Err(fields.unsupported("_class_name", &class, &CLASSES.join(", ")));
+    let class = match fields.word("_class_name")? {
+        None => &CLASSES[0],
+        Some(name) => match CLASSES.iter().find(|class| class.name == name) {
+            Some(class) => class,
+            None => {
+                let names = CLASSES.map(|class| class.name).join(", ");
+                return Ok(Err(fields.unsupported("_class_name", &name, &names)));
+            }
+        },
+    };
+    if let Err(other) = refuse_other_processes(&fields) {
+        return Ok(Err(other));
     }
-    refuse_other_processes(&fields)?;
-    let noise = noise(&fields)?;
+    process(&fields, class).map(Ok)
+}
+
+fn process(fields: &Fields<'_>, class: &Class) -> Result<Process> {
+    let noise = noise(fields, class)?;
     let prediction = fields.choice(
         "prediction_type",
         &[
@@ -55,18 +107,25 @@ pub(super) fn read(file: &JsonFile) -> Result<Process> {
             ("v_prediction", Parameterization::V),
         ],
     )?;
+    // Its word before diffusers 0.10.
+    let predicts_x0 = fields.switch("predict_epsilon")? == Some(false);
+    let before = if predicts_x0 {
+        Parameterization::X0
+    } else {
+        Parameterization::Epsilon
+    };
     let options = ModelOptions {
-        train_steps: Some(train_steps(&fields)?),
+        train_steps: Some(train_steps(fields)?),
         // The network is fed diffusers' timestep i = t - 1 whatever T is.
         rescale_timesteps: Some(false),
-        parameterization: Some(prediction.unwrap_or(Parameterization::Epsilon)),
-        variance: variance(&fields)?,
+        parameterization: Some(prediction.unwrap_or(before)),
+        variance: variance(fields)?,
         ..ModelOptions::default()
     };
     Ok(Process {
         options,
         noise,
-        clip_denoised: clip(&fields)?,
+        clip_denoised: clip(fields, class)?,
     })
 }
 
@@ -109,21 +168,24 @@ fn variance(fields: &Fields<'_>) -> Result<Option<VarianceKind>> {
     )
 }
 
-fn clip(fields: &Fields<'_>) -> Result<Option<bool>> {
+fn clip(fields: &Fields<'_>, class: &Class) -> Result<bool> {
     // Another rule for predicted images, by the quantiles of each.
     if fields.switch("thresholding")? == Some(true) {
         return Err(fields.unsupported("thresholding", &true, "false"));
     }
-    let clip = fields.switch("clip_sample")?;
-    match (clip, fields.number("clip_sample_range")?) {
-        (Some(true), Some(range)) if range != 1.0 => {
+    let Some(default) = class.clips else {
+        return Ok(false);
+    };
+    let clip = fields.switch("clip_sample")?.unwrap_or(default);
+    match fields.number("clip_sample_range")? {
+        Some(range) if clip && range != 1.0 => {
             Err(fields.unsupported("clip_sample_range", &range, "1"))
         }
         _ => Ok(clip),
     }
 }
 
-fn noise(fields: &Fields<'_>) -> Result<TrainingNoise> {
+fn noise(fields: &Fields<'_>, class: &Class) -> Result<TrainingNoise> {
     let zero_snr = fields.switch("rescale_betas_zero_snr")?.unwrap_or(false);
     let steps = train_steps(fields)?;
     let impossible =
@@ -134,7 +196,7 @@ fn noise(fields: &Fields<'_>) -> Result<TrainingNoise> {
             schedule: NoiseSchedule::from_betas(&betas)
                 .map_err(|error| impossible("trained_betas", error))?,
         },
-        None => by_curve(fields, steps)?,
+        None => by_curve(fields, class, steps)?,
     };
     if !zero_snr {
         return Ok(plain);
@@ -156,20 +218,26 @@ fn noise(fields: &Fields<'_>) -> Result<TrainingNoise> {
     })
 }
 
-fn by_curve(fields: &Fields<'_>, steps: usize) -> Result<TrainingNoise> {
+fn by_curve(fields: &Fields<'_>, class: &Class, steps: usize) -> Result<TrainingNoise> {
     let curves = [
         ("linear", Some(BetaCurve::Linear)),
         ("scaled_linear", Some(BetaCurve::ScaledLinear)),
         ("sigmoid", Some(BetaCurve::Sigmoid)),
         ("squaredcos_cap_v2", None),
     ];
-    let curve = fields.choice("beta_schedule", &curves)?;
-    let Some(curve) = curve.unwrap_or(Some(BetaCurve::Linear)) else {
+    let name = fields.word("beta_schedule")?.unwrap_or(class.curve);
+    let curve = match fields.choice("beta_schedule", &curves)? {
+        Some(told) => told,
+        None => curves
+            .iter()
+            .find(|(own, _)| *own == name)
+            .and_then(|(_, curve)| *curve),
+    };
+    let Some(curve) = curve else {
         return Ok(TrainingNoise::Named(NoiseScheduleName::Cosine));
     };
-    let name = fields.word("beta_schedule")?.unwrap_or("linear");
-    let start = fields.number("beta_start")?.unwrap_or(1e-4);
-    let end = fields.number("beta_end")?.unwrap_or(0.02);
+    let start = fields.number("beta_start")?.unwrap_or(class.betas.0);
+    let end = fields.number("beta_end")?.unwrap_or(class.betas.1);
     if let Some(name) = NoiseScheduleName::of_curve(curve, start, end) {
         return Ok(TrainingNoise::Named(name));
     }

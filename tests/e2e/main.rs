@@ -29,4 +29,5 @@ mod test_bed;
 mod their_models;
 mod transcripts;
 mod transitions;
+mod trust;
 mod tune;

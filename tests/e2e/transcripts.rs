@@ -129,6 +129,8 @@ fn prepare(folder: &Path) {
         "cifar10-small.test.profile.safetensors",
         "cifar10-small.safetensors",
         "cifar10-small.model.json",
+        "cifar10-medium.train.profile.safetensors",
+        "cifar10-medium.test.profile.safetensors",
     ] {
         copy_all(
             &repository("datasets").join(name),

@@ -77,14 +77,24 @@ def main(folder):
             written.writestr(entry, read.read(entry))
     save("written-protocol-5", {"model": raw, "ema": best, "seen": {1, 2}, "frozen": frozenset("ab")}, pickle_protocol=5)
 
+    # Averages of something else, and those that keep the raw weights beside them.
+    save("beside-loss_ema", {"ema_unet": best, "model": raw, "loss_ema": {"t": torch.ones(2)}, "ema_vae": {"w": torch.ones(2)}})
+    nested = {**weights(1.0, "model."), **weights(1.0, "ema.online_model."), **weights(2.0, "ema.ema_model.")}
+    save("averaged-in-lightning", {"state_dict": nested})
+    generator = {"bit_generator": "PCG64", "state": {"state": 2**127 + 1, "inc": 3}}
+    save("beside-generator", {"model": raw, "ema": best, "rng": generator})
+
     # What is not read, and is no damage.
+    save("not-an-object", {"model": raw, "ema": argparse.Namespace(shadow=best)})
+    save("not-names", {"model": raw, "ema_model": {"decay": 0.9}, "shadow_params": list(best.values())})
+    save("not-shadows", {"model": raw, "shadow_params": list(best.values())})
     save("not-protocol-0", best, pickle_protocol=0)
     save_file({NAME: torch.ones(2).to(torch.float8_e4m3fn)}, folder / "not-fp8.safetensors")
     save("not-optimizer", torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1).state_dict())
-    save("not-a-choice", {"ema_fast": weights(1.0), "ema_slow": weights(2.0)})
+    save("not-a-choice", {"ema_0.999": weights(1.0), "ema_0.9999": weights(2.0)})
     save("not-networks", {**weights(1.0, "first."), **weights(2.0, "second.")})
     dotless = {f"model_ema.diffusion_modelinput{i}": torch.ones(1) for i in range(9)}
-    save("not-dotless", {**weights(1.0, "model.diffusion_model."), **dotless})
+    save("not-dotless", {"state_dict": {**weights(1.0, "model.diffusion_model."), **dotless}})
 
     class Forbidden:
         def __reduce__(self):

@@ -5,6 +5,7 @@
 //! with `output` (what is printed). Data goes to stdout and everything else to stderr; failures
 //! end with the exit codes of `error`.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ mod render;
 mod report;
 
 use args::Command;
-use error::{Error, Located, Result};
+use error::{Error, Result};
 
 /// Runs the command line of this process and returns its exit code.
 ///
@@ -72,7 +73,10 @@ fn dispatch(cli: args::Cli) -> Result<()> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(usize::from(threads))
             .build_global()
-            .or_internal()?;
+            // The system gives no more threads, or not that much memory for them.
+            .map_err(|error| {
+                Error::system("start the threads of --threads")(io::Error::other(error))
+            })?;
     }
     let voice = output::Voice::new(cli.common.quiet);
     let outcome = match cli.command {

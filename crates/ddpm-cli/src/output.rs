@@ -4,6 +4,7 @@
 //! shown only to a person who watches (stderr is a terminal and `--quiet` is off); warnings are
 //! shown unless `--quiet`; errors always.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use ddpm_schedule::results;
@@ -52,7 +53,7 @@ pub(crate) fn report(error: &Error, command: &str) {
     if matches!(error, Error::ClosedPipe) {
         return;
     }
-    say(format_args!("error: {error}"));
+    say(format_args!("error: {}", shortened(&error.to_string())));
     if let Some(hint) = error.hint(command) {
         say(format_args!("hint: {hint}"));
     }
@@ -60,7 +61,58 @@ pub(crate) fn report(error: &Error, command: &str) {
 
 /// A line on stderr. That nobody reads it is no reason to fail.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", harmless(&line.to_string()));
+}
+
+/// Whether a character moves a terminal's cursor, sets its title or turns its direction round.
+fn acts(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        // Marks, embeddings, overrides and isolates of the direction of writing; separators of lines.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            true
+        }
+        c => c.is_control(),
+    }
+}
+
+/// The same text with escapes in place of what acts on a terminal: names out of files are a stranger's.
+fn harmless(text: &str) -> Cow<'_, str> {
+    escaped(text, |plain, c| plain.extend(c.escape_unicode()))
+}
+
+/// The same for a JSON document, in its own escapes: outside of its strings there are no such characters.
+fn harmless_json(document: &str) -> Cow<'_, str> {
+    // All of them have four digits.
+    escaped(document, |plain, c| {
+        plain.push_str(&format!("\\u{:04x}", u32::from(c)))
+    })
+}
+
+fn escaped(text: &str, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) {
+            escape(&mut plain, c);
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// The beginning and the end of a message that a file has made too long to read.
+fn shortened(text: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 4096;
+    if text.len() <= LONGEST {
+        return Cow::Borrowed(text);
+    }
+    let head = text.floor_char_boundary(LONGEST / 2);
+    let tail = text.ceil_char_boundary(text.len() - LONGEST / 4);
+    Cow::Owned(format!("{} ... {}", &text[..head], &text[tail..]))
 }
 
 /// Writes data to stdout; that the reader has gone is [`Error::ClosedPipe`].
@@ -77,13 +129,50 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Res
 /// Writes a result as one JSON document and a newline to stdout.
 pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
     let document = results::document(result).or_internal()?;
-    print(|out| {
-        serde_json::to_writer(&mut *out, &document).map_err(io::Error::from)?;
-        out.write_all(b"\n")
-    })
+    let text = serde_json::to_string(&document).or_internal()?;
+    print_json_text(&(text + "\n"))
 }
 
-/// Writes text to stdout as it is.
+/// Writes a JSON document that is written already to stdout.
+pub(crate) fn print_json_text(document: &str) -> Result<()> {
+    print(|out| out.write_all(harmless_json(document).as_bytes()))
+}
+
+/// Writes text for people to stdout.
 pub(crate) fn print_text(text: &str) -> Result<()> {
-    print(|out| out.write_all(text.as_bytes()))
+    print(|out| out.write_all(harmless(text).as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_out_of_files_do_nothing_to_a_terminal() {
+        assert_eq!(harmless("a\tb\nç é 漢"), "a\tb\nç é 漢");
+        let evil = "\u{1b}]0;title\u{7}\r\u{9b}2J\u{202e}gnp.exe\u{2066}";
+        let plain = harmless(evil);
+        assert_eq!(
+            plain,
+            "\\u{1b}]0;title\\u{7}\\u{d}\\u{9b}2J\\u{202e}gnp.exe\\u{2066}"
+        );
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let evil = serde_json::json!({"name": "\u{1b}[2J\u{9b}\u{202e}\u{7f}é"});
+        let text = harmless_json(&evil.to_string()).into_owned();
+        assert!(!text.contains(acts), "{text}");
+        let again: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, evil);
+    }
+
+    #[test]
+    fn a_name_of_a_megabyte_is_shortened() {
+        let long = format!("begins {} ends", "é".repeat(1 << 20));
+        let short = shortened(&long);
+        assert!(short.len() < 4096, "{}", short.len());
+        assert!(short.starts_with("begins") && short.ends_with("ends"));
+        assert_eq!(shortened("as it is"), "as it is");
+    }
 }

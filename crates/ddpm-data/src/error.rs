@@ -38,12 +38,15 @@ pub enum Error {
     },
     /// A folder in which there is no image.
     #[error(
-        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png files, or train and test subfolders",
-        path.display()
+        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png files, or train and test subfolders{}",
+        path.display(),
+        instead.as_deref().map_or_else(String::new, |found| format!(", found {found} (JPEG and the like are to be converted, the images of all folders put into one)"))
     )]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
+        /// What is in it that somebody may have meant.
+        instead: Option<String>,
     },
     /// The folder names its splits, but the one asked for is not among them.
     #[error("{}: the {split} split is missing; expected {expected}", path.display())]

@@ -25,6 +25,7 @@ pub struct ImageSet {
     labels: Option<Arc<[usize]>>,
     stand_in: bool,
     split_is_named: bool,
+    left_out: Option<String>,
     sha256: Arc<OnceLock<String>>,
 }
 
@@ -45,6 +46,7 @@ impl ImageSet {
             labels: labels.map(Arc::from),
             stand_in: false,
             split_is_named: false,
+            left_out: None,
             sha256: Arc::default(),
         }
     }
@@ -110,6 +112,10 @@ impl ImageSet {
         self
     }
 
+    pub(crate) fn with_left_out(self, left_out: Option<String>) -> Self {
+        Self { left_out, ..self }
+    }
+
     /// The same images, said to be one part of a data set that has two.
     pub fn with_named_split(mut self) -> Self {
         self.split_is_named = true;
@@ -139,6 +145,11 @@ impl ImageSet {
     /// What the set calls itself: the layout and the split, never a path.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What lies beside the images of a folder and is not read, in words: images of other formats, folders.
+    pub fn left_out(&self) -> Option<&str> {
+        self.left_out.as_deref()
     }
 
     /// The shape of every image: `[C, H, W]` where they come from files.

@@ -28,14 +28,17 @@ pub(crate) struct PngFolder {
     names: FileNames,
     /// `[C, H, W]` of the first.
     shape: [usize; 3],
+    /// What else is in the folder, in words.
+    left_out: Option<String>,
 }
 
 impl PngFolder {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let names = names(path)?;
+        let (names, left_out) = names(path)?;
         if names.len() == 0 {
             return Err(Error::EmptyFolder {
                 path: path.to_owned(),
+                instead: left_out,
             });
         }
         let shape = Png::open(&path.join(names.get(0)))?.shape;
@@ -43,7 +46,13 @@ impl PngFolder {
             path: path.to_owned(),
             names,
             shape,
+            left_out,
         })
+    }
+
+    /// What the folder holds beside its images and is not read: images of other formats, folders.
+    pub(crate) fn left_out(&self) -> Option<&str> {
+        self.left_out.as_deref()
     }
 
     pub(crate) fn shape(&self) -> [usize; 3] {
@@ -75,27 +84,55 @@ impl PngFolder {
     }
 }
 
-/// The names of a folder's PNG files in ascending order.
-fn names(folder: &Path) -> Result<FileNames> {
+/// Endings of images that are not read.
+const OTHER_IMAGES: [&str; 8] = ["jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "ppm"];
+
+/// The names of a folder's PNG files in ascending order, and what else is there that somebody may have meant. What begins with a dot is
+/// hidden and nobody's image (`._0.png` of macOS).
+fn names(folder: &Path) -> Result<(FileNames, Option<String>)> {
     let read = |e| Error::read(folder, e);
     let mut names = FileNames::default();
+    let (mut others, mut folders) = (0, 0);
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
         let name = entry.file_name();
-        let is_png = Path::new(&name)
-            .extension()
-            .is_some_and(|e| e.eq_ignore_ascii_case("png"));
-        // What a link leads to is looked up; of everything else the kind comes with the name.
-        let is_file = || match entry.file_type() {
-            Ok(kind) if !kind.is_symlink() => kind.is_file(),
-            _ => entry.path().is_file(),
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let ends_with = |ending: &str| {
+            let own = Path::new(&name).extension();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(ending))
         };
-        if is_png && is_file() {
+        // What a link leads to is looked up; of everything else the kind comes with the name.
+        let (is_file, is_folder) = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => (kind.is_file(), kind.is_dir()),
+            _ => (entry.path().is_file(), entry.path().is_dir()),
+        };
+        if is_file && ends_with("png") {
             names.push(folder, &name)?;
+        } else if is_file && OTHER_IMAGES.into_iter().any(ends_with) {
+            others += 1;
+        } else if is_folder {
+            folders += 1;
         }
     }
     names.sort();
-    Ok(names)
+    let counted = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {many}")),
+    };
+    let left_out: Vec<String> = [
+        counted(others, "image of another format", "images of other formats"),
+        counted(folders, "folder", "folders"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    Ok((
+        names,
+        (!left_out.is_empty()).then(|| left_out.join(" and ")),
+    ))
 }
 
 /// A file whose header is read and whose pixels are not, so that nothing is allocated for an image of a wrong size.

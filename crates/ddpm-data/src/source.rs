@@ -103,8 +103,9 @@ fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
         return Ok(set);
     }
     let folder = PngFolder::open(folder)?;
+    let left_out = folder.left_out().map(str::to_owned);
     let (shape, pixels) = (folder.shape(), Pixels::pngs(folder));
-    Ok(ImageSet::from_parts("png-folder", shape, pixels, None))
+    Ok(ImageSet::from_parts("png-folder", shape, pixels, None).with_left_out(left_out))
 }
 
 fn read_file(path: &Path) -> Result<ImageSet> {

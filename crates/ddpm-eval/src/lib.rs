@@ -66,6 +66,7 @@ mod profile_plan;
 mod profiling;
 mod progress;
 mod recorded;
+mod room;
 mod sampling;
 mod test_bed;
 mod timesteps;

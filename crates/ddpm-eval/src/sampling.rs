@@ -21,6 +21,7 @@ use crate::network::{
     corrected_estimate, predict, read_v,
 };
 use crate::progress::Progress;
+use crate::room::zeros;
 
 /// What to sample.
 #[derive(Clone, Debug)]
@@ -238,7 +239,7 @@ impl Run<'_> {
         progress: &dyn Progress,
     ) -> Result<Vec<f64>> {
         let dims = self.shape.iter().product();
-        let mut x = starts(self.plan.seed, indices, dims);
+        let mut x = starts(self.plan.seed, indices, dims)?;
         let mut known: Vec<Known> = Vec::new();
         known.resize_with(indices.len(), Known::default);
         let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
@@ -345,10 +346,13 @@ impl Run<'_> {
 }
 
 /// The pure noise that these images of a seed start from, one after the other.
-pub(crate) fn starts(seed: u64, images: &[usize], dims: usize) -> Vec<f64> {
-    let mut noise = vec![0.0f32; dims];
-    let mut x = Vec::with_capacity(images.len() * dims);
-    for &image in images {
+///
+/// # Errors
+/// [`Error::Request`] where memory does not hold them.
+pub(crate) fn starts(seed: u64, images: &[usize], dims: usize) -> Result<Vec<f64>> {
+    let mut noise = zeros::<f32>("image size", &[dims])?;
+    let mut x = zeros("batch", &[images.len(), dims])?;
+    for (&image, x) in images.iter().zip(x.chunks_exact_mut(dims.max(1))) {
         let key = NoiseKey {
             seed,
             domain: NoiseDomain::Prior,
@@ -356,9 +360,11 @@ pub(crate) fn starts(seed: u64, images: &[usize], dims: usize) -> Vec<f64> {
             step: 0,
         };
         standard_normal(key, &mut noise);
-        x.extend(noise.iter().map(|&z| f64::from(z)));
+        for (x, &z) in x.iter_mut().zip(&noise) {
+            *x = f64::from(z);
+        }
     }
-    x
+    Ok(x)
 }
 
 /// What a sampler remembers of node `t` for the steps after.

@@ -84,10 +84,16 @@ fn files_of_training_code_give_their_averaged_weights_or_say_why_not() {
         ("not-optimizer.pt", "the state of an optimizer"),
         (
             "not-a-choice.pt",
-            "several averaged weights (`ema_fast`, `ema_slow`)",
+            "several averaged weights (`ema_0.999`, `ema_0.9999`)",
         ),
         ("not-networks.pt", "several networks (`first`, `second`)"),
-        ("not-dotless.pt", "--state-dict model.diffusion_model"),
+        (
+            "not-dotless.pt",
+            "--state-dict state_dict.model.diffusion_model",
+        ),
+        ("not-an-object.pt", "`ema` that are a Python object"),
+        ("not-names.pt", "a dictionary whose entry `decay`"),
+        ("not-shadows.pt", "`shadow_params` that are a list"),
         ("not-a-weight.pt", "in place of weights"),
     ];
     let mut seen = 0;
@@ -114,7 +120,22 @@ fn files_of_training_code_give_their_averaged_weights_or_say_why_not() {
         }
         seen += 1;
     }
-    assert!(seen > 25, "{seen}");
+    assert!(seen > 30, "{seen}");
+}
+
+/// What an error says to name can be named, though it has dots.
+#[test]
+fn the_advice_of_an_error_can_be_followed() {
+    for (file, part) in [
+        ("not-a-choice.pt", "ema_0.9999"),
+        ("not-networks.pt", "second"),
+        ("not-an-object.pt", "model"),
+        ("not-dotless.pt", "state_dict.model.diffusion_model"),
+    ] {
+        let found = Checkpoint::open_part(&golden("wrapped").join(file), Some(part));
+        let found = found.unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert_eq!(found.tensors().len(), 2, "{file}");
+    }
 }
 
 #[test]

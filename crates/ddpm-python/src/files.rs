@@ -57,6 +57,10 @@ impl Output {
                 "an interrupted run lies beside it, OUT.partial; remove the one that is not wanted";
             return Err(in_the_way(out, advice));
         }
+        if out.is_some() {
+            // What a killed run has left of its savings goes.
+            let _ = ddpm_files::check_writable(&partial);
+        }
         let replaces = out.as_deref().is_some_and(Path::exists);
         Ok(Self {
             out,

@@ -170,6 +170,11 @@ impl Outcome {
 
 /// What the command says when Ctrl-C stops it after it has finished the first piece of its work, which it keeps in `partial`.
 pub(crate) fn stopped_with(partial: &Path, command: impl Fn() -> Ddpm) -> String {
+    stopped_by("-INT", partial, command)
+}
+
+/// The same with another signal.
+pub(crate) fn stopped_by(signal: &str, partial: &Path, command: impl Fn() -> Ddpm) -> String {
     // Later and later, and then once more in smaller steps: how fast a busy machine is nobody knows, and a run that ended may have been
     // too slow to hear of the signal as well as too fast for it.
     let mut after = Duration::from_millis(50);
@@ -177,11 +182,17 @@ pub(crate) fn stopped_with(partial: &Path, command: impl Fn() -> Ddpm) -> String
     for _ in 0..60 {
         let child = command().spawn();
         std::thread::sleep(after);
-        let killed = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
+        let kill = || {
+            Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap()
+        };
+        assert!(kill().success());
+        // A shell sends it to its jobs, and the system to the terminal's.
+        if signal == "-HUP" {
+            kill();
+        }
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         if partial.exists() {

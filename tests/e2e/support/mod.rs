@@ -5,7 +5,7 @@ mod compare;
 mod files;
 mod small;
 
-pub(crate) use command::{Ddpm, commands, stopped_with};
+pub(crate) use command::{Ddpm, commands, stopped_by, stopped_with};
 pub(crate) use compare::{assert_close, numbers};
 pub(crate) use files::{
     golden, golden_json, little_endian, repository, safetensors, safetensors_with, scratch,

@@ -51,11 +51,14 @@ pub(crate) struct CommonArgs {
     #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
     /// Threads to compute with [default: one per core]
-    #[arg(long, value_name = "N", global = true, help_heading = EVERYWHERE, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", global = true, help_heading = EVERYWHERE, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub(crate) threads: Option<u16>,
 }
 
 const EVERYWHERE: &str = "Every command";
+
+/// More than any machine has cores; each takes memory before it does anything.
+const MOST_THREADS: i64 = 4096;
 
 /// The commands, in the order of a job.
 #[derive(Debug, Subcommand)]

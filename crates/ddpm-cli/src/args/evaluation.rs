@@ -113,7 +113,7 @@ pub(crate) struct Sample {
     #[arg(long, value_name = "LEVELS")]
     pub(crate) clip_last_noise: Option<f64>,
     /// Number of images
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), required_unless_present = "noise_from")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000), required_unless_present = "noise_from")]
     pub(crate) count: Option<u32>,
     /// Index of the first image; images are numbered from here
     #[arg(long, value_name = "I", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..1 << 55))]

@@ -58,7 +58,7 @@ pub(crate) struct CheckpointArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", help_heading = COMPUTING)]
     pub(crate) device: DeviceArg,
     /// Images per network call; results do not depend on it [default: 8, or what is fastest in a long run]
-    #[arg(long, value_name = "N", help_heading = COMPUTING, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = COMPUTING, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub(crate) batch: Option<u32>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Trajectory {
     #[arg(long, value_name = "R.safetensors")]
     pub(crate) out: PathBuf,
     /// Number of samples, or of images with --forward
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: u32,
     /// Timesteps of the reference, among which schedules are sought [default: 160, at most T]
     #[arg(long, value_name = "N")]

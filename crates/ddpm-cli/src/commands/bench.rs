@@ -64,7 +64,15 @@ fn measure(unet: &UNet, batch: usize, rounds: usize) -> ddpm_model::Result<Vec<f
     let config = unet.config();
     let (channels, size) = (config.architecture.in_channels, config.image_size.value);
     let len = channels * size * size;
-    let mut values = vec![0f32; batch * len];
+    let mut values = Vec::new();
+    let room = batch
+        .checked_mul(len)
+        .filter(|&all| values.try_reserve_exact(all).is_ok());
+    let Some(room) = room else {
+        let problem = format!("{batch} images of {channels}x{size}x{size} do not fit into memory");
+        return Err(ddpm_model::Error::Input(problem));
+    };
+    values.resize(room, 0f32);
     for (image, values) in values.chunks_exact_mut(len.max(1)).enumerate() {
         let key = NoiseKey {
             seed: 0,

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Bpd, voice: Voice) -> Result<()> {
         Some(text) => Some(terms(text, &choice, args.zero_based)?),
         None => None,
     };
-    let (images, noise, network) = open_images(args, network)?;
+    let (images, noise, network) = open_images(args, network, voice)?;
     let plan = BitsPerDimPlan {
         schedule: choice.schedule.clone(),
         images: images.chosen.clone(),
@@ -91,9 +91,13 @@ fn terms(text: &str, choice: &ChainChoice, zero_based: bool) -> Result<Vec<usize
 }
 
 /// The images and, where it is given, their noise; the network comes back knowing their size.
-fn open_images(args: &Bpd, network: Network) -> Result<(RunImages, Option<ArrayD<f32>>, Network)> {
+fn open_images(
+    args: &Bpd,
+    network: Network,
+    voice: Voice,
+) -> Result<(RunImages, Option<ArrayD<f32>>, Network)> {
     let Some(file) = &args.images else {
-        let (run, network) = RunImages::open(&args.data, network, args.class, args.seed)?;
+        let (run, network) = RunImages::open(&args.data, network, args.class, args.seed, voice)?;
         return Ok((run, None, network));
     };
     let split = Split::Test;

@@ -65,12 +65,14 @@ pub(super) fn print_schedules(
         return print_export(exported, source, voice);
     }
     let indices = Indices::from_flag(args.zero_based);
-    output::print_text(&match (args.json, indices) {
+    match (args.json, indices) {
         // What is printed is a schedules file too.
-        (true, Indices::Nodes) => schedules.to_json().or_internal()?,
-        (true, Indices::ZeroBased) => schedules.to_json_zero_based().or_internal()?,
-        (false, indices) => table(indices)?,
-    })
+        (true, Indices::Nodes) => output::print_json_text(&schedules.to_json().or_internal()?),
+        (true, Indices::ZeroBased) => {
+            output::print_json_text(&schedules.to_json_zero_based().or_internal()?)
+        }
+        (false, indices) => output::print_text(&table(indices)?),
+    }
 }
 
 /// Says on stderr what the program will not do.

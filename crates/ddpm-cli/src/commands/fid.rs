@@ -20,6 +20,7 @@ use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Features, INCEPTION_FILE, INCEPTION_SHA256, RAW, check_writable, open_test_bed,
+    warn_of_left_out,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, TextTable, kid_times_1000, plural, with_error};
@@ -40,10 +41,11 @@ pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     if let Some(out) = &args.save_statistics {
         check_writable(out)?;
     }
-    let a = Source::open(&args.a, args.split_a, "--split-a")?;
+    let a = Source::open(&args.a, args.split_a, "--split-a", voice)?;
     let open = |path: &Option<PathBuf>, split, flag| {
         let path = path.as_ref();
-        path.map(|path| Source::open(path, split, flag)).transpose()
+        path.map(|path| Source::open(path, split, flag, voice))
+            .transpose()
     };
     let b = open(&args.b, args.split_b, "--split-b")?;
     let versus = open(&args.versus, args.split_a, "--split-a")?;
@@ -201,7 +203,12 @@ pub(super) enum Content {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path, asked: Option<Split>, flag: &str) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        asked: Option<Split>,
+        flag: &str,
+        voice: Voice,
+    ) -> Result<Self> {
         if is_statistics(path)? {
             return Ok(Self {
                 name: path.display().to_string(),
@@ -225,6 +232,7 @@ impl Source {
                 path.display()
             ))
         })?;
+        warn_of_left_out(path, &set, voice);
         let split = asked.filter(|_| set.split_is_named());
         Ok(Self {
             name: match split {

@@ -87,7 +87,8 @@ impl Run {
             .ok_or_else(|| Error::usage("expected a checkpoint CKPT, or --import F.npz"))?;
         let network = Network::open(checkpoint)?;
         network.check_signal_at(network.denoiser().train_steps())?;
-        let (mut images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
+        let (mut images, network) =
+            RunImages::open(&args.images, network, args.class, args.seed, voice)?;
         let denoiser = network.denoiser();
         let (all, asked_for) = (images.chosen.len(), args.images.limit.is_some());
         let schedule = denoiser.noise_schedule();

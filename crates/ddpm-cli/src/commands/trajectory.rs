@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     network.check_signal_at(network.denoiser().train_steps())?;
     check_writable(&args.out)?;
     let work = if args.forward {
-        Work::forward(args, network)?
+        Work::forward(args, network, voice)?
     } else {
         Work::flow(args, network, voice)?
     };
@@ -107,11 +107,12 @@ impl Work {
         Ok(Self::Flow(network, plan))
     }
 
-    fn forward(args: &Trajectory, network: Network) -> Result<Self> {
+    fn forward(args: &Trajectory, network: Network, voice: Voice) -> Result<Self> {
         if args.images.limit.is_some() {
             return Err(Error::usage("--limit: the number of images is --count"));
         }
-        let (images, network) = RunImages::open(&args.images, network, args.class, args.seed)?;
+        let (images, network) =
+            RunImages::open(&args.images, network, args.class, args.seed, voice)?;
         let count = args.count as usize;
         let chosen = images.chosen.get(..count).ok_or_else(|| {
             Error::flag(

@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
         );
         return Err(Error::flag("--steps", why));
     }
-    let reference = Source::open(&args.reference, args.split, "--split")?;
+    let reference = Source::open(&args.reference, args.split, "--split", voice)?;
     let features = Features::open(args.features.as_deref(), false, voice)?;
     check_reference(args, &reference, &features, &network.denoiser().shape())?;
     // From here on Ctrl-C asks: what is drawn is kept.

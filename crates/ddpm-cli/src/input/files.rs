@@ -39,6 +39,8 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
 
 /// Writes a file at once: a reader sees the old contents or the new ones, never half of them.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    // It clears away what a writer that was killed has left.
+    check_writable(path)?;
     ddpm_files::write_atomic(path, bytes).map_err(|source| Error::write(path, source))
 }
 

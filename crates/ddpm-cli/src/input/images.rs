@@ -1,6 +1,6 @@
 //! The images of a run: which set, which split, which of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ddpm_data::{ImageSet, Split};
 
@@ -9,6 +9,7 @@ use super::files::variable;
 use super::test_bed::open_images;
 use crate::args::ImageArgs;
 use crate::error::{Error, Result};
+use crate::output::Voice;
 
 /// Images of one data set in the order of a run.
 #[derive(Debug)]
@@ -27,10 +28,12 @@ impl RunImages {
         network: Network,
         class: Option<usize>,
         seed: u64,
+        voice: Voice,
     ) -> Result<(Self, Network)> {
         let split = split(args);
         let path = data_path(args)?;
         let set = open_images(&path, split)?;
+        warn_of_left_out(&path, &set, voice);
         let network = network.fit_to(set.shape())?;
         check_size(path, &set, &network)?;
         let set = match class {
@@ -45,6 +48,16 @@ impl RunImages {
             split,
         };
         Ok((run, network))
+    }
+}
+
+/// Says so where a folder holds more than is read of it.
+pub(crate) fn warn_of_left_out(path: &Path, set: &ImageSet, voice: Voice) {
+    if let Some(left_out) = set.left_out() {
+        voice.warn(format_args!(
+            "{}: left out {left_out}; of a folder of images only the PNG files directly in it are read",
+            path.display()
+        ));
     }
 }
 

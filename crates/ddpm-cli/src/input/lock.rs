@@ -21,8 +21,17 @@ pub(crate) struct OutputLock {
 
 impl OutputLock {
     /// Takes the lock of `out`. Where the file system knows no locks it says so and goes on without.
+    /// What is no plain file is refused: the run keeps files beside its output.
     pub(crate) fn take(out: &Path, voice: Voice) -> Result<Self> {
-        let path = with_ending(out, "lock");
+        if std::fs::metadata(out).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            return Err(Error::file(
+                out,
+                "is a device or a pipe; expected a file, because a run keeps what it has finished beside it",
+            ));
+        }
+        // Two names of one file are one output.
+        let place = ddpm_files::destination(out).map_err(|source| Error::write(out, source))?;
+        let path = with_ending(&place, "lock");
         loop {
             let file = open(&path).map_err(|source| Error::write(&path, source))?;
             let file = match file.try_lock() {

@@ -26,7 +26,7 @@ pub(crate) use files::{
     about_schedules, check_writable, read_bytes, read_profile, read_profile_to_use, read_schedules,
     read_trajectories, read_trajectories_to_use, warn_of_few_images, with_ending, write_file,
 };
-pub(crate) use images::{RunImages, check_size, data_path, limit, split};
+pub(crate) use images::{RunImages, check_size, data_path, limit, split, warn_of_left_out};
 pub(crate) use lock::OutputLock;
 pub(crate) use matrix::read_matrix;
 pub(crate) use outputs::refuse_inputs_as_outputs;

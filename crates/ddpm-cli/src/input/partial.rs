@@ -40,6 +40,8 @@ impl Partial {
     /// What there is to go on from. What an interrupted run has finished (`finished` names it) took time: unless it is to be
     /// continued, it is not thrown away silently.
     pub(crate) fn left(&self, resume: bool, finished: &str) -> Result<Left<'_>> {
+        // What a killed run has left of its savings goes; whether they can be written is seen at the first.
+        let _ = ddpm_files::check_writable(&self.path);
         match (resume, self.path.exists()) {
             (true, true) => Ok(Left::Unfinished(&self.path)),
             (false, true) => Err(Error::file(

@@ -133,7 +133,7 @@ fn a_split_that_is_not_there() {
     // The subfolder that is there is empty.
     let empty = error(folder.path(), Split::Train, None);
     assert!(
-        matches!(&empty, Error::EmptyFolder { path } if path.ends_with("train")),
+        matches!(&empty, Error::EmptyFolder { path, .. } if path.ends_with("train")),
         "{empty}"
     );
     assert!(

@@ -5,7 +5,7 @@ use faer::Mat;
 use super::check_dims;
 use super::linalg::{nuclear_norm, product, square_root, symmetric_eigenvalues};
 use super::statistics::FeatureStatistics;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How much of the distance the rounding of the eigenvalues may be.
 const ROUNDING: f64 = 1e-7;
@@ -51,6 +51,12 @@ impl FrechetReference {
         let squares = self.mean.iter().zip(&statistics.mean);
         let squares: f64 = squares.map(|(x, y)| (x - y) * (x - y)).sum();
         let rest = squares + self.trace + statistics.trace();
+        if !rest.is_finite() {
+            return Err(Error::request(
+                "statistics",
+                "expected ones whose distance is a number, found values so large that it overflows",
+            ));
+        }
         let covariance = statistics.covariance.as_ref();
 
         let inner = product(covariance, self.root.as_ref());

@@ -111,7 +111,7 @@ pub fn end_points(
     let mut ends = Vec::with_capacity(plan.count * flow.dims());
     for positions in plan.batches(denoiser) {
         let mut batch = Batch {
-            x: starts(plan.seed, &names[positions.clone()], flow.dims()),
+            x: starts(plan.seed, &names[positions.clone()], flow.dims())?,
             names: &names[positions.clone()],
             labels: plan.labels_at(positions),
         };

@@ -10,6 +10,7 @@ use super::end_points::FlowPlan;
 use super::flow::Batch;
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::room::zeros;
 use crate::sampling::starts;
 
 /// What a reference is made with.
@@ -42,12 +43,12 @@ pub(super) fn follow_grid(
     plan.check(denoiser, grid)?;
     let (nodes, dims) = (grid.steps(), flow.dims());
     let names = plan.names();
-    let mut states = vec![0.0f32; plan.count * nodes * dims];
-    let mut estimates = states.clone();
+    let mut states = zeros::<f32>("count", &[plan.count, nodes, dims])?;
+    let mut estimates = zeros::<f32>("count", &[plan.count, nodes, dims])?;
     progress.start((plan.count * nodes) as u64);
     for positions in plan.batches(denoiser) {
         let mut batch = Batch {
-            x: starts(plan.seed, &names[positions.clone()], dims),
+            x: starts(plan.seed, &names[positions.clone()], dims)?,
             names: &names[positions.clone()],
             labels: plan.labels_at(positions.clone()),
         };

@@ -123,7 +123,7 @@ impl Lessons<'_> {
                 before.places[..=kept].to_vec(),
             ),
             _ => {
-                let x = starts(self.plan.seed, &self.plan.names(), dims);
+                let x = starts(self.plan.seed, &self.plan.names(), dims)?;
                 (Vec::new(), vec![Place::new(x)])
             }
         };

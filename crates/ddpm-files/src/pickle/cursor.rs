@@ -6,12 +6,31 @@ use super::{PickleError, Result};
 pub struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
+    /// Length of the file that the bytes are from.
+    file: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// Before the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
+        Self {
+            bytes,
+            position: 0,
+            file: bytes.len(),
+        }
+    }
+
+    /// The same as a part of a longer file, by whose length memory is bounded then.
+    #[must_use]
+    pub fn of_file(self, bytes: usize) -> Self {
+        Self {
+            file: bytes.max(self.file),
+            ..self
+        }
+    }
+
+    pub(super) fn file(&self) -> usize {
+        self.file
     }
 
     /// Offset of the next byte.

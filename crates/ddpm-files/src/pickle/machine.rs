@@ -11,7 +11,7 @@ use super::{Node, NodeId, Nodes, Object, Pickle, PickleError, Result};
 /// [`PickleError`]; the cursor then stands at the opcode that is to blame.
 pub fn read_pickle<'a, O: Object<'a>>(cursor: &mut Cursor<'a>) -> Result<Pickle<'a, O>> {
     let mut machine = Machine {
-        nodes: Nodes::new(cursor.remaining()),
+        nodes: Nodes::new(cursor.remaining(), cursor.file()),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
@@ -323,10 +323,10 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
     fn string(&mut self, cursor: &mut Cursor<'a>, bytes: u8, is_text: bool) -> Result<()> {
         let length = cursor.length(bytes)?;
         let content = cursor.take(length)?;
-        self.push(if is_text {
-            Node::Text(text(content)?)
-        } else {
-            Node::Bytes(content)
+        // Python has strings that are no text (`os.fsdecode`); as a name none of them means anything.
+        self.push(match text(content) {
+            Ok(text) if is_text => Node::Text(text),
+            _ => Node::Bytes(content),
         });
         Ok(())
     }
@@ -337,11 +337,14 @@ impl<'a, O: Object<'a>> Machine<'a, O> {
         let digits = cursor.take(length)?;
         let negative = digits.last().is_some_and(|&b| b >= 0x80);
         let mut extended = [if negative { 0xff } else { 0 }; 16];
-        extended
-            .get_mut(..length)
-            .ok_or_else(|| format!("an integer of {length} bytes is too large"))?
-            .copy_from_slice(digits);
-        self.push(Node::Int(i128::from_le_bytes(extended)));
+        match extended.get_mut(..length) {
+            Some(low) => {
+                low.copy_from_slice(digits);
+                self.push(Node::Int(i128::from_le_bytes(extended)));
+            }
+            // The state of a random generator.
+            None => self.constant(Constant::Float),
+        }
         Ok(())
     }
 

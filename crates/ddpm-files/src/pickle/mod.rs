@@ -5,7 +5,8 @@
 //! of one makes; whatever that does not know is an error. Nothing in a file is ever executed.
 //!
 //! Nodes live in an arena and refer to each other by index, so that deep nesting cannot exhaust the stack and shared
-//! objects cost nothing. Strings stay where they lie in the file. Memory is at most four times the file's length and 64 MiB.
+//! objects cost nothing. Strings stay where they lie in the file. Memory is at most four times the file's length
+//! ([`Cursor::of_file`]) and 64 MiB.
 //!
 //! Opcodes: <https://github.com/python/cpython/blob/main/Lib/pickletools.py>.
 
@@ -109,7 +110,7 @@ pub enum Node<'a, O> {
     Bool(bool),
     /// An integer of at most 16 bytes.
     Int(i128),
-    /// A number that no reader needs.
+    /// A number that no reader needs, a longer integer too.
     Float,
     /// Text.
     Text(&'a str),
@@ -150,8 +151,9 @@ impl<'a, O: Object<'a>> Node<'a, O> {
 #[derive(Debug)]
 pub struct Nodes<'a, O> {
     made: Vec<Node<'a, O>>,
-    /// Elements that may still be copied out of shared objects.
+    /// Elements that may still be copied out of shared objects, and those that were.
     budget: usize,
+    copied: usize,
     /// Bytes that may be held.
     room: usize,
 }
@@ -160,17 +162,19 @@ pub struct Nodes<'a, O> {
 const ROOM: usize = 64 << 20;
 
 impl<'a, O> Nodes<'a, O> {
-    fn new(bytes: usize) -> Self {
+    fn new(bytes: usize, file: usize) -> Self {
         Self {
             made: Vec::new(),
             budget: bytes.saturating_mul(COPIES_PER_BYTE),
-            room: bytes.saturating_mul(4).saturating_add(ROOM),
+            copied: 0,
+            room: file.saturating_mul(4).saturating_add(ROOM),
         }
     }
 
     /// Accounts for what is held: the nodes, `references` to them and `remembered` ones, each as growing tables hold them.
     fn check_room(&self, references: usize, remembered: usize) -> Result<()> {
         let nodes = self.made.len().saturating_mul(3 * size_of::<Node<'a, O>>());
+        let references = references.saturating_add(self.copied.saturating_mul(2));
         let held = nodes
             .saturating_add(references.saturating_mul(3 * size_of::<NodeId>()))
             .saturating_add(remembered.saturating_mul(6 * size_of::<NodeId>()));
@@ -202,6 +206,7 @@ impl<'a, O> Nodes<'a, O> {
             .budget
             .checked_sub(count)
             .ok_or("shared objects are copied too often")?;
+        self.copied += count;
         Ok(())
     }
 }

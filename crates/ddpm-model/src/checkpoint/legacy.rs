@@ -71,7 +71,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         )));
     }
     let Located { entries, place } = state_dict::locate(&object, asked)?;
-    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |storage| {
+    let tensors = state_dict::materialise(&entries, bytes.len(), |storage| {
         let absent = || format!("storage {} is used and not stored", storage.key);
         let stored = storages.get(storage.key).copied();
         stored.ok_or_else(|| ReadError::Damaged(absent()))

@@ -74,6 +74,15 @@ impl StateDictPlace {
         self.entries.is_empty() && self.prefix.is_empty()
     }
 
+    /// How `--state-dict` names a module in here.
+    fn in_full(&self, module: &str) -> String {
+        let mut names: Vec<&str> = self.entries.iter().map(String::as_str).collect();
+        names.extend(self.prefix.strip_suffix('.'));
+        names.push(module);
+        names.retain(|name| !name.is_empty());
+        names.join(".")
+    }
+
     /// The entry and the module of weights that have others beside them.
     pub(crate) fn choice(&self) -> Option<String> {
         (!self.set_aside.is_empty()).then(|| {
@@ -106,6 +115,14 @@ impl fmt::Display for StateDictPlace {
     }
 }
 
+/// Whether a tensor of this name is one that every network has.
+pub(super) fn names_a_network(key: &str) -> bool {
+    SIGNATURES.iter().any(|name| {
+        key.strip_suffix(name)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
+}
+
 /// Whether weights of this name are averaged ones, as training code calls them: `ema_unet`, `state_dict_ema`, `net_ema`, `swa_model`.
 pub(super) fn is_averaged(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
@@ -127,6 +144,25 @@ impl<'a> Asked<'a> {
 
     pub(super) fn advance(&mut self) {
         self.0.pop();
+    }
+
+    /// Whether nothing is asked for any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The longest name of what is asked for that `is_there`, taken off: names may have dots of their own (`ema_0.999`).
+    pub(super) fn take_longest(&mut self, is_there: impl Fn(&str) -> bool) -> Option<String> {
+        for words in (1..=self.0.len()).rev() {
+            let first = self.0.len() - words;
+            let name: Vec<&str> = self.0[first..].iter().rev().copied().collect();
+            let name = name.join(".");
+            if is_there(&name) {
+                self.0.truncate(first);
+                return Some(name);
+            }
+        }
+        None
     }
 
     /// The error that the next name is not there.
@@ -177,7 +213,7 @@ pub(super) fn unwrap_modules(
             }
             asked.advance();
             name.to_owned()
-        } else if let Some(network) = network_of(&tensors)? {
+        } else if let Some(network) = network_of(&tensors, place)? {
             if network.is_empty() {
                 return Ok(tensors);
             }
@@ -213,7 +249,7 @@ pub(super) fn unwrap_modules(
 }
 
 /// The module that holds a network: empty where the names are its own, `None` where there is no network by its names.
-fn network_of(tensors: &StateDict) -> ReadResult<Option<String>> {
+fn network_of(tensors: &StateDict, place: &StateDictPlace) -> ReadResult<Option<String>> {
     let mut found: Vec<&str> = tensors
         .keys()
         .filter_map(|key| {
@@ -229,7 +265,7 @@ fn network_of(tensors: &StateDict) -> ReadResult<Option<String>> {
     let (averaged, raw): (Vec<&str>, Vec<&str>) =
         found.into_iter().partition(|module| is_averaged(module));
     let several = |modules: &[&str]| {
-        let names: Vec<String> = modules.iter().map(|name| (*name).to_owned()).collect();
+        let names: Vec<String> = modules.iter().map(|name| place.in_full(name)).collect();
         ReadError::NotACheckpoint(format!(
             "a state dict of several networks ({}); name one with --state-dict",
             shorten(&names)
@@ -239,15 +275,27 @@ fn network_of(tensors: &StateDict) -> ReadResult<Option<String>> {
         ([], []) => Ok(None),
         ([only], _) => Ok(Some((*only).to_owned())),
         // Whatever has a network's own names is the network, and the others are parts of it.
-        ([], ["", ..]) => no_averages_beside(tensors, "").map(Some),
-        ([], [only]) => no_averages_beside(tensors, only).map(Some),
+        ([], ["", ..]) => no_averages_beside(tensors, "", place).map(Some),
+        ([], [only]) => no_averages_beside(tensors, only, place).map(Some),
         ([], several_raw) => Err(several(several_raw)),
-        (several_averaged, _) => Err(several(several_averaged)),
+        (several_averaged, _) => {
+            // A module of averages that keeps the raw weights too (`ema.ema_model`, `ema.online_model`).
+            let innermost = |module: &&&str| module.rsplit('.').next().is_some_and(is_averaged);
+            let mut found = several_averaged.iter().filter(innermost);
+            match (found.next(), found.next()) {
+                (Some(only), None) => Ok(Some((*only).to_owned())),
+                _ => Err(several(several_averaged)),
+            }
+        }
     }
 }
 
 /// The module `network` again, unless averaged weights stand beside it under names that are not a network's: latent-diffusion writes them without dots.
-fn no_averages_beside(tensors: &StateDict, network: &str) -> ReadResult<String> {
+fn no_averages_beside(
+    tensors: &StateDict,
+    network: &str,
+    place: &StateDictPlace,
+) -> ReadResult<String> {
     let averaged: Vec<&str> = tensors
         .keys()
         .map(|key| head(key))
@@ -258,7 +306,10 @@ fn no_averages_beside(tensors: &StateDict, network: &str) -> ReadResult<String> 
             let advice = if network.is_empty() {
                 "save the ones that you want alone".to_owned()
             } else {
-                format!("take the raw ones with --state-dict {network}, or save the others alone")
+                format!(
+                    "take the raw ones with --state-dict {}, or save the others alone",
+                    place.in_full(network)
+                )
             };
             Err(ReadError::NotACheckpoint(format!(
                 "averaged weights under `{name}.` whose names are not those of a network; {advice}"

@@ -1,6 +1,8 @@
 //! From a finished pickle to named tensors.
 
-use super::place::{AVERAGED, Asked, RAW, StateDictPlace, is_averaged, shorten};
+use std::collections::HashSet;
+
+use super::place::{AVERAGED, Asked, RAW, StateDictPlace, is_averaged, names_a_network, shorten};
 use super::read_error::{ReadError, ReadResult};
 pub(super) use super::tensor::StateDict;
 use super::tensor::Tensor;
@@ -52,23 +54,31 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
             .iter()
             .any(|&(_, value)| matches!(pickle.node(value), Node::Object(Object::Tensor(_))));
         let find = |name: &str| inner.iter().find(|(key, _)| *key == name).copied();
-        let chosen = match asked.next().map(find) {
-            Some(Some(entry)) => {
-                asked.advance();
-                Some(entry)
-            }
-            // The name of a module, if tensors are here; else an error further down.
-            Some(None) if holds_tensors => None,
-            Some(None) => {
-                let names: Vec<String> = inner.iter().map(|(key, _)| (*key).to_owned()).collect();
-                return Err(asked.absent(&names));
-            }
-            None => match AVERAGED.iter().find_map(|name| find(name)) {
+        let chosen = if asked.is_over() {
+            match AVERAGED.iter().find_map(|name| find(name)) {
                 Some(known) => Some(known),
+                None => match averaged(pickle, &inner)? {
+                    Some(known) => Some(known),
+                    None => {
+                        let raw = RAW.iter().find_map(|name| find(name));
+                        if let Some((raw, _)) = raw {
+                            refuse_unread_averages(pickle, items, raw)?;
+                        }
+                        raw
+                    }
+                },
+            }
+        } else {
+            match asked.take_longest(|name| find(name).is_some()) {
+                Some(name) => find(&name),
+                // The name of a module, if tensors are here; else an error further down.
+                None if holds_tensors => None,
                 None => {
-                    averaged(pickle, &inner)?.or_else(|| RAW.iter().find_map(|name| find(name)))
+                    let names: Vec<String> =
+                        inner.iter().map(|(key, _)| (*key).to_owned()).collect();
+                    return Err(asked.absent(&names));
                 }
-            },
+            }
         };
         let Some((name, value)) = chosen else {
             let entries = tensors(pickle, items, &place)?;
@@ -91,14 +101,15 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
     }
 }
 
-/// The entry that is averaged weights by its name, if there is one.
+/// The entry that is averaged weights of a network by its name, if there is one.
 fn averaged<'a>(
     pickle: &'a Pickle<'a>,
     inner: &[(&'a str, &'a Node<'a>)],
 ) -> ReadResult<Option<(&'a str, &'a Node<'a>)>> {
+    let mut seen = HashSet::new();
     let mut found = inner
         .iter()
-        .filter(|(name, value)| is_averaged(name) && holds_tensors(pickle, value, 3));
+        .filter(|(name, value)| is_averaged(name) && holds_network(pickle, value, 4, &mut seen));
     match (found.next(), found.next()) {
         (Some((first, _)), Some((second, _))) => {
             let names = [(*first).to_owned(), (*second).to_owned()];
@@ -111,15 +122,57 @@ fn averaged<'a>(
     }
 }
 
-/// Whether a dictionary has tensors, or has dictionaries that have, so many deep.
-fn holds_tensors(pickle: &Pickle<'_>, node: &Node<'_>, deep: usize) -> bool {
+/// Whether a dictionary has a network's tensors, or has dictionaries that have, so many deep. What was `seen` is not looked at again: a pickle may refer
+/// to one dictionary, and to itself, as often as it likes.
+fn holds_network(
+    pickle: &Pickle<'_>,
+    node: &Node<'_>,
+    deep: usize,
+    seen: &mut HashSet<usize>,
+) -> bool {
     let Node::Dict(items) = node else {
-        return matches!(node, Node::Object(Object::Tensor(_)));
+        return false;
     };
-    deep > 0
-        && items
-            .iter()
-            .any(|&(_, value)| holds_tensors(pickle, pickle.node(value), deep - 1))
+    items.iter().any(
+        |&(key, value)| match (pickle.node(key), pickle.node(value)) {
+            (Node::Text(key), Node::Object(Object::Tensor(_))) => names_a_network(key),
+            (_, inner @ Node::Dict(_)) => {
+                deep > 1 && seen.insert(value) && holds_network(pickle, inner, deep - 1, seen)
+            }
+            _ => false,
+        },
+    )
+}
+
+/// Refuses to take the `raw` entry where averaged weights stand beside it in a form that is not read: as an object, or as a list without names.
+fn refuse_unread_averages(
+    pickle: &Pickle<'_>,
+    items: &[(usize, usize)],
+    raw: &str,
+) -> ReadResult<()> {
+    let is_weights = |&id: &usize| {
+        matches!(
+            pickle.node(id),
+            Node::Object(Object::Tensor(_) | Object::Opaque(_))
+        )
+    };
+    for &(key, value) in items {
+        let Node::Text(key) = pickle.node(key) else {
+            continue;
+        };
+        let unread = match pickle.node(value) {
+            Node::Object(Object::Opaque(_)) => true,
+            Node::List(items) | Node::Tuple(items) => items.iter().any(is_weights),
+            _ => false,
+        };
+        if unread && (is_averaged(key) || *key == "shadow_params") {
+            return Err(ReadError::NotACheckpoint(format!(
+                "averaged weights `{key}` that are {}, expected a dictionary of tensors; save them as one, or take the raw weights with --state-dict {raw}",
+                pickle.node(value).describe()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The entries of a dictionary of tensors.
@@ -170,13 +223,15 @@ fn tensors<'a>(
 
 /// Reads every entry out of its storage.
 ///
-/// `limit` bounds the bytes of all tensors together: entries may share a storage, and without a bound a small file
+/// The length of the `file` bounds the bytes of all tensors together, as they lie in memory: entries may share a storage, and without a bound a small file
 /// could name one storage very often.
 pub(super) fn materialise<'a>(
     entries: &[(&str, &TensorRef<'_>)],
-    limit: usize,
+    file: usize,
     storage: impl Fn(&StorageRef<'_>) -> ReadResult<&'a [u8]>,
 ) -> ReadResult<StateDict> {
+    const ROOM: usize = 64 << 20;
+    let limit = file.saturating_mul(4).saturating_add(ROOM);
     let mut tensors = StateDict::new();
     let mut total = 0usize;
     for &(key, reference) in entries {
@@ -188,10 +243,10 @@ pub(super) fn materialise<'a>(
             ReadError::Damaged(detail) => ReadError::Damaged(format!("key `{key}`: {detail}")),
             other => other,
         })?;
-        total = total.saturating_add(tensor.len().saturating_mul(element.size()));
+        total = total.saturating_add(tensor.bytes());
         if total > limit {
             return Err(ReadError::Damaged(format!(
-                "its tensors claim more than {limit} bytes, several times the length of the file"
+                "its tensors claim more than {limit} bytes, more than a file of its length has reason for"
             )));
         }
         if tensors.insert(key.to_owned(), tensor).is_some() {

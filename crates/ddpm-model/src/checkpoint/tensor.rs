@@ -88,6 +88,15 @@ impl Tensor {
         &self.shape
     }
 
+    /// Bytes that the elements take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.data {
+            TensorData::F32(values) => size_of_val(&values[..]),
+            TensorData::F64(values) => size_of_val(&values[..]),
+            TensorData::I64(values) => size_of_val(&values[..]),
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         match &self.data {

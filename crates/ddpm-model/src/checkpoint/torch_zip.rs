@@ -40,7 +40,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         ));
     }
     let data = reader.required(&format!("{prefix}data.pkl"))?;
-    let object = read_pickle(&mut Cursor::new(&data))?;
+    let object = read_pickle(&mut Cursor::new(&data).of_file(bytes.len()))?;
     let Located { entries, place } = state_dict::locate(&object, asked)?;
 
     let mut storages: HashMap<&str, Vec<u8>> = HashMap::new();
@@ -59,7 +59,7 @@ pub(super) fn read(bytes: &[u8], asked: &mut Asked<'_>) -> ReadResult<(StateDict
         }
         storages.insert(key, contents);
     }
-    let tensors = state_dict::materialise(&entries, bytes.len().saturating_mul(4), |storage| {
+    let tensors = state_dict::materialise(&entries, bytes.len(), |storage| {
         let StorageRef { key, element, len } = storage;
         match storages.get(*key) {
             Some(stored) if stored.len() == len.saturating_mul(element.size()) => Ok(stored),

@@ -1,6 +1,6 @@
 //! The entries of a JSON file of diffusers, each with the kind of value that it must have.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -12,6 +12,8 @@ use crate::{Error, Result};
 pub(super) struct Fields<'a> {
     file: &'a JsonFile,
     read: RefCell<BTreeSet<&'static str>>,
+    /// Whether a value was met that is well-formed and not supported.
+    met_unsupported: Cell<bool>,
 }
 
 impl<'a> Fields<'a> {
@@ -19,6 +21,7 @@ impl<'a> Fields<'a> {
         Self {
             file,
             read: RefCell::default(),
+            met_unsupported: Cell::default(),
         }
     }
 
@@ -37,9 +40,15 @@ impl<'a> Fields<'a> {
         found: &dyn std::fmt::Display,
         supported: &str,
     ) -> Error {
+        self.met_unsupported.set(true);
         self.error(format!(
             "field \"{key}\" is {found}, which is not supported; supported: {supported}"
         ))
+    }
+
+    /// Whether [`Self::unsupported`] was said of a value.
+    pub(super) fn has_met_unsupported(&self) -> bool {
+        self.met_unsupported.get()
     }
 
     pub(super) fn get(&self, key: &'static str) -> Option<&'a Value> {

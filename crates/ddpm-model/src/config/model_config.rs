@@ -12,6 +12,9 @@ use super::{diffusers, infer, model_file, preset, scheduler};
 use crate::checkpoint::Checkpoint;
 use crate::{Error, Result};
 
+/// Longest side of an image: far beyond any diffusion model's.
+const LONGEST_SIDE: usize = 16_384;
+
 /// Everything known about a checkpoint's network and its diffusion process.
 ///
 /// The network can run with this alone; [`crate::UNetDenoiser::new`] asks for the values of the process.
@@ -179,6 +182,10 @@ impl ModelConfig {
     fn check(&self) -> Result<()> {
         let multiple = self.architecture.size_multiple();
         let size = self.image_size.value;
+        if size > LONGEST_SIDE {
+            let detail = format!("{size} pixels, expected at most {LONGEST_SIDE}");
+            return Err(Error::option("image_size", detail));
+        }
         if size == 0 || !size.is_multiple_of(multiple) {
             let detail = format!(
                 "{size} pixels cannot be halved for every level, expected a multiple of {multiple}"

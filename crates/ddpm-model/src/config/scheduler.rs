@@ -94,7 +94,10 @@ pub(super) fn read(file: &JsonFile) -> Result<Result<Process>> {
     if let Err(other) = refuse_other_processes(&fields) {
         return Ok(Err(other));
     }
-    process(&fields, class).map(Ok)
+    match process(&fields, class) {
+        Err(other) if fields.has_met_unsupported() => Ok(Err(other)),
+        process => process.map(Ok),
+    }
 }
 
 fn process(fields: &Fields<'_>, class: &Class) -> Result<Process> {

@@ -189,6 +189,7 @@ impl Store {
         }
         std::fs::create_dir_all(&self.folder)
             .map_err(|source| Error::write(&self.folder, source))?;
+        ddpm_files::remove_orphans_in(&self.folder);
         record::write(record, &record::within(&self.folder))
     }
 

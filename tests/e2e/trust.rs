@@ -1,0 +1,201 @@
+//! What is the user's stays the user's, and what a stranger's file says does nothing.
+
+use std::path::Path;
+
+use ddpm::data::{Images, write_png_folder};
+use ndarray::Array4;
+
+use crate::support::{Ddpm, golden, scratch, small, small_images, stopped_by};
+
+fn schedules(folder: &Path) -> std::path::PathBuf {
+    let out = folder.join("s.json");
+    Ddpm::new("schedule")
+        .file("--mse", &golden("squared-errors.npz"))
+        .words("--steps 3")
+        .writes(&out);
+    out
+}
+
+#[cfg(unix)]
+#[test]
+fn outputs_that_are_no_plain_files_stay_what_they_are() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let schedules = schedules(folder.path());
+    let export = |out: &Path| {
+        Ddpm::new("export")
+            .arg(&schedules)
+            .words("--format csv")
+            .file("--out", out)
+    };
+    std::fs::write(at("real.csv"), "old").unwrap();
+    std::fs::set_permissions(at("real.csv"), PermissionsExt::from_mode(0o640)).unwrap();
+    symlink("real.csv", at("latest.csv")).unwrap();
+    export(&at("latest.csv")).run().succeeds();
+    let link = std::fs::symlink_metadata(at("latest.csv")).unwrap();
+    assert!(link.is_symlink());
+    let text = std::fs::read_to_string(at("real.csv")).unwrap();
+    assert!(text.contains("timestep"), "{text}");
+    let mode = std::fs::metadata(at("real.csv")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o640);
+
+    // A shell's `| ...` and `> FILE` by their names: nothing is lost of the data, nor of what is said after them.
+    let outcome = export(Path::new("/dev/stdout")).run().succeeds();
+    assert!(outcome.stdout().starts_with(&text), "{}", outcome.stdout());
+    let file = std::fs::File::create(at("redirected")).unwrap();
+    let mut redirected = export(Path::new("/dev/stdout")).into_inner();
+    assert!(redirected.stdout(file).status().unwrap().success());
+    let found = std::fs::read_to_string(at("redirected")).unwrap();
+    assert_eq!(found, outcome.stdout());
+    export(Path::new("/dev/null")).run().succeeds();
+    let null = std::fs::metadata("/dev/null").unwrap().file_type();
+    assert!(null.is_char_device());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_long_run_refuses_a_device_before_it_begins() {
+    let folder = scratch();
+    let data = folder.path().join("data.safetensors");
+    small_images(&data, 4, 0.0);
+    for command in ["profile", "trajectory"] {
+        let mut run = small(command).file("--out", Path::new("/dev/null"));
+        if command == "profile" {
+            run = run.file("--data", &data);
+        }
+        run.fails(3, &["/dev/null", "expected a file"]);
+    }
+    assert!(!Path::new("/dev/null.lock").exists() && !Path::new("/dev/null.partial").exists());
+}
+
+#[test]
+fn sizes_that_no_machine_has_are_told_and_never_abort() {
+    let folder = scratch();
+    let out = folder.path().join("s.png");
+    small("sample")
+        .words("--path even:1 --count 4294967295")
+        .file("--out", &out)
+        .fails(2, &["--count", "10000000"]);
+    small("bench")
+        .words("--batch 100000000")
+        .fails(2, &["--batch", "65536"]);
+    small("bench")
+        .words("--threads 65535")
+        .fails(2, &["--threads"]);
+    let net = folder.path().join("net");
+    std::fs::create_dir(&net).unwrap();
+    for entry in std::fs::read_dir(golden("diffusers/without-attention")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, net.join(path.file_name().unwrap())).unwrap();
+    }
+    let config = net.join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["sample_size"] = 1_000_000.into();
+    std::fs::write(&config, json.to_string()).unwrap();
+    Ddpm::new("sample")
+        .arg(&net)
+        .words("--path even:1 --count 1")
+        .file("--out", &out)
+        .fails(3, &["image_size", "16384"]);
+    // Nothing is left of a run that could not begin.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_strangers_names_do_nothing_to_a_terminal() {
+    let folder = scratch();
+    let evil = folder.path().join("\u{1b}]0;title\u{7}\u{202e}x.pt");
+    std::fs::write(&evil, "no weights").unwrap();
+    let outcome = Ddpm::new("inspect")
+        .arg(&evil)
+        .run()
+        .fails(3, &["\\u{1b}]0;title\\u{7}"]);
+    let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!outcome.stderr().contains(acts), "{:?}", outcome.stderr());
+}
+
+#[test]
+fn of_a_folder_of_images_what_is_left_out_is_said() {
+    let folder = scratch();
+    let images = folder.path().join("images");
+    let pixels = Images::from_bytes(Array4::from_elem((3, 3, 16, 16), 7).into_dyn()).unwrap();
+    std::fs::create_dir(&images).unwrap();
+    write_png_folder(&images, &pixels, 0).unwrap();
+    // What macOS writes beside files, and viewers: no images.
+    std::fs::write(images.join("._000000.png"), "resource fork").unwrap();
+    std::fs::write(images.join(".thumb.png"), "thumb").unwrap();
+    let bpd = |data: &Path| small("bpd").words("--path even:2").file("--data", data);
+    let outcome = bpd(&images).run().succeeds();
+    assert!(
+        outcome.stdout().contains("3 images"),
+        "{}",
+        outcome.stdout()
+    );
+    assert!(
+        !outcome.stderr().contains("left out"),
+        "{}",
+        outcome.stderr()
+    );
+    std::fs::write(images.join("a.jpg"), "").unwrap();
+    std::fs::write(images.join("b.JPEG"), "").unwrap();
+    std::fs::create_dir(images.join("class")).unwrap();
+    let outcome = bpd(&images).run().succeeds();
+    let words = "left out 2 images of other formats and 1 folder";
+    assert!(outcome.stderr().contains(words), "{}", outcome.stderr());
+
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("a.jpg"), "").unwrap();
+    bpd(&other).fails(3, &["no images found", "1 image of another format"]);
+}
+
+/// A terminal that is closed (SIGHUP) stops a run as Ctrl-C does: what is finished is kept.
+#[cfg(unix)]
+#[test]
+fn a_closed_terminal_keeps_what_is_finished() {
+    let folder = scratch();
+    let data = folder.path().join("data.safetensors");
+    small_images(&data, 48, 0.0);
+    let out = folder.path().join("p");
+    let command = || {
+        small("profile")
+            .file("--data", &data)
+            .file("--out", &out)
+            .words("--images-per-block 1 --batch 1 --threads 1 --resume")
+    };
+    let partial = folder.path().join("p.partial");
+    let text = stopped_by("-HUP", &partial, command);
+    assert!(text.contains("--resume"), "{text}");
+}
+
+/// `nohup` asks that SIGHUP be ignored, so that a run outlives the shell that began it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_under_nohup_goes_on() {
+    let folder = scratch();
+    let data = folder.path().join("data.safetensors");
+    small_images(&data, 8, 0.0);
+    let out = folder.path().join("p");
+    let run = small("profile")
+        .file("--data", &data)
+        .file("--out", &out)
+        .into_inner();
+    let mut child = std::process::Command::new("nohup")
+        .arg(run.get_program())
+        .args(run.get_args())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..5 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let _ = std::process::Command::new("kill")
+            .args(["-HUP", &child.id().to_string()])
+            .status();
+    }
+    assert!(child.wait().unwrap().success());
+    assert!(out.exists());
+}

@@ -482,7 +482,7 @@ fn null_fields_mean_what_they_mean_to_diffusers() {
     assert!(error.contains("mid_block.attentions"), "{error}");
 }
 
-/// What every class takes where its file is silent, as diffusers' own files say (`tests/peers/scheduler_defaults.py`).
+/// What every class takes where its file is silent, as diffusers' own files say (`tests/golden/tools/scheduler_defaults.py`).
 #[test]
 fn absent_fields_have_the_defaults_of_their_class() {
     let defaults = std::fs::read(golden("diffusers").join("scheduler-defaults.json")).unwrap();

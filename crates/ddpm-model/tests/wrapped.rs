@@ -75,7 +75,7 @@ fn a_network_among_other_tensors_is_taken_and_they_are_told() {
     }
 }
 
-/// Files as training code writes them (`tests/peers/wrapped_checkpoints.py`): the weights to take are twos, all others ones.
+/// Files as training code writes them (`tests/golden/tools/wrapped_checkpoints.py`): the weights to take are twos, all others ones.
 #[test]
 fn files_of_training_code_give_their_averaged_weights_or_say_why_not() {
     let refused = [

@@ -1,6 +1,6 @@
 """What every scheduler of the installed diffusers takes where its file is silent: tests/golden/diffusers/scheduler-defaults.json.
 
-    python tests/peers/scheduler_defaults.py tests/golden/diffusers/scheduler-defaults.json
+    python tests/golden/tools/scheduler_defaults.py tests/golden/diffusers/scheduler-defaults.json
 
 Only those that are built from betas are written; of each a file is saved, as pipelines save it. Null for an entry that a class does not have.
 """

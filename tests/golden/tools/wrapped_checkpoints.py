@@ -1,6 +1,6 @@
 """Checkpoints as training code writes them, each of a few numbers: tests/golden/wrapped.
 
-    python tests/peers/wrapped_checkpoints.py tests/golden/wrapped
+    python tests/golden/tools/wrapped_checkpoints.py tests/golden/wrapped
 
 In every file the weights to take are twos, and whatever else stands in it under the same names are ones.
 """

@@ -56,7 +56,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "a noise schedule that diffusers knows and ddpm does not",
-        "inspect laplace",
+        "sample laplace --path even:4 --count 1 --out x.png",
     ),
     ("zero steps", "schedule train.p --steps 0"),
     (

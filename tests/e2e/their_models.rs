@@ -247,14 +247,18 @@ fn folders_that_cannot_be_used_say_why() {
         "beta_schedule",
         json!("laplace"),
     );
-    inspect(
-        &laplace,
-        &[
-            "scheduler_config.json",
-            "beta_schedule",
-            "squaredcos_cap_v2",
-        ],
-    );
+    // The network is known all the same; what needs the process says why it is not.
+    let outcome = Ddpm::new("inspect").arg(&laplace).run().succeeds();
+    assert!(outcome.stderr().contains("beta_schedule"));
+    let named = [
+        "scheduler_config.json",
+        "beta_schedule",
+        "squaredcos_cap_v2",
+    ];
+    Ddpm::new("bpd")
+        .arg(&laplace)
+        .words("--data x --path all")
+        .fails(3, &named);
     let wide = copy("wide");
     set(
         wide.join("config.json"),

@@ -80,7 +80,7 @@ fn dispatch(cli: args::Cli) -> Result<()> {
     }
     let voice = output::Voice::new(cli.common.quiet);
     let outcome = match cli.command {
-        Command::Inspect(args) => commands::inspect::run(&args),
+        Command::Inspect(args) => commands::inspect::run(&args, voice),
         Command::Predict(args) => commands::predict::run(&args, voice),
         Command::Transitions(args) => commands::transitions::run(&args),
         Command::Trajectory(args) => commands::trajectory::run(&args, voice),

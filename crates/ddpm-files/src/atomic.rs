@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -17,7 +17,8 @@ use tempfile::NamedTempFile;
 /// # Errors
 /// The operating system's error from creating, writing, flushing or renaming.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match kind_of(path)? {
+    let (path, kind) = &led_to(path)?;
+    match kind {
         Kind::Stdout => {
             let mut stream = io::stdout().lock();
             return stream.write_all(bytes).and_then(|()| stream.flush());
@@ -26,7 +27,6 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Kind::Stream => return OpenOptions::new().append(true).open(path)?.write_all(bytes),
         Kind::File => {}
     }
-    let path = &destination(path)?;
     let mut file = temporary_beside(path)?;
     // Before anything is in it: what was nobody else's to read is not for a moment.
     if let Ok(old) = std::fs::metadata(path) {
@@ -47,11 +47,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// `path` is a folder, or the operating system's error from creating a file beside it.
 pub fn check_writable(path: &Path) -> io::Result<()> {
+    let (path, kind) = &led_to(path)?;
     // To open a pipe is to wait for its reader.
-    if kind_of(path)? != Kind::File {
+    if *kind != Kind::File {
         return Ok(());
     }
-    let path = &destination(path)?;
     remove_orphans(path);
     temporary_beside(path)?.close()
 }
@@ -69,6 +69,8 @@ enum Kind {
 }
 
 fn kind_of(path: &Path) -> io::Result<Kind> {
+    let plain = without_dots(path);
+    let path = plain.as_path();
     let is = |names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
     let folder = path.parent().unwrap_or(path);
     let is_open = folder == Path::new("/dev/fd")
@@ -88,20 +90,46 @@ fn kind_of(path: &Path) -> io::Result<Kind> {
     }
 }
 
+/// The same path without `.`, and without `..` where that is a matter of words: of the system's own names.
+fn without_dots(path: &Path) -> PathBuf {
+    if !path.starts_with("/dev") && !path.starts_with("/proc") {
+        return path.to_owned();
+    }
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 /// Where a path leads, through links, to a file that may be yet to come: what [`write_atomic`] writes.
 ///
 /// # Errors
-/// Links in a circle; those that cannot be read.
+/// Links in a circle; those that cannot be read; a folder.
 pub fn destination(path: &Path) -> io::Result<PathBuf> {
+    led_to(path).map(|(place, _)| place)
+}
+
+/// The file that a path leads to, or the first name on the way of something that is no file to be replaced.
+fn led_to(path: &Path) -> io::Result<(PathBuf, Kind)> {
     const MOST_LINKS: usize = 40;
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
+        let kind = kind_of(&place)?;
+        if kind != Kind::File {
+            return Ok((place, kind));
+        }
         match std::fs::symlink_metadata(&place) {
             Ok(there) if there.is_symlink() => {
                 let target = std::fs::read_link(&place)?;
                 place = parent(&place).join(target);
             }
-            _ => return Ok(place),
+            _ => return Ok((place, kind)),
         }
     }
     Err(io::Error::other("is a link that leads in a circle"))
@@ -307,6 +335,19 @@ mod tests {
         write_atomic(&pipe, b"through").unwrap();
         assert_eq!(reader.join().unwrap(), b"through");
         assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+        // Through a link too, and by a name of the system that goes up and down.
+        symlink("/dev/null", at("link to a device")).unwrap();
+        write_atomic(&at("link to a device"), b"gone").unwrap();
+        assert!(
+            fs::symlink_metadata(at("link to a device"))
+                .unwrap()
+                .is_symlink()
+        );
+        symlink("/dev/../dev/stdout", at("link to a stream")).unwrap();
+        assert!(matches!(
+            led_to(&at("link to a stream")).unwrap().1,
+            Kind::Stdout | Kind::Stream
+        ));
         write_atomic(Path::new("/dev/null"), b"gone").unwrap();
         assert!(
             fs::metadata("/dev/null")

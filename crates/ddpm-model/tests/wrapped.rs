@@ -93,6 +93,9 @@ fn files_of_training_code_give_their_averaged_weights_or_say_why_not() {
         ),
         ("not-an-object.pt", "`ema` that are a Python object"),
         ("not-names.pt", "a dictionary whose entry `decay`"),
+        ("not-in-a-trainer.pt", "`callbacks.EMA"),
+        ("not-two-decays.pt", "`ema` that are a list"),
+        ("not-dotless-entry.pt", "`ema_sd` that are a dictionary"),
         ("not-shadows.pt", "`shadow_params` that are a list"),
         ("not-a-weight.pt", "in place of weights"),
     ];

@@ -87,6 +87,10 @@ def main(folder):
     # What is not read, and is no damage.
     save("not-an-object", {"model": raw, "ema": argparse.Namespace(shadow=best)})
     save("not-names", {"model": raw, "ema_model": {"decay": 0.9}, "shadow_params": list(best.values())})
+    save("not-in-a-trainer", {"state_dict": raw, "callbacks": {"EMA": {"decay": 0.9, "ema_weights": list(best.values())}}})
+    save("not-two-decays", {"model": raw, "ema": [best, best]})
+    save("not-dotless-entry", {"model": raw, "ema_sd": {"time_embed0weight": best[NAME]}})
+    save("averaged-modelEMA", {"model": raw, "modelEMA": best, "optimizer": {"state": {0: {"exp_avg": torch.ones(2, 2)}}}})
     save("not-shadows", {"model": raw, "shadow_params": list(best.values())})
     save("not-protocol-0", best, pickle_protocol=0)
     save_file({NAME: torch.ones(2).to(torch.float8_e4m3fn)}, folder / "not-fp8.safetensors")

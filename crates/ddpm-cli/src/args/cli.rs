@@ -58,7 +58,7 @@ pub(crate) struct CommonArgs {
 const EVERYWHERE: &str = "Every command";
 
 /// More than any machine has cores; each takes memory before it does anything.
-const MOST_THREADS: i64 = 4096;
+const MOST_THREADS: i64 = 512;
 
 /// The commands, in the order of a job.
 #[derive(Debug, Subcommand)]

@@ -7,15 +7,20 @@ use serde_json::Value;
 use crate::args::Inspect;
 use crate::error::{Error, Located, Result};
 use crate::input::{model_options, open_checkpoint};
-use crate::output;
+use crate::output::{self, Voice};
 use crate::render::TextTable;
 
 /// Runs the command.
-pub(crate) fn run(args: &Inspect) -> Result<()> {
+pub(crate) fn run(args: &Inspect, voice: Voice) -> Result<()> {
     let options = model_options(&args.checkpoint)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
     let (unet, config) = describe(&checkpoint, &options)
         .map_err(|error| Error::checkpoint(&args.checkpoint.checkpoint, error))?;
+    if let Some(unread) = unet.config().unread_process() {
+        voice.warn(format_args!(
+            "{unread}; commands that need the process take it from --train-steps, --noise-schedule and --parameterization"
+        ));
+    }
     let found = results::Inspect {
         checkpoint_sha256: checkpoint.sha256().to_owned(),
         state_dict: checkpoint.place().to_string(),

@@ -123,10 +123,14 @@ pub(super) fn names_a_network(key: &str) -> bool {
     })
 }
 
-/// Whether weights of this name are averaged ones, as training code calls them: `ema_unet`, `state_dict_ema`, `net_ema`, `swa_model`.
+/// Whether weights of this name are averaged ones, as training code calls them: `ema_unet`, `state_dict_ema`, `modelEMA`, `swa_model`, `shadow_params`.
 pub(super) fn is_averaged(name: &str) -> bool {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    words.any(|word| ["ema", "averaged", "swa"].contains(&word.to_ascii_lowercase().as_str()))
+    let is_word = |word: &str| {
+        let word = word.to_ascii_lowercase();
+        word.starts_with("ema") || ["averaged", "swa", "shadow"].contains(&word.as_str())
+    };
+    name.contains("EMA") || words.any(is_word)
 }
 
 /// The part that a caller asks for: names separated by dots, taken one by one.

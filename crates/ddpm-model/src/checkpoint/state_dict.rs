@@ -90,6 +90,14 @@ pub(super) fn locate<'a>(pickle: &'a Pickle<'a>, asked: &mut Asked<'_>) -> ReadR
             .filter(|key| *key != name)
             .filter(|key| AVERAGED.contains(key) || RAW.contains(key) || is_averaged(key));
         place.set_aside.extend(others.map(str::to_owned));
+        // A second network under a name that says nothing.
+        let mut seen = HashSet::new();
+        for (key, value) in &inner {
+            let is_told = *key == name || place.set_aside.iter().any(|told| told == key);
+            if !is_told && holds_network(pickle, value, 2, &mut seen) {
+                place.set_aside.push((*key).to_owned());
+            }
+        }
         place.entries.push(name.to_owned());
         // A pickle may refer to itself.
         if place.entries.len() > 8 {
@@ -106,10 +114,12 @@ fn averaged<'a>(
     pickle: &'a Pickle<'a>,
     inner: &[(&'a str, &'a Node<'a>)],
 ) -> ReadResult<Option<(&'a str, &'a Node<'a>)>> {
-    let mut seen = HashSet::new();
-    let mut found = inner
-        .iter()
-        .filter(|(name, value)| is_averaged(name) && holds_network(pickle, value, 4, &mut seen));
+    let (mut seen, mut known) = (HashSet::new(), HashSet::new());
+    // A dictionary under many names is looked at once.
+    let mut found = inner.iter().filter(|(name, value)| {
+        let place = std::ptr::from_ref::<Node<'_>>(value);
+        is_averaged(name) && known.insert(place) && holds_network(pickle, value, 4, &mut seen)
+    });
     match (found.next(), found.next()) {
         (Some((first, _)), Some((second, _))) => {
             let names = [(*first).to_owned(), (*second).to_owned()];
@@ -144,35 +154,65 @@ fn holds_network(
     )
 }
 
-/// Refuses to take the `raw` entry where averaged weights stand beside it in a form that is not read: as an object, or as a list without names.
+/// Refuses to take the `raw` entry where averaged weights stand beside it, however deep, in a form that is not read: as an object, as a list without
+/// names, under names of their own, in a trainer's state.
 fn refuse_unread_averages(
     pickle: &Pickle<'_>,
     items: &[(usize, usize)],
     raw: &str,
 ) -> ReadResult<()> {
-    let is_weights = |&id: &usize| {
-        matches!(
-            pickle.node(id),
-            Node::Object(Object::Tensor(_) | Object::Opaque(_))
-        )
+    let mut seen = HashSet::new();
+    let mut rest: Vec<(String, usize)> = Vec::new();
+    let push = |rest: &mut Vec<(String, usize)>, place: &str, items: &[(usize, usize)]| {
+        for &(key, value) in items {
+            if let Node::Text(key) = pickle.node(key) {
+                let joint = if place.is_empty() { "" } else { "." };
+                rest.push((format!("{place}{joint}{key}"), value));
+            }
+        }
     };
-    for &(key, value) in items {
-        let Node::Text(key) = pickle.node(key) else {
-            continue;
-        };
-        let unread = match pickle.node(value) {
-            Node::Object(Object::Opaque(_)) => true,
-            Node::List(items) | Node::Tuple(items) => items.iter().any(is_weights),
-            _ => false,
-        };
-        if unread && (is_averaged(key) || *key == "shadow_params") {
+    push(&mut rest, "", items);
+    rest.retain(|(key, _)| key != raw);
+    while let Some((place, value)) = rest.pop() {
+        let node = pickle.node(value);
+        let last = place.rsplit('.').next().unwrap_or(&place);
+        let is_object = matches!(node, Node::Object(Object::Opaque(_)));
+        if is_averaged(last) && (is_object || holds_matrix(pickle, value)) {
             return Err(ReadError::NotACheckpoint(format!(
-                "averaged weights `{key}` that are {}, expected a dictionary of tensors; save them as one, or take the raw weights with --state-dict {raw}",
-                pickle.node(value).describe()
+                "averaged weights `{place}` that are {}, expected a dictionary of tensors in an entry of its own; save them as one, or take the raw weights with --state-dict {raw}",
+                node.describe()
             )));
+        }
+        if let Node::Dict(items) = node
+            && seen.insert(value)
+        {
+            // What a pickle names without end is not followed without end.
+            const LONGEST: usize = 256;
+            if place.len() < LONGEST {
+                push(&mut rest, &place, items);
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a tensor of two axes or more, as every network has, is anywhere in a value.
+fn holds_matrix(pickle: &Pickle<'_>, value: usize) -> bool {
+    let mut seen = HashSet::from([value]);
+    let mut rest = vec![value];
+    while let Some(id) = rest.pop() {
+        match pickle.node(id) {
+            Node::Object(Object::Tensor(tensor)) if tensor.shape.len() > 1 => return true,
+            Node::Dict(items) => {
+                rest.extend(items.iter().map(|&(_, v)| v).filter(|&v| seen.insert(v)))
+            }
+            Node::List(items) | Node::Tuple(items) => {
+                rest.extend(items.iter().copied().filter(|&v| seen.insert(v)));
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The entries of a dictionary of tensors.

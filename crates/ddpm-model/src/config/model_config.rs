@@ -135,6 +135,12 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// Why the process that a file tells of is not read, with the file's name; `None` where it is, or where none tells of one.
+    pub fn unread_process(&self) -> Option<String> {
+        let (path, detail) = self.unread_process.as_ref()?;
+        Some(format!("{}: {detail}", path.display()))
+    }
+
     /// A network of `architecture` without a file.
     #[cfg(test)]
     pub(crate) fn of(architecture: Architecture, options: &ModelOptions) -> Result<Self> {

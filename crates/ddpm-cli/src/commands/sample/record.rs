@@ -7,9 +7,10 @@ use ddpm_schedule::SampleRecord;
 use crate::error::{Error, Located, Result};
 use crate::input::{Partial, read_bytes, with_ending, write_file};
 
-/// The file that goes with an output.
+/// The file that goes with an output: beside the file itself, where the output is a link to it.
 pub(super) fn beside(out: &Path) -> PathBuf {
-    with_ending(out, "run.json")
+    let file = ddpm_files::destination(out).unwrap_or_else(|_| out.to_owned());
+    with_ending(&file, "run.json")
 }
 
 /// The file that goes with the images of a run that is not complete.

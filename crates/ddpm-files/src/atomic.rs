@@ -107,11 +107,14 @@ fn without_dots(path: &Path) -> PathBuf {
     plain
 }
 
-/// Where a path leads, through links, to a file that may be yet to come: what [`write_atomic`] writes.
+/// Where a path leads, through links, to a file that may be yet to come: what [`write_atomic`] writes. A folder is where it is.
 ///
 /// # Errors
-/// Links in a circle; those that cannot be read; a folder.
+/// Links in a circle; those that cannot be read.
 pub fn destination(path: &Path) -> io::Result<PathBuf> {
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
     led_to(path).map(|(place, _)| place)
 }
 
@@ -284,6 +287,8 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(check_writable(folder.path()).is_err());
+        // A folder of samples is an output too, with a lock beside it.
+        assert_eq!(destination(folder.path()).unwrap(), folder.path());
         assert!(check_writable(&folder.path().join("absent/out.json")).is_err());
     }
 

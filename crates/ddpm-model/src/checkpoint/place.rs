@@ -117,10 +117,16 @@ impl fmt::Display for StateDictPlace {
 
 /// Whether a tensor of this name is one that every network has.
 pub(super) fn names_a_network(key: &str) -> bool {
-    SIGNATURES.iter().any(|name| {
-        key.strip_suffix(name)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    })
+    network_around(key).is_some()
+}
+
+/// The module of the network that a tensor of such a name is in, empty where the names are the network's own.
+fn network_around(key: &str) -> Option<&str> {
+    let rest = SIGNATURES.iter().find_map(|name| key.strip_suffix(name))?;
+    match rest.strip_suffix('.') {
+        Some(module) => Some(module),
+        None => rest.is_empty().then_some(rest),
+    }
 }
 
 /// Whether weights of this name are averaged ones, as training code calls them: `ema_unet`, `state_dict_ema`, `modelEMA`, `swa_model`, `shadow_params`.
@@ -256,13 +262,7 @@ pub(super) fn unwrap_modules(
 fn network_of(tensors: &StateDict, place: &StateDictPlace) -> ReadResult<Option<String>> {
     let mut found: Vec<&str> = tensors
         .keys()
-        .filter_map(|key| {
-            let rest = SIGNATURES.iter().find_map(|name| key.strip_suffix(name))?;
-            match rest.strip_suffix('.') {
-                Some(module) => Some(module),
-                None => rest.is_empty().then_some(rest),
-            }
-        })
+        .filter_map(|key| network_around(key))
         .collect();
     found.sort_unstable();
     found.dedup();

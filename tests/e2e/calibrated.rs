@@ -132,7 +132,7 @@ fn columns_and_arrays_say_what_they_leave_out_of_calibrated_kernels() {
         );
         let array = Ddpm::new("export").arg(&file).words("--format npy");
         let lost = array
-            .file("--out", &folder.path().join("s.npy"))
+            .over("--out", &folder.path().join("s.npy"))
             .run()
             .succeeds()
             .stderr();

@@ -16,7 +16,7 @@ fn predict(folder: &Path, isa: Option<&str>, precision: &str) -> Option<Vec<f32>
         .words("--num-heads 2 --precision")
         .arg(precision)
         .file("--input", &golden("unet-hybrid-16px.io.safetensors"))
-        .file("--output", &output);
+        .over("--output", &output);
     if let Some(isa) = isa {
         command = command.env("DDPM_ISA", isa);
     }

@@ -164,7 +164,7 @@ fn what_a_tool_cannot_take_over_is_said() {
     ] {
         let out = folder.path().join("out");
         let run = export(&file, &format!("--format {format}"))
-            .file("--out", &out)
+            .over("--out", &out)
             .run()
             .succeeds();
         assert!(

@@ -11,6 +11,7 @@ mod fid;
 mod import;
 mod install;
 mod mistakes;
+mod outputs;
 mod plot;
 mod predict;
 mod profile;

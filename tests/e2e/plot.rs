@@ -38,7 +38,7 @@ fn terms(schedules: &Path, profile: &Path, out: &Path) -> Ddpm {
         .words("terms")
         .arg(schedules)
         .arg(profile)
-        .file("--out", out)
+        .over("--out", out)
 }
 
 /// One coordinate of every point of the first series.
@@ -55,7 +55,7 @@ fn figures_show_the_numbers_that_the_commands_print() {
         let command = files
             .iter()
             .fold(Ddpm::new("plot").arg(figure), |c, f| c.arg(f));
-        let found = command.words(flags).file("--out", &svg).json();
+        let found = command.words(flags).over("--out", &svg).json();
         let text = std::fs::read_to_string(&svg).unwrap();
         assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"));
         for label in [&found["x"], &found["y"], &found["title"]] {
@@ -185,7 +185,7 @@ fn terms_take_the_parameters_of_the_gaussian_decoder() {
         .arg(&imported)
         .words("--steps 8 --folds 0")
         .words(flags)
-        .file("--out", &file)
+        .over("--out", &file)
         .json();
     let cost = chosen["budgets"][0]["cost"].as_f64().unwrap();
     let sum = |flags: &str| {
@@ -215,7 +215,7 @@ fn flags_go_with_their_figures_and_curves_can_be_told_apart() {
             .words(words)
             .arg(&file)
             .words(flags)
-            .file("--out", &out)
+            .over("--out", &out)
     };
     for (figure, flag) in [
         ("timesteps", "--variance learned"),

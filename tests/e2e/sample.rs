@@ -268,7 +268,7 @@ fn an_archive_goes_on_where_it_was_stopped() {
     let out = sample(folder.path(), "a.npz", "--path even:2 --count 1");
     let both = || (fs::read(&out).unwrap(), record(&out));
     let old = both();
-    let run = || small("sample").words(flags).file("--out", &out);
+    let run = || small("sample").words(flags).over("--out", &out);
     let mut child = run()
         .into_inner()
         .stdout(Stdio::null())
@@ -305,7 +305,7 @@ fn an_archive_goes_on_where_it_was_stopped() {
     run().fails(3, &["a.npz.partial", "--resume"]);
     small("sample")
         .words("--path even:2 --count 12 --resume")
-        .file("--out", &out)
+        .over("--out", &out)
         .fails(3, &["a.npz.partial", "run.json", "path differs"]);
     let resumed = run().words("--resume").json();
     assert_eq!(resumed["resumed"], left);

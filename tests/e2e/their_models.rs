@@ -39,7 +39,7 @@ fn outputs_equal_those_of_diffusers() {
                 .arg(&checkpoint)
                 .words(&format!("--batch {batch}"))
                 .file("--input", &input)
-                .file("--output", &out)
+                .over("--output", &out)
                 .run()
                 .succeeds();
             assert_close(name, &output(&out), &output(&input), 1e-4);
@@ -139,7 +139,7 @@ fn profiles_and_direct_evaluations_agree() {
             .words(class)
             .words("--images-per-block 1")
             .file("--data", &data)
-            .file("--out", &profile)
+            .over("--out", &profile)
             .json();
         assert_eq!(
             told["clip_denoised"], false,
@@ -149,7 +149,7 @@ fn profiles_and_direct_evaluations_agree() {
             .arg(&profile)
             .words("--steps 6 --variance")
             .words(variance)
-            .file("--out", &schedules)
+            .over("--out", &schedules)
             .json();
         let scored = Ddpm::new("bpd")
             .arg(network(name))

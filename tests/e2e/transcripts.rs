@@ -189,7 +189,8 @@ fn the_readme_runs_as_it_is_printed() {
         match (block.heading.as_str(), last.rsplit_once(" > ")) {
             (heading @ ("From diffusers" | "From OpenAI"), Some((_, name))) => {
                 assert!(commands.len() == 2 && commands[0].starts_with("ddpm profile "));
-                let schedules: Value = serde_json::from_str(&read("schedules.json")).unwrap();
+                let file = name.replace(".py", ".json");
+                let schedules: Value = serde_json::from_str(&read(&file)).unwrap();
                 let text = read(name);
                 for (budget, steps) in schedules["budgets"]
                     .as_array()

@@ -27,7 +27,7 @@ fn outputs_that_are_no_plain_files_stay_what_they_are() {
         Ddpm::new("export")
             .arg(&schedules)
             .words("--format csv")
-            .file("--out", out)
+            .over("--out", out)
     };
     std::fs::write(at("real.csv"), "old").unwrap();
     std::fs::set_permissions(at("real.csv"), PermissionsExt::from_mode(0o640)).unwrap();

@@ -16,7 +16,6 @@ use std::time::Instant;
 use ddpm_core::{Denoiser, Difference};
 use ddpm_data::{ImageSet, Split};
 use ddpm_profile::{Block, ElboProfile, ProfileLayout, Reconstruction};
-use ddpm_schedule::Provenance;
 
 use crate::denoising::{ForwardProcess, Noise, Point, mean_square};
 use crate::error::{Error, Result};
@@ -55,38 +54,21 @@ pub fn profile(
         plan.clip_denoised,
         plan.batch,
     )?;
-    let provenance = plan.provenance(denoiser, data, split)?;
-    let mut layout = ProfileLayout::new(
-        denoiser.noise_schedule(),
-        plan.timesteps.clone(),
-        denoiser.learns_variance(),
-        plan.nodes,
-    )?;
-    if let Some(bands) = plan.bands.of(&denoiser.shape())? {
-        layout = layout.with_bands(bands);
-    }
+    let empty = plan.empty_profile(denoiser, data, split)?;
     let run = Run {
         process,
-        denoiser,
         data,
         plan,
-        provenance,
-        layout,
+        layout: empty.layout().clone(),
     };
-    let mut profile = run.resume(resume)?;
-    let own = plan.blocks(run.provenance.total_blocks)?;
-    if let Some(foreign) = profile
-        .blocks()
-        .iter()
-        .map(|b| b.id())
-        .find(|id| !own.contains(id))
-    {
-        return Err(Error::Resume {
-            field: "blocks (the shard)".into(),
-            expected: format!("blocks {}..{}", own.start, own.end),
-            found: format!("block {foreign}"),
-        });
-    }
+    let own = plan.blocks(empty.provenance().total_blocks)?;
+    let mut profile = match resume {
+        Some(earlier) => {
+            plan.check_blocks(&empty, &earlier)?;
+            earlier
+        }
+        None => empty,
+    };
     let missing: Vec<u64> = profile
         .missing_blocks()
         .into_iter()
@@ -118,42 +100,81 @@ pub fn profile(
     Ok(profile)
 }
 
+impl ProfilePlan {
+    /// Makes sure that `earlier` holds blocks of this very run, of its shard, and no others: that going on with it loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] names what differs; otherwise as [`ProfilePlan::provenance`].
+    pub fn check_earlier(
+        &self,
+        denoiser: &dyn Denoiser,
+        data: &ImageSet,
+        split: Split,
+        earlier: &ElboProfile,
+    ) -> Result<()> {
+        self.check_blocks(&self.empty_profile(denoiser, data, split)?, earlier)
+    }
+
+    /// The profile of the run before its first evaluation.
+    fn empty_profile(
+        &self,
+        denoiser: &dyn Denoiser,
+        data: &ImageSet,
+        split: Split,
+    ) -> Result<ElboProfile> {
+        let schedule = denoiser.noise_schedule();
+        let (timesteps, learned) = (self.timesteps.clone(), denoiser.learns_variance());
+        let mut layout = ProfileLayout::new(schedule, timesteps, learned, self.nodes)?;
+        if let Some(bands) = self.bands.of(&denoiser.shape())? {
+            layout = layout.with_bands(bands);
+        }
+        let provenance = self.provenance(denoiser, data, split)?;
+        Ok(ElboProfile::new(
+            provenance,
+            schedule.clone(),
+            layout,
+            Vec::new(),
+        )?)
+    }
+
+    /// Blocks that an earlier run left must be of the run that `empty` begins, and of its shard.
+    fn check_blocks(&self, empty: &ElboProfile, earlier: &ElboProfile) -> Result<()> {
+        match empty.check_same_run(earlier) {
+            Ok(()) => {}
+            Err(ddpm_profile::Error::Schedule(ddpm_schedule::Error::Mismatch(Difference {
+                field,
+                first: expected,
+                second: found,
+            }))) => {
+                return Err(Error::Resume {
+                    field,
+                    expected,
+                    found,
+                });
+            }
+            Err(other) => return Err(other.into()),
+        }
+        let own = self.blocks(empty.provenance().total_blocks)?;
+        let mut ids = earlier.blocks().iter().map(Block::id);
+        match ids.find(|id| !own.contains(id)) {
+            None => Ok(()),
+            Some(foreign) => Err(Error::Resume {
+                field: "blocks (the shard)".into(),
+                expected: format!("blocks {}..{}", own.start, own.end),
+                found: format!("block {foreign}"),
+            }),
+        }
+    }
+}
+
 struct Run<'a> {
     process: ForwardProcess<'a>,
-    denoiser: &'a dyn Denoiser,
     data: &'a ImageSet,
     plan: &'a ProfilePlan,
-    provenance: Provenance,
     layout: ProfileLayout,
 }
 
 impl Run<'_> {
-    /// The profile to add to: an empty one, or the partial one if it is of this very run.
-    fn resume(&self, partial: Option<ElboProfile>) -> Result<ElboProfile> {
-        let empty = ElboProfile::new(
-            self.provenance.clone(),
-            self.denoiser.noise_schedule().clone(),
-            self.layout.clone(),
-            Vec::new(),
-        )?;
-        let Some(partial) = partial else {
-            return Ok(empty);
-        };
-        match empty.check_same_run(&partial) {
-            Ok(()) => Ok(partial),
-            Err(ddpm_profile::Error::Schedule(ddpm_schedule::Error::Mismatch(Difference {
-                field,
-                first,
-                second,
-            }))) => Err(Error::Resume {
-                field,
-                expected: first,
-                found: second,
-            }),
-            Err(other) => Err(other.into()),
-        }
-    }
-
     /// Positions of a block's images in the plan.
     fn rows(&self, id: u64) -> Range<usize> {
         let begin = id as usize * self.plan.images_per_block;

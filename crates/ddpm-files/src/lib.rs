@@ -3,13 +3,14 @@
 //! - [`write_atomic`] replaces a file in one go.
 //! - [`container`] is the form of the project's own binary files: safetensors with one JSON document and a checksum over everything
 //!   ([`PartsChecksum`]).
-//! - Files of other programs are read without trust: restricted [`pickle`]s, NumPy's arrays ([`npy`], [`npz`]) and the headers of
-//!   safetensors files ([`TensorFile`]). Nothing in a file is executed, and memory is bounded by the bytes that a file has, not by
-//!   those that it declares.
+//! - Files of other programs are read without trust: restricted [`pickle`]s, NumPy's arrays ([`npy`], [`npz`]), the headers of
+//!   safetensors files ([`TensorFile`]) and columns of numbers ([`csv`]). Nothing in a file is executed, and memory is bounded by the
+//!   bytes that a file has, not by those that it declares.
 //! - Hashes are written one way ([`sha256`]).
 
 mod atomic;
 pub mod container;
+pub mod csv;
 mod error;
 mod file_error;
 pub mod npy;

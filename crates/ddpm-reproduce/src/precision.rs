@@ -41,7 +41,7 @@ pub(crate) fn run(Precision { images }: Precision) -> anyhow::Result<()> {
         Command::new(&ddpm)
             .args(["schedule", "--quiet", "--steps", STEPS])
             .arg(datasets.join("cifar10-small.train.profile.safetensors"))
-            .arg("--out")
+            .args(["--force", "--out"])
             .arg(&schedules),
     )?;
     println!("\nbits/dim of the optimal schedules (learned variance), mean over {images} {what}");

@@ -401,7 +401,7 @@ impl Job<'_> {
             .arg(&profile)
             .args(["--steps", STEPS, "--variance", variance]);
         command
-            .args(["--start", start, "--json", "--out"])
+            .args(["--start", start, "--json", "--force", "--out"])
             .arg(&out);
         Stage {
             name: &format!("solve-{variance}-{start}"),

@@ -135,7 +135,8 @@ impl Samples<'_> {
         command.arg(&self.profile);
         command.args(["--steps", &steps.join(","), "--variance", VARIANCE]);
         // How stable the choice is takes nine times as long, and Table 3's stages say it.
-        command.args(["--objective", objective, "--folds", "0", "--out"]);
+        command.args(["--objective", objective, "--folds", "0"]);
+        command.args(["--force", "--out"]);
         command.arg(&out);
         let stdout = Some(self.path(&format!("{stride}.schedules.txt")));
         let inputs = vec![self.ddpm.to_owned(), self.profile.clone()];
@@ -155,7 +156,7 @@ impl Samples<'_> {
         if let Some(limit) = self.size.reference {
             command.args(["--limit", &limit.to_string()]);
         }
-        command.args(["--allow-few", "--json", "--save-statistics"]);
+        command.args(["--allow-few", "--json", "--force", "--save-statistics"]);
         command.arg(&out);
         let inputs = vec![self.data.to_owned(), self.features.clone()];
         let stdout = Some(self.path("reference.json"));
@@ -192,7 +193,7 @@ impl Samples<'_> {
         command.args(["--count", &self.size.images.to_string()]);
         command.args(["--seed", &self.seed.to_string()]);
         // Samples that an interrupted run has left are kept.
-        command.args(["--resume", "--out"]).arg(&out);
+        command.args(["--resume", "--force", "--out"]).arg(&out);
         self.stage(name, inputs, out, command, None)
     }
 
@@ -204,7 +205,7 @@ impl Samples<'_> {
         let count = IN_GRID.min(self.size.images);
         command.arg("--noise-from").arg(&samples);
         command.args(["--count", &count.to_string()]);
-        command.args(["--resume", "--out"]).arg(&out);
+        command.args(["--resume", "--force", "--out"]).arg(&out);
         inputs.push(samples);
         self.stage(&format!("{name}-grid"), inputs, out, command, None)
     }

@@ -19,7 +19,7 @@ use xtask::show;
 
 use crate::digest::{add_file, hexadecimal};
 
-/// One step of a run.
+/// One step of a run. Its outputs lie in the folder of the run, which is its own: commands replace what is there by `--force`.
 pub(crate) struct Stage<'a> {
     /// Name of the stage and of its stamp.
     pub(crate) name: &'a str,

@@ -116,7 +116,7 @@ fn a_failed_write_leaves_the_old_file() {
     std::fs::write(&out, "old").unwrap();
     Ddpm::with_file_limit(1, "schedule")
         .arg(&profile)
-        .words("--steps all")
+        .words("--steps all --force")
         .file("--out", &out)
         .fails(5, &["s.json"]);
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "old");
@@ -142,6 +142,7 @@ fn an_output_that_another_run_holds() {
     // What is left of the lock is in nobody's way.
     for writer in [merge(), import()] {
         writer.writes(&out);
+        std::fs::remove_file(&out).unwrap();
     }
     assert!(!folder.path().join("p.lock").exists() || cfg!(not(unix)));
 }

@@ -101,9 +101,14 @@ impl Ddpm {
         Outcome { shown, output }
     }
 
-    /// Runs it with `--out OUT` and expects success.
+    /// Runs it with `--out OUT` and expects success, whatever is there.
     pub(crate) fn writes(self, out: &Path) {
-        self.file("--out", out).run().succeeds();
+        self.over("--out", out).run().succeeds();
+    }
+
+    /// Adds `--flag PATH` of an output that may be there.
+    pub(crate) fn over(self, flag: &str, path: &Path) -> Self {
+        self.arg("--force").file(flag, path)
     }
 
     /// Runs it, expects success and returns stdout as JSON.

@@ -6,6 +6,7 @@ use clap::Args;
 use ddpm_data::Split;
 
 use super::conventions::splits;
+use super::outputs::OutputArgs;
 
 /// Compare two sets of images, or statistics of them: FID, KID, precision, recall, density, coverage
 ///
@@ -66,6 +67,8 @@ pub(crate) struct Fid {
     /// Write the statistics of A, for pytorch-fid or as a later B
     #[arg(long, value_name = "OUT.npz")]
     pub(crate) save_statistics: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Images at once [default: 64; 16 with Inception]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) batch: Option<u16>,

@@ -9,6 +9,7 @@ use ddpm_core::{MeanKind, Sampler, VarianceKind};
 use super::chain::PATH_HELP;
 use super::conventions::{ClipArgs, StepArgs, means, samplers, variances};
 use super::inputs::{CheckpointArgs, ImageArgs};
+use super::outputs::OutputArgs;
 
 /// Evaluate bits/dim of one path directly, term by term, without a profile
 ///
@@ -121,6 +122,8 @@ pub(crate) struct Sample {
     /// samples.png (one grid), samples.npz (arr_0, uint8, NHWC), or a folder of PNG
     #[arg(long, value_name = "OUT")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
     /// Class of every image, for class-conditional networks [default: classes in turn, by index]

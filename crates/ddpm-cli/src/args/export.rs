@@ -8,6 +8,7 @@ use ddpm_core::Sampler;
 use ddpm_schedule::export::Format;
 
 use super::conventions::{named_values, samplers};
+use super::outputs::OutputArgs;
 
 named_values! {
     /// What an export is for.
@@ -50,6 +51,8 @@ pub(crate) struct Export {
     /// The file to write [default: standard output]
     #[arg(long, value_name = "F")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Print the schedules as JSON instead
     #[arg(long)]
     pub(crate) json: bool,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::outputs::OutputArgs;
 use clap::Args;
 use clap_complete::Shell;
 
@@ -39,4 +40,6 @@ pub(crate) struct Man {
     /// Write ddpm.1 and a page for every command into this folder, instead of printing
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
 }

@@ -15,6 +15,7 @@ mod export;
 mod inputs;
 mod install;
 mod network;
+mod outputs;
 mod plot;
 mod profiles;
 mod trajectory;

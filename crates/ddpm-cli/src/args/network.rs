@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::inputs::CheckpointArgs;
+use super::outputs::OutputArgs;
 
 /// Show what a checkpoint is: architecture, parameters, T, noise schedule, variance
 ///
@@ -42,6 +43,8 @@ pub(crate) struct Predict {
     /// Where the tensor output goes
     #[arg(long, value_name = "OUT.safetensors")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Print a summary as JSON
     #[arg(long)]
     pub(crate) json: bool,

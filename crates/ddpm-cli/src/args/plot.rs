@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ddpm_core::{DecoderKind, StartRule, VarianceKind};
 
 use super::conventions::{decoders, starts, variances};
+use super::outputs::OutputArgs;
 
 /// Draw a figure as SVG or PNG
 ///
@@ -30,6 +31,8 @@ pub(crate) struct Plot {
     /// The figure to write, .svg or .png
     #[arg(long, value_name = "F")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Numbers of steps: a comma list [default: the paper's, or all of a schedules file]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
@@ -92,6 +95,8 @@ pub(crate) struct Report {
     /// The page to write [default: RUN_DIR/report.html]
     #[arg(long, value_name = "F.html")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Print what was found as JSON
     #[arg(long)]
     pub(crate) json: bool,

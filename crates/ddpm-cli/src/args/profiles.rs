@@ -11,6 +11,7 @@ use super::conventions::{
 };
 use super::export::formats;
 use super::inputs::{ChainArgs, CheckpointArgs, ImageArgs};
+use super::outputs::OutputArgs;
 
 /// Measure a network on images: everything any schedule's cost needs, in one small file
 ///
@@ -60,6 +61,8 @@ pub(crate) struct Profile {
     /// The profile to write
     #[arg(long, value_name = "P.safetensors")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Network evaluations of the whole run, never exceeded: 32 timesteps of as many images as that
     /// pays for; with --limit N, more timesteps of N images, or 20 of fewer [default: every timestep]
     #[arg(long, value_name = "M")]
@@ -115,6 +118,8 @@ pub(crate) struct Merge {
     /// The profile to write
     #[arg(long, value_name = "P")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -172,6 +177,8 @@ pub(crate) struct Schedule {
     /// The schedules file to write
     #[arg(long, value_name = "S.json")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Print the schedules as `ddpm export` writes them, instead of the table
     #[arg(long, value_name = "FORMAT", value_parser = formats(), conflicts_with_all = ["json", "zero_based"])]
     pub(crate) export: Option<Format>,

@@ -7,6 +7,7 @@ use ddpm_core::{CoefficientKind, MeanKind};
 
 use super::conventions::{ClipArgs, coefficient_kinds, means};
 use super::inputs::{CheckpointArgs, ImageArgs};
+use super::outputs::OutputArgs;
 
 /// Follow a network's trajectories: what schedules for sample quality are chosen on
 ///
@@ -29,6 +30,8 @@ pub(crate) struct Trajectory {
     /// The trajectories to write
     #[arg(long, value_name = "R.safetensors")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     /// Number of samples, or of images with --forward
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: u32,

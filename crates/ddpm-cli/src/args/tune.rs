@@ -8,6 +8,7 @@ use ddpm_data::Split;
 
 use super::conventions::{ClipArgs, coefficient_kinds, sample_objectives, splits};
 use super::inputs::CheckpointArgs;
+use super::outputs::OutputArgs;
 
 /// Choose a schedule by the distance of its samples from real images
 ///
@@ -67,6 +68,8 @@ pub(crate) struct Tune {
     /// The schedules file to write
     #[arg(long, value_name = "S.json")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) existing: OutputArgs,
     #[command(flatten)]
     pub(crate) clip: ClipArgs,
     /// Class of every sample, for class-conditional networks [default: classes in turn]

@@ -8,7 +8,9 @@ use ddpm_schedule::{Budgets, Schedules, results};
 
 use crate::args;
 use crate::error::{Error, Located, Result};
-use crate::input::{about_schedules, read_schedules, steps_or, write_file};
+use crate::input::{
+    about_schedules, read_schedules, steps_or, write_file, write_unless_in_the_way,
+};
 use crate::output::{self, Voice};
 use crate::render::{Indices, plural};
 
@@ -58,7 +60,8 @@ pub(super) fn print_schedules(
     table: impl FnOnce(Indices) -> Result<String>,
 ) -> Result<()> {
     if let Some(out) = &args.out {
-        write_file(out, schedules.to_json().or_internal()?.as_bytes())?;
+        let json = schedules.to_json().or_internal()?;
+        write_unless_in_the_way(out, json.as_bytes(), args.existing.force)?;
     }
     if let Some(format) = args.export {
         let exported = export(schedules, &Budgets::All, format);

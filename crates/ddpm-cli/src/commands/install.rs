@@ -4,8 +4,11 @@ use clap::{Command, CommandFactory};
 
 use crate::args::{Cli, Completions, Man};
 use crate::error::{Error, Located, Result};
-use crate::input::write_file;
+use crate::input::{refuse_to_replace, write_file};
 use crate::output::{self, Voice};
+
+/// What every page calls the book that it is of.
+const MANUAL: &str = "ddpm manual";
 
 /// What a shell needs to complete commands, flags and values.
 pub(crate) fn completions(args: &Completions) -> Result<()> {
@@ -28,6 +31,13 @@ pub(crate) fn man(args: &Man, voice: Voice) -> Result<()> {
         let texts: Vec<String> = pages.into_iter().map(|(_, text)| text).collect();
         return output::print_text(&texts.concat());
     };
+    for (name, _) in &pages {
+        let file = folder.join(name);
+        // Pages of another version of this program are its own.
+        if !std::fs::read_to_string(&file).is_ok_and(|there| there.contains(MANUAL)) {
+            refuse_to_replace(&file, args.existing.force)?;
+        }
+    }
     std::fs::create_dir_all(folder).map_err(|source| Error::write(folder, source))?;
     for (name, text) in &pages {
         write_file(&folder.join(name), text.as_bytes())?;
@@ -46,7 +56,7 @@ fn page(command: &Command) -> Result<(String, String)> {
         // No date, so that the same program always writes the same page; an empty one would be lost.
         .date(" ")
         .source(concat!("ddpm ", env!("CARGO_PKG_VERSION")))
-        .manual("ddpm manual");
+        .manual(MANUAL);
     let mut text = Vec::new();
     page.render(&mut text).or_internal()?;
     let text = String::from_utf8(text).or_internal()?;

@@ -1,17 +1,19 @@
 //! `ddpm merge`: profiles of disjoint blocks of images into one.
 
+use std::path::Path;
+
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results;
 
 use crate::args::Merge;
 use crate::error::{Error, Result};
-use crate::input::{OutputLock, read_profile, write_file};
+use crate::input::{OutputLock, in_the_way, is_in_the_way, read_profile, write_file};
 use crate::output::{self, Voice};
 use crate::render::{images_of, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
-    // Before the parts are read: one of them may be the output, to which others add theirs at the same time.
+    // Before the parts are read, and what is there: others may add to it at the same time.
     let _lock = OutputLock::take(&args.out, voice)?;
     let mut parts = Vec::new();
     for path in &args.parts {
@@ -29,6 +31,9 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
             "merge shards of one run, each once: same checkpoint, images, seed and conventions",
         )
     })?;
+    if !args.existing.force && is_in_the_way(&args.out) {
+        refuse_to_lose_blocks(&args.out, &merged)?;
+    }
     write_file(&args.out, &merged.to_bytes())?;
     let total = merged.provenance().total_blocks;
     if args.json {
@@ -50,4 +55,22 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
         images_of(&merged),
         plural(args.parts.len() as u64, "profile"),
     ))
+}
+
+/// A profile that is there is replaced by one with all of its blocks, and by nothing else.
+fn refuse_to_lose_blocks(out: &Path, merged: &ElboProfile) -> Result<()> {
+    let earlier = read_profile(out).map_err(|_| in_the_way(out))?;
+    let kept = merged.check_same_run(&earlier).is_ok()
+        && earlier
+            .blocks()
+            .iter()
+            .all(|block| merged.blocks().contains(block));
+    if kept {
+        return Ok(());
+    }
+    Err(Error::file(
+        out,
+        "holds a profile with blocks that the result has not; expected one of this run's shards, or no file",
+    )
+    .advised("merge it with the others into another place, or replace it by --force"))
 }

@@ -11,8 +11,8 @@ use ddpm_schedule::results;
 use crate::args::Profile;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Left, Network, OutputLock, Partial, RunImages, check_writable, read_matrix, read_profile,
-    read_squared_errors, split, write_file,
+    Network, OutputLock, Partial, RunImages, check_writable, in_the_way, of_another_run,
+    read_matrix, read_profile, read_squared_errors, split, write_file, write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
@@ -29,11 +29,12 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&run.out, voice)?;
     run.hash_images(voice)?;
-    let left = run.partial.left(args.resume, "blocks")?;
-    let resume = match left {
-        Left::Nothing => None,
-        Left::Unfinished(file) => Some(read_profile(file)?),
-        Left::Finished(_) => Some(run.earlier_result()?),
+    let unfinished = run.partial.unfinished(args.resume, "blocks")?;
+    let read = |out: &Path| run.earlier_result(out);
+    let finished = run.partial.finished(args.existing.force, read)?;
+    let resume = match unfinished {
+        Some(file) => Some(read_profile(file)?),
+        None => finished,
     };
     check_writable(&run.out)?;
     let (images, timesteps) = (run.plan.images.len(), run.plan.timesteps.len());
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &progress,
         &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
-    let profile = outcome.map_err(|error| run.partial.failure(left, error))?;
+    let profile = outcome.map_err(|error| run.partial.failure(unfinished, error))?;
     write_file(&run.out, &profile.to_bytes())?;
     run.partial.remove(voice);
     report(&run.out, &profile, args.json)
@@ -65,7 +66,7 @@ fn import(args: &Profile, file: &Path, voice: Voice) -> Result<()> {
     let _lock = OutputLock::take(&args.out, voice)?;
     let split = args.images.split.map(|_| split(&args.images));
     let profile = read_squared_errors(file, None, split, voice)?;
-    write_file(&args.out, &profile.to_bytes())?;
+    write_unless_in_the_way(&args.out, &profile.to_bytes(), args.existing.force)?;
     report(&args.out, &profile, args.json)
 }
 
@@ -157,22 +158,13 @@ impl Run {
         Ok(())
     }
 
-    /// The result of this very run: who asks to resume does not ask to overwrite another run.
-    fn earlier_result(&self) -> Result<ElboProfile> {
-        let earlier = read_profile(&self.out)?;
-        let wanted =
-            self.plan
-                .provenance(self.network.denoiser(), &self.images.set, self.images.split)?;
-        let layout = earlier.layout();
-        if *earlier.provenance() != wanted
-            || layout.timesteps() != self.plan.timesteps
-            || layout.bands().cloned() != self.plan.bands.of(&self.network.denoiser().shape())?
-        {
-            return Err(Error::file(
-                &self.out,
-                "holds the profile of another run (other network, images, timesteps, seed or conventions); expected this run's to resume: remove it or name another --out",
-            ));
-        }
+    /// The profile that is there, of this very run: another's is not replaced.
+    fn earlier_result(&self, out: &Path) -> Result<ElboProfile> {
+        let earlier = read_profile(out).map_err(|_| in_the_way(out))?;
+        let RunImages { set, split, .. } = &self.images;
+        let network = self.network.denoiser();
+        let checked = self.plan.check_earlier(network, set, *split, &earlier);
+        checked.map_err(|error| of_another_run(out, error))?;
         Ok(earlier)
     }
 }

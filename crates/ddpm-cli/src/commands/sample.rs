@@ -62,6 +62,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let wanted = record.start_index..record.start_index + record.count;
     let labels = network.labels(record.class, wanted.clone())?;
 
+    store.check_replaces(&record, args.existing.force)?;
     store.check_place()?;
     let _lock = OutputLock::take(store.out(), voice)?;
     if args.resume && store.is_done(&record) {

@@ -12,8 +12,8 @@ use ddpm_trajectory::{Trajectories, USUAL_NODES, most_nodes, reference_grid, usu
 use crate::args::Trajectory;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Left, Network, OutputLock, Partial, RunImages, check_writable, measured, parse_budgets,
-    priced_sampler, read_trajectories, write_file,
+    Network, OutputLock, Partial, RunImages, check_writable, in_the_way, measured, of_another_run,
+    parse_budgets, priced_sampler, read_trajectories, write_file,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, and_mean, clip, plural};
@@ -31,10 +31,11 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
     // Before the first look at what an earlier run left, and until the last file is in its place.
     let _lock = OutputLock::take(&args.out, voice)?;
     let partial = Partial::of(&args.out);
-    let left = partial.left(args.resume, "samples and measurements")?;
-    let earlier = match left {
-        Left::Nothing => None,
-        Left::Unfinished(file) | Left::Finished(file) => Some(read_trajectories(file)?),
+    let unfinished = partial.unfinished(args.resume, "samples and measurements")?;
+    let finished = partial.finished(args.existing.force, |out| work.earlier_result(out))?;
+    let earlier = match unfinished {
+        Some(file) => Some(read_trajectories(file)?),
+        None => finished,
     };
     let progress = ProgressLine::stoppable(voice)?;
     let mut save = |so_far: &Trajectories| partial.keep(&so_far.to_bytes());
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Trajectory, voice: Voice) -> Result<()> {
                 ddpm_schedule::Error::Steps { .. } | ddpm_schedule::Error::Unreachable { .. },
             ),
         ) => Error::flag("--steps", error.to_string()),
-        error => partial.failure(left, error),
+        error => partial.failure(unfinished, error),
     })?;
     write_file(&args.out, &made.to_bytes())?;
     partial.remove(voice);
@@ -72,6 +73,19 @@ enum Work {
 }
 
 impl Work {
+    /// The trajectories that are there, of this very run: another's are not replaced.
+    fn earlier_result(&self, out: &Path) -> Result<Trajectories> {
+        let earlier = read_trajectories(out).map_err(|_| in_the_way(out))?;
+        let checked = match self {
+            Self::Flow(network, plan) => plan.check_earlier(network.denoiser(), &earlier),
+            Self::Forward(network, RunImages { set, split, .. }, plan) => {
+                plan.check_earlier(network.denoiser(), set, *split, &earlier)
+            }
+        };
+        checked.map_err(|error| of_another_run(out, error))?;
+        Ok(earlier)
+    }
+
     fn flow(args: &Trajectory, network: Network, voice: Voice) -> Result<Self> {
         let of = &args.images;
         if of.data.is_some() || of.split.is_some() || of.limit.is_some() {

@@ -25,7 +25,8 @@ use super::trajectory::{corrected, grid, samplers};
 use crate::args::Tune;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Features, Network, OutputLock, check_writable, read_trajectories_to_use, write_file,
+    Features, Network, OutputLock, Partial, check_writable, read_trajectories_to_use,
+    refuse_to_replace, write_file, write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, TextTable, and_mean, command_that_resumes, with_error};
@@ -40,6 +41,11 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
     network.check_signal_at(network.denoiser().train_steps())?;
     check_writable(&args.out)?;
+    let goes_on = args.resume && Partial::place(&args.out).exists();
+    // A run that was killed when all but its traces was done finds its own result, to the last bit.
+    if !goes_on {
+        refuse_to_replace(&args.out, args.existing.force)?;
+    }
     let nodes = network.denoiser().train_steps();
     if args.steps as usize > nodes {
         let why = format!(
@@ -65,7 +71,8 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
     };
     let tuned = tuning.run(reference);
     let (candidates, chosen, schedules) = tuned.inspect_err(|_| store.forget_unless_kept())?;
-    write_file(&args.out, schedules.to_json().or_internal()?.as_bytes())?;
+    let json = schedules.to_json().or_internal()?;
+    write_unless_in_the_way(&args.out, json.as_bytes(), args.existing.force)?;
     store.remove(voice);
     report(args, &features, &candidates, &chosen, &schedules)
 }

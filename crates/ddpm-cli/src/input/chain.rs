@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use ddpm_core::{DecoderKind, NoiseSchedule, NoiseScheduleName, PathSpec, Process, Sampler};
 use ddpm_schedule::GaussianDecoder;
 
-use super::csv::read_column;
+use super::files::read_column;
 use crate::args::ChainArgs;
 use crate::error::{Error, Located, Result};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ddpm_core::MeanKind;
-use ddpm_files::FormatError;
+use ddpm_files::{FormatError, csv};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
 use ddpm_trajectory::Trajectories;
@@ -30,6 +30,19 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
 /// Reads a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::read(path, source))
+}
+
+/// Reads one number per timestep t = 1..T from a column of a CSV file.
+pub(crate) fn read_column(path: &Path, column: &str) -> Result<Vec<f64>> {
+    let bytes = read_bytes(path)?;
+    std::str::from_utf8(&bytes)
+        .map_err(|_| "expected a CSV file, found bytes that are no text".to_owned())
+        .and_then(|text| csv::column(text, column).map_err(|error| error.to_string()))
+        .map_err(|message| {
+            Error::file(path, message).advised(format!(
+                "the file needs a first line `t,{column}` and then a line for every t = 1, 2, .., T"
+            ))
+        })
 }
 
 /// Finds out before a long run whether its output can be written at all.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::files::with_ending;
+use super::outputs::is_in_the_way;
 use crate::error::{Error, Result};
 use crate::output::Voice;
 use crate::render::command_that_resumes;
@@ -12,16 +13,6 @@ use crate::render::command_that_resumes;
 pub(crate) struct Partial {
     out: PathBuf,
     path: PathBuf,
-}
-
-/// What an earlier run of the same output left.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Left<'a> {
-    Nothing,
-    /// The file of an interrupted run.
-    Unfinished(&'a Path),
-    /// The output of a run that ended.
-    Finished(&'a Path),
 }
 
 impl Partial {
@@ -37,20 +28,34 @@ impl Partial {
         with_ending(out, "partial")
     }
 
-    /// What there is to go on from. What an interrupted run has finished (`finished` names it) took time: unless it is to be
+    /// The file of an interrupted run to go on from. What it has finished (`finished` names it) took time: unless it is to be
     /// continued, it is not thrown away silently.
-    pub(crate) fn left(&self, resume: bool, finished: &str) -> Result<Left<'_>> {
+    pub(crate) fn unfinished(&self, resume: bool, finished: &str) -> Result<Option<&Path>> {
         // What a killed run has left of its savings goes; whether they can be written is seen at the first.
         let _ = ddpm_files::check_writable(&self.path);
         match (resume, self.path.exists()) {
-            (true, true) => Ok(Left::Unfinished(&self.path)),
+            (_, false) => Ok(None),
+            (true, true) => Ok(Some(&self.path)),
             (false, true) => Err(Error::file(
                 &self.path,
                 format_args!("holds the finished {finished} of an interrupted run"),
             )
             .advised("continue it by --resume, or remove the file")),
-            (true, false) if self.out.exists() => Ok(Left::Finished(&self.out)),
-            (_, false) => Ok(Left::Nothing),
+        }
+    }
+
+    /// The output of an earlier run of this very command, as `read` finds it to be. Another's is in the way, unless `force` replaces it.
+    pub(crate) fn finished<T>(
+        &self,
+        force: bool,
+        read: impl FnOnce(&Path) -> Result<T>,
+    ) -> Result<Option<T>> {
+        if !is_in_the_way(&self.out) {
+            return Ok(None);
+        }
+        match read(&self.out) {
+            Err(_) if force => Ok(None),
+            found => found.map(Some),
         }
     }
 
@@ -65,21 +70,18 @@ impl Partial {
         })
     }
 
-    /// What ended a run that began with what was `left`, in the command's words.
-    pub(crate) fn failure(&self, left: Left<'_>, error: ddpm_eval::Error) -> Error {
-        match (error, left) {
+    /// What ended a run that went on with `unfinished` or not, in the command's words.
+    pub(crate) fn failure(&self, unfinished: Option<&Path>, error: ddpm_eval::Error) -> Error {
+        match (error, unfinished) {
             (ddpm_eval::Error::Interrupted, _) => Error::Interrupted {
                 partial: self.path.exists().then(|| self.path.clone()),
                 resume: command_that_resumes(),
             },
-            (error @ ddpm_eval::Error::Resume { .. }, Left::Finished(file)) => {
-                Error::file(file, error)
-                    .advised("repeat the command that made it, or name another --out")
-            }
-            (error @ ddpm_eval::Error::Resume { .. }, _) => Error::file(&self.path, error).advised(
-                "repeat the command of the interrupted run, or remove the file and begin anew",
-            ),
-            (error, _) => error.into(),
+            (error @ ddpm_eval::Error::Resume { .. }, Some(file)) => Error::file(file, error)
+                .advised(
+                    "repeat the command of the interrupted run, or remove the file and begin anew",
+                ),
+            (error, _) => of_another_run(&self.out, error),
         }
     }
 
@@ -94,4 +96,23 @@ impl Partial {
             ));
         }
     }
+}
+
+/// An error of a run; one that says what differs is of an output that another run made.
+pub(crate) fn of_another_run(out: &Path, error: ddpm_eval::Error) -> Error {
+    let ddpm_eval::Error::Resume {
+        field,
+        expected,
+        found,
+    } = error
+    else {
+        return error.into();
+    };
+    Error::file(
+        out,
+        format_args!(
+            "holds the result of another run: {field}: expected {expected} (this run's), found {found}"
+        ),
+    )
+    .advised("repeat the command that made it, name another --out, or replace it by --force")
 }

@@ -23,12 +23,15 @@ use profile_pairs::pairs;
 
 use crate::args::Report;
 use crate::error::{Error, Result};
-use crate::input::write_file;
+use crate::input::{refuse_to_replace, write_file};
 use crate::output::{self, Voice};
 use crate::render::escape;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+
+/// The end of every page's title, by which it is known again.
+const TITLE_ENDS: &str = " - ddpm report</title>";
 
 /// Runs `ddpm report`.
 pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
@@ -42,6 +45,9 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
             out.display()
         )));
     }
+    if !is_page_of(&args.folder, &out) {
+        refuse_to_replace(&out, args.existing.force)?;
+    }
     let found = Found::in_folder(&args.folder, voice)?;
     let page = Page::of(&found, voice)?;
     write_file(&out, page.html().as_bytes())?;
@@ -53,6 +59,17 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
         text += &format!("left out: {missing}\n");
     }
     output::print_text(&text)
+}
+
+/// Whether there is a page in the folder that it shows, which is made anew from whatever is there.
+fn is_page_of(folder: &Path, out: &Path) -> bool {
+    let out = out.canonicalize().ok();
+    let lies_in = out.as_deref().and_then(Path::parent);
+    lies_in.is_some()
+        && lies_in == folder.canonicalize().ok().as_deref()
+        && out.is_some_and(|out| {
+            std::fs::read_to_string(out).is_ok_and(|page| page.contains(TITLE_ENDS))
+        })
 }
 
 /// A page to write.
@@ -183,7 +200,7 @@ impl Page {
             format!("<aside><p>Not in this folder:</p>\n<ul>\n{missing}</ul></aside>\n")
         };
         format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\"/>\n<link rel=\"icon\" href=\"data:,\"/>\n<title>{title} - ddpm report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>Optimal inference schedules: {summary}.</p>\n</header>\n<nav aria-label=\"Sections\">\n{links}</nav>\n<main>\n{sections}{missing}</main>\n<p id=\"said\" role=\"status\"></p>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\"/>\n<link rel=\"icon\" href=\"data:,\"/>\n<title>{title}{TITLE_ENDS}\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>Optimal inference schedules: {summary}.</p>\n</header>\n<nav aria-label=\"Sections\">\n{links}</nav>\n<main>\n{sections}{missing}</main>\n<p id=\"said\" role=\"status\"></p>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
             title = escape(&self.title),
             summary = escape(&self.summary),
         )

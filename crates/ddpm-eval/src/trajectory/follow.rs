@@ -66,24 +66,15 @@ pub fn follow_flow(
             check_fit_size(solver, plan.grid.steps(), plan.flow.count, bands)?;
         }
     }
-    // How growth is measured is a fact of the run: other growth is not this one's.
-    let GrowthPlan { stride, reach, .. } = plan.growth;
-    let mut wanted = flow_origin(denoiser, &plan.flow);
-    wanted.extra.insert(
-        "growth".into(),
-        format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
-    );
+    if let Some(earlier) = &earlier {
+        plan.check_earlier(denoiser, earlier)?;
+    }
     let run = Run {
         denoiser,
         plan,
-        wanted,
+        wanted: plan.origin(denoiser),
         progress,
     };
-    if let Some(earlier) = &earlier {
-        let (nodes, means) = (&plan.grid.nodes()[1..], plan.flow.means.as_deref());
-        check_earlier(earlier, &run.wanted, schedule, nodes, means)?;
-        run.check_measurements(earlier)?;
-    }
     let mut saver = Saver::new(plan.save_every, save);
     let made = run.reference(earlier, &mut saver)?;
     let (made, growth) = run.growth(made, &mut saver)?;
@@ -92,6 +83,62 @@ pub fn follow_flow(
     let reference = plan.grid.steps();
     made.set_evaluations(((reference + growth + trials + fitted) * plan.flow.count) as u64);
     Ok(made)
+}
+
+impl TrajectoryPlan {
+    /// Makes sure that this run goes on with all that is in `earlier`: that nothing of it is lost.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] names what differs.
+    pub fn check_earlier(&self, denoiser: &dyn Denoiser, earlier: &Trajectories) -> Result<()> {
+        let (nodes, means) = (&self.grid.nodes()[1..], self.flow.means.as_deref());
+        let wanted = self.origin(denoiser);
+        check_earlier(earlier, &wanted, denoiser.noise_schedule(), nodes, means)?;
+        self.check_measurements(earlier)
+    }
+
+    /// What the run is of.
+    fn origin(&self, denoiser: &dyn Denoiser) -> TrajectoryOrigin {
+        // How growth is measured is a fact of the run: other growth is not this one's.
+        let GrowthPlan { stride, reach, .. } = self.growth;
+        let mut origin = flow_origin(denoiser, &self.flow);
+        origin.extra.insert(
+            "growth".into(),
+            format!("errors of steps over {reach} of the grid, along every {stride} nodes"),
+        );
+        origin
+    }
+
+    /// Growth and trials of an earlier run must be of this plan.
+    fn check_measurements(&self, earlier: &Trajectories) -> Result<()> {
+        let nodes = earlier.nodes();
+        let growth = &self.growth;
+        let indices = growth.indices(nodes.len());
+        let kind_is_wanted =
+            |kind: CoefficientKind| kind == CoefficientKind::Solver || self.fitted.contains(&kind);
+        let is_wanted = |point: &GrowthPoint| {
+            growth.solvers.contains(&point.sampler)
+                && kind_is_wanted(point.coefficients)
+                && indices.iter().any(|&i| nodes[i - 1] == point.t)
+        };
+        if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
+            return Err(Error::Resume {
+                field: "growth of errors".into(),
+                expected: "the samplers asked for (those that the file has are to be named again), at as many points".into(),
+                found: format!("{} at t = {}", point.sampler, point.t),
+            });
+        }
+        // Whether it is one of the best paths is known when growth is.
+        let is_wanted = |trial: &Trial| {
+            growth.solvers.contains(&trial.sampler)
+                && kind_is_wanted(trial.coefficients)
+                && self.steps.contains(&trial.steps())
+        };
+        match earlier.trials().iter().find(|trial| !is_wanted(trial)) {
+            None => Ok(()),
+            Some(trial) => Err(foreign_trial(trial)),
+        }
+    }
 }
 
 pub(super) struct Run<'a> {
@@ -270,38 +317,6 @@ impl Run<'_> {
             self.progress.stage(what);
         }
         self.progress.start(evaluations as u64);
-    }
-
-    /// Growth and trials of an earlier run must be of this plan.
-    fn check_measurements(&self, earlier: &Trajectories) -> Result<()> {
-        let nodes = earlier.nodes();
-        let growth = &self.plan.growth;
-        let indices = growth.indices(nodes.len());
-        let kind_is_wanted = |kind: CoefficientKind| {
-            kind == CoefficientKind::Solver || self.plan.fitted.contains(&kind)
-        };
-        let is_wanted = |point: &GrowthPoint| {
-            growth.solvers.contains(&point.sampler)
-                && kind_is_wanted(point.coefficients)
-                && indices.iter().any(|&i| nodes[i - 1] == point.t)
-        };
-        if let Some(point) = earlier.growth().iter().find(|point| !is_wanted(point)) {
-            return Err(Error::Resume {
-                field: "growth of errors".into(),
-                expected: "the samplers asked for (those that the file has are to be named again), at as many points".into(),
-                found: format!("{} at t = {}", point.sampler, point.t),
-            });
-        }
-        // Whether it is one of the best paths is known when growth is.
-        let is_wanted = |trial: &Trial| {
-            growth.solvers.contains(&trial.sampler)
-                && kind_is_wanted(trial.coefficients)
-                && self.plan.steps.contains(&trial.steps())
-        };
-        match earlier.trials().iter().find(|trial| !is_wanted(trial)) {
-            None => Ok(()),
-            Some(trial) => Err(foreign_trial(trial)),
-        }
     }
 }
 

@@ -65,30 +65,17 @@ pub fn follow_forward(
     if plan.images.is_empty() {
         return Err(Error::request("images", "expected at least one image"));
     }
-    // It decides the noise.
-    let extra = BTreeMap::from([("split".to_owned(), split.to_string())]);
     let run = Run {
         flow,
         data,
         labels: labels_for(denoiser, data)?,
         plan,
         domain: domain_of(split),
-        origin: TrajectoryOrigin {
-            data_sha256: Some(data.sha256()?.to_owned()),
-            extra,
-            ..blank_origin(denoiser, plan.clip_denoised)
-        },
+        origin: plan.origin(denoiser, data, split)?,
     };
     let (count, nodes) = (plan.images.len(), plan.grid.steps());
     if let Some(earlier) = &earlier {
-        let wanted = run.origin_of(&plan.images);
-        check_earlier(
-            earlier,
-            &wanted,
-            denoiser.noise_schedule(),
-            &plan.grid.nodes()[1..],
-            None,
-        )?;
+        plan.check_earlier(denoiser, data, split, earlier)?;
     }
     let done = earlier.as_ref().map_or(0, Trajectories::images);
     progress.start(((count - done) * nodes) as u64);
@@ -100,6 +87,56 @@ pub fn follow_forward(
     progress.finish();
     made.set_evaluations((count * nodes) as u64);
     Ok(made)
+}
+
+impl ForwardPlan {
+    /// Makes sure that this run goes on with all images of `earlier`: that nothing of it is lost.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] names what differs; when the data or their labels do not fit the network or cannot be read.
+    pub fn check_earlier(
+        &self,
+        denoiser: &dyn Denoiser,
+        data: &ImageSet,
+        split: Split,
+        earlier: &Trajectories,
+    ) -> Result<()> {
+        let labels = labels_for(denoiser, data)?;
+        let wanted = self.origin_of(self.origin(denoiser, data, split)?, labels, &self.images);
+        let nodes = &self.grid.nodes()[1..];
+        check_earlier(earlier, &wanted, denoiser.noise_schedule(), nodes, None)
+    }
+
+    /// What the run is of, of no images.
+    fn origin(
+        &self,
+        denoiser: &dyn Denoiser,
+        data: &ImageSet,
+        split: Split,
+    ) -> Result<TrajectoryOrigin> {
+        Ok(TrajectoryOrigin {
+            data_sha256: Some(data.sha256()?.to_owned()),
+            // It decides the noise.
+            extra: BTreeMap::from([("split".to_owned(), split.to_string())]),
+            ..blank_origin(denoiser, self.clip_denoised)
+        })
+    }
+
+    /// What paths of these images are of.
+    fn origin_of(
+        &self,
+        run: TrajectoryOrigin,
+        labels: Option<&[usize]>,
+        images: &[usize],
+    ) -> TrajectoryOrigin {
+        TrajectoryOrigin {
+            kind: TrajectoryKind::Forward,
+            seed: self.seed,
+            images: images.iter().map(|&i| i as u64).collect(),
+            labels: labels.map(|labels| images.iter().map(|&i| labels[i] as u64).collect()),
+            ..run
+        }
+    }
 }
 
 struct Run<'a> {
@@ -114,15 +151,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn origin_of(&self, images: &[usize]) -> TrajectoryOrigin {
-        TrajectoryOrigin {
-            kind: TrajectoryKind::Forward,
-            seed: self.plan.seed,
-            images: images.iter().map(|&i| i as u64).collect(),
-            labels: self
-                .labels
-                .map(|labels| images.iter().map(|&i| labels[i] as u64).collect()),
-            ..self.origin.clone()
-        }
+        self.plan
+            .origin_of(self.origin.clone(), self.labels, images)
     }
 
     /// The paths of these images, which are fed to the network together.

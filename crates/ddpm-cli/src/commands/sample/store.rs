@@ -10,7 +10,7 @@ use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::{floats, record};
 use crate::error::{Error, Result};
-use crate::input::{Partial, check_writable};
+use crate::input::{Partial, check_writable, refuse_to_replace};
 use crate::render::plural;
 
 /// What is asked for.
@@ -97,6 +97,20 @@ impl Store {
         kept.then(|| self.folder.clone())
     }
 
+    /// Refuses to replace what the very run of `record` has not made. Of a folder [`earlier`](Self::earlier) knows what is in the way.
+    pub(super) fn check_replaces(&self, record: &SampleRecord, force: bool) -> Result<()> {
+        let beside = record::beside(&self.out);
+        let made_by = record::read(&beside).ok();
+        if made_by.is_none() {
+            refuse_to_replace(&beside, force)?;
+        }
+        let is_own = made_by.is_some_and(|made_by| is_same_run(record, &made_by));
+        if is_own || self.target == Target::Folder {
+            return Ok(());
+        }
+        refuse_to_replace(&self.out, force)
+    }
+
     /// Makes sure that the output can be written, before any time is spent. A folder is created.
     pub(super) fn check_place(&mut self) -> Result<()> {
         match self.target {
@@ -166,9 +180,8 @@ impl Store {
         self.target != Target::Folder
             && self.out.is_file()
             && !self.folder.exists()
-            && record::read(&record::beside(&self.out)).is_ok_and(|earlier| {
-                earlier.count == record.count && record.differences(&earlier).is_empty()
-            })
+            && record::read(&record::beside(&self.out))
+                .is_ok_and(|earlier| is_same_run(record, &earlier))
     }
 
     /// The record of the images that are there: beside a file stands that of its finished run until another has ended.
@@ -318,4 +331,9 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// Whether both are of the same samples, as many of them.
+fn is_same_run(one: &SampleRecord, other: &SampleRecord) -> bool {
+    one.count == other.count && one.differences(other).is_empty()
 }

@@ -1,28 +1,22 @@
 //! Curves over timesteps as comma separated columns.
 
-use std::path::Path;
+/// What is wrong with a column, with its line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CsvError(String);
 
-use super::files::read_bytes;
-use crate::error::{Error, Result};
-
-/// Reads one number per timestep t = 1..T from a column of a CSV file.
+/// One number per timestep t = 1..T from a column of a CSV text.
 ///
-/// Lines that begin with `#` are comments. With a head line the column is found by name and a
-/// column `t`, where there is one, must count 1, 2, .., T. Without a head line the file has the
-/// column alone, or t and the column.
-pub(crate) fn read_column(path: &Path, column: &str) -> Result<Vec<f64>> {
-    let bytes = read_bytes(path)?;
-    std::str::from_utf8(&bytes)
-        .map_err(|_| "expected a CSV file, found bytes that are no text".to_owned())
-        .and_then(|text| parse_column(text, column))
-        .map_err(|message| {
-            Error::file(path, message).advised(format!(
-                "the file needs a first line `t,{column}` and then a line for every t = 1, 2, .., T"
-            ))
-        })
+/// Lines that begin with `#` are comments. With a head line the column is found by name and a column `t`, where there is one, must
+/// count 1, 2, .., T. Without a head line the text has the column alone, or t and the column.
+///
+/// # Errors
+/// No such column, a cell that is no number, a timestep out of order, or no line at all.
+pub fn column(text: &str, column: &str) -> Result<Vec<f64>, CsvError> {
+    parse_column(text, column).map_err(CsvError)
 }
 
-fn parse_column(text: &str, column: &str) -> std::result::Result<Vec<f64>, String> {
+fn parse_column(text: &str, column: &str) -> Result<Vec<f64>, String> {
     let mut lines = text
         .lines()
         .enumerate()

@@ -1,0 +1,11 @@
+//! What a command may do to a file that is where its output goes.
+
+use clap::Args;
+
+/// The flag of every command that writes a file.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct OutputArgs {
+    /// Replace a file that is there; without it only what this very command made is replaced
+    #[arg(long)]
+    pub(crate) force: bool,
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use ddpm::data::{Images, write_png_folder};
 use ndarray::Array4;
 
-use crate::support::{Ddpm, golden, scratch, small, small_images, stopped_by};
+use crate::support::{Ddpm, golden, images_of_shape, scratch, small, small_images, stopped_by};
 
 fn schedules(folder: &Path) -> std::path::PathBuf {
     let out = folder.join("s.json");
@@ -115,6 +115,14 @@ fn a_strangers_names_do_nothing_to_a_terminal() {
         .fails(3, &["\\u{1b}]0;title\\u{7}"]);
     let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!outcome.stderr().contains(acts), "{:?}", outcome.stderr());
+    // A word that clap does not know, and a value that it refuses.
+    for words in [&["x", "\u{1b}[2J"][..], &["--precision", "\u{202e}"]] {
+        let command = words
+            .iter()
+            .fold(Ddpm::new("inspect"), |line, word| line.arg(word));
+        let outcome = command.run().fails(2, &["\\u{"]);
+        assert!(!outcome.stderr().contains(acts), "{:?}", outcome.stderr());
+    }
 }
 
 #[test]
@@ -139,8 +147,8 @@ fn of_a_folder_of_images_what_is_left_out_is_said() {
         "{}",
         outcome.stderr()
     );
-    std::fs::write(images.join("a.jpg"), "").unwrap();
-    std::fs::write(images.join("b.JPEG"), "").unwrap();
+    std::fs::write(images.join("a.webp"), "").unwrap();
+    std::fs::write(images.join("b.BMP"), "").unwrap();
     std::fs::create_dir(images.join("class")).unwrap();
     let outcome = bpd(&images).run().succeeds();
     let words = "left out 2 images of other formats and 1 folder";
@@ -148,7 +156,7 @@ fn of_a_folder_of_images_what_is_left_out_is_said() {
 
     let other = folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
-    std::fs::write(other.join("a.jpg"), "").unwrap();
+    std::fs::write(other.join("a.gif"), "").unwrap();
     bpd(&other).fails(3, &["no images found", "1 image of another format"]);
 }
 
@@ -204,4 +212,73 @@ fn a_run_under_nohup_goes_on() {
     }
     assert!(child.wait().unwrap().success());
     assert!(out.exists());
+}
+
+/// A network whose outputs are not numbers has nothing to go on to: its run leaves nothing that would be in the way of a better one.
+#[test]
+fn a_network_that_is_not_finite_leaves_no_partial_file() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let network = at("network");
+    std::fs::create_dir(&network).unwrap();
+    for name in ["config.json", "scheduler_config.json"] {
+        let from = golden("diffusers/without-attention").join(name);
+        std::fs::copy(from, network.join(name)).unwrap();
+    }
+    let weights = "diffusion_pytorch_model.safetensors";
+    let good = std::fs::read(golden("diffusers/without-attention").join(weights)).unwrap();
+    let mut bad = good.clone();
+    let end = bad.len();
+    // Somewhere in the last tensor of the file.
+    bad[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let data = at("data.safetensors");
+    images_of_shape(&data, [4, 1, 16, 16], 0.0);
+    let out = at("p");
+    for command in ["profile", "trajectory"] {
+        let run = || {
+            let run = Ddpm::new(command).arg(&network).words("--save-every 0");
+            let run = match command {
+                "profile" => run.file("--data", &data).words("--images-per-block 1"),
+                _ => run.words("--count 1 --nodes 6 --steps none"),
+            };
+            run.over("--out", &out)
+        };
+        std::fs::write(network.join(weights), &bad).unwrap();
+        run().fails(3, &["not finite"]);
+        assert!(!out.exists() && !at("p.partial").exists(), "{command}");
+        std::fs::write(network.join(weights), &good).unwrap();
+        run().run().succeeds();
+        std::fs::remove_file(&out).unwrap();
+    }
+}
+
+/// The folders of classes tell a network what it is asked for, as `--class` does.
+#[test]
+fn folders_of_classes_are_labels() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let pixels = ndarray::Array::from_shape_fn((3, 3, 16, 16), |(n, c, y, x)| {
+        (n * 50 + c * 80 + y * 9 + x * 3) as u8
+    });
+    let pixels = Images::from_bytes(pixels.into_dyn()).unwrap();
+    for place in ["flat", "classes/3"] {
+        std::fs::create_dir_all(at(place)).unwrap();
+        write_png_folder(&at(place), &pixels, 0).unwrap();
+    }
+    let bpd = |data: &str| {
+        Ddpm::new("bpd")
+            .arg(golden("diffusers/learned-range"))
+            .words("--path even:2")
+            .file("--data", &at(data))
+    };
+    let told = bpd("flat").words("--class 3").json();
+    let found = bpd("classes").json();
+    assert_eq!(found["total"], told["total"]);
+    let other = bpd("flat").words("--class 2").json();
+    assert_ne!(found["total"], other["total"]);
+    // A network without classes does not ask.
+    let unconditional = small("bpd")
+        .words("--path even:2")
+        .file("--data", &at("classes"));
+    unconditional.run().succeeds();
 }

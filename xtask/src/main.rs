@@ -42,6 +42,15 @@ enum Task {
     /// How far samples end from the probability flow, for every way of choosing schedules
     #[command(disable_help_flag = true)]
     Quality(Words),
+    /// Mutated inputs for every reader, in processes of their own
+    #[command(disable_help_flag = true)]
+    Fuzz(Words),
+    /// Right and wrong command lines for minutes: crashes and wrong exit codes
+    #[command(disable_help_flag = true)]
+    Soak(Words),
+    /// Kills at every system call that writes, full disks, two writers
+    #[command(disable_help_flag = true)]
+    Faults(Words),
     /// The job files of deploy/slurm on a real Slurm of one node
     ///
     /// Starts a Slurm of one node in target/slurm (installing Debian's slurm-wlm and munge if they are absent, which
@@ -66,6 +75,12 @@ struct Words {
     words: Vec<OsString>,
 }
 
+/// Starts a command of `ddpm-fuzz`.
+fn robustness(command: &str, words: Words) -> anyhow::Result<()> {
+    let words = [&[command.into()], &words.words[..]].concat();
+    start(["--package", "ddpm-fuzz"], &words)
+}
+
 fn main() -> ExitCode {
     xtask::exit_code(match Cli::parse().task {
         Some(Task::Bench(bench)) => bench.run(),
@@ -75,6 +90,9 @@ fn main() -> ExitCode {
         Some(Task::ReproduceCifar(w)) => reproduce("reproduce-cifar", &w.words),
         Some(Task::Evaluations(w)) => reproduce("evaluations", &w.words),
         Some(Task::Quality(w)) => reproduce("quality", &w.words),
+        Some(Task::Fuzz(w)) => robustness("fuzz", w),
+        Some(Task::Soak(w)) => robustness("soak", w),
+        Some(Task::Faults(w)) => robustness("faults", w),
         Some(Task::TestSlurm) => start(["--bin", "test-slurm"], &[]),
         Some(Task::PublicApi(w)) => start(["--package", "ddpm-public-api"], &w.words),
         Some(Task::Ci) => ci::run(),

@@ -10,7 +10,7 @@ use crate::ci;
 
 /// What each crate of the workspace may depend on among the others, without the `ddpm-` of their names; `*` is all above.
 /// One that is not there is passed over; one that is there and not here is an error.
-const LAYERS: [(&str, &str); 17] = [
+const LAYERS: [(&str, &str); 18] = [
     ("ddpm-core", ""),
     ("ddpm-dp", ""),
     ("ddpm-files", ""),
@@ -27,6 +27,7 @@ const LAYERS: [(&str, &str); 17] = [
     ("ddpm-cli", "*"),
     ("ddpm", "*"),
     ("xtask", ""),
+    ("ddpm-fuzz", "*"),
     ("ddpm-reproduce", "schedule xtask"),
     ("ddpm-slurm-tests", "xtask"),
     ("ddpm-public-api", "xtask"),

@@ -39,7 +39,7 @@ pub fn run() -> ExitCode {
         Ok(parsed) => parsed,
         Err(message) => {
             // Help and version go to stdout, mistakes to stderr; a closed pipe is no error.
-            let _ = message.print();
+            output::print_usage(&message);
             return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
         }
     };

@@ -59,6 +59,18 @@ pub(crate) fn report(error: &Error, command: &str) {
     }
 }
 
+/// Prints help, or what clap says of a mistake. A word that would act on a terminal is shown as it is written, and then without colours:
+/// a name may be a stranger's (`ddpm inspect *`).
+pub(crate) fn print_usage(message: &clap::Error) {
+    let plain = message.render().to_string();
+    if plain.contains(acts) {
+        say(format_args!("{}", plain.trim_end()));
+    } else {
+        // A closed pipe is no error.
+        let _ = message.print();
+    }
+}
+
 /// A line on stderr. That nobody reads it is no reason to fail.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{}", harmless(&line.to_string()));

@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// A file whose name and content belong to no image format this crate reads.
     #[error(
-        "{}: not an image set; expected a CIFAR-10 folder (binary or python pickles), a folder of .png files, \
+        "{}: not an image set; expected a CIFAR-10 folder (binary or python pickles), a folder of .png or .jpg files, \
          or a .npz, .npy, .safetensors or CIFAR .bin file",
         path.display()
     )]
@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// A folder in which there is no image.
     #[error(
-        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png files, or train and test subfolders{}",
+        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png or .jpg files, or train and test subfolders{}",
         path.display(),
         instead.as_deref().map_or_else(String::new, |found| format!(", found {found} (JPEG and the like are to be converted, the images of all folders put into one)"))
     )]

@@ -41,10 +41,10 @@ impl FileNames {
         Ok(())
     }
 
-    /// Sorts the names by their bytes, so that the order is the same everywhere.
-    pub(crate) fn sort(&mut self) {
+    /// Sorts the names from place `first` on by their bytes, so that the order is the same everywhere.
+    pub(crate) fn sort(&mut self, first: usize) {
         let Self { text, places } = self;
-        places.sort_unstable_by_key(|&place| slice(text, place));
+        places[first..].sort_unstable_by_key(|&place| slice(text, place));
         text.shrink_to_fit();
         places.shrink_to_fit();
     }
@@ -90,7 +90,7 @@ mod tests {
         for name in ["b.png", "10.png", "é.png", "9.PNG"] {
             names.push(Path::new("folder"), OsStr::new(name)).unwrap();
         }
-        names.sort();
+        names.sort(0);
         let found: Vec<&OsStr> = (0..names.len()).map(|i| names.get(i)).collect();
         assert_eq!(found, ["10.png", "9.PNG", "b.png", "é.png"]);
     }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, shape as show, wrong_size};
 /// Images of one size, in the canonical order of their source; made by a program, data of any one shape.
 ///
 /// A set is a handle: pixels stay where they are until an image is read, so that a set takes as much memory for a
-/// million images as for one (beside their labels and, of PNG files, their names). Reads may fail, since the source may
+/// million images as for one (beside their labels and, of files of an image each, their names). Reads may fail, since the source may
 /// be damaged in the middle or change under way. Clones share the source.
 ///
 /// Pixels are handed out as floats in [-1, 1]: a byte `p` is `p / 127.5 - 1`, as in improved-diffusion.

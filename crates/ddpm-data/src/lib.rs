@@ -7,7 +7,7 @@
 //! | CIFAR-10 binary | `data_batch_N.bin`, `test_batch.bin` (or one such file) | `cifar_binary` |
 //! | CIFAR-10 python | `data_batch_N`, `test_batch` | `cifar_pickle` |
 //! | downsampled ImageNet | `train_data_batch_N.npz`, `val_data.npz` (or one such file) | `imagenet` |
-//! | folder of PNG | `*.png` | `png_folder` |
+//! | folder of PNG or JPEG, or of one such folder a class | `*.png`, `*.jpg`, `*.jpeg` | `image_folder` |
 //! | NumPy archive or array | `.npz`, `.npy` | `npz`, `array` |
 //! | safetensors | `.safetensors` | `safetensors_file` |
 //!
@@ -26,14 +26,15 @@ mod cifar_binary;
 mod cifar_pickle;
 mod error;
 mod file_names;
+mod image_file;
 mod image_files;
+mod image_folder;
 mod image_set;
 mod imagenet;
 mod member_checksum;
 mod npz;
 mod parity_files;
 mod pixels;
-mod png_folder;
 mod records;
 mod safetensors_file;
 mod selection;

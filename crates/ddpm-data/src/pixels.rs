@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::png_folder::PngFolder;
+use super::image_folder::ImageFolder;
 use super::records::Records;
 use crate::error::{Error, Result};
 
@@ -49,7 +49,7 @@ enum Store {
     Memory(Vec<u8>),
     /// Files one after the other, each with the index of its first image.
     Files(Vec<(usize, Records)>),
-    Pngs(PngFolder),
+    Folder(ImageFolder),
 }
 
 impl Pixels {
@@ -97,12 +97,12 @@ impl Pixels {
         }
     }
 
-    pub(crate) fn pngs(folder: PngFolder) -> Self {
+    pub(crate) fn folder(folder: ImageFolder) -> Self {
         Self {
             element: Element::U8,
             size: folder.shape().iter().product(),
             count: folder.len(),
-            store: Store::Pngs(folder),
+            store: Store::Folder(folder),
         }
     }
 
@@ -128,7 +128,7 @@ impl Pixels {
                     .read(index - begin, dst)
                     .and_then(|()| self.check(records, dst))
             }
-            Store::Pngs(folder) => folder.read(index, dst),
+            Store::Folder(folder) => folder.read(index, dst),
         };
         read.map_err(|e| Error::image(index, e))
     }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::image_folder::ImageFolder;
 use super::pixels::Pixels;
-use super::png_folder::PngFolder;
 use super::{ImageSet, Split, array, cifar_binary, cifar_pickle, imagenet, npz, safetensors_file};
 use crate::error::{Error, Result};
 
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 ///    `val_data.npz` is test.
 /// 4. A folder with `train` or `test` in it: a subfolder, or a file of that name that is `.npz`, `.npy`, `.safetensors` or
 ///    `.bin`. The one that is asked for has to be there.
-/// 5. A folder of PNG files is one set, for either split.
+/// 5. A folder of PNG and JPEG files, or of folders of those for every class, is one set, for either split.
 ///
 /// In cases 1 and 5 train and test are the same images: [`ImageSet::split_is_named`] is false then.
 ///
@@ -102,10 +102,11 @@ fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
     if let Some(set) = read_batches(folder, split)? {
         return Ok(set);
     }
-    let folder = PngFolder::open(folder)?;
+    let folder = ImageFolder::open(folder)?;
     let left_out = folder.left_out().map(str::to_owned);
-    let (shape, pixels) = (folder.shape(), Pixels::pngs(folder));
-    Ok(ImageSet::from_parts("png-folder", shape, pixels, None).with_left_out(left_out))
+    let (shape, labels) = (folder.shape(), folder.labels());
+    let pixels = Pixels::folder(folder);
+    Ok(ImageSet::from_parts("png-folder", shape, pixels, labels).with_left_out(left_out))
 }
 
 fn read_file(path: &Path) -> Result<ImageSet> {

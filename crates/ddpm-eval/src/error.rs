@@ -47,6 +47,9 @@ pub enum Error {
     /// The network failed.
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),
+    /// The network's output is of no use: not finite, or of another shape. The same input gives the same again.
+    #[error("{0}")]
+    Output(String),
     /// The feature network refused its images.
     #[cfg(feature = "fid")]
     #[error(transparent)]

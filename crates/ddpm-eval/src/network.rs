@@ -1,6 +1,6 @@
 //! One call of the network, with everything checked that a faulty one could get wrong.
 
-use ddpm_core::{Bands, Denoiser, DenoiserError, MeanCorrection, Prediction, TimePath, predict_x0};
+use ddpm_core::{Bands, Denoiser, MeanCorrection, Prediction, TimePath, predict_x0};
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::{Error, Result};
@@ -171,7 +171,7 @@ pub(crate) fn predict(
     names: impl Fn(usize) -> String,
 ) -> Result<Prediction> {
     let prediction = denoiser.predict(x.view(), t, labels)?;
-    let fault = |problem: String| Err(DenoiserError::new(problem).into());
+    let fault = |problem: String| Err(Error::Output(problem));
     if prediction.variance.is_some() != denoiser.learns_variance() {
         return fault(
             "the network says that it learns its variance and returns none, or the reverse"

@@ -209,6 +209,13 @@ pub fn remove_orphans_in(folder: &Path) {
     sweep(folder, OsStr::new("."));
 }
 
+/// Whether a folder is not there, or holds nothing but files that their writers have not finished.
+pub fn is_vacant(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names = entries.map(|entry| entry.file_name());
+    names.all(|name| name.as_encoded_bytes().ends_with(ENDING.as_bytes()))
+}
+
 fn sweep(folder: &Path, beginning: &OsStr) {
     let is_ours = |name: &OsStr| {
         let name = name.as_encoded_bytes();

@@ -10,7 +10,7 @@ use super::outputs::OutputArgs;
 
 /// Compare two sets of images, or statistics of them: FID, KID, precision, recall, density, coverage
 ///
-/// A and B are folders of PNG, folders with CIFAR-10 or downsampled ImageNet, .npz (arr_0, uint8,
+/// A and B are folders of PNG or JPEG, folders with CIFAR-10 or downsampled ImageNet, .npz (arr_0, uint8,
 /// NHWC), .npy or .safetensors of images, or .npz of statistics (mu, sigma) as pytorch-fid writes
 /// them. B is the reference: the real images. The network is pytorch-fid's Inception, whose
 /// distance alone is the FID, or a CIFAR ResNet, whose distance is called FD(resnet56).

@@ -95,7 +95,7 @@ pub(crate) enum AttentionOrderArg {
 /// A data set and the part of it that is used.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImageArgs {
-    /// Images: a folder with CIFAR-10 (binary or python), downsampled ImageNet (.npz) or PNG, or a .npz, .npy or
+    /// Images: a folder with CIFAR-10 (binary or python), downsampled ImageNet (.npz), PNG or JPEG, or a .npz, .npy or
     /// .safetensors file [default: $DDPM_DATA]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,

@@ -55,7 +55,7 @@ impl RunImages {
 pub(crate) fn warn_of_left_out(path: &Path, set: &ImageSet, voice: Voice) {
     if let Some(left_out) = set.left_out() {
         voice.warn(format_args!(
-            "{}: left out {left_out}; of a folder of images only the PNG files directly in it are read",
+            "{}: left out {left_out}; of a folder of images the PNG and JPEG files directly in it are read or, where there is none, those of its folders",
             path.display()
         ));
     }
@@ -81,7 +81,7 @@ pub(crate) fn data_path(args: &ImageArgs) -> Result<PathBuf> {
         .clone()
         .or_else(|| variable("DDPM_DATA"))
         .ok_or_else(|| {
-            Error::usage("no images: expected --data DIR (CIFAR-10, ImageNet, a folder of PNG, .npz, .npy or .safetensors), or DDPM_DATA in the environment")
+            Error::usage("no images: expected --data DIR (CIFAR-10, ImageNet, a folder of PNG or JPEG, .npz, .npy or .safetensors), or DDPM_DATA in the environment")
         })
 }
 

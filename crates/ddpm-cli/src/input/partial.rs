@@ -81,6 +81,11 @@ impl Partial {
                 .advised(
                     "repeat the command of the interrupted run, or remove the file and begin anew",
                 ),
+            (error @ ddpm_eval::Error::Output(_), None) => {
+                // Such a network has nothing to go on to: what this run has kept would only be in the way of the next.
+                let _ = std::fs::remove_file(&self.path);
+                error.into()
+            }
             (error, _) => of_another_run(&self.out, error),
         }
     }

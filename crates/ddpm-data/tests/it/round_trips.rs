@@ -84,6 +84,71 @@ fn png_folders_in_sorted_order_grey_and_colour() {
     }
 }
 
+/// Files that Pillow wrote, and what it reads of them.
+#[test]
+fn pictures_of_every_kind_have_the_pixels_of_pillow() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/pictures");
+    let mut seen = 0;
+    for entry in fs::read_dir(&golden).unwrap() {
+        let path = entry.unwrap().path();
+        let ending = path.extension().unwrap().to_str().unwrap().to_owned();
+        if ending == "npy" {
+            continue;
+        }
+        seen += 1;
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        let found = open(folder.path(), Split::Test, None).unwrap();
+        let expected = open(&path.with_extension("npy"), Split::Test, None).unwrap();
+        assert_eq!(found.shape(), expected.shape(), "{}", path.display());
+        let levels = |set: &ImageSet| set.bytes(0).unwrap().unwrap();
+        let (found, expected) = (levels(&found), levels(&expected));
+        let errors = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+        let (most, sum) = errors.fold((0, 0.0), |(most, sum), e| (e.max(most), sum + f64::from(e)));
+        let mean = sum / found.len() as f64;
+        // Decoders of JPEG round differently, and spread colour of half the size differently.
+        let allowed = if ending == "jpg" { (4, 0.5) } else { (0, 0.0) };
+        assert!(
+            most <= allowed.0 && mean <= allowed.1,
+            "{}: {most}, {mean:.3}",
+            path.display()
+        );
+    }
+    assert_eq!(seen, 7);
+}
+
+#[test]
+fn folders_of_classes_have_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = bytes([5, 1, 4, 4]);
+    for (class, range) in [("dog", 0..2), ("ant", 2..5)] {
+        let below = folder.path().join(class);
+        fs::create_dir(&below).unwrap();
+        let part = images.slice_axis(ndarray::Axis(0), range.into()).to_owned();
+        write_png_folder(&below, &Images::from_bytes(part).unwrap(), 0).unwrap();
+    }
+    // What macOS leaves in archives is no class; folders below are left out.
+    fs::create_dir_all(folder.path().join("__MACOSX/ant")).unwrap();
+    fs::create_dir(folder.path().join("ant/deeper")).unwrap();
+    let set = open(folder.path(), Split::Test, Some(&[1, 4, 4])).unwrap();
+    assert_eq!(set.labels(), Some(&[0, 0, 0, 1, 1][..]));
+    assert_eq!(set.left_out(), Some("1 folder"));
+    let order = [2, 3, 4, 0, 1];
+    for (index, &of) in order.iter().enumerate() {
+        let one = set.bytes(index).unwrap().unwrap();
+        assert!(one.iter().eq(images.index_axis(ndarray::Axis(0), of)));
+    }
+    // An image beside the folders: it is the set, and they are left out.
+    fs::copy(
+        folder.path().join("dog/000000.png"),
+        folder.path().join("a.png"),
+    )
+    .unwrap();
+    let set = open(folder.path(), Split::Test, None).unwrap();
+    assert_eq!((set.len(), set.labels()), (1, None));
+    assert_eq!(set.left_out(), Some("2 folders"));
+}
+
 #[test]
 fn named_splits_of_folders_and_files() {
     let folder = tempfile::tempdir().unwrap();

@@ -576,7 +576,10 @@ fn faulty_networks_are_named() {
             ..plan(&schedule, &path, 1)
         };
         let error = evaluate(&network, &data, &plan).unwrap_err();
-        assert!(matches!(error, Error::Denoiser(_)));
+        // One that fails may do better another time.
+        let fails = matches!(network.fault, Fault::Fails);
+        assert_eq!(matches!(error, Error::Denoiser(_)), fails, "{error:?}");
+        assert_eq!(matches!(error, Error::Output(_)), !fails, "{error:?}");
         for part in wanted {
             assert!(error.to_string().contains(part), "{error}");
         }

@@ -32,9 +32,11 @@ impl Store {
         reference: &str,
     ) -> Result<Self> {
         let folder = Partial::place(&args.out);
-        let is_new = !folder.exists();
+        ddpm_files::remove_orphans_in(&folder);
+        // A run that was killed before it noted what it is of has left an empty one.
+        let is_new = ddpm_files::is_vacant(&folder);
         let store = Self { folder, is_new };
-        if store.folder.exists() && !args.resume {
+        if !is_new && !args.resume {
             return Err(
                 Error::file(&store.folder, "holds what an interrupted run has drawn")
                     .advised("continue it by --resume, or remove the folder"),

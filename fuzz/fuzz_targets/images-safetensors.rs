@@ -1,0 +1,5 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let _ = (ddpm_fuzz::target("images-safetensors").expect("a reader of this name").read)(data);
+});

@@ -54,13 +54,14 @@ pub(crate) fn sealed_zip(archive: &[u8]) -> Vec<u8> {
             let content = local + 30 + half(archive, local + 26)? + half(archive, local + 28)?;
             let content = archive.get(content..content.checked_add(size)?)?;
             let names = half(archive, at + 28)? + half(archive, at + 30)? + half(archive, at + 32)?;
-            Some((local, hash(content), at + 46 + names))
+            let is_stored = half(archive, at + 10)? == 0;
+            Some((local, is_stored.then(|| hash(content)), at + 46 + names))
         };
         let Some((local, sum, next)) = entry() else {
             break;
         };
         for place in [at + 16, local + 14] {
-            if let Some(old) = sealed.get_mut(place..place + 4) {
+            if let (Some(sum), Some(old)) = (sum, sealed.get_mut(place..place + 4)) {
                 old.copy_from_slice(&sum.to_le_bytes());
             }
         }

@@ -18,8 +18,8 @@ struct Bench {
     other_profile: PathBuf,
     schedules: PathBuf,
     predicted: PathBuf,
-    /// A folder for a report.
-    results: PathBuf,
+    /// Two folders for reports.
+    results: [PathBuf; 2],
 }
 
 fn bench() -> Bench {
@@ -31,9 +31,13 @@ fn bench() -> Bench {
         .arg(&profile)
         .words("--steps 3")
         .writes(&schedules);
-    let results = folder.path().join("results");
-    std::fs::create_dir(&results).unwrap();
-    std::fs::copy(&schedules, results.join("s.json")).unwrap();
+    let results = [&schedules, &profile].map(|file| {
+        let name = file.file_name().unwrap();
+        let results = folder.path().join("results").join(name);
+        std::fs::create_dir_all(&results).unwrap();
+        std::fs::copy(file, results.join(name)).unwrap();
+        results
+    });
     Bench {
         results,
         images: folder.path().join("one.images.safetensors"),
@@ -51,8 +55,8 @@ struct Writer {
     flag: &'static str,
     /// The name of its output.
     name: &'static str,
-    /// Whether what it writes tells which command made it.
-    has_record: bool,
+    /// Whether it knows its own result again: by a record, or because it makes it again in seconds.
+    knows_its_own: bool,
     /// The command line; `true` for another one, whose result differs.
     line: fn(&Bench, bool) -> Ddpm,
 }
@@ -62,14 +66,19 @@ const WRITERS: [Writer; 16] = [
         command: "predict",
         flag: "--output",
         name: "out.safetensors",
-        has_record: false,
-        line: |bench, _| small("predict").file("--input", &bench.predicted),
+        knows_its_own: true,
+        line: |bench, other| {
+            let words = if other { "--precision bf16" } else { "" };
+            small("predict")
+                .file("--input", &bench.predicted)
+                .words(words)
+        },
     },
     Writer {
         command: "profile",
         flag: "--out",
         name: "profile.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: |bench, other| {
             let words = if other { "--seed 7" } else { "" };
             small("profile").file("--data", &bench.images).words(words)
@@ -79,7 +88,7 @@ const WRITERS: [Writer; 16] = [
         command: "profile",
         flag: "--out",
         name: "imported.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: |_, other| {
             let words = if other { "--split test" } else { "" };
             let file = golden("squared-errors.npz");
@@ -90,7 +99,7 @@ const WRITERS: [Writer; 16] = [
         command: "merge",
         flag: "--out",
         name: "merged.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: |bench, other| {
             let part = if other {
                 &bench.other_profile
@@ -104,7 +113,7 @@ const WRITERS: [Writer; 16] = [
         command: "trajectory",
         flag: "--out",
         name: "trajectories.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: |_, other| {
             let words = if other { "--seed 7" } else { "" };
             small("trajectory")
@@ -116,7 +125,7 @@ const WRITERS: [Writer; 16] = [
         command: "trajectory",
         flag: "--out",
         name: "forward.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: |bench, other| {
             let words = if other { "--seed 7" } else { "" };
             small("trajectory")
@@ -129,7 +138,7 @@ const WRITERS: [Writer; 16] = [
         command: "schedule",
         flag: "--out",
         name: "schedules.json",
-        has_record: true,
+        knows_its_own: true,
         line: |bench, other| {
             let words = if other { "--steps 4" } else { "--steps 3" };
             Ddpm::new("schedule").arg(&bench.profile).words(words)
@@ -139,7 +148,7 @@ const WRITERS: [Writer; 16] = [
         command: "tune",
         flag: "--out",
         name: "tuned.json",
-        has_record: false,
+        knows_its_own: false,
         line: |bench, _| {
             small("tune")
                 .words("--steps 2 --samples 64 --features raw --objective kid --sampler ddim")
@@ -150,53 +159,62 @@ const WRITERS: [Writer; 16] = [
         command: "sample",
         flag: "--out",
         name: "grid.png",
-        has_record: true,
+        knows_its_own: true,
         line: samples,
     },
     Writer {
         command: "sample",
         flag: "--out",
         name: "samples.npz",
-        has_record: true,
+        knows_its_own: true,
         line: samples,
     },
     Writer {
         command: "sample",
         flag: "--out",
         name: "samples.safetensors",
-        has_record: true,
+        knows_its_own: true,
         line: samples,
     },
     Writer {
         command: "export",
         flag: "--out",
         name: "steps.csv",
-        has_record: false,
-        line: |bench, _| {
-            Ddpm::new("export")
-                .arg(&bench.schedules)
-                .words("--format csv")
+        knows_its_own: true,
+        line: |bench, other| {
+            let words = if other {
+                "--format k-diffusion"
+            } else {
+                "--format csv"
+            };
+            Ddpm::new("export").arg(&bench.schedules).words(words)
         },
     },
     Writer {
         command: "plot",
         flag: "--out",
         name: "figure.svg",
-        has_record: false,
-        line: |bench, _| Ddpm::new("plot").words("timesteps").arg(&bench.schedules),
+        knows_its_own: true,
+        line: |bench, other| match other {
+            false => Ddpm::new("plot").words("timesteps").arg(&bench.schedules),
+            true => Ddpm::new("plot").words("errors").arg(&bench.profile),
+        },
     },
     Writer {
         command: "report",
         flag: "--out",
         name: "page.html",
-        has_record: false,
-        line: |bench, _| Ddpm::new("report").arg(&bench.results),
+        knows_its_own: true,
+        line: |bench, other| {
+            let folder = &bench.results[usize::from(other)];
+            Ddpm::new("report").arg(folder)
+        },
     },
     Writer {
         command: "fid",
         flag: "--save-statistics",
         name: "statistics.npz",
-        has_record: false,
+        knows_its_own: false,
         line: |bench, _| {
             Ddpm::new("fid")
                 .arg(&bench.images)
@@ -208,7 +226,7 @@ const WRITERS: [Writer; 16] = [
         command: "man",
         flag: "--out",
         name: "ddpm.1",
-        has_record: true,
+        knows_its_own: true,
         line: |_, _| Ddpm::new("man"),
     },
 ];
@@ -288,7 +306,7 @@ fn what_is_there_is_replaced_by_its_own_command_and_by_force_alone() {
 
         // The same command again.
         let again = writer.run(&bench, false, &out).run();
-        if writer.has_record {
+        if writer.knows_its_own {
             again.succeeds();
         } else {
             again.fails(3, &[path, "--force"]);
@@ -297,7 +315,7 @@ fn what_is_there_is_replaced_by_its_own_command_and_by_force_alone() {
         assert_eq!(names(), all, "{what}");
 
         // Another command of the same kind.
-        if writer.has_record && writer.command != "man" {
+        if writer.knows_its_own && writer.command != "man" {
             writer.run(&bench, true, &out).fails(3, &[path, "--force"]);
             assert!(std::fs::read(&out).unwrap() == made, "{what}");
             assert_eq!(names(), all, "{what}");
@@ -384,4 +402,180 @@ fn the_record_beside_samples_and_the_page_of_a_folder_are_known() {
     report().run().succeeds();
     let page = run.join("report.html");
     report().file("--out", &page).run().succeeds();
+}
+
+/// What was at OUT when its record was written is known by its hash: another file in its place is the user's.
+#[test]
+fn samples_are_known_by_their_bytes_and_may_grow() {
+    let folder = scratch();
+    for name in ["grid.png", "samples.npz", "samples.safetensors"] {
+        let out = folder.path().join(name);
+        let sample = |words: &str| {
+            small("sample")
+                .words("--path even:1")
+                .words(words)
+                .file("--out", &out)
+        };
+        sample("--count 2").run().succeeds();
+        let two = std::fs::read(&out).unwrap();
+        // All samples of the earlier run are among those of a longer one.
+        sample("--count 3").run().succeeds();
+        assert!(std::fs::read(&out).unwrap() != two);
+        sample("--count 2").fails(3, &[name, "count: expected 2", "found 3", "--force"]);
+        sample("--count 3 --seed 9").fails(3, &[name, "seed: expected 9", "--force"]);
+        std::fs::write(&out, MINE).unwrap();
+        for words in ["--count 3", "--count 3 --resume"] {
+            sample(words).fails(3, &[name, "run.json", "--force"]);
+            assert_eq!(std::fs::read_to_string(&out).unwrap(), MINE);
+        }
+    }
+}
+
+/// Pictures that lie among the samples of an interrupted run are none of them, and samples are not put among pictures.
+#[test]
+fn samples_and_pictures_of_others_stay_apart() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let sample = |out: &Path| {
+        small("sample")
+            .words("--path even:1 --count 3")
+            .file("--out", out)
+    };
+    sample(&at("whole.npz")).run().succeeds();
+    sample(&at("png")).run().succeeds();
+    // The state of a run that was stopped after its second image, and somebody's previews of it.
+    let partial = at("out.npz.partial");
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::copy(at("png.run.json"), partial.join("run.json")).unwrap();
+    let picture = golden("pictures/grey.jpg");
+    for (i, preview) in ["000000.jpg", "000001.jpeg"].iter().enumerate() {
+        let name = format!("{i:06}.png");
+        std::fs::copy(at("png").join(&name), partial.join(&name)).unwrap();
+        std::fs::copy(&picture, partial.join(preview)).unwrap();
+        std::fs::copy(&picture, partial.join(format!(".{name}"))).unwrap();
+    }
+    sample(&at("out.npz")).words("--resume").run().succeeds();
+    let pixels = |name: &str| std::fs::read(at(name)).unwrap();
+    assert!(pixels("out.npz") == pixels("whole.npz"));
+
+    for (name, inside) in [("photos", "a.jpg"), ("classes", "cat/a.png")] {
+        let place = at(name).join(inside);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::copy(&picture, &place).unwrap();
+        sample(&at(name)).fails(3, &[name, "without images and folders"]);
+        assert_eq!(std::fs::read_dir(at(name)).unwrap().count(), 1);
+    }
+}
+
+/// A pipe is nobody's file, and is not read to find that out.
+#[cfg(unix)]
+#[test]
+fn pipes_and_standard_output_are_not_in_the_way() {
+    let bench = bench();
+    let schedule = || {
+        Ddpm::new("schedule")
+            .arg(&bench.profile)
+            .words("--steps 3 --folds 0")
+            .file("--out", Path::new("/dev/stdout"))
+    };
+    let outcome = schedule().run().succeeds();
+    assert!(
+        outcome.stdout().contains("ddpm-schedules"),
+        "{}",
+        outcome.stdout()
+    );
+    // Redirected to a file that holds something: it is written behind that.
+    let place = bench.folder.path().join("appended");
+    std::fs::write(&place, MINE).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&place)
+        .unwrap();
+    let mut run = Ddpm::new("export")
+        .arg(&bench.schedules)
+        .words("--format csv --out /dev/stdout")
+        .into_inner();
+    assert!(run.stdout(file).status().unwrap().success());
+    let text = std::fs::read_to_string(&place).unwrap();
+    assert!(
+        text.starts_with(MINE) && text.contains("timestep"),
+        "{text}"
+    );
+}
+
+/// OUT.lock and OUT.partial are a run's own; what else has such a name is the user's (`uv.lock`), and is neither used nor removed.
+#[test]
+fn what_a_run_keeps_beside_its_output_is_never_the_users() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let sample = |out: &Path| {
+        small("sample")
+            .words("--path even:1 --count 1")
+            .file("--out", out)
+    };
+    std::fs::write(at("uv.lock"), MINE).unwrap();
+    sample(&at("uv")).fails(3, &["uv.lock", "expected"]);
+    assert_eq!(std::fs::read_to_string(at("uv.lock")).unwrap(), MINE);
+    assert!(!at("uv").exists());
+    let images = at("images.safetensors");
+    small_images(&images, 2, 0.0);
+    let profile = |out: &Path| small("profile").file("--data", &images).over("--out", out);
+    std::fs::create_dir(at("p.partial")).unwrap();
+    profile(&at("p")).fails(3, &["p.partial", "expected"]);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("uv.lock", at("q.lock")).unwrap();
+        profile(&at("q")).fails(3, &["q.lock", "expected"]);
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("r.lock"))
+            .status();
+        assert!(made.unwrap().success());
+        profile(&at("r")).fails(3, &["r.lock", "expected"]);
+        assert!(at("q.lock").exists() && at("r.lock").exists());
+    }
+}
+
+/// Not with `--force` either.
+#[test]
+fn nothing_that_a_command_reads_is_written_whatever_it_is_called() {
+    let bench = bench();
+    let at = |name: &str| bench.folder.path().join(name);
+    let kept = |what: &str, file: &Path, run: Ddpm| {
+        let before = std::fs::read(file).unwrap();
+        run.words("--force")
+            .fails(3, &["read by this very command"]);
+        assert!(std::fs::read(file).unwrap() == before, "{what}");
+    };
+    // By a variable of the environment.
+    let data = bench.images.to_str().unwrap();
+    let run = small("profile").env("DDPM_DATA", data);
+    kept("data", &bench.images, run.file("--out", &bench.images));
+    // Beside the checkpoint.
+    let network = at("net.pt");
+    std::fs::copy(golden("unet-hybrid-16px.pt"), &network).unwrap();
+    let beside = at("net.model.json");
+    std::fs::write(
+        &beside,
+        r#"{"num_heads": 2, "image_size": 16, "train_steps": 40}"#,
+    )
+    .unwrap();
+    let predict = Ddpm::new("predict")
+        .arg(&network)
+        .file("--input", &bench.predicted);
+    kept("model.json", &beside, predict.file("--output", &beside));
+    // In the folder of a report.
+    let inside = bench.results[0].join("s.json");
+    let report = Ddpm::new("report").arg(&bench.results[0]);
+    kept("report", &inside, report.file("--out", &inside));
+    // What is written beside an output.
+    let record = at("grid.png.run.json");
+    std::fs::copy(&bench.profile, &record).unwrap();
+    let sample = small("sample")
+        .words("--path even:2 --count 1 --mean calibrated")
+        .file("--profile", &record);
+    kept("run.json", &record, sample.file("--out", &at("grid.png")));
+    let lock = at("m.lock");
+    std::fs::copy(&bench.profile, &lock).unwrap();
+    let merge = Ddpm::new("merge").arg(&lock);
+    kept("lock", &lock, merge.file("--out", &at("m")));
 }

@@ -398,7 +398,9 @@ fn files_of_others_in_the_partial_output_stay() {
     );
     assert_eq!(std::fs::read_dir(&partial).unwrap().count(), 1);
     let tuned = folder.path().join("t.json");
-    std::fs::create_dir(folder.path().join("t.json.partial")).unwrap();
+    let partial = folder.path().join("t.json.partial");
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::write(partial.join("notes.txt"), "mine").unwrap();
     Ddpm::new("tune")
         .arg(bed("grid-2"))
         .file("--reference", &bed("grid-2"))

@@ -62,9 +62,9 @@ pub(crate) fn report(error: &Error, command: &str) {
 /// Prints help, or what clap says of a mistake. A word that would act on a terminal is shown as it is written, and then without colours:
 /// a name may be a stranger's (`ddpm inspect *`).
 pub(crate) fn print_usage(message: &clap::Error) {
-    let plain = message.render().to_string();
-    if plain.contains(acts) {
-        say(format_args!("{}", plain.trim_end()));
+    let mut words = std::env::args_os();
+    if words.any(|word| word.to_string_lossy().contains(acts)) && message.use_stderr() {
+        say(format_args!("{}", message.render().to_string().trim_end()));
     } else {
         // A closed pipe is no error.
         let _ = message.print();

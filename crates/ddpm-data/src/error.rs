@@ -38,9 +38,9 @@ pub enum Error {
     },
     /// A folder in which there is no image.
     #[error(
-        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png or .jpg files, or train and test subfolders{}",
+        "{}: no images found; expected CIFAR-10 or ImageNet batch files, .png or .jpg files, folders of those, or train and test subfolders{}",
         path.display(),
-        instead.as_deref().map_or_else(String::new, |found| format!(", found {found} (JPEG and the like are to be converted, the images of all folders put into one)"))
+        instead.as_deref().map_or_else(String::new, |found| format!(", found {found} (convert other formats to PNG)"))
     )]
     EmptyFolder {
         /// The folder.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
+use ndarray::Array3;
 use png::{BitDepth, ColorType, Transformations};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -16,6 +17,10 @@ use crate::error::{Error, Result};
 /// The longest side of an image: far beyond any diffusion model's, and small enough that a header alone cannot ask
 /// for more memory than there is.
 const MAX_SIDE: usize = 16_384;
+/// Deflate makes at most 1,032 bytes of one, and a byte holds 8 pixels of one bit.
+const PNG_PIXELS: u64 = 1_032 * 8;
+/// Every block of 64 pixels takes a bit at least, the difference of its mean from the one before.
+const JPEG_PIXELS: u64 = 64 * 8;
 /// What the decoder may allocate beside the image itself.
 const DECODER_BYTES: usize = 64 << 20;
 
@@ -95,19 +100,42 @@ impl ImageFile {
     }
 }
 
-fn check_side(path: &Path, width: usize, height: usize) -> Result<()> {
-    if width.max(height) <= MAX_SIDE && width.min(height) > 0 {
-        return Ok(());
-    }
-    Err(Error::field(
-        path,
-        "image size",
-        format!("at most {MAX_SIDE}x{MAX_SIDE}"),
-        format!("{width}x{height}"),
-    ))
+/// The pixels of a PNG or JPEG file, `[C, H, W]`.
+///
+/// # Errors
+/// A file that cannot be read, is no such image, is transparent or too large.
+pub fn read_picture(path: &Path) -> Result<Array3<u8>> {
+    let image = ImageFile::open(path)?;
+    let mut pixels = Array3::zeros(image.shape());
+    let dst = pixels.as_slice_mut().unwrap_or_default();
+    image.planes(path, dst)?;
+    Ok(pixels)
 }
 
-/// As Pillow's `convert("RGB")` and `convert("L")` have them: palettes and fewer bits are spread to 8 bits, of 16 bits the upper 8 are taken.
+/// `most`: pixels that a byte of the file can stand for, at the very most.
+fn check_size(path: &Path, width: usize, height: usize, most: u64) -> Result<()> {
+    let wrong = |expected| {
+        Err(Error::field(
+            path,
+            "image size",
+            expected,
+            format!("{width}x{height}"),
+        ))
+    };
+    if width.max(height) > MAX_SIDE || width.min(height) == 0 {
+        return wrong(format!("at most {MAX_SIDE}x{MAX_SIDE}"));
+    }
+    let bytes = std::fs::metadata(path)
+        .map_err(|e| Error::read(path, e))?
+        .len();
+    if (width * height) as u64 > most * bytes {
+        return wrong(format!("no more pixels than {bytes} bytes can hold"));
+    }
+    Ok(())
+}
+
+/// As Pillow's `convert("RGB")` and `convert("L")` have them: palettes and fewer bits are spread to 8 bits. Of 16 bits the upper 8 are taken,
+/// where Pillow clips grey ones.
 pub(crate) struct Png {
     shape: [usize; 3],
     reader: png::Reader<BufReader<File>>,
@@ -120,7 +148,12 @@ impl Png {
         };
         let mut decoder = png::Decoder::new_with_limits(BufReader::new(file), limits);
         let header = decoder.read_header_info().map_err(|e| malformed(path, e))?;
-        check_side(path, header.width as usize, header.height as usize)?;
+        check_size(
+            path,
+            header.width as usize,
+            header.height as usize,
+            PNG_PIXELS,
+        )?;
         decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
         let reader = decoder.read_info().map_err(|e| malformed(path, e))?;
         let wrong = |found| Err(Error::field(path, "colour type", OPAQUE, found));
@@ -179,7 +212,7 @@ impl Jpeg {
         let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
         decoder.decode_headers().map_err(|e| unreadable(path, e))?;
         let (width, height) = decoder.dimensions().unwrap_or_default();
-        check_side(path, width, height)?;
+        check_size(path, width, height, JPEG_PIXELS)?;
         let (channels, out) = match decoder.input_colorspace() {
             Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
             Some(ColorSpace::YCbCr | ColorSpace::RGB) => (3, ColorSpace::RGB),
@@ -225,12 +258,14 @@ mod tests {
     #[test]
     fn a_header_that_asks_for_too_much_is_refused_before_anything_is_allocated() {
         let folder = tempfile::tempdir().unwrap();
-        header_only(&folder.path().join("a.png"), MAX_SIDE as u32 + 1, 1);
-        let opened = ImageFile::open(&folder.path().join("a.png"));
-        let text = opened.err().unwrap().to_string();
-        assert!(
-            text.contains("at most 16384x16384; found 16385x1"),
-            "{text}"
-        );
+        let path = folder.path().join("a.png");
+        for (width, height, expected) in [
+            (MAX_SIDE as u32 + 1, 1, "at most 16384x16384; found 16385x1"),
+            (16_384, 16_384, "no more pixels than"),
+        ] {
+            header_only(&path, width, height);
+            let text = ImageFile::open(&path).err().unwrap().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
     }
 }

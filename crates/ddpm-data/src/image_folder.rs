@@ -2,7 +2,7 @@
 //!
 //! The names are kept, the first file tells the size of all, and a file is decoded each time its image is read.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::file_names::FileNames;
@@ -37,7 +37,8 @@ impl ImageFolder {
         let mut classes = Vec::new();
         if names.len() == 0 {
             let mut others = 0;
-            for (label, folder) in labelled(std::mem::take(&mut found.folders)) {
+            let folders = std::mem::take(&mut found.folders);
+            for (label, folder) in labelled(path, folders)? {
                 let first = names.len();
                 let below = Found::in_folder(&path.join(&folder), &mut names)?;
                 names.sort(first);
@@ -82,8 +83,13 @@ impl ImageFolder {
         self.names.len()
     }
 
-    /// The class of every image, where their folders tell.
+    /// The class of every image, where their folders tell: one folder alone does only where it is a number.
     pub(crate) fn labels(&self) -> Option<Vec<usize>> {
+        if let [class] = &self.classes[..]
+            && number(&class.folder).is_none()
+        {
+            return None;
+        }
         let of = |index: usize| self.class(index).map(|class| class.label);
         (0..self.len()).map(of).collect()
     }
@@ -125,22 +131,28 @@ impl ImageFolder {
 
 /// Folders with their labels: the numbers that are their names, where all are numbers, otherwise their places in the order of the names
 /// (as torchvision's ImageFolder).
-fn labelled(mut folders: Vec<OsString>) -> Vec<(usize, OsString)> {
+fn labelled(path: &Path, mut folders: Vec<OsString>) -> Result<Vec<(usize, OsString)>> {
     folders.sort();
-    let number = |name: &OsString| {
-        let text = name.to_str()?;
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        digits.then(|| text.parse::<usize>().ok()).flatten()
+    let numbers: Option<Vec<usize>> = folders.iter().map(|name| number(name)).collect();
+    let Some(numbers) = numbers else {
+        return Ok(folders.into_iter().enumerate().collect());
     };
-    let numbers: Option<Vec<usize>> = folders.iter().map(number).collect();
-    match numbers {
-        Some(numbers) => {
-            let mut named: Vec<_> = numbers.into_iter().zip(folders).collect();
-            named.sort();
-            named
+    let mut named: Vec<_> = numbers.into_iter().zip(folders).collect();
+    named.sort();
+    match named.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        None => Ok(named),
+        Some(pair) => {
+            let found = format!("{} and {}", pair[0].1.display(), pair[1].1.display());
+            let expected = "another number for every class";
+            Err(Error::field(path, "folders of classes", expected, found))
         }
-        None => folders.into_iter().enumerate().collect(),
     }
+}
+
+fn number(name: &OsStr) -> Option<usize> {
+    let text = name.to_str()?;
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| text.parse().ok()).flatten()
 }
 
 /// What a folder holds beside the images that are read.
@@ -210,7 +222,7 @@ mod tests {
     fn labels_are_places_or_numbers() {
         let of = |names: &[&str]| -> Vec<(usize, String)> {
             let folders = names.iter().map(OsString::from).collect();
-            let named = labelled(folders).into_iter();
+            let named = labelled(Path::new("x"), folders).unwrap().into_iter();
             named
                 .map(|(label, name)| (label, name.into_string().unwrap()))
                 .collect()
@@ -225,5 +237,8 @@ mod tests {
             pairs(&[(2, "2"), (7, "007"), (10, "10")])
         );
         assert_eq!(of(&["1", "a"]), pairs(&[(0, "1"), (1, "a")]));
+        let twice = ["01", "1"].map(OsString::from).to_vec();
+        let text = labelled(Path::new("x"), twice).unwrap_err().to_string();
+        assert!(text.contains("01 and 1"), "{text}");
     }
 }

@@ -47,7 +47,7 @@ pub enum Error {
     /// The network failed.
     #[error(transparent)]
     Denoiser(#[from] ddpm_core::DenoiserError),
-    /// The network's output is of no use: not finite, or of another shape. The same input gives the same again.
+    /// The network's output is of no use: not finite, or of another shape.
     #[error("{0}")]
     Output(String),
     /// The feature network refused its images.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
+use crate::room::zeros;
 use ddpm_data::ImageSet;
 
 /// The features of the images at `indices`, one row each, in that order.
@@ -85,7 +86,10 @@ pub fn extract_features(
 /// [`Error::Data`] for indices beyond the set, and when a datum cannot be read.
 pub fn data_as_features(data: &ImageSet, indices: &[usize]) -> Result<Array2<f32>> {
     data.check_indices("indices", indices)?;
-    let mut features = Array2::zeros((indices.len(), data.dims()));
+    let (rows, columns) = (indices.len(), data.dims());
+    let zeros = zeros("raw data", &[rows, columns])?;
+    let mut features = Array2::from_shape_vec((rows, columns), zeros)
+        .map_err(|error| Error::request("raw data", error.to_string()))?;
     for (mut row, &index) in features.outer_iter_mut().zip(indices) {
         data.read_image(index, row.as_slice_mut().unwrap_or_default())?;
     }

@@ -23,8 +23,10 @@ const DRAWS: usize = 10_000;
 const TRAIN_STEPS: usize = 1000;
 /// Widths whose squares and reciprocals are numbers, in the unit of images.
 const WIDTHS: std::ops::RangeInclusive<f64> = 1e-9..=1e9;
-/// Most numbers that the centres, or the draws, of a test bed may be made of: some copies of them, in f32 and f64, are 2 GiB.
+/// Most numbers that the draws of a test bed may be made of: some copies of them, in f32 and f64, are 2 GiB.
 const MOST: usize = 1 << 26;
+/// Most numbers that the centres of a pattern may be made of: a line of text asks for them.
+const MOST_OF_A_PATTERN: usize = 1 << 21;
 
 /// A perfect network and its data: the best denoiser of a known mixture of Gaussians, and draws of that mixture.
 ///
@@ -183,9 +185,9 @@ impl Description {
                 };
                 let count = asked("points", self.points)?;
                 let dimensions = asked("dimensions", self.dimensions)?;
-                if count.saturating_mul(dimensions) > MOST {
+                if count.saturating_mul(dimensions) > MOST_OF_A_PATTERN {
                     let problem = format!(
-                        "expected at most {MOST} coordinates, found {count} points of {dimensions}"
+                        "expected at most {MOST_OF_A_PATTERN} coordinates, found {count} points of {dimensions}"
                     );
                     return Err(Error::request("points", problem));
                 }

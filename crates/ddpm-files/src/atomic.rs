@@ -56,6 +56,15 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
     temporary_beside(path)?.close()
 }
 
+/// Whether [`write_atomic`] would replace a file with something in it. Devices, pipes and open files by their names are written into, and
+/// nothing is lost of an empty file.
+pub fn replaces(path: &Path) -> bool {
+    led_to(path).is_ok_and(|(place, kind)| {
+        let there = std::fs::metadata(place);
+        kind == Kind::File && there.is_ok_and(|there| there.is_file() && there.len() > 0)
+    })
+}
+
 /// How an output is written.
 #[derive(PartialEq, Eq)]
 enum Kind {
@@ -200,13 +209,13 @@ fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
 /// Removes the temporary files of `path` that no process holds: a writer was killed.
 fn remove_orphans(path: &Path) {
     if let Ok(beginning) = beginning(path) {
-        sweep(parent(path), &beginning);
+        sweep(parent(path), &beginning, YOUNG);
     }
 }
 
-/// Removes what killed writers of any file have left in a folder of this program's own.
+/// Removes what killed writers of any file have left in a folder of this program's own, to which nobody else writes now.
 pub fn remove_orphans_in(folder: &Path) {
-    sweep(folder, OsStr::new("."));
+    sweep(folder, OsStr::new("."), Duration::ZERO);
 }
 
 /// Whether a folder is not there, or holds nothing but files that their writers have not finished.
@@ -216,7 +225,7 @@ pub fn is_vacant(folder: &Path) -> bool {
     names.all(|name| name.as_encoded_bytes().ends_with(ENDING.as_bytes()))
 }
 
-fn sweep(folder: &Path, beginning: &OsStr) {
+fn sweep(folder: &Path, beginning: &OsStr, young: Duration) {
     let is_ours = |name: &OsStr| {
         let name = name.as_encoded_bytes();
         let stem = name
@@ -233,7 +242,7 @@ fn sweep(folder: &Path, beginning: &OsStr) {
     };
     for entry in entries.flatten() {
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if !is_file || !is_ours(&entry.file_name()) || is_young(&entry) {
+        if !is_file || !is_ours(&entry.file_name()) || is_younger(&entry, young) {
             continue;
         }
         // To write into it is the only way to lock it everywhere; nothing is written.
@@ -244,14 +253,15 @@ fn sweep(folder: &Path, beginning: &OsStr) {
     }
 }
 
-/// Whether its writer may have created it and not locked it yet.
-fn is_young(entry: &std::fs::DirEntry) -> bool {
-    const YOUNG: Duration = Duration::from_secs(2);
+/// How long its writer may have created a file and not locked it yet.
+const YOUNG: Duration = Duration::from_secs(2);
+
+fn is_younger(entry: &std::fs::DirEntry, young: Duration) -> bool {
     let age = entry
         .metadata()
         .and_then(|there| there.modified())
         .map(|at| at.elapsed());
-    !matches!(age, Ok(Ok(age)) if age >= YOUNG)
+    !matches!(age, Ok(Ok(age)) if age >= young)
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ mod sha256;
 mod tensor_file;
 mod tensors;
 
-pub use atomic::{check_writable, destination, is_vacant, remove_orphans_in, write_atomic};
+pub use atomic::{
+    check_writable, destination, is_vacant, remove_orphans_in, replaces, write_atomic,
+};
 pub use error::{FormatError, FormatResult};
 pub use file_error::{FileError, FileResult};
 pub use positioned::PositionedFile;

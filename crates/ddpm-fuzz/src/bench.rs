@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
-use ddpm_fuzz::root;
 use ndarray::Array;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
+use xtask::root;
 
 /// A folder with valid inputs, and the program.
 pub(crate) struct Bench {

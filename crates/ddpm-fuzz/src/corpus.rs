@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use ddpm_files::sha256;
 
-use crate::targets::{Target, root};
+use xtask::root;
+
+use crate::targets::Target;
 
 /// The folder of a target's inputs, or of everything where there is no target.
 pub fn folder(target: Option<&Target>) -> PathBuf {

@@ -232,8 +232,11 @@ impl<'a> Writer<'a> {
             );
         }
         age(place.path())?;
-        // Without a record nothing tells whose a whole file is.
-        let force = old || there.as_ref() == Some(&self.whole);
+        // `tune` and `fid` cannot tell whose a whole file is.
+        let knows = !["tune", "fid"]
+            .iter()
+            .any(|name| self.line.words.starts_with(name));
+        let force = old || (!knows && there.as_ref() == Some(&self.whole));
         let again = self.command(place, force, true, &[]).output()?;
         if !again.status.success() {
             let said = String::from_utf8_lossy(&again.stderr);

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use ddpm_fuzz::{Campaign, Limits, Meter, TARGETS, Target, seeds, target};
 use peak_alloc::PeakAlloc;
@@ -47,6 +47,8 @@ pub(crate) struct Fuzz {
 
 /// Inputs between two notes of how far a process has come.
 const NOTED: u64 = 128;
+/// The longest that a process may take for that many.
+const STUCK: Duration = Duration::from_secs(120);
 /// Memory of a process in KiB: what is asked for beyond it fails, and that must be said in words.
 const PROCESS_KIB: u64 = 4 << 20;
 
@@ -59,6 +61,7 @@ pub(crate) fn run(args: &Fuzz) -> anyhow::Result<u64> {
     let jobs = args
         .jobs
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let jobs = jobs.clamp(1, targets.len());
     let seconds = args.minutes * 60.0 * jobs as f64 / targets.len() as f64;
     println!(
         "{:24} {:>10} {:>9} {:>9} {:>9} {:>9}",
@@ -187,19 +190,26 @@ fn campaign(args: &Fuzz, target: &Target, seconds: f64) -> anyhow::Result<Total>
         )?;
         let reached = read_number(&noted).unwrap_or(from);
         total.executions += from - first;
+        total.findings += 1;
         first = from + NOTED;
         if again.whole {
-            bail!("{}: a process died and did not die again", target.name);
+            // Something beside the input: memory that others held, a signal.
+            eprintln!(
+                "{}: {} from input {from} on, and not again",
+                target.name, ended.how
+            );
+            continue;
         }
-        let what = format!("died at input {reached} or after it");
+        let what = format!("{} at input {reached} or after it", again.how);
         keep(target, &fs::read(&trace)?, &what)?;
-        total.findings += 1;
     }
 }
 
 struct Ended {
     /// Whether it came to its own end.
     whole: bool,
+    /// How it ended otherwise.
+    how: String,
     said: Total,
 }
 
@@ -242,11 +252,31 @@ fn process(
     command
         .env("DDPM_FUZZ_NOTED", noted)
         .env("RAYON_NUM_THREADS", "1");
-    let output = command.output().context("failed to start itself")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let said = said.lines().last().and_then(Total::parse);
+    let said = noted.with_extension("said");
+    command.stdout(fs::File::create(&said)?);
+    let mut child = command.spawn().context("failed to start itself")?;
+    // One that comes no further is as bad as one that dies.
+    let (mut reached, mut since) = (None, Instant::now());
+    let how = loop {
+        if let Some(status) = child.try_wait()? {
+            break format!("ended with {status}");
+        }
+        let now = read_number(noted);
+        if now != reached {
+            (reached, since) = (now, Instant::now());
+        }
+        if since.elapsed() > STUCK {
+            child.kill()?;
+            child.wait()?;
+            break format!("came no further in {} s", STUCK.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = fs::read_to_string(&said)?;
+    let said = text.lines().last().and_then(Total::parse);
     Ok(Ended {
         whole: said.is_some(),
+        how,
         said: said.unwrap_or_default(),
     })
 }
@@ -267,41 +297,50 @@ fn child(args: &Fuzz, target: &Target, first: u64) -> anyhow::Result<u64> {
         }),
     };
     std::panic::set_hook(Box::new(|_| ()));
+    let mut total = Total::default();
     let begun = Instant::now();
     let most = Duration::from_secs_f64((args.minutes * 60.0).max(0.0));
     let mut refused = None;
-    let report = campaign.run(first, &mut |number, input| {
-        let note = || -> std::io::Result<()> {
-            if number % NOTED == 0
-                && let Some(noted) = &noted
-            {
-                fs::write(noted, number.to_string())?;
-            }
-            args.trace
-                .as_ref()
-                .map_or(Ok(()), |trace| fs::write(trace, input))
-        };
-        refused = note().err();
-        let goes_on = match args.executions {
-            Some(inputs) => number < first + inputs,
-            None => begun.elapsed() < most,
-        };
-        goes_on && refused.is_none()
-    });
-    if let Some(error) = refused {
-        return Err(error).context("cannot note how far it came");
+    let mut next = first;
+    loop {
+        // A finding is kept before the next inputs are shown: one of them may end the process.
+        let until = next + NOTED;
+        let mut goes_on = true;
+        let report = campaign.run(next, &mut |number, input| {
+            let note = || -> std::io::Result<()> {
+                if number % NOTED == 0
+                    && let Some(noted) = &noted
+                {
+                    fs::write(noted, number.to_string())?;
+                }
+                let trace = args.trace.as_ref();
+                trace.map_or(Ok(()), |trace| fs::write(trace, input))
+            };
+            refused = note().err();
+            goes_on = match args.executions {
+                Some(inputs) => number < first + inputs,
+                None => begun.elapsed() < most,
+            };
+            number < until && goes_on && refused.is_none()
+        });
+        if let Some(error) = refused {
+            return Err(error).context("cannot note how far it came");
+        }
+        for finding in &report.findings {
+            keep(target, &finding.input, &finding.what)?;
+        }
+        total.add(&Total {
+            executions: report.executions,
+            accepted: report.accepted,
+            most_memory: report.most_memory,
+            findings: report.findings.len() as u64,
+        });
+        if !goes_on {
+            println!("{}", total.line());
+            return Ok(0);
+        }
+        next = until;
     }
-    for finding in &report.findings {
-        keep(target, &finding.input, &finding.what)?;
-    }
-    let total = Total {
-        executions: report.executions,
-        accepted: report.accepted,
-        most_memory: report.most_memory,
-        findings: report.findings.len() as u64,
-    };
-    println!("{}", total.line());
-    Ok(0)
 }
 
 /// Keeps an input that broke a reader, once for every kind of fault.

@@ -20,4 +20,4 @@ mod targets;
 pub use campaign::{Campaign, Finding, Limits, Meter, Report};
 pub use corpus::{folder, inputs, name_of, seeds};
 pub use mutator::Mutator;
-pub use targets::{Read, TARGETS, Target, root, target};
+pub use targets::{Read, TARGETS, Target, target};

@@ -108,12 +108,24 @@ mod tests {
                 assert!(seal(&seed) == seed, "{name}");
             }
         }
-        let seeds = seeds(target("npz").unwrap()).unwrap();
-        let stored = seeds.iter().find(|seed| seed.len() > 400).unwrap();
-        let mut changed = stored.clone();
         // Deep in the numbers of the first member.
-        let numbers = changed.windows(2).position(|w| w == b"\xf0\x3f").unwrap();
-        changed[numbers] ^= 1;
-        assert!(sealed_zip(&changed) != changed);
+        let npz = target("npz").unwrap();
+        let changed = seeds(npz).unwrap().into_iter().find_map(|mut seed| {
+            let one = seed.windows(2).position(|w| w == b"\xf0\x3f")?;
+            seed[one] ^= 1;
+            Some(seed)
+        });
+        let changed = sealed_zip(&changed.unwrap());
+        assert_eq!((npz.read)(&changed), Ok(()));
+        // The last number of a profile, whose checksum is then another.
+        let profile = target("profile").unwrap();
+        let mut changed = seeds(profile).unwrap().remove(0);
+        let end = changed.len();
+        changed[end - 8] ^= 1;
+        let refused = (profile.read)(&changed).unwrap_err();
+        assert!(refused.contains("checksum"), "{refused}");
+        assert!(
+            (profile.read)(&sealed(&changed)).map_or_else(|e| !e.contains("checksum"), |()| true)
+        );
     }
 }

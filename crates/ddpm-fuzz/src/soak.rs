@@ -27,6 +27,8 @@ pub(crate) struct Soak {
     seed: u64,
 }
 
+/// A file of the user's that a command may be pointed at.
+const MINE: &str = "mine.txt";
 /// The longest that a command may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -59,7 +61,7 @@ const ODD: [&str; 28] = [
     ".",
     "\u{1b}[2J\u{202e}",
     "é漢",
-    "../../../etc/passwd",
+    "../mine.txt",
 ];
 
 /// Runs the command; the number of findings.
@@ -121,7 +123,9 @@ impl Case {
     ) -> anyhow::Result<Self> {
         let mut chance = Mutator::new(seed ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let folder = tempfile::tempdir()?;
-        let out = folder.path().join(out.unwrap_or_default());
+        fs::write(folder.path().join(MINE), MINE)?;
+        fs::create_dir(folder.path().join("run"))?;
+        let out = folder.path().join("run").join(out.unwrap_or_default());
         let mut given = bench.words(words, &out);
         let files: Vec<usize> = (0..given.len())
             .filter(|&i| Path::new(&given[i]).is_file())
@@ -169,7 +173,7 @@ impl Case {
         let limited = ["sh", "-c", "ulimit -v 4194304; exec \"$0\" \"$@\""];
         let program = if cfg!(unix) { &limited[..] } else { &[] };
         let place = self.folder.path();
-        let mut command = bench.command(program, &self.words, place);
+        let mut command = bench.command(program, &self.words, &place.join("run"));
         let (out, err) = (place.join("said.out"), place.join("said.err"));
         command.stdout(Stdio::from(fs::File::create(&out)?));
         command.stderr(Stdio::from(fs::File::create(&err)?));
@@ -205,8 +209,14 @@ impl Case {
         };
         let said = String::from_utf8_lossy(&output.stderr);
         let acts = |c: char| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}';
+        let shown = String::from_utf8_lossy(&output.stdout);
+        let mine = fs::read_to_string(self.folder.path().join(MINE));
+        let forced = self.words.iter().any(|word| word == "--force");
+        if !forced && !mine.is_ok_and(|mine| mine == MINE) {
+            return Some("a file of the user's is not what it was".to_owned());
+        }
         let left = || -> Option<String> {
-            let entries = fs::read_dir(self.folder.path()).ok()?;
+            let entries = fs::read_dir(self.folder.path().join("run")).ok()?;
             let mut names = entries
                 .flatten()
                 .map(|e| e.file_name().to_string_lossy().into_owned());
@@ -214,6 +224,7 @@ impl Case {
         };
         match output.status.code() {
             None => Some(format!("ended with {}", output.status)),
+            Some(0) if said.contains(acts) => Some("said what acts on a terminal".to_owned()),
             Some(0) if !said.contains("panicked") => left().map(|name| format!("left {name}")),
             Some(code @ (2 | 3 | 5)) if !self.is_right => {
                 if said.contains("panicked") || said.contains("internal error") {
@@ -225,6 +236,10 @@ impl Case {
                 }
                 if said.contains(acts) {
                     return Some("said what acts on a terminal".to_owned());
+                }
+                // What was printed before a full disk refused the rest is no result.
+                if code != 5 && !shown.is_empty() {
+                    return Some("results beside an error".to_owned());
                 }
                 left().map(|name| format!("left {name}"))
             }

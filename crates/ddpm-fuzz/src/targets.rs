@@ -20,6 +20,8 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use xtask::root;
+
 use crate::sealed::{sealed, sealed_png, sealed_zip};
 
 /// What a reader made of its input.
@@ -372,9 +374,4 @@ fn golden(name: &str) -> PathBuf {
 
 fn copy(from: &Path, to: &Path) {
     std::fs::copy(from, to).expect("a golden file");
-}
-
-/// The top of the repository.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

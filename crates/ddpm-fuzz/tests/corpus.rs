@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ddpm_fuzz::{Campaign, Limits, Report, TARGETS, folder, inputs, name_of, seeds};
+use ddpm_fuzz::{Campaign, Limits, Meter, Report, TARGETS, folder, inputs, name_of, seeds};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// Inputs of every reader beside the corpus; a campaign shows millions.
 const INPUTS: u64 = 300;
@@ -23,7 +27,11 @@ fn every_reader_takes_valid_inputs_and_breaks_at_none() {
                 time: Duration::from_secs(60),
                 ..Limits::default()
             },
-            meter: None,
+            meter: Some(Meter {
+                reset: || ALLOCATOR.reset_peak_usage(),
+                held: || ALLOCATOR.current_usage(),
+                peak: || ALLOCATOR.peak_usage(),
+            }),
         };
         for (name, input) in &kept {
             assert_eq!(*name, name_of(input), "{}", target.name);

@@ -48,6 +48,8 @@ pub struct SampleRecord {
     pub path: TimePath,
     /// Where the coefficients of the steps come from; `kernels_sha256` says which they are.
     pub coefficients: CoefficientKind,
+    /// SHA-256 of the file that holds the samples, by which it is known again; `None` of a folder, and until it is complete.
+    pub output_sha256: Option<String>,
 }
 
 /// The JSON form, its keys in this order.
@@ -83,6 +85,8 @@ struct Stored {
     rescale_timesteps: bool,
     precision: String,
     network: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output_sha256: Option<String>,
 }
 
 impl SampleRecord {
@@ -148,10 +152,11 @@ impl SampleRecord {
             kernels_sha256: stored.kernels_sha256,
             clip_last_noise: stored.clip_last_noise,
             coefficients: stored.coefficients.unwrap_or_default(),
+            output_sha256: stored.output_sha256,
         })
     }
 
-    /// Everything in which another run differs, but for the number of its images.
+    /// Everything in which another run differs, but for the number of its images and the file that they are in.
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = differences(self.facts(), other.facts());
         // Neither record says what the network predicts.
@@ -205,6 +210,7 @@ impl SampleRecord {
             rescale_timesteps: model.rescale_timesteps,
             precision: model.precision.clone(),
             network: model.settings.clone(),
+            output_sha256: self.output_sha256.clone(),
         }
     }
 }

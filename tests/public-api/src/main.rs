@@ -60,7 +60,9 @@ fn list(root: &Path) -> anyhow::Result<String> {
     let mut paths = BTreeSet::new();
     let mut add = |name: &str, folder: &Path| {
         let source = folder.join("src");
-        if !source.join("lib.rs").is_file() {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        let is_tool = name != "ddpm" && manifest.contains("\npublish = false\n");
+        if is_tool || !source.join("lib.rs").is_file() {
             return Ok(());
         }
         let mut library = Library::default();

@@ -34,6 +34,7 @@ Schedules for the quality of samples instead:
   ddpm trajectory model.pt --out trajectories.safetensors
   ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20
 
+A file that is there is replaced only by the command that made it, or with --force.
 Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 interrupted but resumable, 5 the
 system refused. Data goes to stdout, everything else to stderr."
 )]

@@ -5,7 +5,7 @@ use clap::Args;
 /// The flag of every command that writes a file.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OutputArgs {
-    /// Replace a file that is there; without it only what this very command made is replaced
+    /// Replace a file that is there, whatever it is [default: only the result of this very command]
     #[arg(long)]
     pub(crate) force: bool,
 }

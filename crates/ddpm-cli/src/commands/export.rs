@@ -8,9 +8,7 @@ use ddpm_schedule::{Budgets, Schedules, results};
 
 use crate::args;
 use crate::error::{Error, Located, Result};
-use crate::input::{
-    about_schedules, read_schedules, steps_or, write_file, write_unless_in_the_way,
-};
+use crate::input::{about_schedules, read_schedules, steps_or, write_unless_in_the_way};
 use crate::output::{self, Voice};
 use crate::render::{Indices, plural};
 
@@ -26,7 +24,7 @@ pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
     let export = export(&schedules, &budgets, args.format);
     let export = told(export, &args.schedules, voice)?;
     if let Some(out) = &args.out {
-        write_file(out, &export.bytes)?;
+        write_unless_in_the_way(out, &export.bytes, args.existing.force)?;
     }
     let out = args.out.as_ref().map(|out| out.display().to_string());
     if args.json {

@@ -34,7 +34,7 @@ pub(crate) fn man(args: &Man, voice: Voice) -> Result<()> {
     for (name, _) in &pages {
         let file = folder.join(name);
         // Pages of another version of this program are its own.
-        if !std::fs::read_to_string(&file).is_ok_and(|there| there.contains(MANUAL)) {
+        if !std::fs::read_to_string(&file).is_ok_and(|there| is_page(&there)) {
             refuse_to_replace(&file, args.existing.force)?;
         }
     }
@@ -48,6 +48,12 @@ pub(crate) fn man(args: &Man, voice: Voice) -> Result<()> {
         folder.display()
     ));
     Ok(())
+}
+
+/// Whether a text is a page of this book, of any version.
+fn is_page(text: &str) -> bool {
+    let mut lines = text.lines();
+    lines.any(|line| line.starts_with(".TH ddpm") && line.contains(MANUAL))
 }
 
 /// The name and the text of a page.

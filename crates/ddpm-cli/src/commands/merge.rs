@@ -7,7 +7,7 @@ use ddpm_schedule::results;
 
 use crate::args::Merge;
 use crate::error::{Error, Result};
-use crate::input::{OutputLock, in_the_way, is_in_the_way, read_profile, write_file};
+use crate::input::{OutputLock, in_the_way, read_profile, write_file};
 use crate::output::{self, Voice};
 use crate::render::{images_of, plural};
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
             "merge shards of one run, each once: same checkpoint, images, seed and conventions",
         )
     })?;
-    if !args.existing.force && is_in_the_way(&args.out) {
+    if !args.existing.force && ddpm_files::replaces(&args.out) {
         refuse_to_lose_blocks(&args.out, &merged)?;
     }
     write_file(&args.out, &merged.to_bytes())?;
@@ -59,18 +59,20 @@ pub(crate) fn run(args: &Merge, voice: Voice) -> Result<()> {
 
 /// A profile that is there is replaced by one with all of its blocks, and by nothing else.
 fn refuse_to_lose_blocks(out: &Path, merged: &ElboProfile) -> Result<()> {
-    let earlier = read_profile(out).map_err(|_| in_the_way(out))?;
-    let kept = merged.check_same_run(&earlier).is_ok()
-        && earlier
-            .blocks()
-            .iter()
-            .all(|block| merged.blocks().contains(block));
-    if kept {
+    let earlier = read_profile(out).map_err(|error| in_the_way(out, error))?;
+    merged.check_same_run(&earlier).map_err(|error| {
+        in_the_way(
+            out,
+            format_args!("holds the profile of another run: {error}"),
+        )
+    })?;
+    let is_kept = |block| merged.blocks().contains(block);
+    if earlier.blocks().iter().all(is_kept) {
         return Ok(());
     }
     Err(Error::file(
         out,
-        "holds a profile with blocks that the result has not; expected one of this run's shards, or no file",
+        "holds blocks that the result has not; expected a profile of some of its parts, or no file",
     )
-    .advised("merge it with the others into another place, or replace it by --force"))
+    .advised("merge it too, into another place, or replace it by --force"))
 }

@@ -9,7 +9,8 @@ use super::table::{Pair, variances};
 use crate::args::{Figure, Plot};
 use crate::error::{Error, Result};
 use crate::input::{
-    about_schedules, gaussian_decoder, read_profile_to_use, read_schedules, steps_or, write_file,
+    about_schedules, gaussian_decoder, read_profile_to_use, read_schedules, steps_or,
+    write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
 use crate::plot::{Chart, MOST_SERIES, figures, png};
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
     }
     let svg = chart.svg();
     let bytes = if as_png { png(&svg)? } else { svg.into_bytes() };
-    write_file(&args.out, &bytes)?;
+    write_unless_in_the_way(&args.out, &bytes, args.existing.force)?;
     if !args.json {
         return output::print_text(&format!("{}: {}\n", args.out.display(), chart.title));
     }

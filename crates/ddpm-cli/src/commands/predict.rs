@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::args::Predict;
 use crate::error::{Error, Located, Result};
-use crate::input::{open_network, write_file};
+use crate::input::{open_network, write_unless_in_the_way};
 use crate::output::{self, Voice};
 
 /// Images per network call where `--batch` is not given.
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Predict, voice: Voice) -> Result<()> {
         e => Error::checkpoint(&args.checkpoint.checkpoint, e),
     })?;
     let bytes = encode(&output)?;
-    write_file(&args.output, &bytes)?;
+    write_unless_in_the_way(&args.output, &bytes, args.existing.force)?;
     let rms =
         (output.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / output.len() as f64).sqrt();
     if args.json {

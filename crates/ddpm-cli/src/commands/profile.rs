@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ddpm_core::Bands;
 use ddpm_eval::{ProfileBands, ProfilePlan, spend};
-use ddpm_profile::ElboProfile;
+use ddpm_profile::{Block, ElboProfile};
 use ddpm_schedule::results;
 
 use crate::args::Profile;
@@ -55,7 +55,12 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
         &progress,
         &mut |profile| run.partial.keep(&profile.to_bytes()),
     );
-    let profile = outcome.map_err(|error| run.partial.failure(unfinished, error))?;
+    let profile = outcome.map_err(|error| {
+        if unfinished.is_none() && matches!(error, ddpm_eval::Error::Output(_)) {
+            run.forget_unless_finished(voice);
+        }
+        run.partial.failure(unfinished, error)
+    })?;
     write_file(&run.out, &profile.to_bytes())?;
     run.partial.remove(voice);
     report(&run.out, &profile, args.json)
@@ -158,9 +163,18 @@ impl Run {
         Ok(())
     }
 
+    /// Of a network that fails before its first block is finished nothing is left that would be in the way of a better one.
+    fn forget_unless_finished(&self, voice: Voice) {
+        let kept = read_profile(&Partial::place(&self.out));
+        let finished = |profile: ElboProfile| profile.blocks().iter().any(Block::is_finished);
+        if !kept.is_ok_and(finished) {
+            self.partial.remove(voice);
+        }
+    }
+
     /// The profile that is there, of this very run: another's is not replaced.
     fn earlier_result(&self, out: &Path) -> Result<ElboProfile> {
-        let earlier = read_profile(out).map_err(|_| in_the_way(out))?;
+        let earlier = read_profile(out).map_err(|error| in_the_way(out, error))?;
         let RunImages { set, split, .. } = &self.images;
         let network = self.network.denoiser();
         let checked = self.plan.check_earlier(network, set, *split, &earlier);

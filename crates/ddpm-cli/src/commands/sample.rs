@@ -62,9 +62,10 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let wanted = record.start_index..record.start_index + record.count;
     let labels = network.labels(record.class, wanted.clone())?;
 
-    store.check_replaces(&record, args.existing.force)?;
+    store.check_replaces(&record, args.resume, args.existing.force)?;
     store.check_place()?;
-    let _lock = OutputLock::take(store.out(), voice)?;
+    let lock = OutputLock::take(store.out(), voice);
+    let _lock = lock.inspect_err(|_| store.forget_unless_kept())?;
     if args.resume && store.is_done(&record) {
         voice.note(format_args!("{} is complete", store.out().display()));
         return report(args, &store, &record, record.count);
@@ -229,6 +230,7 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
         clip_last_noise: args.clip_last_noise,
         path: schedule.path.clone(),
         coefficients: schedule.coefficients,
+        output_sha256: None,
     };
     let Some(from) = &args.noise_from else {
         return Ok(record);

@@ -14,7 +14,7 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
-    read_schedules, read_squared_errors, refuse_to_replace, steps_or, warn_of_few_images,
+    read_squared_errors, refuse_unless_schedules, steps_or, warn_of_few_images,
 };
 use crate::output::Voice;
 use crate::render::{
@@ -25,10 +25,8 @@ use crate::render::{
 /// Runs the command.
 pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     // Of a schedules file it is known when they are chosen whether it holds these.
-    if let Some(out) = &args.out
-        && read_schedules(out).is_err()
-    {
-        refuse_to_replace(out, args.existing.force)?;
+    if let Some(out) = &args.out {
+        refuse_unless_schedules(out, args.existing.force)?;
     }
     if args.objective.on_trajectories() {
         return schedule_on_trajectories::run(args, voice);

@@ -75,7 +75,7 @@ enum Work {
 impl Work {
     /// The trajectories that are there, of this very run: another's are not replaced.
     fn earlier_result(&self, out: &Path) -> Result<Trajectories> {
-        let earlier = read_trajectories(out).map_err(|_| in_the_way(out))?;
+        let earlier = read_trajectories(out).map_err(|error| in_the_way(out, error))?;
         let checked = match self {
             Self::Flow(network, plan) => plan.check_earlier(network.denoiser(), &earlier),
             Self::Forward(network, RunImages { set, split, .. }, plan) => {

@@ -26,7 +26,7 @@ use crate::args::Tune;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Features, Network, OutputLock, Partial, check_writable, read_trajectories_to_use,
-    refuse_to_replace, write_file, write_unless_in_the_way,
+    refuse_to_replace, refuse_unless_schedules, write_file, write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, TextTable, and_mean, command_that_resumes, with_error};
@@ -41,9 +41,10 @@ pub(crate) fn run(args: &Tune, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
     network.check_signal_at(network.denoiser().train_steps())?;
     check_writable(&args.out)?;
-    let goes_on = args.resume && Partial::place(&args.out).exists();
-    // A run that was killed when all but its traces was done finds its own result, to the last bit.
-    if !goes_on {
+    // Its result does not say what it was tuned for. A run that was killed when all but its traces was done finds its own, to the last bit.
+    if args.resume && Partial::place(&args.out).exists() {
+        refuse_unless_schedules(&args.out, args.existing.force)?;
+    } else {
         refuse_to_replace(&args.out, args.existing.force)?;
     }
     let nodes = network.denoiser().train_steps();

@@ -55,7 +55,7 @@ impl RunImages {
 pub(crate) fn warn_of_left_out(path: &Path, set: &ImageSet, voice: Voice) {
     if let Some(left_out) = set.left_out() {
         voice.warn(format_args!(
-            "{}: left out {left_out}; of a folder of images the PNG and JPEG files directly in it are read or, where there is none, those of its folders",
+            "{}: left out {left_out}; PNG and JPEG files directly in a folder are read, or else those in its folders of classes",
             path.display()
         ));
     }

@@ -32,6 +32,7 @@ impl OutputLock {
         // Two names of one file are one output.
         let place = ddpm_files::destination(out).map_err(|source| Error::write(out, source))?;
         let path = with_ending(&place, "lock");
+        refuse_what_is_no_lock(&path)?;
         loop {
             let file = open(&path).map_err(|source| Error::write(&path, source))?;
             let file = match file.try_lock() {
@@ -66,6 +67,18 @@ impl OutputLock {
                 return Ok(Self { path, file });
             }
         }
+    }
+}
+
+/// A lock is an empty file: whatever else has its name (`uv.lock`) is not written to, and not removed.
+fn refuse_what_is_no_lock(path: &Path) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.is_file() || there.len() > 0 => Err(Error::file(
+            path,
+            "is no lock of a run; expected an empty file or none",
+        )
+        .advised("name another --out: a run keeps OUT.lock while it lasts")),
+        _ => Ok(()),
     }
 }
 

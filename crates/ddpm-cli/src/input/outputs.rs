@@ -1,30 +1,24 @@
 //! What a command may write over: never what it reads, and of what is there only what this very command made.
 //!
-//! The rule is decided before anything is computed. A file that is in the way stays, unless it is empty, its own record says that the
-//! same command on the same inputs made it, or `--force` replaces it. Formats without a record always need `--force`.
+//! A file that is in the way stays, unless it is empty, its own record says that the same command on the same inputs made it, or
+//! `--force` replaces it. Long runs decide that before anything is computed; commands of seconds compare what they have made with what is
+//! there, to the last byte, because most of their formats have no record.
 
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::files::write_file;
+use super::files::{variable, with_ending, write_file};
 use crate::error::{Error, Result};
 
 /// The arguments that name what is written.
 const OUTPUTS: [&str; 3] = ["out", "output", "save_statistics"];
+/// The folder of a report, in which its page lies too: the report itself knows which of its files that is.
+const FOLDER: &str = "folder";
 /// The argument that replaces what is there.
 const FORCE: &str = "force";
-/// Commands whose outputs have records: they know their own result again. Of all others a file that is there is in the way.
-const KNOW_THEIR_OWN: [&str; 8] = [
-    "profile",
-    "merge",
-    "trajectory",
-    "schedule",
-    "tune",
-    "sample",
-    "report",
-    "man",
-];
+/// Commands that cannot know their own result again before they have computed for long, or at all.
+const NEVER_KNOW: [&str; 1] = ["fid"];
 
 /// Refuses a command line that would write over what it must not, before it is looked at any further.
 pub(crate) fn check_outputs(matches: &ArgMatches) -> Result<()> {
@@ -32,7 +26,7 @@ pub(crate) fn check_outputs(matches: &ArgMatches) -> Result<()> {
         return Ok(());
     };
     refuse_inputs(matches)?;
-    if KNOW_THEIR_OWN.contains(&name) {
+    if !NEVER_KNOW.contains(&name) {
         return Ok(());
     }
     let force = matches.try_get_one::<bool>(FORCE).ok().flatten();
@@ -44,26 +38,53 @@ pub(crate) fn check_outputs(matches: &ArgMatches) -> Result<()> {
 
 /// Refuses a command line that would write over a file which it reads, whatever names the two go by.
 fn refuse_inputs(matches: &ArgMatches) -> Result<()> {
-    let inputs: Vec<PathBuf> = matches
+    let mut inputs: Vec<PathBuf> = matches
         .ids()
         .map(clap::Id::as_str)
-        // A report lies in the folder that it reads.
-        .filter(|id| !OUTPUTS.contains(id) && *id != "folder")
+        .filter(|id| !OUTPUTS.contains(id) && *id != FOLDER)
         .flat_map(|id| paths(matches, id))
         .collect();
+    inputs.extend(
+        paths(matches, "checkpoint")
+            .iter()
+            .flat_map(|ckpt| beside(ckpt)),
+    );
+    let takes = |id: &str| matches.try_contains_id(id).is_ok();
+    for (id, name) in [("data", "DDPM_DATA"), ("features", "DDPM_FEATURES")] {
+        inputs.extend(variable(name).filter(|_| takes(id)));
+    }
     for (flag, out) in outputs(matches) {
-        if let Some(input) = inputs.iter().find(|input| is_same(input, &out)) {
-            return Err(Error::flag(
-                &flag,
-                format!(
-                    "{} is read by this very command ({}); expected another place",
-                    out.display(),
-                    input.display()
-                ),
-            ));
+        // What a run keeps beside its output is written too.
+        let kept = ["lock", "partial", "run.json"].map(|ending| with_ending(&out, ending));
+        for written in [&out].into_iter().chain(&kept) {
+            if let Some(input) = inputs.iter().find(|input| is_same(input, written)) {
+                let read = input.display();
+                return Err(Error::flag(
+                    &flag,
+                    format!(
+                        "{} is read by this very command ({read}); expected another place",
+                        written.display(),
+                    ),
+                ));
+            }
         }
     }
     Ok(())
+}
+
+/// Files that are read beside a checkpoint, where there are any.
+fn beside(checkpoint: &Path) -> Vec<PathBuf> {
+    let folder = checkpoint.parent().unwrap_or(Path::new(""));
+    let above = folder.parent().unwrap_or(Path::new(""));
+    vec![
+        checkpoint.with_extension("model.json"),
+        folder.join("model.json"),
+        folder.join("config.json"),
+        folder.join("scheduler_config.json"),
+        folder.join("scheduler/scheduler_config.json"),
+        above.join("scheduler/scheduler_config.json"),
+        checkpoint.join("../scheduler/scheduler_config.json"),
+    ]
 }
 
 /// The outputs that were named, with their flags.
@@ -97,24 +118,22 @@ fn is_same(input: &Path, out: &Path) -> bool {
     }
 }
 
-/// Whether a file with something in it is where `out` would be. Devices and pipes are written into, folders are no outputs of one file.
-pub(crate) fn is_in_the_way(out: &Path) -> bool {
-    std::fs::metadata(out).is_ok_and(|there| there.is_file() && there.len() > 0)
-}
-
 /// Refuses an output of which nothing tells whose it is.
 pub(crate) fn refuse_to_replace(out: &Path, force: bool) -> Result<()> {
-    if force || !is_in_the_way(out) {
+    if force || !ddpm_files::replaces(out) {
         return Ok(());
     }
-    Err(in_the_way(out))
+    Err(in_the_way(
+        out,
+        "is there already, and has no record of what made it",
+    ))
 }
 
-/// A file is there that nothing says this command made.
-pub(crate) fn in_the_way(out: &Path) -> Error {
+/// A file is there that this command did not make; `what` says how that is known.
+pub(crate) fn in_the_way(out: &Path, what: impl std::fmt::Display) -> Error {
     Error::file(
         out,
-        "exists, and no record in it says that this very command made it; expected a place without a file",
+        format_args!("{what}; expected the result of this very command, or no file"),
     )
     .advised("name another place, or replace it by --force")
 }
@@ -122,8 +141,11 @@ pub(crate) fn in_the_way(out: &Path) -> Error {
 /// Writes the result of a command that takes seconds: over a file that is there only where it holds this very result.
 pub(crate) fn write_unless_in_the_way(out: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let is_this = || std::fs::read(out).is_ok_and(|there| there == bytes);
-    if !force && is_in_the_way(out) && !is_this() {
-        return Err(in_the_way(out));
+    if !force && ddpm_files::replaces(out) && !is_this() {
+        return Err(in_the_way(
+            out,
+            "is there already, and holds something else than this command makes",
+        ));
     }
     write_file(out, bytes)
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::files::with_ending;
-use super::outputs::is_in_the_way;
 use crate::error::{Error, Result};
 use crate::output::Voice;
 use crate::render::command_that_resumes;
@@ -31,6 +30,14 @@ impl Partial {
     /// The file of an interrupted run to go on from. What it has finished (`finished` names it) took time: unless it is to be
     /// continued, it is not thrown away silently.
     pub(crate) fn unfinished(&self, resume: bool, finished: &str) -> Result<Option<&Path>> {
+        let kind = std::fs::metadata(&self.path);
+        if kind.is_ok_and(|there| !there.is_file()) {
+            return Err(Error::file(
+                &self.path,
+                "is no file; expected what an interrupted run has kept, or nothing",
+            )
+            .advised("name another --out: a run keeps OUT.partial while it lasts"));
+        }
         // What a killed run has left of its savings goes; whether they can be written is seen at the first.
         let _ = ddpm_files::check_writable(&self.path);
         match (resume, self.path.exists()) {
@@ -50,7 +57,7 @@ impl Partial {
         force: bool,
         read: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<Option<T>> {
-        if !is_in_the_way(&self.out) {
+        if !ddpm_files::replaces(&self.out) {
             return Ok(None);
         }
         match read(&self.out) {
@@ -81,11 +88,6 @@ impl Partial {
                 .advised(
                     "repeat the command of the interrupted run, or remove the file and begin anew",
                 ),
-            (error @ ddpm_eval::Error::Output(_), None) => {
-                // Such a network has nothing to go on to: what this run has kept would only be in the way of the next.
-                let _ = std::fs::remove_file(&self.path);
-                error.into()
-            }
             (error, _) => of_another_run(&self.out, error),
         }
     }
@@ -119,5 +121,5 @@ pub(crate) fn of_another_run(out: &Path, error: ddpm_eval::Error) -> Error {
             "holds the result of another run: {field}: expected {expected} (this run's), found {found}"
         ),
     )
-    .advised("repeat the command that made it, name another --out, or replace it by --force")
+    .advised("repeat the command that made it, name another place, or replace it by --force")
 }

@@ -23,7 +23,7 @@ use profile_pairs::pairs;
 
 use crate::args::Report;
 use crate::error::{Error, Result};
-use crate::input::{refuse_to_replace, write_file};
+use crate::input::write_unless_in_the_way;
 use crate::output::{self, Voice};
 use crate::render::escape;
 
@@ -45,12 +45,23 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
             out.display()
         )));
     }
-    if !is_page_of(&args.folder, &out) {
-        refuse_to_replace(&out, args.existing.force)?;
-    }
     let found = Found::in_folder(&args.folder, voice)?;
     let page = Page::of(&found, voice)?;
-    write_file(&out, page.html().as_bytes())?;
+    let is_page = is_page_of(&args.folder, &out);
+    let is_html = out
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("html"));
+    if !is_html && out.is_file() && lies_below(&args.folder, &out) {
+        return Err(Error::flag(
+            "--out",
+            format!(
+                "{} is read by this very command; expected another place",
+                out.display()
+            ),
+        ));
+    }
+    let force = args.existing.force || is_page;
+    write_unless_in_the_way(&out, page.html().as_bytes(), force)?;
     if args.json {
         return output::print_json(&page.result(&found, &out));
     }
@@ -63,13 +74,15 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
 
 /// Whether there is a page in the folder that it shows, which is made anew from whatever is there.
 fn is_page_of(folder: &Path, out: &Path) -> bool {
-    let out = out.canonicalize().ok();
-    let lies_in = out.as_deref().and_then(Path::parent);
-    lies_in.is_some()
-        && lies_in == folder.canonicalize().ok().as_deref()
-        && out.is_some_and(|out| {
-            std::fs::read_to_string(out).is_ok_and(|page| page.contains(TITLE_ENDS))
-        })
+    lies_below(folder, out)
+        && std::fs::read_to_string(out).is_ok_and(|page| page.contains(TITLE_ENDS))
+}
+
+fn lies_below(folder: &Path, out: &Path) -> bool {
+    match (folder.canonicalize(), out.canonicalize()) {
+        (Ok(folder), Ok(out)) => out.starts_with(folder),
+        _ => false,
+    }
 }
 
 /// A page to write.

@@ -230,3 +230,15 @@ fn extreme_variances_are_infinite_not_nan() {
 fn bits_are_nats_over_ln_two() {
     assert_eq!(nats_to_bits(std::f64::consts::LN_2), 1.0);
 }
+
+/// The outermost bins are open, and begin beyond 0.999 on either side: at the edges themselves they have not begun.
+#[test]
+fn the_outermost_bins_begin_beyond_their_edges() {
+    for side in [-1.0, 1.0] {
+        let nll = |x0: f64| discretized_gaussian_nll(side * x0, side * 0.5, -2.0);
+        let (inside, edge, outside) = (nll(0.999 - 1e-9), nll(0.999), nll(0.999 + 1e-9));
+        assert!((edge - inside).abs() < 1e-6, "{side}: {edge} {inside}");
+        // All of the tail belongs to the open bin.
+        assert!(edge - outside > 0.3, "{side}: {edge} {outside}");
+    }
+}

@@ -199,3 +199,30 @@ proptest! {
         prop_assert_eq!(&read.resolve(&schedule, false).unwrap(), &path);
     }
 }
+
+/// T (k / K)^2 with a half goes to the even number.
+#[test]
+fn halves_of_the_quadratic_stride_go_to_the_even_timestep() {
+    for (train_steps, middle) in [(10, 2), (14, 4), (18, 4), (22, 6), (11, 3), (9, 2)] {
+        let path = Stride::Quadratic(2).path(&cosine(train_steps)).unwrap();
+        assert_eq!(path.nodes(), [0, middle, train_steps]);
+    }
+}
+
+/// A log-SNR in the middle of two timesteps goes to the smaller one.
+#[test]
+fn ties_of_the_log_snr_stride_go_to_the_smaller_timestep() {
+    // alpha_bar whose log-SNR are 3, 2, 1, 0: those of two equal intervals are 3, 1.5 and 0.
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let alpha_bar = [3.0, 2.0, 1.0, 0.0].map(logistic);
+    let schedule = NoiseSchedule::from_alpha_bar(&alpha_bar).unwrap();
+    let log_snr = [1, 2, 3, 4].map(|t| schedule.log_snr(t));
+    let target = 0.5 * (log_snr[0] + log_snr[3]);
+    let path = Stride::LogSnr(3).path(&schedule).unwrap();
+    let nearer = if log_snr[1] - target <= target - log_snr[2] {
+        2
+    } else {
+        3
+    };
+    assert_eq!(path.nodes(), [0, 1, nearer, 4]);
+}

@@ -1,6 +1,6 @@
 //! Transitions: the algebra of the forward chain.
 
-use ddpm_core::{RespacedChain, Stride, respaced_decoder_log_variance};
+use ddpm_core::{NoiseSchedule, RespacedChain, Stride, respaced_decoder_log_variance};
 use proptest::prelude::*;
 
 use crate::support::{any_interior_edge, any_schedule, relative};
@@ -82,5 +82,18 @@ proptest! {
         } else {
             prop_assert_eq!(decoder, chain.posterior_log_variance_clipped[1]);
         }
+    }
+}
+
+/// The gain in SNR of a step that hardly changes anything: the difference of two numbers near 1 would have two digits.
+#[test]
+fn the_gain_of_a_short_step_keeps_its_digits() {
+    for beta in [1e-14, 3e-12, 1e-9] {
+        let schedule = NoiseSchedule::from_betas(&[0.5, beta]).unwrap();
+        let step = schedule.transition(2, 1);
+        // As the schedule has it, which keeps logarithms: SNR(1) = 1 and SNR(2) = (1 - beta) / (1 + beta).
+        let beta = -(schedule.log_alpha_bar(2) - schedule.log_alpha_bar(1)).exp_m1();
+        let expected = 2.0 * beta / (1.0 + beta);
+        assert!(relative(step.snr_gain, expected) < 1e-13, "{beta}");
     }
 }

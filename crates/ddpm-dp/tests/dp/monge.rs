@@ -187,3 +187,81 @@ fn missing_interior_edges_are_violations() {
         assert_equals_textbook(&table, &solve_by(&table, method, None), &[50]);
     }
 }
+
+/// Sums as large as the first step here round by more than the margins of the interior: argmins among them need not be monotone.
+#[test]
+fn auto_is_not_taken_in_by_margins_that_large_costs_round_away() {
+    let table = CostTable::from_fn(60, |t, s| match s {
+        0 => 2.6e13 + (t * 37 % 11) as f64,
+        _ => 2e-5 * ((t - s) * (t - s)) as f64,
+    })
+    .unwrap();
+    let report = check_monge(&table, 0.0);
+    assert!(report.holds() && report.worst.unwrap().violation < -3.9e-5);
+    let solution = solve_by(&table, Method::Auto, None);
+    assert_eq!(solution.certificate().method, Method::Blocked);
+    assert!(solution.certificate().exact);
+    assert_equals_textbook(&table, &solution, &[60]);
+    // Asked for, it says that nothing is proved.
+    let monge = solve_by(&table, Method::Monge, None);
+    assert!(!monge.certificate().exact);
+    // With a first step of no size there is nothing to lose.
+    let small = CostTable::from_fn(60, |t, s| match s {
+        0 => 1.0,
+        _ => table.edge(t, s),
+    });
+    let solution = solve_by(&small.unwrap(), Method::Auto, None);
+    assert_eq!(solution.certificate().method, Method::Monge);
+}
+
+/// The same of the table's own entries: their margin is above what the sums round away, and below what their own rounding may hide.
+#[test]
+fn auto_is_not_taken_in_by_margins_that_the_table_may_have_rounded() {
+    const SIZE: f64 = 1e11;
+    // 2^-13: with it every entry is a float, and the margin is 2^-12.
+    const UNIT: f64 = 1.0 / 8192.0;
+    let table = CostTable::from_fn(40, |t, s| match s {
+        0 => -SIZE,
+        _ => SIZE + UNIT * ((t - s) * (t - s)) as f64,
+    })
+    .unwrap();
+    let margin = -check_monge(&table, 0.0).worst.unwrap().violation;
+    assert_eq!(margin, 2.0 * UNIT);
+    assert!(margin > 8.0 * f64::EPSILON * SIZE && margin < 16.0 * f64::EPSILON * SIZE);
+    let solution = solve_by(&table, Method::Auto, Some(2));
+    assert_eq!(solution.max_steps(), 2);
+    assert_eq!(solution.certificate().method, Method::Blocked);
+    assert_equals_textbook(&table, &solution, &[40]);
+}
+
+/// Eight roundings of the largest cost are forgiven, and no more.
+#[test]
+fn the_monge_solver_forgives_eight_roundings() {
+    let raised = |by: f64| {
+        CostTable::from_fn(50, |t, s| 1.0 + if (t, s) == (30, 10) { by } else { 0.0 }).unwrap()
+    };
+    let options = SolveOptions {
+        method: Method::Monge,
+        max_steps: None,
+    };
+    assert!(solve(&raised(8.0 * f64::EPSILON), &options).is_ok());
+    let refused = solve(&raised(9.0 * f64::EPSILON), &options).unwrap_err();
+    assert!(matches!(refused, Error::NotMonge { .. }), "{refused}");
+}
+
+#[test]
+fn a_solution_has_the_budgets_that_were_asked_for() {
+    let table = integer_monge(30, 3, 5);
+    for method in [Method::Monge, Method::Blocked, Method::Auto] {
+        for steps in [1, 2, 29, 30] {
+            let solution = solve_by(&table, method, Some(steps));
+            assert_eq!(solution.max_steps(), steps);
+            assert!(solution.cost(steps, 30).is_finite());
+            assert_eq!(solution.cost(steps + 1, 30), f64::INFINITY);
+            let path = solution.path(&table, steps, 30).unwrap();
+            assert_eq!(path.len(), steps + 1);
+            assert_eq!(solution.path(&table, steps + 1, 30), None);
+        }
+        assert_eq!(solve_by(&table, method, None).max_steps(), 30);
+    }
+}

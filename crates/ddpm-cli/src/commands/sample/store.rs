@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ddpm_data::{Images, Split, write_npz, write_png_folder, write_png_grid};
+use ddpm_data::{Images, read_picture, write_npz, write_png_folder, write_png_grid};
 use ddpm_schedule::SampleRecord;
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::{floats, record};
 use crate::error::{Error, Result};
-use crate::input::{Partial, check_writable, refuse_to_replace};
+use crate::input::{Partial, check_writable, in_the_way, read_bytes, refuse_to_replace};
 use crate::render::plural;
 
 /// What is asked for.
@@ -39,6 +39,12 @@ impl Store {
     pub(super) fn of(out: &Path) -> Result<Self> {
         // Without a slash at the end, so that endings can be appended.
         let out: PathBuf = out.components().collect();
+        if std::fs::metadata(&out).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            return Err(Error::file(
+                &out,
+                "is a device or a pipe; expected a file or a folder, because a run keeps its samples beside it",
+            ));
+        }
         let target = match out.extension().and_then(|e| e.to_str()) {
             ending if out.is_dir() || ending.is_none() => Target::Folder,
             Some("png") => Target::Grid,
@@ -98,17 +104,36 @@ impl Store {
     }
 
     /// Refuses to replace what the very run of `record` has not made. Of a folder [`earlier`](Self::earlier) knows what is in the way.
-    pub(super) fn check_replaces(&self, record: &SampleRecord, force: bool) -> Result<()> {
+    pub(super) fn check_replaces(
+        &self,
+        record: &SampleRecord,
+        resume: bool,
+        force: bool,
+    ) -> Result<()> {
         let beside = record::beside(&self.out);
         let made_by = record::read(&beside).ok();
         if made_by.is_none() {
             refuse_to_replace(&beside, force)?;
         }
-        let is_own = made_by.is_some_and(|made_by| is_same_run(record, &made_by));
-        if is_own || self.target == Target::Folder {
+        if force || self.target == Target::Folder || !ddpm_files::replaces(&self.out) {
             return Ok(());
         }
-        refuse_to_replace(&self.out, force)
+        let Some(made_by) = made_by else {
+            // A run that was killed when only its record was left to be written.
+            let unfinished = record::read(&record::within(&self.folder));
+            let goes_on = resume && unfinished.is_ok_and(|made_by| holds(record, &made_by).is_ok());
+            return if goes_on {
+                Ok(())
+            } else {
+                refuse_to_replace(&self.out, force)
+            };
+        };
+        holds(record, &made_by).map_err(|what| in_the_way(&self.out, what))?;
+        if made_by.output_sha256 == Some(sha256_of(&self.out)?) {
+            return Ok(());
+        }
+        let what = format!("is not the file that {} is the record of", beside.display());
+        Err(in_the_way(&self.out, what))
     }
 
     /// Makes sure that the output can be written, before any time is spent. A folder is created.
@@ -129,6 +154,9 @@ impl Store {
     /// way are an error: those that are not of this run would pass for samples of it.
     pub(super) fn earlier(&self, record: &SampleRecord, resume: bool) -> Result<Vec<usize>> {
         let present = self.present()?;
+        if self.target == Target::Folder {
+            self.refuse_other_images()?;
+        }
         if present.is_empty() {
             return Ok(Vec::new());
         }
@@ -140,7 +168,7 @@ impl Store {
             let (what, advice) = match self.target {
                 Target::Folder => (
                     format!("expected a new folder or one without images, found {found}"),
-                    "remove them, name another --out, or go on with that run by --resume",
+                    "remove them (--force does not), name another --out, or go on with that run by --resume",
                 ),
                 Target::Grid | Target::Npz | Target::Floats => (
                     format!("holds {found} of an interrupted run"),
@@ -175,13 +203,37 @@ impl Store {
         Ok(indices)
     }
 
+    /// Samples are not put among the images of others, which would no longer be what they were.
+    fn refuse_other_images(&self) -> Result<()> {
+        let read = |source| Error::read(&self.out, source);
+        for entry in std::fs::read_dir(&self.out).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let name = entry.file_name();
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            let ends_in = |ending: &str| {
+                Path::new(&name)
+                    .extension()
+                    .is_some_and(|e| e.eq_ignore_ascii_case(ending))
+            };
+            if !hidden && (entry.path().is_dir() || ends_in("jpg") || ends_in("jpeg")) {
+                let what = format!(
+                    "holds {}: expected a new folder, or one without images and folders",
+                    name.display()
+                );
+                return Err(Error::file(&self.out, what).advised("name another --out"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the very output of `record` is there, complete.
     pub(super) fn is_done(&self, record: &SampleRecord) -> bool {
         self.target != Target::Folder
             && self.out.is_file()
             && !self.folder.exists()
-            && record::read(&record::beside(&self.out))
-                .is_ok_and(|earlier| is_same_run(record, &earlier))
+            && record::read(&record::beside(&self.out)).is_ok_and(|earlier| {
+                earlier.count == record.count && record.differences(&earlier).is_empty()
+            })
     }
 
     /// The record of the images that are there: beside a file stands that of its finished run until another has ended.
@@ -247,38 +299,47 @@ impl Store {
             let present = self.present()?.into_iter();
             let held = present.filter_map(|(name, held)| Some((self.folder.join(name), held?)));
             floats::finish(&self.out, held, record, labels)?;
-            record::write(record, &record::beside(&self.out))?;
-            return self.remove_pieces();
+            return self.seal(record);
         }
-        let set = ddpm_data::open(&self.folder, Split::Test, Some(&record.model.shape))?;
-        // The set is in the order of the names.
-        let places: BTreeMap<usize, usize> = self
-            .present()?
-            .into_values()
-            .enumerate()
-            .filter_map(|(place, held)| Some((held?.start, place)))
+        // By their names: whatever else lies beside them is none of the samples.
+        let present = self.present()?.into_iter();
+        let places: BTreeMap<usize, String> = present
+            .filter_map(|(name, held)| Some((held?.start, name)))
             .collect();
         let mut pixels = ArrayD::zeros([&[record.count], &record.model.shape[..]].concat());
         for (i, mut image) in pixels.outer_iter_mut().enumerate() {
             let index = record.start_index + i;
-            let bytes = match places.get(&index) {
-                Some(&place) => set.bytes(place)?,
-                None => None,
+            let gone = || Error::file(&self.folder, format!("image {index} is gone"));
+            let piece = self.folder.join(places.get(&index).ok_or_else(gone)?);
+            let found = read_picture(&piece)?;
+            if found.shape() != image.shape() {
+                let (expected, found) = (image.shape(), found.shape());
+                let what = format!("image size: expected {expected:?}, found {found:?}");
+                return Err(Error::file(&piece, what));
             }
-            .ok_or_else(|| Error::file(&self.folder, format!("image {index} is gone")))?;
-            image.assign(&bytes);
+            image.assign(&found);
         }
         let images = Images::from_bytes(pixels)?;
         match self.target {
             Target::Npz => write_npz(&self.out, &images, labels)?,
             _ => write_png_grid(&self.out, &images)?,
         }
-        record::write(record, &record::beside(&self.out))?;
+        self.seal(record)
+    }
+
+    /// The output is in its place: says of which run, and of which file.
+    fn seal(&self, record: &SampleRecord) -> Result<()> {
+        let complete = SampleRecord {
+            output_sha256: Some(sha256_of(&self.out)?),
+            ..record.clone()
+        };
+        record::write(&complete, &record::beside(&self.out))?;
         self.remove_pieces()
     }
 
     /// Removes what the output was put together from, and the folder unless other people's files are in it.
     fn remove_pieces(&self) -> Result<()> {
+        ddpm_files::remove_orphans_in(&self.folder);
         let mine = self
             .present()?
             .into_keys()
@@ -318,6 +379,10 @@ impl Store {
             // A pipe would wait for ever.
             if let Some(name) = path.file_name().filter(|_| is_one && path.is_file()) {
                 let name = name.to_string_lossy().into_owned();
+                // Hidden ones are of other programs (macOS).
+                if name.starts_with('.') {
+                    continue;
+                }
                 let stem = name.strip_suffix(&format!(".{ending}"));
                 let digits = |stem: &&str| stem.bytes().all(|b| b.is_ascii_digit());
                 let first: Option<usize> = stem.filter(digits).and_then(|stem| stem.parse().ok());
@@ -333,7 +398,22 @@ impl Store {
     }
 }
 
-/// Whether both are of the same samples, as many of them.
-fn is_same_run(one: &SampleRecord, other: &SampleRecord) -> bool {
-    one.count == other.count && one.differences(other).is_empty()
+/// Whether a run makes all samples of another, in words where not.
+fn holds(record: &SampleRecord, other: &SampleRecord) -> std::result::Result<(), String> {
+    let differs = |field: &str, expected: &str, found: &str| {
+        Err(format!(
+            "holds the samples of another run: {field}: expected {expected} (this run's), found {found}"
+        ))
+    };
+    match record.differences(other).into_iter().next() {
+        Some(found) => differs(&found.field, &found.first, &found.second),
+        None if other.count > record.count => {
+            differs("count", &record.count.to_string(), &other.count.to_string())
+        }
+        None => Ok(()),
+    }
+}
+
+fn sha256_of(file: &Path) -> Result<String> {
+    Ok(ddpm_files::sha256(&read_bytes(file)?))
 }

@@ -458,6 +458,19 @@ fn samples_and_pictures_of_others_stay_apart() {
     let pixels = |name: &str| std::fs::read(at(name)).unwrap();
     assert!(pixels("out.npz") == pixels("whole.npz"));
 
+    // A run that was killed when only its record was left to be written.
+    std::fs::copy(at("whole.npz"), at("late.npz")).unwrap();
+    let partial = at("late.npz.partial");
+    std::fs::create_dir(&partial).unwrap();
+    std::fs::copy(at("png.run.json"), partial.join("run.json")).unwrap();
+    for entry in std::fs::read_dir(at("png")).unwrap() {
+        let piece = entry.unwrap();
+        std::fs::copy(piece.path(), partial.join(piece.file_name())).unwrap();
+    }
+    sample(&at("late.npz")).fails(3, &["late.npz", "--force"]);
+    sample(&at("late.npz")).words("--resume").run().succeeds();
+    assert!(at("late.npz.run.json").exists() && !partial.exists());
+
     for (name, inside) in [("photos", "a.jpg"), ("classes", "cat/a.png")] {
         let place = at(name).join(inside);
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();

@@ -8,7 +8,6 @@ use ddpm_profile::ElboProfile;
 use ddpm_schedule::Schedules;
 use ddpm_trajectory::Trajectories;
 
-use super::outputs::in_the_way;
 use crate::advice::{PROFILE, TENSORS, TRAJECTORIES, kind_of};
 use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
@@ -129,17 +128,6 @@ pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
         }
     };
     schedules.advised("a schedules file S.json is what `ddpm schedule P --out S.json` writes")
-}
-
-/// Refuses an output that would replace anything but a schedules file, of which it is known later whether it holds these.
-pub(crate) fn refuse_unless_schedules(out: &Path, force: bool) -> Result<()> {
-    if force || !ddpm_files::replaces(out) || read_schedules(out).is_ok() {
-        return Ok(());
-    }
-    Err(in_the_way(
-        out,
-        "is there already, and is no schedules file",
-    ))
 }
 
 /// What the library says of the schedules of `file`, or of an export, with the flags that mend it.

@@ -22,13 +22,15 @@ pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_networ
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, RAW, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{
     about_schedules, check_writable, read_bytes, read_column, read_profile, read_profile_to_use,
-    read_schedules, read_trajectories, read_trajectories_to_use, refuse_unless_schedules,
-    warn_of_few_images, with_ending, write_file,
+    read_schedules, read_trajectories, read_trajectories_to_use, warn_of_few_images, with_ending,
+    write_file,
 };
 pub(crate) use images::{RunImages, check_size, data_path, limit, split, warn_of_left_out};
 pub(crate) use lock::OutputLock;
 pub(crate) use matrix::read_matrix;
-pub(crate) use outputs::{check_outputs, in_the_way, refuse_to_replace, write_unless_in_the_way};
+pub(crate) use outputs::{
+    check_outputs, in_the_way, refuse_to_replace, refuse_unless_schedules, write_unless_in_the_way,
+};
 pub(crate) use partial::{Partial, of_another_run};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};
 pub(crate) use test_bed::open as open_test_bed;

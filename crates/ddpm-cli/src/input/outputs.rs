@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use super::files::{variable, with_ending, write_file};
+use super::files::{read_schedules, variable, with_ending, write_file};
 use crate::error::{Error, Result};
 
 /// The arguments that name what is written.
@@ -126,6 +126,17 @@ pub(crate) fn refuse_to_replace(out: &Path, force: bool) -> Result<()> {
     Err(in_the_way(
         out,
         "is there already, and has no record of what made it",
+    ))
+}
+
+/// Refuses an output that would replace anything but a schedules file, of which it is known later whether it holds these.
+pub(crate) fn refuse_unless_schedules(out: &Path, force: bool) -> Result<()> {
+    if force || !ddpm_files::replaces(out) || read_schedules(out).is_ok() {
+        return Ok(());
+    }
+    Err(in_the_way(
+        out,
+        "is there already, and is no schedules file",
     ))
 }
 

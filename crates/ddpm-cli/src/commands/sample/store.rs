@@ -118,15 +118,11 @@ impl Store {
         if force || self.target == Target::Folder || !ddpm_files::replaces(&self.out) {
             return Ok(());
         }
+        if resume && self.lacks_only_its_record(record) {
+            return Ok(());
+        }
         let Some(made_by) = made_by else {
-            // A run that was killed when only its record was left to be written.
-            let unfinished = record::read(&record::within(&self.folder));
-            let goes_on = resume && unfinished.is_ok_and(|made_by| holds(record, &made_by).is_ok());
-            return if goes_on {
-                Ok(())
-            } else {
-                refuse_to_replace(&self.out, force)
-            };
+            return refuse_to_replace(&self.out, force);
         };
         holds(record, &made_by).map_err(|what| in_the_way(&self.out, what))?;
         if made_by.output_sha256 == Some(sha256_of(&self.out)?) {
@@ -134,6 +130,15 @@ impl Store {
         }
         let what = format!("is not the file that {} is the record of", beside.display());
         Err(in_the_way(&self.out, what))
+    }
+
+    /// Whether this very run was killed when all was done but the writing of its record: all its pieces are there.
+    fn lacks_only_its_record(&self, record: &SampleRecord) -> bool {
+        let own = record::read(&record::within(&self.folder))
+            .is_ok_and(|made_by| holds(record, &made_by).is_ok());
+        let pieces = self.present().unwrap_or_default();
+        let there: usize = pieces.values().flatten().map(ExactSizeIterator::len).sum();
+        own && there >= record.count
     }
 
     /// Makes sure that the output can be written, before any time is spent. A folder is created.

@@ -64,8 +64,8 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
 
     store.check_replaces(&record, args.resume, args.existing.force)?;
     store.check_place()?;
-    let lock = OutputLock::take(store.out(), voice);
-    let _lock = lock.inspect_err(|_| store.forget_unless_kept())?;
+    let _lock = OutputLock::take(store.out(), voice)?;
+    store.make_folder()?;
     if args.resume && store.is_done(&record) {
         voice.note(format_args!("{} is complete", store.out().display()));
         return report(args, &store, &record, record.count);

@@ -141,18 +141,28 @@ impl Store {
         own && there >= record.count
     }
 
-    /// Makes sure that the output can be written, before any time is spent. A folder is created.
+    /// Makes sure that the output can be written, before any time is spent.
     pub(super) fn check_place(&mut self) -> Result<()> {
         match self.target {
             Target::Folder => {
                 self.is_new = !self.out.exists();
-                std::fs::create_dir_all(&self.out)
-                    .map_err(|source| Error::write(&self.out, source))?;
-                check_writable(&self.out.join("000000.png"))?;
+                if let Some(parent) = self.out.parent() {
+                    std::fs::create_dir_all(parent)
+                        .map_err(|source| Error::write(&self.out, source))?;
+                }
             }
             Target::Grid | Target::Npz | Target::Floats => check_writable(&self.out)?,
         }
         check_writable(&record::beside(&self.out))
+    }
+
+    /// Creates the folder of an output that is one, under its lock: another run may be at work there.
+    pub(super) fn make_folder(&self) -> Result<()> {
+        if self.target != Target::Folder {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&self.out).map_err(|source| Error::write(&self.out, source))?;
+        check_writable(&self.out.join("000000.png"))
     }
 
     /// The images of `record` that an earlier run has left, by index; none unless this run goes on with it. Images in the

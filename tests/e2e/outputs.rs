@@ -442,6 +442,8 @@ fn samples_and_pictures_of_others_stay_apart() {
             .file("--out", out)
     };
     sample(&at("whole.npz")).run().succeeds();
+    let images = at("images.safetensors");
+    small_images(&images, 1, 0.0);
     sample(&at("png")).run().succeeds();
     // The state of a run that was stopped after its second image, and somebody's previews of it.
     let partial = at("out.npz.partial");
@@ -457,6 +459,20 @@ fn samples_and_pictures_of_others_stay_apart() {
     sample(&at("out.npz")).words("--resume").run().succeeds();
     let pixels = |name: &str| std::fs::read(at(name)).unwrap();
     assert!(pixels("out.npz") == pixels("whole.npz"));
+
+    // What has the name of a sample and is none.
+    for (name, junk) in [
+        ("000001.png", golden("pictures/one-bit.png")),
+        ("000001.png", images),
+    ] {
+        let place = at("junk");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::copy(at("png.run.json"), at("junk.run.json")).unwrap();
+        std::fs::copy(junk, place.join(name)).unwrap();
+        sample(&place)
+            .words("--resume")
+            .fails(3, &[name, "expected", "drawn again"]);
+    }
 
     // A run that was killed when only its record was left to be written.
     std::fs::copy(at("whole.npz"), at("late.npz")).unwrap();

@@ -112,6 +112,14 @@ pub fn read_picture(path: &Path) -> Result<Array3<u8>> {
     Ok(pixels)
 }
 
+/// The shape of a PNG or JPEG file, `[C, H, W]`, without its pixels.
+///
+/// # Errors
+/// Those of [`read_picture`] but for the pixels.
+pub fn picture_shape(path: &Path) -> Result<[usize; 3]> {
+    ImageFile::open(path).map(|image| image.shape())
+}
+
 /// `most`: pixels that a byte of the file can stand for, at the very most.
 fn check_size(path: &Path, width: usize, height: usize, most: u64) -> Result<()> {
     let wrong = |expected| {

@@ -42,7 +42,7 @@ mod source;
 mod temporary_copy;
 
 pub use error::{Error, Result};
-pub use image_file::read_picture;
+pub use image_file::{picture_shape, read_picture};
 pub use image_files::{Images, write_npz, write_png_folder, write_png_grid};
 pub use image_set::ImageSet;
 pub use parity_files::{open_fixed_images, read_noise};

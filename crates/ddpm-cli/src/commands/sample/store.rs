@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ddpm_data::{Images, read_picture, write_npz, write_png_folder, write_png_grid};
+use ddpm_data::{Images, picture_shape, read_picture, write_npz, write_png_folder, write_png_grid};
 use ddpm_schedule::SampleRecord;
 use ndarray::{ArrayD, ArrayViewD, Axis};
 
@@ -196,6 +196,9 @@ impl Store {
         let wanted = record.start_index..record.start_index + record.count;
         let mut indices = Vec::with_capacity(present.len());
         for (name, held) in &present {
+            if held.is_some() {
+                self.check_piece(name, record)?;
+            }
             match held {
                 // Left over beside a file, they are in nobody's way.
                 Some(held) if self.target != Target::Folder => {
@@ -216,6 +219,22 @@ impl Store {
         }
         indices.sort_unstable();
         Ok(indices)
+    }
+
+    /// What has the name of a sample must at least look like one.
+    fn check_piece(&self, name: &str, record: &SampleRecord) -> Result<()> {
+        if self.target == Target::Floats {
+            return Ok(());
+        }
+        let piece = self.folder.join(name);
+        let advice = "remove it: the sample is drawn again";
+        let shape = picture_shape(&piece).map_err(|error| Error::from(error).advised(advice))?;
+        if shape[..] == record.model.shape[..] {
+            return Ok(());
+        }
+        let (expected, found) = (&record.model.shape, shape);
+        let what = format!("image size: expected {expected:?} (this run's), found {found:?}");
+        Err(Error::file(&piece, what).advised(advice))
     }
 
     /// Samples are not put among the images of others, which would no longer be what they were.

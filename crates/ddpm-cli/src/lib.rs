@@ -43,7 +43,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if message.use_stderr() { 2 } else { 0 });
         }
     };
-    let run = || input::check_outputs(&matches).and_then(|()| dispatch(cli));
+    let run = || input::refuse_inputs_as_outputs(&matches).and_then(|()| dispatch(cli));
     let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         Err(Error::Internal(
             "a calculation panicked (see above)".to_owned(),

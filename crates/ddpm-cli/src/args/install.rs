@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::outputs::OutputArgs;
 use clap::Args;
 use clap_complete::Shell;
+
+use super::outputs::OutputArgs;
 
 /// Print completions for a shell
 ///

@@ -20,7 +20,7 @@ use crate::args::Fid;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     Features, INCEPTION_FILE, INCEPTION_SHA256, RAW, check_writable, open_test_bed,
-    warn_of_left_out,
+    refuse_to_replace, warn_of_left_out,
 };
 use crate::output::{self, Voice};
 use crate::render::{ProgressLine, TextTable, kid_times_1000, plural, with_error};
@@ -39,6 +39,8 @@ const BLOCKS: usize = 32;
 /// Runs the command.
 pub(crate) fn run(args: &Fid, voice: Voice) -> Result<()> {
     if let Some(out) = &args.save_statistics {
+        // Nothing in the file will say what it is of.
+        refuse_to_replace(out, args.existing.force)?;
         check_writable(out)?;
     }
     let a = Source::open(&args.a, args.split_a, "--split-a", voice)?;

@@ -29,7 +29,8 @@ pub(crate) use images::{RunImages, check_size, data_path, limit, split, warn_of_
 pub(crate) use lock::OutputLock;
 pub(crate) use matrix::read_matrix;
 pub(crate) use outputs::{
-    check_outputs, in_the_way, refuse_to_replace, refuse_unless_schedules, write_unless_in_the_way,
+    in_the_way, refuse_inputs_as_outputs, refuse_to_replace, refuse_unless_schedules,
+    write_unless_in_the_way,
 };
 pub(crate) use partial::{Partial, of_another_run};
 pub(crate) use squared_errors::{is_array_file, read_squared_errors};

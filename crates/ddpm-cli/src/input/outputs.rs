@@ -15,29 +15,12 @@ use crate::error::{Error, Result};
 const OUTPUTS: [&str; 3] = ["out", "output", "save_statistics"];
 /// The folder of a report, in which its page lies too: the report itself knows which of its files that is.
 const FOLDER: &str = "folder";
-/// The argument that replaces what is there.
-const FORCE: &str = "force";
-/// Commands that cannot know their own result again before they have computed for long, or at all.
-const NEVER_KNOW: [&str; 1] = ["fid"];
-
-/// Refuses a command line that would write over what it must not, before it is looked at any further.
-pub(crate) fn check_outputs(matches: &ArgMatches) -> Result<()> {
-    let Some((name, matches)) = matches.subcommand() else {
-        return Ok(());
-    };
-    refuse_inputs(matches)?;
-    if !NEVER_KNOW.contains(&name) {
-        return Ok(());
-    }
-    let force = matches.try_get_one::<bool>(FORCE).ok().flatten();
-    for (_, out) in outputs(matches) {
-        refuse_to_replace(&out, force.is_some_and(|&force| force))?;
-    }
-    Ok(())
-}
 
 /// Refuses a command line that would write over a file which it reads, whatever names the two go by.
-fn refuse_inputs(matches: &ArgMatches) -> Result<()> {
+pub(crate) fn refuse_inputs_as_outputs(matches: &ArgMatches) -> Result<()> {
+    let Some((_, matches)) = matches.subcommand() else {
+        return Ok(());
+    };
     let mut inputs: Vec<PathBuf> = matches
         .ids()
         .map(clap::Id::as_str)
@@ -89,18 +72,13 @@ fn beside(checkpoint: &Path) -> Vec<PathBuf> {
 
 /// The outputs that were named, with their flags.
 fn outputs(matches: &ArgMatches) -> Vec<(String, PathBuf)> {
-    let known = OUTPUTS.iter().filter(|id| {
-        let given = matches.try_contains_id(id);
-        given.is_ok_and(|given| given)
-    });
     let flag = |id: &str| format!("--{}", id.replace('_', "-"));
-    known
-        .flat_map(|id| {
-            paths(matches, id)
-                .into_iter()
-                .map(move |out| (flag(id), out))
-        })
-        .collect()
+    let of = |id| {
+        paths(matches, id)
+            .into_iter()
+            .map(move |out| (flag(id), out))
+    };
+    OUTPUTS.into_iter().flat_map(of).collect()
 }
 
 fn paths(matches: &ArgMatches, id: &str) -> Vec<PathBuf> {

@@ -178,7 +178,7 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
     println!("   {what}\n   {}", folder.display());
     if data.is_stand_in() {
         println!(
-            "   bits/dim on samples of a model are lower than on photographs: compare strides, not papers"
+            "   bits/dim on it are not those of photographs (32 steps: 4.28 instead of 3.85): compare strides, not papers"
         );
     }
     let splits = SplitSizes::of(&data, &plan);

@@ -271,6 +271,29 @@ fn the_schedule_table_shows_conventions_errors_and_paths() {
     }
 }
 
+/// Where the step onto the data is free, doing nothing would be the best schedule.
+#[test]
+fn without_a_decoder_no_schedule_does_nothing() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 3, 0.0);
+    let schedule = |flags: &str| {
+        let command = Ddpm::new("schedule").arg(&profile);
+        command.words("--decoder none").words(flags)
+    };
+    let text = schedule("--steps 1,2,4").run().succeeds().stdout();
+    assert!(text.contains("every path takes it from t = 1"), "{text}");
+    for budget in schedule("--steps 2,4").json()["budgets"]
+        .as_array()
+        .unwrap()
+    {
+        assert_eq!(budget["path"][1], 1, "{budget}");
+    }
+    // Even paths have another first step, so that nothing compares with them.
+    let pair = Ddpm::new("table").arg(&profile).arg(&profile);
+    let pair = pair.words("--steps 4 --decoder none").run();
+    pair.fails(2, &["--decoder", "the step onto the data is free"]);
+}
+
 #[test]
 fn samples_are_the_same_whatever_the_batch_and_file() {
     let folder = scratch();

@@ -122,7 +122,7 @@ pub enum DecoderKind {
     Optimal,
     /// Continuous Gaussian density with `sigma^2 = btilde_{t2|t1}` for every pixel (`1 - abar_{t1}` on a path of one step).
     Gaussian,
-    /// No term at all.
+    /// No term at all: the step onto the data is free, so that schedules are chosen among paths of t1 = 1.
     None,
 }
 

@@ -3,7 +3,7 @@
 use std::f64::consts::LN_2;
 
 use ddpm_core::{CoefficientKind, Objective, StartRule, TimePath, nats_to_bits};
-use ddpm_dp::{CostTable, Solution, SolveOptions, solve};
+use ddpm_dp::{CostTable, Solution, SolveOptions, Start, solve};
 use ddpm_schedule::{Budgets, Chosen, Provenance, Schedules, Scoring};
 use rayon::prelude::*;
 
@@ -110,6 +110,25 @@ pub fn standard_errors(
     Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
 }
 
+/// The table of paths of two steps or more that leave t = 1 last.
+fn with_first_node(table: CostTable) -> Result<CostTable> {
+    let nodes = 0..=table.train_steps();
+    let start = Start {
+        cost: nodes
+            .clone()
+            .map(|t| {
+                if t >= 2 {
+                    table.edge(t, 1)
+                } else {
+                    f64::INFINITY
+                }
+            })
+            .collect(),
+        first: nodes.map(|t| usize::from(t >= 2)).collect(),
+    };
+    Ok(table.with_start(start)?)
+}
+
 /// The solved table of a cost model.
 pub(crate) struct Optima {
     table: CostTable,
@@ -117,9 +136,12 @@ pub(crate) struct Optima {
 }
 
 impl Optima {
-    /// Solves for budgets up to `max_steps`, or for all.
+    /// Solves for budgets up to `max_steps`, or for all; under [`Scoring::fixes_first`] over the paths of t_1 = 1, and the one step.
     pub(crate) fn new(model: &CostModel<'_>, max_steps: Option<usize>) -> Result<Self> {
-        let table = model.table()?;
+        let mut table = model.table()?;
+        if model.scoring().fixes_first() {
+            table = with_first_node(table)?;
+        }
         let options = SolveOptions {
             max_steps,
             ..SolveOptions::default()

@@ -154,6 +154,12 @@ impl Scoring {
         self.decoder.needs_next() && !self.spectral_decoder()
     }
 
+    /// Whether paths are chosen among those of t_1 = 1 alone (and the one step from T): without a decoder term the step onto the data is
+    /// free, and a path that takes it from the noisiest timesteps would cost nothing. From t = 1 what is left out is the same for every path.
+    pub fn fixes_first(&self) -> bool {
+        self.decoder == DecoderKind::None && self.objective == Objective::Elbo
+    }
+
     /// Whether the step onto the data has a variance per band: under the continuous density only, since a discretised one is pixel by
     /// pixel.
     pub fn spectral_decoder(&self) -> bool {

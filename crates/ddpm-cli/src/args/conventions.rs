@@ -62,7 +62,7 @@ named_values! {
         Marginal: "1 - alpha_bar of the first node",
         Optimal: "The scalar or the learned variance, whichever is best on the choosing set",
         Gaussian: "A continuous density under the respaced variance",
-        None: "No decoder term",
+        None: "No decoder term; schedules are then chosen among paths that end their noise at t = 1",
     }
     /// What samples are judged by.
     sample_objectives: Objective {

@@ -180,6 +180,9 @@ impl Request {
                 found.folds
             ));
         }
+        if self.scoring.fixes_first() {
+            text.note("Decoder none: the step onto the data costs nothing, so that every path takes it from t = 1 (one step: from T).");
+        }
         text.note("Costs of optimised paths on the images they were chosen on are biased low: see `ddpm table`.");
         if schedules
             .budgets

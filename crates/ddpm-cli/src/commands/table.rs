@@ -53,6 +53,12 @@ impl Pair {
         decoder: Option<DecoderKind>,
         start: StartRule,
     ) -> Result<Vec<TableRow>> {
+        if decoder == Some(DecoderKind::None) {
+            return Err(Error::flag(
+                "--decoder",
+                "expected a decoder that has a term: without one the step onto the data is free, and an even path has another than an optimal one",
+            ));
+        }
         let (train, test) = (&self.train, &self.test);
         let rows = table3(train, test, &self.steps, variances, mean, decoder, start)
             .map_err(|error| Error::Input(format!("{}: {error}", self.names)))?;

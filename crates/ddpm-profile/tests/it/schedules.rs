@@ -144,6 +144,35 @@ fn all_budgets_are_reported_and_free_is_never_above_full() {
     assert!(full.costs[1..].windows(2).take(20).all(|w| w[1] <= w[0]));
 }
 
+/// Without a decoder term the step onto the data is free: were its node free too, the best path would do nothing.
+#[test]
+fn without_a_decoder_every_path_ends_its_noise_at_one() {
+    let profile = profile();
+    let curves = Curves::from_profile(&profile).expect("blocks");
+    let none = Scoring::new(VarianceKind::FixedSmall).with_decoder(DecoderKind::None);
+    let model = CostModel::new(&curves, none.into()).expect("valid");
+    let provenance = Some(profile.provenance());
+    let chosen = choose(&model, &Budgets::Only(vec![1, 2, 3, 4]), provenance).expect("possible");
+    assert_eq!(chosen.budgets[0].nodes(), [0, 60]);
+    assert_eq!(chosen.budgets[1].nodes(), [0, 1, 60]);
+    let cost = |nodes: Vec<usize>| model.path_cost(&TimePath::new(nodes, 60).expect("valid"));
+    let three = (2..60).map(|t| cost(vec![0, 1, t, 60]));
+    let four = (2..60).flat_map(|t| (t + 1..60).map(move |u| vec![0, 1, t, u, 60]));
+    let best = [
+        three.fold(f64::INFINITY, f64::min),
+        four.map(cost).fold(f64::INFINITY, f64::min),
+    ];
+    for (budget, best) in chosen.budgets[2..].iter().zip(best) {
+        assert_eq!(budget.nodes()[1], 1);
+        let found = cost(budget.nodes().to_vec());
+        assert!((found - best).abs() <= 1e-12 * best, "{found} {best}");
+    }
+    // From wherever they start.
+    let free = CostModel::new(&curves, none.with_start(StartRule::Free).into()).expect("valid");
+    let chosen = choose(&free, &Budgets::Only(vec![4]), provenance).expect("possible");
+    assert_eq!(chosen.budgets[0].nodes()[1], 1);
+}
+
 #[test]
 fn impossible_requests_are_named() {
     let profile = profile();

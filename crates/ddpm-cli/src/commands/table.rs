@@ -54,10 +54,8 @@ impl Pair {
         start: StartRule,
     ) -> Result<Vec<TableRow>> {
         if decoder == Some(DecoderKind::None) {
-            return Err(Error::flag(
-                "--decoder",
-                "expected a decoder that has a term: without one the step onto the data is free, and an even path has another than an optimal one",
-            ));
+            let why = "--decoder none: expected a decoder that has a term; without one the step onto the data is free, and even paths have another than optimal ones";
+            return Err(Error::usage(why).advised("leave --decoder out"));
         }
         let (train, test) = (&self.train, &self.test);
         let rows = table3(train, test, &self.steps, variances, mean, decoder, start)

@@ -112,21 +112,13 @@ pub fn standard_errors(
 
 /// The table of paths of two steps or more that leave t = 1 last.
 fn with_first_node(table: CostTable) -> Result<CostTable> {
-    let nodes = 0..=table.train_steps();
-    let start = Start {
-        cost: nodes
-            .clone()
-            .map(|t| {
-                if t >= 2 {
-                    table.edge(t, 1)
-                } else {
-                    f64::INFINITY
-                }
-            })
-            .collect(),
-        first: nodes.map(|t| usize::from(t >= 2)).collect(),
-    };
-    Ok(table.with_start(start)?)
+    let (cost, first) = (0..=table.train_steps())
+        .map(|t| match t {
+            0 | 1 => (f64::INFINITY, 0),
+            _ => (table.edge(t, 1), 1),
+        })
+        .unzip();
+    Ok(table.with_start(Start { cost, first })?)
 }
 
 /// The solved table of a cost model.

@@ -8,9 +8,11 @@
 
 mod cifar;
 mod digest;
+mod estimate;
 mod evaluations;
 mod findings;
 mod headline;
+mod pictures;
 mod precision;
 mod quality;
 mod reproduce;

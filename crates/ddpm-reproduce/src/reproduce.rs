@@ -10,8 +10,10 @@ use anyhow::{Context, bail};
 use xtask::{build_ddpm, check, root};
 
 use crate::cifar::{self, Data};
+use crate::estimate;
 use crate::findings::{self, STEPS, VARIANCES};
 use crate::headline;
+use crate::pictures::{self, Pictures};
 use crate::rescoring::{Rescoring, STRIDES};
 use crate::samples::{self, Samples};
 use crate::samples_size::{self, Size, Steps};
@@ -41,7 +43,7 @@ pub(crate) struct Reproduce {
     /// Every timestep instead of a subset
     #[arg(long)]
     exhaustive: bool,
-    /// A run of a minute that exercises every stage; its numbers mean little
+    /// A run of some minutes that exercises every stage; its numbers mean little
     #[arg(long, conflicts_with = "full")]
     smoke: bool,
     /// Images of each split (default 128)
@@ -86,13 +88,18 @@ pub(crate) struct Reproduce {
     /// Threads (default: all)
     #[arg(long, value_name = "N")]
     threads: Option<u64>,
-    /// Where the results go (default runs/reproduce-cifar)
+    /// Where the results go (default runs/reproduce-cifar, of --smoke runs/reproduce-cifar-smoke)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Forget earlier results in --out
     #[arg(long)]
     fresh: bool,
 }
+
+/// Where the results of a run go.
+const RUN: &str = "runs/reproduce-cifar";
+/// Those of a smoke run, whose profiles no other run can take.
+const SMOKE: &str = "runs/reproduce-cifar-smoke";
 
 const NO_FEATURES: &str = "needs a feature network: expected --features FILE, DDPM_FEATURES, or \
     ../shared/features/cifar-resnet56.safetensors beside the repository";
@@ -119,7 +126,7 @@ impl Plan {
             out: args
                 .out
                 .clone()
-                .unwrap_or_else(|| root().join("runs/reproduce-cifar")),
+                .unwrap_or_else(|| root().join(if args.smoke { SMOKE } else { RUN })),
             checkpoint: args
                 .checkpoint
                 .clone()
@@ -191,6 +198,7 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         hashes: Hashes::default(),
     };
     job.inspect()?;
+    let of_table5 = features.as_ref().map_or(0, |_| size.evaluations());
     let samples = |profile: PathBuf| {
         features.map(|features| Samples {
             ddpm: &ddpm,
@@ -217,6 +225,30 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         finish(&plan.out, begun);
         return Ok(());
     }
+    let rescored = Rescoring {
+        folder: plan.out.clone(),
+        images: plan.rescored,
+        stand_in: data.is_stand_in(),
+        budgets: if args.smoke {
+            vec!["8"]
+        } else {
+            vec!["8", "16", "32", "64"]
+        },
+        long_budgets: if args.smoke {
+            vec![]
+        } else {
+            vec!["128", "256"]
+        },
+    };
+    println!("== estimate");
+    let timesteps = match plan.timesteps {
+        Some(timesteps) => timesteps,
+        None => estimate::train_steps(&ddpm, &plan.checkpoint)?,
+    };
+    let of_profiles = (splits.train + splits.test) * timesteps;
+    let all = of_profiles + rescored.evaluations() + pictures::evaluations() + of_table5;
+    let each = estimate::seconds_per_evaluation(&ddpm, &plan.checkpoint, plan.threads)?;
+    println!("   {}", estimate::text(all, each));
     job.profile("train", splits.train)?;
     job.profile("test", splits.test)?;
     for variance in VARIANCES {
@@ -225,17 +257,18 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         }
     }
     job.table()?;
-    let rescored = Rescoring {
-        folder: plan.out.clone(),
-        images: plan.rescored,
-        stand_in: data.is_stand_in(),
-        budgets: if args.smoke {
-            vec!["8"]
-        } else {
-            STEPS.split(',').collect()
-        },
-    };
     job.rescore(&rescored)?;
+    Pictures {
+        ddpm: &ddpm,
+        checkpoint: &plan.checkpoint,
+        profile: job.profile_path("train"),
+        folder: plan.out.join("grids"),
+        seed: plan.seed,
+        threads: plan.threads,
+        stamps: &stamps,
+        hashes: &job.hashes,
+    }
+    .run()?;
     let samples = match samples(job.profile_path("train")) {
         Some(samples) => {
             let table = samples.run()?;
@@ -453,7 +486,7 @@ impl Job<'_> {
         );
         for variance in VARIANCES {
             for stride in STRIDES {
-                for steps in &rescoring.budgets {
+                for steps in rescoring.budgets_of(variance) {
                     self.rescore_one(rescoring, variance, stride, steps)?;
                 }
             }

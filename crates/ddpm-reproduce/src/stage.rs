@@ -60,7 +60,7 @@ impl Stage<'_> {
             .with_context(|| format!("failed to start {}", show(&self.command)))?;
         if !status.success() {
             bail!(
-                "stage {} ended with {status}; run the same command again to resume",
+                "stage {} ended with {status}; run the same command again to resume, or a run of another size with another --out (--fresh forgets this one)",
                 self.name
             );
         }

@@ -1,0 +1,124 @@
+//! Samples to look at, of every run: the same noise along every stride at every number of steps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::stage::{Hashes, Stage};
+
+/// Numbers of steps, the columns of the matrix.
+const STEPS: [u64; 3] = [5, 10, 20];
+/// Samples in a picture.
+const COUNT: u64 = 16;
+/// The variance of the paper's samples, and of its schedules.
+const PAPER: &str = "fixed-small";
+
+/// The rows of the matrix: a name, the stride, and the variance of the ancestral steps.
+const ROWS: [(&str, &str, &str); 4] = [
+    ("even", "even", PAPER),
+    ("quadratic", "quadratic", PAPER),
+    ("dp-elbo", "dp", PAPER),
+    ("even-spectral", "even", "spectral"),
+];
+
+/// What the pictures are made with.
+pub(crate) struct Pictures<'a> {
+    pub(crate) ddpm: &'a Path,
+    pub(crate) checkpoint: &'a Path,
+    /// The profile of train images, which schedules are chosen on and the spectral variance is from.
+    pub(crate) profile: PathBuf,
+    /// Where they go.
+    pub(crate) folder: PathBuf,
+    pub(crate) seed: u64,
+    pub(crate) threads: Option<u64>,
+    pub(crate) stamps: &'a Path,
+    pub(crate) hashes: &'a Hashes,
+}
+
+/// Network evaluations of all pictures.
+pub(crate) fn evaluations() -> u64 {
+    ROWS.len() as u64 * COUNT * STEPS.iter().sum::<u64>()
+}
+
+impl Pictures<'_> {
+    /// Draws them all.
+    ///
+    /// # Errors
+    /// A command that fails.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        println!("== grids: {COUNT} samples of the same noise along every stride at K = {STEPS:?}");
+        fs::create_dir_all(&self.folder)?;
+        let schedules = self.folder.join("dp-elbo.schedules.json");
+        let steps = STEPS.map(|k| k.to_string()).join(",");
+        let mut command = self.command("schedule");
+        command
+            .arg(&self.profile)
+            .args(["--steps", &steps, "--variance", PAPER]);
+        command
+            .args(["--folds", "0", "--force", "--out"])
+            .arg(&schedules);
+        let inputs = vec![self.ddpm.to_owned(), self.profile.clone()];
+        let text = self.folder.join("dp-elbo.schedules.txt");
+        self.stage("dp-elbo", inputs, schedules.clone(), command, Some(text))?;
+        for (name, stride, variance) in ROWS {
+            for steps in STEPS {
+                let out = self.folder.join(format!("{name}.{steps}.png"));
+                let mut command = self.command("sample");
+                command.arg(self.checkpoint);
+                let mut inputs = vec![self.checkpoint.to_owned()];
+                if stride == "dp" {
+                    command.arg("--schedule").arg(&schedules);
+                    command.args(["--steps", &steps.to_string()]);
+                    inputs.push(schedules.clone());
+                } else {
+                    command.args([
+                        "--path",
+                        &format!("{stride}:{steps}"),
+                        "--variance",
+                        variance,
+                    ]);
+                }
+                if variance != PAPER {
+                    command.arg("--profile").arg(&self.profile);
+                    inputs.push(self.profile.clone());
+                }
+                command.args([
+                    "--count",
+                    &COUNT.to_string(),
+                    "--seed",
+                    &self.seed.to_string(),
+                ]);
+                command.args(["--resume", "--force", "--out"]).arg(&out);
+                self.stage(&format!("{name}-{steps}"), inputs, out, command, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.ddpm);
+        command.arg(name);
+        if let Some(threads) = self.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        command
+    }
+
+    fn stage(
+        &self,
+        name: &str,
+        inputs: Vec<PathBuf>,
+        output: PathBuf,
+        command: Command,
+        stdout: Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        Stage {
+            name: &format!("grid-{name}"),
+            inputs,
+            outputs: vec![output],
+            command,
+            stdout,
+        }
+        .run(self.stamps, self.hashes)
+    }
+}

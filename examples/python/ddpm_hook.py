@@ -7,11 +7,14 @@
     ddpm schedule --mse errors.npz --variance spectral --steps 10 --out schedule_10.json
 
 Timesteps count from 0, as diffusers counts. Give every image to one block and every block the same timesteps: error bars
-come from the differences between blocks. x0_hat is the network's prediction of the clean image (or latent) x0 from
+come from the differences between blocks, and blocks that lack timesteps are pooled. Several files of other images go together:
+`ddpm profile --import monday.npz tuesday.npz --out p`. x0_hat is the network's prediction of the clean image (or latent) x0 from
 x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) noise; for a network that predicts the noise,
 x0_hat = (x_t - sqrt(1 - alpha_bar) prediction) / sqrt(alpha_bar), clipped to [-1, 1] if your sampler clips it.
 
-Tensors of torch or arrays of NumPy, a batch first and then the channels: images (N, C, H, W), signals (N, C, L), vectors (N, D).
+Tensors of torch or arrays of NumPy, a batch first and then the channels: images (N, C, H, W), signals (N, C, L), vectors (N, D),
+numbers (N,). Errors alone know nothing of 8-bit pixels: schedules of them are for a continuous density, which on digits is another
+optimum. The Python package (python/README.md) measures the decoder of 8-bit images too.
 Beside the errors the sums hold, per band of frequencies, what the spectral variance and the calibrated mean are made of;
 bands=False leaves that out and needs no x_t.
 """
@@ -66,15 +69,19 @@ class SquaredErrors:
         self.counts = np.zeros((blocks, len(self.alpha_bar)), dtype=np.int64)
         self.squares = np.zeros(blocks)
         self.shape = self.bands = None
+        self.eight_bit, self.saturated, self.seen = True, 0, 0
         self.products, self.means = {}, {}  # by timestep, of every block
 
     def add(self, block, timesteps, x0, x0_hat, x_t=None):
         if self.with_bands and x_t is None:
             raise ValueError("expected x_t, which the bands of frequencies need (SquaredErrors(.., bands=False) leaves them out)")
-        x0, x0_hat = numbers(x0), numbers(x0_hat)
+        x0, x0_hat = columns(x0), columns(x0_hat)
         timesteps = timesteps.cpu() if hasattr(timesteps, "cpu") else timesteps
         timesteps = np.broadcast_to(np.asarray(timesteps), len(x0))
         self.shape = x0.shape[1:]
+        levels = (x0 + 1) * 127.5
+        self.eight_bit &= bool(np.all((abs(levels - np.round(levels)) < 1e-3) & (abs(x0) <= 1 + 1e-6)))
+        self.saturated, self.seen = self.saturated + (abs(x0) > 1 - 1e-6).sum(), self.seen + x0.size
         errors = ((x0 - x0_hat) ** 2).reshape(len(x0), -1).mean(1)
         if not np.isfinite(errors).all():
             raise ValueError(f"x0_hat is not finite at {timesteps} (leave out a timestep with alpha_bar = 0 if you predict the noise)")
@@ -85,7 +92,7 @@ class SquaredErrors:
         if self.with_bands:
             self.bands = self.bands or Bands(self.shape)
             alpha_bar = self.alpha_bar[timesteps].reshape(-1, *[1] * len(self.shape))
-            noise_hat = (numbers(x_t) - np.sqrt(alpha_bar) * x0_hat) / np.sqrt(1 - alpha_bar)
+            noise_hat = (columns(x_t) - np.sqrt(alpha_bar) * x0_hat) / np.sqrt(1 - alpha_bar)
             for t, *found in zip(timesteps, *self.bands.moments(x0, x0_hat, noise_hat)):
                 for sums, values in zip((self.products, self.means), found):
                     sums.setdefault(t, np.zeros((len(self.sums), *values.shape)))[block] += values
@@ -99,9 +106,16 @@ class SquaredErrors:
             arrays.update(band_edges=self.bands.edges, band_channels=self.bands.channels)
         np.savez(
             path, t=np.flatnonzero(seen) + 1, sum_squared_error=self.sums[:, seen], count=self.counts[:, seen],
-            x0_mean_square=self.squares / self.counts.sum(1), image_shape=np.array(self.shape),
+            x0_mean_square=self.squares / np.maximum(self.counts.sum(1), 1), image_shape=np.array(self.shape),
+            eight_bit=np.array(self.eight_bit), saturated=np.array(self.saturated / max(self.seen, 1)),
             clip_denoised=np.array(self.clip_denoised), alpha_bar=self.alpha_bar, **arrays,
         )
+
+
+def columns(x):
+    """The numbers of a batch, those of scalars (N,) as vectors of one."""
+    x = numbers(x)
+    return x[:, None] if x.ndim == 1 else x
 
 
 def numbers(x):

@@ -228,6 +228,12 @@ def optimize(
                 f"(shape {tuple(source.shape)}), say decoder=\"gaussian\"",
                 stacklevel=2,
             )
+        if decoder is None and found.conventions()["decoder"] == "gaussian" and source.holds_pixels:
+            warnings.warn(
+                "decoder: this profile holds errors alone, so that the schedules are for a continuous density; of 8-bit images, "
+                "digits above all, the best one is another: ds.profile(model, images) measures their decoder",
+                stacklevel=2,
+            )
     elif isinstance(source, _core.Trajectories):
         if objective not in (None, "quality"):
             raise ValueError(f"objective: {objective} is chosen on ds.profile(model, images), found trajectories")

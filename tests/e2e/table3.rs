@@ -140,6 +140,82 @@ fn a_free_start_never_costs_more_on_the_choosing_set() {
     assert!(free[0] < full[0] - 1e-6);
 }
 
+/// A path of anybody's is scored from a profile alone, beside the best one of as many steps.
+#[test]
+fn given_paths_are_scored_beside_optimal_ones() {
+    let run = |flags: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ddpm"))
+            .arg("table")
+            .args(flags)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output
+    };
+    let json = |flags: &[&str]| -> Value { serde_json::from_slice(&run(flags).stdout).unwrap() };
+    let [train, test] = [shipped("train"), shipped("test")];
+    let common = ["--variance", "learned", "--json"];
+    let rows = |flags: &[&str]| json(&[flags, &common].concat())["rows"].clone();
+    let of_paths = rows(&[&train, &test, "--path", "even:16", "--path", "quadratic:16"]);
+    let of_strides = rows(&[&train, &test, "--steps", "16"]);
+    let of_strides = of_strides.as_array().unwrap();
+    let stride = |name: &str| of_strides.iter().find(|row| row["stride"] == name).unwrap();
+    for (i, name) in [(0, "even"), (1, "dp"), (2, "quadratic"), (3, "dp")] {
+        let mut found = of_paths[i].clone();
+        assert_eq!(found["stride"], if name == "dp" { "dp" } else { "path" });
+        found["stride"] = name.into();
+        assert_eq!(&found, stride(name), "{name}");
+    }
+    // A path that ends early is held against the best that may.
+    let early = rows(&[&train, &test, "--path", "100,1000,3000"]);
+    assert!(early[1]["path"][3].as_u64().unwrap() < 4000);
+    // One profile will do; that it chose and scored is said.
+    let output = run(&[&train, "--path", "even:4"]);
+    let (text, said) = (
+        String::from_utf8(output.stdout),
+        String::from_utf8(output.stderr),
+    );
+    let (text, said) = (text.unwrap(), said.unwrap());
+    for word in [
+        "even:4",
+        "optimal",
+        "1000,2000,3000,4000",
+        "does not count the interpolation",
+    ] {
+        assert!(text.contains(word), "{word} is not in {text}");
+    }
+    assert!(said.contains("biased low"), "{said}");
+    for (flags, status) in [
+        (&["--path", "1,5000"][..], 3),
+        (&["--path", "even:4", "--steps", "4"], 2),
+        (&[], 2),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ddpm"))
+            .args(["table", &train])
+            .args(flags)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(status), "{flags:?} {output:?}");
+    }
+}
+
+/// Neither says more than was measured.
+#[test]
+fn errors_say_that_they_leave_out_interpolation() {
+    for words in [
+        vec!["table", &shipped("train"), &shipped("test")],
+        vec!["schedule", &shipped("train")],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ddpm"))
+            .args(words)
+            .args(["--steps", "8", "--variance", "analytic"])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("does not count the interpolation"), "{text}");
+    }
+}
+
 #[test]
 fn merging_one_shipped_profile_gives_its_bytes_back() {
     let folder = tempfile::tempdir().unwrap();

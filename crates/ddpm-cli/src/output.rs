@@ -1,8 +1,8 @@
 //! The two streams: data on stdout, everything said to a person about the run on stderr.
 //!
 //! A closed stdout ends the command quietly; a closed stderr is ignored. Notes about the run are
-//! shown only to a person who watches (stderr is a terminal and `--quiet` is off); warnings are
-//! shown unless `--quiet`; errors always.
+//! shown only to a person who watches (stderr is a terminal and `--quiet` is off); warnings, and
+//! what a log has of a long run, unless `--quiet`; errors always.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -31,6 +31,11 @@ impl Voice {
     /// Whether progress and notes are shown.
     pub(crate) fn is_watched(self) -> bool {
         self.notes
+    }
+
+    /// Whether stderr is a log of what somebody reads later.
+    pub(crate) fn is_logged(self) -> bool {
+        self.warnings && !self.notes
     }
 
     /// Says what is being done.

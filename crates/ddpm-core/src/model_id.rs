@@ -48,6 +48,11 @@ impl ModelId {
         }
     }
 
+    /// Whether the data can be 8-bit images: of one channel or three, within \[-1, 1\] as far as clipping tells.
+    pub fn may_hold_pixels(&self) -> bool {
+        matches!(self.shape[..], [1 | 3, _, _]) && self.clip_denoised
+    }
+
     /// The process that the network is of.
     pub fn process(&self) -> ProcessKind {
         ProcessKind::of_settings(&self.settings)

@@ -81,7 +81,7 @@ pub use image_mixture::ImageMixture;
 pub use profile_plan::{ProfileBands, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};
-pub use recorded::{Recognised, RecordedErrors};
+pub use recorded::{Imported, Recognised, RecordedErrors};
 pub use sampling::{SamplingPlan, sample, sample_in_batches};
 pub use test_bed::{Pattern, TestBed};
 pub use timesteps::{spend, timesteps_for};

@@ -1,7 +1,7 @@
 //! Squared errors that another program recorded in an `.npz` archive, as a profile.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_core::{Bands, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
@@ -31,12 +31,20 @@ const SAME_BANDS: f64 = 1e-9;
 ///
 /// Its arrays are `t`, `sum_squared_error`, `count` and `x0_mean_square`, which are those of [`SquaredErrors`], `image_shape` (channels,
 /// height, width; other data have other axes), `clip_denoised`, and `alpha_bar` of t = 1..T, which may be absent where the noise schedule
-/// is known otherwise. Statistics of bands of frequencies are there with all of `band_edges`, `band_channels`, `band_products` and
+/// is known otherwise. `eight_bit` and `saturated` say what the data are ([`Provenance::EIGHT_BIT`]), where they are there. Statistics of bands of frequencies are there with all of `band_edges`, `band_channels`, `band_products` and
 /// `band_means`, which are those of [`Bands`] and [`BandSums`], or with none.
 pub struct RecordedErrors<'a> {
     path: &'a Path,
     archive: NpzArchive<'a>,
     alpha_bar: Option<Vec<f64>>,
+}
+
+/// A profile of recordings.
+pub struct Imported {
+    /// The profile.
+    pub profile: ElboProfile,
+    /// How many blocks were recorded; the profile has fewer where some had no image at a timestep ([`SquaredErrors::into_profile`]).
+    pub blocks: usize,
 }
 
 /// The noise schedule that an archive's `alpha_bar` is.
@@ -134,23 +142,41 @@ impl<'a> RecordedErrors<'a> {
         Err(self.wrong_schedule(&expected, found))
     }
 
-    /// The profile of the errors under a noise schedule; `split`: the part of the data that they were measured on, if known.
+    /// The profile of these recordings of one network under a noise schedule, the blocks of the first before those of the next; `split`:
+    /// the part of the data that they were measured on, if known.
     ///
     /// # Errors
-    /// An array that is missing or not as described, or numbers that no profile can have.
+    /// No recording, an array that is missing or not as described, numbers that no profile can have, recordings of other images, chains or
+    /// bands, and one that is given twice, whose images would count as twice as many.
     pub fn into_profile(
-        mut self,
+        recordings: Vec<Self>,
         schedule: &NoiseSchedule,
         split: Option<Split>,
-    ) -> Result<ElboProfile> {
-        let archive = &mut self.archive;
-        let mut errors = sums(archive)?;
-        let image_shape = image_shape(archive)?;
-        let points = [errors.sums.len(), errors.timesteps.len()];
-        errors.bands = band_sums(archive, &image_shape, points)?;
-        let clip_denoised = flag(archive, "clip_denoised")?;
-        let path = self.path;
-        let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
+    ) -> Result<Imported> {
+        let mut whole: Option<Recorded> = None;
+        let mut first = PathBuf::new();
+        for mut recording in recordings {
+            let found = recording.read()?;
+            match &mut whole {
+                None => {
+                    first = recording.path.to_owned();
+                    whole = Some(found);
+                }
+                Some(whole) => {
+                    recording.check_same(whole, &found, &first)?;
+                    recording.check_schedule(schedule, &first.display().to_string())?;
+                    whole.parts.extend(found.parts);
+                    whole.pixels.extend(found.pixels);
+                    whole.hashes.extend(found.hashes);
+                    whole.names.extend(found.names);
+                }
+            }
+        }
+        let Some(recorded) = whole else {
+            return Err(Error::request("recordings", "expected one or more"));
+        };
+        let blocks = recorded.parts.iter().map(|part| part.sums.len()).sum();
+        let extra = recorded.pixels();
         let provenance = Provenance {
             model: ModelId {
                 network: NetworkId::Unknown,
@@ -158,18 +184,19 @@ impl<'a> RecordedErrors<'a> {
                 train_steps: schedule.train_steps(),
                 parameterization: None,
                 rescale_timesteps: false,
-                clip_denoised,
+                clip_denoised: recorded.clip_denoised,
                 precision: UNKNOWN.to_owned(),
-                shape: image_shape,
+                shape: recorded.image_shape,
                 settings: BTreeMap::from([(
                     "imported".to_owned(),
                     "squared errors of another program".to_owned(),
                 )]),
             },
-            data_sha256: sha256(&bytes),
-            data_name: path
-                .file_name()
-                .map_or_else(|| UNKNOWN.to_owned(), |n| n.to_string_lossy().into_owned()),
+            data_sha256: match &recorded.hashes[..] {
+                [one] => one.clone(),
+                several => sha256(several.concat().as_bytes()),
+            },
+            data_name: recorded.names.join(" + "),
             split: split.map_or_else(|| UNKNOWN.to_owned(), |split| split.to_string()),
             stand_in: false,
             seed: 0,
@@ -179,9 +206,126 @@ impl<'a> RecordedErrors<'a> {
             total_blocks: 1,
             library_version: env!("CARGO_PKG_VERSION").to_owned(),
             image_order: UNKNOWN.to_owned(),
-            extra: BTreeMap::new(),
+            extra,
         };
-        Ok(errors.into_profile(schedule, provenance)?)
+        let profile = SquaredErrors::join(recorded.parts)?.into_profile(schedule, provenance)?;
+        Ok(Imported { profile, blocks })
+    }
+
+    /// All arrays but the noise schedule.
+    fn read(&mut self) -> Result<Recorded> {
+        let archive = &mut self.archive;
+        let mut errors = sums(archive)?;
+        let image_shape = image_shape(archive)?;
+        let points = [errors.sums.len(), errors.timesteps.len()];
+        errors.bands = band_sums(archive, &image_shape, points)?;
+        let name = self.path.file_name();
+        let bytes = std::fs::read(self.path).map_err(|e| FileError::read(self.path, e))?;
+        Ok(Recorded {
+            clip_denoised: flag(archive, "clip_denoised")?,
+            pixels: vec![pixels(archive)?],
+            image_shape,
+            parts: vec![errors],
+            hashes: vec![sha256(&bytes)],
+            names: vec![name.map_or_else(
+                || UNKNOWN.to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            )],
+        })
+    }
+
+    /// Refuses to take `found`, which this recording holds, for more of `whole`, which begins with the file `first`.
+    fn check_same(&self, whole: &Recorded, found: &Recorded, first: &Path) -> Result<()> {
+        let first = first.display();
+        let wrong = |key: &str, expected: String, found: String| {
+            Err(self.archive.wrong(key, &expected, found).into())
+        };
+        if whole.hashes.contains(&found.hashes[0]) {
+            let expected = "each recording once: its images would count twice".to_owned();
+            return wrong(
+                "sum_squared_error",
+                expected,
+                "a file of the same bytes".to_owned(),
+            );
+        }
+        if whole.image_shape != found.image_shape {
+            let expected = format!("that of {first}, {:?}", whole.image_shape);
+            return wrong("image_shape", expected, format!("{:?}", found.image_shape));
+        }
+        if whole.clip_denoised != found.clip_denoised {
+            let expected = format!("that of {first}, {}", whole.clip_denoised);
+            return wrong("clip_denoised", expected, found.clip_denoised.to_string());
+        }
+        let [theirs, own] = [whole, found].map(|recorded| recorded.parts[0].bands.as_ref());
+        match (theirs, own) {
+            (Some(theirs), Some(own)) => match theirs.bands.difference(&own.bands) {
+                Some(d) => wrong(
+                    "band_edges",
+                    format!("those of {first}, {}", d.first),
+                    d.second,
+                ),
+                None => Ok(()),
+            },
+            (Some(_), None) => wrong(
+                "band_products",
+                format!("bands, as in {first}"),
+                "no such array".to_owned(),
+            ),
+            (None, Some(_)) => wrong(
+                "band_products",
+                format!("no bands, as in {first}"),
+                "bands".to_owned(),
+            ),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// The arrays of one or more recordings.
+struct Recorded {
+    image_shape: Vec<usize>,
+    clip_denoised: bool,
+    parts: Vec<SquaredErrors>,
+    /// Per file, where it tells: whether all numbers of the data are 8-bit levels, and the fraction of them that are -1 or 1.
+    pixels: Vec<Option<(bool, f64)>>,
+    /// Of the files.
+    hashes: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Recorded {
+    /// What all files together tell of 8-bit images; nothing where one of them does not.
+    fn pixels(&self) -> BTreeMap<String, String> {
+        let told: Option<Vec<(bool, f64)>> = self.pixels.iter().copied().collect();
+        let Some(told) = told else {
+            return BTreeMap::new();
+        };
+        let eight_bit = told.iter().all(|(eight_bit, _)| *eight_bit);
+        let saturated = told.iter().map(|(_, x)| x).sum::<f64>() / told.len() as f64;
+        BTreeMap::from([
+            (Provenance::EIGHT_BIT.to_owned(), eight_bit.to_string()),
+            (Provenance::SATURATED.to_owned(), saturated.to_string()),
+        ])
+    }
+}
+
+/// Whether the data are of 8-bit levels, and how many of them are saturated, where the archive tells.
+fn pixels(archive: &mut NpzArchive<'_>) -> Result<Option<(bool, f64)>> {
+    const SATURATED: &str = "the fraction of x0 that is -1 or 1";
+    if archive.first_of(&[Provenance::EIGHT_BIT]).is_none() {
+        return Ok(None);
+    }
+    let eight_bit = flag(archive, Provenance::EIGHT_BIT)?;
+    let array = archive.floats(Provenance::SATURATED, SATURATED)?;
+    let found: Vec<f64> = array.iter().copied().collect();
+    match found[..] {
+        [saturated] if (0.0..=1.0).contains(&saturated) => Ok(Some((eight_bit, saturated))),
+        _ => {
+            let found = format!("{found:?}");
+            Err(archive
+                .wrong(Provenance::SATURATED, SATURATED, found)
+                .into())
+        }
     }
 }
 
@@ -192,7 +336,7 @@ fn near(a: f64, b: f64, error: f64) -> bool {
 }
 
 fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
-    const T: &str = "int [M], timesteps from 1 to T in ascending order";
+    const T: &str = "int [M], timesteps from 1 to T";
     const SUMS: &str = "float [B, M], per block of images and timestep";
     const COUNTS: &str = "int [B, M], images summed per block and timestep";
     const SQUARES: &str = "float [B], the mean of x0^2 per block";

@@ -336,8 +336,12 @@ fn recorded_errors(data: &[u8]) -> Read {
     as_file("x.npz", data, |file| {
         let recorded = told(RecordedErrors::open(file))?;
         let found = told(recorded.recognise())?;
-        let profile = told(recorded.into_profile(&found.schedule, None))?;
-        told(ElboProfile::from_bytes(&profile.to_bytes())).map(drop)
+        let imported = told(RecordedErrors::into_profile(
+            vec![recorded],
+            &found.schedule,
+            None,
+        ))?;
+        told(ElboProfile::from_bytes(&imported.profile.to_bytes())).map(drop)
     })
 }
 

@@ -15,7 +15,7 @@ use crate::{
 /// What a few lines in anybody's loop can sum up: squared errors of the predicted image, per block of images and timestep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SquaredErrors {
-    /// The evaluated timesteps, strictly increasing within 1..=T; M of them.
+    /// The evaluated timesteps within 1..=T, in any order; M of them. Equal ones are added up.
     pub timesteps: Vec<usize>,
     /// Per block and timestep (B x M): the sum over images of the mean over dimensions of (x0 - xhat0)^2.
     pub sums: Vec<Vec<f64>>,
@@ -31,19 +31,29 @@ impl SquaredErrors {
     /// The profile of these errors. It serves the fixed and the analytic variances, and those of bands where there are bands, with
     /// decoder `gaussian` or `none`: it has no columns of the learned variance and none of the discretised decoder.
     ///
-    /// Blocks are weighted by their numbers of images where every timestep of a block has seen as many and only the last block
+    /// Blocks without images are left out, and neighbouring blocks are pooled until each has an image at every timestep: a recording at random
+    /// timesteps has fewer blocks afterwards. Blocks are weighted by their numbers of images where every timestep of a block has seen as many and only the last block
     /// has fewer than the first; else all blocks weigh the same. The numbers of images in `provenance` are replaced by those found here.
     ///
     /// # Errors
-    /// [`Error::Empty`] without blocks; [`Error::Schedule`] for arrays of different lengths, timesteps that do not increase within 1..=T,
-    /// a sum that is negative or not finite, a block and timestep that no image was counted for, or sums of bands that no images have
-    /// or that contradict the squared errors.
+    /// [`Error::Empty`] without blocks; [`Error::Schedule`] for arrays of different lengths, timesteps outside 1..=T, a sum that is negative
+    /// or not finite, a timestep that no image was counted for, or sums of bands that no images have or that contradict the squared errors.
     pub fn into_profile(
+        self,
+        schedule: &NoiseSchedule,
+        provenance: Provenance,
+    ) -> Result<ElboProfile> {
+        self.check()?;
+        let gathered = self.gathered();
+        gathered.into_blocks(schedule, provenance)
+    }
+
+    /// The profile of blocks that have images at every timestep.
+    fn into_blocks(
         self,
         schedule: &NoiseSchedule,
         mut provenance: Provenance,
     ) -> Result<ElboProfile> {
-        self.check()?;
         let mut layout = ProfileLayout::without_decoder(schedule, self.timesteps.clone())?;
         if let Some(sums) = &self.bands {
             layout = layout.with_bands(sums.bands.clone());
@@ -97,28 +107,42 @@ impl SquaredErrors {
         vec![least; first.len()]
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses arrays that are not of as many blocks and timesteps.
+    pub(crate) fn check_lengths(&self) -> Result<()> {
         let (blocks, m) = (self.sums.len(), self.timesteps.len());
-        if blocks == 0 || m == 0 {
-            return Err(Error::Empty);
-        }
         Invalid::check_length("blocks of counts", blocks, self.counts.len())?;
         Invalid::check_length("x0_mean_square", blocks, self.x0_mean_square.len())?;
-        if let Some(bands) = &self.bands {
-            bands.check_lengths(blocks * m)?;
-        }
         for b in 0..blocks {
             Invalid::check_length(format!("sums of block {b}"), m, self.sums[b].len())?;
             Invalid::check_length(format!("counts of block {b}"), m, self.counts[b].len())?;
-            // First: a block without images has no mean of anything.
-            if let Some(i) = self.counts[b].iter().position(|&count| count == 0) {
-                let field = format!("count of block {b} at t = {}", self.timesteps[i]);
-                let expected =
-                    "at least one image in every block at every timestep (use fewer blocks)";
+        }
+        match &self.bands {
+            Some(bands) => bands.check_lengths(blocks * m),
+            None => Ok(()),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        self.check_lengths()?;
+        if self.counts.iter().flatten().all(|&count| count == 0) {
+            return Err(Error::Empty);
+        }
+        for (i, t) in self.timesteps.iter().enumerate() {
+            let same = (0..self.timesteps.len()).filter(|&j| self.timesteps[j] == *t);
+            let mut cells = same.flat_map(|j| self.counts.iter().map(move |counts| counts[j]));
+            if self.counts.iter().all(|counts| counts[i] == 0) && cells.all(|count| count == 0) {
+                let field = format!("count at t = {t}");
+                let expected = "at least one image at every timestep";
                 return Err(Invalid::field(field, expected, 0).into());
             }
-            let usable = |x: f64| x.is_finite() && x >= 0.0;
-            let expected = "a finite number of at least 0";
+        }
+        let usable = |x: f64| x.is_finite() && x >= 0.0;
+        let expected = "a finite number of at least 0";
+        for (b, counts) in self.counts.iter().enumerate() {
+            // A block without images has no mean of anything.
+            if counts.iter().all(|&count| count == 0) {
+                continue;
+            }
             let square = self.x0_mean_square[b];
             if !usable(square) {
                 let field = format!("x0_mean_square of block {b}");

@@ -22,7 +22,7 @@ use crate::{
 /// Scores even, quadratic and optimal strides of every budget in `steps` and of all timesteps, per variance.
 ///
 /// `mean`: one mean for all variances that can have it; by default what goes with each. `decoder`: one convention for all rows; by
-/// default `respaced`, and `optimal` (frozen on train) for the measured variances.
+/// default `respaced`, and `optimal` (frozen on train) for the measured variances; `gaussian` for profiles of squared errors alone.
 /// `start`: with [`StartRule::Free`] every budget gets a `dp-free` row beside its `dp` row.
 /// Rows come variance by variance, budget by budget.
 ///
@@ -43,17 +43,57 @@ pub fn table3(
     let curves = Curves::from_profile(train)?;
     let mut rows = Vec::new();
     for &variance in variances {
-        let usual = Scoring::new(variance).with_start(start);
-        let mean = mean.filter(|mean| mean.goes_with(variance));
-        let scoring = usual
-            .with_mean(mean.unwrap_or(usual.mean))
-            .with_decoder(decoder.unwrap_or(usual.decoder));
+        let scoring = scoring(&curves, variance, mean, decoder);
+        let table = Table {
+            frozen: curves.freeze(&scoring.with_start(start))?,
+        };
+        rows.extend(table.rows(&curves, test, table.entries(&curves, steps)?)?);
+    }
+    Ok(rows)
+}
+
+/// Scores given paths, each with the optimal path of as many steps (`dp`), per variance: a row `path` and its row `dp`, in the order of
+/// the paths. The optimal paths end at T where the given one does, else where it is best.
+///
+/// `mean` and `decoder` are those of [`table3`].
+///
+/// # Errors
+/// [`Error::Schedule`](crate::Error::Schedule) for a path beyond T, and as [`table3`].
+pub fn score_paths(
+    train: &ElboProfile,
+    test: &ElboProfile,
+    paths: &[TimePath],
+    variances: &[VarianceKind],
+    mean: Option<MeanKind>,
+    decoder: Option<DecoderKind>,
+) -> Result<Vec<TableRow>> {
+    check_comparable(train, test)?;
+    let end = train.schedule().train_steps();
+    if let Some(path) = paths.iter().find(|path| path.end() > end) {
+        let expected = format!("timesteps up to T = {end}");
+        return Err(Invalid::field("path", expected, path.end()).into());
+    }
+    let curves = Curves::from_profile(train)?;
+    let mut rows = Vec::new();
+    for &variance in variances {
+        let scoring = scoring(&curves, variance, mean, decoder);
         let table = Table {
             frozen: curves.freeze(&scoring)?,
         };
-        rows.extend(table.rows(&curves, test, steps)?);
+        rows.extend(table.rows(&curves, test, table.beside_optima(&curves, paths)?)?);
     }
     Ok(rows)
+}
+
+/// The conventions of the rows of one variance: what was asked for, where it goes with the variance.
+fn scoring(
+    curves: &Curves,
+    variance: VarianceKind,
+    mean: Option<MeanKind>,
+    decoder: Option<DecoderKind>,
+) -> Scoring {
+    let mean = mean.filter(|mean| mean.goes_with(variance));
+    curves.scoring(Some(variance), mean, decoder)
 }
 
 /// Refuses to choose on one network, or on a stand-in, and score on another, or on real data.
@@ -114,8 +154,12 @@ impl Table {
         Ok(entries.iter().map(bpd).collect())
     }
 
-    fn rows(&self, train: &Curves, test: &ElboProfile, steps: &[usize]) -> Result<Vec<TableRow>> {
-        let entries = self.entries(train, steps)?;
+    fn rows(
+        &self,
+        train: &Curves,
+        test: &ElboProfile,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<TableRow>> {
         let train_bpd = self.score(train, &entries)?;
         let count = entries.len();
         // Every row, then every difference to its optimal row.
@@ -144,6 +188,30 @@ impl Table {
             path: entry.path.nodes().to_vec(),
         };
         Ok(entries.iter().enumerate().map(row).collect())
+    }
+
+    /// These paths, and the optimal one of as many steps after each.
+    fn beside_optima(&self, train: &Curves, paths: &[TimePath]) -> Result<Vec<Entry>> {
+        let model = self.model(train)?;
+        let optima = Optima::new(&model, paths.iter().map(TimePath::steps).max())?;
+        let free = optima.terminal(&model, StartRule::Free)?;
+        let mut entries = Vec::new();
+        for path in paths {
+            let ends_early = path.end() < train.train_steps();
+            let terminal = free.as_deref().filter(|_| ends_early);
+            let optimal = optima.path(path.steps(), terminal)?;
+            entries.push(Entry {
+                stride: "path",
+                path: path.clone(),
+                dp: Some(entries.len() + 1),
+            });
+            entries.push(Entry {
+                stride: "dp",
+                path: optimal,
+                dp: None,
+            });
+        }
+        Ok(entries)
     }
 
     /// The paths of the table, the optimal ones chosen on these curves.

@@ -68,8 +68,7 @@ impl Profile {
     /// Whether the data can be 8-bit images: of one channel or three, within [-1, 1] as far as clipping tells.
     #[getter]
     fn holds_pixels(&self) -> bool {
-        let provenance = self.inner.provenance();
-        matches!(provenance.model.shape[..], [1 | 3, _, _]) && provenance.model.clip_denoised
+        self.inner.provenance().may_hold_pixels()
     }
 
     #[getter]

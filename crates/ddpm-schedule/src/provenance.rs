@@ -41,7 +41,24 @@ pub struct Provenance {
 
 impl Provenance {
     /// The keys that [`extra`](Self::extra) can have. A file keeps them in one map with the settings of the network.
-    pub const OF_THE_IMAGES: [&'static str; 2] = ["labels_sha256", "noise_streams"];
+    pub const OF_THE_IMAGES: [&'static str; 4] = [
+        "labels_sha256",
+        "noise_streams",
+        Self::EIGHT_BIT,
+        Self::SATURATED,
+    ];
+    /// The key of [`extra`](Self::extra) that says whether every number of the data is an 8-bit level of \[-1, 1\]: `true` or `false`.
+    pub const EIGHT_BIT: &'static str = "eight_bit";
+    /// The key of [`extra`](Self::extra) with the fraction of the numbers of the data that are -1 or 1.
+    pub const SATURATED: &'static str = "saturated";
+
+    /// Whether the data can be 8-bit images: as whoever recorded them has seen, else as the network's shape and clipping allow.
+    pub fn may_hold_pixels(&self) -> bool {
+        match self.extra.get(Self::EIGHT_BIT) {
+            Some(seen) => seen == "true",
+            None => self.model.may_hold_pixels(),
+        }
+    }
 
     /// The number of images that block `id` of the run must have; `None` if there is no such block.
     pub fn block_images(&self, id: u64) -> Option<u64> {

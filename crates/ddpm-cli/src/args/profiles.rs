@@ -6,6 +6,7 @@ use clap::Args;
 use ddpm_core::{CoefficientKind, DecoderKind, MeanKind, Objective, StartRule, VarianceKind};
 use ddpm_schedule::export::Format;
 
+use super::chain::PATH_HELP;
 use super::conventions::{
     ClipArgs, StepArgs, coefficient_kinds, decoders, means, objectives, starts, variances,
 };
@@ -26,16 +27,20 @@ Example:
   ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.p
   ddpm profile model.pt --data cifar10 --split train --shard 0/4 --out part0.p
   ddpm profile --import errors.npz --out other_network.p
+  ddpm profile --import monday.npz tuesday.npz --out other_network.p
 
 Networks that ddpm cannot run: --import takes an .npz of sums that any loop can make
-(examples/python/ddpm_hook.py), M timesteps and B blocks of images:
-  t                  int [M]       timesteps from 1 to T, ascending (others count from 0: add 1)
+(examples/python/ddpm_hook.py), M timesteps and B blocks of images; blocks without images are left
+out, and neighbours pooled until each has images at every timestep:
+  t                  int [M]       timesteps from 1 to T, in any order (others count from 0: add 1)
   sum_squared_error  float [B, M]  sum over images of the mean over dimensions of (x0 - xhat0)^2
   count              int [B, M]    images summed
   x0_mean_square     float [B]     mean over images and dimensions of x0^2
   image_shape        int [3]       channels, height, width (signals: channels, length; vectors: length)
   clip_denoised      bool          whether xhat0 was clipped to [-1, 1]
   alpha_bar          float [T]     of t = 1..T (`ddpm schedule --mse` takes --noise-schedule too)
+  eight_bit          bool          may be absent: whether all of x0 are 8-bit levels of [-1, 1]
+  saturated          float         with eight_bit: the fraction of x0 that is -1 or 1
 For the spectral variance and the calibrated mean, four more. U is a DCT-II along every axis but the
 channels, times a basis of the channels; e, h and n are the coefficients U (x0 - xhat0), U xhat0 and
 U (x_t - sqrt(alpha_bar) xhat0) / sqrt(1 - alpha_bar). N bands, channel after channel and in each from
@@ -49,13 +54,13 @@ low to high; Q of them are constants, which hold the first coefficient of a chan
 pub(crate) struct Profile {
     #[command(flatten)]
     pub(crate) checkpoint: Option<CheckpointArgs>,
-    /// Make the profile of squared errors that another program has summed up (see below); the file tells the chain
-    #[arg(long, value_name = "F.npz", conflicts_with_all = [
+    /// Make the profile of squared errors that another program has summed up (see below), in one or more files; they tell the chain
+    #[arg(long, value_name = "F.npz", num_args = 1.., conflicts_with_all = [
         "data", "limit", "evaluations", "seed", "clip_denoised", "shard", "images_per_block", "no_bands", "bands", "channel_basis", "class", "save_every", "resume",
         "state_dict", "model", "num_heads", "num_head_channels", "num_heads_upsample", "attention_order", "image_size",
         "train_steps", "noise_schedule", "rescale_timesteps", "parameterization", "precision", "device", "batch",
     ])]
-    pub(crate) import: Option<PathBuf>,
+    pub(crate) import: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
     /// The profile to write
@@ -155,7 +160,7 @@ pub(crate) struct Schedule {
     pub(crate) conventions: StepArgs,
     /// With --decoder gaussian: bits/dim of the decoder term to use at t = 1, where a continuous
     /// density is a poor stand-in for a discretised one
-    #[arg(long, value_name = "BITS")]
+    #[arg(long, value_name = "BITS", allow_negative_numbers = true)]
     pub(crate) decoder_first_bits: Option<f64>,
     /// Where paths end
     #[arg(long, value_name = "START", default_value = "full", value_parser = starts())]
@@ -198,24 +203,29 @@ pub(crate) struct Schedule {
 #[command(after_help = "\
 Example:
   ddpm table train.p test.p
-  ddpm table train.p test.p --steps 8,32 --variance learned,analytic --json")]
+  ddpm table train.p test.p --steps 8,32 --variance learned,analytic --json
+  ddpm table train.p test.p --path even:8 --path 1,57,333,1400,4000")]
 pub(crate) struct Table {
     /// The profile to choose on
     #[arg(value_name = "P_train")]
     pub(crate) train: PathBuf,
     /// The profile to report on
-    #[arg(value_name = "P_test")]
-    pub(crate) test: PathBuf,
+    #[arg(value_name = "P_test", required_unless_present = "path")]
+    pub(crate) test: Option<PathBuf>,
     /// Numbers of steps: a comma list [default: 8,16,32,64,128,256]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,
+    /// Score this path instead, beside the optimal one of as many steps; may be given several times, and one profile will do
+    #[arg(long, value_name = "PATH", long_help = PATH_HELP, conflicts_with_all = ["steps", "start"])]
+    pub(crate) path: Vec<String>,
     /// Variances: a comma list [default: all that the profiles can serve]
     #[arg(long, value_name = "V,..", value_delimiter = ',', value_parser = variances())]
     pub(crate) variance: Vec<VarianceKind>,
     /// One mean for every variance that can have it [default: calibrated for spectral and best, else network]
     #[arg(long, value_name = "M", value_parser = means())]
     pub(crate) mean: Option<MeanKind>,
-    /// One decoder for every variance [default: respaced, and optimal for the measured ones, from analytic to best]
+    /// One decoder for every variance [default: respaced, and optimal for the measured ones, from analytic to
+    /// best; gaussian for profiles of squared errors alone]
     #[arg(long, value_name = "D", value_parser = decoders())]
     pub(crate) decoder: Option<DecoderKind>,
     /// Where optimal paths end

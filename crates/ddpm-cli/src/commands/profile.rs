@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddpm_core::Bands;
+use ddpm_core::{Bands, DecoderKind, Objective};
 use ddpm_eval::{ProfileBands, ProfilePlan, spend};
 use ddpm_profile::{Block, ElboProfile};
 use ddpm_schedule::results;
@@ -15,15 +15,15 @@ use crate::input::{
     read_matrix, read_profile, read_squared_errors, split, write_file, write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, chain_of, clip, images_of, plural};
+use crate::render::{ProgressLine, chain_of, clip, images_of, note_on_density, plural};
 
 /// Bytes of images that take seconds to read.
 const LARGE: u64 = 1 << 30;
 
 /// Runs the command.
 pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
-    if let Some(file) = &args.import {
-        return import(args, file, voice);
+    if !args.import.is_empty() {
+        return import(args, voice);
     }
     let run = Run::prepare(args, voice)?;
     // Before the first look at what an earlier run left, and until the last file is in its place.
@@ -67,12 +67,18 @@ pub(crate) fn run(args: &Profile, voice: Voice) -> Result<()> {
 }
 
 /// Squared errors of another program.
-fn import(args: &Profile, file: &Path, voice: Voice) -> Result<()> {
+fn import(args: &Profile, voice: Voice) -> Result<()> {
     let _lock = OutputLock::take(&args.out, voice)?;
     let split = args.images.split.map(|_| split(&args.images));
-    let profile = read_squared_errors(file, None, split, voice)?;
+    let profile = read_squared_errors(&args.import, None, split, voice)?;
     write_unless_in_the_way(&args.out, &profile.to_bytes(), args.existing.force)?;
-    report(&args.out, &profile, args.json)
+    report(&args.out, &profile, args.json)?;
+    // Sums of errors hold no decoder, so that schedules of them are of a density.
+    let data = Some(profile.provenance());
+    match note_on_density(Objective::Elbo, DecoderKind::Gaussian, data) {
+        Some(note) if !args.json => output::print_text(&format!("{note}\n")),
+        _ => Ok(()),
+    }
 }
 
 /// A run before its first evaluation.

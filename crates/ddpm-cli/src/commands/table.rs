@@ -2,18 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm_core::{DecoderKind, MeanKind, StartRule, VarianceKind};
+use ddpm_core::{DecoderKind, MeanKind, NetworkId, Objective, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
 use ddpm_schedule::Budgets;
 use ddpm_schedule::results::{self, ScoredImages, TableRow};
 
+use super::table_of_paths;
 use crate::args::Table;
 use crate::error::{Advice, Error, Located, Result};
 use crate::input::{read_profile_to_use, steps_or, warn_of_few_images};
 use crate::output::{self, Voice};
 use crate::render::{
-    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
-    with_error,
+    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    note_on_density, note_on_interpolation, note_without_errors, or_dash, with_error,
 };
 
 /// Two profiles, and the budgets to score with them.
@@ -21,7 +22,7 @@ pub(super) struct Pair {
     pub(super) train: ElboProfile,
     pub(super) test: ElboProfile,
     steps: Vec<usize>,
-    names: String,
+    pub(super) names: String,
     train_file: PathBuf,
     voice: Voice,
 }
@@ -53,10 +54,7 @@ impl Pair {
         decoder: Option<DecoderKind>,
         start: StartRule,
     ) -> Result<Vec<TableRow>> {
-        if decoder == Some(DecoderKind::None) {
-            let why = "--decoder none: expected a decoder that has a term; without one the step onto the data is free, and even paths have another than optimal ones";
-            return Err(Error::usage(why).advised("leave --decoder out"));
-        }
+        refuse_no_decoder(decoder)?;
         let (train, test) = (&self.train, &self.test);
         let rows = table3(train, test, &self.steps, variances, mean, decoder, start)
             .map_err(|error| Error::Input(format!("{}: {error}", self.names)))?;
@@ -65,11 +63,52 @@ impl Pair {
         }
         Ok(rows)
     }
+
+    /// What to do where the two profiles do not go together.
+    pub(super) fn advice(&self) -> &'static str {
+        match self.train.provenance().model.network {
+            NetworkId::Unknown => {
+                "make both by `ddpm profile --import` of recordings of the same network under the same conventions"
+            }
+            _ => "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
+        }
+    }
+}
+
+/// Refuses the decoder that has no term.
+pub(super) fn refuse_no_decoder(decoder: Option<DecoderKind>) -> Result<()> {
+    if decoder == Some(DecoderKind::None) {
+        let why = "--decoder none: expected a decoder that has a term; without one the step onto the data is free, and even paths have another than optimal ones";
+        return Err(Error::usage(why).advised("leave --decoder out"));
+    }
+    Ok(())
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
-    let pair = Pair::read([&args.train, &args.test], args.steps.as_deref(), voice)?;
+    if !args.path.is_empty() {
+        return table_of_paths::run(args, voice);
+    }
+    let test = args.test.as_ref().ok_or_else(|| {
+        Error::usage("expected a second profile, P_test, or a path to score, --path PATH")
+    })?;
+    let pair = Pair::read([&args.train, test], args.steps.as_deref(), voice)?;
+    let (train, test) = (&pair.train, &pair.test);
+    let variances = variances_of(args, &pair, voice)?;
+    let rows = pair
+        .rows(&variances, args.mean, args.decoder, args.start)
+        .advised(pair.advice())?;
+    if args.json {
+        let indices = Indices::from_flag(args.zero_based);
+        output::print_json(&result(train, test, rows, indices))
+    } else {
+        let [text, differences] = tables(train, test, &rows, &pair.steps, &variances);
+        output::print_text(&format!("{text}{differences}"))
+    }
+}
+
+/// The variances to score, and what has to be said of these profiles.
+pub(super) fn variances_of(args: &Table, pair: &Pair, voice: Voice) -> Result<Vec<VarianceKind>> {
     let (train, test) = (&pair.train, &pair.test);
     if train.provenance().data_sha256 == test.provenance().data_sha256 {
         voice.warn(
@@ -82,18 +121,7 @@ pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
         args.variance.clone()
     };
     check_mean(args.mean, &variances, voice)?;
-    let rows = pair
-        .rows(&variances, args.mean, args.decoder, args.start)
-        .advised(
-            "make both by `ddpm profile` with the same checkpoint and flags, but for --split",
-        )?;
-    if args.json {
-        let indices = Indices::from_flag(args.zero_based);
-        output::print_json(&result(train, test, rows, indices))
-    } else {
-        let [text, differences] = tables(train, test, &rows, &pair.steps, &variances);
-        output::print_text(&format!("{text}{differences}"))
-    }
+    Ok(variances)
 }
 
 /// A mean that was asked for is not silently left out.
@@ -124,7 +152,7 @@ pub(crate) fn variances(train: &ElboProfile, test: &ElboProfile) -> Vec<Variance
     variances
 }
 
-fn result(
+pub(super) fn result(
     train: &ElboProfile,
     test: &ElboProfile,
     mut rows: Vec<TableRow>,
@@ -219,7 +247,13 @@ pub(crate) fn tables(
             }
         }
     }
-    text.note("± one standard error over blocks of the scored images (jackknife).");
+    match note_without_errors(test) {
+        Some(note) => text.note(note),
+        None => text.note("± one standard error over blocks of the scored images (jackknife)."),
+    }
+    text.notes(note_on_interpolation(test));
+    let of_density = |row: &TableRow| note_on_density(Objective::Elbo, row.decoder, Some(p));
+    text.notes(rows.iter().find_map(of_density));
     if rows.iter().any(|row| row.mean == MeanKind::Calibrated) {
         text.note("+ mean: the mean of the steps is calibrated too.");
     }

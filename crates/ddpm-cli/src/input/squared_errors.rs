@@ -1,11 +1,11 @@
 //! Squared errors that another program summed up, as an `.npz` archive. The arrays are described in `ddpm profile --help`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ddpm_core::NoiseSchedule;
 use ddpm_data::Split;
 use ddpm_eval::RecordedErrors;
-use ddpm_profile::ElboProfile;
+use ddpm_profile::{Curves, ElboProfile};
 
 use super::chain::noise_schedule;
 use super::files::read_bytes;
@@ -13,6 +13,7 @@ use crate::advice::kind_of;
 use crate::args::ChainArgs;
 use crate::error::{Advice, Error, Result};
 use crate::output::Voice;
+use crate::render::plural;
 
 /// Whether a path is read as arrays and not as a CSV file.
 pub(crate) fn is_array_file(path: &Path) -> bool {
@@ -20,43 +21,46 @@ pub(crate) fn is_array_file(path: &Path) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
-/// Reads sums and makes a profile of them. The noise schedule is that of `chain`, where its flags are given, else the
+/// Reads recordings of one network and makes a profile of them. The noise schedule is that of `chain`, where its flags are given, else the
 /// file's own `alpha_bar`, taken for a named schedule where it is one in single precision.
 pub(crate) fn read_squared_errors(
-    path: &Path,
+    paths: &[PathBuf],
     chain: Option<&ChainArgs>,
     split: Option<Split>,
     voice: Voice,
 ) -> Result<ElboProfile> {
-    read(path, chain, split, voice).advised("the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them")
+    read(paths, chain, split, voice).advised("the arrays are described in `ddpm profile --help`; examples/python/ddpm_hook.py writes them")
 }
 
 fn read(
-    path: &Path,
+    paths: &[PathBuf],
     chain: Option<&ChainArgs>,
     split: Option<Split>,
     voice: Voice,
 ) -> Result<ElboProfile> {
-    let bytes = read_bytes(path)?;
-    if !bytes.starts_with(b"PK") {
-        let found = kind_of(&bytes).unwrap_or("a file that is no zip archive");
-        return Err(Error::file(
-            path,
-            format!("expected a readable .npz archive, as numpy.savez writes; found {found}"),
-        ));
-    }
+    paths.iter().try_for_each(|path| check_archive(path))?;
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let names = names.join(" + ");
     let located = |error| match error {
         error @ (ddpm_eval::Error::Core(_) | ddpm_eval::Error::Profile(_)) => {
-            Error::file(path, error)
+            Error::Input(format!("{names}: {error}"))
         }
         error => error.into(),
     };
-    let recorded = RecordedErrors::open(path).map_err(located)?;
-    let told = chain.map(|flags| told(&recorded, path, flags));
+    let recordings = paths.iter().map(|path| RecordedErrors::open(path));
+    let recordings: ddpm_eval::Result<Vec<_>> = recordings.collect();
+    let recordings = recordings.map_err(located)?;
+    let (Some(path), Some(first)) = (paths.first(), recordings.first()) else {
+        return Err(Error::usage("--import: expected one or more files"));
+    };
+    let told = chain.map(|flags| told(first, path, flags));
     let schedule = match told.transpose()?.flatten() {
         Some(schedule) => schedule,
         None => {
-            let found = recorded.recognise().map_err(located)?;
+            let found = first.recognise().map_err(located)?;
             if let Some((name, is_rescaled)) = found.name {
                 voice.note(format_args!(
                     "{}: its alpha_bar is the {name} noise schedule{}, which is used in full precision",
@@ -67,15 +71,43 @@ fn read(
             found.schedule
         }
     };
-    let profile = recorded.into_profile(&schedule, split).map_err(located)?;
+    let imported = RecordedErrors::into_profile(recordings, &schedule, split).map_err(located)?;
+    let profile = imported.profile;
+    let blocks = profile.blocks().len();
+    if blocks < imported.blocks {
+        voice.warn(format_args!(
+            "{names}: {} of images became {blocks}, so that each has images at every timestep: error bars are of {blocks}; give every block the same timesteps for more",
+            plural(imported.blocks as u64, "block")
+        ));
+    }
     let end = schedule.train_steps();
     if schedule.alpha_bar(end) == 0.0 && profile.layout().timesteps().last() != Some(&end) {
         voice.warn(format_args!(
-            "{}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier",
-            path.display()
+            "{names}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier"
         ));
     }
+    let curves = Curves::from_profile(&profile).map_err(|error| located(error.into()))?;
+    warn_of_doubts(&names, &curves, voice);
     Ok(profile)
+}
+
+/// Says where the errors of another program are like no network's.
+pub(crate) fn warn_of_doubts(name: &str, curves: &Curves, voice: Voice) {
+    for doubt in curves.doubts() {
+        voice.warn(format_args!("{name}: {doubt}"));
+    }
+}
+
+fn check_archive(path: &Path) -> Result<()> {
+    let bytes = read_bytes(path)?;
+    if bytes.starts_with(b"PK") {
+        return Ok(());
+    }
+    let found = kind_of(&bytes).unwrap_or("a file that is no zip archive");
+    Err(Error::file(
+        path,
+        format!("expected a readable .npz archive, as numpy.savez writes; found {found}"),
+    ))
 }
 
 /// The noise schedule of the flags, if they tell one.

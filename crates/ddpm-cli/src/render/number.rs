@@ -1,5 +1,7 @@
 //! Numbers for people. JSON carries them in full.
 
+use ddpm_schedule::results::mean_and_error;
+
 use ddpm_schedule::results::Kid;
 
 /// A value with its standard error, as many digits as the error leaves meaningful (3 to 5).
@@ -29,10 +31,7 @@ pub(crate) fn kid_times_1000(kid: &Kid) -> String {
 
 /// Mean over images with its standard error.
 pub(crate) fn mean_with_error(values: &[f64]) -> String {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let spread: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-    let error = (values.len() > 1).then(|| (spread / (n - 1.0) / n).sqrt());
+    let (mean, error) = mean_and_error(values);
     with_error(mean, error)
 }
 
@@ -40,14 +39,6 @@ pub(crate) fn mean_with_error(values: &[f64]) -> String {
 pub(crate) fn plural(count: u64, noun: &str) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{s}")
-}
-
-/// What the mark of [`mark_of_decoder`] means.
-pub(crate) const NOTE_ON_ONE_STEP: &str = "* scored with the marginal decoder: K=1 has no second step for the respaced one; not comparable with K>1.";
-
-/// What follows a number that was scored with the decoder asked for, or was not.
-pub(crate) fn mark_of_decoder(as_asked: bool) -> &'static str {
-    if as_asked { "" } else { "*" }
 }
 
 #[cfg(test)]

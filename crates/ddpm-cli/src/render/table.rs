@@ -61,6 +61,11 @@ impl TextTable {
         self.notes.push(line.into());
     }
 
+    /// Adds lines below the table, if there are any.
+    pub(crate) fn notes(&mut self, lines: impl IntoIterator<Item = impl Into<String>>) {
+        self.notes.extend(lines.into_iter().map(Into::into));
+    }
+
     /// The same table as HTML: groups of rows are table bodies, titles and notes paragraphs.
     pub(crate) fn html(&self) -> String {
         let paragraphs = |lines: &[String], class: &str| -> String {

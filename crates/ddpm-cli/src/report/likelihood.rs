@@ -1,7 +1,7 @@
 //! Table 3 and bits/dim against K.
 
-use ddpm_core::{DecoderKind, StartRule, VarianceKind};
-use ddpm_profile::{Curves, table3};
+use ddpm_core::{StartRule, VarianceKind};
+use ddpm_profile::table3;
 use ddpm_schedule::Budgets;
 
 use super::found::Found;
@@ -64,16 +64,13 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
         .wanted(train_steps)
         .or_internal()?;
     let kinds = variances(train, test);
-    let curves = Curves::from_profile(train).in_file(&pair.train.path)?;
-    // Squared errors know nothing of discretised pixels.
-    let decoder = (!curves.has_decoder()).then_some(DecoderKind::Gaussian);
-    let rows = table3(train, test, &steps, &kinds, None, decoder, StartRule::Free)
+    let rows = table3(train, test, &steps, &kinds, None, None, StartRule::Free)
         .in_file(&pair.test.path)?;
     let html: String = tables(train, test, &rows, &steps, &kinds)
         .iter()
         .map(TextTable::html)
         .collect();
-    let first = VarianceKind::of_network(curves.learned());
+    let first = VarianceKind::of_network(train.layout().learned());
     let charts = kinds
         .iter()
         .map(|&variance| {

@@ -38,7 +38,7 @@ fn a_schedules_file_is_all_that_calibrated_kernels_need() {
             let budget = &chosen["budgets"][k];
             budget["cost"].as_f64().unwrap() + budget["prior_bpd"].as_f64().unwrap()
         };
-        assert_eq!(chosen["version"], 5, "{name}");
+        assert_eq!(chosen["version"], 7, "{name}");
         files.push((name, out, [cost(0), cost(1), cost(2)]));
     }
     // Freer kernels cost less on the images that chose them.

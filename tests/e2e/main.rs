@@ -8,6 +8,7 @@ mod calibrated;
 mod computing;
 mod export;
 mod fid;
+mod first_hour;
 mod import;
 mod install;
 mod mistakes;

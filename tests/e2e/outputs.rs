@@ -61,7 +61,17 @@ struct Writer {
     line: fn(&Bench, bool) -> Ddpm,
 }
 
-const WRITERS: [Writer; 16] = [
+const WRITERS: [Writer; 17] = [
+    Writer {
+        command: "inspect",
+        flag: "--write-model",
+        name: "net.model.json",
+        knows_its_own: true,
+        line: |_, other| {
+            let words = if other { "--attention-order new" } else { "" };
+            small("inspect").words(words)
+        },
+    },
     Writer {
         command: "predict",
         flag: "--output",
@@ -261,7 +271,7 @@ fn every_command_that_writes_is_in_this_list_and_has_force() {
             .map(str::trim_start)
             .filter_map(|line| line.split(' ').find(|word| word.starts_with("--")))
             .collect();
-        let written = ["--out", "--output", "--save-statistics"];
+        let written = ["--out", "--output", "--save-statistics", "--write-model"];
         for flag in written.into_iter().filter(|flag| flags.contains(flag)) {
             found.insert((name.as_str(), flag));
             assert!(flags.contains(&"--force"), "{name} has no --force");
@@ -270,7 +280,7 @@ fn every_command_that_writes_is_in_this_list_and_has_force() {
         let others = ["--save", "--write", "--to", "--dump"];
         let unknown = flags.iter().find(|flag| {
             others.iter().any(|word| flag.starts_with(word))
-                && !["--save-statistics", "--save-every"].contains(flag)
+                && !["--save-statistics", "--save-every", "--write-model"].contains(flag)
         });
         assert_eq!(unknown, None, "{name}");
     }

@@ -147,6 +147,16 @@ fn an_interrupted_run_resumes_to_the_same_bytes() {
 
     // Going on without being asked to would throw the finished blocks away.
     command().fails(3, &["p.partial", "--resume"]);
+    // A report in the meantime shows what is finished, and says what is not.
+    let finished = small_profile(folder.path(), "finished", 2, 0.0);
+    let page = folder.path().join("report.html");
+    let report = Ddpm::new("report")
+        .arg(folder.path())
+        .file("--out", &page)
+        .run();
+    assert!(report.stderr().contains("p.partial"), "{}", report.stderr());
+    report.succeeds();
+    std::fs::remove_file(finished).unwrap();
     // The other settings are another run.
     command()
         .words("--resume --seed 1")

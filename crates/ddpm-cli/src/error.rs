@@ -120,7 +120,7 @@ impl Error {
         let advice = advice::on_checkpoint(&error);
         match error {
             E::File(error) => error.into(),
-            E::MissingOption { .. } => Self::Usage(format!("{}: {error}", file.display())),
+            E::MissingOptions(_) => Self::Usage(format!("{}: {error}", file.display())),
             E::Isa { .. } | E::Device { .. } => Self::Usage(error.to_string()),
             // These name the file themselves.
             E::NotACheckpoint { .. }

@@ -75,7 +75,8 @@ pub fn profile(
         .filter(|id| own.contains(id))
         .collect();
 
-    progress.start(run.evaluations_left(&profile, &missing));
+    let left = run.evaluations_left(&profile, &missing);
+    progress.start_again(run.evaluations(own.clone()) - left, left);
     let mut saved = Instant::now();
     let due = |saved: Instant| saved.elapsed() >= plan.save_every;
     let mut missing = missing.into_iter().peekable();
@@ -183,10 +184,15 @@ impl Run<'_> {
 
     /// Evaluations that these blocks still need.
     fn evaluations_left(&self, profile: &ElboProfile, missing: &[u64]) -> u64 {
-        let images: usize = missing.iter().map(|&id| self.rows(id).len()).sum();
         let unfinished = profile.blocks().iter().filter(|b| !b.is_finished());
         let done: u64 = unfinished.flat_map(|b| b.counts()).sum();
-        images as u64 * self.plan.timesteps.len() as u64 - done
+        self.evaluations(missing.iter().copied()) - done
+    }
+
+    /// Those of whole blocks.
+    fn evaluations(&self, blocks: impl Iterator<Item = u64>) -> u64 {
+        let images: usize = blocks.map(|id| self.rows(id).len()).sum();
+        images as u64 * self.plan.timesteps.len() as u64
     }
 
     /// A block without evaluations.

@@ -13,6 +13,12 @@ pub trait Progress: Sync {
     /// The run, or its next stage, begins and will make `total` network evaluations (those of a resumed part are not counted).
     fn start(&self, total: u64);
 
+    /// As [`start`](Self::start), of a run that goes on: `done` evaluations of it were made earlier, `left` are to come.
+    fn start_again(&self, done: u64, left: u64) {
+        let _ = done;
+        self.start(left);
+    }
+
     /// `n` more network evaluations are done.
     fn advance(&self, n: u64);
 

@@ -6,8 +6,9 @@ use ddpm_core::{Denoiser, DenoiserError, NetworkId, NoiseSchedule, Parameterizat
 use ndarray::{ArrayD, ArrayViewD, Ix4, s};
 use serde_json::Value;
 
-use crate::config::{Known, ModelConfig, ModelOptions, Source};
-use crate::unet::UNet;
+use crate::checkpoint::Checkpoint;
+use crate::config::{ModelConfig, ModelOptions};
+use crate::unet::{Backend, UNet};
 use crate::{Error, Result};
 
 /// A UNet with its diffusion process.
@@ -22,11 +23,25 @@ pub struct UNetDenoiser {
 }
 
 impl UNetDenoiser {
+    /// Loads the network of a checkpoint with its process.
+    ///
+    /// # Errors
+    /// Those of [`UNet::load_on`] and [`new`](Self::new); [`Error::MissingOptions`] names what both of them lack.
+    pub fn open(checkpoint: &Checkpoint, options: &ModelOptions, backend: Backend) -> Result<Self> {
+        match UNet::load_on(checkpoint, options, backend) {
+            Err(Error::MissingOptions(mut missing)) => {
+                missing.extend(ModelConfig::with_any_heads(checkpoint, options)?.missing());
+                Err(Error::MissingOptions(missing))
+            }
+            unet => Self::new(unet?, options),
+        }
+    }
+
     /// Completes the network with T, the noise schedule and the timestep rescaling; values in `options` override those
     /// found when the network was loaded.
     ///
     /// # Errors
-    /// [`Error::MissingOption`] naming the first value that nobody gave (rescaling is not asked for where T = 1000, which
+    /// [`Error::MissingOptions`] naming the values that nobody gave (rescaling is not asked for where T = 1000, which
     /// it leaves alone); [`Error::InvalidOption`] for impossible values; [`Error::Process`] if the schedule is.
     pub fn new(mut unet: UNet, options: &ModelOptions) -> Result<Self> {
         let config = unet.config().with_options(options)?;
@@ -37,39 +52,19 @@ impl UNetDenoiser {
                     detail: detail.clone(),
                 });
             }
-            let told = config.parameterization;
-            require(
-                (told.source != Source::Default).then_some(told),
-                "what the network predicts",
-                "--parameterization P",
-                "parameterization",
-            )?;
         }
-        let train_steps = require(
-            config.train_steps,
-            "the number of training timesteps",
-            "--train-steps T",
-            "train_steps",
-        )?;
-        let noise = require(
+        let (Some(train_steps), Some(noise), []) = (
+            config.train_steps.map(|known| known.value),
             config.noise_schedule.clone(),
-            "the noise schedule",
-            "--noise-schedule NAME",
-            "noise_schedule",
-        )?;
-        let rescale = match config.rescale_timesteps {
-            None if train_steps == 1000 => false,
-            known => require(
-                known,
-                "whether the network is fed rescaled timesteps",
-                "--rescale-timesteps true|false",
-                "rescale_timesteps",
-            )?,
+            &config.missing()[..],
+        ) else {
+            return Err(Error::MissingOptions(config.missing()));
         };
+        let rescale = config.rescale_timesteps.is_some_and(|known| known.value);
         unet.set_config(config);
         Ok(Self {
             unet,
-            noise_schedule: noise.schedule(train_steps)?,
+            noise_schedule: noise.value.schedule(train_steps)?,
             time_scale: if rescale {
                 (1000.0 / train_steps as f64) as f32
             } else {
@@ -196,15 +191,4 @@ impl Denoiser for UNetDenoiser {
             variance: self.learns_variance().then(|| part(channels)),
         })
     }
-}
-
-fn require<T>(
-    known: Option<Known<T>>,
-    what: &'static str,
-    flag: &'static str,
-    key: &'static str,
-) -> Result<T> {
-    known
-        .map(|known| known.value)
-        .ok_or(Error::MissingOption { what, flag, key })
 }

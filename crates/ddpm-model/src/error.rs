@@ -139,18 +139,9 @@ pub enum Error {
         detail: String,
     },
 
-    /// Something that weights cannot tell was not given.
-    #[error(
-        "weights cannot tell {what}: give {flag}, or put \"{key}\" into model.json beside the checkpoint"
-    )]
-    MissingOption {
-        /// The value in words.
-        what: &'static str,
-        /// Command-line flag.
-        flag: &'static str,
-        /// Key of `model.json`.
-        key: &'static str,
-    },
+    /// What weights cannot tell was not given.
+    #[error("weights cannot tell {}: give {}, or put {} into model.json beside the checkpoint", each(.0, |m| m.what.to_owned()), each(.0, |m| m.flag.to_owned()), each(.0, |m| format!("\"{}\"", m.key)))]
+    MissingOptions(Vec<MissingOption>),
 
     /// An option contradicts the weights or itself.
     #[error("invalid {key}: {detail}")]
@@ -227,5 +218,33 @@ fn quote(keys: &[String]) -> String {
     match keys.len().saturating_sub(SHOWN) {
         0 => text,
         more => format!("{text} and {more} more"),
+    }
+}
+
+/// Something that weights cannot tell and nobody has told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingOption {
+    /// The value in words.
+    pub what: &'static str,
+    /// Command-line flag with its value.
+    pub flag: &'static str,
+    /// Key of `model.json`.
+    pub key: &'static str,
+}
+
+impl MissingOption {
+    /// The command-line flag alone.
+    pub fn name(&self) -> &'static str {
+        self.flag.split(' ').next().unwrap_or(self.flag)
+    }
+}
+
+/// A list in words: "a, b and c".
+fn each(missing: &[MissingOption], word: impl Fn(&MissingOption) -> String) -> String {
+    let words: Vec<String> = missing.iter().map(word).collect();
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
     }
 }

@@ -40,7 +40,7 @@ pub use config::{
     Norm, Resampling, Sinusoids, Source, TrainingNoise,
 };
 pub use denoiser::UNetDenoiser;
-pub use error::{Error, Result};
+pub use error::{Error, MissingOption, Result};
 pub use features::{FeatureNetwork, NetworkKind};
 pub use kernels::{Arithmetic, Isa, OperationTime, TIMING_VARIABLE, operation_times};
 pub use unet::{Backend, UNet};

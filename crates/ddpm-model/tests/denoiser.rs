@@ -4,7 +4,7 @@ mod common;
 
 use common::{entries, golden, io, safetensors_bytes, two_heads};
 use ddpm_core::Denoiser;
-use ddpm_model::{Checkpoint, Error, ModelOptions, Source, UNet, UNetDenoiser};
+use ddpm_model::{Backend, Checkpoint, Error, ModelOptions, Source, UNet, UNetDenoiser};
 use ndarray::{Array4, ArrayD, s};
 
 fn unet() -> UNet {
@@ -88,9 +88,26 @@ fn what_is_missing_is_named_by_its_flag() {
         let Err(error) = UNetDenoiser::new(unet(), &options) else {
             panic!("{flag} was invented");
         };
-        assert!(matches!(error, Error::MissingOption { .. }), "{error}");
+        assert!(matches!(error, Error::MissingOptions(_)), "{error}");
         assert!(error.to_string().contains(flag), "{error}");
     }
+    // All of them at once, those of the network before those of its process.
+    let none = ModelOptions::default();
+    let Err(error) = UNetDenoiser::open(&checkpoint, &none, Backend::default()) else {
+        panic!("everything was invented");
+    };
+    let text = error.to_string();
+    let flags = [
+        "--num-heads N",
+        "--train-steps T",
+        "--noise-schedule NAME",
+        "--rescale-timesteps",
+    ];
+    let places: Vec<_> = flags.iter().map(|flag| text.find(flag)).collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{text}"
+    );
     // T = 1000 is left alone by rescaling.
     let options = ModelOptions {
         train_steps: Some(1000),

@@ -68,6 +68,7 @@ pub fn choose(
             cost: model.path_cost(&path) / per_unit,
             prior_bpd: model.prior(path.end()).map(|prior| prior / LN_2),
             schedule: model.schedule_of(path),
+            cost_standard_error: None,
             stability: None,
             distance: None,
         })
@@ -86,18 +87,21 @@ pub fn choose(
     })
 }
 
-/// Standard errors of the costs of schedules that were chosen on a profile, whose curves are given, in the unit of their costs: over its blocks of images, the paths
-/// and whatever conventions took from the images being fixed. `None` for an objective without one.
+/// Schedules that were chosen on a profile, whose curves are given, with the standard errors of their costs: over its blocks of images, the
+/// paths and whatever conventions took from the images being fixed. As they are under another objective than the likelihood, where all
+/// budgets were asked for, and of fewer than two blocks.
 ///
 /// # Errors
 /// Those of [`Curves::from_profile`], [`Curves::freeze`] and [`CostModel::new`].
-pub fn standard_errors(
+pub fn with_standard_errors(
+    schedules: Schedules,
     profile: &ElboProfile,
     curves: &Curves,
-    schedules: &Schedules,
-) -> Result<Option<Vec<f64>>> {
-    if schedules.scoring.objective != Objective::Elbo {
-        return Ok(None);
+    budgets: &Budgets,
+) -> Result<Schedules> {
+    let is_elbo = schedules.scoring.objective == Objective::Elbo;
+    if !is_elbo || *budgets == Budgets::All || profile.blocks().len() < 2 {
+        return Ok(schedules);
     }
     let frozen = curves.freeze(&schedules.scoring)?;
     let estimates = jackknife(profile, |curves| {
@@ -107,7 +111,8 @@ pub fn standard_errors(
             .map(|path| nats_to_bits(model.path_cost(path)))
             .collect())
     })?;
-    Ok(Some(estimates.iter().map(|e| e.standard_error).collect()))
+    let errors = estimates.iter().map(|e| e.standard_error).collect();
+    Ok(schedules.with_cost_errors(errors)?)
 }
 
 /// The table of paths of two steps or more that leave t = 1 last.

@@ -107,6 +107,13 @@ impl ElboProfile {
         self.blocks.iter().map(Block::images).sum()
     }
 
+    /// The same with its finished blocks alone: what can be computed from while a run goes on.
+    pub fn finished_part(&self) -> Self {
+        let mut part = self.clone();
+        part.blocks.retain(Block::is_finished);
+        part
+    }
+
     /// Whether every block of the run is present and finished.
     pub fn is_complete(&self) -> bool {
         self.missing_blocks().is_empty()

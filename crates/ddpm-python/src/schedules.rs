@@ -6,7 +6,7 @@ use ddpm_core::{
     CoefficientKind, DecoderKind, LinearStep, MeanKind, NetworkOutput, Objective, ProcessKind,
     Sampler, StartRule, TimePath, VarianceKind,
 };
-use ddpm_profile::{CostModel, Curves, USUAL_FOLDS, choose, standard_errors, with_stability};
+use ddpm_profile::{CostModel, Curves, USUAL_FOLDS, choose, with_stability, with_standard_errors};
 use ddpm_schedule::export::{Format, export};
 use ddpm_schedule::{Budgets, Chosen, Kernel, Schedule, Scoring};
 use ddpm_trajectory::{choose_fitted, choose_quality, closest_coefficients, usual_steps};
@@ -26,7 +26,6 @@ use crate::profile::Profile;
 pub(crate) struct Schedules {
     pub(crate) inner: ddpm_schedule::Schedules,
     process: Process,
-    errors: Option<Vec<f64>>,
 }
 
 #[pymethods]
@@ -40,11 +39,7 @@ impl Schedules {
             ddpm_schedule::Schedules::from_json(text).map_err(|error| error.to_string())
         })?;
         let process = Process::behind(&path, inner.model(), &inner.noise_schedule, process)?;
-        Ok(Self {
-            inner,
-            process,
-            errors: None,
-        })
+        Ok(Self { inner, process })
     }
 
     fn __reduce__<'py>(
@@ -56,7 +51,7 @@ impl Schedules {
         if !self.is_ones_own() {
             let text = inner.to_json().map_err(invalid)?;
             let again = py.get_type::<Self>().getattr("_again")?;
-            let told = (text, process, self.errors.clone()).into_pyobject(py)?;
+            let told = (text, process).into_pyobject(py)?;
             return Ok((again, told));
         }
         let scoring = &inner.scoring;
@@ -77,13 +72,9 @@ impl Schedules {
 
     /// What `__reduce__` tells.
     #[staticmethod]
-    fn _again(text: &str, process: Process, errors: Option<Vec<f64>>) -> PyResult<Self> {
+    fn _again(text: &str, process: Process) -> PyResult<Self> {
         let inner = ddpm_schedule::Schedules::from_json(text).map_err(invalid)?;
-        Ok(Self {
-            inner,
-            process,
-            errors,
-        })
+        Ok(Self { inner, process })
     }
 
     #[pyo3(signature = (path, overwrite = false))]
@@ -138,12 +129,12 @@ impl Schedules {
 
     /// Cost, prior, standard error and distance of one schedule.
     fn numbers<'py>(&self, py: Python<'py>, steps: usize) -> PyResult<Bound<'py, PyDict>> {
-        let (at, chosen) = self.chosen(steps)?;
+        let (_, chosen) = self.chosen(steps)?;
         let all = PyDict::new(py);
         // Nothing was minimised of a list of one's own.
         all.set_item("cost", Some(chosen.cost).filter(|cost| !cost.is_nan()))?;
         all.set_item("prior", chosen.prior_bpd)?;
-        all.set_item("stderr", self.errors.as_ref().map(|errors| errors[at]))?;
+        all.set_item("stderr", chosen.cost_standard_error)?;
         let loss = chosen.stability.map(|s| (s.loss, s.loss_standard_error));
         all.set_item("loss_by_choosing", loss)?;
         all.set_item("distance", chosen.distance)?;
@@ -345,6 +336,7 @@ pub(crate) fn schedule_of_nodes(
         },
         cost: f64::NAN,
         prior_bpd: None,
+        cost_standard_error: None,
         stability: None,
         distance: None,
     };
@@ -360,11 +352,7 @@ pub(crate) fn schedule_of_nodes(
         trajectories: None,
         noise_schedule,
     };
-    Ok(Schedules {
-        inner,
-        process,
-        errors: None,
-    })
+    Ok(Schedules { inner, process })
 }
 
 #[pyfunction]
@@ -398,15 +386,13 @@ pub(crate) fn optimize_profile(
         };
         let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         let schedules = choose(&model, &budgets, Some(of.provenance()))?;
-        let errors = standard_errors(of, &curves, &schedules)?;
-        let schedules = with_stability(schedules, of, &budgets, USUAL_FOLDS)?;
-        Ok((schedules, errors))
+        let schedules = with_standard_errors(schedules, of, &curves, &budgets)?;
+        with_stability(schedules, of, &budgets, USUAL_FOLDS)
     })?;
-    let (inner, errors) = found.map_err(invalid)?;
+    let inner = found.map_err(invalid)?;
     Ok(Schedules {
         inner,
         process: profile.process.clone(),
-        errors,
     })
 }
 
@@ -450,6 +436,5 @@ pub(crate) fn optimize_trajectories(
     Ok(Schedules {
         inner,
         process: trajectories.process.clone(),
-        errors: None,
     })
 }

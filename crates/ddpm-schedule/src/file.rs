@@ -39,6 +39,11 @@
 //! every step in ascending t a list of the weights of x_t, of the estimate at t and, where the step looks back, of the one before; numbers, or
 //! lists of one number per band of `"bands"`.
 //!
+//! # Version 7
+//!
+//! Version 2, 3 or 5 whose budgets have `"cost_standard_error"` after `"cost"`: over blocks of images, the path fixed. It is written only where
+//! they have it.
+//!
 //! # Version 1
 //!
 //! Has `"alpha_bar"` instead of `"log_alpha_bar"`, which loses digits where alpha_bar is near 0 or 1, and no `"scored_decoder"`. It is read
@@ -76,8 +81,10 @@ const VERSION_TRAJECTORIES: u64 = 4;
 const VERSION_CALIBRATED: u64 = 5;
 /// The version of fitted coefficients, and of schedules that were chosen by the distance of their samples.
 const VERSION_FITTED: u64 = 6;
+/// The version of schedules with standard errors of their costs.
+const VERSION_ERRORS: u64 = 7;
 /// The newest version that this library reads.
-const NEWEST: u64 = VERSION_FITTED;
+const NEWEST: u64 = VERSION_ERRORS;
 /// What stands for a parameterisation that nobody told a profile.
 const UNKNOWN: &str = ddpm_core::ModelId::UNKNOWN;
 
@@ -127,6 +134,8 @@ struct Stored {
 struct StoredBudget {
     steps: usize,
     cost: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost_standard_error: Option<f64>,
     /// Not in version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scored_decoder: Option<DecoderKind>,
@@ -223,7 +232,10 @@ impl Stored {
         let named = s.noise_schedule.name();
         let calibrated = s.is_calibrated() || s.scoring.gaussian.bin_width.is_some();
         let fitted = s.coefficients != CoefficientKind::Solver;
-        let version = if fitted || s.scoring.objective.by_sampling() {
+        let has_errors = |chosen: &Chosen| chosen.cost_standard_error.is_some();
+        let version = if s.budgets.iter().any(has_errors) {
+            VERSION_ERRORS
+        } else if fitted || s.scoring.objective.by_sampling() {
             VERSION_FITTED
         } else if calibrated {
             VERSION_CALIBRATED
@@ -270,8 +282,30 @@ impl Stored {
         }
     }
 
-    /// A document of version 1 as one of version 2.
+    /// A document of version 1 as one of version 2, and one of version 7 as what it is but for its standard errors.
     fn upgraded(mut self) -> Result<Self> {
+        let errors = self.budgets.iter().map(|budget| budget.cost_standard_error);
+        let errors: Vec<f64> = errors.flatten().collect();
+        if errors.is_empty() == (self.version == VERSION_ERRORS) {
+            let expected = "in the budgets of version 7, and there only";
+            let found = format!("version {}", self.version);
+            return Err(Error::field("cost_standard_error", expected, found));
+        }
+        if let Some(found) = errors.into_iter().find(|e| !(e.is_finite() && *e >= 0.0)) {
+            return Err(Error::field(
+                "cost_standard_error",
+                "a number of at least 0",
+                found,
+            ));
+        }
+        if self.version == VERSION_ERRORS {
+            let stability = self.budgets.iter().any(|b| b.stability.is_some());
+            self.version = match (self.mean, stability) {
+                (Some(_), _) => VERSION_CALIBRATED,
+                (None, true) => VERSION_STABILITY,
+                (None, false) => VERSION,
+            };
+        }
         if self.version >= VERSION {
             return Ok(self);
         }
@@ -465,6 +499,7 @@ impl StoredBudget {
         Self {
             steps: chosen.steps(),
             cost: chosen.cost,
+            cost_standard_error: chosen.cost_standard_error,
             scored_decoder: Some(schedule.decoder),
             prior_bpd: chosen.prior_bpd,
             path: chosen.nodes().to_vec(),
@@ -544,6 +579,7 @@ impl StoredBudget {
         Ok(Chosen {
             schedule,
             cost: self.cost,
+            cost_standard_error: self.cost_standard_error,
             prior_bpd: self.prior_bpd,
             stability: self.stability,
             distance: self.distance,

@@ -79,6 +79,8 @@ pub struct Chosen {
     pub schedule: Schedule,
     /// The cost without the prior term, in the unit of the objective. Costs of different decoders do not compare.
     pub cost: f64,
+    /// Its standard error over blocks of images, the path and what its conventions took from the images fixed; `None` where it was not estimated.
+    pub cost_standard_error: Option<f64>,
     /// The prior term of the path's end in bits/dim; `None` where the data's mean square is not known.
     pub prior_bpd: Option<f64>,
     /// How much the path owes to the images it was chosen on, where that was estimated.
@@ -259,6 +261,18 @@ impl Schedules {
             steps,
             found: self.budgets.iter().map(Chosen::steps).collect(),
         })
+    }
+
+    /// The same schedules with the standard errors of their costs, one entry per budget, none of them NaN.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for another number of entries.
+    pub fn with_cost_errors(mut self, found: Vec<f64>) -> Result<Self> {
+        Error::check_length("standard errors", self.budgets.len(), found.len())?;
+        for (chosen, found) in self.budgets.iter_mut().zip(found) {
+            chosen.cost_standard_error = Some(found);
+        }
+        Ok(self)
     }
 
     /// The same schedules with their stability, one entry per budget.

@@ -70,6 +70,7 @@ fn of_fixtures(variance: VarianceKind) -> Schedules {
             schedule,
             cost: 0.0,
             prior_bpd: None,
+            cost_standard_error: None,
             stability: None,
             distance: None,
         }
@@ -407,6 +408,7 @@ fn of_process(process: &Process, sampler: Sampler) -> Schedules {
             schedule,
             cost: 0.5,
             prior_bpd: None,
+            cost_standard_error: None,
             stability: None,
             distance: None,
         }],

@@ -255,6 +255,7 @@ fn schedules(
             },
             cost: found.cost,
             prior_bpd: None,
+            cost_standard_error: None,
             stability: None,
             distance: found.distance,
         })
@@ -314,6 +315,7 @@ pub fn chosen_by_sampling(
             schedule,
             cost: value,
             prior_bpd: None,
+            cost_standard_error: None,
             stability: None,
             distance: None,
         }],

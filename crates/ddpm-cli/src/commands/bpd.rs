@@ -107,7 +107,7 @@ fn open_images(
         None
     };
     let mut set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
-    let network = network.fit_to(set.shape())?;
+    let network = network.fit_to(set.shape(), voice)?;
     check_size(file.clone(), &set, &network)?;
     if let Some(class) = args.class {
         set = set.with_class(class);
@@ -158,7 +158,10 @@ impl Report<'_> {
             terms: terms.collect(),
             prior_bpd: self.found.prior.clone(),
             total_bpd: self.found.total.clone(),
+            bpd: None,
+            standard_error: None,
         }
+        .with_mean()
     }
 
     fn table(&self) -> String {

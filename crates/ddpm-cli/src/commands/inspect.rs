@@ -1,12 +1,14 @@
 //! `ddpm inspect`: what a checkpoint is.
 
-use ddpm_model::{Checkpoint, ModelOptions, UNet};
+use std::path::{Path, PathBuf};
+
+use ddpm_model::{Checkpoint, MissingOption, ModelOptions, UNet};
 use ddpm_schedule::results;
 use serde_json::Value;
 
 use crate::args::Inspect;
 use crate::error::{Error, Located, Result};
-use crate::input::{model_options, open_checkpoint};
+use crate::input::{model_options, open_checkpoint, write_unless_in_the_way};
 use crate::output::{self, Voice};
 use crate::render::TextTable;
 
@@ -14,12 +16,15 @@ use crate::render::TextTable;
 pub(crate) fn run(args: &Inspect, voice: Voice) -> Result<()> {
     let options = model_options(&args.checkpoint)?;
     let checkpoint = open_checkpoint(&args.checkpoint)?;
-    let (unet, config) = describe(&checkpoint, &options)
+    let (unet, config, missing) = describe(&checkpoint, &options)
         .map_err(|error| Error::checkpoint(&args.checkpoint.checkpoint, error))?;
     if let Some(unread) = unet.config().unread_process() {
         voice.warn(format_args!(
             "{unread}; commands that need the process take it from --train-steps, --noise-schedule and --parameterization"
         ));
+    }
+    if let Some(out) = &args.write_model {
+        write_model(args, out.as_deref(), &unet, &missing, voice)?;
     }
     let found = results::Inspect {
         checkpoint_sha256: checkpoint.sha256().to_owned(),
@@ -31,19 +36,44 @@ pub(crate) fn run(args: &Inspect, voice: Voice) -> Result<()> {
         return output::print_json(&found);
     }
     let file = args.checkpoint.checkpoint.display().to_string();
-    output::print_text(&table(&file, &found)?)
+    output::print_text(&table(&file, &found, &missing)?)
 }
 
-/// The network and its description. A number of heads that nobody gave is left open: this is the command with which one finds
+/// Keeps the options of a checkpoint beside it.
+fn write_model(
+    args: &Inspect,
+    out: Option<&Path>,
+    unet: &UNet,
+    missing: &[MissingOption],
+    voice: Voice,
+) -> Result<()> {
+    let checkpoint = &args.checkpoint.checkpoint;
+    if !missing.is_empty() {
+        let error = ddpm_model::Error::MissingOptions(missing.to_vec());
+        return Err(Error::checkpoint(checkpoint, error));
+    }
+    let text = unet
+        .config()
+        .model_json()
+        .map_err(|error| Error::checkpoint(checkpoint, error))?;
+    let usual = || match checkpoint.is_dir() {
+        true => checkpoint.join("model.json"),
+        false => checkpoint.with_extension("model.json"),
+    };
+    let out: PathBuf = out.map_or_else(usual, Path::to_owned);
+    write_unless_in_the_way(&out, text.as_bytes(), args.existing.force)?;
+    voice.note(format_args!("wrote {}", out.display()));
+    Ok(())
+}
+
+/// The network, its description, and what nobody has told of it. A number of heads that nobody gave is left open: this is the command with which one finds
 /// out what to give.
 fn describe(
     checkpoint: &Checkpoint,
     options: &ModelOptions,
-) -> std::result::Result<(UNet, Value), ddpm_model::Error> {
+) -> std::result::Result<(UNet, Value, Vec<MissingOption>), ddpm_model::Error> {
     let unet = match UNet::load(checkpoint, options) {
-        Err(ddpm_model::Error::MissingOption {
-            key: "num_heads", ..
-        }) => {
+        Err(ddpm_model::Error::MissingOptions(mut missing)) => {
             // One head divides any number of channels, so that everything else is still checked.
             let options = ModelOptions {
                 num_heads: Some(1),
@@ -57,22 +87,23 @@ fn describe(
                     sources.remove(key);
                 }
             }
-            return Ok((unet, config));
+            missing.extend(unet.config().missing());
+            return Ok((unet, config, missing));
         }
         loaded => loaded?,
     };
-    let config = unet.config().describe();
-    Ok((unet, config))
+    let (config, missing) = (unet.config().describe(), unet.config().missing());
+    Ok((unet, config, missing))
 }
 
-fn table(file: &str, found: &results::Inspect) -> Result<String> {
+fn table(file: &str, found: &results::Inspect, missing: &[MissingOption]) -> Result<String> {
     let mut text = TextTable::new("what | value | known from")
         .title(format!("{file}: {}", found.config.family));
     // Every field is a row.
     let Value::Object(description) = serde_json::to_value(found).or_internal()? else {
         return Err(Error::Internal("a description without fields".to_owned()));
     };
-    let (config, sources) = (&found.config, &found.config.sources);
+    let sources = &found.config.sources;
     let mut row = |key: &str, value: &Value| {
         let source = sources.get(key).and_then(Value::as_str).unwrap_or_default();
         let (value, source) = match value {
@@ -102,19 +133,11 @@ fn table(file: &str, found: &results::Inspect) -> Result<String> {
             (key, value) => row(key, value),
         }
     }
-    let missing: Vec<&str> = [
-        (config.train_steps.is_some(), "--train-steps"),
-        (config.noise_schedule.is_some(), "--noise-schedule"),
-        (config.rescale_timesteps.is_some(), "--rescale-timesteps"),
-    ]
-    .into_iter()
-    .filter(|(known, _)| !known)
-    .map(|(_, flag)| flag)
-    .collect();
-    if !missing.is_empty() {
+    let flags: Vec<&str> = missing.iter().map(MissingOption::name).collect();
+    if !flags.is_empty() {
         text.note(format!(
-            "Weights cannot tell the values that are not known: give {} or a model.json beside the checkpoint.",
-            missing.join(", ")
+            "Weights cannot tell the values that are not known: give {}, and keep them beside the checkpoint by --write-model.",
+            flags.join(", ")
         ));
     }
     Ok(text.to_string())

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     let network = Network::open(&args.checkpoint)?;
     let mut choice = choose(args, &network, voice)?;
     let network = match &choice.image_shape {
-        Some(shape) => network.fit_to(shape)?,
+        Some(shape) => network.fit_to(shape, voice)?,
         None => network,
     };
     store.check_shape(&network.denoiser().shape())?;
@@ -95,16 +95,23 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
             })?;
         let drawn = store
             .begin(&record)
-            .and_then(|()| draw(&plan, &network, &store, voice));
+            .and_then(|()| draw(&plan, earlier.len(), &network, &store, voice));
         drawn.inspect_err(|_| store.forget_unless_kept())?;
     }
     store.finish(&record, labels.as_deref())?;
     report(args, &store, &record, earlier.len())
 }
 
-/// Samples the images of the plan into the store.
-fn draw(plan: &SamplingPlan, network: &Network, store: &Store, voice: Voice) -> Result<()> {
-    let progress = ProgressLine::stoppable(voice)?;
+/// Samples the images of the plan into the store, which holds `earlier` others.
+fn draw(
+    plan: &SamplingPlan,
+    earlier: usize,
+    network: &Network,
+    store: &Store,
+    voice: Voice,
+) -> Result<()> {
+    let done = (earlier * plan.schedule.path.steps()) as u64;
+    let progress = ProgressLine::stoppable(voice)?.after(done);
     let keep = &mut |at: usize, samples: ArrayViewD<'_, f32>| {
         store.keep(&plan.images[at..at + samples.shape()[0]], samples)
     };

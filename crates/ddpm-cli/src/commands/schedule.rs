@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ddpm_core::Objective;
 use ddpm_profile::{
-    CostModel, Curves, ElboProfile, USUAL_FOLDS, choose, standard_errors, with_stability,
+    CostModel, Curves, ElboProfile, USUAL_FOLDS, choose, with_stability, with_standard_errors,
 };
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
@@ -14,12 +14,12 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
-    read_squared_errors, refuse_unless_schedules, steps_or, warn_of_few_images,
+    read_squared_errors, refuse_unless_schedules, steps_or, warn_of_doubts, warn_of_few_images,
 };
 use crate::output::Voice;
 use crate::render::{
-    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder, or_dash,
-    shorten, with_error,
+    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    note_on_density, note_on_interpolation, note_without_errors, or_dash, shorten, with_error,
 };
 
 /// Runs the command.
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
     let request = Request::new(args, voice)?;
     let schedules = request.choose()?;
     print_schedules(args, &schedules, &request.source, voice, |indices| {
-        request.table(&schedules, indices)
+        Ok(request.table(&schedules, indices))
     })
 }
 
@@ -60,7 +60,8 @@ impl Request {
         let (source, profile) = match (&args.profile, &args.mse) {
             (Some(path), _) => (path, Some(from_profile(args, path, voice)?)),
             (None, Some(path)) if is_array_file(path) => {
-                let profile = read_squared_errors(path, Some(&args.chain), None, voice)?;
+                let files = std::slice::from_ref(path);
+                let profile = read_squared_errors(files, Some(&args.chain), None, voice)?;
                 (path, Some(profile))
             }
             (None, Some(path)) => (path, None),
@@ -74,7 +75,10 @@ impl Request {
             Some(profile) => Curves::from_profile(profile),
             None => {
                 let mse = read_column(source, "mse")?;
-                Curves::from_mse(&noise_schedule(&args.chain, Some(mse.len()))?, &mse)
+                let curves = Curves::from_mse(&noise_schedule(&args.chain, Some(mse.len()))?, &mse);
+                curves.inspect(|curves| {
+                    warn_of_doubts(&source.display().to_string(), curves, voice);
+                })
             }
         }
         .in_file(source)?;
@@ -113,26 +117,15 @@ impl Request {
             .and_then(|frozen| CostModel::new(&self.curves, frozen))
             .and_then(|model| choose(&model, &self.budgets, self.provenance()))
             .in_file(&self.source)?;
-        match &self.profile {
-            Some(profile) => {
-                with_stability(schedules, profile, &self.budgets, self.folds).in_file(&self.source)
-            }
-            None => Ok(schedules),
-        }
+        let Some(profile) = &self.profile else {
+            return Ok(schedules);
+        };
+        with_standard_errors(schedules, profile, &self.curves, &self.budgets)
+            .and_then(|schedules| with_stability(schedules, profile, &self.budgets, self.folds))
+            .in_file(&self.source)
     }
 
-    /// Standard errors of the costs of the listed paths, in the unit of the file.
-    fn standard_errors(&self, schedules: &Schedules) -> Result<Option<Vec<f64>>> {
-        match (&self.profile, &self.budgets) {
-            (Some(profile), Budgets::Only(_)) => {
-                standard_errors(profile, &self.curves, schedules).in_file(&self.source)
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn table(&self, schedules: &Schedules, indices: Indices) -> Result<String> {
-        let errors = self.standard_errors(schedules)?;
+    fn table(&self, schedules: &Schedules, indices: Indices) -> String {
         let images = match &self.profile {
             Some(profile) => {
                 let chain = chain_of(profile.provenance());
@@ -158,12 +151,12 @@ impl Request {
             self.scoring.objective
         ))
         .title(images);
-        for (i, budget) in schedules.budgets.iter().enumerate() {
+        for budget in &schedules.budgets {
             let is_elbo = self.scoring.objective == Objective::Elbo;
             let (prior, stability) = (budget.prior_bpd.filter(|_| is_elbo), budget.stability);
             text.row([
                 budget.steps().to_string(),
-                with_error(budget.cost, errors.as_ref().map(|e| e[i]))
+                with_error(budget.cost, budget.cost_standard_error)
                     + mark_of_decoder(budget.schedule.decoder == self.scoring.decoder),
                 or_dash(prior.map(|prior| format!("{:.4}", budget.cost + prior))),
                 or_dash(stability.map(|s| with_error(s.loss, Some(s.loss_standard_error)))),
@@ -171,15 +164,26 @@ impl Request {
                 shorten(&indices.show_path(budget.nodes())),
             ]);
         }
-        if errors.is_some() {
+        if schedules
+            .budgets
+            .iter()
+            .any(|b| b.cost_standard_error.is_some())
+        {
             text.note("± one standard error over blocks of images, the path fixed.");
+            text.notes(self.profile.as_ref().and_then(note_on_interpolation));
         }
+        text.notes(self.profile.as_ref().and_then(note_without_errors));
         if let Some(found) = schedules.budgets.iter().find_map(|b| b.stability) {
             text.note(format!(
                 "Chosen again without each of {} folds of the images. Lost by choosing: the expected excess over the best path, on unseen images, because these images are a sample (± one standard error over folds). Paths vary by: the largest excess of such a path on all images.",
                 found.folds
             ));
         }
+        text.notes(note_on_density(
+            self.scoring.objective,
+            self.scoring.decoder,
+            self.provenance(),
+        ));
         if self.scoring.fixes_first() {
             text.note("Decoder none: the step onto the data costs nothing, so that every path takes it from t = 1 (one step: from T).");
         }
@@ -191,7 +195,7 @@ impl Request {
         {
             text.note(NOTE_ON_ONE_STEP);
         }
-        Ok(text.to_string())
+        text.to_string()
     }
 }
 

@@ -12,6 +12,7 @@ use ddpm_eval::TestBed;
 use super::test_bed;
 use crate::args::{AttentionOrderArg, CheckpointArgs, DeviceArg, PrecisionArg};
 use crate::error::{Error, Located, Result};
+use crate::output::Voice;
 
 /// Images per network call on a GPU where `--batch` is not given.
 const GPU_BATCH: usize = 64;
@@ -102,7 +103,8 @@ impl Network {
                 batch: args.batch.map_or(0, |n| n as usize),
             });
         }
-        let denoiser = UNetDenoiser::new(open_network(args)?, &model_options(args)?)
+        let options = model_options(args)?;
+        let denoiser = UNetDenoiser::open(&open_checkpoint(args)?, &options, backend(args)?)
             .map_err(|e| Error::checkpoint(&args.checkpoint, e))?;
         let usual = match args.device {
             // The rounding of a GPU's products may depend on their size, which must not be a matter of measured time.
@@ -128,14 +130,21 @@ impl Network {
         }
     }
 
-    /// Takes the image size from what the network is used with, where neither a flag nor a file says it.
-    pub(crate) fn fit_to(self, shape: &[usize]) -> Result<Self> {
+    /// Takes the image size from what the network is used with, where neither a flag nor a file says it, and says so where that is not the
+    /// size that its layers suggest.
+    pub(crate) fn fit_to(self, shape: &[usize], voice: Voice) -> Result<Self> {
         let (Kind::UNet(denoiser), &[channels, height, width]) = (&self.kind, shape) else {
             return Ok(self);
         };
-        let guessed = denoiser.config().image_size.source == Source::Default;
-        if !guessed || height != width || channels != denoiser.shape()[0] {
+        let size = denoiser.config().image_size;
+        if size.source != Source::Default || height != width || channels != denoiser.shape()[0] {
             return Ok(self);
+        }
+        if size.value != height {
+            voice.warn(format_args!(
+                "the images have {height}x{height} pixels and nothing says what the network was trained on (its layers suggest {0}x{0}): it runs on {height}x{height}; --image-size N settles it",
+                size.value
+            ));
         }
         let Kind::UNet(denoiser) = self.kind else {
             return Ok(self);

@@ -34,7 +34,7 @@ impl RunImages {
         let path = data_path(args)?;
         let set = open_images(&path, split)?;
         warn_of_left_out(&path, &set, voice);
-        let network = network.fit_to(set.shape())?;
+        let network = network.fit_to(set.shape(), voice)?;
         check_size(path, &set, &network)?;
         let set = match class {
             Some(_) if network.denoiser().num_classes().is_none() => return Err(not_conditional()),

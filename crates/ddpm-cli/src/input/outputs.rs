@@ -12,7 +12,7 @@ use super::files::{read_schedules, variable, with_ending, write_file};
 use crate::error::{Error, Result};
 
 /// The arguments that name what is written.
-const OUTPUTS: [&str; 3] = ["out", "output", "save_statistics"];
+const OUTPUTS: [&str; 4] = ["out", "output", "save_statistics", "write_model"];
 /// The folder of a report, in which its page lies too: the report itself knows which of its files that is.
 const FOLDER: &str = "folder";
 

@@ -110,8 +110,7 @@ impl Found {
             if head.starts_with(b"\x89PNG\r\n\x1a\n") {
                 images.push(path);
             } else if is_profile(path, &head)? {
-                let profile = read_profile_to_use(path, voice)?;
-                self.profiles.push(self.item(path, profile)?);
+                self.take_profile(path, voice)?;
             } else if head.trim_ascii_start().starts_with(b"{") {
                 self.take_json(path)?;
             } else {
@@ -132,6 +131,29 @@ impl Found {
                 self.images.push(self.item(path, image)?);
             }
         }
+        Ok(())
+    }
+
+    /// Of an interrupted run the blocks that are finished.
+    fn take_profile(&mut self, path: &Path, voice: Voice) -> Result<()> {
+        let whole = read_profile_to_use(path, voice)?;
+        let profile = whole.finished_part();
+        let unfinished = whole.blocks().len() - profile.blocks().len();
+        if profile.blocks().is_empty() {
+            self.leave(
+                path,
+                "a profile without a finished block of images: resume its run",
+            );
+            return Ok(());
+        }
+        if unfinished > 0 {
+            voice.warn(format_args!(
+                "{}: {} of images in the middle, which the report leaves out; resume its run",
+                path.display(),
+                plural(unfinished as u64, "block")
+            ));
+        }
+        self.profiles.push(self.item(path, profile)?);
         Ok(())
     }
 

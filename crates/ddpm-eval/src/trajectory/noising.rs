@@ -78,7 +78,7 @@ pub fn follow_forward(
         plan.check_earlier(denoiser, data, split, earlier)?;
     }
     let done = earlier.as_ref().map_or(0, Trajectories::images);
-    progress.start(((count - done) * nodes) as u64);
+    progress.start_again((done * nodes) as u64, ((count - done) * nodes) as u64);
     let size = batch_size(plan.batch, denoiser);
     let mut made =
         Saver::new(plan.save_every, save).by_images(earlier, count, size, |positions| {

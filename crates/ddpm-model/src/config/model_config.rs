@@ -10,7 +10,7 @@ use super::options::{Known, Layers, ModelOptions, Source};
 use super::training_noise::TrainingNoise;
 use super::{diffusers, infer, model_file, preset, scheduler};
 use crate::checkpoint::Checkpoint;
-use crate::{Error, Result};
+use crate::{Error, MissingOption, Result};
 
 /// Longest side of an image: far beyond any diffusion model's.
 const LONGEST_SIDE: usize = 16_384;
@@ -56,7 +56,7 @@ impl ModelConfig {
     ///
     /// # Errors
     /// [`Error::MissingKey`] or [`Error::Architecture`] if no such network has these weights; [`Error::ModelFile`] or
-    /// [`Error::File`] if a JSON file cannot be used; [`Error::MissingOption`] for the number of heads;
+    /// [`Error::File`] if a JSON file cannot be used; [`Error::MissingOptions`] for the number of heads;
     /// [`Error::InvalidOption`] for values that contradict the weights.
     pub fn resolve(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
         let file = model_file::find(checkpoint.path(), options.model_file.as_deref())?;
@@ -133,6 +133,47 @@ impl ModelConfig {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// What else of the network is known, where nobody gave its number of heads: as if it had one, which divides any number of channels.
+    ///
+    /// # Errors
+    /// Those of [`resolve`](Self::resolve).
+    pub fn with_any_heads(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
+        let options = ModelOptions {
+            num_heads: Some(1),
+            ..options.clone()
+        };
+        Self::resolve(checkpoint, &options)
+    }
+
+    /// What the process of the network still needs: T, the noise schedule, whether timesteps are rescaled (not where T = 1000, which
+    /// rescaling leaves alone), and what the network predicts, where a file tells of a process that is not read.
+    pub fn missing(&self) -> Vec<MissingOption> {
+        let needed = |flag, what, key| MissingOption { what, flag, key };
+        let mut missing = Vec::new();
+        if self.train_steps.is_none() {
+            let what = "the number of training timesteps";
+            missing.push(needed("--train-steps T", what, "train_steps"));
+        }
+        if self.noise_schedule.is_none() {
+            let what = "the noise schedule";
+            missing.push(needed("--noise-schedule NAME", what, "noise_schedule"));
+        }
+        let unscaled = self.train_steps.is_some_and(|steps| steps.value == 1000);
+        if self.rescale_timesteps.is_none() && !unscaled {
+            let what = "whether the network is fed rescaled timesteps";
+            missing.push(needed(
+                "--rescale-timesteps true|false",
+                what,
+                "rescale_timesteps",
+            ));
+        }
+        if self.unread_process.is_some() && self.parameterization.source == Source::Default {
+            let what = "what the network predicts";
+            missing.push(needed("--parameterization P", what, "parameterization"));
+        }
+        missing
     }
 
     /// Why the process that a file tells of is not read, with the file's name; `None` where it is, or where none tells of one.

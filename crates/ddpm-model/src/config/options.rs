@@ -7,7 +7,7 @@ use ddpm_core::{Parameterization, VarianceKind};
 
 use super::architecture::{AttentionOrder, Heads};
 use super::training_noise::TrainingNoise;
-use crate::{Error, Result};
+use crate::{Error, MissingOption, Result};
 
 /// Values that override what is found beside the checkpoint; `None` everywhere by default.
 ///
@@ -82,6 +82,13 @@ pub struct Known<T> {
     pub source: Source,
 }
 
+/// What only people know of a network's attention.
+const HEADS: MissingOption = MissingOption {
+    what: "the number of attention heads",
+    flag: "--num-heads N",
+    key: "num_heads",
+};
+
 /// Options by origin, strongest first.
 pub(super) struct Layers(pub(super) Vec<(Source, ModelOptions)>);
 
@@ -118,11 +125,7 @@ impl Layers {
             });
             count.or(o.num_head_channels.map(Heads::Channels))
         })
-        .ok_or(Error::MissingOption {
-            what: "the number of attention heads",
-            flag: "--num-heads N",
-            key: "num_heads",
-        })
+        .ok_or_else(|| Error::MissingOptions(vec![HEADS]))
     }
 
     /// The schedule that some layer names.

@@ -92,7 +92,7 @@ pub(super) fn network_mean() -> MeanKind {
 /// One cell of the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableRow {
-    /// `even`, `quadratic`, `dp` (optimal), `dp-free` (the end chosen too) or `all` (every timestep).
+    /// `even`, `quadratic`, `dp` (optimal), `dp-free` (the end chosen too), `all` (every timestep) or `path` (given).
     pub stride: String,
     /// The variance of the reverse steps.
     pub variance: VarianceKind,
@@ -182,13 +182,37 @@ pub struct BitsPerDim {
     /// Everything per image; `None` with `--terms`.
     #[serde(deserialize_with = "some_numbers")]
     pub total_bpd: Option<Vec<f64>>,
+    /// The mean of `total_bpd`; `None` with `--terms`, and where an image has no finite one.
+    #[serde(default)]
+    pub bpd: Option<f64>,
+    /// Its standard error over images; `None` of one image.
+    #[serde(default, rename = "stderr")]
+    pub standard_error: Option<f64>,
 }
 
 impl BitsPerDim {
+    /// The same with the mean and the standard error of its total.
+    pub fn with_mean(mut self) -> Self {
+        let found = self.total_bpd.as_deref().map(mean_and_error);
+        let finite = |x: &f64| x.is_finite();
+        self.bpd = found.map(|(mean, _)| mean).filter(finite);
+        self.standard_error = found.and_then(|(_, error)| error).filter(finite);
+        self
+    }
+
     /// Variance and mean in a few words, as [`TableRow::kernel`] has them.
     pub fn kernel(&self) -> String {
         kernel(self.variance, self.mean)
     }
+}
+
+/// The mean of numbers of images and its standard error, which one image has none of.
+pub fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let spread: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
+    let error = (values.len() > 1).then(|| (spread / (n - 1.0) / n).sqrt());
+    (mean, error)
 }
 
 /// The term of one edge.

@@ -39,6 +39,7 @@ pub use distances::{
 };
 pub use likelihood::{
     BitsPerDim, Merge, PairedDifference, Profile, ScoredImages, Table, TableRow, Term,
+    mean_and_error,
 };
 pub use networks::{Bench, Inspect, NetworkConfig, Predict};
 pub use pages::{

@@ -51,6 +51,7 @@ pub(crate) fn chosen(
         schedule: Schedule::of_path(noise, path, scoring).expect("not measured"),
         cost,
         prior_bpd: Some(1e-5),
+        cost_standard_error: None,
         stability: None,
         distance: None,
     }

@@ -45,13 +45,12 @@ impl UNetDenoiser {
     /// it leaves alone); [`Error::InvalidOption`] for impossible values; [`Error::Process`] if the schedule is.
     pub fn new(mut unet: UNet, options: &ModelOptions) -> Result<Self> {
         let config = unet.config().with_options(options)?;
-        if let Some((path, detail)) = &config.unread_process {
-            if config.train_steps.is_none() || config.noise_schedule.is_none() {
-                return Err(Error::ModelFile {
-                    path: path.clone(),
-                    detail: detail.clone(),
-                });
-            }
+        let unknown = config.train_steps.is_none() || config.noise_schedule.is_none();
+        if let (Some((path, detail)), true) = (&config.unread_process, unknown) {
+            return Err(Error::ModelFile {
+                path: path.clone(),
+                detail: detail.clone(),
+            });
         }
         let (Some(train_steps), Some(noise), []) = (
             config.train_steps.map(|known| known.value),

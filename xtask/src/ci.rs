@@ -4,6 +4,8 @@ use std::process::Command;
 
 use xtask::{cargo, check, root};
 
+use crate::newcomer;
+
 /// What is done, each step by a command of Cargo.
 pub(crate) const STEPS: [(&str, &str); 9] = [
     ("format", "fmt --all --check"),
@@ -46,6 +48,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     check(&mut Command::new(root().join(".ci/ignored-tests")))?;
     println!("\n== Python package");
     check(&mut Command::new(root().join(".ci/python")))?;
+    println!("\n== blocks of the documents");
+    newcomer::print_counts()?;
     println!("\n== deny");
     let found = cargo().args(["deny", "--version"]).output();
     if found.is_ok_and(|output| output.status.success()) {

@@ -7,8 +7,13 @@
 #![allow(clippy::print_stdout)]
 
 mod bench;
+mod book;
 mod checks;
 mod ci;
+#[cfg(test)]
+mod links;
+mod markdown;
+mod newcomer;
 #[cfg(test)]
 mod tidy;
 
@@ -61,6 +66,8 @@ enum Task {
     /// The public paths of the library crates, compared with docs/public-api.txt
     #[command(disable_help_flag = true)]
     PublicApi(Words),
+    Book(book::Book),
+    Newcomer(newcomer::Newcomer),
     /// What must be green: fmt, clippy, tests, docs, public paths, a smoke run, cargo-deny
     ///
     /// fmt --check, clippy with warnings as errors, every test in release mode, docs with warnings as errors, the list
@@ -95,6 +102,8 @@ fn main() -> ExitCode {
         Some(Task::Faults(w)) => robustness("faults", w),
         Some(Task::TestSlurm) => start(["--bin", "test-slurm"], &[]),
         Some(Task::PublicApi(w)) => start(["--package", "ddpm-public-api"], &w.words),
+        Some(Task::Book(book)) => book.run(),
+        Some(Task::Newcomer(newcomer)) => newcomer.run(),
         Some(Task::Ci) => ci::run(),
         None => Cli::command()
             .print_help()

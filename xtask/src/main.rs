@@ -10,6 +10,7 @@ mod bench;
 mod book;
 mod checks;
 mod ci;
+mod containerfile;
 #[cfg(test)]
 mod links;
 mod markdown;
@@ -68,6 +69,11 @@ enum Task {
     PublicApi(Words),
     Book(book::Book),
     Newcomer(newcomer::Newcomer),
+    /// The COPY and RUN lines of deploy/Containerfile in a clean folder, without a container
+    ///
+    /// Fills a temporary folder with what the COPY lines name and builds there, from nothing, with this machine's programs;
+    /// says which lines it leaves out. Takes as long as a release build.
+    Containerfile,
     /// What must be green: fmt, clippy, tests, docs, public paths, a smoke run, cargo-deny
     ///
     /// fmt --check, clippy with warnings as errors, every test in release mode, docs with warnings as errors, the list
@@ -104,6 +110,7 @@ fn main() -> ExitCode {
         Some(Task::PublicApi(w)) => start(["--package", "ddpm-public-api"], &w.words),
         Some(Task::Book(book)) => book.run(),
         Some(Task::Newcomer(newcomer)) => newcomer.run(),
+        Some(Task::Containerfile) => containerfile::run(),
         Some(Task::Ci) => ci::run(),
         None => Cli::command()
             .print_help()

@@ -50,6 +50,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     check(&mut Command::new(root().join(".ci/python")))?;
     println!("\n== blocks of the documents");
     newcomer::print_counts()?;
+    println!("\n== workflows");
+    check(&mut Command::new(root().join(".ci/workflows")))?;
     println!("\n== deny");
     let found = cargo().args(["deny", "--version"]).output();
     if found.is_ok_and(|output| output.status.success()) {

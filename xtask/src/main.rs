@@ -11,6 +11,7 @@ mod book;
 mod checks;
 mod ci;
 mod containerfile;
+mod release;
 #[cfg(test)]
 mod links;
 mod markdown;
@@ -74,6 +75,8 @@ enum Task {
     /// Fills a temporary folder with what the COPY lines name and builds there, from nothing, with this machine's programs;
     /// says which lines it leaves out. Takes as long as a release build.
     Containerfile,
+    /// The crates of a release, one a line, each after those that it needs
+    PublishOrder,
     /// What must be green: fmt, clippy, tests, docs, public paths, a smoke run, cargo-deny
     ///
     /// fmt --check, clippy with warnings as errors, every test in release mode, docs with warnings as errors, the list
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Some(Task::Book(book)) => book.run(),
         Some(Task::Newcomer(newcomer)) => newcomer.run(),
         Some(Task::Containerfile) => containerfile::run(),
+        Some(Task::PublishOrder) => release::print_order(),
         Some(Task::Ci) => ci::run(),
         None => Cli::command()
             .print_help()

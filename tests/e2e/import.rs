@@ -427,8 +427,7 @@ fn recordings_of_other_images_join_and_the_same_twice_is_refused() {
     let whole = Arrays::with_bands();
     let part = |b: usize| {
         let mut part = Arrays::with_bands();
-        let one = |array: &Array2<f64>| array.slice(s![b..=b, ..]).to_owned();
-        part.sums = one(&whole.sums);
+        part.sums = whole.sums.slice(s![b..=b, ..]).to_owned();
         part.counts = whole.counts.slice(s![b..=b, ..]).to_owned();
         part.squares = whole.squares.slice(s![b..=b]).to_owned();
         let bands = part.bands.as_mut().unwrap();

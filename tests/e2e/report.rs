@@ -145,6 +145,9 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     // Bits/dim of seven variances, timesteps, m(t), terms.
     assert_eq!(count("svg"), 10);
 
+    // Two pipelines of diffusers have no argument for a list.
+    assert!(html.contains("ddpm export S.json --format diffusers"));
+    assert!(!html.contains("timesteps=[...]"), "{html}");
     // The lists are those of the schedules file, counted in both ways.
     let file: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(at("s.json")).unwrap()).unwrap();

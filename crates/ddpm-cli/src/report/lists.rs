@@ -8,7 +8,7 @@ pub(super) fn section(sheets: &[Sheet<'_>]) -> Option<Section> {
     if sheets.is_empty() {
         return None;
     }
-    let mut body = "<p>Timesteps count from 0 and begin with the noisiest, as diffusers takes them (<code>timesteps=[...]</code>); or they are the nodes of the path, where 0 is the clean image, as ddpm counts (<code>--path</code>).</p>\n".to_owned();
+    let mut body = "<p>Timesteps count from 0 and begin with the noisiest, as diffusers counts; its pipelines forget a list, and DDPMPipeline and DDIMPipeline have no argument for one: <code>ddpm export S.json --format diffusers</code> writes a scheduler that keeps to it. Or they are the nodes of the path, where 0 is the clean image, as ddpm counts (<code>--path</code>).</p>\n".to_owned();
     body.push_str("<p class=\"choice\"><label><input type=\"radio\" name=\"count\" id=\"count-zero\" checked=\"\"/> as diffusers counts</label> <label><input type=\"radio\" name=\"count\" id=\"count-nodes\"/> as ddpm counts</label></p>\n");
     for (i, sheet) in sheets.iter().enumerate() {
         body.push_str(&details(sheet.title(), i == 0, &lists(sheet)));

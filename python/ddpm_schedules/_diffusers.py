@@ -45,7 +45,7 @@ _LISTS = {
 }
 OF_OTHER_STEPS = ("HeunDiscreteScheduler", "UniPCMultistepScheduler")
 
-_PREDICTIONS = {"epsilon": "epsilon", "sample": "x0", "v_prediction": "v", "flow_prediction": "velocity"}
+PREDICTIONS = {"epsilon": "epsilon", "sample": "x0", "v_prediction": "v", "flow_prediction": "velocity"}
 # (algorithm_type, solver_order) of DPMSolverMultistepScheduler.
 _DPM_STEPS = {
     ("dpmsolver++", 1): "ddim",
@@ -100,9 +100,9 @@ def prediction_of(scheduler):
                 f"scheduler: found {type(scheduler).__name__} with prediction_type={told!r}; expected 'epsilon'"
             )
         return "edm"
-    if told not in _PREDICTIONS:
-        raise ValueError(f"scheduler: found prediction_type={told!r}; expected one of {', '.join(_PREDICTIONS)}")
-    return _PREDICTIONS[told]
+    if told not in PREDICTIONS:
+        raise ValueError(f"scheduler: found prediction_type={told!r}; expected one of {', '.join(PREDICTIONS)}")
+    return PREDICTIONS[told]
 
 
 def process_of(scheduler):

@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from ._diffusers import estimate, family_of, levels_of, prediction_of
+from ._diffusers import PREDICTIONS, estimate, family_of, levels_of, prediction_of
 
 
 class _Config(dict):
@@ -141,9 +141,11 @@ class PlannedScheduler:
         """The scheduler of the plan's export, which holds kernels and bands."""
         made = {"__name__": "ddpm_schedules_export"}
         exec(compile(self._source, "<export of the plan>", "exec"), made)
+        # Of networks that nobody told of, the export asks what they predict.
+        own = next((theirs for theirs, ours in PREDICTIONS.items() if ours == self.prediction), None)
         if "CalibratedScheduler" in made:
-            return made["CalibratedScheduler"](int(self.plan.steps))
-        return made["ddpm_scheduler"](made["timesteps"])
+            return made["CalibratedScheduler"](int(self.plan.steps), prediction_type=own)
+        return made["ddpm_scheduler"](made["timesteps"], prediction_type=own)
 
     def _find(self, timestep):
         """The step that begins at a timestep."""

@@ -271,6 +271,8 @@ fn from_arrays_to_an_exported_schedule_in_one_command() {
         .stdout();
     assert!(text.contains("\ntimesteps = [19, 14, 9, 4]\n"), "{text}");
     assert!(text.contains("beta_start=0.005"), "{text}");
+    // Nobody said what the network predicts.
+    assert!(!text.contains("prediction_type=\"epsilon\",\n"), "{text}");
     // A bare table knows no noise levels.
     let text = solve("--budgets 4 --export csv").run().succeeds().stdout();
     assert!(text.contains("\n4,1,20,15,19,,,\n"), "{text}");
@@ -463,7 +465,7 @@ fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
     for (sampler, diffusers, k_diffusion, comfyui) in [
         (
             "ddim",
-            "use_clipped_model_output=True",
+            "eta=0.0, use_clipped_model_output=True",
             "import sample_euler\n",
             "choose euler",
         ),
@@ -488,7 +490,10 @@ fn quality_schedules_are_exported_for_the_sampler_that_they_were_chosen_for() {
         let listed = of("diffusers").stdout();
         assert!(listed.contains(diffusers), "{listed}");
         assert_eq!(
-            count(&listed, &["def ddpm_scheduler", "solver_order=1"]),
+            count(
+                &listed,
+                &["def ddpm_scheduler", "solver_order=1", "eta=1.0"],
+            ),
             0,
             "{listed}"
         );

@@ -11,6 +11,7 @@ random UNet2DModel with each exported scheduler and checks that
 - CalibratedScheduler takes every step of a calibrated schedule, and every fitted step, as NumPy does, with check_spectral's own bands and
   chain;
 - the exported steps of DPM-Solver++(3M), iPNDM and UniPC are those of diffusers' own schedulers, made to visit the same nodes;
+- pipelines of diffusers follow every list when they are called by default (check_pipelines.py);
 - SpacedDiffusion (where improved-diffusion is installed, or its folder is named by IMPROVED_DIFFUSION) has exactly
   the constants of `ddpm transitions`.
 
@@ -40,6 +41,7 @@ import diffusers
 from diffusers import UNet2DModel
 from diffusers.utils import torch_utils
 
+import check_pipelines
 import check_spectral
 
 warnings.filterwarnings("ignore")
@@ -70,6 +72,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Betas, and the arithmetic of DPM-Solver, are single precision.
 COEFFICIENTS = 1e-5
 SAMPLED = 1e-5
+RANDN = torch_utils.randn_tensor
 
 
 def run(ddpm, *words):
@@ -83,6 +86,8 @@ def load(path):
     spec = importlib.util.spec_from_file_location(path.stem.replace("-", "_"), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # What sample() begins from is no noise of a step.
+    module.randn_tensor = RANDN
     return module
 
 
@@ -130,7 +135,7 @@ class Noise:
         self.fixed, self.drawn = None, []
 
     def __call__(self, shape, generator=None, device=None, dtype=None, layout=None):
-        z = torch.randn(shape, generator=generator, dtype=dtype) if self.fixed is None else torch.full(shape, self.fixed, dtype=dtype)
+        z = RANDN(shape, generator, device, dtype) if self.fixed is None else torch.full(shape, self.fixed, dtype=dtype)
         self.drawn.append(z)
         return z
 
@@ -142,7 +147,7 @@ def replace_noise(noise):
     torch_utils.randn_tensor = noise
 
 
-def probe(make, kwargs, noise, learned):
+def probe(make, noise, learned):
     """Coefficients of x0, x_t and the noise of every step, read off the scheduler itself."""
     found = []
     for x0, x, z in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
@@ -153,7 +158,7 @@ def probe(make, kwargs, noise, learned):
         for t in scheduler.timesteps:
             # A learned fraction of (0 + 1) / 2.
             output = torch.cat([x0 * ones, 0 * ones], 1) if learned else x0 * ones
-            column.append(scheduler.step(output, t, x * ones, **kwargs).prev_sample.item())
+            column.append(scheduler.step(output, t, x * ones).prev_sample.item())
         found.append(column)
     noise.fixed = None
     return np.array(found)
@@ -173,7 +178,7 @@ def unet(channels, out_channels, train_steps):
     ).eval()
 
 
-def check_sampling(module, scheduler, kind, budget, constants, sigma2, contents, noise, kwargs):
+def check_sampling(module, scheduler, kind, budget, constants, sigma2, contents, noise):
     """A whole run: timesteps visited and every step taken."""
     learned = kind == "ddpm" and contents["variance"] == "learned"
     # A network that learns its variance serves a fixed one too.
@@ -188,9 +193,9 @@ def check_sampling(module, scheduler, kind, budget, constants, sigma2, contents,
 
     noise.drawn.clear()
     generator = torch.Generator().manual_seed(11)
-    final = module.sample(watched, scheduler, (2, 3, 8, 8), generator=generator, **kwargs)
+    final = module.sample(watched, scheduler, (2, 3, 8, 8), generator=generator)
     assert calls == [t - 1 for t in budget["path"][:0:-1]], (calls, budget["path"])
-    clip = bool(contents["clip_denoised"]) and kind != "dpm_solver"
+    clip = bool(contents["clip_denoised"])
     worst = 0.0
     after = [x for x, _ in states[1:]] + [final]
     for k, ((x, out), y) in enumerate(zip(states, after)):
@@ -224,15 +229,14 @@ def check_diffusers(ddpm, file, contents, steps, work, noise):
     module = load(out)
     replace_noise(noise)
     assert module.timesteps == [t - 1 for t in path[:0:-1]]
-    more = {"variances": module.variances} if contents["variance"] == "analytic" else {}
-    makers = {
-        "ddpm": lambda **c: module.ddpm_scheduler(module.timesteps, **more, **c),
-        "ddim": lambda **c: module.ddim_scheduler(module.timesteps, **c),
-        "dpm_solver": lambda **c: module.dpm_solver_scheduler(module.timesteps, **{k: v for k, v in c.items() if k != "clip_sample"}),
-    }
+    # Curves from outside say nothing of the network.
+    known = {} if contents["parameterization"] else {"prediction_type": "epsilon"}
     rows = []
-    for kind, make in makers.items():
-        kwargs = {"eta": 1.0, "use_clipped_model_output": True} if kind == "ddim" else {}
+    for kind in ("ddpm", "ddim", "dpm_solver"):
+
+        def make(**config):
+            return check_pipelines.makers_of(module, **{**known, **config})[f"{kind}_scheduler"]()
+
         learned = kind == "ddpm" and contents["variance"] == "learned"
         sigma2 = expected_variances(contents, budget, constants, kind == "ddpm")
         errors = []
@@ -240,7 +244,7 @@ def check_diffusers(ddpm, file, contents, steps, work, noise):
         as_exported = module.in_double
         for in_double in (as_exported, lambda scheduler: scheduler):
             module.in_double = in_double
-            coefficients = probe(make, kwargs, noise, learned)
+            coefficients = probe(make, noise, learned)
             if learned:
                 sigma = (constants["betas"] * constants["posterior_variance"]) ** 0.25
                 sigma[-1] = 0.0
@@ -249,7 +253,7 @@ def check_diffusers(ddpm, file, contents, steps, work, noise):
             wanted = np.array([constants["posterior_mean_coef1"], constants["posterior_mean_coef2"], sigma])
             errors.append(relative(coefficients, wanted))
         module.in_double = as_exported
-        run_error = check_sampling(module, make(), kind, budget, constants, sigma2, contents, noise, kwargs)
+        run_error = check_sampling(module, make(), kind, budget, constants, sigma2, contents, noise)
         rows.append((kind, *errors, run_error))
     return rows, constants
 
@@ -464,7 +468,11 @@ def check_spaced(ddpm, file, contents, steps, work, constants):
     out = work / f"{file.stem}-{steps}-improved.py"
     run(ddpm, "export", file, "--format", "improved-diffusion", "--steps", steps, "--out", out)
     module = load(out)
-    spaced = module.diffusion(module.use_timesteps)
+    known = {} if contents["parameterization"] else {"model_mean_type": module.gd.ModelMeanType.EPSILON}
+    if known:
+        check_pipelines.refuses(lambda: module.diffusion(module.use_timesteps), "model_mean_type")
+    check_pipelines.refuses(lambda: module.diffusion({3: module.use_timesteps}), "use_timesteps[K]")
+    spaced = module.diffusion(module.use_timesteps, **known)
     assert sorted(module.use_timesteps) == spaced.timestep_map
     names = {"posterior_mean_coef1": spaced.posterior_mean_coef1, "posterior_mean_coef2": spaced.posterior_mean_coef2,
              "posterior_variance": spaced.posterior_variance, "betas": spaced.betas, "alphas_cumprod": spaced.alphas_cumprod}
@@ -616,6 +624,7 @@ def main():
         print("skipped: SpacedDiffusion needs improved-diffusion (IMPROVED_DIFFUSION names its folder)")
     check_calibrated(arguments.ddpm, arguments.profile, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
     check_multistep(arguments.ddpm, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
+    failed |= not check_pipelines.check_pipelines(arguments.ddpm, sys.modules[__name__], arguments.profile, ROOT / "datasets/cifar10-small.safetensors", arguments.work)
     failed |= not check_survey()
     if failed:
         raise SystemExit("check-exports: FAILED")

@@ -130,6 +130,136 @@ fn spectral() -> Schedules {
     }
 }
 
+fn text_of(schedules: &Schedules, budgets: &Budgets, format: Format) -> String {
+    let made = export(schedules, budgets, format).unwrap();
+    String::from_utf8(made.bytes).unwrap()
+}
+
+/// Who opens an export reads first how it is used.
+#[test]
+fn the_first_line_says_how_the_list_is_followed() {
+    let mut schedules = of_fixtures(VarianceKind::FixedSmall);
+    schedules.parameterization = Some(Parameterization::Epsilon);
+    let only = Budgets::Only(vec![3]);
+    let begins = |schedules: &Schedules, budgets: &Budgets, format, with: &str| {
+        let text = text_of(schedules, budgets, format);
+        assert!(text.starts_with(&format!("# {with}")), "{text}");
+    };
+    let diffusers = Format::Diffusers;
+    begins(
+        &schedules,
+        &only,
+        diffusers,
+        "pipe.scheduler = ddpm_scheduler(timesteps) makes",
+    );
+    let all = Budgets::All;
+    begins(
+        &schedules,
+        &all,
+        diffusers,
+        "pipe.scheduler = ddpm_scheduler(timesteps[3]) makes",
+    );
+    begins(
+        &schedules,
+        &all,
+        Format::KDiffusion,
+        "sample(denoiser, shape, sigmas[3]) follows",
+    );
+    let improved = Format::ImprovedDiffusion;
+    begins(
+        &schedules,
+        &only,
+        improved,
+        "diffusion(use_timesteps).p_sample_loop(model, shape) follows",
+    );
+    schedules.sampler = Some(Sampler::Ddim);
+    begins(
+        &schedules,
+        &only,
+        diffusers,
+        "pipe.scheduler = ddim_scheduler(timesteps) makes",
+    );
+    let analytic = of_fixtures(VarianceKind::Analytic);
+    let call = "pipe.scheduler = ddpm_scheduler(timesteps, variances, prediction_type=...)";
+    begins(&analytic, &only, diffusers, call);
+    let call = "pipe.scheduler = CalibratedScheduler(3, prediction_type=...) makes";
+    begins(&spectral(), &only, diffusers, call);
+    let flow = of_process(&Process::flow(40).unwrap(), Sampler::Ddim);
+    begins(
+        &flow,
+        &all,
+        diffusers,
+        "pipe.scheduler = flow_scheduler(sigmas) makes",
+    );
+    begins(
+        &flow,
+        &all,
+        Format::KDiffusion,
+        "sample(denoiser, shape, sigmas) follows",
+    );
+}
+
+/// What a network predicts is written where it is known, and asked for elsewhere.
+#[test]
+fn the_type_of_an_unknown_network_is_not_guessed() {
+    let all = Budgets::All;
+    let texts = |schedules: &Schedules| {
+        [Format::Diffusers, Format::ImprovedDiffusion]
+            .map(|format| text_of(schedules, &all, format))
+    };
+    let mut schedules = of_fixtures(VarianceKind::FixedSmall);
+    let [diffusers, improved] = texts(&schedules);
+    assert!(
+        !diffusers.contains("prediction_type=\"epsilon\",\n"),
+        "{diffusers}"
+    );
+    assert!(diffusers.contains("if \"prediction_type\" not in config"));
+    assert!(
+        improved.contains("if model_mean_type is None") && !improved.contains("MeanType.EPSILON,")
+    );
+    let calibrated = text_of(&spectral(), &all, Format::Diffusers);
+    assert!(calibrated.contains("\nPREDICTION_TYPE = None\n"));
+    schedules.parameterization = Some(Parameterization::X0);
+    let [diffusers, improved] = texts(&schedules);
+    assert!(
+        diffusers.contains("prediction_type=\"sample\",\n"),
+        "{diffusers}"
+    );
+    assert!(!diffusers.contains("not in config"));
+    assert!(
+        improved.contains("model_mean_type=gd.ModelMeanType.START_X,"),
+        "{improved}"
+    );
+    let known = Schedules {
+        parameterization: Some(Parameterization::V),
+        ..spectral()
+    };
+    let calibrated = text_of(&known, &all, Format::Diffusers);
+    assert!(calibrated.contains("\nPREDICTION_TYPE = \"v_prediction\"\n"));
+}
+
+/// Loops of improved-diffusion clip unless they are told; schedules without a clip do not leave it to them.
+#[test]
+fn a_schedule_without_a_clip_is_not_clipped_elsewhere() {
+    let mut schedules = of_fixtures(VarianceKind::FixedSmall);
+    let only = Budgets::Only(vec![3]);
+    for (clip, improved, diffusers) in [
+        (Some(true), "return FixedVariances(", "CLIP = True\n"),
+        (Some(false), "return Unclipped(", "CLIP = False\n"),
+        (
+            None,
+            "clip_denoised=False.\n",
+            "CLIP = False  # the schedule does not say",
+        ),
+    ] {
+        schedules.clip_denoised = clip;
+        let text = text_of(&schedules, &only, Format::ImprovedDiffusion);
+        assert!(text.contains(improved), "{text}");
+        let text = text_of(&schedules, &only, Format::Diffusers);
+        assert!(text.contains(diffusers), "{text}");
+    }
+}
+
 /// diffusers gets every number of a calibrated step; a program that has no place for them is told to lack them.
 #[test]
 fn calibrated_kernels_go_to_diffusers_and_are_named_as_lost_elsewhere() {

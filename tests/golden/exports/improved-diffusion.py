@@ -1,3 +1,5 @@
+# diffusion(use_timesteps, model_mean_type=gd.ModelMeanType...).p_sample_loop(model, shape) follows
+# the list, on the device of the model.
 # Timesteps for improved-diffusion and guided-diffusion: T=60, cosine noise schedule, fixed-large
 # variance, gaussian decoder, clip on.
 # They count from 0. No --timestep_respacing string can express them, so build the diffusion as
@@ -18,11 +20,19 @@ class FixedVariances(SpacedDiffusion):
         return super().p_mean_variance(estimate, x, t, **kwargs)
 
 
-def diffusion(use_timesteps):
+def diffusion(use_timesteps, model_mean_type=None):
+    if isinstance(use_timesteps, dict):
+        raise ValueError(
+            f"use_timesteps: found those of K = {', '.join(map(str, use_timesteps))}; expected one set: use_timesteps[K]"
+        )
+    if model_mean_type is None:
+        raise ValueError(
+            "model_mean_type: nothing says what your network predicts; expected gd.ModelMeanType.EPSILON or START_X"
+        )
     return FixedVariances(
         use_timesteps=use_timesteps,
         betas=gd.get_named_beta_schedule("cosine", 60),
-        model_mean_type=gd.ModelMeanType.EPSILON,
+        model_mean_type=model_mean_type,
         model_var_type=gd.ModelVarType.FIXED_LARGE,
         loss_type=gd.LossType.MSE,
         rescale_timesteps=False,  # as your network was trained

@@ -1,15 +1,13 @@
 //! diffusers, for calibrated kernels, fitted coefficients and samplers that take no list there: a scheduler of its own, with the frozen numbers
 //! of every step.
 //!
-//! No scheduler of diffusers has a place for a correction, a variance per band or coefficients, so that the export brings one: it has the `timesteps` and
-//! the `step` of theirs, and needs torch alone. `cargo xtask check-exports` holds it to the same
-//! steps in NumPy.
+//! No scheduler of diffusers has a place for a correction, a variance per band or coefficients, so that the export brings one: it has what pipelines
+//! ask of theirs, and needs torch alone. `cargo xtask check-exports` holds it to the same steps in NumPy, and runs it in pipelines.
 
-use ddpm_core::{
-    LinearStep, MultistepStep, NoiseSchedule, Parameterization, Sampler, StepCoefficients,
-};
+use ddpm_core::{LinearStep, MultistepStep, NoiseSchedule, Sampler, StepCoefficients};
 use serde::Serialize;
 
+use super::diffusers::{SAMPLE, in_a_pipeline, prediction_type};
 use super::listing::Listing;
 use super::python::comment;
 use crate::corrections::{StoredBands, StoredStep};
@@ -18,7 +16,7 @@ use crate::file::steps_of;
 use crate::kernel::{Kernel, KernelKind};
 use crate::schedule::Schedule;
 
-const SCHEDULER: &str = include_str!("calibrated_scheduler.py");
+const SCHEDULER: &str = include_str!("snippets/calibrated.py");
 
 /// The numbers of all schedules.
 #[derive(Serialize)]
@@ -133,24 +131,25 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
         schedules: steps.collect::<Result<_>>()?,
     };
     let json = serde_json::to_string(&kernels).map_err(crate::file::not_json)?;
-    let mut text = comment(&format!(
-        "Steps for diffusers, with the frozen numbers of each: {}.",
+    let mut budgets = listing.paths.iter().map(|listed| listed.path.steps());
+    let mut call = match (budgets.next(), budgets.next()) {
+        (Some(only), None) => only.to_string(),
+        _ => "K".to_owned(),
+    };
+    if listing.parameterization().is_none() {
+        call += ", prediction_type=...";
+    }
+    let mut text = comment(&in_a_pipeline(&format!("CalibratedScheduler({call})")));
+    text += &comment(&format!(
+        "Steps for diffusers, those of ddpm sample, with the frozen numbers of each: {}.",
         listing.conventions()
     ));
-    text += &comment(
-        "scheduler = CalibratedScheduler(K); x = sample(unet, scheduler, shape). It takes the steps of ddpm sample; pipelines call set_timesteps, which it has not.",
-    );
     let losses = listing.scaling_loss();
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    let parameterization = match listing.parameterization() {
-        Some(known) => format!("\"{known}\""),
-        None => format!(
-            "\"{}\"  # as your network was trained",
-            Parameterization::Epsilon
-        ),
-    };
+    let known = listing.parameterization().map(prediction_type);
+    let prediction = known.map_or_else(|| "None".to_owned(), |known| format!("\"{known}\""));
     let clip = match listing.clip_denoised() {
         Some(false) => "False",
         _ => "True",
@@ -160,10 +159,13 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     } else {
         "False"
     };
-    text += "import json\nimport math\nfrom types import SimpleNamespace\n\nimport torch\n\n";
+    text += "import json\nimport math\nfrom collections import namedtuple\nfrom types import SimpleNamespace\n\nimport torch\n\n";
     text += &format!(
-        "PARAMETERIZATION = {parameterization}\nCLIP = {clip}\nANCESTRAL = {ancestral}\nKERNELS = json.loads(\n    '{json}'\n)\n"
+        "TRAIN_STEPS = {}\nPREDICTION_TYPES = (\"epsilon\", \"sample\", \"v_prediction\")\nPREDICTION_TYPE = {prediction}\nCLIP = {clip}\nANCESTRAL = {ancestral}\nKERNELS = json.loads(\n    '{json}'\n)\n",
+        listing.train_steps
     );
     text += SCHEDULER;
+    // torch alone.
+    text += &SAMPLE.replace("randn_tensor", "white_noise");
     Ok((text.into_bytes(), losses))
 }

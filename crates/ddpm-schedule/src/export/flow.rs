@@ -3,36 +3,11 @@
 use ddpm_core::Sampler;
 
 use super::listing::Listing;
-use super::python::{assignment, comment, float};
+use super::python::{assignment, comment, float, one_of_several};
+use super::sigmas::sample_with;
 use crate::error::{Error, Result};
 
-const DIFFUSERS: &str = r#"
-
-def unshifted(sigmas, shift):
-    # A scheduler with a shift (or under dynamic shifting, shift = exp(mu)) shifts every list that it is given: hand over what becomes this one.
-    return [s / (shift - (shift - 1) * s) for s in sigmas]
-
-
-def flow_scheduler(sigmas, **config):
-    # It shifts nothing. Pipelines set its list anew: give them sigmas=sigmas with it, or loop over it yourself.
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    scheduler = FlowMatchEulerDiscreteScheduler(**{**dict(shift=1.0, use_dynamic_shifting=False), **config})
-    scheduler.set_timesteps(sigmas=list(sigmas))
-    return scheduler
-"#;
-
-const K_DIFFUSION: &str = r#"
-
-def sample(denoiser, shape, sigmas, device="cpu"):
-    # denoiser(x, sigma) returns the clean data: x - sigma * velocity.
-    import torch
-    from k_diffusion.sampling import sample_euler
-
-    sigmas = torch.tensor(sigmas, device=device)
-    x = torch.randn(shape, device=device) * torch.hypot(1 - sigmas[0], sigmas[0])
-    return sample_euler(denoiser, x, sigmas)
-"#;
+const DIFFUSERS: &str = include_str!("snippets/flow.py");
 
 /// The lists as pipelines take them, without the 0 at the end.
 pub(super) fn diffusers(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
@@ -45,21 +20,29 @@ pub(super) fn diffusers(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)>
         ));
     }
     losses.extend(clipping(listing));
-    let mut text = comment(&format!(
-        "Sigmas for flow-matching pipelines of diffusers: {}.",
-        listing.conventions()
-    ));
-    text += &comment(
-        "s of x = (1 - s) x0 + s noise, in the order of sampling; pipelines take them as sigmas=, and schedulers add the 0 at the end.",
-    );
-    for loss in &losses {
-        text += &comment(&format!("Not taken over: {loss}."));
+    if listing.ends_early() {
+        losses.push("the scale of the first x, which is noise of variance 1 for pipelines and sqrt((1 - s)^2 + s^2) noise here, where a list begins below s = 1".to_owned());
     }
     let lists = listing.lists(|p| {
         let mut sigmas = listing.sigmas(p, chain)?;
         sigmas.pop();
         Ok(sigmas.into_iter().map(float).collect())
     })?;
+    let mut text = comment(&format!(
+        "pipe.scheduler = flow_scheduler({}) makes a pipeline follow the list, whatever number of steps or sigmas it is called with.",
+        one_of_several("sigmas", &lists)
+    ));
+    text += &comment(&format!(
+        "Sigmas for flow-matching pipelines of diffusers: {}.",
+        listing.conventions()
+    ));
+    text += &comment(
+        "s of x = (1 - s) x0 + s noise, in the order of sampling; schedulers add the 0 at the end. Pipelines that take sigmas= follow the list with a scheduler of their own too, if it shifts nothing or is given unshifted(sigmas, shift).",
+    );
+    for loss in &losses {
+        text += &comment(&format!("Not taken over: {loss}."));
+    }
+    text += "from diffusers import FlowMatchEulerDiscreteScheduler\n\n";
     text += &assignment("sigmas", &lists, ('[', ']'));
     text += DIFFUSERS;
     Ok((text.into_bytes(), losses))
@@ -76,7 +59,13 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
     }
     let mut losses = listing.step_losses(None);
     losses.extend(clipping(listing));
+    let lists =
+        listing.lists(|p| Ok(listing.sigmas(p, chain)?.into_iter().map(float).collect()))?;
     let mut text = comment(&format!(
+        "sample(denoiser, shape, {}) follows the list; denoiser(x, sigma) returns the clean data: x - sigma * velocity.",
+        one_of_several("sigmas", &lists)
+    ));
+    text += &comment(&format!(
         "Sigmas of a flow for k-diffusion: {}.",
         listing.conventions()
     ));
@@ -86,10 +75,11 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    let lists =
-        listing.lists(|p| Ok(listing.sigmas(p, chain)?.into_iter().map(float).collect()))?;
     text += &assignment("sigmas", &lists, ('[', ']'));
-    text += K_DIFFUSION;
+    text += &sample_with(
+        "sample_euler",
+        "x = torch.randn(shape, **like) * torch.hypot(1 - sigmas[0], sigmas[0])",
+    );
     Ok((text.into_bytes(), losses))
 }
 

@@ -1,11 +1,9 @@
 //! improved-diffusion and guided-diffusion: `SpacedDiffusion(use_timesteps=..)`.
 
-use std::fmt::Write;
-
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, Parameterization, Sampler, VarianceKind};
 
 use super::listing::Listing;
-use super::python::{assignment, comment, float, list};
+use super::python::{assignment, comment, float, list, one_of_several};
 use crate::error::{Error, Result};
 
 pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
@@ -18,17 +16,35 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
                 what: "a network of v-prediction (its ModelMeanType knows EPSILON, START_X and PREVIOUS_X)",
             });
         }
-        Some(Parameterization::X0) => "START_X",
-        Some(Parameterization::Epsilon) | None => "EPSILON",
+        Some(Parameterization::X0) => Some("START_X"),
+        Some(Parameterization::Epsilon) => Some("EPSILON"),
+        None => None,
     };
     let losses = losses(listing);
+    let lists = listing.lists(|p| Ok(p.timesteps().rev().map(|t| t.to_string()).collect()))?;
+    let mut call = one_of_several("use_timesteps", &lists);
+    if mean.is_none() {
+        call += ", model_mean_type=gd.ModelMeanType...";
+    }
+    let sampling = match listing.sampler() {
+        Sampler::Ddpm => "p_sample_loop",
+        _ => "ddim_sample_loop",
+    };
     let mut text = comment(&format!(
+        "diffusion({call}).{sampling}(model, shape) follows the list, on the device of the model."
+    ));
+    text += &comment(&format!(
         "Timesteps for improved-diffusion and guided-diffusion: {}.",
         listing.conventions()
     ));
     text += &comment(
         "They count from 0. No --timestep_respacing string can express them, so build the diffusion as below.",
     );
+    if listing.clip_denoised().is_none() {
+        text += &comment(
+            "Nothing says whether the schedule clips: the loops do, unless they are given clip_denoised=False.",
+        );
+    }
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
@@ -36,7 +52,6 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     if known_name(chain).is_none() {
         text += "import numpy as np\n\n";
     }
-    let lists = listing.lists(|p| Ok(p.timesteps().rev().map(|t| t.to_string()).collect()))?;
     text += &assignment("use_timesteps", &lists, ('{', '}'));
     let variance = match listing.variance() {
         Some(VarianceKind::Learned) => "LEARNED_RANGE",
@@ -58,19 +73,56 @@ pub(super) fn export(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
             format!("np.array({})", list('[', betas, ']', 4))
         }
     };
-    let class = if variance == "LEARNED_RANGE" {
-        "SpacedDiffusion"
-    } else {
+    let mut class = "SpacedDiffusion";
+    if variance != "LEARNED_RANGE" {
         text += FIXED_VARIANCES;
-        "FixedVariances"
+        class = "FixedVariances";
+    }
+    if listing.clip_denoised() == Some(false) {
+        text += &UNCLIPPED.replace("CLASS", class);
+        class = "Unclipped";
+    }
+    let (argument, ask) = match mean {
+        Some(_) => ("", ""),
+        None => (", model_mean_type=None", ASK_FOR_THE_MEAN),
     };
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        "\n\ndef diffusion(use_timesteps):\n    return {class}(\n        use_timesteps=use_timesteps,\n        betas={betas},\n        model_mean_type=gd.ModelMeanType.{mean},\n        model_var_type=gd.ModelVarType.{variance},\n        loss_type=gd.LossType.MSE,\n        rescale_timesteps={rescale}\n    )\n"
+    let mean = mean.map_or_else(
+        || "model_mean_type".to_owned(),
+        |mean| format!("gd.ModelMeanType.{mean}"),
     );
+    // MEAN_ARGUMENT before MEAN, which it begins with.
+    let values = [
+        ("MEAN_ARGUMENT", argument),
+        ("ASK", ask),
+        ("CLASS", class),
+        ("BETAS", &betas),
+        ("MEAN", &mean),
+        ("VARIANCE", variance),
+        ("RESCALE", rescale),
+    ];
+    let made = |text: String, (name, value): (&str, &str)| text.replace(name, value);
+    text += &values.into_iter().fold(DIFFUSION.to_owned(), made);
     Ok((text.into_bytes(), losses))
 }
+
+const DIFFUSION: &str = include_str!("snippets/improved_diffusion.py");
+
+/// Of a network that nobody told of.
+const ASK_FOR_THE_MEAN: &str = r#"    if model_mean_type is None:
+        raise ValueError(
+            "model_mean_type: nothing says what your network predicts; expected gd.ModelMeanType.EPSILON or START_X"
+        )
+"#;
+
+/// The loops of both programs clip by default.
+const UNCLIPPED: &str = r#"
+
+class Unclipped(CLASS):
+    """Clips no estimate, as the schedule was chosen, whatever clip_denoised the loops ask for."""
+
+    def p_mean_variance(self, model, x, t, clip_denoised=False, **kwargs):
+        return super().p_mean_variance(model, x, t, clip_denoised=False, **kwargs)
+"#;
 
 /// Fixed variances along a network that learns its own: the second half of its output is not the estimate's.
 const FIXED_VARIANCES: &str = r#"

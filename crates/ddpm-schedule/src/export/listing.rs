@@ -151,7 +151,7 @@ impl Listing<'_> {
     /// The loss of what the network is fed, where it is not the timestep.
     pub(super) fn scaling_loss(&self) -> Vec<String> {
         let loss = format!(
-            "the scaling of timesteps: this network is fed i * 1000 / {}, and sample() feeds it i",
+            "the scaling of timesteps: this network is fed i * 1000 / {}, and pipelines and sample() feed it i",
             self.train_steps
         );
         self.scales_timesteps()
@@ -163,11 +163,6 @@ impl Listing<'_> {
     /// Whether some path does not end at T.
     pub(super) fn ends_early(&self) -> bool {
         self.paths.iter().any(|p| p.path.end() != self.train_steps)
-    }
-
-    /// Whether some path leaves out the first timestep.
-    pub(super) fn skips_first(&self) -> bool {
-        self.paths.iter().any(|p| p.path.nodes()[1] != 1)
     }
 
     /// The loss of variances that only numbers or the network can tell, where the program has no place for them.

@@ -83,6 +83,14 @@ pub(super) fn assignment(
     }
 }
 
+/// The name of one list: `name`, or `name[8]` where there are several.
+pub(super) fn one_of_several(name: &str, lists: &[(usize, Vec<String>)]) -> String {
+    match lists {
+        [(steps, _), _, ..] => format!("{name}[{steps}]"),
+        _ => name.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

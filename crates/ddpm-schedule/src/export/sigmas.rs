@@ -4,8 +4,10 @@ use ddpm_core::{ProcessKind, Sampler};
 
 use super::flow;
 use super::listing::{Listing, not_priced};
-use super::python::{assignment, comment, float};
+use super::python::{assignment, comment, float, one_of_several};
 use crate::error::Result;
+
+const SAMPLE: &str = include_str!("snippets/k_diffusion.py");
 
 pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     if listing.clock() == ProcessKind::Flow {
@@ -21,10 +23,6 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
         );
     }
     losses.extend(scaling_loss(listing));
-    let mut text = comment(&format!(
-        "Sigmas for k-diffusion: {}.",
-        listing.conventions()
-    ));
     let (sampler, takes) = match listing.sampler() {
         Sampler::Ddpm => (
             "sample_euler_ancestral",
@@ -42,23 +40,37 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
     };
     let fed = match listing.clock() {
         ProcessKind::Vp => {
-            "Wrap the network with quantize=True, so that it is fed whole timesteps."
+            "denoiser is a wrapper of k_diffusion.external, made with quantize=True, so that the network is fed whole timesteps."
         }
         _ => "denoiser(x, sigma) returns the clean data.",
     };
+    let lists =
+        listing.lists(|p| Ok(listing.sigmas(p, chain)?.into_iter().map(float).collect()))?;
+    let mut text = comment(&format!(
+        "sample(denoiser, shape, {}) follows the list; {fed}",
+        one_of_several("sigmas", &lists)
+    ));
     text += &comment(&format!(
-        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes} {fed}"
+        "Sigmas for k-diffusion: {}.",
+        listing.conventions()
+    ));
+    text += &comment(&format!(
+        "sigma = sqrt((1 - alpha_bar) / alpha_bar), noisiest first, 0 at the end. {takes}"
     ));
     for loss in &losses {
         text += &comment(&format!("Not taken over: {loss}."));
     }
-    let lists =
-        listing.lists(|p| Ok(listing.sigmas(p, chain)?.into_iter().map(float).collect()))?;
     text += &assignment("sigmas", &lists, ('[', ']'));
-    text += &format!(
-        "\n\ndef sample(denoiser, shape, sigmas, device=\"cpu\"):\n    import torch\n    from k_diffusion.sampling import {sampler}\n\n    sigmas = torch.tensor(sigmas, device=device)\n    # The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, device=device) * (1 + sigmas[0] ** 2).sqrt()\n    return {sampler}(denoiser, x, sigmas)\n"
+    text += &sample_with(
+        sampler,
+        "# The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, **like) * (1 + sigmas[0] ** 2).sqrt()",
     );
     Ok((text.into_bytes(), losses))
+}
+
+/// `sample()` by one of k-diffusion's samplers, from x as `start` says.
+pub(super) fn sample_with(sampler: &str, start: &str) -> String {
+    SAMPLE.replace("SAMPLER", sampler).replace("START", start)
 }
 
 /// One line per schedule and nothing else: nodes that take sigmas as text pick up every number they see. No exponents, because

@@ -92,7 +92,11 @@ fn figures_show_the_numbers_that_the_commands_print() {
             .unwrap();
         assert_eq!(point["y"], row["bpd"]);
         assert_eq!(point["stderr"], row["stderr"]);
-        assert!(text.contains(&format!(">{name}</text>")));
+        let label = match name {
+            "all timesteps" => "all 4000 timesteps",
+            name => name,
+        };
+        assert!(text.contains(&format!(">{label}</text>")), "{label}");
     }
 
     let (found, text) = draw("timesteps", &[&file], "");
@@ -114,7 +118,107 @@ fn figures_show_the_numbers_that_the_commands_print() {
     let series = found["series"].as_array().unwrap();
     assert_eq!(series.len(), 4);
     assert_eq!(series[0]["points"].as_array().unwrap().len(), 4000);
-    assert!(text.contains("train, measured"));
+    assert_eq!(series[1]["name"], "train, measured");
+    assert!(text.contains("marks: timesteps that were measured") && text.contains(">train</text>"));
+
+    // The full chain of the network is what the variances are compared with.
+    let (found, text) = draw("variances", &[&train, &test], "--steps 4,16");
+    let series = found["series"].as_array().unwrap();
+    assert_eq!(series.last().unwrap()["name"], "all timesteps");
+    assert!(text.contains(">all 4000 timesteps, learned</text>") && !text.contains(">4000</text>"));
+}
+
+/// The attributes of all lines that a name stands for, but for their places.
+fn looks(svg: &str, name: &str) -> Vec<String> {
+    let key = svg
+        .lines()
+        .take_while(|line| !line.contains(&format!(">{name}</text>")));
+    let last = key
+        .filter(|line| line.starts_with("<polyline"))
+        .last()
+        .unwrap();
+    let attribute = |name: &str| {
+        let (_, rest) = last.split_once(&format!("{name}=\"")).unwrap_or(("", "\""));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    vec![attribute("stroke"), attribute("stroke-dasharray")]
+}
+
+/// A stride has one colour and dash, whatever else is drawn and wherever it stands.
+#[test]
+fn a_stride_looks_the_same_in_every_figure() {
+    let folder = scratch();
+    let draw = |flags: &str| {
+        let out = folder.path().join("f.svg");
+        Ddpm::new("plot")
+            .words("bits-per-dim --steps 4,16")
+            .arg(profile("train"))
+            .arg(profile("test"))
+            .words(flags)
+            .over("--out", &out)
+            .run()
+            .succeeds();
+        std::fs::read_to_string(&out).unwrap()
+    };
+    let (full, free) = (
+        draw("--variance learned"),
+        draw("--variance fixed-small --start free"),
+    );
+    for name in ["optimal", "quadratic", "even", "all 4000 timesteps"] {
+        assert_eq!(looks(&full, name), looks(&free, name), "{name}");
+    }
+    // The optimal curve is the last that is drawn, and so on top.
+    let curves: Vec<&str> = full
+        .lines()
+        .filter(|line| line.starts_with("<polyline"))
+        .collect();
+    assert!(
+        curves[3].contains(&looks(&full, "optimal")[0]),
+        "{}",
+        curves[3]
+    );
+}
+
+#[test]
+fn a_figure_for_a_paper_is_as_wide_as_was_asked_for() {
+    let folder = scratch();
+    let file = schedules(folder.path(), &profile("train"), "4,16");
+    let plot = |width: &str, out: &Path| {
+        Ddpm::new("plot")
+            .words("timesteps --width")
+            .words(width)
+            .arg(&file)
+            .over("--out", out)
+    };
+    let (svg, png) = (folder.path().join("f.svg"), folder.path().join("f.png"));
+    let printed = plot("3.25", &svg).run().succeeds().stdout();
+    assert!(
+        printed.contains("T=4000 cosine") && printed.contains("Rows differ"),
+        "{printed}"
+    );
+    let text = std::fs::read_to_string(&svg).unwrap();
+    assert!(text.contains("width=\"3.25in\"") && text.contains("viewBox=\"0 0 351 "));
+    assert!(
+        !text.contains("font-weight=\"bold\""),
+        "the title is in the caption"
+    );
+
+    let found = plot("3.25", &png).json();
+    assert_eq!(
+        found["caption"].as_str().unwrap(),
+        printed.trim().split_once(": ").unwrap().1
+    );
+    let bytes = std::fs::read(&png).unwrap();
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    // 300 pixels per inch, which the file says in its pHYs chunk: 11811 per metre.
+    assert_eq!(number(16), 975);
+    let chunk = bytes.windows(4).position(|word| word == b"pHYs").unwrap();
+    assert_eq!([number(chunk + 4), number(chunk + 8)], [11811; 2]);
+    assert_eq!(bytes[chunk + 12], 1, "the unit is the metre");
+
+    for width in ["1", "nan", "1000"] {
+        plot(width, &svg).fails(2, &["--width"]);
+    }
 }
 
 #[test]

@@ -165,10 +165,10 @@ fn the_table_has_every_stride_variance_and_budget() {
         "bits/dim",
         "clip on",
         "respaced",
-        "dp-free",
+        "optimal, free end",
         "±",
         "K=32",
-        "DP minus",
+        "optimal minus",
         "3 images of",
     ] {
         assert!(

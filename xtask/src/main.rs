@@ -11,11 +11,11 @@ mod book;
 mod checks;
 mod ci;
 mod containerfile;
-mod release;
 #[cfg(test)]
 mod links;
 mod markdown;
 mod newcomer;
+mod release;
 #[cfg(test)]
 mod tidy;
 

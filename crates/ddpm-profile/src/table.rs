@@ -99,7 +99,7 @@ fn scoring(
 /// Refuses to choose on one network, or on a stand-in, and score on another, or on real data.
 ///
 /// Seeds, image counts and the name of the data (which holds its split and its layout) may differ.
-fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
+pub(crate) fn check_comparable(train: &ElboProfile, test: &ElboProfile) -> Result<()> {
     let (a, b) = (train.provenance(), test.provenance());
     let mut found = a.model.differences(&b.model);
     if a.stand_in != b.stand_in {

@@ -11,8 +11,9 @@ use super::outputs::OutputArgs;
 
 /// Draw a figure as SVG or PNG
 ///
-/// The figures are legible in black and white; axes have their units. With `--json` the numbers
-/// that are drawn are printed too.
+/// The figures are legible in black and white; axes have their units. A stride has one colour, dash and mark in all of them. With
+/// `--width` a figure is made for a paper: without a title, which is printed as a caption instead. With `--json` the numbers that are drawn
+/// are printed too.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
@@ -20,7 +21,8 @@ Example:
   ddpm plot variances train.p test.p --out variances.svg    bits/dim against K, optimal paths of every variance
   ddpm plot timesteps schedules.json --out timesteps.png    the timesteps of every K
   ddpm plot errors train.p --out errors.svg                 m(t), the network's mean squared error
-  ddpm plot terms schedules.json train.p --out terms.svg    the cost of each step of a path")]
+  ddpm plot terms schedules.json train.p --out terms.svg    the cost of each step of a path
+  ddpm plot bits-per-dim train.p test.p --width 3.25 --out bits.svg    for a column of a paper")]
 pub(crate) struct Plot {
     /// What to draw
     #[arg(value_name = "FIGURE")]
@@ -33,6 +35,9 @@ pub(crate) struct Plot {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) existing: OutputArgs,
+    /// For a paper: so many inches wide, words of 8 points, PNG of 300 dpi, no title; prints the caption
+    #[arg(long, value_name = "INCHES")]
+    pub(crate) width: Option<f64>,
     /// Numbers of steps: a comma list [default: the paper's, or all of a schedules file]
     #[arg(long, value_name = "K,..")]
     pub(crate) steps: Option<String>,

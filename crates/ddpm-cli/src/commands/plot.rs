@@ -13,7 +13,7 @@ use crate::input::{
     write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
-use crate::plot::{Chart, MOST_SERIES, figures, png};
+use crate::plot::{Chart, Form, MOST_SERIES, figures, png};
 use crate::render::plural;
 
 /// Runs the command.
@@ -29,6 +29,7 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
         }
     };
     check_flags(args)?;
+    let form = form(args)?;
     let chart = match args.figure {
         Figure::BitsPerDim => bits_per_dim(args, voice)?,
         Figure::Variances => variances_against_steps(args, voice)?,
@@ -46,12 +47,21 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
             }
         )));
     }
-    let svg = chart.svg();
-    let bytes = if as_png { png(&svg)? } else { svg.into_bytes() };
+    let svg = chart.svg(form);
+    let bytes = if as_png {
+        png(&svg, form)?
+    } else {
+        svg.into_bytes()
+    };
     write_unless_in_the_way(&args.out, &bytes, args.existing.force)?;
     if !args.json {
-        return output::print_text(&format!("{}: {}\n", args.out.display(), chart.title));
+        let caption = match form {
+            Form::Inches(_) => chart.caption(),
+            _ => chart.title.to_owned(),
+        };
+        return output::print_text(&format!("{}: {caption}\n", args.out.display()));
     }
+    let caption = chart.caption();
     let series = chart.series.into_iter().map(|s| results::PlotSeries {
         name: s.name,
         points: s.points,
@@ -62,7 +72,21 @@ pub(crate) fn run(args: &Plot, voice: Voice) -> Result<()> {
         x: chart.x.0.to_owned(),
         y: chart.y.0.to_owned(),
         series: series.collect(),
+        caption,
     })
+}
+
+/// A figure that stands alone, or one of a paper.
+fn form(args: &Plot) -> Result<Form> {
+    match args.width {
+        None => Ok(Form::Alone),
+        Some(inches) if Form::INCHES.contains(&inches) => Ok(Form::Inches(inches)),
+        Some(inches) => Err(Error::usage(format!(
+            "--width {inches}: expected {} to {} inches",
+            Form::INCHES.start(),
+            Form::INCHES.end()
+        ))),
+    }
 }
 
 /// Refuses flags that the figure would not look at.

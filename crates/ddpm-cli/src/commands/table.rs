@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ddpm_core::{DecoderKind, MeanKind, NetworkId, Objective, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
 use ddpm_schedule::Budgets;
-use ddpm_schedule::results::{self, ScoredImages, TableRow};
+use ddpm_schedule::results::{self, ScoredImages, TableRow, stride_in_words};
 
 use super::table_of_paths;
 use crate::args::Table;
@@ -209,8 +209,8 @@ pub(crate) fn tables(
             images_of(train),
             evaluated(train)
         ));
-    let mut differences =
-        TextTable::new(&heads).title("DP minus the other stride, paired over blocks of images");
+    let mut differences = TextTable::new(&heads)
+        .title("Optimal minus the other stride, paired over blocks of images");
     for (i, &variance) in variances.iter().enumerate() {
         if i > 0 {
             text.gap();
@@ -225,7 +225,8 @@ pub(crate) fn tables(
         for stride in ["even", "quadratic", "dp", "dp-free"] {
             let found = of(stride);
             let Some(first) = found.first() else { continue };
-            let names = [first.kernel(), first.decoder.to_string(), stride.to_owned()];
+            let words = stride_in_words(stride).to_owned();
+            let names = [first.kernel(), first.decoder.to_string(), words];
             let cells = found
                 .iter()
                 .map(|row| cell(row) + mark_of_decoder(row.scored_decoder == row.decoder));

@@ -135,20 +135,48 @@ fn thin(ticks: Vec<f64>, room: usize) -> Vec<f64> {
     ticks.into_iter().step_by(every).collect()
 }
 
-/// A tick in few characters.
-pub(super) fn label(value: f64) -> String {
-    let size = value.abs();
+/// The ticks of one axis, all in one form: with the same digits after the point, or all as powers of ten.
+pub(super) fn labels(scale: Scale, ticks: &[f64]) -> Vec<String> {
+    let sizes = || ticks.iter().map(|t| t.abs()).filter(|&size| size > 0.0);
+    let large = sizes().any(|size| size >= 1e6);
+    let small = scale == Scale::Log10 && sizes().any(|size| size < 0.999e-3);
+    if large || small {
+        return ticks.iter().map(|&tick| power(tick)).collect();
+    }
+    let digits = match scale {
+        Scale::Linear => ticks.iter().map(|&t| digits(t)).max().unwrap_or(0),
+        _ => 0,
+    };
+    let own = |&tick: &f64| format!("{tick:.*}", digits.max(self::digits(tick)));
+    ticks.iter().map(own).collect()
+}
+
+/// The digits after the point that a number needs; 0.3 is no 0.30000000000000004.
+fn digits(value: f64) -> usize {
+    let needs = |digits: &usize| {
+        let unit = 10f64.powi(*digits as i32);
+        ((value * unit).round() - value * unit).abs() <= 1e-6 * (value * unit).abs().max(1e-6)
+    };
+    (0..9).find(needs).unwrap_or(9)
+}
+
+/// `2×10⁻⁵`.
+fn power(value: f64) -> String {
+    let text = format!("{value:.0e}");
+    let Some((front, exponent)) = text.split_once('e') else {
+        return text;
+    };
     if value == 0.0 {
-        "0".to_owned()
-    } else if !(1e-3..1e6).contains(&size) {
-        format!("{value:.0e}")
-    } else {
-        // Twelve digits hide that 0.3 is 0.30000000000000004.
-        let rounded = format!("{value:.9}");
-        rounded
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned()
+        return "0".to_owned();
+    }
+    let raised = |c: char| match c.to_digit(10) {
+        Some(digit) => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][digit as usize],
+        None => '⁻',
+    };
+    let exponent: String = exponent.chars().map(raised).collect();
+    match front {
+        "1" => format!("10{exponent}"),
+        _ => format!("{front}×10{exponent}"),
     }
 }
 
@@ -216,15 +244,21 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_short() {
-        for (value, text) in [
-            (0.1 + 0.2, "0.3"),
-            (1e-5, "1e-5"),
-            (4000.0, "4000"),
-            (0.0, "0"),
-            (-2.5, "-2.5"),
-        ] {
-            assert_eq!(label(value), text);
+    fn the_labels_of_an_axis_have_one_form() {
+        let cases: [(Scale, &[f64], &[&str]); 5] = [
+            (Scale::Linear, &[3.5, 4.0, 4.5], &["3.5", "4.0", "4.5"]),
+            (Scale::Linear, &[0.0, 0.1 + 0.2], &["0.0", "0.3"]),
+            (Scale::Linear, &[-2e6, 0.0], &["-2×10⁶", "0"]),
+            (
+                Scale::Log10,
+                &[1e-5, 2e-3, 0.1],
+                &["10⁻⁵", "2×10⁻³", "10⁻¹"],
+            ),
+            (Scale::Log10, &[0.001, 0.05, 1.0], &["0.001", "0.05", "1"]),
+        ];
+        for (scale, ticks, expected) in cases {
+            assert_eq!(labels(scale, ticks), expected);
         }
+        assert_eq!(labels(Scale::Log2, &[8.0, 4000.0]), ["8", "4000"]);
     }
 }

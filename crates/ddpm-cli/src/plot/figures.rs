@@ -4,11 +4,12 @@ use std::path::Path;
 
 use ddpm_core::{MeanKind, Objective, VarianceKind, nats_to_bits};
 use ddpm_profile::{CostModel, Curves, ElboProfile};
-use ddpm_schedule::results::{PlotPoint, TableRow};
+use ddpm_schedule::results::{PlotPoint, TableRow, stride_in_words};
 use ddpm_schedule::{Chosen, GaussianDecoder, Schedules, Scoring};
 
 use super::axis::Scale;
 use super::chart::{Chart, Series, Shape, point};
+use super::look;
 use crate::error::{Error, Located, Result};
 use crate::render::{clip, images_of};
 
@@ -19,30 +20,29 @@ pub(crate) fn bits_per_dim(
     rows: &[TableRow],
     variance: VarianceKind,
 ) -> Chart {
-    use Shape::{Both, Marks};
-    let strides = [
-        ("dp", "optimal", Both),
-        ("dp-free", "optimal, free end", Both),
-        ("quadratic", "quadratic", Both),
-        ("even", "even", Both),
-        ("all", "all timesteps", Marks),
-    ];
     let of_variance: Vec<&TableRow> = rows.iter().filter(|r| r.variance == variance).collect();
-    let series = strides
-        .map(|(stride, name, shape)| {
-            let rows = of_variance.iter().filter(|row| row.stride == stride);
-            let points = rows.map(|row| scored(row));
-            Series {
-                name: name.to_owned(),
-                shape,
-                points: points.collect(),
-            }
-        })
-        .into_iter()
-        .filter(|series| !series.points.is_empty())
-        .collect();
+    let curve = |stride: &str| {
+        let rows = of_variance.iter().filter(|row| row.stride == stride);
+        Series::new(
+            stride_in_words(stride),
+            Shape::Both,
+            look::of_stride(stride),
+        )
+        .of(rows.map(|row| scored(row)))
+    };
+    let mut series: Vec<Series> = ["dp", "dp-free", "quadratic", "even"].map(curve).into();
+    series.extend(of_variance.iter().map(|row| all(row, "")).next_back());
+    series.retain(|series| !series.points.is_empty());
     let title = "Bits/dim against the number of steps";
     against_steps(title, train, test, &of_variance, Some(variance), series)
+}
+
+/// Every timestep, as the line that few steps are compared with.
+fn all(row: &TableRow, of: &str) -> Series {
+    let steps = row.steps;
+    Series::new(stride_in_words("all"), Shape::Baseline, look::ALL)
+        .of([scored(row)])
+        .labelled(format!("all {steps} timesteps{of}"))
 }
 
 /// Bits/dim against K: the optimal paths of these variances.
@@ -52,18 +52,25 @@ pub(crate) fn variances(
     rows: &[TableRow],
     kinds: &[VarianceKind],
 ) -> Chart {
-    let series = kinds.iter().map(|&variance| {
-        let optimal = |row: &&TableRow| row.variance == variance && row.stride == "dp";
-        let rows: Vec<&TableRow> = rows.iter().filter(optimal).collect();
-        Series {
-            name: rows.first().map_or_else(String::new, |row| row.kernel()),
-            shape: Shape::Both,
-            points: rows.into_iter().map(scored).collect(),
-        }
-    });
+    let mut series: Vec<Series> = kinds
+        .iter()
+        .map(|&variance| {
+            let optimal = |row: &&TableRow| row.variance == variance && row.stride == "dp";
+            let rows: Vec<&TableRow> = rows.iter().filter(optimal).collect();
+            let name = rows.first().map_or_else(String::new, |row| row.kernel());
+            Series::new(name, Shape::Both, look::of_variance(variance))
+                .of(rows.into_iter().map(scored))
+        })
+        .collect();
+    // What the network itself reaches with every timestep.
+    let learned = train.layout().learned() && test.layout().learned();
+    let usual = VarianceKind::of_network(learned);
+    let of_all = |row: &&TableRow| row.stride == "all" && row.variance == usual;
+    let found = rows.iter().find(of_all);
+    series.extend(found.map(|row| all(row, &format!(", {}", row.kernel()))));
     let title = "Bits/dim of optimal schedules against the number of steps";
-    let all: Vec<&TableRow> = rows.iter().collect();
-    against_steps(title, train, test, &all, None, series.collect())
+    let rows: Vec<&TableRow> = rows.iter().collect();
+    against_steps(title, train, test, &rows, None, series)
 }
 
 /// Bits/dim of rows against K; `variance`: that of all of them.
@@ -81,19 +88,27 @@ fn against_steps(
         .map_or(String::new(), |row| row.decoder.to_string());
     let mean = rows.first().map_or(MeanKind::Network, |row| row.mean);
     let of = |kind| Scoring::new(kind).with_mean(mean).kernel() + ", ";
-    let variance = variance.map_or_else(String::new, of);
+    let kernel = variance.map_or_else(String::new, of);
     Chart {
         title,
         subtitle: vec![
             format!(
-                "T={} {}, {variance}{decoder} decoder, {}",
+                "T={} {}, {kernel}{decoder} decoder, {}",
                 model.train_steps,
                 model.noise_schedule_text(),
                 clip(Some(model.clip_denoised))
             ),
             format!("chosen on {}", images_of(train)),
-            format!("scored on {}; bars: one standard error", images_of(test)),
+            format!("scored on {}; bands: ± one standard error", images_of(test)),
         ],
+        differs: match kernel.is_empty() {
+            true => {
+                "Curves differ in the variance of the steps alone: each is the optimal schedule under it, with one decoder. Their errors are those of the same images; differences are known better."
+            }
+            false => {
+                "Curves differ in the stride alone. Their errors are those of the same images; paired differences are known better."
+            }
+        },
         x: ("K, network evaluations (log scale)", Scale::Log2),
         y: ("negative ELBO [bits/dim]", Scale::Linear),
         series,
@@ -122,13 +137,10 @@ pub(crate) fn timesteps(schedules: &Schedules, budgets: &[&Chosen]) -> Chart {
             conventions(schedules),
             schedules.scoring.start
         )],
+        differs: "Rows differ in the number of steps alone.",
         x: ("timestep t (0 is the clean image)", Scale::Linear),
         y: ("K, network evaluations (log scale)", Scale::Log2),
-        series: vec![Series {
-            name: String::new(),
-            shape: Shape::Ticks,
-            points: points.collect(),
-        }],
+        series: vec![Series::new("", Shape::Ticks, look::of_stride("dp")).of(points)],
     }
 }
 
@@ -148,7 +160,7 @@ fn conventions(schedules: &Schedules) -> String {
 pub(crate) fn errors(profiles: &[(&Path, &ElboProfile)]) -> Result<Chart> {
     let mut series = Vec::new();
     let mut subtitle = Vec::new();
-    for (file, profile) in profiles {
+    for (i, (file, profile)) in profiles.iter().enumerate() {
         let curves = Curves::from_profile(profile).in_file(file)?;
         let all = 1..=curves.train_steps();
         let measured = all.clone().filter(|&t| curves.evaluated()[t]);
@@ -163,23 +175,22 @@ pub(crate) fn errors(profiles: &[(&Path, &ElboProfile)]) -> Result<Chart> {
             p.model.noise_schedule_text(),
             clip(Some(p.model.clip_denoised))
         ));
-        series.push(Series {
-            name: p.split.clone(),
-            shape: Shape::Line,
-            points: all,
-        });
+        let look = look::nth(i);
+        series.push(Series::new(&p.split, Shape::Line, look).of(all));
         // So many marks would hide the line.
         if measured.len() <= 200 {
-            series.push(Series {
-                name: format!("{}, measured", p.split),
-                shape: Shape::Marks,
-                points: measured,
-            });
+            let marks = Series::new(format!("{}, measured", p.split), Shape::Marks, look);
+            // They have the colour of their line, which has a name.
+            series.push(marks.of(measured).labelled(""));
         }
+    }
+    if series.iter().any(|series| series.shape == Shape::Marks) {
+        subtitle.push("marks: timesteps that were measured; lines: what lies between".to_owned());
     }
     Ok(Chart {
         title: "Mean squared error of the predicted image",
         subtitle,
+        differs: "Curves differ in the images, or the network, that was measured.",
         x: ("timestep t (log scale)", Scale::Log10),
         y: (
             "m(t) per dimension, image in [-1, 1] (log scale)",
@@ -210,16 +221,12 @@ pub(crate) fn terms(
     };
     let frozen = curves.freeze(&scoring).in_file(profile_file)?;
     let model = CostModel::new(&curves, frozen).in_file(profile_file)?;
-    let series = budgets.iter().map(|budget| {
+    let series = budgets.iter().enumerate().map(|(i, budget)| {
         let path = &budget.schedule.path;
         let terms = path.edges().zip(model.path_terms(path));
-        Series {
-            name: format!("K = {}", budget.steps()),
-            shape: Shape::Both,
-            points: terms
-                .map(|((t, _), term)| point(t, nats_to_bits(term)))
-                .collect(),
-        }
+        let name = format!("K = {}", budget.steps());
+        Series::new(name, Shape::Both, look::nth(i))
+            .of(terms.map(|((t, _), term)| point(t, nats_to_bits(term))))
     });
     let series: Vec<Series> = series.collect();
     // The density of continuous data can be above 1, and its term below 0.
@@ -238,6 +245,7 @@ pub(crate) fn terms(
                 images_of(profile)
             ),
         ],
+        differs: "Curves differ in the number of steps alone.",
         x: (
             "timestep t that the step starts from (log scale)",
             Scale::Log10,

@@ -1,37 +1,57 @@
 //! A figure as pixels, with words in the outlines of one bundled font: the same on every machine, whatever fonts it has.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
-use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::tiny_skia::{Color, Pixmap, Transform};
 use resvg::usvg::roxmltree::{Document, Node};
 use resvg::usvg::{Options, Tree};
 
+use super::font::{self, UNITS_PER_EM};
+use super::size::{Form, PER_INCH};
 use crate::error::{Error, Located, Result};
 
-/// Pixels per unit of the figure: fine enough for print at its size on a page.
-const SCALE: f32 = 2.0;
-
-/// DejaVu Sans, as `font/outline.py` writes it down: code point, advance and path of each glyph, in 1024ths of an em.
-const FONT: &str = include_str!("font/dejavu-sans.txt");
-const UNITS_PER_EM: f64 = 1024.0;
-/// The stroke that makes a glyph bold, in the same unit: the font has no bold face here.
+/// The stroke that makes a glyph bold, in the font's unit: it has no bold face here.
 const BOLD: f64 = 50.0;
+const INCHES_PER_METRE: f64 = 1.0 / 0.0254;
 
-/// Draws an SVG figure.
-pub(crate) fn png(svg: &str) -> Result<Vec<u8>> {
-    pixels(svg)?.encode_png().or_internal()
+/// Draws an SVG figure of this form. The file says how large its pixels are on paper.
+pub(crate) fn png(svg: &str, form: Form) -> Result<Vec<u8>> {
+    let per_unit = form.pixels_per_unit();
+    let pixels = pixels(svg, form.width() * per_unit)?;
+    let per_metre = (per_unit * PER_INCH * INCHES_PER_METRE).round() as u32;
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, pixels.width(), pixels.height());
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: per_metre,
+        yppu: per_metre,
+        unit: png::Unit::Meter,
+    }));
+    // A figure has a background: every pixel is opaque.
+    let colours: Vec<u8> = pixels
+        .pixels()
+        .iter()
+        .flat_map(|p| [p.red(), p.green(), p.blue()])
+        .collect();
+    let mut writer = encoder.write_header().or_internal()?;
+    writer.write_image_data(&colours).or_internal()?;
+    writer.finish().or_internal()?;
+    Ok(bytes)
 }
 
-fn pixels(svg: &str) -> Result<Pixmap> {
+/// The figure so many pixels wide.
+fn pixels(svg: &str, width: f64) -> Result<Pixmap> {
     let tree = Tree::from_str(&outlined(svg)?, &Options::default()).or_internal()?;
     let size = tree.size();
-    let side = |length: f32| (length * SCALE).ceil() as u32;
+    let scale = width as f32 / size.width();
+    let side = |length: f32| (length * scale).round() as u32;
     let mut pixels = Pixmap::new(side(size.width()), side(size.height()))
         .ok_or_else(|| Error::Internal("a figure without pixels".to_owned()))?;
+    // The last row of pixels may be a part of one.
+    pixels.fill(Color::WHITE);
     resvg::render(
         &tree,
-        Transform::from_scale(SCALE, SCALE),
+        Transform::from_scale(scale, scale),
         &mut pixels.as_mut(),
     );
     Ok(pixels)
@@ -39,39 +59,24 @@ fn pixels(svg: &str) -> Result<Pixmap> {
 
 /// The same figure with outlines in place of its words, which resvg would leave out.
 fn outlined(svg: &str) -> Result<String> {
-    let glyphs: HashMap<char, (f64, &str)> = FONT.lines().filter_map(glyph).collect();
     let document = Document::parse(svg).or_internal()?;
     let (mut figure, mut done) = (String::new(), 0);
     for text in document.descendants().filter(|n| n.has_tag_name("text")) {
         figure.push_str(&svg[done..text.range().start]);
-        outline(&mut figure, text, &glyphs);
+        outline(&mut figure, text);
         done = text.range().end;
     }
     figure.push_str(&svg[done..]);
     Ok(figure)
 }
 
-/// One line of the font.
-fn glyph(line: &str) -> Option<(char, (f64, &str))> {
-    let mut fields = line.splitn(3, ' ');
-    let code = u32::from_str_radix(fields.next()?, 16).ok()?;
-    let advance = fields.next()?.parse().ok()?;
-    Some((
-        char::from_u32(code)?,
-        (advance, fields.next().unwrap_or("")),
-    ))
-}
-
-fn outline(figure: &mut String, text: Node<'_, '_>, glyphs: &HashMap<char, (f64, &str)>) {
+fn outline(figure: &mut String, text: Node<'_, '_>) {
     let inherited = |name: &str| text.ancestors().find_map(|node| node.attribute(name));
     let number = |value: Option<&str>| value.and_then(|v| v.parse().ok()).unwrap_or(0.0);
     let (mut advances, mut paths) = (0.0, String::new());
     // Writing to a string does not fail.
     for c in text.text().unwrap_or("").chars() {
-        // A character that the font lacks is a box, not a gap.
-        let (advance, path) = glyphs
-            .get(&c)
-            .unwrap_or(&glyphs[&char::REPLACEMENT_CHARACTER]);
+        let (advance, path) = font::glyph(c);
         let _ = write!(
             paths,
             "<path transform=\"translate({advances})\" d=\"{path}\"/>"
@@ -99,13 +104,14 @@ fn outline(figure: &mut String, text: Node<'_, '_>, glyphs: &HashMap<char, (f64,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plot::font::FONT;
 
     /// Left, top, right and bottom of what is not white.
     fn ink(text: &str) -> [u32; 4] {
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"200\" height=\"200\" font-size=\"20\"><rect width=\"200\" height=\"200\" fill=\"#fff\"/>{text}</svg>"
         );
-        let pixels = pixels(&svg).unwrap();
+        let pixels = pixels(&svg, 400.0).unwrap();
         let inked = pixels
             .pixels()
             .iter()
@@ -167,10 +173,14 @@ mod tests {
 
     #[test]
     fn every_line_of_the_font_is_a_glyph() {
-        let glyphs: Vec<_> = FONT.lines().filter_map(glyph).collect();
+        let glyphs: Vec<_> = FONT.lines().filter_map(font::line).collect();
         assert_eq!(glyphs.len(), FONT.lines().count());
         let known = |c: char| glyphs.iter().any(|(known, _)| *known == c);
-        assert!((' '..='~').chain("±×·–−…éßλσε".chars()).all(known));
+        assert!(
+            (' '..='~')
+                .chain("±×·–−…éßλσε⁰¹²³⁴⁵⁶⁷⁸⁹⁻".chars())
+                .all(known)
+        );
         // Markup is read as the character that it stands for.
         let figure = outlined("<svg><text>&lt;</text> <text>&amp;</text></svg>").unwrap();
         assert!(

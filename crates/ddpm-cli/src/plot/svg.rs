@@ -5,265 +5,456 @@ use std::fmt::Write;
 
 use ddpm_schedule::results::PlotPoint;
 
-use super::axis::{Axis, label};
+use super::axis::{Axis, labels};
 use super::chart::{Chart, Series, Shape};
+use super::labels::{LINE, spread};
+use super::size::Form;
+use super::{font, marks};
 use crate::render::escape;
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 350.0;
-const LEFT: f64 = 70.0;
-const LINE: f64 = 16.0;
-/// Room at the right for the keys.
-const KEYS: f64 = 170.0;
-/// Room at the right without keys.
-const MARGIN: f64 = 24.0;
-/// The report's style sheet has another set of them for dark screens.
-pub(crate) const COLOURS: [&str; 6] = [
-    "#0b5cad", "#c4441c", "#2c7a4b", "#7a3b96", "#8a6d00", "#333333",
-];
-const DASHES: [&str; MOST_SERIES] = [
-    "",
-    "7 3",
-    "2 3",
-    "9 3 2 3",
-    "12 4",
-    "1 4",
-    "5 5",
-    "9 3 2 3 2 3",
-    "16 3",
-    "3 2 1 2",
-    "12 3 4 3",
-    "6 2 6 7",
-];
-/// So many series differ without colour: each has a dash of its own, and a mark of its own, six of them filled and six hollow.
-pub(crate) const MOST_SERIES: usize = 12;
+const FONT_SIZE: f64 = 12.0;
+/// From the end of the axis to a name beside it: a leader, a piece of the line with its mark, a gap.
+const KEY: [f64; 3] = [16.0, 28.0, 6.0];
+/// Between two names below the axes.
+const GAP: f64 = 18.0;
+
+/// Where everything lies, in units.
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    names: Names,
+}
+
+/// Where the names of curves stand.
+enum Names {
+    /// There are none.
+    Nowhere,
+    /// At the ends of the curves: series, end of its curve, height of the name.
+    AtEnds(Vec<(usize, (f64, f64), f64)>),
+    /// Beside the axes, in their order.
+    Beside,
+    /// Below the axes, in rows.
+    Below(Vec<Vec<usize>>),
+}
 
 impl Chart {
     /// The figure.
-    pub(crate) fn svg(&self) -> String {
-        let top = 30.0 + LINE * self.subtitle.len() as f64 + 8.0;
-        let keys = self.series.iter().any(|s| !s.name.is_empty());
-        // All figures are equally wide, so that their words are equally large on a page.
-        let width = if keys { WIDTH } else { WIDTH + KEYS - MARGIN };
-        let (w, h) = (LEFT + WIDTH + KEYS, top + HEIGHT + 52.0);
-        let points = self.series.iter().flat_map(|s| &s.points);
-        let shown: Vec<&PlotPoint> = points.filter(|p| self.shows(p)).collect();
-        let x = shown.iter().map(|p| p.x);
-        let x = Axis::new(self.x.1, x, LEFT, LEFT + width, 12);
-        // A bar that reaches below zero has no place on a logarithmic axis; its point has.
-        let ends = |p: &&PlotPoint| [p.y, p.y - p.standard_error, p.y + p.standard_error];
-        let y = shown.iter().flat_map(ends);
-        let y = Axis::new(self.y.1, y, top + HEIGHT, top, 9);
+    pub(crate) fn svg(&self, form: Form) -> String {
+        let (frame, x, y) = self.layout(form);
+        let heading = if form.has_heading() {
+            &self.subtitle[..]
+        } else {
+            &[]
+        };
+        let rows = match &frame.names {
+            Names::Below(rows) => rows.len() as f64,
+            _ => 0.0,
+        };
+        let (w, h) = (
+            form.width(),
+            (frame.bottom + 52.0 + 1.2 * LINE * rows).ceil(),
+        );
         let mut svg = String::new();
         // Writing to a string does not fail.
         let _ = write!(
             svg,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{0}\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{0}</text>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"{FONT_SIZE}\" role=\"img\" aria-label=\"{}\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n",
+            form.length(w),
+            form.length(h),
             escape(self.title)
         );
-        for (i, line) in self.subtitle.iter().enumerate() {
+        if form.has_heading() {
+            let _ = write!(
+                svg,
+                "<text x=\"{}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>\n",
+                frame.left,
+                escape(self.title)
+            );
+        }
+        for (i, line) in heading.iter().enumerate() {
             let at = 40.0 + LINE * i as f64;
             let _ = write!(
                 svg,
-                "<text x=\"{LEFT}\" y=\"{at}\" fill=\"#444\">{}</text>\n",
+                "<text x=\"{}\" y=\"{at}\" fill=\"#444\">{}</text>\n",
+                frame.left,
                 escape(line)
             );
         }
-        self.frame(&mut svg, &x, &y, top, width);
-        for (i, series) in self.series.iter().enumerate() {
-            self.series(&mut svg, series, i, &x, &y);
+        self.axes(&mut svg, &frame, &x, &y);
+        // The first lies on top; bands lie below all lines.
+        for series in self.series.iter().rev() {
+            svg += &self.band(series, &frame, &x, &y);
         }
-        let named = self.series.iter().enumerate();
-        let named = named.filter(|(_, s)| !s.name.is_empty());
-        for (row, (i, series)) in named.enumerate() {
-            let at = top + 12.0 + 20.0 * row as f64;
-            let left = LEFT + WIDTH + 14.0;
-            if matches!(series.shape, Shape::Both | Shape::Line) {
-                let ends = format!("{left},{at:.1} {:.1},{at:.1}", left + 30.0);
-                line(&mut svg, &ends, i);
-            }
-            if series.shape != Shape::Line {
-                mark(&mut svg, left + 15.0, at, i, series.shape);
-            }
-            let _ = write!(
-                svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                left + 37.0,
-                at + 4.0,
-                escape(&series.name)
-            );
+        for series in self.series.iter().rev() {
+            svg += &self.curve(series, &frame, &x, &y);
         }
+        self.names(&mut svg, &frame);
         svg.push_str("</svg>\n");
         svg
     }
 
+    /// Finds a place for everything.
+    fn layout(&self, form: Form) -> (Frame, Axis, Axis) {
+        let top = match form.has_heading() {
+            true => 38.0 + LINE * self.subtitle.len() as f64,
+            false => 10.0,
+        };
+        let left = 70.0_f64.min(0.12 * form.width() + 20.0);
+        let named: Vec<&Series> = self.series.iter().filter(|s| !s.label.is_empty()).collect();
+        let widest = named.iter().map(|s| font::width(&s.label, FONT_SIZE));
+        let beside = widest.fold(0.0, f64::max) + KEY.iter().sum::<f64>() + 6.0;
+        // Without names beside them the axes take the whole width, but for half of the last tick's label.
+        let whole = form.width() - 24.0;
+        let narrow = form.width() - beside;
+        let fits = !named.is_empty() && narrow - left >= 0.5 * form.width();
+        let right = if fits { narrow } else { whole };
+        let bottom = top + (0.62 * (form.width() - left - 24.0)).min(350.0);
+        let shown: Vec<&PlotPoint> = self.points(|s| s.shape != Shape::Baseline);
+        let everything = self.points(|_| true);
+        let room = |length: f64, per: f64| ((length / per) as usize).max(3);
+        let x = shown.iter().map(|p| p.x);
+        let x = Axis::new(self.x.1, x, left, right, room(right - left, 42.0).min(12));
+        // A band that reaches below zero has no place on a logarithmic axis; its point has.
+        let ends = |p: &&PlotPoint| [p.y, p.y - p.standard_error, p.y + p.standard_error];
+        let y = everything.iter().flat_map(ends);
+        let y = Axis::new(self.y.1, y, bottom, top, room(bottom - top, 30.0).min(9));
+        let names = match (named.is_empty(), fits) {
+            (true, _) => Names::Nowhere,
+            (false, true) => self
+                .at_ends(&x, &y, [left, right, top, bottom])
+                .map_or(Names::Beside, Names::AtEnds),
+            (false, false) => Names::Below(self.rows(right - left)),
+        };
+        let frame = Frame {
+            left,
+            right,
+            top,
+            bottom,
+            names,
+        };
+        (frame, x, y)
+    }
+
+    /// The points that have a place, of these series.
+    fn points(&self, of: impl Fn(&Series) -> bool) -> Vec<&PlotPoint> {
+        let series = self.series.iter().filter(|s| of(s));
+        let points = series.flat_map(|s| &s.points);
+        points.filter(|p| self.shows(p)).collect()
+    }
+
+    /// Names beside the ends of their curves, where every curve ends near the end of the axis and the names fit there.
+    fn at_ends(
+        &self,
+        x: &Axis,
+        y: &Axis,
+        [left, right, top, bottom]: [f64; 4],
+    ) -> Option<Vec<(usize, (f64, f64), f64)>> {
+        let mut ends = Vec::new();
+        for (i, series) in self.series.iter().enumerate() {
+            if series.label.is_empty() {
+                continue;
+            }
+            let shown = series.points.iter().filter(|p| self.shows(p));
+            let last = shown.max_by(|a, b| a.x.total_cmp(&b.x))?;
+            let at = match series.shape {
+                Shape::Baseline => right,
+                _ => x.place(last.x),
+            };
+            if at < right - 0.15 * (right - left) {
+                return None;
+            }
+            ends.push((i, (at, y.place(last.y))));
+        }
+        let wanted: Vec<f64> = ends.iter().map(|(_, (_, y))| *y).collect();
+        let heights = spread(&wanted, top + 4.0, bottom - 4.0)?;
+        let placed = ends.into_iter().zip(heights);
+        Some(placed.map(|((i, end), height)| (i, end, height)).collect())
+    }
+
+    /// Names in rows of this width.
+    fn rows(&self, width: f64) -> Vec<Vec<usize>> {
+        let mut rows: Vec<Vec<usize>> = Vec::new();
+        let mut used = f64::INFINITY;
+        for (i, series) in self.series.iter().enumerate() {
+            if series.label.is_empty() {
+                continue;
+            }
+            let needed = entry(&series.label);
+            if used + needed - GAP > width {
+                rows.push(Vec::new());
+                used = 0.0;
+            }
+            used += needed;
+            if let Some(row) = rows.last_mut() {
+                row.push(i);
+            }
+        }
+        rows
+    }
+
     /// Grid, ticks and names of the axes.
-    fn frame(&self, svg: &mut String, x: &Axis, y: &Axis, top: f64, width: f64) {
-        let (right, bottom) = (LEFT + width, top + HEIGHT);
-        for &tick in y.ticks() {
+    fn axes(&self, svg: &mut String, frame: &Frame, x: &Axis, y: &Axis) {
+        let Frame {
+            left,
+            right,
+            top,
+            bottom,
+            ..
+        } = *frame;
+        for (&tick, words) in y.ticks().iter().zip(labels(self.y.1, y.ticks())) {
             let at = y.place(tick);
             let _ = write!(
                 svg,
-                "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
-                LEFT - 7.0,
+                "<line x1=\"{left}\" x2=\"{right:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#ddd\"/><line x1=\"{:.1}\" x2=\"{left}\" y1=\"{at:.1}\" y2=\"{at:.1}\" stroke=\"#000\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{words}</text>\n",
+                left - 5.0,
+                left - 8.0,
                 at + 4.0,
-                label(tick)
             );
         }
-        for &tick in x.ticks() {
+        for (&tick, words) in x.ticks().iter().zip(labels(self.x.1, x.ticks())) {
             let at = x.place(tick);
             let _ = write!(
                 svg,
-                "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{bottom:.1}\" y2=\"{:.1}\" stroke=\"#000\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{bottom:.1}\" y2=\"{:.1}\" stroke=\"#000\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{words}</text>\n",
                 bottom + 5.0,
                 bottom + 19.0,
-                label(tick)
             );
         }
         let _ = write!(
             svg,
-            "<rect x=\"{LEFT}\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\" fill=\"none\" stroke=\"#000\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text transform=\"translate(17 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
-            LEFT + 0.5 * width,
+            "<path d=\"M{left} {top}V{bottom:.1}H{right:.1}\" fill=\"none\" stroke=\"#000\"/>\n<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n<text transform=\"translate(15 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+            0.5 * (left + right),
             bottom + 40.0,
             escape(self.x.0),
-            top + 0.5 * HEIGHT,
+            0.5 * (top + bottom),
             escape(self.y.0)
         );
     }
 
-    fn series(&self, svg: &mut String, series: &Series, i: usize, x: &Axis, y: &Axis) {
-        let shown: Vec<_> = series.points.iter().filter(|p| self.shows(p)).collect();
+    /// The height of a number, that of the end of the axis where it has no place.
+    fn height(&self, value: f64, y: &Axis) -> f64 {
+        let shown = self.y.1.shows(value);
+        y.place(if shown { value } else { f64::MIN_POSITIVE })
+    }
+
+    /// One standard error to each side.
+    fn band(&self, series: &Series, frame: &Frame, x: &Axis, y: &Axis) -> String {
+        let baseline = series.shape == Shape::Baseline;
+        if !(baseline || series.shape == Shape::Both) {
+            return String::new();
+        }
+        let shown = series.points.iter().filter(|p| self.shows(p));
+        let ends = |p: &PlotPoint| {
+            let height = |sign: f64| self.height(p.y + sign * p.standard_error, y);
+            (x.place(p.x), height(-1.0), height(1.0))
+        };
+        let mut places: Vec<(f64, f64, f64)> =
+            shown.filter(|p| p.standard_error > 0.0).map(ends).collect();
+        if let ([(_, low, high)], true) = (&places[..], baseline) {
+            places = vec![(frame.left, *low, *high), (frame.right, *low, *high)];
+        }
+        match places.len() {
+            0 => String::new(),
+            1 => {
+                let (x, low, high) = places[0];
+                marks::bar(x, low, high, series.look)
+            }
+            _ => marks::band(&places, series.look),
+        }
+    }
+
+    fn curve(&self, series: &Series, frame: &Frame, x: &Axis, y: &Axis) -> String {
+        let look = series.look;
+        let shown: Vec<&PlotPoint> = series.points.iter().filter(|p| self.shows(p)).collect();
+        let places: Vec<(f64, f64)> = shown.iter().map(|p| (x.place(p.x), y.place(p.y))).collect();
+        if series.shape == Shape::Baseline {
+            let across = |(_, y): &(f64, f64)| {
+                let ends = [(frame.left, *y), (frame.right, *y)];
+                marks::line(&ends, look, 1.3)
+            };
+            return places.iter().map(across).collect();
+        }
+        let mut svg = String::new();
         if matches!(series.shape, Shape::Both | Shape::Line) {
-            let places: Vec<String> = shown
-                .iter()
-                .map(|p| format!("{:.1},{:.1}", x.place(p.x), y.place(p.y)))
-                .collect();
-            line(svg, &places.join(" "), i);
+            svg += &marks::line(&places, look, 1.7);
         }
-        for p in shown {
-            let at = x.place(p.x);
-            if p.standard_error > 0.0 {
-                let end = |v: f64| {
-                    let shown = self.y.1.shows(v);
-                    y.place(if shown { v } else { f64::MIN_POSITIVE })
-                };
-                let (low, high) = (end(p.y - p.standard_error), end(p.y + p.standard_error));
-                let _ = write!(
-                    svg,
-                    "<path d=\"M{at:.1} {low:.1}V{high:.1}M{0:.1} {low:.1}h6M{0:.1} {high:.1}h6\" stroke=\"{1}\" fill=\"none\"/>\n",
-                    at - 3.0,
-                    COLOURS[i % COLOURS.len()]
-                );
+        for (p, (at, height)) in shown.iter().zip(places) {
+            svg += &match series.shape {
+                Shape::Ticks => marks::tick(at, height, look),
+                Shape::Both => marks::mark(at, height, look),
+                Shape::Marks if p.standard_error > 0.0 => {
+                    let end = |sign: f64| self.height(p.y + sign * p.standard_error, y);
+                    marks::bar(at, end(-1.0), end(1.0), look) + &marks::mark(at, height, look)
+                }
+                Shape::Marks => marks::mark(at, height, look),
+                Shape::Line | Shape::Baseline => String::new(),
+            };
+        }
+        svg
+    }
+
+    fn names(&self, svg: &mut String, frame: &Frame) {
+        let beside = frame.right + KEY[0];
+        match &frame.names {
+            Names::Nowhere => {}
+            Names::AtEnds(placed) => {
+                for &(i, end, height) in placed {
+                    *svg += &marks::leader(end, (beside, height), self.series[i].look);
+                    *svg += &key(&self.series[i], beside, height);
+                }
             }
-            if series.shape != Shape::Line {
-                mark(svg, at, y.place(p.y), i, series.shape);
+            Names::Beside => {
+                let named = self.series.iter().filter(|s| !s.label.is_empty());
+                for (row, series) in named.enumerate() {
+                    *svg += &key(series, beside, frame.top + 12.0 + 1.2 * LINE * row as f64);
+                }
+            }
+            Names::Below(rows) => {
+                for (row, series) in rows.iter().enumerate() {
+                    let mut at = frame.left;
+                    for &i in series {
+                        let height = frame.bottom + 58.0 + 1.2 * LINE * row as f64;
+                        *svg += &key(&self.series[i], at, height);
+                        at += entry(&self.series[i].label);
+                    }
+                }
             }
         }
     }
 }
 
-fn line(svg: &mut String, places: &str, i: usize) {
-    let _ = write!(
-        svg,
-        "<polyline points=\"{places}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" stroke-dasharray=\"{}\"/>\n",
-        COLOURS[i % COLOURS.len()],
-        DASHES[i % DASHES.len()]
-    );
+/// The width of a name below the axes, with its key and the gap to the next.
+fn entry(label: &str) -> f64 {
+    KEY[1] + KEY[2] + font::width(label, FONT_SIZE) + GAP
 }
 
-/// One of six marks, filled and hollow in turn; the next six are the same, hollow and filled.
-fn mark(svg: &mut String, x: f64, y: f64, i: usize, shape: Shape) {
-    let colour = COLOURS[i % COLOURS.len()];
-    if shape == Shape::Ticks {
-        let _ = write!(
-            svg,
-            "<path d=\"M{x:.1} {:.1}v8\" stroke=\"{colour}\" stroke-width=\"1.2\"/>\n",
-            y - 4.0
-        );
-        return;
+/// A piece of the line with its mark, and the name.
+fn key(series: &Series, left: f64, height: f64) -> String {
+    let mut svg = String::new();
+    if series.shape != Shape::Marks {
+        let ends = [(left, height), (left + KEY[1], height)];
+        svg += &marks::line(&ends, series.look, 1.7);
     }
-    let path = match i % 6 {
-        0 => format!(
-            "M{:.1} {y:.1}a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
-            x - 3.5
-        ),
-        1 => format!("M{:.1} {:.1}h6.4v6.4h-6.4z", x - 3.2, y - 3.2),
-        2 => format!("M{x:.1} {:.1}l4.2 7.2h-8.4z", y - 4.6),
-        3 => format!("M{x:.1} {:.1}l4.4 4.4l-4.4 4.4l-4.4 -4.4z", y - 4.4),
-        4 => format!("M{x:.1} {:.1}l-4.2 -7.2h8.4z", y + 4.6),
-        // An hourglass.
-        _ => format!("M{:.1} {:.1}h7.6l-7.6 8.4h7.6z", x - 3.8, y - 4.2),
-    };
-    let filled = (i + i / 6).is_multiple_of(2);
-    let fill = if filled { colour } else { "#fff" };
+    if matches!(series.shape, Shape::Both | Shape::Marks) {
+        svg += &marks::mark(left + 0.5 * KEY[1], height, series.look);
+    }
     let _ = write!(
         svg,
-        "<path d=\"{path}\" fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"1.3\"/>\n"
+        "<text x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+        left + KEY[1] + KEY[2],
+        height + 4.0,
+        escape(&series.label)
     );
+    svg
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plot::axis::Scale;
+    use crate::plot::look::{self, ALL};
 
-    fn chart(points: Vec<PlotPoint>) -> Chart {
+    fn point(x: f64, y: f64) -> PlotPoint {
+        PlotPoint {
+            x,
+            y,
+            standard_error: 0.1,
+        }
+    }
+
+    fn chart(series: Vec<Series>) -> Chart {
         Chart {
             title: "a < b & \"c\"",
             subtitle: vec!["below".to_owned()],
+            differs: "",
             x: ("x [1]", Scale::Log2),
             y: ("y [1]", Scale::Log10),
-            series: vec![Series {
-                name: "one".to_owned(),
-                shape: Shape::Both,
-                points,
-            }],
+            series,
         }
+    }
+
+    fn one(points: Vec<PlotPoint>) -> Chart {
+        chart(vec![
+            Series::new("one", Shape::Both, look::nth(0)).of(points),
+        ])
     }
 
     #[test]
     fn points_without_a_place_are_left_out() {
-        let point = |x, y| PlotPoint {
-            x,
-            y,
-            standard_error: 0.1,
-        };
-        let whole = chart(vec![point(1.0, 1.0), point(2.0, 3.0)]);
-        let more = chart(vec![
+        let whole = one(vec![point(1.0, 1.0), point(2.0, 3.0)]);
+        let more = one(vec![
             point(1.0, 1.0),
             point(0.0, 5.0),
             point(2.0, f64::NAN),
             point(2.0, 3.0),
         ]);
-        assert_eq!(whole.svg(), more.svg());
-        assert!(!whole.svg().contains("NaN"));
+        assert_eq!(whole.svg(Form::Alone), more.svg(Form::Alone));
+        assert!(!whole.svg(Form::Alone).contains("NaN"));
         // Nothing to show is still a figure.
-        assert!(chart(Vec::new()).svg().ends_with("</svg>\n"));
+        for form in [Form::Alone, Form::OnPage, Form::Inches(2.0)] {
+            assert!(one(Vec::new()).svg(form).ends_with("</svg>\n"));
+        }
     }
 
-    /// Without colour, as a printer or a reader sees them.
+    /// All steps are a line over the few that are compared with them, not an end of the axis.
     #[test]
-    fn twelve_series_differ_in_black_and_white() {
-        let without_colour = |i: usize, shape: Shape| {
-            let mut svg = String::new();
-            match shape {
-                Shape::Line => line(&mut svg, "0,0 1,1", i),
-                _ => mark(&mut svg, 0.0, 0.0, i, shape),
-            }
-            COLOURS
-                .iter()
-                .fold(svg, |svg, colour| svg.replace(colour, "black"))
+    fn a_baseline_does_not_stretch_the_axis() {
+        let curve = |y: f64| {
+            let points = [point(8.0, y), point(16.0, 3.0)];
+            Series::new("optimal", Shape::Both, look::nth(0)).of(points)
         };
-        for shape in [Shape::Line, Shape::Marks] {
-            let looks: std::collections::BTreeSet<String> =
-                (0..MOST_SERIES).map(|i| without_colour(i, shape)).collect();
-            assert_eq!(looks.len(), MOST_SERIES, "{shape:?}: {looks:#?}");
+        let all = Series::new("all", Shape::Baseline, ALL).of([point(4000.0, 2.0)]);
+        let svg = chart(vec![curve(5.0), all]).svg(Form::Alone);
+        assert!(svg.contains(">16</text>") && !svg.contains(">4000</text>"));
+        assert!(svg.contains(">all</text>") && svg.contains("stroke-dasharray=\"5 4\""));
+        assert_eq!(svg.matches("<polygon").count(), 2);
+    }
+
+    #[test]
+    fn the_first_series_lies_on_top() {
+        let curve = |i: usize| {
+            let points = [point(8.0, 4.0), point(16.0, 3.0)];
+            Series::new(format!("s{i}"), Shape::Both, look::nth(i)).of(points)
+        };
+        let svg = chart(vec![curve(0), curve(1)]).svg(Form::Alone);
+        let line = |i: usize| {
+            let stroke = format!("fill=\"none\" stroke=\"{}\"", look::nth(i).colour);
+            svg.find(&stroke).unwrap()
+        };
+        assert!(line(1) < line(0));
+    }
+
+    #[test]
+    fn a_width_in_inches_is_the_width_on_paper() {
+        let svg = one(vec![point(1.0, 1.0), point(2.0, 3.0)]).svg(Form::Inches(3.25));
+        assert!(svg.contains("width=\"3.25in\"") && svg.contains("viewBox=\"0 0 351 "));
+        // The paper has a caption.
+        assert!(!svg.contains("below"));
+    }
+
+    #[test]
+    fn names_that_do_not_fit_beside_the_axes_stand_below_them() {
+        let named = |name: &str| {
+            let points = [point(1.0, 1.0), point(2.0, 3.0)];
+            Series::new(name, Shape::Both, look::nth(0)).of(points)
+        };
+        let chart = chart(vec![
+            named("a name of some length"),
+            named("another such name"),
+        ]);
+        let height = |form: Form| chart.layout(form).0;
+        assert!(matches!(height(Form::Alone).names, Names::AtEnds(_)));
+        match height(Form::Inches(2.5)).names {
+            Names::Below(rows) => assert_eq!(rows, [vec![0], vec![1]]),
+            _ => panic!("expected names below the axes"),
         }
     }
 
     #[test]
     fn text_is_escaped() {
-        let svg = chart(Vec::new()).svg();
+        let svg = one(Vec::new()).svg(Form::Alone);
         assert!(svg.contains("a &lt; b &amp; &quot;c&quot;") && !svg.contains("a < b"));
     }
 }

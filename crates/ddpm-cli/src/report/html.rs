@@ -5,7 +5,7 @@ use std::fmt::Display;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::plot::Chart;
+use crate::plot::{Chart, Form};
 use crate::render::escape;
 
 /// A part of the page with a heading.
@@ -50,7 +50,7 @@ pub(super) fn verbatim(text: &str) -> String {
 pub(super) fn figure(chart: &Chart) -> String {
     // Inside HTML the name space is understood.
     let svg = chart
-        .svg()
+        .svg(Form::OnPage)
         .replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
     format!("<figure class=\"chart\"><div class=\"wide\" tabindex=\"0\">{svg}</div></figure>\n")
 }

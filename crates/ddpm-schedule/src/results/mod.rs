@@ -27,16 +27,21 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod best;
 mod distances;
+mod headline;
 mod likelihood;
 mod networks;
 mod pages;
 mod paths;
+mod words;
 
+pub use best::{RULE_OF_BEST, RULE_OF_LOWEST, best, lowest};
 pub use distances::{
     Distance, Energy, FeatureNetwork, Fid, FidStatistics, ImageSet, Kid, Measured, Neighbours,
     Sample, SetKind, Standing, Tune, TuneRound, Versus, Weights,
 };
+pub use headline::{Beyond, Fewest, Headline};
 pub use likelihood::{
     BitsPerDim, Merge, PairedDifference, Profile, ScoredImages, Table, TableRow, Term,
     mean_and_error,
@@ -47,6 +52,7 @@ pub use pages::{
     ReportedSchedules, Stamp,
 };
 pub use paths::{Exported, Solve, SolvedBudget, Trajectory, Transitions, Trial};
+pub use words::{stride_in_words, with_error};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;

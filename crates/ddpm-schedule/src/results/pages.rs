@@ -20,6 +20,9 @@ pub struct Plot {
     pub y: String,
     /// The curves.
     pub series: Vec<PlotSeries>,
+    /// What is shown, for the text beside the figure.
+    #[serde(default)]
+    pub caption: String,
 }
 
 /// Points that belong together.

@@ -127,7 +127,8 @@ fn networks() {
 fn pages() {
     round_trips::<Plot>(
         json!({"out": "f.svg", "title": "t", "x": "K", "y": "bits/dim",
-        "series": [{"name": "dp", "points": [{"x": 1.0, "y": null, "stderr": 0.0}]}]}),
+        "series": [{"name": "dp", "points": [{"x": 1.0, "y": null, "stderr": 0.0}]}],
+        "caption": "c"}),
     );
     round_trips::<Report>(
         json!({"folder": "f", "profiles": [{"file": "p", "sha256": "1", "data_name": "d",

@@ -16,6 +16,7 @@ CHARACTERS = [
     *range(0xBF, 0x100),
     *(ord(c) for c in "αβγδεηθλμπρστφχω"),
     *(ord(c) for c in "–—‘’“”…−→≈≤≥"),
+    *(ord(c) for c in "⁰⁴⁵⁶⁷⁸⁹⁻"),
 ]
 
 

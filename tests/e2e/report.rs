@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use ddpm_schedule::results::Headline;
 use roxmltree::{Document, ParsingOptions};
 
 use crate::support::{Ddpm, repository, scratch};
@@ -78,16 +79,17 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     assert_eq!(
         sections,
         [
-            "measured",
-            "table",
+            "card",
             "bits-per-dim",
-            "evaluations",
+            "table",
             "timesteps",
-            "errors",
             "terms",
+            "errors",
             "samples",
             "distances",
+            "evaluations",
             "schedules",
+            "measured",
             "provenance"
         ]
     );
@@ -110,13 +112,16 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     for section in sections {
         assert!(ids.contains(&section), "{section}");
     }
-    // Links lead to places of the page, pictures and the icon lie in it.
+    // Links lead to places of the page or to files beside it, pictures and the icon lie in it.
     for node in page.descendants() {
         for name in ["src", "href"] {
             if let Some(link) = node.attribute(name) {
                 assert!(
                     link.starts_with("data:")
-                        || link.strip_prefix('#').is_some_and(|id| ids.contains(&id)),
+                        || link.strip_prefix('#').is_some_and(|id| ids.contains(&id))
+                        || (name == "href"
+                            && link.starts_with("report.files/")
+                            && at(link).is_file()),
                     "{link}"
                 );
             }
@@ -137,6 +142,8 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
         "12.500 ± 0.250",
         "'<script>alert(1)</script>'",
         "4.500 ± 0.500",
+        "32 optimal steps lose less than 0.1 bits/dim of all 4000 (ImageNet 64x64, arXiv 2106.03802)",
+        "optimal, free end",
     ] {
         assert!(text.contains(word), "{word}");
     }
@@ -188,9 +195,88 @@ fn a_page_shows_all_that_a_folder_holds_and_needs_nothing_else() {
     );
     assert!(text.contains(&shown), "{shown}");
 
-    // The page is no input of itself, and the same folder gives the same page.
-    Ddpm::new("report").arg(folder.path()).run().succeeds();
+    // The lowest of its variance at K = 8 is the one that may end early.
+    let bold: Vec<&str> = page
+        .descendants()
+        .filter(|node| node.has_tag_name("b"))
+        .filter_map(|node| node.text())
+        .collect();
+    assert!(bold.iter().any(|cell| cell.contains('±')) && !bold.contains(&shown.as_str()));
+
+    // The page and what lies beside it are no input of itself, and the same folder gives the same page.
+    let again = Ddpm::new("report").arg(folder.path()).json();
+    assert_eq!(again["images"], found["images"]);
     assert_eq!(fs::read_to_string(at("report.html")).unwrap(), html);
+
+    // The card is data too.
+    let card = fs::read_to_string(at("report.files/card.json")).unwrap();
+    let card: Headline = serde_json::from_str(&card).unwrap();
+    assert_eq!((card.steps, card.train_steps), (32, 4000));
+    for line in &card.lines("report.html")[..4] {
+        assert!(
+            text.contains(line.split_once(' ').unwrap().1.trim_start()),
+            "{line}"
+        );
+    }
+
+    // A table is there for programs and papers, with the digits of the page.
+    let csv = fs::read_to_string(at("report.files/bits-per-dim-table.csv")).unwrap();
+    assert!(
+        csv.starts_with("variance,decoder,stride,K=8,K=8 standard error,"),
+        "{csv}"
+    );
+    assert!(csv.contains(&shown.replace(" ± ", ",")), "{csv}");
+    let latex = fs::read_to_string(at("report.files/bits-per-dim-table.tex")).unwrap();
+    assert!(latex.contains("\\textbf{") && latex.contains("fixed-small & respaced & optimal &"));
+}
+
+/// What somebody put among the files of a page stays, and what a page no longer has goes.
+#[test]
+fn files_beside_a_page_are_its_own() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    copy_profile("train", &at("a.safetensors"));
+    fs::write(at("table5.json"), r#"{"rows": [{"stride": "dp", "K": 8}]}"#).unwrap();
+    let report = || Ddpm::new("report").arg(folder.path());
+    report().run().succeeds();
+    let (figure, table) = (at("report.files/errors.svg"), at("report.files/table5.csv"));
+    let (drawn, page) = (
+        fs::read(&figure).unwrap(),
+        fs::read(at("report.html")).unwrap(),
+    );
+    assert!(table.is_file());
+
+    fs::remove_file(at("table5.json")).unwrap();
+    fs::write(&figure, "mine").unwrap();
+    fs::write(at("report.files/notes.txt"), "mine too").unwrap();
+    report().fails(3, &["errors.svg", "--force"]);
+    assert_eq!(fs::read(&figure).unwrap(), b"mine");
+    assert_eq!(
+        fs::read(at("report.html")).unwrap(),
+        page,
+        "the page came first"
+    );
+
+    fs::remove_file(&figure).unwrap();
+    report().run().succeeds();
+    assert_eq!(fs::read(&figure).unwrap(), drawn);
+    assert!(!table.exists(), "of the earlier page");
+    assert_eq!(fs::read(at("report.files/notes.txt")).unwrap(), b"mine too");
+
+    // A folder of that name that no page made.
+    let out = at("other.html");
+    fs::create_dir(at("other.files")).unwrap();
+    fs::write(at("other.files/errors.svg"), "mine").unwrap();
+    report()
+        .file("--out", &out)
+        .fails(3, &["errors.svg", "--force"]);
+    assert!(!out.exists());
+    report()
+        .words("--force")
+        .file("--out", &out)
+        .run()
+        .succeeds();
+    assert_eq!(fs::read(at("other.files/errors.svg")).unwrap(), drawn);
 }
 
 #[test]

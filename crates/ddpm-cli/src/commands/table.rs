@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ddpm_core::{DecoderKind, MeanKind, NetworkId, Objective, StartRule, VarianceKind};
 use ddpm_profile::{ElboProfile, table3};
 use ddpm_schedule::Budgets;
-use ddpm_schedule::results::{self, ScoredImages, TableRow, stride_in_words};
+use ddpm_schedule::results::{self, ScoredImages, TableRow, best, stride_in_words};
 
 use super::table_of_paths;
 use crate::args::Table;
@@ -211,6 +211,7 @@ pub(crate) fn tables(
         ));
     let mut differences = TextTable::new(&heads)
         .title("Optimal minus the other stride, paired over blocks of images");
+    let best = best(rows);
     for (i, &variance) in variances.iter().enumerate() {
         if i > 0 {
             text.gap();
@@ -219,6 +220,11 @@ pub(crate) fn tables(
             rows.iter()
                 .filter(|row| row.variance == variance && row.stride == stride)
                 .collect()
+        };
+        let best_of = |stride: &str| -> Vec<bool> {
+            let of = |row: &TableRow| row.variance == variance && row.stride == stride;
+            let found = rows.iter().zip(&best).filter(|(row, _)| of(row));
+            found.map(|(_, best)| *best).collect()
         };
         let cell = |row: &TableRow| with_error(row.bpd, Some(row.standard_error));
         let full = of("all").first().copied().map(cell);
@@ -239,6 +245,7 @@ pub(crate) fn tables(
                     .chain(cells)
                     .chain([last.unwrap_or_default()]),
             );
+            text.bold([false; 3].into_iter().chain(best_of(stride)));
             if stride != "dp" {
                 let cells = found.iter().map(|row| {
                     let difference = row.dp_minus_this;

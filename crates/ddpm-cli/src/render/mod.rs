@@ -8,6 +8,7 @@ mod path;
 mod progress;
 mod quoting;
 mod table;
+mod table_files;
 pub(crate) mod timing;
 
 pub(crate) use ddpm_schedule::clip_in_words as clip;

@@ -1,6 +1,7 @@
 //! Plain text tables: a title, column heads, aligned cells. Colour is not used, so nothing is lost
 //! in a file or a pipe.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::quoting::escape;
@@ -15,10 +16,12 @@ pub(crate) enum Align {
 /// A table under construction.
 #[derive(Debug)]
 pub(crate) struct TextTable {
-    title: Vec<String>,
-    heads: Vec<(String, Align)>,
-    rows: Vec<Option<Vec<String>>>,
-    notes: Vec<String>,
+    pub(super) title: Vec<String>,
+    pub(super) heads: Vec<(String, Align)>,
+    pub(super) rows: Vec<Option<Vec<String>>>,
+    /// Cells that stand out, (row, column): on a page and in LaTeX, never in plain text.
+    bold: BTreeSet<(usize, usize)>,
+    pub(super) notes: Vec<String>,
 }
 
 impl TextTable {
@@ -36,6 +39,7 @@ impl TextTable {
             title: Vec::new(),
             heads: heads.into_iter().map(|(h, a)| (h.to_owned(), a)).collect(),
             rows: Vec::new(),
+            bold: BTreeSet::new(),
             notes: Vec::new(),
         }
     }
@@ -49,6 +53,17 @@ impl TextTable {
     /// Adds a row; missing cells at its end are empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(Some(cells.into_iter().collect()));
+    }
+
+    /// Says which cells of the last row stand out.
+    pub(crate) fn bold(&mut self, cells: impl IntoIterator<Item = bool>) {
+        let row = self.rows.len().saturating_sub(1);
+        let columns = cells.into_iter().enumerate().filter(|(_, bold)| *bold);
+        self.bold.extend(columns.map(|(column, _)| (row, column)));
+    }
+
+    pub(super) fn is_bold(&self, row: usize, column: usize) -> bool {
+        self.bold.contains(&(row, column))
     }
 
     /// Adds an empty line between groups of rows.
@@ -85,22 +100,25 @@ impl TextTable {
             .enumerate()
             .map(|(i, (head, _))| format!("<th scope=\"col\"{}>{}</th>", class(i), escape(head)))
             .collect();
-        let body = |rows: &[Option<Vec<String>>]| -> String {
-            let rows: String = rows
-                .iter()
-                .flatten()
-                .map(|row| {
-                    let cells: String = row
-                        .iter()
-                        .enumerate()
-                        .map(|(i, cell)| format!("<td{}>{}</td>", class(i), escape(cell)))
-                        .collect();
-                    format!("<tr>{cells}</tr>\n")
-                })
-                .collect();
-            format!("<tbody>\n{rows}</tbody>\n")
+        let cell = |row: usize, column: usize, cell: &String| {
+            let (class, text) = (class(column), escape(cell));
+            match self.is_bold(row, column) {
+                true => format!("<td{class}><b>{text}</b></td>"),
+                false => format!("<td{class}>{text}</td>"),
+            }
         };
-        let bodies: String = self.rows.split(Option::is_none).map(body).collect();
+        let mut bodies = "<tbody>\n".to_owned();
+        for (i, row) in self.rows.iter().enumerate() {
+            bodies += &match row {
+                None => "</tbody>\n<tbody>\n".to_owned(),
+                Some(row) => {
+                    let cells = row.iter().enumerate();
+                    let cells: String = cells.map(|(j, text)| cell(i, j, text)).collect();
+                    format!("<tr>{cells}</tr>\n")
+                }
+            };
+        }
+        bodies += "</tbody>\n";
         format!(
             "{}<div class=\"wide\" tabindex=\"0\"><table>\n<thead><tr>{heads}</tr></thead>\n{bodies}</table></div>\n{}",
             paragraphs(&self.title, "about"),
@@ -184,8 +202,10 @@ mod tests {
         let mut table = TextTable::new("a | b:").title("x < y");
         table.row(["<i>".into(), "1".into()]);
         table.gap();
-        table.row(["2".into()]);
+        table.row(["2".into(), "3".into()]);
+        table.bold([false, true]);
         let html = table.html();
+        assert!(html.contains("<td>2</td><td class=\"n\"><b>3</b></td>"));
         assert!(html.contains("<td>&lt;i&gt;</td><td class=\"n\">1</td>"));
         assert!(html.contains("x &lt; y") && !html.contains("<i>"));
         assert_eq!(html.matches("<tbody>").count(), 2);

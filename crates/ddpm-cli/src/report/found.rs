@@ -11,6 +11,7 @@ use ddpm_schedule::{SampleRecord, Schedules};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::beside::is_beside;
 use super::html::Image;
 use crate::error::{Error, Located, Result};
 use crate::input::{read_bytes, read_profile_to_use, read_schedules};
@@ -83,6 +84,10 @@ impl Found {
         let (files, folders) = entries(folder)?;
         found.take_all(&files, voice)?;
         for inner in folders {
+            // What an earlier page has drawn of the results is none of them.
+            if is_beside(&inner) {
+                continue;
+            }
             let (files, _) = entries(&inner)?;
             found.take_all(&files, voice)?;
         }

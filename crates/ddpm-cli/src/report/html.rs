@@ -46,13 +46,55 @@ pub(super) fn verbatim(text: &str) -> String {
     )
 }
 
-/// A chart of its own, which on a small screen is moved sideways and not shrunk beyond reading.
-pub(super) fn figure(chart: &Chart) -> String {
+/// Words below what they are about.
+pub(super) fn note(text: &str) -> String {
+    format!("<p class=\"note\">{}</p>\n", escape(text))
+}
+
+/// Links to files in the folder beside the page: words and names.
+pub(super) fn files(folder: &str, files: &[(&str, String)]) -> String {
+    let link = |(words, name): &(&str, String)| {
+        let address = format!("{}/{name}", in_address(folder));
+        format!("<a href=\"{address}\">{words}</a>")
+    };
+    let links: Vec<String> = files.iter().map(link).collect();
+    format!("<span class=\"files\">{}</span>", links.join(" "))
+}
+
+/// A name as a part of an address.
+fn in_address(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let part = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    name.bytes().map(part).collect()
+}
+
+/// Lines that begin with a word each, as a list of words and what they say.
+pub(super) fn card(lines: &[String]) -> String {
+    let split = |line: &String| {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        format!(
+            "<dt>{}</dt><dd>{}</dd>\n",
+            escape(word),
+            escape(rest.trim_start())
+        )
+    };
+    let rows: String = lines.iter().map(split).collect();
+    format!("<dl class=\"card\">\n{rows}</dl>\n")
+}
+
+/// A chart of its own with its caption and links to its files (HTML); on a small screen it is moved sideways and not shrunk beyond reading.
+pub(super) fn figure(chart: &Chart, files: &str) -> String {
     // Inside HTML the name space is understood.
     let svg = chart
         .svg(Form::OnPage)
         .replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
-    format!("<figure class=\"chart\"><div class=\"wide\" tabindex=\"0\">{svg}</div></figure>\n")
+    let caption = escape(&chart.caption());
+    format!(
+        "<figure class=\"chart\"><div class=\"wide\" tabindex=\"0\">{svg}</div><figcaption>{caption} {files}</figcaption></figure>\n"
+    )
 }
 
 /// Something that opens.

@@ -3,9 +3,11 @@
 use ddpm_core::{StartRule, VarianceKind};
 use ddpm_profile::table3;
 use ddpm_schedule::Budgets;
+use ddpm_schedule::results::RULE_OF_BEST;
 
+use super::beside::Beside;
 use super::found::Found;
-use super::html::{Section, details, figure, paragraph, warning};
+use super::html::{Section, details, folded, paragraph, warning};
 use super::profile_pairs::Pair;
 use crate::commands::table::{tables, variances};
 use crate::error::Located;
@@ -20,11 +22,11 @@ pub(super) struct Likelihood {
     pub(super) problems: Vec<String>,
 }
 
-pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
+pub(super) fn sections(pairs: &[Pair<'_>], beside: &mut Beside, voice: Voice) -> Likelihood {
     let (mut table, mut charts, mut problems) = (String::new(), String::new(), Vec::new());
     for pair in pairs {
         let names = format!("{} + {}", pair.train.name, pair.test.name);
-        match one(pair) {
+        match one(pair, beside) {
             Ok((tables, figures)) => {
                 let [train, test] = [pair.train, pair.test].map(|item| item.value.provenance());
                 if train.data_sha256 == test.data_sha256 {
@@ -57,7 +59,7 @@ pub(super) fn sections(pairs: &[Pair<'_>], voice: Voice) -> Likelihood {
     }
 }
 
-fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
+fn one(pair: &Pair<'_>, beside: &mut Beside) -> crate::error::Result<(String, String)> {
     let (train, test) = (&pair.train.value, &pair.test.value);
     let train_steps = train.schedule().train_steps();
     let steps = Budgets::of_the_paper(train_steps)
@@ -66,27 +68,26 @@ fn one(pair: &Pair<'_>) -> crate::error::Result<(String, String)> {
     let kinds = variances(train, test);
     let rows = table3(train, test, &steps, &kinds, None, None, StartRule::Free)
         .in_file(&pair.test.path)?;
-    let html: String = tables(train, test, &rows, &steps, &kinds)
-        .iter()
-        .map(TextTable::html)
-        .collect();
+    let [mut scores, differences] = tables(train, test, &rows, &steps, &kinds);
+    scores.note(RULE_OF_BEST);
+    let html = beside.table("bits-per-dim-table", &scores)
+        + &beside.table("optimal-minus-others", &differences);
     let first = VarianceKind::of_network(train.layout().learned());
-    let charts = kinds
-        .iter()
-        .map(|&variance| {
-            let chart = figure(&figures::bits_per_dim(train, test, &rows, variance));
-            details(
-                format_args!("{variance} variance"),
-                variance == first,
-                &chart,
-            )
-        })
-        .collect();
+    // The network's own variance is the figure of the page; the others open.
+    let mut charts = String::new();
+    for &variance in std::iter::once(&first).chain(kinds.iter().filter(|v| **v != first)) {
+        let chart = figures::bits_per_dim(train, test, &rows, variance);
+        let chart = beside.figure(&format!("bits-per-dim.{variance}"), &chart)?;
+        charts += &match variance == first {
+            true => chart,
+            false => folded(format_args!("{variance} variance"), &chart),
+        };
+    }
     Ok((html, charts))
 }
 
 /// Schedules scored by running the network along them.
-pub(super) fn evaluations(found: &Found) -> Option<Section> {
+pub(super) fn evaluations(found: &Found, beside: &mut Beside) -> Option<Section> {
     if found.evaluations.is_empty() {
         return None;
     }
@@ -116,7 +117,7 @@ pub(super) fn evaluations(found: &Found) -> Option<Section> {
     body += &details(
         format_args!("{count} evaluations"),
         count <= 24,
-        &table.html(),
+        &beside.table("evaluations", &table),
     );
     Section::unless_empty("evaluations", "The same without the profiles", body)
 }

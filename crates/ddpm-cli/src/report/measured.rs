@@ -1,12 +1,13 @@
 //! What was measured and on what, and the error of the network as it was found.
 
+use super::beside::Beside;
 use super::found::Found;
-use super::html::{Section, figure, paragraph, warning};
+use super::html::{Section, paragraph, warning};
 use crate::error::Result;
 use crate::plot::figures;
 use crate::render::{TextTable, clip, describe_images, join};
 
-pub(super) fn section(found: &Found) -> Option<Section> {
+pub(super) fn section(found: &Found, beside: &mut Beside) -> Option<Section> {
     if found.profiles.is_empty() {
         return None;
     }
@@ -55,12 +56,12 @@ pub(super) fn section(found: &Found) -> Option<Section> {
     body.push_str(&paragraph(
         "The network was run once over these images. From the squared errors and the sums beside them the cost of every step of every path follows without running it again.",
     ));
-    body.push_str(&table.html());
+    body.push_str(&beside.table("measured", &table));
     Section::unless_empty("measured", "What was measured", body)
 }
 
 /// m(t).
-pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
+pub(super) fn errors(found: &Found, beside: &mut Beside) -> Result<Option<Section>> {
     if found.profiles.is_empty() {
         return Ok(None);
     }
@@ -71,7 +72,7 @@ pub(super) fn errors(found: &Found) -> Result<Option<Section>> {
     let chart = figures::errors(&profiles)?;
     let body = paragraph(
         "How far the image that the network predicts at timestep t lies from the true one. Optimal schedules spend their steps where this curve asks for them.",
-    ) + &figure(&chart);
+    ) + &beside.figure("errors", &chart)?;
     Ok(Section::unless_empty(
         "errors",
         "Error of the network",

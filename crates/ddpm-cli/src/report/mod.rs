@@ -1,8 +1,11 @@
 //! The report: what lies in a folder of results, as one HTML page that needs nothing else.
 //!
 //! `found` knows files by their contents, one file per section turns them into HTML, [`Page`] puts the sections together. Every text
-//! that comes from a file goes through `escape`. The same folder gives the same bytes: there is no date in a page.
+//! that comes from a file goes through `escape`. The same folder gives the same bytes: there is no date in a page. `beside` keeps its
+//! figures and tables as files of their own.
 
+mod beside;
+mod card;
 mod distances;
 mod found;
 mod html;
@@ -16,6 +19,7 @@ mod schedules;
 
 use std::path::Path;
 
+use beside::Beside;
 use ddpm_schedule::results;
 use found::{Found, names};
 use html::Section;
@@ -46,7 +50,9 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
         )));
     }
     let found = Found::in_folder(&args.folder, voice)?;
-    let page = Page::of(&found, voice)?;
+    let mut beside = Beside::page(&out);
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let page = Page::of(&found, &name, &mut beside, voice)?;
     let is_page = is_page_of(&args.folder, &out);
     let is_html = out
         .extension()
@@ -61,11 +67,15 @@ pub(crate) fn run(args: &Report, voice: Voice) -> Result<()> {
         ));
     }
     let force = args.existing.force || is_page;
+    beside.check(args.existing.force)?;
+    // Its files only lie where their page does.
     write_unless_in_the_way(&out, page.html().as_bytes(), force)?;
+    beside.write()?;
     if args.json {
         return output::print_json(&page.result(&found, &out));
     }
     let mut text = format!("{}: {}\n", out.display(), found.summary());
+    text += &page.card;
     for missing in &page.missing {
         text += &format!("left out: {missing}\n");
     }
@@ -89,6 +99,8 @@ fn lies_below(folder: &Path, out: &Path) -> bool {
 struct Page {
     title: String,
     summary: String,
+    /// In lines for a terminal; empty without profiles of train and test images.
+    card: String,
     sections: Vec<Section>,
     /// What the page does not show, and what that would need.
     missing: Vec<String>,
@@ -96,11 +108,13 @@ struct Page {
 
 impl Page {
     /// Everything that can be said about a folder.
-    fn of(found: &Found, voice: Voice) -> Result<Self> {
+    fn of(found: &Found, name: &str, beside: &mut Beside, voice: Voice) -> Result<Self> {
         let pairs = pairs(found);
         let sheets = schedules::sheets(found, &pairs)?;
-        let likelihood = likelihood::sections(&pairs, voice);
+        let likelihood = likelihood::sections(&pairs, beside, voice);
         let mut missing = likelihood.problems;
+        let card = card::section(&pairs, name, beside)?;
+        missing.extend(card.problems);
         if pairs.is_empty() {
             missing.push("Table 3 and bits/dim against K: they need profiles of train and of test images of one network (ddpm profile --split train, --split test)".to_owned());
         }
@@ -110,35 +124,38 @@ impl Page {
             None if otherwise.is_empty() => {}
             None => missing.push(otherwise.to_owned()),
         };
-        add(
-            measured::section(found),
-            "what was measured: it needs a profile (ddpm profile --out)",
-        );
-        add(likelihood.table, "");
+        // What was found first; how it was measured and where it comes from last.
+        add(card.section, "");
         add(likelihood.figure, "");
-        add(likelihood::evaluations(found), "");
+        add(likelihood.table, "");
         add(
-            schedules::timesteps(&sheets),
+            schedules::timesteps(&sheets, beside)?,
             "timesteps and lists: they need a schedules file (ddpm schedule --out)",
         );
-        add(measured::errors(found)?, "");
         add(
-            schedules::terms(&sheets)?,
+            schedules::terms(&sheets, beside)?,
             "the cost of each step: it needs schedules and a profile of the same network",
         );
+        add(measured::errors(found, beside)?, "");
         add(
             samples::section(found),
             "samples: they need a PNG grid (ddpm sample --out F.png)",
         );
         add(
-            distances::section(found),
+            distances::section(found, beside),
             "distances from images: they need a printed FID (ddpm fid --json > fid.json) or a table5.json",
         );
+        add(likelihood::evaluations(found, beside), "");
         add(lists::section(&sheets), "");
+        add(
+            measured::section(found, beside),
+            "what was measured: it needs a profile (ddpm profile --out)",
+        );
         sections.push(provenance::section(found)?);
         Ok(Self {
             title: found.title(),
             summary: found.summary(),
+            card: card.lines,
             sections,
             missing,
         })
@@ -213,7 +230,7 @@ impl Page {
             format!("<aside><p>Not in this folder:</p>\n<ul>\n{missing}</ul></aside>\n")
         };
         format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\"/>\n<link rel=\"icon\" href=\"data:,\"/>\n<title>{title}{TITLE_ENDS}\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>Optimal inference schedules: {summary}.</p>\n</header>\n<nav aria-label=\"Sections\">\n{links}</nav>\n<main>\n{sections}{missing}</main>\n<p id=\"said\" role=\"status\"></p>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<meta name=\"color-scheme\" content=\"light dark\"/>\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\"/>\n<link rel=\"icon\" href=\"data:,\"/>\n<title>{title}{TITLE_ENDS}\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n<p>Optimal inference schedules (ddpm report): {summary}.</p>\n</header>\n<nav aria-label=\"Sections\">\n{links}</nav>\n<main>\n{sections}{missing}</main>\n<p id=\"said\" role=\"status\"></p>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
             title = escape(&self.title),
             summary = escape(&self.summary),
         )

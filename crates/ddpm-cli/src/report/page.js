@@ -38,15 +38,4 @@
     var button = event.target.closest("button.copy");
     if (button) { copy(button); }
   });
-
-  // On paper nothing can be opened.
-  var opened = [];
-  window.addEventListener("beforeprint", function () {
-    opened = Array.from(document.querySelectorAll("details:not([open])"));
-    opened.forEach(function (details) { details.open = true; });
-  });
-  window.addEventListener("afterprint", function () {
-    opened.forEach(function (details) { details.open = false; });
-    opened = [];
-  });
 })();

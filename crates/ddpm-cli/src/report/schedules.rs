@@ -6,8 +6,9 @@ use ddpm_core::{Objective, StartRule};
 use ddpm_profile::{Curves, ElboProfile, choose_on};
 use ddpm_schedule::{Budgets, Chosen, GaussianDecoder, Schedules};
 
+use super::beside::Beside;
 use super::found::{Found, Item};
-use super::html::{Section, details, figure, paragraph};
+use super::html::{Section, details, paragraph};
 use super::profile_pairs::Pair;
 use crate::error::{Located, Result};
 use crate::plot::figures;
@@ -104,6 +105,12 @@ impl Sheet<'_> {
         )
     }
 
+    /// A name for a figure of it.
+    fn file(&self, figure: &str) -> String {
+        let name = self.name.replace("chosen for this page on ", "chosen-on-");
+        format!("{figure}.{}", name.trim_end_matches(".json"))
+    }
+
     /// Budgets to show, and how many are not shown.
     pub(super) fn shown(&self) -> (Vec<&Chosen>, usize) {
         let all = &self.schedules.budgets;
@@ -117,26 +124,28 @@ impl Sheet<'_> {
 }
 
 /// The paper's Fig. 6.
-pub(super) fn timesteps(sheets: &[Sheet<'_>]) -> Option<Section> {
-    if sheets.is_empty() {
-        return None;
+pub(super) fn timesteps(sheets: &[Sheet<'_>], beside: &mut Beside) -> Result<Option<Section>> {
+    let mut body = String::new();
+    for sheet in sheets {
+        let chart = figures::timesteps(&sheet.schedules, &sheet.shown().0);
+        let chart = beside.figure(&sheet.file("timesteps"), &chart)?;
+        body += &details(sheet.title(), body.is_empty(), &chart);
     }
-    let body: String = sheets
-        .iter()
-        .enumerate()
-        .map(|(i, sheet)| {
-            let chart = figures::timesteps(&sheet.schedules, &sheet.shown().0);
-            details(sheet.title(), i == 0, &figure(&chart))
-        })
-        .collect();
+    if body.is_empty() {
+        return Ok(None);
+    }
     let body = paragraph(
         "Where the best schedule of each length spends its steps: one row per K, one stroke per call of the network (the paper's Fig. 6).",
     ) + &body;
-    Section::unless_empty("timesteps", "The discovered timesteps", body)
+    Ok(Section::unless_empty(
+        "timesteps",
+        "The discovered timesteps",
+        body,
+    ))
 }
 
 /// The cost of each step.
-pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
+pub(super) fn terms(sheets: &[Sheet<'_>], beside: &mut Beside) -> Result<Option<Section>> {
     let mut body = String::new();
     for sheet in sheets {
         let known = sheet.schedules.scoring.objective == Objective::Elbo;
@@ -153,7 +162,8 @@ pub(super) fn terms(sheets: &[Sheet<'_>]) -> Result<Option<Section>> {
             GaussianDecoder::default(),
         )?;
         let summary = format!("{}, on {}", sheet.title(), item.name);
-        body += &details(summary, body.is_empty(), &figure(&chart));
+        let chart = beside.figure(&sheet.file("terms"), &chart)?;
+        body += &details(summary, body.is_empty(), &chart);
     }
     if !body.is_empty() {
         body.insert_str(0, &paragraph("The terms of the bound along the optimal schedules: with more steps each of them costs less, and the step onto the data most."));

@@ -4,7 +4,7 @@ use ddpm_profile::headline;
 use ddpm_schedule::results;
 
 use super::beside::Beside;
-use super::html::{Section, card, note, paragraph};
+use super::html::{Section, card, note, paragraph, warning};
 use super::profile_pairs::Pair;
 use crate::error::{Located, Result};
 
@@ -37,6 +37,12 @@ pub(super) fn section(pairs: &[Pair<'_>], page: &str, beside: &mut Beside) -> Re
         let lines = found.lines(&page);
         if pairs.len() > 1 {
             body += &paragraph(&names);
+        }
+        let [train, test] = [pair.train, pair.test].map(|item| item.value.provenance());
+        if train.data_sha256 == test.data_sha256 {
+            body += &warning(
+                "Both profiles are of the same images: what optimal steps lose is biased low.",
+            );
         }
         body += &card(&lines);
         if cards.lines.is_empty() {

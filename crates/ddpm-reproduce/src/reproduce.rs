@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use ddpm_schedule::results::Headline;
 
 use xtask::{build_ddpm, check, root};
 
@@ -15,6 +16,7 @@ use crate::findings::{self, STEPS, VARIANCES};
 use crate::headline;
 use crate::pictures::{self, Pictures};
 use crate::rescoring::{Rescoring, STRIDES};
+use crate::results::read;
 use crate::samples::{self, Samples};
 use crate::samples_size::{self, Size, Steps};
 use crate::samples_table::SamplesTable;
@@ -304,6 +306,7 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         print_samples(samples);
     }
     finish(&plan.out, begun);
+    print_card(&plan.out)?;
     // A smoke run has too few images and timesteps to be held to the paper's findings.
     if !holds && !args.smoke {
         bail!("the table does not show what the paper found: see the checks above");
@@ -314,6 +317,14 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
 fn print_samples(table: &SamplesTable) {
     println!("\n{}\nSamples", table.markdown());
     print!("{}", table.findings());
+}
+
+/// What was found, in five lines.
+fn print_card(out: &Path) -> anyhow::Result<()> {
+    let found: Headline = read(&out.join("report.files/card.json"))?;
+    let page = out.join("report.html").display().to_string();
+    println!("\n{}", found.lines(&page).join("\n"));
+    Ok(())
 }
 
 fn finish(out: &Path, begun: Instant) {

@@ -27,12 +27,22 @@ struct Frame {
     names: Names,
 }
 
+/// A name beside the end of its curve.
+struct NameAtEnd {
+    /// Which of the chart's.
+    series: usize,
+    /// The end of its curve.
+    end: (f64, f64),
+    /// Where the name stands.
+    height: f64,
+}
+
 /// Where the names of curves stand.
 enum Names {
     /// There are none.
     Nowhere,
-    /// At the ends of the curves: series, end of its curve, height of the name.
-    AtEnds(Vec<(usize, (f64, f64), f64)>),
+    /// At the ends of the curves.
+    AtEnds(Vec<NameAtEnd>),
     /// Beside the axes, in their order.
     Beside,
     /// Below the axes, in rows.
@@ -150,7 +160,7 @@ impl Chart {
         x: &Axis,
         y: &Axis,
         [left, right, top, bottom]: [f64; 4],
-    ) -> Option<Vec<(usize, (f64, f64), f64)>> {
+    ) -> Option<Vec<NameAtEnd>> {
         let mut ends = Vec::new();
         for (i, series) in self.series.iter().enumerate() {
             if series.label.is_empty() {
@@ -170,7 +180,12 @@ impl Chart {
         let wanted: Vec<f64> = ends.iter().map(|(_, (_, y))| *y).collect();
         let heights = spread(&wanted, top + 4.0, bottom - 4.0)?;
         let placed = ends.into_iter().zip(heights);
-        Some(placed.map(|((i, end), height)| (i, end, height)).collect())
+        let name = |((series, end), height)| NameAtEnd {
+            series,
+            end,
+            height,
+        };
+        Some(placed.map(name).collect())
     }
 
     /// Names in rows of this width.
@@ -300,9 +315,10 @@ impl Chart {
         match &frame.names {
             Names::Nowhere => {}
             Names::AtEnds(placed) => {
-                for &(i, end, height) in placed {
-                    *svg += &marks::leader(end, (beside, height), self.series[i].look);
-                    *svg += &key(&self.series[i], beside, height);
+                for name in placed {
+                    let series = &self.series[name.series];
+                    *svg += &marks::leader(name.end, (beside, name.height), series.look);
+                    *svg += &key(series, beside, name.height);
                 }
             }
             Names::Beside => {

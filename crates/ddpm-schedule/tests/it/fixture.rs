@@ -24,12 +24,20 @@ fn fixtures_come_back_to_the_byte() {
     if std::env::var_os("DDPM_WRITE_FIXTURES").is_some() {
         let made = read("schedules-v1-custom.json").to_json().expect("numbers");
         std::fs::write(fixture("schedules-v2-custom.json"), made).expect("writable");
+        let calibrated = read("schedules-v5.json");
+        let errors = (1..=calibrated.budgets.len()).map(|k| 0.125 / k as f64);
+        let made = calibrated
+            .with_cost_errors(errors.collect())
+            .expect("one each");
+        let made = made.to_json().expect("numbers");
+        std::fs::write(fixture("schedules-v7.json"), made).expect("writable");
     }
     for name in [
         "schedules-v2.json",
         "schedules-v2-custom.json",
         "schedules-v4.json",
         "schedules-v5.json",
+        "schedules-v7.json",
     ] {
         assert_eq!(read(name).to_json().expect("numbers"), text(name), "{name}");
     }
@@ -62,6 +70,26 @@ fn version_1_reads_as_version_2() {
         Schedules::from_json(&damaged),
         Err(Error::Format(FormatError::Checksum { .. }))
     ));
+}
+
+/// A file of errors is what it is without them, and says so in its version alone.
+#[test]
+fn errors_of_costs_change_the_version_and_nothing_else() {
+    let with = read("schedules-v7.json");
+    assert_eq!(with.budgets[0].cost_standard_error, Some(0.125));
+    let mut without = with.clone();
+    for chosen in &mut without.budgets {
+        chosen.cost_standard_error = None;
+    }
+    assert_eq!(
+        without.to_json().expect("numbers"),
+        text("schedules-v5.json")
+    );
+    // An error in a version that has none is an edit, whatever the checksum says.
+    let older = text("schedules-v7.json").replacen("\"version\": 7", "\"version\": 5", 1);
+    assert!(Schedules::from_json(&older).is_err());
+    let claimed = text("schedules-v5.json").replacen("\"version\": 5", "\"version\": 7", 1);
+    assert!(Schedules::from_json(&claimed).is_err());
 }
 
 /// What the words and the nulls of a file become.

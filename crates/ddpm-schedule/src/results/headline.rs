@@ -92,7 +92,7 @@ impl Headline {
                 Self::PAPER_STEPS
             ),
             format!(
-                "Here    {} optimal steps lose {} of all {all} ({} images of {}{stand_in}; {} variance, {} decoder)",
+                "Here    {} optimal steps lose {} bits/dim of all {all} ({} images of {}{stand_in}; {} variance, {} decoder)",
                 self.steps,
                 words(&self.loss),
                 self.images,
@@ -185,7 +185,7 @@ mod tests {
         let lines = example().lines("runs/r.html");
         for (line, words) in lines.iter().zip([
             "32 optimal steps lose less than 0.1 bits/dim of all 4000",
-            "32 optimal steps lose 0.130 ± 0.004 of all 4000 (128 images of cifar10-test; learned variance, respaced decoder)",
+            "32 optimal steps lose 0.130 ± 0.004 bits/dim of all 4000 (128 images of cifar10-test; learned variance, respaced decoder)",
             "42 optimal steps lose less than 0.1: 0.098 ± 0.004; 32 optimal minus quadratic -0.178 ± 0.004, minus even -1.235 ± 0.004",
             "16 steps of spectral + mean lose less than 0.1 of all 4000 learned ones: 0.091 ± 0.004; learned needs 48 (optimal decoder)",
             "runs/r.html",

@@ -69,12 +69,13 @@ class SquaredErrors:
         self.counts = np.zeros((blocks, len(self.alpha_bar)), dtype=np.int64)
         self.squares = np.zeros(blocks)
         self.shape = self.bands = None
-        self.eight_bit, self.saturated, self.seen = True, 0, 0
+        self.exact, self.eight_bit, self.saturated, self.seen = True, True, 0, 0  # half precision cannot tell levels
         self.products, self.means = {}, {}  # by timestep, of every block
 
     def add(self, block, timesteps, x0, x0_hat, x_t=None):
         if self.with_bands and x_t is None:
             raise ValueError("expected x_t, which the bands of frequencies need (SquaredErrors(.., bands=False) leaves them out)")
+        self.exact &= bytes_of(x0) >= 4
         x0, x0_hat = columns(x0), columns(x0_hat)
         timesteps = timesteps.cpu() if hasattr(timesteps, "cpu") else timesteps
         timesteps = np.broadcast_to(np.asarray(timesteps), len(x0))
@@ -104,12 +105,18 @@ class SquaredErrors:
             of_bands = {"band_products": self.products, "band_means": self.means}
             arrays = {name: np.stack([sums[t] for t in np.flatnonzero(seen)], 1) for name, sums in of_bands.items()}
             arrays.update(band_edges=self.bands.edges, band_channels=self.bands.channels)
+        if self.exact:
+            arrays.update(eight_bit=np.array(self.eight_bit), saturated=np.array(self.saturated / max(self.seen, 1)))
         np.savez(
             path, t=np.flatnonzero(seen) + 1, sum_squared_error=self.sums[:, seen], count=self.counts[:, seen],
             x0_mean_square=self.squares / np.maximum(self.counts.sum(1), 1), image_shape=np.array(self.shape),
-            eight_bit=np.array(self.eight_bit), saturated=np.array(self.saturated / max(self.seen, 1)),
             clip_denoised=np.array(self.clip_denoised), alpha_bar=self.alpha_bar, **arrays,
         )
+
+
+def bytes_of(x):
+    """Of one number."""
+    return x.element_size() if hasattr(x, "element_size") else np.asarray(x).dtype.itemsize
 
 
 def columns(x):

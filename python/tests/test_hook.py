@@ -71,3 +71,8 @@ def test_the_hook_says_what_the_data_are(tmp_path):
     errors = record(tmp_path / "f.npz", lambda rng: rng.standard_normal((4, 1, 4, 4)).clip(-1, 1), every, clip_denoised=True)
     found = ddpm("schedule", "--mse", errors, "--steps", 3)
     assert found.returncode == 0 and "8-bit" not in found.stdout, found.stdout
+    # Half precision cannot tell levels: the shape decides, as without the hook's word.
+    errors = record(tmp_path / "g.npz", lambda rng: digits(rng).astype(np.float16), every, clip_denoised=True)
+    assert "eight_bit" not in np.load(errors)
+    found = ddpm("schedule", "--mse", errors, "--steps", 3)
+    assert "Of 8-bit images" in found.stdout, found.stdout

@@ -140,6 +140,9 @@ fn schedules_for_a_density_say_that_they_are_not_for_8_bit_images() {
         assert!(text.contains("Of 8-bit images"), "{text}");
         assert!(text.contains("docs/other-networks.md"), "{text}");
     }
+    let path = Ddpm::new("table").arg(&profile).words("--path even:4");
+    let text = path.run().succeeds().stdout();
+    assert!(text.contains("Of 8-bit images"), "{text}");
     // Not where there is no density.
     let mse = Ddpm::new("schedule")
         .arg(&profile)
@@ -229,15 +232,15 @@ fn costs_are_those_of_the_mean_errors() {
 }
 
 #[test]
-fn blocks_of_unequal_counts_weigh_the_same() {
+fn blocks_weigh_as_many_images_as_their_scarcest_timestep() {
     let folder = scratch();
     let mut arrays = Arrays::good();
     arrays.counts = arr2(&[[2, 2, 2], [3, 5, 4]]);
-    arrays.sums = arr2(&[[0.02, 0.4, 1.0], [0.03, 1.0, 2.0]]);
+    arrays.sums = arr2(&[[0.02, 0.4, 1.2], [0.03, 1.0, 2.0]]);
     let file = arrays.write(folder.path());
     let found = import(&file, &folder.path().join("p")).json();
-    assert_eq!(found["images"], 4);
-    let m = 0.5 * (1.0 / 2.0 + 2.0 / 4.0);
+    assert_eq!(found["images"], 5);
+    let m = (2.0 * (1.2 / 2.0) + 3.0 * (2.0 / 4.0)) / 5.0;
     let found = Ddpm::new("schedule")
         .file("--mse", &file)
         .words("--steps 2 --variance fixed-small --decoder none")
@@ -483,6 +486,34 @@ fn recordings_of_other_images_join_and_the_same_twice_is_refused() {
     let mut other = part(1);
     other.alpha_bar[3] = 0.2;
     together(&write(&other, "chain"), &["chain", "alpha_bar", "at t = 4"]);
+}
+
+/// A small recording counts for what it is, and not as much as a large one.
+#[test]
+fn recordings_of_unequal_size_weigh_as_many_images_as_they_have() {
+    let folder = scratch();
+    let write = |name: &str, blocks: usize, images: i64, error: f64| {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        let mut arrays = Arrays::good();
+        let sums = arr1(&[0.1, 0.5, 1.0]) * error * images as f64;
+        arrays.sums = sums.broadcast((blocks, 3)).unwrap().to_owned();
+        arrays.counts = Array2::from_elem((blocks, 3), images);
+        arrays.squares = Array1::from_elem(blocks, 0.3);
+        arrays.write(&folder.path().join(name))
+    };
+    let (large, small) = (write("large", 4, 128, 1.0), write("small", 4, 8, 2.0));
+    let out = folder.path().join("p");
+    let found = import(&large, &out).arg("--import").arg(&small).json();
+    assert_eq!(
+        (&found["images"], &found["blocks"]),
+        (&544.into(), &8.into())
+    );
+    let profile = ElboProfile::from_bytes(&std::fs::read(&out).unwrap()).unwrap();
+    let m = Curves::from_profile(&profile).unwrap().mse()[4];
+    let expected = (512.0 * 1.0 + 32.0 * 2.0) / 544.0;
+    assert!((m - expected).abs() < 1e-12, "{m} {expected}");
+    // Sizes that were edited into nonsense are refused.
+    assert!(profile.is_complete());
 }
 
 /// What a loop with random timesteps leaves.

@@ -355,3 +355,37 @@ fn nothing_is_made_smaller_that_is_not_there() {
         assert!(all.contains(long), "{long}");
     }
 }
+
+/// The page about evaluations claims no more than its one-sided bounds carry.
+#[test]
+fn the_loss_of_few_evaluations_is_stated_by_its_upper_bound() {
+    let read = |name: &str| std::fs::read_to_string(repository("docs").join(name)).unwrap();
+    let measured: Value = serde_json::from_str(&read("evaluations.json")).unwrap();
+    let budgets = measured["budgets"].as_array().unwrap().len();
+    let rows = measured["rows"].as_array().unwrap().iter();
+    let of_the_text =
+        |row: &&Value| row["evaluations"] == 8192 && row["seed"].as_u64().unwrap() <= 20;
+    let rows: Vec<&Value> = rows.filter(of_the_text).collect();
+    assert_eq!(rows.len(), 20);
+    let number = |value: &Value| value.as_f64().unwrap();
+    let (mut largest, mut decided) = (String::new(), String::new());
+    for i in 0..budgets {
+        let bounds = rows
+            .iter()
+            .map(|row| number(&row["loss"][i]) + 2.0 * number(&row["standard_error"][i]));
+        let bounds: Vec<f64> = bounds.collect();
+        let most = bounds.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        largest += &format!(" {:+.1} |", 1e3 * most);
+        decided += &format!(
+            " {} |",
+            bounds.iter().filter(|&&bound| bound <= 0.005).count()
+        );
+    }
+    let page = read("evaluations.md");
+    for line in [
+        format!("| largest upper bound, loss + 2 standard errors |{largest}"),
+        format!("| seeds of 20 whose upper bound is at most 5 |{decided}"),
+    ] {
+        assert!(page.contains(&line), "{line} is not in docs/evaluations.md");
+    }
+}

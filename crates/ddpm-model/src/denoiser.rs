@@ -30,7 +30,8 @@ impl UNetDenoiser {
     pub fn open(checkpoint: &Checkpoint, options: &ModelOptions, backend: Backend) -> Result<Self> {
         match UNet::load_on(checkpoint, options, backend) {
             Err(Error::MissingOptions(mut missing)) => {
-                missing.extend(ModelConfig::with_any_heads(checkpoint, options)?.missing());
+                let config = ModelConfig::resolve(checkpoint, &options.with_any_heads())?;
+                missing.extend(config.missing());
                 Err(Error::MissingOptions(missing))
             }
             unet => Self::new(unet?, options),

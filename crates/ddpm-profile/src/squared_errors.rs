@@ -32,8 +32,8 @@ impl SquaredErrors {
     /// decoder `gaussian` or `none`: it has no columns of the learned variance and none of the discretised decoder.
     ///
     /// Blocks without images are left out, and neighbouring blocks are pooled until each has an image at every timestep: a recording at random
-    /// timesteps has fewer blocks afterwards. Blocks are weighted by their numbers of images where every timestep of a block has seen as many and only the last block
-    /// has fewer than the first; else all blocks weigh the same. The numbers of images in `provenance` are replaced by those found here.
+    /// timesteps has fewer blocks afterwards. A block weighs as many images as its scarcest timestep has seen. The numbers of images in
+    /// `provenance` are replaced by those found here, block by block where they are not of one size ([`Provenance::IMAGES_OF_BLOCKS`]).
     ///
     /// # Errors
     /// [`Error::Empty`] without blocks; [`Error::Schedule`] for arrays of different lengths, timesteps outside 1..=T, a sum that is negative
@@ -60,7 +60,12 @@ impl SquaredErrors {
         }
         let images = self.images();
         provenance.total_images = images.iter().sum();
-        provenance.images_per_block = images[0];
+        provenance.images_per_block = images.iter().copied().max().unwrap_or(1);
+        if !of_one_size(&images) {
+            let words: Vec<String> = images.iter().map(u64::to_string).collect();
+            let key = Provenance::IMAGES_OF_BLOCKS.to_owned();
+            provenance.extra.insert(key, words.join(","));
+        }
         provenance.total_blocks = images.len() as u64;
         let mut blocks = Vec::with_capacity(images.len());
         for (b, &images) in images.iter().enumerate() {
@@ -90,21 +95,10 @@ impl SquaredErrors {
         ElboProfile::new(provenance, schedule.clone(), layout, blocks)
     }
 
-    /// The weight of each block, in images.
+    /// The weight of each block: the images that it has at its scarcest timestep, never more than were seen.
     fn images(&self) -> Vec<u64> {
-        let first: Vec<u64> = self.counts.iter().map(|counts| counts[0]).collect();
-        let even = self
-            .counts
-            .iter()
-            .zip(&first)
-            .all(|(counts, n)| counts.iter().all(|count| count == n));
-        let (last, others) = (first[first.len() - 1], &first[..first.len() - 1]);
-        if even && others.iter().all(|&n| n == first[0]) && last <= first[0] {
-            return first;
-        }
-        // Never more images than were seen.
-        let least = self.counts.iter().flatten().min().copied().unwrap_or(1);
-        vec![least; first.len()]
+        let least = |counts: &Vec<u64>| counts.iter().min().copied().unwrap_or(1);
+        self.counts.iter().map(least).collect()
     }
 
     /// Refuses arrays that are not of as many blocks and timesteps.
@@ -154,5 +148,13 @@ impl SquaredErrors {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether only the last block has fewer images than the first, as blocks of one run have them.
+fn of_one_size(images: &[u64]) -> bool {
+    match images {
+        [first, others @ .., last] => others.iter().all(|n| n == first) && last <= first,
+        _ => true,
     }
 }

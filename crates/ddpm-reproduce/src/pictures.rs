@@ -11,13 +11,13 @@ const STEPS: [u64; 3] = [5, 10, 20];
 /// Samples in a picture.
 const COUNT: u64 = 16;
 /// The variance of the paper's samples, and of its schedules.
-const PAPER: &str = "fixed-small";
+const VARIANCE: &str = "fixed-small";
 
 /// The rows of the matrix: a name, the stride, and the variance of the ancestral steps.
 const ROWS: [(&str, &str, &str); 4] = [
-    ("even", "even", PAPER),
-    ("quadratic", "quadratic", PAPER),
-    ("dp-elbo", "dp", PAPER),
+    ("even", "even", VARIANCE),
+    ("quadratic", "quadratic", VARIANCE),
+    ("dp-elbo", "dp", VARIANCE),
     ("even-spectral", "even", "spectral"),
 ];
 
@@ -53,7 +53,7 @@ impl Pictures<'_> {
         let mut command = self.command("schedule");
         command
             .arg(&self.profile)
-            .args(["--steps", &steps, "--variance", PAPER]);
+            .args(["--steps", &steps, "--variance", VARIANCE]);
         command
             .args(["--folds", "0", "--force", "--out"])
             .arg(&schedules);
@@ -78,7 +78,7 @@ impl Pictures<'_> {
                         variance,
                     ]);
                 }
-                if variance != PAPER {
+                if variance != VARIANCE {
                     command.arg("--profile").arg(&self.profile);
                     inputs.push(self.profile.clone());
                 }

@@ -566,6 +566,10 @@ impl Job<'_> {
             .map(|entry| entry.map(|e| e.path()))
             .collect::<Result<Vec<_>, _>>()?;
         inputs.retain(|path| path.is_file() && *path != out);
+        let grids = self.out("grids");
+        if grids.is_dir() {
+            inputs.push(grids);
+        }
         inputs.push(self.ddpm.to_owned());
         inputs.sort();
         let mut command = self.command("report");
@@ -573,7 +577,7 @@ impl Job<'_> {
         Stage {
             name: "report",
             inputs,
-            outputs: vec![out],
+            outputs: vec![out, self.out("report.files/card.json")],
             command,
             stdout: None,
         }

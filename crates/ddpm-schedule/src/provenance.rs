@@ -41,16 +41,27 @@ pub struct Provenance {
 
 impl Provenance {
     /// The keys that [`extra`](Self::extra) can have. A file keeps them in one map with the settings of the network.
-    pub const OF_THE_IMAGES: [&'static str; 4] = [
+    pub const OF_THE_IMAGES: [&'static str; 5] = [
         "labels_sha256",
         "noise_streams",
         Self::EIGHT_BIT,
         Self::SATURATED,
+        Self::IMAGES_OF_BLOCKS,
     ];
     /// The key of [`extra`](Self::extra) that says whether every number of the data is an 8-bit level of \[-1, 1\]: `true` or `false`.
     pub const EIGHT_BIT: &'static str = "eight_bit";
     /// The key of [`extra`](Self::extra) with the fraction of the numbers of the data that are -1 or 1.
     pub const SATURATED: &'static str = "saturated";
+
+    /// The key of [`extra`](Self::extra) with the numbers of images of blocks that are not of one size: numbers with commas between, block
+    /// after block. Recordings of other programs have such blocks.
+    pub const IMAGES_OF_BLOCKS: &'static str = "images_of_blocks";
+
+    /// The numbers of images of the blocks, where they are told one by one; an entry that is no number is 0.
+    fn images_of_blocks(&self) -> Option<Vec<u64>> {
+        let told = self.extra.get(Self::IMAGES_OF_BLOCKS)?;
+        Some(told.split(',').map(|n| n.parse().unwrap_or(0)).collect())
+    }
 
     /// Whether the data can be 8-bit images: as whoever recorded them has seen, else as the network's shape and clipping allow.
     pub fn may_hold_pixels(&self) -> bool {
@@ -62,6 +73,9 @@ impl Provenance {
 
     /// The number of images that block `id` of the run must have; `None` if there is no such block.
     pub fn block_images(&self, id: u64) -> Option<u64> {
+        if let Some(told) = self.images_of_blocks() {
+            return told.get(usize::try_from(id).ok()?).copied();
+        }
         let begin = id.checked_mul(self.images_per_block)?;
         (id < self.total_blocks).then(|| self.images_per_block.min(self.total_images - begin))
     }
@@ -85,6 +99,19 @@ impl Provenance {
             if value == 0 {
                 return Err(Error::field(name, "at least 1", "0"));
             }
+        }
+        if let Some(told) = self.images_of_blocks() {
+            let total = told.iter().try_fold(0u64, |sum, &n| sum.checked_add(n));
+            let all = told.len() as u64 == self.total_blocks && total == Some(self.total_images);
+            if all && told.iter().all(|&n| n > 0) {
+                return Ok(());
+            }
+            let expected = format!(
+                "{} numbers of images above 0, {} in all",
+                self.total_blocks, self.total_images
+            );
+            let found = &self.extra[Self::IMAGES_OF_BLOCKS];
+            return Err(Error::field(Self::IMAGES_OF_BLOCKS, expected, found));
         }
         let blocks = self.total_images.div_ceil(self.images_per_block);
         if self.total_blocks != blocks {

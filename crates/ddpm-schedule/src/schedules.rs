@@ -263,12 +263,25 @@ impl Schedules {
         })
     }
 
-    /// The same schedules with the standard errors of their costs, one entry per budget, none of them NaN.
+    /// The same schedules, of a likelihood, with the standard errors of their costs, one entry per budget.
     ///
     /// # Errors
-    /// [`Error::Length`] for another number of entries.
+    /// [`Error::Length`] for another number of entries; [`Error::Field`] for one that is negative or not finite, and for schedules of another
+    /// objective, whose files have no place for them.
     pub fn with_cost_errors(mut self, found: Vec<f64>) -> Result<Self> {
         Error::check_length("standard errors", self.budgets.len(), found.len())?;
+        let usable = |error: &f64| error.is_finite() && *error >= 0.0;
+        if let Some(wrong) = found.iter().find(|error| !usable(error)) {
+            return Err(Error::field(
+                "standard error",
+                "a number of at least 0",
+                wrong,
+            ));
+        }
+        if self.scoring.objective != Objective::Elbo || self.trajectories.is_some() {
+            let found = self.scoring.objective;
+            return Err(Error::field("objective of standard errors", "elbo", found));
+        }
         for (chosen, found) in self.budgets.iter_mut().zip(found) {
             chosen.cost_standard_error = Some(found);
         }

@@ -13,8 +13,7 @@ use super::profiles::{Merge, Profile, Schedule, Table};
 use super::trajectory::Trajectory;
 use super::tune::Tune;
 
-/// Exact optimal inference schedules for pretrained diffusion models, for every step budget at
-/// once.
+/// Exact optimal schedules for pretrained diffusion models, for every K at once.
 #[derive(Debug, Parser)]
 #[command(
     name = "ddpm",
@@ -23,20 +22,14 @@ use super::tune::Tune;
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "\
-The main job, end to end:
-  ddpm profile model.pt --data cifar10 --split train --limit 64 --evaluations 4096 --out train.p
-  ddpm profile model.pt --data cifar10 --split test --limit 64 --evaluations 4096 --out test.p
-  ddpm schedule train.p --steps 8,16,32 --out schedules.json
-  ddpm table train.p test.p
-  ddpm sample model.pt --schedule schedules.json --steps 32 --count 64 --out samples.png
-
-Schedules for the quality of samples instead:
-  ddpm trajectory model.pt --out trajectories.safetensors
-  ddpm schedule trajectories.safetensors --objective quality --sampler ddim --steps 5,10,20
-
-A file that is there is replaced only by the command that made it, or with --force.
-Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 interrupted but resumable, 5 the
-system refused. Data goes to stdout, everything else to stderr."
+For the likelihood, then for the quality of samples:
+  ddpm profile model.pt --data cifar10 --limit 128 --out train.p
+  ddpm schedule train.p --steps 8,16,32 --out s.json
+  ddpm sample model.pt --schedule s.json --steps 32 --count 64 --out samples.png
+  ddpm trajectory model.pt --out flow.safetensors
+  ddpm schedule flow.safetensors --objective quality --steps 5,10,20
+Exit codes: 0 done, 1 fault of ours, 2 usage, 3 bad input, 4 go on by --resume,
+5 the system refused. Data goes to stdout, everything else to stderr."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -96,6 +89,40 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    #[test]
+    fn the_help_fits_a_screen_and_every_command_shows_its_own_options_first() {
+        let mut cli = Cli::command().term_width(80);
+        let help = cli.render_long_help().to_string();
+        assert!(help.lines().count() <= 40, "{} lines", help.lines().count());
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 80),
+            "{help}"
+        );
+        let names: Vec<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
+        let listed = help.lines().filter(|line| {
+            let name = line.trim_start().split(' ').next();
+            line.starts_with("  ") && names.iter().any(|known| name == Some(known))
+        });
+        // One line each.
+        assert_eq!(listed.count(), names.len(), "{help}");
+        cli.build();
+        for command in cli.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let headings = help
+                .lines()
+                .filter(|line| line.ends_with(':') && !line.starts_with(' '));
+            let headings: Vec<&str> = headings
+                .filter(|line| !line.starts_with("Arguments"))
+                .collect();
+            assert_eq!(
+                headings.first(),
+                Some(&"Options:"),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+
     /// The command lines that a help text shows: lines that begin with `ddpm` below a variable or two. A comment stands two
     /// spaces apart; a pipe or a redirection ends the command.
     fn command_lines(help: &str) -> Vec<Vec<String>> {
@@ -118,7 +145,7 @@ mod tests {
         let mut cli = Cli::command();
         cli.build();
         let mut of_cli = command_lines(&cli.render_long_help().to_string());
-        assert!(of_cli.len() >= 7, "{of_cli:?}");
+        assert!(of_cli.len() >= 5, "{of_cli:?}");
         for command in cli.get_subcommands_mut() {
             let name = command.get_name().to_owned();
             let help = command.render_long_help().to_string();

@@ -8,7 +8,7 @@ use ddpm_data::Split;
 use super::conventions::splits;
 use super::outputs::OutputArgs;
 
-/// Compare two sets of images, or statistics of them: FID, KID, precision, recall, density, coverage
+/// Compare two sets of images: FID, KID, precision, recall
 ///
 /// A and B are folders of PNG or JPEG, folders with CIFAR-10 or downsampled ImageNet, .npz (arr_0, uint8,
 /// NHWC), .npy or .safetensors of images, or .npz of statistics (mu, sigma) as pytorch-fid writes

@@ -11,7 +11,7 @@ use super::conventions::{ClipArgs, StepArgs, means, samplers, variances};
 use super::inputs::{CheckpointArgs, ImageArgs};
 use super::outputs::OutputArgs;
 
-/// Evaluate bits/dim of one path directly, term by term, without a profile
+/// Evaluate bits/dim of one path directly, without a profile
 ///
 /// The independent check of a schedule, and of parity with another implementation: `--images` and
 /// `--noise` take the very numbers the other one was run on.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::inputs::CheckpointArgs;
 use super::outputs::OutputArgs;
 
-/// Show what a checkpoint is: architecture, parameters, T, noise schedule, variance
+/// Show what a checkpoint is, and what its weights cannot tell
 ///
 /// Everything that the weights tell is read from their shapes; T, the noise schedule and the rest
 /// are shown where they are known.

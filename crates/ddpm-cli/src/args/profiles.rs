@@ -14,7 +14,7 @@ use super::export::formats;
 use super::inputs::{ChainArgs, CheckpointArgs, ImageArgs};
 use super::outputs::OutputArgs;
 
-/// Measure a network on images: everything any schedule's cost needs, in one small file
+/// Measure a network on images: all that schedules need, in a file
 ///
 /// While the run lasts, finished blocks of images are saved in OUT.partial: every 20 seconds (see
 /// `--save-every`), at the end, on an error and on Ctrl-C, which stops at the next batch. A process
@@ -195,7 +195,7 @@ pub(crate) struct Schedule {
     pub(crate) json: bool,
 }
 
-/// Print the paper's Table 3: bits/dim of even, quadratic and optimal strides, with standard errors
+/// Print the paper's Table 3: bits/dim of every stride, with errors
 ///
 /// Paths, analytic variances and optimal decoder variances are chosen on the first profile and
 /// scored on the second; the standard errors are over the second's blocks of images.

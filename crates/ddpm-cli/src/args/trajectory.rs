@@ -9,7 +9,7 @@ use super::conventions::{ClipArgs, coefficient_kinds, means};
 use super::inputs::{CheckpointArgs, ImageArgs};
 use super::outputs::OutputArgs;
 
-/// Follow a network's trajectories: what schedules for sample quality are chosen on
+/// Follow a network's flow: what schedules for samples need
 ///
 /// Takes a few samples down the probability-flow ODE in many small steps, measures how much errors
 /// grow on the way, and tries the best schedules of the usual numbers of steps. No images are

@@ -74,12 +74,8 @@ fn describe(
 ) -> std::result::Result<(UNet, Value, Vec<MissingOption>), ddpm_model::Error> {
     let unet = match UNet::load(checkpoint, options) {
         Err(ddpm_model::Error::MissingOptions(mut missing)) => {
-            // One head divides any number of channels, so that everything else is still checked.
-            let options = ModelOptions {
-                num_heads: Some(1),
-                ..options.clone()
-            };
-            let unet = UNet::load(checkpoint, &options)?;
+            // Everything else is still checked.
+            let unet = UNet::load(checkpoint, &options.with_any_heads())?;
             let mut config = unet.config().describe();
             for key in ["num_heads", "num_heads_upsample"] {
                 config["architecture"][key] = Value::Null;

@@ -255,12 +255,19 @@ pub(crate) fn tables(
             }
         }
     }
-    match note_without_errors(test) {
-        Some(note) => text.note(note),
-        None => text.note("± one standard error over blocks of the scored images (jackknife)."),
-    }
+    notes(&mut text, test, rows);
+    text.note("");
+    [text, differences]
+}
+
+/// What is said beneath every table of rows.
+pub(super) fn notes(text: &mut TextTable, test: &ElboProfile, rows: &[TableRow]) {
+    text.note(note_without_errors(test).unwrap_or(
+        "± one standard error over blocks of the scored images (jackknife), of differences paired on them.",
+    ));
     text.notes(note_on_interpolation(test));
-    let of_density = |row: &TableRow| note_on_density(Objective::Elbo, row.decoder, Some(p));
+    let data = Some(test.provenance());
+    let of_density = |row: &TableRow| note_on_density(Objective::Elbo, row.decoder, data);
     text.notes(rows.iter().find_map(of_density));
     if rows.iter().any(|row| row.mean == MeanKind::Calibrated) {
         text.note("+ mean: the mean of the steps is calibrated too.");
@@ -268,6 +275,4 @@ pub(crate) fn tables(
     if rows.iter().any(|row| row.scored_decoder != row.decoder) {
         text.note(NOTE_ON_ONE_STEP);
     }
-    text.note("");
-    [text, differences]
 }

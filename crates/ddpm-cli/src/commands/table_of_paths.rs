@@ -4,15 +4,12 @@ use ddpm_core::TimePath;
 use ddpm_profile::score_paths;
 use ddpm_schedule::results::TableRow;
 
-use super::table::{Pair, refuse_no_decoder, result, variances_of};
+use super::table::{Pair, notes, refuse_no_decoder, result, variances_of};
 use crate::args::Table;
 use crate::error::{Advice, Error, Result};
 use crate::input::parse_path;
 use crate::output::{self, Voice};
-use crate::render::{
-    Indices, NOTE_ON_ONE_STEP, TextTable, images_of, mark_of_decoder, note_on_interpolation,
-    note_without_errors, or_dash, shorten, with_error,
-};
+use crate::render::{Indices, TextTable, images_of, mark_of_decoder, or_dash, shorten, with_error};
 
 /// Runs the command.
 pub(super) fn run(args: &Table, voice: Voice) -> Result<()> {
@@ -72,13 +69,6 @@ fn table(pair: &Pair, names: &[String], rows: &[TableRow], indices: Indices) -> 
             shorten(&indices.show_path(&row.path)),
         ]);
     }
-    match note_without_errors(&pair.test) {
-        Some(note) => text.note(note),
-        None => text.note("± one standard error over blocks of the scored images (jackknife), of a difference paired on them."),
-    }
-    text.notes(note_on_interpolation(&pair.test));
-    if rows.iter().any(|row| row.scored_decoder != row.decoder) {
-        text.note(NOTE_ON_ONE_STEP);
-    }
+    notes(&mut text, &pair.test, rows);
     text
 }

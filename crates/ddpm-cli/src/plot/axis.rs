@@ -162,7 +162,13 @@ fn digits(value: f64) -> usize {
 
 /// `2×10⁻⁵`.
 fn power(value: f64) -> String {
-    let text = format!("{value:.0e}");
+    // As many digits as tell it from its neighbours.
+    let exact = |digits: &usize| {
+        let read: f64 = format!("{value:.digits$e}").parse().unwrap_or(value);
+        (read - value).abs() <= 1e-9 * value.abs()
+    };
+    let digits = (0..6).find(exact).unwrap_or(6);
+    let text = format!("{value:.digits$e}");
     let Some((front, exponent)) = text.split_once('e') else {
         return text;
     };

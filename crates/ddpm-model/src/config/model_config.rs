@@ -135,18 +135,6 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// What else of the network is known, where nobody gave its number of heads: as if it had one, which divides any number of channels.
-    ///
-    /// # Errors
-    /// Those of [`resolve`](Self::resolve).
-    pub fn with_any_heads(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<Self> {
-        let options = ModelOptions {
-            num_heads: Some(1),
-            ..options.clone()
-        };
-        Self::resolve(checkpoint, &options)
-    }
-
     /// What the process of the network still needs: T, the noise schedule, whether timesteps are rescaled (not where T = 1000, which
     /// rescaling leaves alone), and what the network predicts, where a file tells of a process that is not read.
     pub fn missing(&self) -> Vec<MissingOption> {

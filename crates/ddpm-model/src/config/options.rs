@@ -39,6 +39,16 @@ pub struct ModelOptions {
     pub model_file: Option<PathBuf>,
 }
 
+impl ModelOptions {
+    /// The same with one head, which divides any number of channels: to find out what else of a network is known where nobody gave its heads.
+    pub fn with_any_heads(&self) -> Self {
+        Self {
+            num_heads: Some(1),
+            ..self.clone()
+        }
+    }
+}
+
 /// Where a value came from, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -6,7 +6,7 @@ use super::{Measured, TableRow};
 const ERRORS: f64 = 2.0;
 
 /// The rule of [`best`] in words, for a note below a table.
-pub const RULE_OF_BEST: &str = "Bold: the lowest of its variance at that K, and what two paired standard errors do not tell from it.";
+pub const RULE_OF_BEST: &str = "Bold: the lowest of its variance at that K, and what two paired standard errors do not tell from it, where one of the two is the optimal stride.";
 
 /// Which rows are the lowest of their variance and number of steps, or not to be told from it: by their difference from it, paired, where
 /// one of the two is the optimal stride. Rows of all timesteps are compared with nothing.

@@ -16,7 +16,7 @@ mod reference;
 use loss::{BUDGETS, Halves};
 use reference::Reference;
 
-/// What a schedule may lose, in bits/dim, beyond two paired standard errors.
+/// The loss, in bits/dim, that is asked about.
 const TOLERANCE: f64 = 0.005;
 
 fn file(name: &str) -> Vec<u8> {
@@ -31,10 +31,11 @@ fn reference() -> Reference {
     Reference::from_bytes(schedule, &bytes)
 }
 
-/// The schedule chosen with 8,192 evaluations costs at most 0.005 bits/dim more than the exhaustive optimum, for at least 19 of 20
-/// seeds (1 to 20, fixed before the first of them was measured).
+/// Of the schedules chosen with 8,192 evaluations, those of at least 19 of 20 seeds (1 to 20, fixed before the first of them was measured) are not shown
+/// to lose more than 0.005 bits/dim by two paired standard errors; from K = 64 on every seed is shown to lose less. What is between is in
+/// docs/evaluations.md.
 #[test]
-fn eight_thousand_evaluations_are_enough() {
+fn eight_thousand_evaluations_lose_little() {
     let reference = reference();
     assert_eq!(reference.blocks(), 16, "of eight images");
     let halves = Halves::new(&reference);
@@ -45,7 +46,7 @@ fn eight_thousand_evaluations_are_enough() {
         "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16",
         "17", "18", "19", "20"
     ]));
-    let mut good = 0;
+    let (mut good, mut shown_to_lose_less) = (0, [0; BUDGETS.len()]);
     for (seed, paths) in seeds {
         let paths: Vec<TimePath> = BUDGETS
             .iter()
@@ -59,6 +60,9 @@ fn eight_thousand_evaluations_are_enough() {
         let losses = halves.losses(&paths);
         let holds = |l: &loss::Loss| l.value <= TOLERANCE + 2.0 * l.standard_error;
         let all = losses.iter().all(holds);
+        for (count, loss) in shown_to_lose_less.iter_mut().zip(&losses) {
+            *count += usize::from(loss.value + 2.0 * loss.standard_error <= TOLERANCE);
+        }
         let shown: Vec<String> = losses
             .iter()
             .map(|l| format!("{:+.4} ± {:.4}", l.value, l.standard_error))
@@ -66,8 +70,10 @@ fn eight_thousand_evaluations_are_enough() {
         eprintln!("seed {seed:>2}: {}", shown.join("  "));
         good += usize::from(all);
     }
-    eprintln!("{good} of 20 seeds within {TOLERANCE} bits/dim at every budget");
+    eprintln!("{good} of 20 seeds not shown to lose more than {TOLERANCE} bits/dim at any budget");
+    eprintln!("shown to lose less: {shown_to_lose_less:?} of 20 at K = {BUDGETS:?}");
     assert!(good >= 19, "{good} of 20");
+    assert_eq!(shown_to_lose_less[3..], [20, 20, 20]);
 
     // The measure tells bad schedules from good ones: strides lose more.
     let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000).expect("valid");

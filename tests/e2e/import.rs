@@ -143,6 +143,15 @@ fn schedules_for_a_density_say_that_they_are_not_for_8_bit_images() {
     let path = Ddpm::new("table").arg(&profile).words("--path even:4");
     let text = path.run().succeeds().stdout();
     assert!(text.contains("Of 8-bit images"), "{text}");
+    // And wherever the schedules go.
+    let exported = Ddpm::new("schedule").file("--mse", &file);
+    let run = exported.words("--steps 4 --export csv").run();
+    assert!(run.stderr().contains("Of 8-bit images"), "{}", run.stderr());
+    let page = folder.path().join("report.html");
+    let report = Ddpm::new("report").arg(folder.path()).file("--out", &page);
+    report.run().succeeds();
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Of 8-bit images"));
     // Not where there is no density.
     let mse = Ddpm::new("schedule")
         .arg(&profile)
@@ -471,6 +480,18 @@ fn recordings_of_other_images_join_and_the_same_twice_is_refused() {
             .fails(3, named);
     };
     together(&first, &["errors.npz", "each recording once"]);
+    // Saved again in another order: the same images.
+    let mut again = part(0);
+    again.t = arr1(&[4, 3, 1]);
+    again.sums = again.sums.slice(s![.., ..;-1]).to_owned();
+    again.bands = None;
+    let mut plain = part(0);
+    plain.bands = None;
+    let plain = write(&plain, "plain");
+    import(&plain, &folder.path().join("p"))
+        .arg("--import")
+        .arg(write(&again, "again"))
+        .fails(3, &["again", "block 0 with the sums of block 0"]);
     let mut other = part(1);
     other.shape = arr1(&[3, 8, 4]);
     other.bands = None;

@@ -231,7 +231,7 @@ fn the_readme_runs_as_it_is_printed() {
             "ddpm solve"
         ]
     );
-    assert!(at("samples.png").is_file());
+    assert!(at("ten.png").is_file());
 }
 
 /// Says how many blocks were run, past the test runner, which keeps what passing tests print to itself.

@@ -250,6 +250,11 @@ def check_chain(run, ddpm, tools, profile, checkpoint, work, report):
         for maker in makers:
             more = [several.variances] if maker == "ddpm_scheduler" and name == "analytic" else []
             report.check(f"{name}, {maker}, several K", lambda: refuses(lambda: getattr(several, maker)(several.timesteps, *more), "timesteps[K]", "5"))
+            for wrong in (None, [], [1, 5, 9], [5, 5, 1], [-1], [10**6, 1], [3.5, 1]):
+                report.check(f"{name}, {maker}, {wrong}", lambda: refuses(lambda: getattr(several, maker)(wrong, *more), "timesteps", "expected"))
+        if "ddim_scheduler" in makers:
+            for wrong in (2, -1, float("nan")):
+                report.check(f"{name}, eta {wrong}", lambda: refuses(lambda: module.ddim_scheduler(module.timesteps, eta=wrong), "eta"))
 
 
 def makers_of(module, **config):

@@ -1,12 +1,15 @@
 //! Recordings as people make them: in several parts, at timesteps in any order or drawn at random, with blocks that saw few of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
 use crate::band_moments::{MEANS, PRODUCTS};
 use crate::band_sums::BandSums;
 use crate::error::{Error, Invalid, Result};
 use crate::squared_errors::SquaredErrors;
+
+/// Timesteps with the bits of their sums and their counts, and those of the mean square.
+type Print = (Vec<(usize, u64, u64)>, u64);
 
 impl SquaredErrors {
     /// Puts recordings of one network on different images together: the blocks of the first, then those of the next, at the timesteps of
@@ -28,6 +31,31 @@ impl SquaredErrors {
             joined.append(spread(part))?;
         }
         Ok(joined)
+    }
+
+    /// The first block that one of `earlier` holds too, with its number there, counting on over all of them: the same sums of the same timesteps
+    /// and the same mean square are of the same images.
+    pub fn first_block_of(&self, earlier: &[Self]) -> Option<(usize, usize)> {
+        let known: BTreeMap<Print, usize> = earlier
+            .iter()
+            .flat_map(|part| (0..part.sums.len()).map(|b| part.print_of(b)))
+            .enumerate()
+            .filter_map(|(block, print)| Some((print?, block)))
+            .collect();
+        (0..self.sums.len()).find_map(|b| Some((b, *known.get(&self.print_of(b)?)?)))
+    }
+
+    /// What tells a block from others, whatever the order of its timesteps; `None` for one without images.
+    fn print_of(&self, block: usize) -> Option<Print> {
+        let (sums, counts) = (self.sums.get(block)?, self.counts.get(block)?);
+        let cells = self.timesteps.iter().zip(sums).zip(counts);
+        let seen = cells.filter(|(_, count)| **count > 0);
+        let mut print: Vec<(usize, u64, u64)> = seen
+            .map(|((&t, sum), &count)| (t, sum.to_bits(), count))
+            .collect();
+        print.sort_unstable();
+        let square = self.x0_mean_square.get(block)?.to_bits();
+        (!print.is_empty()).then_some((print, square))
     }
 
     /// With every timestep once, ascending, and every block with images at every timestep: equal timesteps are added up, blocks without

@@ -94,9 +94,9 @@ fn schedules_files_that_are_damaged_newer_or_of_another_chain() {
         &["s.json", "no schedule of 5 steps", "4"],
     );
     uses(
-        &altered(&good, r#""version": 2"#, r#""version": 7"#),
+        &altered(&good, r#""version": 2"#, r#""version": 8"#),
         "--steps 4",
-        &["s.altered", "found version 7"],
+        &["s.altered", "found version 8"],
     );
     uses(
         &altered(&good, r#""steps": 4"#, r#""steps": 5"#),

@@ -86,8 +86,19 @@ fn read(
             "{names}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier"
         ));
     }
-    let curves = Curves::from_profile(&profile).map_err(|error| located(error.into()))?;
-    warn_of_doubts(&names, &curves, voice);
+    // Each by itself: a good recording hides a bad one.
+    for path in paths {
+        let alone = match paths.len() {
+            1 => profile.clone(),
+            _ => {
+                let one = RecordedErrors::open(path).map_err(located)?;
+                let one = RecordedErrors::into_profile(vec![one], &schedule, split);
+                one.map_err(located)?.profile
+            }
+        };
+        let curves = Curves::from_profile(&alone).map_err(|error| located(error.into()))?;
+        warn_of_doubts(&path.display().to_string(), &curves, voice);
+    }
     Ok(profile)
 }
 

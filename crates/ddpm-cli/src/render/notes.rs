@@ -2,7 +2,7 @@
 
 use ddpm_core::{DecoderKind, Objective};
 use ddpm_profile::ElboProfile;
-use ddpm_schedule::Provenance;
+use ddpm_schedule::{Provenance, Schedules};
 
 /// What the mark of [`mark_of_decoder`] means.
 pub(crate) const NOTE_ON_ONE_STEP: &str = "* scored with the marginal decoder: K=1 has no second step for the respaced one; not comparable with K>1.";
@@ -39,6 +39,16 @@ pub(crate) fn note_on_density(
     Some(format!(
         "The gaussian decoder is a continuous density. {whose} the best schedule is another: on MNIST five such steps cost 3.3 bits/dim, even ones 2.3. `ddpm profile` and ds.profile of the Python package measure the decoder (docs/other-networks.md)."
     ))
+}
+
+/// The same of schedules wherever they go.
+pub(crate) fn note_on_density_of(schedules: &Schedules) -> Option<String> {
+    let scoring = &schedules.scoring;
+    note_on_density(
+        scoring.objective,
+        scoring.decoder,
+        schedules.provenance.as_ref(),
+    )
 }
 
 /// What stands in place of errors where the images cannot tell any.

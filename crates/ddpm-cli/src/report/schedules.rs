@@ -12,7 +12,7 @@ use super::html::{Section, details, paragraph};
 use super::profile_pairs::Pair;
 use crate::error::{Located, Result};
 use crate::plot::figures;
-use crate::render::clip;
+use crate::render::{clip, note_on_density_of};
 
 /// Beyond so many budgets, powers of two stand for all.
 const BUDGETS: usize = 24;
@@ -133,6 +133,12 @@ pub(super) fn timesteps(sheets: &[Sheet<'_>], beside: &mut Beside) -> Result<Opt
     }
     if body.is_empty() {
         return Ok(None);
+    }
+    if let Some(note) = sheets
+        .iter()
+        .find_map(|sheet| note_on_density_of(&sheet.schedules))
+    {
+        body += &paragraph(&note);
     }
     let body = paragraph(
         "Where the best schedule of each length spends its steps: one row per K, one stroke per call of the network (the paper's Fig. 6).",

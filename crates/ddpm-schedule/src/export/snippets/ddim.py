@@ -26,6 +26,8 @@ class ListedDDIMScheduler(Follows, DDIMScheduler):
 
 def ddim_scheduler(timesteps, eta=ETA, clip_sample=CLIP, **config):
     # eta=1 takes the ancestral steps with fixed-small variances, eta=0 those of DDIM.
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta: found {eta}; expected a number within 0..1")
     scheduler = follow(ListedDDIMScheduler, timesteps, clip_sample=clip_sample, **config)
     scheduler.fixed = {**scheduler.fixed, "eta": eta}
     return scheduler

@@ -193,7 +193,11 @@ fn what_a_tool_cannot_take_over_is_said() {
     let run = export(&plain, "--format improved-diffusion")
         .run()
         .succeeds();
-    assert!(!run.stderr().contains("does not take over"), "{}", run.stderr());
+    assert!(
+        !run.stderr().contains("does not take over"),
+        "{}",
+        run.stderr()
+    );
 }
 
 /// A table of 20 steps whose best paths are even: (t - s)^2.

@@ -87,6 +87,9 @@ fn dispatch(cli: args::Cli) -> Result<()> {
         Command::Merge(args) => commands::merge::run(&args, voice),
         Command::Tune(args) => commands::tune::run(&args, voice),
         Command::Schedule(args) => commands::schedule::run(&args, voice),
+        Command::Table(args) if !args.path.is_empty() => {
+            commands::table_of_paths::run(&args, voice)
+        }
         Command::Table(args) => commands::table::run(&args, voice),
         Command::Bpd(args) => commands::bpd::run(&args, voice),
         Command::Sample(args) => commands::sample::run(&args, voice),

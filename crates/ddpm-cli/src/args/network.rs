@@ -16,14 +16,13 @@ use super::outputs::OutputArgs;
 Example:
   ddpm inspect model.pt
   ddpm inspect model.pt --num-heads 4 --json
-  ddpm inspect model.pt --num-heads 4 --train-steps 4000 --noise-schedule cosine \
-      --rescale-timesteps true --write-model          the flags, kept beside the checkpoint
+  ddpm inspect model.pt --num-heads 4 --train-steps 1000 --noise-schedule linear --write-model
   ddpm inspect ddpm-cifar10-32/                  a folder of diffusers
   ddpm inspect training.pt --state-dict model    raw weights instead of averaged ones")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub(crate) checkpoint: CheckpointArgs,
-    /// Keep what weights cannot tell, as the flags say it, in a file that every command finds [default: NAME.model.json beside the
+    /// Keep what weights cannot tell, as flags and files say it, in a file that every command finds [default: NAME.model.json beside the
     /// checkpoint, model.json in a folder]
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     pub(crate) write_model: Option<Option<PathBuf>>,

@@ -15,7 +15,7 @@ pub(crate) mod schedule;
 mod schedule_on_trajectories;
 pub(crate) mod solve;
 pub(crate) mod table;
-mod table_of_paths;
+pub(crate) mod table_of_paths;
 pub(crate) mod trajectory;
 pub(crate) mod transitions;
 pub(crate) mod tune;

@@ -7,7 +7,6 @@ use ddpm_profile::{ElboProfile, table3};
 use ddpm_schedule::Budgets;
 use ddpm_schedule::results::{self, ScoredImages, TableRow, best, stride_in_words};
 
-use super::table_of_paths;
 use crate::args::Table;
 use crate::error::{Advice, Error, Located, Result};
 use crate::input::{read_profile_to_use, steps_or, warn_of_few_images};
@@ -86,9 +85,6 @@ pub(super) fn refuse_no_decoder(decoder: Option<DecoderKind>) -> Result<()> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
-    if !args.path.is_empty() {
-        return table_of_paths::run(args, voice);
-    }
     let test = args.test.as_ref().ok_or_else(|| {
         Error::usage("expected a second profile, P_test, or a path to score, --path PATH")
     })?;

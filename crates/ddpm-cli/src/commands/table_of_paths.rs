@@ -12,7 +12,7 @@ use crate::output::{self, Voice};
 use crate::render::{Indices, TextTable, images_of, mark_of_decoder, or_dash, shorten, with_error};
 
 /// Runs the command.
-pub(super) fn run(args: &Table, voice: Voice) -> Result<()> {
+pub(crate) fn run(args: &Table, voice: Voice) -> Result<()> {
     let test = args.test.as_ref().unwrap_or(&args.train);
     let pair = Pair::read([&args.train, test], None, voice)?;
     let schedule = pair.train.schedule();

@@ -185,9 +185,9 @@ mod tests {
         let lines = example().lines("runs/r.html");
         for (line, words) in lines.iter().zip([
             "32 optimal steps lose less than 0.1 bits/dim of all 4000",
-            "32 optimal steps lose 0.130 ± 0.004 bits/dim of all 4000 (128 images of cifar10-test; learned variance, respaced decoder)",
-            "42 optimal steps lose less than 0.1: 0.098 ± 0.004; 32 optimal minus quadratic -0.178 ± 0.004, minus even -1.235 ± 0.004",
-            "16 steps of spectral + mean lose less than 0.1 of all 4000 learned ones: 0.091 ± 0.004; learned needs 48 (optimal decoder)",
+            "32 optimal steps lose 0.1300 ± 0.0040 bits/dim of all 4000 (128 images of cifar10-test; learned variance, respaced decoder)",
+            "42 optimal steps lose less than 0.1: 0.0980 ± 0.0040; 32 optimal minus quadratic -0.1780 ± 0.0040, minus even -1.2350 ± 0.0040",
+            "16 steps of spectral + mean lose less than 0.1 of all 4000 learned ones: 0.0910 ± 0.0040; learned needs 48 (optimal decoder)",
             "runs/r.html",
         ]) {
             assert!(line.contains(words), "{line}");

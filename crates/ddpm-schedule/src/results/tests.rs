@@ -68,13 +68,16 @@ fn likelihood() {
         document(&table).unwrap()["rows"][1]["standard_error"],
         0.125
     );
-    let bpd = |terms: Value, total: Value| {
+    let bpd = |terms: Value, total: Value, mean: Value, error: Value| {
         json!({"T": 4, "noise_schedule": "linear", "path": [3], "variance": "learned", "mean": "network",
         "decoder": "respaced", "scored_decoder": "marginal", "clip_denoised": false, "precision": "bf16", "data_name": "d",
-        "stand_in": false, "images": [5], "terms": terms, "prior_bpd": [0.001], "total_bpd": total})
+        "stand_in": false, "images": [5], "terms": terms, "prior_bpd": [0.001], "total_bpd": total, "bpd": mean, "stderr": error})
     };
-    round_trips::<BitsPerDim>(bpd(json!([{"t": 3, "s": -1, "bpd": [4.0]}]), json!([null])));
-    round_trips::<BitsPerDim>(bpd(json!([]), json!(null)));
+    let null = || json!(null);
+    let terms = json!([{"t": 3, "s": -1, "bpd": [4.0]}]);
+    round_trips::<BitsPerDim>(bpd(terms, json!([null]), null(), null()));
+    round_trips::<BitsPerDim>(bpd(json!([]), null(), null(), null()));
+    round_trips::<BitsPerDim>(bpd(json!([]), json!([4.0, 5.0]), json!(4.5), json!(0.5)));
 }
 
 #[test]

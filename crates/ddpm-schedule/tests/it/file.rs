@@ -90,10 +90,10 @@ fn damaged_and_newer_files_are_refused() {
         format(Schedules::from_json(&text.replacen(from, to, 1)).err())
     };
     assert!(matches!(
-        read("\"version\": 2", "\"version\": 7"),
+        read("\"version\": 2", "\"version\": 8"),
         FormatError::NewerVersion {
-            found: 7,
-            supported: 6,
+            found: 8,
+            supported: 7,
             ..
         }
     ));

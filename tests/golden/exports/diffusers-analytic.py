@@ -36,15 +36,26 @@ class Follows:
 
     def keep(self, timesteps):
         if timesteps is not None:
+            listed, last = [float(t) for t in timesteps], self.config.num_train_timesteps - 1
+            falls = all(t > s for t, s in zip(listed, [*listed[1:], -1]))
+            if not (listed and falls and listed[0] <= last and all(t == int(t) for t in listed)):
+                raise ValueError(
+                    f"timesteps: found {listed}; expected whole numbers within {last}..0, each less than the one before"
+                )
             # In the configuration: whoever makes another scheduler of it is warned that this one leaves "listed" out.
-            self.register_to_config(listed=[int(t) for t in timesteps])
+            self.register_to_config(listed=[int(t) for t in listed])
         return list(self.config.listed)
 
     def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None):
         super().set_timesteps(timesteps=self.keep(timesteps), device=device)
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True, **ignored):
-        if self.config.get("variance_type") not in ("learned", "learned_range"):
+        learned = self.config.get("variance_type") in ("learned", "learned_range")
+        if learned and model_output.shape[1] != 2 * sample.shape[1]:
+            raise ValueError(
+                f"expected learned variances after the means, {2 * sample.shape[1]} channels, found {model_output.shape[1]}"
+            )
+        if not learned:
             model_output = model_output[:, : sample.shape[1]]
         return super().step(
             model_output, timestep, sample, generator=generator, return_dict=return_dict, **self.fixed
@@ -58,10 +69,9 @@ def in_double(scheduler):
 
 
 def follow(kind, timesteps, **config):
-    if isinstance(timesteps, dict):
-        raise ValueError(
-            f"timesteps: found those of K = {', '.join(map(str, timesteps))}; expected one list: timesteps[K]"
-        )
+    if timesteps is None or isinstance(timesteps, dict):
+        found = "None" if timesteps is None else f"those of K = {', '.join(map(str, timesteps))}"
+        raise ValueError(f"timesteps: found {found}; expected one list: timesteps[K]")
     if "prediction_type" not in config:
         raise ValueError(
             'prediction_type: nothing says what your network predicts; expected prediction_type="epsilon", "sample" or "v_prediction"'
@@ -124,6 +134,8 @@ class ListedDDIMScheduler(Follows, DDIMScheduler):
 
 def ddim_scheduler(timesteps, eta=1.0, clip_sample=CLIP, **config):
     # eta=1 takes the ancestral steps with fixed-small variances, eta=0 those of DDIM.
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta: found {eta}; expected a number within 0..1")
     scheduler = follow(ListedDDIMScheduler, timesteps, clip_sample=clip_sample, **config)
     scheduler.fixed = {**scheduler.fixed, "eta": eta}
     return scheduler

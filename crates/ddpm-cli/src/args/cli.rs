@@ -28,8 +28,7 @@ For the likelihood, then for the quality of samples:
   ddpm sample model.pt --schedule s.json --steps 32 --count 64 --out samples.png
   ddpm trajectory model.pt --out flow.safetensors
   ddpm schedule flow.safetensors --objective quality --steps 5,10,20
-Exit codes: 0 done, 1 fault of ours, 2 usage, 3 bad input, 4 go on by --resume,
-5 the system refused. Data goes to stdout, everything else to stderr."
+Exit codes: 0 done, 1 our fault, 2 usage, 3 bad input, 4 resumable, 5 system."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

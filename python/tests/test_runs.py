@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
@@ -243,7 +244,11 @@ def test_what_was_measured_and_chosen_is_pickled_and_copied(chain, flow, edm, da
     assert repr(pickle.loads(pickle.dumps(of_both["elbo"]))) == repr(of_both["elbo"])
 
 
-def test_exports_are_those_of_the_command_line(chain, flow, data):
+def test_exports_are_those_of_the_command_line(chain, flow, data, monkeypatch):
+    # The lists are checked here, not the schedulers, which need diffusers.
+    diffusers = types.ModuleType("diffusers")
+    diffusers.FlowMatchEulerDiscreteScheduler = object
+    monkeypatch.setitem(sys.modules, "diffusers", diffusers)
     plans = ds.optimize(ds.follow(chain, count=4, nodes=30, steps=()), 4, sampler="ddim")
     namespace = {}
     exec(plans[4].export("k-diffusion"), namespace)

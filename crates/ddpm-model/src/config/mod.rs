@@ -8,6 +8,7 @@ mod fields;
 mod infer;
 mod model_config;
 mod model_file;
+mod model_json;
 mod open_ai;
 mod options;
 mod preset;

@@ -266,7 +266,7 @@ impl Schedules {
     /// The same schedules, of a likelihood, with the standard errors of their costs, one entry per budget.
     ///
     /// # Errors
-    /// [`Error::Length`] for another number of entries; [`Error::Field`] for one that is negative or not finite, and for schedules of another
+    /// [`Error::Field`] for another number of entries, for one that is negative or not finite, and for schedules of another
     /// objective, whose files have no place for them.
     pub fn with_cost_errors(mut self, found: Vec<f64>) -> Result<Self> {
         Error::check_length("standard errors", self.budgets.len(), found.len())?;

@@ -3,8 +3,7 @@
 use ddpm_core::Sampler;
 
 use super::listing::Listing;
-use super::python::{assignment, comment, float, one_of_several};
-use super::sigmas::sample_with;
+use super::python::{assignment, comment, float, one_of_several, sample_with};
 use crate::error::{Error, Result};
 
 const DIFFUSERS: &str = include_str!("snippets/flow.py");

@@ -91,6 +91,14 @@ pub(super) fn one_of_several(name: &str, lists: &[(usize, Vec<String>)]) -> Stri
     }
 }
 
+/// The `sample()` of exports to k-diffusion.
+const SAMPLE: &str = include_str!("snippets/k_diffusion.py");
+
+/// `sample()` by one of k-diffusion's samplers, from x as `start` says.
+pub(super) fn sample_with(sampler: &str, start: &str) -> String {
+    SAMPLE.replace("SAMPLER", sampler).replace("START", start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

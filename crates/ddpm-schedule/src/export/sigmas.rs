@@ -4,10 +4,8 @@ use ddpm_core::{ProcessKind, Sampler};
 
 use super::flow;
 use super::listing::{Listing, not_priced};
-use super::python::{assignment, comment, float, one_of_several};
+use super::python::{assignment, comment, float, one_of_several, sample_with};
 use crate::error::Result;
-
-const SAMPLE: &str = include_str!("snippets/k_diffusion.py");
 
 pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>)> {
     if listing.clock() == ProcessKind::Flow {
@@ -66,11 +64,6 @@ pub(super) fn k_diffusion(listing: &Listing<'_>) -> Result<(Vec<u8>, Vec<String>
         "# The noisiest x_t has variance 1, and k-diffusion's x is x_t / sqrt(alpha_bar).\n    x = torch.randn(shape, **like) * (1 + sigmas[0] ** 2).sqrt()",
     );
     Ok((text.into_bytes(), losses))
-}
-
-/// `sample()` by one of k-diffusion's samplers, from x as `start` says.
-pub(super) fn sample_with(sampler: &str, start: &str) -> String {
-    SAMPLE.replace("SAMPLER", sampler).replace("START", start)
 }
 
 /// One line per schedule and nothing else: nodes that take sigmas as text pick up every number they see. No exponents, because

@@ -106,8 +106,9 @@ def main():
             GOLDEN.mkdir(exist_ok=True)
             kept.write_bytes(file.read_bytes())
         arrays, expected = np.load(file), np.load(kept)
-        assert set(arrays) == set(expected)
-        for key in arrays:
+        # The golden files are from before the hook said what the data are.
+        assert set(arrays) - {"eight_bit", "saturated"} == set(expected)
+        for key in expected:
             assert np.allclose(arrays[key], expected[key], rtol=1e-12, atol=1e-12), f"{name}: {key}"
         worst = 0.0
         for mean in ["network", "calibrated"]:

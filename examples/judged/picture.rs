@@ -48,7 +48,7 @@ pub(crate) fn draw(bed: &mut Bed, sampler: Sampler, steps: usize) -> Outcome<Str
     let width = panels.len() as f64 * (SIDE + GAP) - GAP;
     let height = SIDE + 40.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>{steps} steps of {sampler} on {}: samples and their energy distance from the data</title>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n",
         bed.name

@@ -152,7 +152,7 @@ fn marks_of_blocks_are_known() {
         for block in parse(&root().join(&path)).blocks {
             let marks = &block.words[1.min(block.words.len())..];
             for mark in marks {
-                let known = ["slow", "torch"].contains(&mark.as_str());
+                let known = crate::newcomer::MARKS.contains(&mark.as_str());
                 assert!(known, "{}:{}: {mark}", path.display(), block.line);
             }
         }

@@ -15,7 +15,7 @@ use crate::markdown::{Block, Document};
 /// The languages of blocks that are run.
 const LANGUAGES: [&str; 3] = ["sh", "python", "rust"];
 /// The marks of blocks that CI does not run.
-const MARKS: [&str; 2] = ["slow", "torch"];
+pub(crate) const MARKS: [&str; 2] = ["slow", "torch"];
 
 /// The blocks of the README and of docs/ that are marked slow or torch, in a fresh clone
 ///

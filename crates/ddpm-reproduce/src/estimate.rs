@@ -5,8 +5,11 @@ use std::process::Command;
 
 use anyhow::Context;
 use ddpm_schedule::results::{Bench, Inspect};
+use serde::de::DeserializeOwned;
 
 use xtask::show;
+
+use crate::stage::Runner;
 
 /// Seconds that everything but the network takes: choosing, tables, the page.
 const BESIDES: f64 = 180.0;
@@ -16,23 +19,12 @@ const BESIDES: f64 = 180.0;
 /// # Errors
 /// A command that fails or prints something else.
 pub(crate) fn seconds_per_evaluation(
-    ddpm: &Path,
+    runner: &Runner<'_>,
     checkpoint: &Path,
-    threads: Option<u64>,
 ) -> anyhow::Result<f64> {
-    let mut command = Command::new(ddpm);
-    command.arg("bench").arg(checkpoint);
-    command.args(["--rounds", "3", "--json"]);
-    if let Some(threads) = threads {
-        command.args(["--threads", &threads.to_string()]);
-    }
-    let output = command
-        .output()
-        .with_context(|| format!("failed to start {}", show(&command)))?;
-    let found: Bench = serde_json::from_slice(&output.stdout).with_context(|| {
-        let said = String::from_utf8_lossy(&output.stderr);
-        format!("{}: {said}", show(&command))
-    })?;
+    let mut command = runner.command("bench");
+    command.arg(checkpoint).args(["--rounds", "3", "--json"]);
+    let found: Bench = answer(&mut command)?;
     Ok(found.ms_per_image / 1e3)
 }
 
@@ -40,17 +32,24 @@ pub(crate) fn seconds_per_evaluation(
 ///
 /// # Errors
 /// A command that fails, or a checkpoint that does not say it.
-pub(crate) fn train_steps(ddpm: &Path, checkpoint: &Path) -> anyhow::Result<u64> {
-    let mut command = Command::new(ddpm);
-    command.arg("inspect").arg(checkpoint).arg("--json");
-    let output = command
-        .output()
-        .with_context(|| format!("failed to start {}", show(&command)))?;
-    let found: Inspect = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("{}: expected its description", show(&command)))?;
+pub(crate) fn train_steps(runner: &Runner<'_>, checkpoint: &Path) -> anyhow::Result<u64> {
+    let mut command = runner.command("inspect");
+    command.arg(checkpoint).arg("--json");
+    let found: Inspect = answer(&mut command)?;
     let steps = found.config.train_steps;
     let steps = steps.with_context(|| format!("{}: T is not known", checkpoint.display()))?;
     Ok(steps as u64)
+}
+
+/// What a command prints with `--json`.
+fn answer<T: DeserializeOwned>(command: &mut Command) -> anyhow::Result<T> {
+    let output = command
+        .output()
+        .with_context(|| format!("failed to start {}", show(command)))?;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        format!("{}: {said}", show(command))
+    })
 }
 
 /// The estimate in words.

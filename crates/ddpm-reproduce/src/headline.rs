@@ -4,12 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use ddpm_schedule::results::{Table, TableRow};
+use ddpm_schedule::results::{Headline, Table, TableRow};
 
 use crate::results::read;
 
-/// Bits/dim that a few steps may cost more than all of them: the paper's measure, its abstract.
-const WITHIN: f64 = 0.1;
 /// The longest schedule that is looked at.
 const MOST: usize = 64;
 
@@ -98,11 +96,11 @@ pub(crate) fn text(out: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The fewest optimal steps of the kernel of a row that cost at most [`WITHIN`] more than `all`.
+/// The fewest optimal steps of the kernel of a row that cost at most [`Headline::WITHIN`] more than `all`.
 fn fewest(rows: &[TableRow], of: &TableRow, all: f64) -> String {
-    let optimal = rows
-        .iter()
-        .filter(|row| row.stride == "dp" && row.variance == of.variance && row.bpd <= all + WITHIN);
+    let optimal = rows.iter().filter(|row| {
+        row.stride == "dp" && row.variance == of.variance && row.bpd <= all + Headline::WITHIN
+    });
     let fewest = optimal.map(|row| row.steps).min();
     fewest.map_or(format!("more than {MOST}"), |steps| format!("K={steps}"))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::stage::{Hashes, Stage};
+use crate::stage::Runner;
 
 /// Numbers of steps, the columns of the matrix.
 const STEPS: [u64; 3] = [5, 10, 20];
@@ -23,16 +23,13 @@ const ROWS: [(&str, &str, &str); 4] = [
 
 /// What the pictures are made with.
 pub(crate) struct Pictures<'a> {
-    pub(crate) ddpm: &'a Path,
+    pub(crate) runner: Runner<'a>,
     pub(crate) checkpoint: &'a Path,
     /// The profile of train images, which schedules are chosen on and the spectral variance is from.
     pub(crate) profile: PathBuf,
     /// Where they go.
     pub(crate) folder: PathBuf,
     pub(crate) seed: u64,
-    pub(crate) threads: Option<u64>,
-    pub(crate) stamps: &'a Path,
-    pub(crate) hashes: &'a Hashes,
 }
 
 /// Network evaluations of all pictures.
@@ -50,20 +47,20 @@ impl Pictures<'_> {
         fs::create_dir_all(&self.folder)?;
         let schedules = self.folder.join("dp-elbo.schedules.json");
         let steps = STEPS.map(|k| k.to_string()).join(",");
-        let mut command = self.command("schedule");
+        let mut command = self.runner.command("schedule");
         command
             .arg(&self.profile)
             .args(["--steps", &steps, "--variance", VARIANCE]);
         command
             .args(["--folds", "0", "--force", "--out"])
             .arg(&schedules);
-        let inputs = vec![self.ddpm.to_owned(), self.profile.clone()];
+        let inputs = vec![self.runner.ddpm.to_owned(), self.profile.clone()];
         let text = self.folder.join("dp-elbo.schedules.txt");
         self.stage("dp-elbo", inputs, schedules.clone(), command, Some(text))?;
         for (name, stride, variance) in ROWS {
             for steps in STEPS {
                 let out = self.folder.join(format!("{name}.{steps}.png"));
-                let mut command = self.command("sample");
+                let mut command = self.runner.command("sample");
                 command.arg(self.checkpoint);
                 let mut inputs = vec![self.checkpoint.to_owned()];
                 if stride == "dp" {
@@ -95,15 +92,6 @@ impl Pictures<'_> {
         Ok(())
     }
 
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.ddpm);
-        command.arg(name);
-        if let Some(threads) = self.threads {
-            command.args(["--threads", &threads.to_string()]);
-        }
-        command
-    }
-
     fn stage(
         &self,
         name: &str,
@@ -112,13 +100,7 @@ impl Pictures<'_> {
         command: Command,
         stdout: Option<PathBuf>,
     ) -> anyhow::Result<()> {
-        Stage {
-            name: &format!("grid-{name}"),
-            inputs,
-            outputs: vec![output],
-            command,
-            stdout,
-        }
-        .run(self.stamps, self.hashes)
+        let name = format!("grid-{name}");
+        self.runner.run(&name, inputs, output, command, stdout)
     }
 }

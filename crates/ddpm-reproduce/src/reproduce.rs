@@ -20,7 +20,7 @@ use crate::results::read;
 use crate::samples::{self, Samples};
 use crate::samples_size::{self, Size, Steps};
 use crate::samples_table::SamplesTable;
-use crate::stage::{Hashes, Stage};
+use crate::stage::{Hashes, Runner, Stage};
 
 /// The whole job on CIFAR-10: data, checkpoint, profiles, schedules, tables
 ///
@@ -200,10 +200,16 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         hashes: Hashes::default(),
     };
     job.inspect()?;
+    let runner = Runner {
+        ddpm: &ddpm,
+        threads: plan.threads,
+        stamps: &stamps,
+        hashes: &job.hashes,
+    };
     let of_table5 = features.as_ref().map_or(0, |_| size.evaluations());
     let samples = |profile: PathBuf| {
         features.map(|features| Samples {
-            ddpm: &ddpm,
+            runner,
             checkpoint: &plan.checkpoint,
             profile,
             data: &folder,
@@ -212,9 +218,6 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
             folder: plan.out.join("samples"),
             size,
             seed: plan.seed,
-            threads: plan.threads,
-            stamps: &stamps,
-            hashes: &job.hashes,
         })
     };
     if let Some(profile) = args.only_samples {
@@ -245,11 +248,11 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
     println!("== estimate");
     let timesteps = match plan.timesteps {
         Some(timesteps) => timesteps,
-        None => estimate::train_steps(&ddpm, &plan.checkpoint)?,
+        None => estimate::train_steps(&runner, &plan.checkpoint)?,
     };
     let of_profiles = (splits.train + splits.test) * timesteps;
     let all = of_profiles + rescored.evaluations() + pictures::evaluations() + of_table5;
-    let each = estimate::seconds_per_evaluation(&ddpm, &plan.checkpoint, plan.threads)?;
+    let each = estimate::seconds_per_evaluation(&runner, &plan.checkpoint)?;
     println!("   {}", estimate::text(all, each));
     job.profile("train", splits.train)?;
     job.profile("test", splits.test)?;
@@ -261,14 +264,11 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
     job.table()?;
     job.rescore(&rescored)?;
     Pictures {
-        ddpm: &ddpm,
+        runner,
         checkpoint: &plan.checkpoint,
         profile: job.profile_path("train"),
         folder: plan.out.join("grids"),
         seed: plan.seed,
-        threads: plan.threads,
-        stamps: &stamps,
-        hashes: &job.hashes,
     }
     .run()?;
     let samples = match samples(job.profile_path("train")) {

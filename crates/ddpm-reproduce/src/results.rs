@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use ddpm_schedule::results::BitsPerDim;
+use ddpm_schedule::results::{BitsPerDim, mean_and_error};
 use ddpm_schedule::{Chosen, Schedules};
 use serde::de::DeserializeOwned;
 
@@ -39,7 +39,7 @@ pub(crate) fn mean_total(scored: &BitsPerDim, images: u64) -> anyhow::Result<f64
     if found == 0 || found as u64 != images {
         bail!("expected {images} numbers in 'total_bpd', found {found}");
     }
-    Ok(total.iter().sum::<f64>() / found as f64)
+    Ok(mean_and_error(total).0)
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use xtask::root;
 
 use crate::samples_size::{SAMPLERS, STRIDES, Size};
 use crate::samples_table::SamplesTable;
-use crate::stage::{Hashes, Stage};
+use crate::stage::Runner;
 
 /// Of the ancestral sampler and of the objective: the paper's networks of Table 5 learn no variance.
 const VARIANCE: &str = "fixed-small";
@@ -42,7 +42,7 @@ pub(crate) fn find_features(named: Option<&Path>) -> anyhow::Result<Option<PathB
 
 /// Everything that the stage needs.
 pub(crate) struct Samples<'a> {
-    pub(crate) ddpm: &'a Path,
+    pub(crate) runner: Runner<'a>,
     pub(crate) checkpoint: &'a Path,
     /// The profile of train images that the schedules are chosen on.
     pub(crate) profile: PathBuf,
@@ -55,9 +55,6 @@ pub(crate) struct Samples<'a> {
     pub(crate) folder: PathBuf,
     pub(crate) size: Size,
     pub(crate) seed: u64,
-    pub(crate) threads: Option<u64>,
-    pub(crate) stamps: &'a Path,
-    pub(crate) hashes: &'a Hashes,
 }
 
 impl Samples<'_> {
@@ -96,15 +93,6 @@ impl Samples<'_> {
         self.folder.join(name)
     }
 
-    fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.ddpm);
-        command.arg(name);
-        if let Some(threads) = self.threads {
-            command.args(["--threads", &threads.to_string()]);
-        }
-        command
-    }
-
     fn stage(
         &self,
         name: &str,
@@ -113,14 +101,8 @@ impl Samples<'_> {
         command: Command,
         stdout: Option<PathBuf>,
     ) -> anyhow::Result<()> {
-        Stage {
-            name: &format!("samples-{name}"),
-            inputs,
-            outputs: vec![output],
-            command,
-            stdout,
-        }
-        .run(self.stamps, self.hashes)
+        let name = format!("samples-{name}");
+        self.runner.run(&name, inputs, output, command, stdout)
     }
 
     fn schedules_file(&self, stride: &str) -> PathBuf {
@@ -131,7 +113,7 @@ impl Samples<'_> {
     fn schedules(&self, stride: &str, objective: &str) -> anyhow::Result<()> {
         let steps: Vec<String> = self.size.steps.iter().map(u64::to_string).collect();
         let out = self.schedules_file(stride);
-        let mut command = self.command("schedule");
+        let mut command = self.runner.command("schedule");
         command.arg(&self.profile);
         command.args(["--steps", &steps.join(","), "--variance", VARIANCE]);
         // How stable the choice is takes nine times as long, and Table 3's stages say it.
@@ -139,7 +121,7 @@ impl Samples<'_> {
         command.args(["--force", "--out"]);
         command.arg(&out);
         let stdout = Some(self.path(&format!("{stride}.schedules.txt")));
-        let inputs = vec![self.ddpm.to_owned(), self.profile.clone()];
+        let inputs = vec![self.runner.ddpm.to_owned(), self.profile.clone()];
         self.stage(stride, inputs, out, command, stdout)
     }
 
@@ -150,7 +132,7 @@ impl Samples<'_> {
     /// The statistics of the real images, of the split that distances are published against.
     fn reference(&self) -> anyhow::Result<()> {
         let out = self.reference_file();
-        let mut command = self.command("fid");
+        let mut command = self.runner.command("fid");
         command.arg(self.data).args(["--split-a", "train"]);
         command.arg("--features").arg(&self.features);
         if let Some(limit) = self.size.reference {
@@ -165,7 +147,7 @@ impl Samples<'_> {
 
     /// `ddpm sample` on one path; the noise of an image depends on the seed and its index alone.
     fn sample(&self, sampler: &str, stride: &str, steps: u64) -> (Command, Vec<PathBuf>) {
-        let mut command = self.command("sample");
+        let mut command = self.runner.command("sample");
         command.arg(self.checkpoint).args(["--sampler", sampler]);
         // Not the binary: a rebuild must not throw hours of network evaluations away. Use --fresh.
         let mut inputs = vec![self.checkpoint.to_owned()];
@@ -214,12 +196,12 @@ impl Samples<'_> {
         let samples = self.samples_file(name);
         let reference = self.reference_file();
         let out = self.path(&format!("{name}.json"));
-        let mut command = self.command("fid");
+        let mut command = self.runner.command("fid");
         command.arg(&samples).arg(&reference);
         command.arg("--features").arg(&self.features);
         command.args(["--allow-few", "--json"]);
         let inputs = vec![
-            self.ddpm.to_owned(),
+            self.runner.ddpm.to_owned(),
             samples,
             reference,
             self.features.clone(),

@@ -95,6 +95,52 @@ impl Stage<'_> {
     }
 }
 
+/// What the stages of one folder have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Runner<'a> {
+    /// The binary.
+    pub(crate) ddpm: &'a Path,
+    /// Threads of every command, where they are named.
+    pub(crate) threads: Option<u64>,
+    /// Where stamps go.
+    pub(crate) stamps: &'a Path,
+    pub(crate) hashes: &'a Hashes,
+}
+
+impl Runner<'_> {
+    /// `ddpm NAME` on these threads.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.ddpm);
+        command.arg(name);
+        if let Some(threads) = self.threads {
+            command.args(["--threads", &threads.to_string()]);
+        }
+        command
+    }
+
+    /// Runs a stage of one output.
+    ///
+    /// # Errors
+    /// A command that fails or does not write it.
+    pub(crate) fn run(
+        &self,
+        name: &str,
+        inputs: Vec<PathBuf>,
+        output: PathBuf,
+        command: Command,
+        stdout: Option<PathBuf>,
+    ) -> anyhow::Result<()> {
+        Stage {
+            name,
+            inputs,
+            outputs: vec![output],
+            command,
+            stdout,
+        }
+        .run(self.stamps, self.hashes)
+    }
+}
+
 /// Hashes of inputs, each computed once: the images are the input of many stages.
 #[derive(Default)]
 pub(crate) struct Hashes(RefCell<BTreeMap<PathBuf, String>>);

@@ -7,7 +7,7 @@ use ddpm_core::{Bands, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
 use ddpm_files::npz::NpzArchive;
 use ddpm_files::{FileError, sha256};
-use ddpm_profile::{BandSums, ElboProfile, SquaredErrors};
+use ddpm_profile::{BandSums, Curves, Doubt, ElboProfile, SquaredErrors};
 use ddpm_schedule::Provenance;
 use ndarray::{ArrayD, Axis, Ix1, Ix2};
 
@@ -45,6 +45,8 @@ pub struct Imported {
     pub profile: ElboProfile,
     /// How many blocks were recorded; the profile has fewer where some had no image at a timestep ([`SquaredErrors::into_profile`]).
     pub blocks: usize,
+    /// What of each recording is like no network's, by its file: a good one hides a bad one where they are joined.
+    pub doubts: Vec<(PathBuf, Doubt)>,
 }
 
 /// The noise schedule that an archive's `alpha_bar` is.
@@ -154,21 +156,18 @@ impl<'a> RecordedErrors<'a> {
         split: Option<Split>,
     ) -> Result<Imported> {
         let mut whole: Option<Recorded> = None;
-        let mut first = PathBuf::new();
         for mut recording in recordings {
             let found = recording.read()?;
             match &mut whole {
-                None => {
-                    first = recording.path.to_owned();
-                    whole = Some(found);
-                }
+                None => whole = Some(found),
                 Some(whole) => {
-                    recording.check_same(whole, &found, &first)?;
-                    recording.check_schedule(schedule, &first.display().to_string())?;
+                    recording.check_same(whole, &found)?;
+                    let first = whole.paths[0].display().to_string();
+                    recording.check_schedule(schedule, &first)?;
                     whole.parts.extend(found.parts);
                     whole.pixels.extend(found.pixels);
                     whole.hashes.extend(found.hashes);
-                    whole.names.extend(found.names);
+                    whole.paths.extend(found.paths);
                 }
             }
         }
@@ -177,6 +176,7 @@ impl<'a> RecordedErrors<'a> {
         };
         let blocks = recorded.parts.iter().map(|part| part.sums.len()).sum();
         let extra = recorded.pixels();
+        let names: Vec<String> = recorded.paths.iter().map(|path| name_of(path)).collect();
         let provenance = Provenance {
             model: ModelId {
                 network: NetworkId::Unknown,
@@ -196,7 +196,7 @@ impl<'a> RecordedErrors<'a> {
                 [one] => one.clone(),
                 several => sha256(several.concat().as_bytes()),
             },
-            data_name: recorded.names.join(" + "),
+            data_name: names.join(" + "),
             split: split.map_or_else(|| UNKNOWN.to_owned(), |split| split.to_string()),
             stand_in: false,
             seed: 0,
@@ -208,8 +208,27 @@ impl<'a> RecordedErrors<'a> {
             image_order: UNKNOWN.to_owned(),
             extra,
         };
+        let mut doubts = Vec::new();
+        let mut doubt = |path: &Path, profile: &ElboProfile| -> Result<()> {
+            let found = Curves::from_profile(profile)?.doubts();
+            doubts.extend(found.into_iter().map(|doubt| (path.to_owned(), doubt)));
+            Ok(())
+        };
+        if recorded.parts.len() > 1 {
+            for (path, part) in recorded.paths.iter().zip(&recorded.parts) {
+                let alone = part.clone().into_profile(schedule, provenance.clone())?;
+                doubt(path, &alone)?;
+            }
+        }
         let profile = SquaredErrors::join(recorded.parts)?.into_profile(schedule, provenance)?;
-        Ok(Imported { profile, blocks })
+        if let [path] = &recorded.paths[..] {
+            doubt(path, &profile)?;
+        }
+        Ok(Imported {
+            profile,
+            blocks,
+            doubts,
+        })
     }
 
     /// All arrays but the noise schedule.
@@ -219,7 +238,6 @@ impl<'a> RecordedErrors<'a> {
         let image_shape = image_shape(archive)?;
         let points = [errors.sums.len(), errors.timesteps.len()];
         errors.bands = band_sums(archive, &image_shape, points)?;
-        let name = self.path.file_name();
         let bytes = std::fs::read(self.path).map_err(|e| FileError::read(self.path, e))?;
         Ok(Recorded {
             clip_denoised: flag(archive, "clip_denoised")?,
@@ -227,16 +245,13 @@ impl<'a> RecordedErrors<'a> {
             image_shape,
             parts: vec![errors],
             hashes: vec![sha256(&bytes)],
-            names: vec![name.map_or_else(
-                || UNKNOWN.to_owned(),
-                |name| name.to_string_lossy().into_owned(),
-            )],
+            paths: vec![self.path.to_owned()],
         })
     }
 
-    /// Refuses to take `found`, which this recording holds, for more of `whole`, which begins with the file `first`.
-    fn check_same(&self, whole: &Recorded, found: &Recorded, first: &Path) -> Result<()> {
-        let first = first.display();
+    /// Refuses to take `found`, which this recording holds, for more of `whole`.
+    fn check_same(&self, whole: &Recorded, found: &Recorded) -> Result<()> {
+        let first = whole.paths[0].display();
         let wrong = |key: &str, expected: String, found: String| {
             Err(self.archive.wrong(key, &expected, found).into())
         };
@@ -296,7 +311,7 @@ struct Recorded {
     pixels: Vec<Option<(bool, f64)>>,
     /// Of the files.
     hashes: Vec<String>,
-    names: Vec<String>,
+    paths: Vec<PathBuf>,
 }
 
 impl Recorded {
@@ -333,6 +348,14 @@ fn pixels(archive: &mut NpzArchive<'_>) -> Result<Option<(bool, f64)>> {
                 .into())
         }
     }
+}
+
+/// A file's name without its folder.
+fn name_of(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || UNKNOWN.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// Whether two alpha_bar are the same up to an error and a ratio.

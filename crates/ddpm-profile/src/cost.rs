@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ddpm_core::{
     CoefficientKind, DecoderKind, NoiseSchedule, Objective, Sampler, TimePath, VarianceKind,
-    analytic_variance, gaussian_nll, prior_kl, respaced_decoder_log_variance,
+    analytic_variance, gaussian_nll, nats_to_bits, prior_kl, respaced_decoder_log_variance,
 };
 use ddpm_dp::{CostTable, Start};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
@@ -219,6 +219,12 @@ impl<'a> CostModel<'a> {
                 .x0_mean_square()
                 .map(|square| prior_kl(self.schedule(), t, square)),
         }
+    }
+
+    /// Bits per dimension of a path, prior included; NaN where the prior is not known.
+    pub(crate) fn bits_per_dim(&self, path: &TimePath) -> f64 {
+        let prior = self.prior(path.end()).unwrap_or(f64::NAN);
+        nats_to_bits(self.path_cost(path) + prior)
     }
 
     /// The path with the kernel of every step, as these conventions price it.

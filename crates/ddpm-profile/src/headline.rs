@@ -1,7 +1,5 @@
 //! The headline of a pair of profiles: how many optimal steps lose little of what all steps reach.
 
-use std::f64::consts::LN_2;
-
 use ddpm_core::{DecoderKind, Stride, TimePath, VarianceKind};
 use ddpm_schedule::Scoring;
 use ddpm_schedule::results::{Beyond, Fewest, Headline, Measured};
@@ -28,12 +26,9 @@ pub fn headline(train: &ElboProfile, test: &ElboProfile) -> Result<Headline> {
     let (chosen_on, scored_on) = (chosen_on?, scored_on?);
     let learned = train.layout().learned() && test.layout().learned();
     let variance = VarianceKind::of_network(learned);
-    let has_decoder = chosen_on.has_decoder() && scored_on.has_decoder();
-    // Squared errors know nothing of discretised pixels.
-    let scoring = match has_decoder {
-        true => Scoring::new(variance),
-        false => Scoring::new(variance).with_decoder(DecoderKind::Gaussian),
-    };
+    let usual = Scoring::new(variance);
+    let decoder = decoder_of(&chosen_on, &scored_on, usual.decoder);
+    let scoring = usual.with_decoder(decoder);
     let own = Chain::new(&chosen_on, &scoring)?;
     let all = TimePath::all(chosen_on.train_steps());
     let fewest = own.fewest(&scored_on, own.bpd(&scored_on, &all)?)?;
@@ -77,6 +72,14 @@ pub fn headline(train: &ElboProfile, test: &ElboProfile) -> Result<Headline> {
     })
 }
 
+/// `usual`, where both know it: squared errors know nothing of discretised pixels.
+fn decoder_of(chosen_on: &Curves, scored_on: &Curves, usual: DecoderKind) -> DecoderKind {
+    match chosen_on.has_decoder() && scored_on.has_decoder() {
+        true => usual,
+        false => DecoderKind::Gaussian,
+    }
+}
+
 /// Calibrated kernels against all timesteps of the network's own variance, under one decoder: they have to differ in nothing else.
 fn beyond(
     chosen_on: &Curves,
@@ -86,10 +89,7 @@ fn beyond(
     if chosen_on.bands().is_none() || scored_on.bands().is_none() {
         return Ok(None);
     }
-    let decoder = match chosen_on.has_decoder() && scored_on.has_decoder() {
-        true => DecoderKind::Optimal,
-        false => DecoderKind::Gaussian,
-    };
+    let decoder = decoder_of(chosen_on, scored_on, DecoderKind::Optimal);
     let chain = |kind| Chain::new(chosen_on, &Scoring::new(kind).with_decoder(decoder));
     let (own, calibrated) = (chain(variance)?, chain(VarianceKind::Spectral)?);
     let all = TimePath::all(chosen_on.train_steps());
@@ -149,11 +149,7 @@ impl Chain {
     /// Bits/dim of paths, prior included.
     fn scores(&self, curves: &Curves, paths: &[TimePath]) -> Result<Vec<f64>> {
         let model = CostModel::new(curves, self.frozen.clone())?;
-        let bpd = |path: &TimePath| {
-            let prior = model.prior(path.end()).unwrap_or(f64::NAN);
-            (model.path_cost(path) + prior) / LN_2
-        };
-        Ok(paths.iter().map(bpd).collect())
+        Ok(paths.iter().map(|path| model.bits_per_dim(path)).collect())
     }
 
     fn bpd(&self, curves: &Curves, path: &TimePath) -> Result<f64> {

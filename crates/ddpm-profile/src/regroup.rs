@@ -109,34 +109,29 @@ impl SquaredErrors {
             columns: self.timesteps.iter().map(column).collect(),
             timesteps: timesteps.len(),
         };
-        let weights: Vec<u64> = self.counts.iter().map(|block| block.iter().sum()).collect();
-        let mut square = vec![0.0; cells.blocks];
-        let mut weight = vec![0; cells.blocks];
+        let mut squares = vec![(0.0, 0); cells.blocks];
+        let mut members = vec![Vec::new(); cells.blocks];
         for (b, group) in groups.iter().enumerate() {
-            if let Some(group) = *group {
-                square[group] += self.x0_mean_square[b] * weights[b] as f64;
-                weight[group] += weights[b];
-            }
+            let Some(group) = *group else { continue };
+            let weight: u64 = self.counts[b].iter().sum();
+            squares[group].0 += self.x0_mean_square[b] * weight as f64;
+            squares[group].1 += weight;
+            members[group].push(b);
         }
-        // A block that stays as it was keeps its number to the bit.
-        let alone = |group: usize| {
-            let mut members = (0..groups.len()).filter(|&b| groups[b] == Some(group));
-            let first = members.next()?;
-            members
-                .next()
-                .is_none()
-                .then_some(self.x0_mean_square[first])
+        let mean = |group: usize| match members[group][..] {
+            // A block that stays as it was keeps its number to the bit.
+            [alone] => self.x0_mean_square[alone],
+            _ => squares[group].0 / squares[group].1 as f64,
         };
-        let mean = |group: usize| alone(group).unwrap_or(square[group] / weight[group] as f64);
         Self {
-            sums: cells.add(&self.sums.concat(), 1, |flat| rows(flat, timesteps.len())),
-            counts: cells.add(&self.counts.concat(), 1, |flat| rows(flat, timesteps.len())),
+            sums: rows(&cells.add(&self.sums.concat(), 1), timesteps.len()),
+            counts: rows(&cells.add(&self.counts.concat(), 1), timesteps.len()),
             x0_mean_square: (0..cells.blocks).map(mean).collect(),
             bands: self.bands.map(|sums| {
                 let (n, q) = (sums.bands.count(), sums.bands.constants().count());
                 BandSums {
-                    products: cells.add(&sums.products, n * PRODUCTS, |flat| flat),
-                    means: cells.add(&sums.means, q * MEANS, |flat| flat),
+                    products: cells.add(&sums.products, n * PRODUCTS),
+                    means: cells.add(&sums.means, q * MEANS),
                     bands: sums.bands,
                 }
             }),
@@ -155,12 +150,7 @@ struct Cells<'a> {
 
 impl Cells<'_> {
     /// Adds up an array of `width` numbers per block and timestep.
-    fn add<A: Copy + Default + AddAssign, R>(
-        &self,
-        from: &[A],
-        width: usize,
-        shape: impl FnOnce(Vec<A>) -> R,
-    ) -> R {
+    fn add<A: Copy + Default + AddAssign>(&self, from: &[A], width: usize) -> Vec<A> {
         let mut into = vec![A::default(); self.blocks * self.timesteps * width];
         for (b, group) in self.groups.iter().enumerate() {
             let Some(group) = *group else { continue };
@@ -172,11 +162,11 @@ impl Cells<'_> {
                 }
             }
         }
-        shape(into)
+        into
     }
 }
 
-fn rows<A: Copy>(flat: Vec<A>, columns: usize) -> Vec<Vec<A>> {
+fn rows<A: Copy>(flat: &[A], columns: usize) -> Vec<Vec<A>> {
     flat.chunks_exact(columns.max(1))
         .map(<[A]>::to_vec)
         .collect()

@@ -1,5 +1,7 @@
 //! Squared errors that another program measured, as a profile.
 
+use std::collections::BTreeSet;
+
 use ddpm_core::NoiseSchedule;
 use ddpm_schedule::Provenance;
 
@@ -121,14 +123,13 @@ impl SquaredErrors {
         if self.counts.iter().flatten().all(|&count| count == 0) {
             return Err(Error::Empty);
         }
-        for (i, t) in self.timesteps.iter().enumerate() {
-            let same = (0..self.timesteps.len()).filter(|&j| self.timesteps[j] == *t);
-            let mut cells = same.flat_map(|j| self.counts.iter().map(move |counts| counts[j]));
-            if self.counts.iter().all(|counts| counts[i] == 0) && cells.all(|count| count == 0) {
-                let field = format!("count at t = {t}");
-                let expected = "at least one image at every timestep";
-                return Err(Invalid::field(field, expected, 0).into());
-            }
+        let is_seen = |i: &usize| self.counts.iter().any(|counts| counts[*i] > 0);
+        let seen = (0..self.timesteps.len()).filter(is_seen);
+        let seen: BTreeSet<usize> = seen.map(|i| self.timesteps[i]).collect();
+        if let Some(t) = self.timesteps.iter().find(|t| !seen.contains(t)) {
+            let field = format!("count at t = {t}");
+            let expected = "at least one image at every timestep";
+            return Err(Invalid::field(field, expected, 0).into());
         }
         let usable = |x: f64| x.is_finite() && x >= 0.0;
         let expected = "a finite number of at least 0";

@@ -3,8 +3,6 @@
 //! Everything that is chosen (paths, the analytic m, the optimal decoder's variance) is chosen on one profile, train, and scored on another,
 //! test: the cost of a path that was optimised on its own sample is biased low.
 
-use std::f64::consts::LN_2;
-
 use ddpm_core::{DecoderKind, Difference, MeanKind, StartRule, Stride, TimePath, VarianceKind};
 use ddpm_schedule::results::{PairedDifference, TableRow};
 use ddpm_schedule::{Budgets, Scoring};
@@ -147,10 +145,7 @@ impl Table {
     /// Bits per dimension of the entries, prior included.
     fn score(&self, curves: &Curves, entries: &[Entry]) -> Result<Vec<f64>> {
         let model = self.model(curves)?;
-        let bpd = |entry: &Entry| {
-            let prior = model.prior(entry.path.end()).unwrap_or(f64::NAN);
-            (model.path_cost(&entry.path) + prior) / LN_2
-        };
+        let bpd = |entry: &Entry| model.bits_per_dim(&entry.path);
         Ok(entries.iter().map(bpd).collect())
     }
 

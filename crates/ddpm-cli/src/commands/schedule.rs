@@ -14,12 +14,12 @@ use crate::args::Schedule;
 use crate::error::{Error, Located, Result};
 use crate::input::{
     gaussian_decoder, is_array_file, noise_schedule, read_column, read_profile_to_use,
-    read_squared_errors, refuse_unless_schedules, steps_or, warn_of_doubts, warn_of_few_images,
+    read_squared_errors, refuse_unless_schedules, steps_or, warn_of_doubt, warn_of_few_images,
 };
 use crate::output::Voice;
 use crate::render::{
     Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
-    note_on_density, note_on_interpolation, note_without_errors, or_dash, shorten, with_error,
+    note_on_density_of, note_on_interpolation, note_without_errors, or_dash, shorten, with_error,
 };
 
 /// Runs the command.
@@ -77,7 +77,10 @@ impl Request {
                 let mse = read_column(source, "mse")?;
                 let curves = Curves::from_mse(&noise_schedule(&args.chain, Some(mse.len()))?, &mse);
                 curves.inspect(|curves| {
-                    warn_of_doubts(&source.display().to_string(), curves, voice);
+                    let doubts = curves.doubts();
+                    doubts
+                        .iter()
+                        .for_each(|doubt| warn_of_doubt(source, doubt, voice));
                 })
             }
         }
@@ -179,11 +182,7 @@ impl Request {
                 found.folds
             ));
         }
-        text.notes(note_on_density(
-            self.scoring.objective,
-            self.scoring.decoder,
-            self.provenance(),
-        ));
+        text.notes(note_on_density_of(schedules));
         if self.scoring.fixes_first() {
             text.note("Decoder none: the step onto the data costs nothing, so that every path takes it from t = 1 (one step: from T).");
         }

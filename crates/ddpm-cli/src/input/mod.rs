@@ -33,5 +33,5 @@ pub(crate) use outputs::{
     write_unless_in_the_way,
 };
 pub(crate) use partial::{Partial, of_another_run};
-pub(crate) use squared_errors::{is_array_file, read_squared_errors, warn_of_doubts};
+pub(crate) use squared_errors::{is_array_file, read_squared_errors, warn_of_doubt};
 pub(crate) use test_bed::open as open_test_bed;

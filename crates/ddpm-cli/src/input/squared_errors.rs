@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ddpm_core::NoiseSchedule;
 use ddpm_data::Split;
 use ddpm_eval::RecordedErrors;
-use ddpm_profile::{Curves, ElboProfile};
+use ddpm_profile::{Doubt, ElboProfile};
 
 use super::chain::noise_schedule;
 use super::files::read_bytes;
@@ -86,27 +86,15 @@ fn read(
             "{names}: no signal is left at t = T = {end} (alpha_bar = 0), which was not measured: a network that predicts the noise cannot start there; --start free may end earlier"
         ));
     }
-    // Each by itself: a good recording hides a bad one.
-    for path in paths {
-        let alone = match paths.len() {
-            1 => profile.clone(),
-            _ => {
-                let one = RecordedErrors::open(path).map_err(located)?;
-                let one = RecordedErrors::into_profile(vec![one], &schedule, split);
-                one.map_err(located)?.profile
-            }
-        };
-        let curves = Curves::from_profile(&alone).map_err(|error| located(error.into()))?;
-        warn_of_doubts(&path.display().to_string(), &curves, voice);
+    for (path, doubt) in &imported.doubts {
+        warn_of_doubt(path, doubt, voice);
     }
     Ok(profile)
 }
 
 /// Says where the errors of another program are like no network's.
-pub(crate) fn warn_of_doubts(name: &str, curves: &Curves, voice: Voice) {
-    for doubt in curves.doubts() {
-        voice.warn(format_args!("{name}: {doubt}"));
-    }
+pub(crate) fn warn_of_doubt(path: &Path, doubt: &Doubt, voice: Voice) {
+    voice.warn(format_args!("{}: {doubt}", path.display()));
 }
 
 fn check_archive(path: &Path) -> Result<()> {

@@ -1,9 +1,16 @@
-"""Networks known in closed form: Gaussian data, whose best estimate is linear."""
+"""Networks known in closed form: Gaussian data, whose best estimate is linear; and the command line."""
+
+import os
+import pathlib
+import subprocess
 
 import numpy as np
 import pytest
 
 import ddpm_schedules as ds
+
+#: The program that `cargo build --release` makes, never one that happens to be installed.
+DDPM = pathlib.Path(os.environ.get("DDPM", pathlib.Path(__file__).resolve().parents[2] / "target/release/ddpm"))
 
 #: Variances of the four dimensions of the data.
 POWER = np.array([0.5, 0.1, 0.02, 0.3])
@@ -18,6 +25,18 @@ def noise_of(alpha, sigma, x):
     alpha, sigma = (np.asarray(v, np.float64)[:, None] for v in (alpha, sigma))
     x0 = alpha * POWER * x / (alpha**2 * POWER + sigma**2)
     return x0, (x - alpha * x0) / sigma
+
+
+@pytest.fixture(scope="session")
+def ddpm():
+    """Runs the command line: what it printed, and its exit code."""
+    if not DDPM.exists():
+        pytest.skip(f"needs the command line: cargo build --release, or DDPM=... ({DDPM} is missing)")
+
+    def run(*words):
+        return subprocess.run([DDPM, *map(str, words)], capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The same as the command line, on the shipped checkpoint, whose raw outputs `ddpm predict` gives."""
 
 import json
-import os
 import pathlib
 import pickle
 import struct
-import subprocess
 
 import numpy as np
 import pytest
@@ -13,19 +11,19 @@ import pytest
 import ddpm_schedules as ds
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DDPM = pathlib.Path(os.environ.get("DDPM", ROOT / "target/release/ddpm"))
 CHECKPOINT = ROOT / "datasets/cifar10-small.safetensors"
 IMAGES = ROOT / "datasets/cifar10-stand-in"
 
-pytestmark = pytest.mark.skipif(
-    not DDPM.exists(), reason=f"needs the command line: cargo build --release, or DDPM=... ({DDPM} is missing)"
-)
 
+@pytest.fixture
+def done(ddpm):
+    """Runs the command line, which must succeed."""
 
-def ddpm(*arguments):
-    done = subprocess.run([DDPM, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    def run(*words):
+        found = ddpm(*words)
+        assert found.returncode == 0, found.stderr
+
+    return run
 
 
 def read_tensors(path):
@@ -52,12 +50,12 @@ def write_tensors(path, **arrays):
 
 
 @pytest.fixture
-def shipped(tmp_path):
+def shipped(done, tmp_path):
     """The shipped network: epsilon and a learned variance, T = 4000, cosine."""
 
     def fn(x, t):
         write_tensors(tmp_path / "in.safetensors", x=x, timesteps=(t * 1000.0 / 4000).astype(np.float32))
-        ddpm("predict", CHECKPOINT, "--input", tmp_path / "in.safetensors", "--output", tmp_path / "out.safetensors")
+        done("predict", CHECKPOINT, "--input", tmp_path / "in.safetensors", "--output", tmp_path / "out.safetensors")
         (tmp_path / "in.safetensors").unlink()
         output = read_tensors(tmp_path / "out.safetensors")["output"]
         (tmp_path / "out.safetensors").unlink()
@@ -69,15 +67,15 @@ def shipped(tmp_path):
     )
 
 
-def test_a_profile_is_the_command_lines_file(shipped, tmp_path):
+def test_a_profile_is_the_command_lines_file(done, shipped, tmp_path):
     common = ["--data", IMAGES, "--split", "train", "--limit", 4, "--evaluations", 96, "--seed", 3]
-    ddpm("profile", CHECKPOINT, *common, "--out", tmp_path / "cli")
+    done("profile", CHECKPOINT, *common, "--out", tmp_path / "cli")
     ours = ds.profile(shipped, IMAGES, split="train", limit=4, evaluations=96, seed=3, out=tmp_path / "python")
     tensors = [read_tensors(tmp_path / name) for name in ("cli", "python")]
     assert tensors[0].keys() == tensors[1].keys() and len(tensors[0]) > 5
     for name, values in tensors[0].items():
         np.testing.assert_allclose(tensors[1][name], values, rtol=1e-12, err_msg=name)
-    ddpm("schedule", tmp_path / "cli", "--steps", "4,8", "--variance", "spectral", "--mean", "network", "--out", tmp_path / "s.json")
+    done("schedule", tmp_path / "cli", "--steps", "4,8", "--variance", "spectral", "--mean", "network", "--out", tmp_path / "s.json")
     theirs = ds.load(tmp_path / "s.json")
     again = ds.optimize(ds.load(tmp_path / "cli"), (4, 8), variance="spectral", mean="network")
     again.save(tmp_path / "p.json")
@@ -89,23 +87,23 @@ def test_a_profile_is_the_command_lines_file(shipped, tmp_path):
         assert chosen[k].carried_only_by_install == ["spectral variance"]
 
 
-def test_samples_are_the_command_lines(shipped, tmp_path):
+def test_samples_are_the_command_lines(done, shipped, tmp_path):
     trajectories = ds.follow(shipped, count=1, nodes=8, steps=(), growth=False, sampler="dpm++2m")
     plans = ds.optimize(trajectories, 3)
     plans.save(tmp_path / "s.json")
     out = tmp_path / "samples.safetensors"
-    ddpm("sample", CHECKPOINT, "--schedule", tmp_path / "s.json", "--steps", 3, "--seed", 7, "--count", 2, "--out", out)
+    done("sample", CHECKPOINT, "--schedule", tmp_path / "s.json", "--steps", 3, "--seed", 7, "--count", 2, "--out", out)
     theirs = read_tensors(out)
     (theirs,) = [values for values in theirs.values() if values.shape == (2, 3, 32, 32)]
     np.testing.assert_array_equal(ds.sample(shipped, plans[3], count=2, seed=7), theirs)
 
 
-def test_schedules_of_the_command_line_keep_their_clock(tmp_path):
+def test_schedules_of_the_command_line_keep_their_clock(done, tmp_path):
     (tmp_path / "m.csv").write_text("mse\n" + "".join(f"{0.01 * t}\n" for t in range(1, 21)))
 
     def chosen(process):
         out = tmp_path / f"{process.partition(':')[0]}.json"
-        ddpm("schedule", "--mse", tmp_path / "m.csv", "--process", process, "--variance", "fixed-small", "--steps", "3,5", "--out", out)
+        done("schedule", "--mse", tmp_path / "m.csv", "--process", process, "--variance", "fixed-small", "--steps", "3,5", "--out", out)
         return out
 
     flow, edm = chosen("flow"), chosen("edm:0.1:10")

@@ -1,7 +1,6 @@
 """The hook of examples/python, as a loop of anybody's would use it, and what the command line makes of its files."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,19 +32,15 @@ def every(_):
     return np.arange(0, 40, 3)
 
 
-def ddpm(*words):
-    return subprocess.run(["ddpm", *map(str, words)], capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5), (3, 4, 4)])
-def test_data_of_any_shape_make_schedules(tmp_path, shape):
+def test_data_of_any_shape_make_schedules(ddpm, tmp_path, shape):
     errors = record(tmp_path / "e.npz", lambda rng: rng.standard_normal((16, *shape)) * 0.5, every)
     found = ddpm("schedule", "--mse", errors, "--variance", "spectral", "--steps", 3, "--json")
     assert found.returncode == 0, found.stderr
     assert len(json.loads(found.stdout)["budgets"][0]["path"]) == 4
 
 
-def test_random_timesteps_and_unused_blocks_are_pooled(tmp_path):
+def test_random_timesteps_and_unused_blocks_are_pooled(ddpm, tmp_path):
     def random(rng):
         return [rng.integers(0, 40, 16) for _ in range(20)]
 
@@ -59,7 +54,7 @@ def test_random_timesteps_and_unused_blocks_are_pooled(tmp_path):
     assert json.loads(found.stdout)["blocks"] < 5
 
 
-def test_the_hook_says_what_the_data_are(tmp_path):
+def test_the_hook_says_what_the_data_are(ddpm, tmp_path):
     def digits(rng):
         return (rng.integers(0, 256, (4, 1, 4, 4)) * (rng.random((4, 1, 4, 4)) < 0.5)) / 127.5 - 1
 

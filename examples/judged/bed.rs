@@ -76,6 +76,8 @@ pub(crate) struct Bed {
     pub(crate) name: String,
     denoiser: Box<dyn Denoiser>,
     clip: bool,
+    /// Whether samples are 8-bit images, as those of a network are; draws of a mixture are not, so its samples stay as they are.
+    images: bool,
     space: Space,
     pub(crate) judge: Judge,
     /// What `tuned` is chosen by: other data than those that it is judged by.
@@ -98,20 +100,25 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Opens the network and its data, which lie in the folder `data` where they are no draws.
+    /// Opens the network and its data, which lie in the folder `data` where they are no draws. The network is a
+    /// checkpoint, a file of a test bed, or the test bed itself.
     pub(crate) fn open(bed: &Value, plan: &Value, data: &Path) -> Outcome<Self> {
         let text = |field: &str| bed[field].as_str();
-        let network = text("network").ok_or("network: expected a path")?;
         let reference = number(bed, plan, "reference")?;
+        let described = match (&bed["network"], text("network")) {
+            (Value::Object(own), _) => Some(serde_json::to_string(own)?),
+            (_, Some(file)) if file.ends_with(".json") => Some(std::fs::read_to_string(file)?),
+            _ => None,
+        };
         let (denoiser, clip, train, test): (Box<dyn Denoiser>, bool, ImageSet, ImageSet) =
-            if Path::new(network).extension().is_some_and(|e| e == "json") {
-                let described = std::fs::read_to_string(network)?;
-                let bed = TestBed::from_json(&described, &mut |path, split| {
-                    Ok(open(path, split, None)?)
+            if let Some(described) = &described {
+                let bed = TestBed::from_json(described, &mut |path, split| {
+                    Ok(open(&data.join(path), split, None)?)
                 })?;
                 let (train, test) = (bed.draws(Split::Train)?, bed.draws(Split::Test)?);
                 (Box::new(bed.network().clone()), false, train, test)
             } else {
+                let network = text("network").ok_or("network: expected a path or a test bed")?;
                 let model = ModelOptions::default();
                 let file = Checkpoint::open(Path::new(network))?;
                 let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
@@ -129,9 +136,16 @@ impl Bed {
             };
         let space = match text("features") {
             None => Space::Raw,
-            Some(file) => Space::Network(Box::new(FeatureNetwork::load(&Checkpoint::open(
-                Path::new(file),
-            )?)?)),
+            Some(file) => {
+                let file = Path::new(file);
+                // Weights that are not in this repository lie beside the data.
+                let file = if file.exists() {
+                    file.into()
+                } else {
+                    data.join(file)
+                };
+                Space::Network(Box::new(FeatureNetwork::load(&Checkpoint::open(&file)?)?))
+            }
         };
         let judge = |data: &ImageSet| -> Outcome<Judge> {
             let chosen: Vec<usize> = (0..reference.min(data.len())).collect();
@@ -163,6 +177,7 @@ impl Bed {
             name: text("name").unwrap_or_default().to_owned(),
             denoiser,
             clip,
+            images: described.is_none(),
             space,
             judge,
             tuning,
@@ -377,11 +392,10 @@ impl Bed {
 
     /// What samples are judged by.
     pub(crate) fn features(&self, samples: &ArrayD<f32>) -> Outcome<Array2<f32>> {
-        let set = match self.space {
-            Space::Raw => ImageSet::from_array("samples", samples.view())?,
-            Space::Network(_) => {
-                ImageSet::from_bytes("samples", Images::from_samples(samples.view())?.view())?
-            }
+        let set = if self.images {
+            ImageSet::from_bytes("samples", Images::from_samples(samples.view())?.view())?
+        } else {
+            ImageSet::from_array("samples", samples.view())?
         };
         let all: Vec<usize> = (0..set.len()).collect();
         features_of(&self.space, &set, &all)

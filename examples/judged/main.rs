@@ -1,7 +1,7 @@
 //! Judges schedules by their samples, on test beds whose cells are fixed in a file beforehand.
 //!
 //! ```text
-//! cargo run --release --example judged -- docs/judged-cells.json --work DIR --out docs/judged.json [--data DIR] [--bed NAME,..]
+//! cargo run --release --example judged -- docs/judged-cells.json --work DIR --out docs/judged.json [--data DIR] [--bed NAME,..] [--steps K,..]
 //! cargo run --release --example judged -- docs/judged-cells.json --picture docs/judged.svg --bed rings-2 --sampler dpm-solver++ --steps 4
 //! cargo run --release --example judged -- --report docs/judged.json
 //! ```
@@ -59,6 +59,10 @@ fn main() -> Outcome<()> {
     std::fs::create_dir_all(&work)?;
     let only: Option<Vec<String>> =
         value("--bed").map(|list| list.split(',').map(str::to_owned).collect());
+    let of_steps: Option<Vec<u64>> = value("--steps")
+        .map(|list| list.split(',').map(str::parse).collect())
+        .transpose()?;
+    let of_steps = of_steps.as_ref();
     let beds = plan["beds"].as_array().ok_or("beds: expected a list")?;
     let mut cells = Vec::new();
     let mut rest = plan.clone();
@@ -90,6 +94,9 @@ fn main() -> Outcome<()> {
                     continue;
                 }
                 if !wanted {
+                    continue;
+                }
+                if !of_steps.is_none_or(|only| only.contains(&steps)) {
                     continue;
                 }
                 let bed = match &mut opened {

@@ -72,6 +72,21 @@ fn a_long_run_refuses_a_device_before_it_begins() {
 }
 
 #[test]
+fn a_batch_that_has_no_room_in_the_network_is_told_and_never_aborts() {
+    let folder = scratch();
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/mnist-small");
+    Ddpm::with_memory_limit(2_000_000, "bench")
+        .arg(&network)
+        .words("--batch 65536")
+        .fails(3, &["mnist-small", "GB of memory", "--batch"]);
+    Ddpm::with_memory_limit(2_000_000, "sample")
+        .arg(&network)
+        .words("--path even:2 --count 20000 --batch 20000")
+        .file("--out", &folder.path().join("s.npz"))
+        .fails(3, &["GB of memory", "--batch"]);
+}
+
+#[test]
 fn sizes_that_no_machine_has_are_told_and_never_abort() {
     let folder = scratch();
     let out = folder.path().join("s.png");

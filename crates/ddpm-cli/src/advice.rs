@@ -25,6 +25,19 @@ pub(crate) const TENSORS: &str = "a .safetensors file, as weights are";
 pub(crate) const A_CHECKPOINT: &str =
     "CKPT is the file or folder of a network's weights; images are named by --data";
 
+/// Where the activations of a batch have no room.
+const A_SMALLER_BATCH: &str = "name a smaller --batch: results do not depend on it";
+
+/// For a failure of an evaluation, whose cause may lie within the network.
+pub(crate) fn on_evaluation(error: &ddpm_eval::Error) -> Option<&'static str> {
+    if matches!(error, ddpm_eval::Error::Request { field, .. } if *field == "labels") {
+        return Some("give one class for all images by --class N");
+    }
+    let first: &dyn std::error::Error = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    causes.find_map(|cause| cause.downcast_ref().and_then(on_checkpoint))
+}
+
 /// For an input that is not there.
 pub(crate) fn on_missing_input(path: &Path) -> String {
     let parent = path
@@ -105,6 +118,7 @@ pub(crate) fn on_checkpoint(error: &ddpm_model::Error) -> Option<&'static str> {
         E::ForbiddenGlobal { .. } => {
             "open it in PyTorch and save the weights alone: torch.save(model.state_dict(), \"weights.pt\")"
         }
+        E::Memory { .. } => A_SMALLER_BATCH,
         E::ModelFile { detail, .. } if detail.contains("beta_schedule") => {
             "write the betas themselves there, as a list \"trained_betas\": any are read"
         }

@@ -229,9 +229,7 @@ impl From<ddpm_eval::Error> for Error {
         match error {
             ddpm_eval::Error::Data(error) => error.into(),
             error => {
-                let labels =
-                    matches!(&error, ddpm_eval::Error::Request { field, .. } if *field == "labels");
-                let advice = labels.then_some("give one class for all images by --class N");
+                let advice = advice::on_evaluation(&error);
                 Self::Input(with_causes(&error)).advised_maybe(advice)
             }
         }

@@ -177,10 +177,8 @@ impl Denoiser for UNetDenoiser {
             .into_dimensionality::<Ix4>()
             .map_err(|error| DenoiserError::with_source("the network takes images", error))?;
         let time: Vec<f32> = t.iter().map(|&t| self.network_time(t)).collect();
-        let output = self
-            .unet
-            .forward(x, &time, labels)
-            .map_err(|error: Error| DenoiserError::with_source("the network failed", error))?;
+        let failed = |error: Error| DenoiserError::with_source("the network failed", error);
+        let output = self.unet.forward(x, &time, labels).map_err(failed)?;
         let channels = self.config().architecture.in_channels;
         let part = |from| -> ArrayD<f32> {
             let part = output.slice(s![.., from..from + channels, .., ..]);

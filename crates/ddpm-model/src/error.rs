@@ -182,6 +182,15 @@ pub enum Error {
     #[error("invalid network input: {0}")]
     Input(String),
 
+    /// Activations of a batch have no room.
+    #[error(
+        "a batch needs {gigabytes:.1} GB of memory at once, which the system does not give; expected fewer images in a batch"
+    )]
+    Memory {
+        /// What was asked for in one piece, in units of 1e9 bytes.
+        gigabytes: f64,
+    },
+
     /// candle failed; a bug unless memory ran out.
     #[cfg(feature = "candle")]
     #[error("tensor operation failed: {0}")]

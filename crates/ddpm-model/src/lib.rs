@@ -29,6 +29,7 @@ mod error;
 mod features;
 mod kernels;
 mod python_json;
+mod room;
 mod unet;
 
 pub use checkpoint::{

@@ -37,9 +37,18 @@ impl Ddpm {
 
     /// `ddpm COMMAND` under a limit on the size of files, in units of 512 or 1024 bytes.
     pub(crate) fn with_file_limit(blocks: u32, command: &str) -> Self {
+        Self::limited(&format!("-f {blocks}"), command)
+    }
+
+    /// `ddpm COMMAND` under a limit on its memory, in units of 1024 bytes.
+    pub(crate) fn with_memory_limit(kib: u32, command: &str) -> Self {
+        Self::limited(&format!("-v {kib}"), command)
+    }
+
+    fn limited(limit: &str, command: &str) -> Self {
         let mut process = Command::new("sh");
         process
-            .args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")])
+            .args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_ddpm"))
             .arg(command)
             .env_remove("DDPM_DATA");

@@ -101,13 +101,13 @@ impl CifarResNet {
             channels: 3,
         };
         let pool = &self.pool;
-        let x = Maps::from_planes(pool, shape, &planes);
+        let x = Maps::from_planes(pool, shape, &planes)?;
         let mut x = self.first.forward(pool, &x, None, None)?;
         for block in &self.blocks {
             let inner = block.convs[0].forward(pool, &x, None, None)?;
             if block.stride != 1 || block.outputs != x.shape().channels {
                 let before = (block.outputs - x.shape().channels) / 2;
-                x = subsample(pool, &x, block.stride, before, block.outputs);
+                x = subsample(pool, &x, block.stride, before, block.outputs)?;
             }
             x = block.convs[1].forward(pool, &inner, None, Some(&x))?;
         }

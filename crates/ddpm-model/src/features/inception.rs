@@ -184,7 +184,7 @@ impl Inception {
             channels: 3,
         };
         let pool = &self.pool;
-        let mut x = Maps::from_planes(pool, shape, &resized);
+        let mut x = Maps::from_planes(pool, shape, &resized)?;
         for convs in &self.stem {
             for conv in convs {
                 x = conv.forward(pool, &x, None, None)?;

@@ -9,7 +9,7 @@ use super::inception::{self, Inception};
 use crate::checkpoint::{Checkpoint, Tensor};
 use crate::kernels::Isa;
 use crate::unet::Weights;
-use crate::{Error, Result};
+use crate::{Error, Result, room};
 
 /// Which network, as its weights tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +124,7 @@ impl FeatureNetwork {
             }
             _ => (images, height, width),
         };
-        let mut planes = Vec::with_capacity(batch * 3 * height * width);
+        let mut planes = room::floats(batch * 3 * height * width)?;
         for image in images.outer_iter() {
             for _ in 0..3 / channels {
                 planes.extend(image.iter());

@@ -57,7 +57,7 @@ pub(crate) fn attend(
     let lengths = (0..shape.batch * tasks)
         .map(|task| (positions - task % tasks * per_task).min(per_task) * width);
     let (head_width, panel) = (result.channels / heads, isa.panel_columns());
-    Ok(Maps::new(pool, result, |out| {
+    Maps::new(pool, result, |out| {
         for_pieces(out, lengths, |task, out| {
             let lengths = [
                 padded(positions) * head_width,
@@ -90,7 +90,7 @@ pub(crate) fn attend(
                 });
             });
         });
-    }))
+    })
 }
 
 struct Task<'a> {

@@ -137,9 +137,9 @@ impl PackedConv2d {
             let [down, across] = window.kernel;
             format!("conv {down}x{across} {inputs}->{outputs} {height}x{width} {method}")
         });
-        Ok(Maps::new(pool, result, |out| {
+        Maps::new(pool, result, |out| {
             prepared.forward(x.values(), shape, result, epilogue, out);
-        }))
+        })
     }
 
     /// The weights packed for `method`.

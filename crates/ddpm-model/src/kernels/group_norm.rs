@@ -62,7 +62,7 @@ impl PackedGroupNorm {
             super::timing::start(|| format!("group norm {}x{}", shape.pixels(), shape.channels));
         let coefficients = self.coefficients(x.values(), shape, scale_shift)?;
         let stride = shape.stride();
-        Ok(Maps::new(pool, shape, |out| {
+        Maps::new(pool, shape, |out| {
             let per_task = PIXELS * stride;
             let image = shape.pixels() * stride;
             let per_image = shape.pixels().div_ceil(PIXELS);
@@ -77,7 +77,7 @@ impl PackedGroupNorm {
                     out,
                 });
             });
-        }))
+        })
     }
 
     /// For every image, the factor of every channel, then the offset.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::isa::padded;
 use super::tasks::{Buffer, Pool, for_pieces};
-use crate::{Error, Result};
+use crate::{Error, Result, room};
 
 /// Feature maps of a batch, `[batch, height, width, channels]`, channels last and padded with zeros to a multiple of
 /// [`CHANNEL_MULTIPLE`](super::isa::CHANNEL_MULTIPLE).
@@ -45,13 +45,20 @@ impl Shape {
 
 impl Maps {
     /// Maps of which `fill` writes every float, padding included.
-    pub(super) fn new(pool: &Arc<Pool>, shape: Shape, fill: impl FnOnce(&mut [f32])) -> Self {
-        let mut values = pool.take(shape.len());
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(super) fn new(
+        pool: &Arc<Pool>,
+        shape: Shape,
+        fill: impl FnOnce(&mut [f32]),
+    ) -> Result<Self> {
+        let mut values = pool.take(shape.len())?;
         fill(values.as_mut_slice());
-        Self {
+        Ok(Self {
             shape,
             values: Arc::new(values),
-        }
+        })
     }
 
     /// Maps of which `fill` writes every row: that of image `image` at height `y`, given as `fill(image, y, row)`.
@@ -59,7 +66,7 @@ impl Maps {
         pool: &Arc<Pool>,
         shape: Shape,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) -> Self {
+    ) -> Result<Self> {
         let row = shape.width * shape.stride();
         let rows = std::iter::repeat_n(row, shape.batch * shape.height);
         Self::new(pool, shape, |out| {
@@ -78,7 +85,7 @@ impl Maps {
     }
 
     /// From `[batch, channels, height, width]`.
-    pub(crate) fn from_planes(pool: &Arc<Pool>, shape: Shape, planes: &[f32]) -> Self {
+    pub(crate) fn from_planes(pool: &Arc<Pool>, shape: Shape, planes: &[f32]) -> Result<Self> {
         Self::new(pool, shape, |out| {
             out.fill(0.0);
             let (pixels, stride) = (shape.pixels(), shape.stride());
@@ -94,15 +101,18 @@ impl Maps {
     }
 
     /// To `[batch, channels, height, width]`.
-    pub(crate) fn to_planes(&self) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub(crate) fn to_planes(&self) -> Result<Vec<f32>> {
         let (pixels, stride) = (self.shape.pixels(), self.shape.stride());
-        let mut planes = Vec::with_capacity(self.shape.batch * self.shape.channels * pixels);
+        let mut planes = room::floats(self.shape.batch * self.shape.channels * pixels)?;
         for image in self.values().chunks_exact((pixels * stride).max(1)) {
             for channel in 0..self.shape.channels {
                 planes.extend(image.chunks_exact(stride).map(|pixel| pixel[channel]));
             }
         }
-        planes
+        Ok(planes)
     }
 }
 

@@ -36,7 +36,7 @@ impl Pooling {
             ..shape
         };
         let stride = shape.stride();
-        Ok(Maps::by_rows(pool, result, |image, y, out| {
+        Maps::by_rows(pool, result, |image, y, out| {
             let lines = inside(y, 0, window, shape.height);
             for (column, out) in out.chunks_exact_mut(stride).enumerate() {
                 let places = inside(column, 1, window, shape.width);
@@ -59,7 +59,7 @@ impl Pooling {
                     out.iter_mut().for_each(|sum| *sum /= count);
                 }
             }
-        }))
+        })
     }
 }
 

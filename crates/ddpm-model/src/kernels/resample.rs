@@ -7,7 +7,7 @@ use super::tasks::{Pool, for_pieces};
 use crate::{Error, Result};
 
 /// Height and width doubled by repeating pixels.
-pub(crate) fn upsample(pool: &Arc<Pool>, x: &Maps) -> Maps {
+pub(crate) fn upsample(pool: &Arc<Pool>, x: &Maps) -> Result<Maps> {
     let shape = x.shape();
     let _timer = super::timing::start(|| format!("upsample {}x{}", shape.height, shape.width));
     let result = Shape {
@@ -33,7 +33,7 @@ pub(crate) fn upsample(pool: &Arc<Pool>, x: &Maps) -> Maps {
 }
 
 /// Height and width halved by the mean of 2x2 pixels; a last odd row or column is dropped.
-pub(crate) fn pool_means(pool: &Arc<Pool>, x: &Maps) -> Maps {
+pub(crate) fn pool_means(pool: &Arc<Pool>, x: &Maps) -> Result<Maps> {
     let shape = x.shape();
     let _timer = super::timing::start(|| format!("pool {}x{}", shape.height, shape.width));
     let result = Shape {
@@ -72,7 +72,7 @@ pub(crate) fn join(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
         ..first
     };
     let _timer = super::timing::start(|| format!("join {}x{}", first.height, first.width));
-    Ok(Maps::by_rows(pool, result, |image, y, out| {
+    Maps::by_rows(pool, result, |image, y, out| {
         for (i, mut out) in out.chunks_exact_mut(result.stride()).enumerate() {
             let pixel = (image * result.height + y) * result.width + i;
             for part in parts {
@@ -84,7 +84,7 @@ pub(crate) fn join(pool: &Arc<Pool>, parts: &[&Maps]) -> Result<Maps> {
             }
             out.fill(0.0);
         }
-    }))
+    })
 }
 
 /// Every `stride`-th pixel of every `stride`-th row, with `before` channels of zeros before its own and as many behind them
@@ -95,7 +95,7 @@ pub(crate) fn subsample(
     stride: usize,
     before: usize,
     channels: usize,
-) -> Maps {
+) -> Result<Maps> {
     let shape = x.shape();
     debug_assert!(before + shape.channels <= channels);
     let _timer = super::timing::start(|| format!("subsample {}x{}", shape.height, shape.width));

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::{Result, room};
+
 /// Cuts `out` into consecutive pieces of the given lengths and calls `work(index, piece)` for each, in any thread.
 pub(super) fn for_pieces<T: Send>(
     mut out: &mut [T],
@@ -46,7 +48,8 @@ impl AlignedFloats {
     /// `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
         let mut floats = Self::default();
-        floats.set_len(len);
+        floats.place(vec![0.0; len + LINE_FLOATS]);
+        floats.len = len;
         floats
     }
 
@@ -54,15 +57,27 @@ impl AlignedFloats {
         self.storage.len().saturating_sub(LINE_FLOATS)
     }
 
+    fn place(&mut self, storage: Vec<f32>) {
+        self.storage = storage;
+        // `align_offset` may give up (usize::MAX): then the memory is slower, not wrong.
+        let line = LINE_FLOATS * size_of::<f32>();
+        self.begin = self.storage.as_ptr().align_offset(line).min(LINE_FLOATS);
+    }
+
     /// Changes the length; what the floats hold is unspecified.
-    fn set_len(&mut self, len: usize) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`]: then there are no floats.
+    fn set_len(&mut self, len: usize) -> Result<()> {
         if self.capacity() < len {
-            self.storage = vec![0.0; len + LINE_FLOATS];
-            // `align_offset` may give up (usize::MAX): then the memory is slower, not wrong.
-            let line = LINE_FLOATS * size_of::<f32>();
-            self.begin = self.storage.as_ptr().align_offset(line).min(LINE_FLOATS);
+            // What is too small goes first.
+            *self = Self::default();
+            let mut storage = room::floats(len.saturating_add(LINE_FLOATS))?;
+            storage.resize(len + LINE_FLOATS, 0.0);
+            self.place(storage);
         }
         self.len = len;
+        Ok(())
     }
 
     pub(super) fn as_slice(&self) -> &[f32] {
@@ -82,7 +97,10 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// `len` floats of unspecified value; they come back when the buffer is dropped.
-    pub(super) fn take(self: &Arc<Self>, len: usize) -> Buffer {
+    ///
+    /// # Errors
+    /// [`crate::Error::Memory`].
+    pub(super) fn take(self: &Arc<Self>, len: usize) -> Result<Buffer> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let candidates = free.iter().enumerate();
         // The smallest that is large enough, or else the largest, to be enlarged.
@@ -96,11 +114,11 @@ impl Pool {
             .map(|index| free.swap_remove(index))
             .unwrap_or_default();
         drop(free);
-        floats.set_len(len);
-        Buffer {
+        floats.set_len(len)?;
+        Ok(Buffer {
             floats,
             home: Arc::clone(self),
-        }
+        })
     }
 }
 
@@ -139,7 +157,10 @@ thread_local! {
 /// Calls `work` with `len` floats of unspecified value that stay with the thread; calls may nest.
 pub(super) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut floats = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    floats.set_len(len);
+    if floats.capacity() < len {
+        floats = AlignedFloats::zeros(len);
+    }
+    floats.len = len;
     let result = work(floats.as_mut_slice());
     FREE.with_borrow_mut(|free| free.push(floats));
     result
@@ -152,19 +173,19 @@ mod tests {
     #[test]
     fn buffers_come_back_and_are_aligned() {
         let pool = Arc::new(Pool::default());
-        let mut first = pool.take(100);
+        let mut first = pool.take(100).unwrap();
         first.as_mut_slice().fill(1.0);
         let address = first.as_slice().as_ptr();
         assert_eq!(address.align_offset(64), 0);
         drop(first);
-        assert_eq!(pool.take(70).as_slice().len(), 70);
-        let again = pool.take(100);
+        assert_eq!(pool.take(70).unwrap().as_slice().len(), 70);
+        let again = pool.take(100).unwrap();
         assert_eq!(again.as_slice().as_ptr(), address);
-        let other = pool.take(30);
+        let other = pool.take(30).unwrap();
         assert_ne!(other.as_slice().as_ptr(), address);
         drop((again, other));
         // The larger of the two is kept for the larger request.
-        assert_eq!(pool.take(90).as_slice().as_ptr(), address);
+        assert_eq!(pool.take(90).unwrap().as_slice().as_ptr(), address);
     }
 
     #[test]

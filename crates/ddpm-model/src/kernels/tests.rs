@@ -90,7 +90,7 @@ fn pool() -> Arc<Pool> {
 }
 
 fn maps(pool: &Arc<Pool>, values: &[f32], sizes: [usize; 4]) -> Maps {
-    Maps::from_planes(pool, shape(sizes), values)
+    Maps::from_planes(pool, shape(sizes), values).unwrap()
 }
 
 /// Every instruction set that this processor has.
@@ -106,7 +106,8 @@ fn isas() -> Vec<Isa> {
 /// A pool whose buffers hold NaN: what a kernel does not write would be seen.
 fn dirty_pool(len: usize) -> Arc<Pool> {
     let pool = pool();
-    drop([pool.take(len), pool.take(len)].map(|mut buffer| {
+    drop([pool.take(len), pool.take(len)].map(|buffer| {
+        let mut buffer = buffer.unwrap();
         buffer.as_mut_slice().fill(f32::NAN);
         buffer
     }));
@@ -163,7 +164,7 @@ fn check_convolution(case: ConvCase, arithmetic: Arithmetic, seed: usize, tolera
         for (shift, addend, expected) in runs {
             let found = conv.forward(&pool, &x, shift, addend).unwrap();
             assert_eq!(found.shape(), shape(result));
-            let difference = difference(&found.to_planes(), expected);
+            let difference = difference(&found.to_planes().unwrap(), expected);
             assert!(difference < tolerance, "{}: {difference:e}", isa.name());
             assert_padding(&found);
         }
@@ -214,7 +215,7 @@ proptest! {
             let addend = maps(&pool, &addend, result);
             let found = conv.forward(&pool, &x, None, Some(&addend)).unwrap();
             prop_assert_eq!(found.shape(), shape(result));
-            let difference = difference(&found.to_planes(), &expected);
+            let difference = difference(&found.to_planes().unwrap(), &expected);
             prop_assert!(difference < 1e-5, "{}: {difference:e}", isa.name());
             assert_padding(&found);
         }
@@ -240,7 +241,7 @@ proptest! {
         for pooling in [Pooling::Largest, Pooling::Mean] {
             let found = pooling.forward(&pool, &x, window).unwrap();
             assert_padding(&found);
-            let mut found = found.to_planes().into_iter();
+            let mut found = found.to_planes().unwrap().into_iter();
             for plane in planes.chunks_exact(height * width) {
                 for (i, j) in (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))) {
                     let inside = |begin: usize, size: usize| {
@@ -272,14 +273,14 @@ proptest! {
         let sizes = [batch, channels, height, width];
         let planes = values(sizes.iter().product(), 0, 0.0);
         let pool = dirty_pool(4 * planes.len() + 4096);
-        let found = subsample(&pool, &maps(&pool, &planes, sizes), stride, before, before + channels + behind);
+        let found = subsample(&pool, &maps(&pool, &planes, sizes), stride, before, before + channels + behind).unwrap();
         assert_padding(&found);
         let seen = planes_of(&planes, sizes).slice_move(s![.., .., ..;stride, ..;stride]);
         let (_, _, rows, columns) = seen.dim();
         let zeros = |channels| Array4::zeros((batch, channels, rows, columns));
         let (before, behind) = (zeros(before), zeros(behind));
         let expected = concatenate(Axis(1), &[before.view(), seen.view(), behind.view()]).unwrap();
-        prop_assert_eq!(difference(&found.to_planes(), &expected), 0.0);
+        prop_assert_eq!(difference(&found.to_planes().unwrap(), &expected), 0.0);
     }
 
     /// Against f32: rounding operands to 8 bits changes a sum by a few thousandths of its largest.
@@ -331,7 +332,7 @@ proptest! {
             let scale_shift = Vectors::new(2 * channels, scale_shift.clone());
             let found = packed.forward(&pool, &x, modulated.then_some(&scale_shift), silu).unwrap();
             assert_padding(&found);
-            let difference = difference(&found.to_planes(), &expected);
+            let difference = difference(&found.to_planes().unwrap(), &expected);
             prop_assert!(difference < tolerance, "{}: {difference:e}", isa.name());
         }
     }
@@ -366,7 +367,7 @@ proptest! {
             let pool = dirty_pool(planes.len());
             let found = attend(isa, &pool, &maps(&pool, &planes, sizes), heads, layout).unwrap();
             assert_padding(&found);
-            prop_assert!(difference(&found.to_planes(), &expected) < 1e-4);
+            prop_assert!(difference(&found.to_planes().unwrap(), &expected) < 1e-4);
         }
     }
 
@@ -399,10 +400,10 @@ proptest! {
         let expected = Array4::from_shape_fn((batch, channels, 2 * height, 2 * width), |(b, c, i, j)| {
             x[[b, c, i / 2, j / 2]]
         });
-        let doubled = upsample(&pool, &packed);
-        prop_assert_eq!(difference(&doubled.to_planes(), &expected), 0.0);
-        let halved = pool_means(&pool, &doubled);
-        prop_assert_eq!(difference(&halved.to_planes(), &x), 0.0);
+        let doubled = upsample(&pool, &packed).unwrap();
+        prop_assert_eq!(difference(&doubled.to_planes().unwrap(), &expected), 0.0);
+        let halved = pool_means(&pool, &doubled).unwrap();
+        prop_assert_eq!(difference(&halved.to_planes().unwrap(), &x), 0.0);
         assert_padding(&doubled);
         assert_padding(&halved);
 
@@ -410,7 +411,7 @@ proptest! {
         let planes = values(sizes.iter().product(), 1, 0.0);
         let expected = concatenate(Axis(1), &[x.view(), planes_of(&planes, sizes).view()]).unwrap();
         let joined = join(&pool, &[&packed, &maps(&pool, &planes, sizes)]).unwrap();
-        prop_assert_eq!(difference(&joined.to_planes(), &expected), 0.0);
+        prop_assert_eq!(difference(&joined.to_planes().unwrap(), &expected), 0.0);
         assert_padding(&joined);
     }
 }

@@ -11,7 +11,7 @@ use super::weights::Weights;
 use crate::checkpoint::Checkpoint;
 use crate::config::{ModelConfig, ModelOptions};
 use crate::kernels::{Arithmetic, Isa};
-use crate::{Error, Result};
+use crate::{Error, Result, room};
 
 /// A UNet with its weights.
 pub struct UNet {
@@ -124,7 +124,7 @@ impl UNet {
     /// output is the same to the bit whatever shares its batch and however many threads run.
     ///
     /// # Errors
-    /// [`Error::Input`] if shapes, times or labels do not fit.
+    /// [`Error::Input`] if shapes, times or labels do not fit; [`Error::Memory`] if a batch has no room.
     pub fn forward(
         &self,
         x: ArrayView4<'_, f32>,
@@ -134,14 +134,15 @@ impl UNet {
         let (batch, channels, height, width) = x.dim();
         self.check(x.dim(), network_time, labels)?;
         let out_channels = self.config.architecture.out_channels;
-        let images: Vec<f32> = x.iter().copied().collect();
+        let mut images = room::floats(x.len())?;
+        images.extend(x.iter());
         let shape = [batch, channels, height, width];
         let output = match &self.network {
             OnEngine::Packed(network) => network.forward(images, shape, network_time, labels)?,
             // candle's products on the processor round according to their size, so that images go one by one.
             #[cfg(feature = "candle")]
             OnEngine::Stock(network) if self.backend == Backend::Stock => {
-                let mut output = Vec::with_capacity(batch * out_channels * height * width);
+                let mut output = room::floats(batch * out_channels * height * width)?;
                 let images = images.chunks_exact(channels * height * width);
                 for (index, image) in images.enumerate() {
                     let labels = labels.map(|labels| &labels[index..=index]);

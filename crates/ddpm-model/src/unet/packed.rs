@@ -63,11 +63,11 @@ impl Engine for Packed {
             width,
             channels,
         };
-        Ok(Maps::from_planes(&self.pool, shape, &images))
+        Maps::from_planes(&self.pool, shape, &images)
     }
 
     fn unload(&self, maps: &Maps) -> Result<Vec<f32>> {
-        Ok(maps.to_planes())
+        maps.to_planes()
     }
 
     fn load_vectors(&self, rows: Vec<f32>, len: usize) -> Result<Vectors> {
@@ -120,10 +120,10 @@ impl Engine for Packed {
     }
 
     fn upsample(&self, x: &Maps) -> Result<Maps> {
-        Ok(kernels::upsample(&self.pool, x))
+        kernels::upsample(&self.pool, x)
     }
 
     fn pool_means(&self, x: &Maps) -> Result<Maps> {
-        Ok(kernels::pool_means(&self.pool, x))
+        kernels::pool_means(&self.pool, x)
     }
 }

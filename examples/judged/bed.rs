@@ -20,7 +20,7 @@ use ddpm::model::{
 use ddpm::profile::choose_on;
 use ddpm::schedule::{Budgets, Schedule, Schedules, Scoring};
 use ddpm::trajectory::{
-    Gits, Spacing, Trajectories, below_sigma_80, choose_fitted, choose_quality, family,
+    Candidate, Gits, Spacing, Trajectories, below_sigma_80, choose_fitted, choose_quality, family,
     reference_grid, usual_strides,
 };
 use ndarray::{Array2, ArrayD, Axis, concatenate};
@@ -93,6 +93,8 @@ pub(crate) struct Bed {
     train: ImageSet,
     test: ImageSet,
     flows: BTreeMap<u64, Flow>,
+    /// What `tuned` is chosen among: for every choosing seed those of every number of steps.
+    families: BTreeMap<u64, Vec<Vec<Candidate>>>,
     /// As published, and on our grid.
     gits: Option<[(&'static str, Gits); 2]>,
     mse: Option<Schedules>,
@@ -190,6 +192,7 @@ impl Bed {
             train,
             test,
             flows: BTreeMap::new(),
+            families: BTreeMap::new(),
             gits: None,
             mse: None,
             ends: None,
@@ -363,8 +366,14 @@ impl Bed {
         steps: usize,
         seed: u64,
     ) -> Outcome<Vec<Schedule>> {
-        let candidates = family(&self.flow(seed)?.trajectories, steps)?;
-        let own = candidates.into_iter().filter(|c| c.sampler == sampler);
+        if !self.families.contains_key(&seed) {
+            let budgets = self.steps.clone();
+            let found = family(&self.flow(seed)?.trajectories, &budgets)?;
+            self.families.insert(seed, found);
+        }
+        let at = self.steps.iter().position(|&k| k == steps);
+        let all = &self.families[&seed][at.ok_or("a number of steps of the plan is expected")?];
+        let own = all.iter().filter(|c| c.sampler == sampler).cloned();
         own.map(|candidate| {
             Ok(Schedule {
                 coefficients: candidate.coefficients,

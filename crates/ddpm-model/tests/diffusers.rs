@@ -482,6 +482,20 @@ fn null_fields_mean_what_they_mean_to_diffusers() {
     assert!(error.contains("mid_block.attentions"), "{error}");
 }
 
+/// Until diffusers 0.16 a norm stood before the middle's attention whatever the other norms did, and no word told it.
+#[test]
+fn weights_tell_the_norm_that_old_releases_put_into_the_middle() {
+    let io = io_at(&folder("learned-range").join("io.safetensors"));
+    let of_groups = |groups: Value| {
+        let copy = Copy::of("learned-range");
+        copy.set("config.json", "attn_norm_num_groups", groups);
+        run(&load(copy.0.path(), Backend::default()), &io)
+    };
+    let (old, given) = (of_groups(json!(null)), of_groups(json!(8)));
+    assert_eq!(old, given);
+    assert_ne!(old, of_groups(json!(4)));
+}
+
 /// What every class takes where its file is silent, as diffusers' own files say (`tests/golden/tools/scheduler_defaults.py`).
 #[test]
 fn absent_fields_have_the_defaults_of_their_class() {

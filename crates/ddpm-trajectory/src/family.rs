@@ -25,14 +25,14 @@ pub struct Candidate {
     pub is_rival: bool,
 }
 
-/// The candidates of so many steps on these trajectories, for every sampler that growth was measured for: the best path of every weighting
+/// The candidates of each of these numbers of steps on these trajectories, for every sampler that growth was measured for: the best path of every weighting
 /// ([`Weighting::candidates`]), sampled by UniPC too where it is one of DPM-Solver++(2M); what was taught with fitted coefficients; GITS on
 /// the same grid; and the usual strides ([`usual_strides`]). None twice that takes the same steps.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) for trajectories of the forward process or of an interrupted run, and a number of steps that
 /// there is no path of.
-pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate>> {
+pub fn family(trajectories: &Trajectories, steps: &[usize]) -> Result<Vec<Vec<Candidate>>> {
     trajectories.check_finished()?;
     if trajectories.origin().kind != TrajectoryKind::Flow {
         let why = "candidates: expected trajectories of the probability flow, found those of the forward process";
@@ -46,10 +46,37 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
         samplers.push(Sampler::DpmSolver2M);
     }
     let model = QualityModel::new(trajectories)?;
-    let gits = Gits::new(trajectories).path(steps)?;
+    let gits = Gits::new(trajectories);
+    let mut best = Vec::with_capacity(samplers.len());
+    for sampler in samplers {
+        let mut optima = Vec::new();
+        for weighting in Weighting::candidates(sampler) {
+            let paths = model.best_paths(sampler, weighting, steps)?;
+            optima.push((name_of(weighting), paths));
+        }
+        best.push((sampler, optima));
+    }
+    let of_steps = |(i, &steps): (usize, &usize)| {
+        let best = best.iter().map(|(sampler, optima)| {
+            let optima = optima.iter();
+            let optima = optima.map(|(name, paths)| (name.as_str(), &paths[i].1));
+            (*sampler, optima.collect())
+        });
+        of_one_budget(trajectories, best, &gits.path(steps)?, steps)
+    };
+    steps.iter().enumerate().map(of_steps).collect()
+}
+
+/// The candidates of one number of steps, from the optima of every sampler by name.
+fn of_one_budget<'a>(
+    trajectories: &Trajectories,
+    best: impl Iterator<Item = (Sampler, Vec<(&'a str, &'a TimePath)>)>,
+    gits: &TimePath,
+    steps: usize,
+) -> Result<Vec<Candidate>> {
     let schedule = trajectories.schedule();
     let mut found: Vec<Candidate> = Vec::new();
-    for sampler in samplers {
+    for (sampler, optima) in best {
         let of = |name: &str, sampler: Sampler, path: &TimePath, is_rival: bool| Candidate {
             name: name.to_owned(),
             sampler,
@@ -58,12 +85,10 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
             fitted: Vec::new(),
             is_rival,
         };
-        for weighting in Weighting::candidates(sampler) {
-            let (_, path) = model.best_paths(sampler, weighting, &[steps])?.remove(0);
-            let name = name_of(weighting);
+        for (name, path) in optima {
             let follows = Some(Sampler::UniPc2).filter(|_| sampler == Sampler::DpmSolver2M);
             for sampler in std::iter::once(sampler).chain(follows) {
-                add(schedule, &mut found, of(&name, sampler, &path, false));
+                add(schedule, &mut found, of(name, sampler, path, false));
             }
         }
         let taught = trajectories.trials().iter().filter(|trial| {
@@ -82,7 +107,7 @@ pub fn family(trajectories: &Trajectories, steps: usize) -> Result<Vec<Candidate
                 )
             });
         }
-        let on_grid = of("GITS on the grid", sampler, &gits, true);
+        let on_grid = of("GITS on the grid", sampler, gits, true);
         add(schedule, &mut found, on_grid);
         for (name, path) in usual_strides(schedule, steps)? {
             add(schedule, &mut found, of(name, sampler, &path, true));

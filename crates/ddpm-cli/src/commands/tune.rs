@@ -299,14 +299,14 @@ impl Tuning<'_> {
         let mut found = Vec::new();
         for (flow, trajectories) in flows.iter().enumerate() {
             let steps = self.args.steps as usize;
-            let family = family(trajectories, steps).map_err(|error| match error {
+            let family = family(trajectories, &[steps]).map_err(|error| match error {
                 ddpm_trajectory::Error::Schedule(
                     error @ (ddpm_schedule::Error::Steps { .. }
                     | ddpm_schedule::Error::Unreachable { .. }),
                 ) => Error::flag("--steps", error),
                 error => Error::Input(error.to_string()),
             })?;
-            for candidate in family {
+            for candidate in family.into_iter().flatten() {
                 found.push(self.ready(flow, trajectories, candidate)?);
             }
         }

@@ -3,6 +3,8 @@
 //! Every entry that decides the output is read; absent ones have diffusers' defaults. An entry that is not known, or a value
 //! that is not supported, is an error: it might change the output.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::architecture::{
@@ -11,7 +13,7 @@ use super::architecture::{
 use super::fields::{Fields, positive, whole};
 use super::options::ModelOptions;
 use crate::Result;
-use crate::checkpoint::JsonFile;
+use crate::checkpoint::{JsonFile, Tensor};
 
 /// What the file tells.
 pub(super) struct Network {
@@ -36,8 +38,11 @@ const WITHOUT_INFLUENCE: [&str; 10] = [
     "foreach",
 ];
 
-/// Reads the file.
-pub(super) fn read(file: &JsonFile) -> Result<Network> {
+/// Weight of the norm before the middle's attention.
+const MIDDLE_NORM: &str = "mid_block.attentions.0.group_norm.weight";
+
+/// Reads the file. `weights` are those that it describes: they tell what the releases of diffusers made of the same words.
+pub(super) fn read(file: &JsonFile, weights: &BTreeMap<String, Tensor>) -> Result<Network> {
     let fields = Fields::new(file);
     fields.choice("_class_name", &[("UNet2DModel", ())])?;
     refuse_variants(&fields)?;
@@ -63,7 +68,7 @@ pub(super) fn read(file: &JsonFile) -> Result<Network> {
         epsilon: epsilon(&fields)?,
     };
     let levels = levels(&fields, &channels)?;
-    let middle = middle(&fields, time_scale_shift, norm)?;
+    let middle = middle(&fields, time_scale_shift, norm, weights)?;
     check_heads(&fields, &levels, middle, head_channels)?;
     check_groups(&fields, &channels, norm)?;
     let in_channels = fields.count("in_channels")?.unwrap_or(3);
@@ -186,7 +191,12 @@ fn image_size(fields: &Fields<'_>) -> Result<Option<usize>> {
     }
 }
 
-fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<Middle>> {
+fn middle(
+    fields: &Fields<'_>,
+    scale_shift: bool,
+    norm: Norm,
+    weights: &BTreeMap<String, Tensor>,
+) -> Result<Option<Middle>> {
     let attention = fields.switch("add_attention")?.unwrap_or(true);
     let groups = fields.count("attn_norm_num_groups")?;
     // An explicit null means no middle; diffusers writes the field only in its newer releases.
@@ -197,8 +207,9 @@ fn middle(fields: &Fields<'_>, scale_shift: bool, norm: Norm) -> Result<Option<M
             return Err(fields.unsupported("mid_block_type", &other, "UNetMidBlock2D, null"));
         }
     };
-    // diffusers leaves the norm away under scale and shift, unless it is given groups of its own.
-    let groups = groups.or((!scale_shift).then_some(norm.groups));
+    // diffusers leaves the norm away under scale and shift, unless it is given groups of its own; until 0.16 it never did.
+    let has_norm = !scale_shift || weights.contains_key(MIDDLE_NORM);
+    let groups = groups.or(has_norm.then_some(norm.groups));
     Ok(present.then_some(Middle {
         attention: attention.then_some(groups),
     }))

@@ -63,7 +63,7 @@ impl ModelConfig {
         let mut layers = vec![(Source::Flag, options.clone())];
         layers.extend(file.map(|options| (Source::ModelFile, options)));
         if let Some(files) = checkpoint.diffusers() {
-            let network = diffusers::read(&files.config)?;
+            let network = diffusers::read(&files.config, checkpoint.tensors())?;
             layers.push((Source::Config, network.options));
             let (mut noise, mut clip_denoised, mut unread_process) = (None, None, None);
             if let Some(file) = &files.scheduler {

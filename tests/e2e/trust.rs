@@ -6,6 +6,7 @@ use ddpm::data::{Images, write_png_folder};
 use ddpm::model::{Checkpoint, Precision, save_safetensors};
 use ndarray::Array4;
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::support::{Ddpm, golden, images_of_shape, scratch, small, small_images, stopped_by};
 
@@ -299,6 +300,26 @@ fn folders_of_classes_are_labels() {
         .words("--path even:2")
         .file("--data", &at("classes"));
     unconditional.run().succeeds();
+}
+
+/// Labels of another data set's making stand in nobody's way who needs none.
+#[test]
+fn labels_that_cannot_be_read_are_refused_only_by_a_network_with_classes() {
+    let folder = scratch();
+    let data = folder.path().join("d.safetensors");
+    let labels = [0f32, 0.5, 1.0].map(f32::to_le_bytes).concat();
+    let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes).unwrap();
+    let pixels = vec![90; 3 * 3 * 16 * 16];
+    let tensors = [
+        ("images", view(Dtype::U8, vec![3, 3, 16, 16], &pixels)),
+        ("labels", view(Dtype::F32, vec![3], &labels)),
+    ];
+    std::fs::write(&data, serialize(tensors, None).unwrap()).unwrap();
+    let bpd = |run: Ddpm| run.words("--path even:2").file("--data", &data);
+    bpd(small("bpd")).run().succeeds();
+    let classes = || bpd(Ddpm::new("bpd").arg(golden("diffusers/learned-range")));
+    classes().fails(3, &["d.safetensors", "labels"]);
+    classes().words("--class 1").run().succeeds();
 }
 
 /// What a long run has finished before one image was too much for the network is kept.

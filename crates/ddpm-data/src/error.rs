@@ -1,6 +1,7 @@
 //! The one error type of the crate: every way a reader or a writer of images can fail.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ddpm_files::FileError;
 
@@ -18,6 +19,9 @@ pub enum Error {
     /// A file or folder that cannot be read, or a field of it that is not what it has to be.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The labels of images cannot be read, and somebody asked for them.
+    #[error(transparent)]
+    Labels(Arc<Error>),
     /// The operating system refused to write a file or folder.
     #[error("cannot write {}: {source}", path.display())]
     Write {

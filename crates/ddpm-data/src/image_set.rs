@@ -22,12 +22,15 @@ pub struct ImageSet {
     pixels: Arc<Pixels>,
     /// Indices of the images in `pixels`, where the set is not all of them in their order.
     chosen: Option<Arc<[usize]>>,
-    labels: Option<Arc<[usize]>>,
+    labels: Option<Labels>,
     stand_in: bool,
     split_is_named: bool,
     left_out: Option<String>,
     sha256: Arc<OnceLock<String>>,
 }
+
+/// One for every image, or why they cannot be read: most networks have no use for any.
+type Labels = std::result::Result<Arc<[usize]>, Arc<Error>>;
 
 impl ImageSet {
     /// A set from parts that a reader has already checked.
@@ -37,13 +40,26 @@ impl ImageSet {
         pixels: Pixels,
         labels: Option<Vec<usize>>,
     ) -> Self {
-        debug_assert!(labels.as_ref().is_none_or(|l| l.len() == pixels.count()));
+        Self::from_read_parts(name, shape, pixels, labels.map(Ok))
+    }
+
+    /// The same, with labels that may be of no use: whoever asks for them is told why.
+    pub(crate) fn from_read_parts(
+        name: impl Into<String>,
+        shape: impl Into<Vec<usize>>,
+        pixels: Pixels,
+        labels: Option<Result<Vec<usize>>>,
+    ) -> Self {
+        let fits = |labels: &Result<Vec<usize>>| {
+            labels.as_ref().map_or(true, |l| l.len() == pixels.count())
+        };
+        debug_assert!(labels.as_ref().is_none_or(fits));
         Self {
             name: name.into(),
             shape: shape.into(),
             pixels: Arc::new(pixels),
             chosen: None,
-            labels: labels.map(Arc::from),
+            labels: labels.map(|labels| labels.map(Arc::from).map_err(Arc::new)),
             stand_in: false,
             split_is_named: false,
             left_out: None,
@@ -90,13 +106,13 @@ impl ImageSet {
     /// When the number of labels is not the number of images.
     pub fn with_labels(mut self, labels: Vec<usize>) -> Result<Self> {
         check_labels(self.len(), &labels)?;
-        self.labels = Some(labels.into());
+        self.labels = Some(Ok(labels.into()));
         Ok(self)
     }
 
     /// The same images, all of class `label` (replaces the labels of the source).
     pub fn with_class(mut self, label: usize) -> Self {
-        self.labels = Some(vec![label; self.len()].into());
+        self.labels = Some(Ok(vec![label; self.len()].into()));
         self
     }
 
@@ -133,10 +149,11 @@ impl ImageSet {
         }
         self.check_indices("indices", indices)?;
         let chosen = indices.iter().map(|&i| self.source_index(i)).collect();
-        let labels = self.labels.as_ref();
+        let labels = self.labels.clone();
+        let of_chosen = |all: Arc<[usize]>| indices.iter().map(|&i| all[i]).collect();
         Ok(Self {
             chosen: Some(chosen),
-            labels: labels.map(|l| indices.iter().map(|&i| l[i]).collect()),
+            labels: labels.map(|labels| labels.map(of_chosen)),
             sha256: Arc::default(),
             ..self.clone()
         })
@@ -201,8 +218,15 @@ impl ImageSet {
     }
 
     /// Class label of every image, where the source has them.
-    pub fn labels(&self) -> Option<&[usize]> {
-        self.labels.as_deref()
+    ///
+    /// # Errors
+    /// [`Error::Labels`] where what the source has in their place cannot be read.
+    pub fn labels(&self) -> Result<Option<&[usize]>> {
+        match &self.labels {
+            None => Ok(None),
+            Some(Ok(labels)) => Ok(Some(labels)),
+            Some(Err(error)) => Err(Error::Labels(Arc::clone(error))),
+        }
     }
 
     /// Whether the set stands in for one that could not be had.
@@ -380,7 +404,7 @@ mod tests {
         let two = set.subset(&[2, 0]).unwrap();
         assert_eq!(two.len(), 2);
         assert_eq!(two.image(0).unwrap(), set.image(2).unwrap());
-        assert_eq!(two.labels(), Some(&[7, 5][..]));
+        assert_eq!(two.labels().unwrap(), Some(&[7, 5][..]));
         assert!(
             set.subset(&[3])
                 .unwrap_err()

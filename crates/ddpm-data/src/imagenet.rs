@@ -56,7 +56,7 @@ pub(crate) fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
 /// Reads files one after the other; the set's name is that of the size and `part`.
 pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
     let mut files = Vec::new();
-    let mut labels: Option<Vec<usize>> = Some(Vec::new());
+    let mut labels: Option<Result<Vec<usize>>> = Some(Ok(Vec::new()));
     let mut first: Option<(&Path, usize)> = None;
     for path in paths {
         let (side, records, own) = read_file(path)?;
@@ -70,19 +70,25 @@ pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
             ));
         }
         files.push(records);
-        labels = labels.zip(own).map(|(mut all, own)| {
-            all.extend(own);
-            all
+        labels = labels.zip(own).map(|(all, own)| {
+            let mut all = all?;
+            all.extend(own?);
+            Ok(all)
         });
     }
     let side = first.map_or(0, |(_, side)| side);
     let pixels = Pixels::files(Element::U8, 3 * side * side, files);
     let name = format!("imagenet{side}-{part}");
-    Ok(ImageSet::from_parts(name, [3, side, side], pixels, labels))
+    Ok(ImageSet::from_read_parts(
+        name,
+        [3, side, side],
+        pixels,
+        labels,
+    ))
 }
 
 /// The side of the images, where they lie, and their labels if there are any.
-fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
+fn read_file(path: &Path) -> Result<(usize, Records, Option<Result<Vec<usize>>>)> {
     let mut archive = NpzArchive::open(path)?;
     let data = ArrayFile::of_archive(&mut archive, KEY, EXPECTED)?;
     let side = match *data.shape() {
@@ -98,7 +104,7 @@ fn read_file(path: &Path) -> Result<(usize, Records, Option<Vec<usize>>)> {
         let labels = integer_labels(&mut archive, key, records.count())?;
         from_zero(path, labels)
     });
-    Ok((side, records, labels.transpose()?))
+    Ok((side, records, labels))
 }
 
 fn from_zero(path: &Path, mut labels: Vec<usize>) -> Result<Vec<usize>> {

@@ -34,9 +34,7 @@ pub(crate) fn read(path: &Path) -> Result<ImageSet> {
         ));
     };
     let (shape, records) = ArrayFile::of_archive(&mut archive, key, IMAGES)?.interleaved(key)?;
-    let labels = key_of_labels
-        .map(|key| integer_labels(&mut archive, key, records.count()))
-        .transpose()?;
+    let labels = key_of_labels.map(|key| integer_labels(&mut archive, key, records.count()));
     let pixels = Pixels::files(Element::U8, shape.iter().product(), vec![records]);
-    Ok(ImageSet::from_parts("npz", shape, pixels, labels))
+    Ok(ImageSet::from_read_parts("npz", shape, pixels, labels))
 }

@@ -39,17 +39,14 @@ pub(crate) fn from_file(file: TensorFile) -> Result<ImageSet> {
         Element::Data => data_shape(&file, key)?,
     };
     let (count, shape) = (all[0], &all[1..]);
-    let labels = file
-        .has("labels")
-        .then(|| labels(&file, count))
-        .transpose()?;
+    let labels = file.has("labels").then(|| labels(&file, count));
     let stand_in = file.metadata("stand_in") == Some("true");
     let start = file.position(file.info(key, "a tensor of that name")?);
     let dims = shape.iter().product::<usize>();
     let size = dims * element.size();
     let records = Records::new(file.into_file(), start, size, count, Order::Planes);
     let pixels = Pixels::files(element, dims, vec![records]);
-    Ok(ImageSet::from_parts("safetensors", shape, pixels, labels).with_stand_in(stand_in))
+    Ok(ImageSet::from_read_parts("safetensors", shape, pixels, labels).with_stand_in(stand_in))
 }
 
 /// The shape of an f32 tensor `[B, ..]` with at least one value.

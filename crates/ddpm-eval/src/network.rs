@@ -112,7 +112,7 @@ pub(crate) fn labels_for<'a>(
     let Some(classes) = denoiser.num_classes() else {
         return Ok(None);
     };
-    match data.labels() {
+    match data.labels()? {
         Some(labels) => check_labels(labels, classes).map(|()| Some(labels)),
         None => Err(Error::request(
             "labels",

@@ -17,10 +17,10 @@ fn error(path: &Path, split: Split, shape: Option<&[usize]>) -> Error {
     open(path, split, shape).unwrap_err()
 }
 
-/// The set does not open, or not all of its images can be read.
+/// The set does not open, or not all of its images and labels can be read.
 fn expect(path: &Path, wanted: &[&str]) {
     let text = open(path, Split::Test, None)
-        .and_then(|set| set.sha256())
+        .and_then(|set| set.sha256().and_then(|_| set.labels().map(drop)))
         .unwrap_err()
         .to_string();
     for part in wanted {

@@ -27,7 +27,7 @@ fn equals_the_binary_layout() {
         let a = open(binary.path(), split, Some(&[3, 32, 32])).unwrap();
         let b = open(python.path(), split, Some(&[3, 32, 32])).unwrap();
         assert_eq!(a.sha256().unwrap(), b.sha256().unwrap());
-        assert_eq!(a.labels(), b.labels());
+        assert_eq!(a.labels().unwrap(), b.labels().unwrap());
         assert_eq!(a.name(), b.name());
     }
 }
@@ -68,7 +68,7 @@ fn reads_what_python_3_writes() {
     for bytes in [protocol_2, protocol_4] {
         let folder = with_test_batch(&bytes);
         let set = open(folder.path(), Split::Test, None).unwrap();
-        assert_eq!(set.labels(), Some(&[4][..]));
+        assert_eq!(set.labels().unwrap(), Some(&[4][..]));
         assert!(set.bytes(0).unwrap().unwrap().iter().eq(&pixels));
     }
 }

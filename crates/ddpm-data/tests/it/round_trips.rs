@@ -45,7 +45,10 @@ fn cifar_binary_folder_file_and_unpacked_archive() {
     );
     assert!(train.split_is_named() && !train.stand_in());
     // Image 7 is the second image of the third file.
-    assert_eq!(train.labels().unwrap()[7], usize::from(cifar::label(3, 1)));
+    assert_eq!(
+        train.labels().unwrap().unwrap()[7],
+        usize::from(cifar::label(3, 1))
+    );
     let image = train.bytes(7).unwrap().unwrap();
     assert!(
         image
@@ -131,7 +134,7 @@ fn folders_of_classes_have_labels() {
     fs::create_dir_all(folder.path().join("__MACOSX/ant")).unwrap();
     fs::create_dir(folder.path().join("ant/deeper")).unwrap();
     let set = open(folder.path(), Split::Test, Some(&[1, 4, 4])).unwrap();
-    assert_eq!(set.labels(), Some(&[0, 0, 0, 1, 1][..]));
+    assert_eq!(set.labels().unwrap(), Some(&[0, 0, 0, 1, 1][..]));
     assert_eq!(set.left_out(), Some("1 folder"));
     let order = [2, 3, 4, 0, 1];
     for (index, &of) in order.iter().enumerate() {
@@ -145,7 +148,7 @@ fn folders_of_classes_have_labels() {
     )
     .unwrap();
     let set = open(folder.path(), Split::Test, None).unwrap();
-    assert_eq!((set.len(), set.labels()), (1, None));
+    assert_eq!((set.len(), set.labels().unwrap()), (1, None));
     assert_eq!(set.left_out(), Some("2 folders"));
 }
 
@@ -191,9 +194,12 @@ fn npz_with_and_without_labels_under_both_names_and_compressed() {
         read.sha256().unwrap(),
         reference(images.view()).sha256().unwrap()
     );
-    assert_eq!(read.labels(), Some(&[4, 0, 9][..]));
+    assert_eq!(read.labels().unwrap(), Some(&[4, 0, 9][..]));
     write_npz(&path, &set, None).unwrap();
-    assert_eq!(open(&path, Split::Train, None).unwrap().labels(), None);
+    assert_eq!(
+        open(&path, Split::Train, None).unwrap().labels().unwrap(),
+        None
+    );
 
     let mut writer = NpzWriter::new_compressed(Cursor::new(Vec::new()));
     writer
@@ -208,7 +214,7 @@ fn npz_with_and_without_labels_under_both_names_and_compressed() {
         read.sha256().unwrap(),
         reference(images.view()).sha256().unwrap()
     );
-    assert_eq!(read.labels(), Some(&[1, 2, 3][..]));
+    assert_eq!(read.labels().unwrap(), Some(&[1, 2, 3][..]));
 }
 
 #[test]
@@ -224,7 +230,7 @@ fn safetensors_of_floats_and_of_bytes() {
     );
     let set = open(&path, Split::Train, Some(&[3, 2, 2])).unwrap();
     assert_eq!(set.image(1).unwrap(), floats[12..]);
-    assert!(!set.stand_in() && set.labels().is_none());
+    assert!(!set.stand_in() && set.labels().unwrap().is_none());
 
     let images = bytes([2, 3, 2, 2]);
     let labels = [3i64, 1].iter().flat_map(|l| l.to_le_bytes()).collect();
@@ -246,7 +252,7 @@ fn safetensors_of_floats_and_of_bytes() {
         set.sha256().unwrap(),
         reference(images.view()).sha256().unwrap()
     );
-    assert_eq!(set.labels(), Some(&[3, 1][..]));
+    assert_eq!(set.labels().unwrap(), Some(&[3, 1][..]));
     assert!(set.stand_in());
 }
 
@@ -318,7 +324,7 @@ mod needs_data {
             assert_eq!(set.sha256().unwrap(), hash);
             // Every class has the same number of images.
             let mut counts = [0; 10];
-            for &label in set.labels().unwrap() {
+            for &label in set.labels().unwrap().unwrap() {
                 counts[label] += 1;
             }
             assert_eq!(counts, [len / 10; 10]);

@@ -33,7 +33,7 @@ mod needs_features {
                 .max_by(|&i, &j| row[i].total_cmp(&row[j]))
                 .unwrap()
         };
-        let right = scores.outer_iter().zip(test.labels().unwrap());
+        let right = scores.outer_iter().zip(test.labels().unwrap().unwrap());
         let right = right.filter(|(row, label)| best(*row) == **label).count();
         println!("resnet56: {right} of {} test images right", test.len());
         // 93.39%; rounding may move an image that lies between two classes.

@@ -150,6 +150,33 @@ pub(crate) fn print_json(result: &impl Serialize) -> Result<()> {
     print_json_text(&(text + "\n"))
 }
 
+/// The same for a result whose list `key` is too long to hold: it is empty in `result`, and its items are written one by one.
+pub(crate) fn print_json_with<T: Serialize>(
+    result: &impl Serialize,
+    key: &str,
+    items: impl Iterator<Item = T>,
+) -> Result<()> {
+    let text = |document| serde_json::to_string(&document).or_internal();
+    let around = text(results::document(result).or_internal()?)?;
+    let place = format!("\"{key}\":[");
+    let Some((before, after)) = around.split_once(&place) else {
+        return Err(Error::Internal(format!("no list {key} in a result")));
+    };
+    print(|out| {
+        out.write_all(harmless_json(before).as_bytes())?;
+        out.write_all(place.as_bytes())?;
+        for (i, item) in items.enumerate() {
+            if i > 0 {
+                out.write_all(b",")?;
+            }
+            let item = serde_json::to_string(&results::document(&item)?)?;
+            out.write_all(harmless_json(&item).as_bytes())?;
+        }
+        out.write_all(harmless_json(after).as_bytes())?;
+        out.write_all(b"\n")
+    })
+}
+
 /// Writes a JSON document that is written already to stdout.
 pub(crate) fn print_json_text(document: &str) -> Result<()> {
     print(|out| out.write_all(harmless_json(document).as_bytes()))

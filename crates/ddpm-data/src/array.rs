@@ -7,6 +7,8 @@ use ddpm_files::npy::{NpyHeader, read_npy_header};
 use ddpm_files::npz::{NpzArchive, StoredAt};
 
 use super::ImageSet;
+use super::file_source::FileSource;
+use super::lazy_copy::LazyCopy;
 use super::pixels::{Element, Pixels};
 use super::records::{Order, Records};
 use super::temporary_copy;
@@ -18,7 +20,7 @@ pub(crate) const IMAGES: &str = "uint8 [images, height, width, channels]";
 /// A uint8 array that lies in one piece in a file, row-major.
 #[derive(Debug)]
 pub(crate) struct ArrayFile {
-    file: PositionedFile,
+    file: FileSource,
     /// First byte of the first element.
     start: u64,
     shape: Vec<usize>,
@@ -29,7 +31,7 @@ impl ArrayFile {
     /// The array of bytes whose elements begin at `start`, turned if it is column-major; `checksum` is of what it is part of,
     /// which a turned copy no longer is.
     fn new(
-        file: PositionedFile,
+        file: FileSource,
         start: u64,
         header: NpyHeader,
         checksum: Option<StoredAt>,
@@ -37,7 +39,8 @@ impl ArrayFile {
         let shape = header.shape;
         let turned = header.fortran_order && !shape.contains(&0);
         let (file, start, checksum) = if turned {
-            (temporary_copy::row_major(&file, start, &shape)?, 0, None)
+            let copy = temporary_copy::row_major(&file, start, &shape)?;
+            (copy.into(), 0, None)
         } else {
             (file, start, checksum)
         };
@@ -49,7 +52,7 @@ impl ArrayFile {
         })
     }
 
-    /// A uint8 array, to be read where it lies or, if it is compressed, from a temporary copy.
+    /// A uint8 array, to be read where it lies or, if it is compressed, unpacked as far as it is read.
     pub(crate) fn of_archive(
         archive: &mut NpzArchive<'_>,
         key: &'static str,
@@ -65,14 +68,12 @@ impl ArrayFile {
                 return Err(archive.wrong(key, expected, found).into());
             }
             let start = stored.begin + entry.header.length;
-            return Self::new(file, start, entry.header, Some(stored));
+            return Self::new(file.into(), start, entry.header, Some(stored));
         }
         let elements = entry.header.shape.iter().map(|&n| n as u64).product();
-        let path = archive.path();
-        let mut content = archive.content(&entry, key, expected)?;
-        let file = temporary_copy::unpack(path, key, &mut content, elements)?;
-        drop(content);
-        Self::new(file, 0, entry.header, None)
+        let member = archive.member(&entry, key, expected)?;
+        let copy = LazyCopy::new(archive.path(), key, member, elements)?;
+        Self::new(FileSource::Copy(Box::new(copy)), 0, entry.header, None)
     }
 
     pub(crate) fn shape(&self) -> &[usize] {
@@ -127,7 +128,7 @@ pub(crate) fn read_npy(path: &Path) -> Result<ImageSet> {
         .map_err(|e| Error::field(path, KEY, IMAGES, e.to_string()))?;
     check_bytes(path, &header, KEY, IMAGES)?;
     let start = header.length;
-    let (shape, records) = ArrayFile::new(file, start, header, None)?.interleaved(KEY)?;
+    let (shape, records) = ArrayFile::new(file.into(), start, header, None)?.interleaved(KEY)?;
     let pixels = Pixels::files(Element::U8, shape.iter().product(), vec![records]);
     Ok(ImageSet::from_parts("npy", shape, pixels, None))
 }

@@ -12,9 +12,9 @@
 //! | safetensors | `.safetensors` | `safetensors_file` |
 //!
 //! A set is a handle: an image is read from its file when it is asked for, by any thread, and memory does not grow with the
-//! number of images. Files of fixed-size records are read at positions. What has no positions is copied first: a compressed
-//! `.npz` and an array in column-major order to an unnamed temporary file, the pickles of CIFAR-10, which are small, to
-//! memory. What is damaged or changes after it was opened is found when it is read, and the message names the file and the
+//! number of images. Files of fixed-size records are read at positions. What has no positions is copied: a compressed
+//! `.npz` to an unnamed temporary file, as far as it is read, an array in column-major order to another, the pickles of CIFAR-10, which are
+//! small, to memory. What is damaged or changes after it was opened is found when it is read, and the message names the file and the
 //! image.
 //!
 //! The order of the images in a set is the canonical one of its layout (file order; sorted names for folders).
@@ -26,11 +26,13 @@ mod cifar_binary;
 mod cifar_pickle;
 mod error;
 mod file_names;
+mod file_source;
 mod image_file;
 mod image_files;
 mod image_folder;
 mod image_set;
 mod imagenet;
+mod lazy_copy;
 mod member_checksum;
 mod npz;
 mod parity_files;

@@ -1,9 +1,9 @@
 //! CRC-32 of the part of an archive that images lie in, compared when all of it is read anyway.
 
-use ddpm_files::PositionedFile;
 use ddpm_files::npz::StoredAt;
 
 use crate::error::{Error, Result};
+use crate::file_source::FileSource;
 
 /// Bytes read at a time that are no images.
 const PIECE: u64 = 1 << 16;
@@ -17,7 +17,7 @@ pub(crate) struct MemberChecksum {
 
 impl MemberChecksum {
     /// Begins with what lies before byte `start`, the first of those that [`update`](Self::update) is given.
-    pub(crate) fn start(stored: StoredAt, file: &PositionedFile, start: u64) -> Result<Self> {
+    pub(crate) fn start(stored: StoredAt, file: &FileSource, start: u64) -> Result<Self> {
         let mut checksum = Self {
             stored,
             hasher: crc32fast::Hasher::new(),
@@ -34,7 +34,7 @@ impl MemberChecksum {
     }
 
     /// Reads what is left and compares.
-    pub(crate) fn finish(mut self, file: &PositionedFile) -> Result<()> {
+    pub(crate) fn finish(mut self, file: &FileSource) -> Result<()> {
         self.read_to(file, self.stored.end)?;
         let (expected, found) = (self.stored.crc32, self.hasher.finalize());
         if found == expected {
@@ -48,7 +48,7 @@ impl MemberChecksum {
         ))
     }
 
-    fn read_to(&mut self, file: &PositionedFile, end: u64) -> Result<()> {
+    fn read_to(&mut self, file: &FileSource, end: u64) -> Result<()> {
         let mut piece = [0; PIECE as usize];
         while self.at < end {
             let n = u64::min(PIECE, end - self.at) as usize;

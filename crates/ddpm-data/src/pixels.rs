@@ -191,7 +191,7 @@ impl Pixels {
         match floats(raw).find(|x| x.is_nan() || x.abs() > most) {
             None => Ok(()),
             Some(x) => {
-                let path = records.file().path();
+                let path = records.path();
                 Err(Error::field(path, key, expected, x.to_string()))
             }
         }

@@ -1,9 +1,11 @@
 //! Images of one size in a file, one record after the other.
 
-use ddpm_files::PositionedFile;
+use std::path::Path;
+
 use ddpm_files::npz::StoredAt;
 use rayon::prelude::*;
 
+use super::file_source::FileSource;
 use super::member_checksum::MemberChecksum;
 use crate::error::{Error, Result};
 
@@ -22,7 +24,7 @@ pub(crate) enum Order {
 /// Where the images of a file lie.
 #[derive(Debug)]
 pub(crate) struct Records {
-    file: PositionedFile,
+    file: FileSource,
     /// First byte of the first image.
     start: u64,
     /// Bytes of an image.
@@ -37,14 +39,14 @@ pub(crate) struct Records {
 impl Records {
     /// `count` images of `size` bytes without gaps.
     pub(crate) fn new(
-        file: PositionedFile,
+        file: impl Into<FileSource>,
         start: u64,
         size: usize,
         count: usize,
         order: Order,
     ) -> Self {
         Self {
-            file,
+            file: file.into(),
             start,
             size,
             stride: size,
@@ -71,8 +73,9 @@ impl Records {
         self.count
     }
 
-    pub(crate) fn file(&self) -> &PositionedFile {
-        &self.file
+    /// The file that messages name.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// Fills `dst`, a whole number of images, with consecutive images from `first` on, in the canonical order.
@@ -120,7 +123,7 @@ impl Records {
         let offset = self.start + first as u64 * self.stride as u64;
         let count = dst.len() / self.size;
         if self.stride == self.size || count == 0 {
-            return Ok(self.file.read_exact_at(offset, dst)?);
+            return self.file.read_exact_at(offset, dst);
         }
         // What follows the last image may not be there.
         let mut records = vec![0; (count - 1) * self.stride + self.size];
@@ -162,6 +165,8 @@ pub(crate) fn to_planes(interleaved: &[u8], channels: usize, planes: &mut [u8]) 
 
 #[cfg(test)]
 mod tests {
+    use ddpm_files::PositionedFile;
+
     use super::*;
 
     #[test]

@@ -1,18 +1,28 @@
-//! Copies of arrays that cannot be read image by image where they lie, in unnamed temporary files.
+//! Copies of arrays whose images are spread all over a file, since they are in column-major order.
 //!
-//! Compressed data have no positions, and an array in column-major order has its images spread all over. Both are
-//! copied once, piece by piece, to the system's folder for temporary files (`TMPDIR`); the system removes the copy when
-//! the set is dropped or the process ends, however it ends.
+//! They are made once, piece by piece, in unnamed files of the system's folder for temporary files (`TMPDIR`); the system removes the
+//! copy when the set is dropped or the process ends, however it ends.
 
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use ddpm_files::PositionedFile;
 
 use crate::error::{Error, Result};
+use crate::file_source::FileSource;
 
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
+
+/// The system's refusal of a temporary file of `bytes` bytes in place of `path`.
+pub(crate) fn no_room(path: &Path, bytes: u64, source: io::Error) -> Error {
+    Error::Unpack {
+        path: path.to_owned(),
+        bytes,
+        folder: std::env::temp_dir(),
+        source,
+    }
+}
 
 /// A temporary file of `bytes` bytes in place of `path`, written by `fill`.
 fn copy(
@@ -20,12 +30,7 @@ fn copy(
     bytes: u64,
     fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
 ) -> Result<PositionedFile> {
-    let refused = |source| Error::Unpack {
-        path: path.to_owned(),
-        bytes,
-        folder: std::env::temp_dir(),
-        source,
-    };
+    let refused = |source| no_room(path, bytes, source);
     let file = tempfile::tempfile().map_err(refused)?;
     let mut out = BufWriter::with_capacity(PIECE, file);
     fill(&mut |piece| out.write_all(piece).map_err(refused))?;
@@ -33,45 +38,8 @@ fn copy(
     Ok(PositionedFile::private(path, file, bytes))
 }
 
-/// The next `bytes` bytes of `reader`, which is then read to its end so that it can compare checksums.
-///
-/// # Errors
-/// [`Error::Unpack`] when there is no room; what `reader` finds wrong, as a field `key` of `path`.
-pub(crate) fn unpack(
-    path: &Path,
-    key: &str,
-    reader: &mut impl Read,
-    bytes: u64,
-) -> Result<PositionedFile> {
-    let damaged = |found: String| Error::field(path, key, "a readable array", found);
-    copy(path, bytes, |write| {
-        let mut piece = vec![0; PIECE];
-        let mut done = 0;
-        loop {
-            let n = match reader.read(&mut piece) {
-                Ok(0) if done == bytes => return Ok(()),
-                Ok(0) => {
-                    return Err(damaged(format!(
-                        "{done} bytes of elements where {bytes} are declared"
-                    )));
-                }
-                Ok(n) => n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(damaged(e.to_string())),
-            };
-            let wanted = u64::min(n as u64, bytes - done);
-            write(&piece[..wanted as usize])?;
-            done += wanted;
-        }
-    })
-}
-
 /// The array of bytes of this shape that lies column-major at `start`, in row-major order.
-pub(crate) fn row_major(
-    file: &PositionedFile,
-    start: u64,
-    shape: &[usize],
-) -> Result<PositionedFile> {
+pub(crate) fn row_major(file: &FileSource, start: u64, shape: &[usize]) -> Result<PositionedFile> {
     /// A few reads per column, and little memory.
     const BUFFER: usize = 16 << 20;
     let Some((&count, extents)) = shape.split_first() else {
@@ -126,28 +94,10 @@ mod tests {
             }
         }
         std::fs::write(&path, stored).unwrap();
-        let turned = row_major(&PositionedFile::open(&path).unwrap(), 2, &shape).unwrap();
+        let turned = row_major(&PositionedFile::open(&path).unwrap().into(), 2, &shape).unwrap();
         let mut bytes = vec![0; turned.length() as usize];
         turned.read_exact_at(0, &mut bytes).unwrap();
         let expected = ndarray::Array4::from_shape_fn(shape, |(n, y, x, c)| value(n, y, x, c));
         assert_eq!(bytes, expected.into_raw_vec_and_offset().0);
-    }
-
-    #[test]
-    fn what_is_short_is_an_error_and_what_is_long_is_read_to_its_end() {
-        let path = Path::new("a.npz");
-        let mut rest = &b"abcdef"[..];
-        let file = unpack(path, "arr_0", &mut rest, 4).unwrap();
-        assert!(rest.is_empty());
-        let mut bytes = [0; 4];
-        file.read_exact_at(0, &mut bytes).unwrap();
-        assert_eq!(&bytes, b"abcd");
-        let text = unpack(path, "arr_0", &mut &b"abc"[..], 4)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("arr_0") && text.contains("3 bytes of elements where 4"),
-            "{text}"
-        );
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ddpm_core::{Denoiser, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::{ImageSet, Split};
+use ddpm_files::DocumentHead;
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::image_mixture::ImageMixture;
 
 const FORMAT: &str = "ddpm-test-bed";
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 /// Draws of each split where the file says nothing.
 const DRAWS: usize = 10_000;
 /// Timesteps where the file says nothing.
@@ -96,13 +97,14 @@ impl TestBed {
         open: &mut dyn FnMut(&Path, Split) -> Result<ImageSet>,
     ) -> Result<Self> {
         let wrong = |error: serde_json::Error| Error::request("test bed", error.to_string());
-        let value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
-        for (field, expected) in [("format", FORMAT.into()), ("version", VERSION.into())] {
-            let expected: serde_json::Value = expected;
-            if value[field] != expected {
-                let problem = format!("expected {expected}, found {}", value[field]);
-                return Err(Error::request(field, problem));
-            }
+        let head = DocumentHead::read(text.as_bytes()).map_err(wrong)?;
+        if !head.is(FORMAT) {
+            let problem = format!("expected \"{FORMAT}\", found {}", head.format);
+            return Err(Error::request("format", problem));
+        }
+        if head.version() != Some(VERSION) {
+            let problem = format!("expected {VERSION}, found {}", head.version);
+            return Err(Error::request("version", problem));
         }
         // From the text once more, so that an error tells its line.
         let told: Description = serde_json::from_str(text).map_err(wrong)?;

@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{FormatError, FormatResult};
+use crate::head::{DocumentHead, Named};
 use crate::sha256::PartsChecksum;
 
 pub use crate::tensors::{Reader, Tensor, Views, field, index};
@@ -101,10 +102,27 @@ pub fn read<H: Header>(bytes: &[u8]) -> FormatResult<(H, Views<'_>)> {
 pub fn format_named(bytes: &[u8]) -> Option<String> {
     let (length, rest) = bytes.split_first_chunk()?;
     let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-    let header: serde_json::Value = serde_json::from_slice(rest.get(..length)?).ok()?;
-    let document: serde_json::Value =
-        serde_json::from_str(header["__metadata__"][METADATA_KEY].as_str()?).ok()?;
-    document["format"].as_str().map(str::to_owned)
+    let header: NamedHeader = serde_json::from_slice(rest.get(..length)?).ok()?;
+    match DocumentHead::read(header.metadata.ddpm.as_bytes())
+        .ok()?
+        .format
+    {
+        Named::Word(format) => Some(format),
+        _ => None,
+    }
+}
+
+/// As much of the header of a safetensors file as names the format.
+#[derive(Deserialize)]
+struct NamedHeader {
+    #[serde(rename = "__metadata__")]
+    metadata: NamedMetadata,
+}
+
+/// The entry of [`METADATA_KEY`].
+#[derive(Deserialize)]
+struct NamedMetadata {
+    ddpm: String,
 }
 
 fn not<H: Header>(detail: String) -> FormatError {
@@ -134,16 +152,16 @@ fn checksum<'a>(
 }
 
 fn read_header<H: Header>(text: &str) -> FormatResult<H> {
-    let value: serde_json::Value = serde_json::from_str(text)
+    let head = DocumentHead::read(text.as_bytes())
         .map_err(|e| not::<H>(format!("its metadata is not JSON ({e})")))?;
-    if value["format"] != H::FORMAT {
+    if !head.is(H::FORMAT) {
         return Err(not::<H>(format!(
             "expected format \"{}\", found {}",
             H::FORMAT,
-            value["format"]
+            head.format
         )));
     }
-    match value["version"].as_u64() {
+    match head.version() {
         Some(found) if found > H::NEWEST => Err(FormatError::NewerVersion {
             what: H::WHAT,
             supported: H::NEWEST,
@@ -153,7 +171,7 @@ fn read_header<H: Header>(text: &str) -> FormatResult<H> {
             .map_err(|e| not::<H>(format!("its metadata does not fit version {version} ({e})"))),
         _ => Err(not::<H>(format!(
             "expected a format version, found {}",
-            value["version"]
+            head.version
         ))),
     }
 }

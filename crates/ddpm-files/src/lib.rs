@@ -6,6 +6,7 @@
 //! - Files of other programs are read without trust: restricted [`pickle`]s, NumPy's arrays ([`npy`], [`npz`]), the headers of
 //!   safetensors files ([`TensorFile`]) and columns of numbers ([`csv`]). Nothing in a file is executed, and memory is bounded by the
 //!   bytes that a file has, not by those that it declares.
+//! - A JSON document says what it is before the rest of it is held ([`DocumentHead`]).
 //! - Hashes are written one way ([`sha256`]).
 
 mod atomic;
@@ -13,6 +14,7 @@ pub mod container;
 pub mod csv;
 mod error;
 mod file_error;
+mod head;
 pub mod npy;
 pub mod npz;
 pub mod pickle;
@@ -26,6 +28,7 @@ pub use atomic::{
 };
 pub use error::{FormatError, FormatResult};
 pub use file_error::{FileError, FileResult};
+pub use head::{DocumentHead, Named, read_small};
 pub use positioned::PositionedFile;
 pub use sha256::{PartsChecksum, Sha256, sha256};
 pub use tensor_file::{LONGEST_SAFETENSORS_HEADER, TensorFile};

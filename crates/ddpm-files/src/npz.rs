@@ -1,14 +1,17 @@
 //! NumPy's `.npz` archives: arrays by name in a zip file.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
 use ndarray::{ArrayBase, ArrayD, Data, Dimension};
 use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use crate::PositionedFile;
 use crate::file_error::{FileError, FileResult};
 use crate::npy::{NpyElement, NpyHeader, read_npy_header, write_npy};
 
@@ -32,6 +35,19 @@ pub struct Entry {
     pub header: NpyHeader,
     /// Where it lies in the archive, header included, if it is stored as it is.
     pub stored: Option<StoredAt>,
+    packed: PackedAt,
+}
+
+/// The part of an archive that an array is unpacked from.
+struct PackedAt {
+    begin: u64,
+    /// Bytes in the archive.
+    packed: u64,
+    /// Bytes unpacked, header included.
+    unpacked: u64,
+    crc32: u32,
+    /// Whether this is how it is packed.
+    deflated: bool,
 }
 
 /// The part of an archive in which an array lies that is not compressed.
@@ -113,11 +129,49 @@ impl<'a> NpzArchive<'a> {
             end: entry.data_start().saturating_add(unpacked),
             crc32: entry.crc32(),
         };
+        let packed = PackedAt {
+            begin: at.begin,
+            packed,
+            unpacked,
+            crc32: at.crc32,
+            deflated: entry.compression() == CompressionMethod::Deflated && !entry.encrypted(),
+        };
         Ok(Entry {
             index,
             header,
             stored: stored.then_some(at),
+            packed,
         })
+    }
+
+    /// The elements of a compressed array, in a reader that outlives the archive.
+    ///
+    /// # Errors
+    /// A file that cannot be read; an array that is not compressed as NumPy does it, as `key` of the file.
+    pub fn member(&self, entry: &Entry, key: &str, expected: &str) -> FileResult<MemberReader> {
+        let PackedAt {
+            begin,
+            packed,
+            unpacked,
+            crc32,
+            deflated,
+        } = entry.packed;
+        if !deflated {
+            return Err(self.wrong(key, expected, "another compression than NumPy's"));
+        }
+        let part = Part {
+            file: PositionedFile::open(self.path)?,
+            at: begin,
+            end: begin.saturating_add(packed),
+        };
+        let mut member = MemberReader {
+            content: DeflateDecoder::new(part),
+            crc: Crc::new(),
+            crc32,
+            unpacked,
+        };
+        read_npy_header(&mut member, unpacked).map_err(|error| self.wrong(key, expected, error))?;
+        Ok(member)
     }
 
     /// The elements of an array, and then its end.
@@ -175,6 +229,53 @@ impl<'a> NpzArchive<'a> {
     /// The complaint that an array is not what it has to be.
     pub fn wrong(&self, key: &str, expected: &str, found: impl std::fmt::Display) -> FileError {
         FileError::field(self.path, key, expected, found.to_string())
+    }
+}
+
+/// A compressed array from its elements on; at its end its length and its checksum are compared.
+#[derive(Debug)]
+pub struct MemberReader {
+    content: DeflateDecoder<Part>,
+    crc: Crc,
+    crc32: u32,
+    unpacked: u64,
+}
+
+/// A part of a file that notices when the file changes.
+#[derive(Debug)]
+struct Part {
+    file: PositionedFile,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let n = left.min(buffer.len());
+        let read = self.file.read_exact_at(self.at, &mut buffer[..n]);
+        read.map_err(io::Error::other)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Read for MemberReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.content.read(buffer)?;
+        self.crc.update(&buffer[..n]);
+        let (done, declared) = (self.content.total_out(), self.unpacked);
+        if done > declared || (n == 0 && !buffer.is_empty() && done != declared) {
+            let found = format!("{done} bytes where {declared} are declared");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, found));
+        }
+        if n == 0 && !buffer.is_empty() && self.crc.sum() != self.crc32 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "another checksum",
+            ));
+        }
+        Ok(n)
     }
 }
 

@@ -80,6 +80,15 @@ impl PositionedFile {
         })
     }
 
+    /// Writes into a temporary file of our own.
+    ///
+    /// # Errors
+    /// The system's refusal.
+    pub fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        debug_assert!(self.modified.is_none(), "a file of the user's");
+        self.handle.write_all_at(offset, bytes)
+    }
+
     fn now(&self) -> FileResult<(u64, Option<SystemTime>)> {
         let metadata = self
             .handle
@@ -107,6 +116,10 @@ impl Handle {
 
     fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, dst, offset)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
     }
 
     fn metadata(&self) -> io::Result<std::fs::Metadata> {
@@ -137,6 +150,13 @@ impl Handle {
         let mut file = self.lock();
         file.seek(io::SeekFrom::Start(offset))?;
         file.read_exact(dst)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        use io::{Seek, Write};
+        let mut file = self.lock();
+        file.seek(io::SeekFrom::Start(offset))?;
+        file.write_all(bytes)
     }
 
     fn metadata(&self) -> io::Result<std::fs::Metadata> {

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+/// Bytes of the longest file that is read: room for forty thousand betas.
+pub(crate) const LONGEST: u64 = 1 << 20;
+
 /// What Python writes for numbers that JSON has no words for.
 const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
 

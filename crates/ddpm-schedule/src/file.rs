@@ -56,7 +56,7 @@ use ddpm_core::{
     Bands, CoefficientKind, DecoderKind, MeanCorrection, MeanKind, NoiseSchedule, Objective,
     ProcessKind, Sampler, StartRule, StepCoefficients, TimePath, VarianceKind,
 };
-use ddpm_files::{FormatError, PartsChecksum};
+use ddpm_files::{DocumentHead, FormatError, PartsChecksum};
 use serde::{Deserialize, Serialize};
 
 use crate::corrections::{StoredBands, StoredStep};
@@ -190,14 +190,14 @@ impl Schedules {
     /// [`FormatError`] for text that is no such file, is of a newer version or was edited; [`Error::Field`] or an error of
     /// [`TimePath::new`] for contents that contradict themselves.
     pub fn from_json(text: &str) -> Result<Self> {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(not_json)?;
-        if value["format"] != FORMAT {
+        let head = DocumentHead::read(text.as_bytes()).map_err(not_json)?;
+        if !head.is(FORMAT) {
             return Err(not(format!(
                 "expected format \"{FORMAT}\", found {}",
-                value["format"]
+                head.format
             )));
         }
-        match value["version"].as_u64() {
+        match head.version() {
             Some(found) if found > NEWEST => {
                 return Err(Error::Format(FormatError::NewerVersion {
                     what: WHAT,
@@ -209,7 +209,7 @@ impl Schedules {
             _ => {
                 return Err(not(format!(
                     "expected a format version, found {}",
-                    value["version"]
+                    head.version
                 )));
             }
         }

@@ -6,7 +6,7 @@ use ddpm_core::{
     CoefficientKind, Difference, MeanKind, ModelId, NetworkId, Sampler, TimePath, VarianceKind,
     differences,
 };
-use ddpm_files::FormatError;
+use ddpm_files::{DocumentHead, FormatError};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -104,14 +104,14 @@ impl SampleRecord {
     /// # Errors
     /// [`FormatError::Not`] for text that is no such file; [`Error::Field`] for numbers that no run can have.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(not_json)?;
-        if value["format"] != FORMAT || value["version"] != VERSION {
+        let head = DocumentHead::read(bytes).map_err(not_json)?;
+        if !head.is(FORMAT) || head.version() != Some(VERSION.into()) {
             return Err(not(format!(
                 "expected format {FORMAT:?} version {VERSION}, found {} version {}",
-                value["format"], value["version"]
+                head.format, head.version
             )));
         }
-        let stored: Stored = serde_json::from_value(value).map_err(not_json)?;
+        let stored: Stored = serde_json::from_slice(bytes).map_err(not_json)?;
         // The limits of the flags.
         if stored.count == 0 || u32::try_from(stored.count).is_err() {
             return Err(Error::field(

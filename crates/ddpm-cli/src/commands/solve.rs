@@ -35,12 +35,11 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         max_steps: None,
     };
     let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
-    let chosen = choose(&table, &solution, &budgets, &args.table)?;
+    let budgets = possible(&solution, &budgets, train_steps, &args.table)?;
+    let chosen = optima(&table, &solution, &budgets);
     if let Some(format) = args.export {
         let chain = chain(args, train_steps)?;
-        let paths = chosen
-            .into_iter()
-            .map(|b| TimePath::new(b.path, train_steps));
+        let paths = chosen.map(|b| TimePath::new(b.path, train_steps));
         let paths = paths.collect::<ddpm_core::Result<Vec<_>>>().or_internal()?;
         let exported = export_paths(train_steps, chain.as_ref(), &paths, format);
         return print_export(exported, &args.table, voice);
@@ -49,22 +48,23 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         let costs: Vec<Option<f64>> = (1..=train_steps)
             .map(|k| Some(solution.cost(k, train_steps)).filter(|c| c.is_finite()))
             .collect();
-        let mut budgets = chosen;
-        for budget in &mut budgets {
-            budget.path = indices.show_path(&budget.path);
-        }
-        output::print_json(&results::Solve {
+        let result = results::Solve {
             train_steps,
             method: method_name(&solution).to_owned(),
             costs,
-            budgets,
-        })
+            budgets: Vec::new(),
+        };
+        let chosen = chosen.map(|budget| SolvedBudget {
+            path: indices.show_path(&budget.path),
+            ..budget
+        });
+        output::print_json_with(&result, "budgets", chosen)
     } else {
         let mut text = TextTable::new("steps: | cost: | path").title(format!(
             "Optimal paths from 0 to T={train_steps} ({} solver); costs in the table's unit",
             method_name(&solution)
         ));
-        for b in &chosen {
+        for b in chosen {
             text.row([
                 b.steps.to_string(),
                 format!("{:.9}", b.cost),
@@ -94,41 +94,41 @@ fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
     Ok(Some(chain))
 }
 
-/// The optimum of every budget asked for; under `all` those that no path meets are left out.
-fn choose(
-    table: &CostTable,
-    solution: &Solution,
-    budgets: &Budgets,
-    file: &Path,
-) -> Result<Vec<SolvedBudget>> {
+/// The budgets asked for; under `all` those that no path meets are left out.
+fn possible(solution: &Solution, budgets: &Budgets, end: usize, file: &Path) -> Result<Vec<usize>> {
+    let mut wanted = budgets.wanted(end).or_internal()?;
+    let is_met = |&steps: &usize| solution.cost(steps, end).is_finite();
+    if matches!(budgets, Budgets::All) {
+        wanted.retain(is_met);
+    }
+    match wanted.iter().find(|steps| !is_met(steps)) {
+        None => Ok(wanted),
+        Some(steps) => {
+            let problem = format!(
+                "T={end} is unreachable in K={steps} steps: every such path uses a missing edge (+inf)"
+            );
+            Err(Error::file(file, problem))
+        }
+    }
+}
+
+/// The optimum of every budget, found some at a time: all of them have as many nodes as the table has entries.
+fn optima<'a>(
+    table: &'a CostTable,
+    solution: &'a Solution,
+    budgets: &'a [usize],
+) -> impl Iterator<Item = SolvedBudget> + 'a {
+    const AT_ONCE: usize = 64;
     let end = table.train_steps();
-    let chosen: Vec<Option<SolvedBudget>> = budgets
-        .wanted(end)
-        .or_internal()?
-        .into_par_iter()
-        .map(|steps| {
+    budgets.chunks(AT_ONCE).flat_map(move |some| {
+        let optimum = |&steps: &usize| {
             let path = solution.path(table, steps, end)?;
             let cost = solution.cost(steps, end);
             Some(SolvedBudget { steps, cost, path })
-        })
-        .collect();
-    match budgets {
-        Budgets::All => Ok(chosen.into_iter().flatten().collect()),
-        Budgets::Only(list) => chosen
-            .into_iter()
-            .zip(list)
-            .map(|(found, steps)| {
-                found.ok_or_else(|| {
-                    Error::file(
-                        file,
-                        format!(
-                            "T={end} is unreachable in K={steps} steps: every such path uses a missing edge (+inf)"
-                        ),
-                    )
-                })
-            })
-            .collect(),
-    }
+        };
+        let found: Vec<_> = some.par_iter().filter_map(optimum).collect();
+        found
+    })
 }
 
 fn method_name(solution: &Solution) -> &'static str {

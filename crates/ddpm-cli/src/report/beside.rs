@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ddpm_files::sha256;
+use ddpm_files::{read_small, sha256};
 use serde::{Deserialize, Serialize};
 
 use super::html::{figure, files};
@@ -17,6 +17,9 @@ use crate::render::TextTable;
 
 const LIST: &str = "files.json";
 const FORMAT: &str = "ddpm-report-files";
+
+/// Bytes of the longest list that is read.
+const LONGEST: u64 = 1 << 20;
 
 /// The list, as it is written.
 #[derive(Serialize, Deserialize)]
@@ -33,7 +36,7 @@ pub(super) fn is_beside(folder: &Path) -> bool {
 }
 
 fn list(folder: &Path) -> Option<List> {
-    let text = std::fs::read(folder.join(LIST)).ok()?;
+    let text = read_small(&folder.join(LIST), LONGEST).ok()?;
     let list: List = serde_json::from_slice(&text).ok()?;
     (list.format == FORMAT).then_some(list)
 }

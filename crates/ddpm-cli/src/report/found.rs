@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ddpm_files::{container::format_named, sha256};
+use ddpm_files::{DocumentHead, Named, container::format_named, sha256};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results::{BitsPerDim, Fid, LeftOut, Stamp};
 use ddpm_schedule::{SampleRecord, Schedules};
@@ -18,8 +18,10 @@ use crate::input::{read_bytes, read_profile_to_use, read_schedules};
 use crate::output::Voice;
 use crate::render::plural;
 
-/// Larger JSON files are none of ours.
-const JSON_BYTES: u64 = 64 << 20;
+/// Larger files of words are none of ours.
+const WORDS_BYTES: u64 = 64 << 20;
+/// Larger JSON files that do not say what they are are none of ours: what a command prints is short.
+const PRINTED_BYTES: u64 = 1 << 20;
 /// A page is to be sent by mail.
 const IMAGE_BYTES: u64 = 8 << 20;
 /// A folder with more images holds samples one by one, not grids.
@@ -34,14 +36,10 @@ pub(super) struct Item<T> {
     pub(super) value: T,
 }
 
-/// A JSON file, by its fields.
+/// A JSON file that does not say what it is, by its fields.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Document {
-    /// A file that says what it is.
-    Named {
-        format: String,
-    },
     Evaluation(Box<BitsPerDim>),
     Distance(Box<Fid>),
     Stamp(Stamp),
@@ -163,18 +161,29 @@ impl Found {
     }
 
     fn take_json(&mut self, path: &Path) -> Result<()> {
-        if size(path)? > JSON_BYTES {
+        if size(path)? > WORDS_BYTES {
             self.leave(path, "JSON of more than 64 MB");
             return Ok(());
         }
         let bytes = read_bytes(path)?;
-        let Ok(document) = serde_json::from_slice(&bytes) else {
+        let Ok(head) = DocumentHead::read(&bytes) else {
             self.leave(path, "no JSON document");
             return Ok(());
         };
-        let is_table5 = path.file_name().is_some_and(|name| name == "table5.json");
-        match document {
-            Document::Named { format } if format == "ddpm-schedules" => {
+        match head.format {
+            Named::Word(format) => self.take_named(path, &format, &bytes),
+            _ if bytes.len() as u64 > PRINTED_BYTES => {
+                self.leave(path, "JSON of more than 1 MB that does not say what it is");
+                Ok(())
+            }
+            _ => self.take_printed(path, &bytes),
+        }
+    }
+
+    /// A JSON file that says what it is.
+    fn take_named(&mut self, path: &Path, format: &str, bytes: &[u8]) -> Result<()> {
+        match format {
+            "ddpm-schedules" => {
                 let schedules = read_schedules(path)?;
                 if let Some(same) = self.schedules.iter().find(|s| s.value == schedules) {
                     let why = format!("the same schedules as {}", same.name);
@@ -183,12 +192,25 @@ impl Found {
                     self.schedules.push(self.item(path, schedules)?);
                 }
             }
-            Document::Named { format } if format == "ddpm-samples" => {
+            "ddpm-samples" => {
                 let name = self.name(path);
                 let of = name.strip_suffix(".run.json").unwrap_or(&name).to_owned();
-                let record = SampleRecord::from_json(&bytes).in_file(path)?;
+                let record = SampleRecord::from_json(bytes).in_file(path)?;
                 self.records.insert(of, record);
             }
+            _ => self.leave(path, "JSON of another kind"),
+        }
+        Ok(())
+    }
+
+    /// A JSON file that a command has printed, as its fields tell.
+    fn take_printed(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let Ok(document) = serde_json::from_slice(bytes) else {
+            self.leave(path, "no JSON document");
+            return Ok(());
+        };
+        let is_table5 = path.file_name().is_some_and(|name| name == "table5.json");
+        match document {
             // With `--terms` there is no total to show.
             Document::Evaluation(scored) if scored.total_bpd.is_some() => {
                 self.evaluations.push(self.item(path, *scored)?);
@@ -288,7 +310,7 @@ fn is_profile(path: &Path, head: &[u8]) -> Result<bool> {
         return Ok(false);
     };
     let length = u64::from_le_bytes(*length);
-    if length > JSON_BYTES {
+    if length > WORDS_BYTES {
         return Ok(false);
     }
     let text = first_bytes(path, 8 + length)?;

@@ -8,7 +8,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ddpm_files::FileError;
+use ddpm_files::{FileError, read_small};
 use serde_json::{Map, Value};
 
 use super::read_error::ReadError;
@@ -22,9 +22,6 @@ const STEM: &str = "diffusion_pytorch_model";
 const ENDINGS: [&str; 2] = ["safetensors", "bin"];
 /// Folders of a network inside another folder, averaged weights first.
 const NETWORKS: [&str; 3] = ["unet_ema", "ema_unet", "unet"];
-
-/// Longest JSON file that is read: room for a million betas.
-const LONGEST: u64 = 1 << 25;
 
 /// A JSON file that holds an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,15 +137,11 @@ pub(super) fn files_of(weights: &Path) -> Result<Option<DiffusersFiles>> {
 }
 
 fn read(path: PathBuf) -> Result<JsonFile> {
-    let system = |e| FileError::read(&path, e);
     let wrong = |detail: String| Error::ModelFile {
         path: path.clone(),
         detail,
     };
-    if std::fs::metadata(&path).map_err(system)?.len() > LONGEST {
-        return Err(wrong(format!("longer than {LONGEST} bytes")));
-    }
-    let bytes = std::fs::read(&path).map_err(system)?;
+    let bytes = read_small(&path, python_json::LONGEST)?;
     let value = python_json::parse(&bytes).map_err(wrong)?;
     match value {
         Value::Object(entries) => Ok(JsonFile { path, entries }),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpm_files::FileError;
+use ddpm_files::read_small;
 use serde_json::Value;
 
 use super::options::ModelOptions;
@@ -38,7 +38,7 @@ pub(super) fn find(checkpoint: &Path, explicit: Option<&Path>) -> Result<Option<
 }
 
 fn read(path: &Path) -> Result<ModelOptions> {
-    let bytes = std::fs::read(path).map_err(|e| FileError::read(path, e))?;
+    let bytes = read_small(path, python_json::LONGEST)?;
     parse(&bytes).map_err(|detail| Error::ModelFile {
         path: path.to_path_buf(),
         detail,
@@ -97,6 +97,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ddpm_files::FileError;
 
     #[test]
     fn every_key_is_read() {

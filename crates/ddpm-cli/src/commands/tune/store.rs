@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ddpm_core::ModelId;
-use ddpm_files::sha256;
+use ddpm_files::{read_small, sha256};
 use ddpm_schedule::Schedule;
 use ndarray::Array2;
 
@@ -13,6 +13,8 @@ use crate::input::{Features, Network, Partial, read_bytes, write_file};
 use crate::output::Voice;
 
 /// What the run is of; beside the features of its samples.
+/// Bytes of the longest of its files of facts that is read.
+const LONGEST: u64 = 1 << 22;
 const RUN: &str = "run.json";
 const CANDIDATES: &str = "candidates.json";
 
@@ -118,7 +120,7 @@ impl Store {
                 .map_err(|source| Error::write(&self.folder, source))?;
             return write_file(&file, text.as_bytes());
         }
-        let kept: serde_json::Value = serde_json::from_slice(&read_bytes(&file)?)
+        let kept: serde_json::Value = serde_json::from_slice(&read_small(&file, LONGEST)?)
             .map_err(|error| Error::file(&file, error))?;
         if kept == *facts {
             return Ok(());

@@ -1,0 +1,179 @@
+//! A compressed array, unpacked into an unnamed temporary file as far as it is read.
+//!
+//! Compressed data have no positions: whoever wants the third image unpacks what is before it, and no more. The system removes the
+//! file when the set is dropped or the process ends, however it ends.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ddpm_files::PositionedFile;
+use ddpm_files::npz::MemberReader;
+
+use crate::error::{Error, Result};
+use crate::temporary_copy::no_room;
+
+/// Bytes unpacked at a time.
+const PIECE: usize = 1 << 20;
+
+/// The elements of an array, of which those are in a file that somebody has asked for.
+#[derive(Debug)]
+pub(crate) struct LazyCopy {
+    key: &'static str,
+    file: PositionedFile,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    rest: MemberReader,
+    /// Bytes in the file.
+    done: u64,
+}
+
+impl LazyCopy {
+    /// The next `bytes` bytes of `rest`, the elements of the array `key` of the archive at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Unpack`] where no temporary file can be made.
+    pub(crate) fn new(
+        path: &Path,
+        key: &'static str,
+        rest: MemberReader,
+        bytes: u64,
+    ) -> Result<Self> {
+        let refused = |error| no_room(path, bytes, error);
+        let file = tempfile::tempfile().map_err(refused)?;
+        // Of a file with a hole only what is written takes room.
+        file.set_len(bytes).map_err(refused)?;
+        Ok(Self {
+            key,
+            file: PositionedFile::private(path, file, bytes),
+            state: Mutex::new(State { rest, done: 0 }),
+        })
+    }
+
+    /// The archive.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Fills `dst` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::Unpack`] where there is no room for what comes before; a damaged archive, as the field `key` of the file.
+    pub(crate) fn read_exact_at(&self, offset: u64, dst: &mut [u8]) -> Result<()> {
+        self.unpack_to(offset.saturating_add(dst.len() as u64))?;
+        Ok(self.file.read_exact_at(offset, dst)?)
+    }
+
+    fn unpack_to(&self, end: u64) -> Result<()> {
+        // Bytes are counted when they are in the file, so that a thread that died half way leaves nothing wrong behind.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.file.length();
+        let end = end.min(bytes);
+        if state.done >= end {
+            return Ok(());
+        }
+        let damaged = |found| Error::field(self.path(), self.key, "a readable array", found);
+        let mut piece = vec![0; PIECE];
+        while state.done < end {
+            let wanted = usize::try_from(bytes - state.done).map_or(PIECE, |left| left.min(PIECE));
+            let n = match state.rest.read(&mut piece[..wanted]) {
+                Ok(0) => {
+                    let done = state.done;
+                    let found = format!("{done} bytes of elements where {bytes} are declared");
+                    return Err(damaged(found));
+                }
+                Ok(n) => n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(damaged(error.to_string())),
+            };
+            let written = self.file.write_all_at(state.done, &piece[..n]);
+            written.map_err(|error| no_room(self.path(), bytes, error))?;
+            state.done += n as u64;
+        }
+        if state.done == bytes {
+            // At its end the reader compares the checksum.
+            let rest = std::io::copy(&mut state.rest, &mut std::io::sink());
+            rest.map_err(|error| damaged(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ddpm_files::npz::{NpzArchive, NpzWriter};
+    use ndarray::Array1;
+
+    use super::*;
+
+    fn open(path: &Path, bytes: u64) -> LazyCopy {
+        let mut archive = NpzArchive::open(path).unwrap();
+        let entry = archive.entry("x", "").unwrap();
+        let rest = archive.member(&entry, "x", "").unwrap();
+        LazyCopy::new(path, "x", rest, bytes).unwrap()
+    }
+
+    fn archive(folder: &Path) -> (std::path::PathBuf, Array1<u8>) {
+        let path = folder.join("a.npz");
+        let values = Array1::from_iter((0..4 * PIECE).map(|i| (i * i / 7) as u8));
+        let mut writer = NpzWriter::new_compressed(std::fs::File::create(&path).unwrap());
+        writer.add_array("x", &values).unwrap();
+        writer.finish().unwrap();
+        (path, values)
+    }
+
+    #[test]
+    fn only_what_is_read_is_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, values) = archive(folder.path());
+        let copy = open(&path, values.len() as u64);
+        let done = || copy.state.lock().unwrap().done as usize;
+        let mut bytes = [0; 10];
+        copy.read_exact_at(7, &mut bytes).unwrap();
+        assert_eq!(bytes[..], values.as_slice().unwrap()[7..17]);
+        assert!(done() >= 17 && done() <= PIECE, "{}", done());
+        copy.read_exact_at(2 * PIECE as u64, &mut bytes).unwrap();
+        assert_eq!(bytes[..], values.as_slice().unwrap()[2 * PIECE..][..10]);
+        copy.read_exact_at(0, &mut bytes).unwrap();
+        assert_eq!(bytes[..], values.as_slice().unwrap()[..10]);
+        assert!(done() < values.len());
+        let mut last = [0];
+        copy.read_exact_at(values.len() as u64 - 1, &mut last)
+            .unwrap();
+        assert_eq!(Some(&last[0]), values.last());
+        assert!(copy.read_exact_at(values.len() as u64, &mut last).is_err());
+    }
+
+    #[test]
+    fn what_is_short_or_damaged_is_found_where_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, values) = archive(folder.path());
+        let copy = open(&path, values.len() as u64 + 5);
+        let mut last = [0];
+        copy.read_exact_at(0, &mut last).unwrap();
+        let error = copy
+            .read_exact_at(values.len() as u64, &mut last)
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("bytes of elements where"),
+            "{error}"
+        );
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        std::fs::write(&path, bytes).unwrap();
+        let copy = open(&path, values.len() as u64);
+        let error = copy
+            .read_exact_at(values.len() as u64 - 1, &mut last)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("a.npz: x: expected a readable array"),
+            "{error}"
+        );
+    }
+}

@@ -14,6 +14,8 @@ mod containerfile;
 #[cfg(test)]
 mod links;
 mod markdown;
+mod memory;
+mod mutants;
 mod newcomer;
 mod release;
 #[cfg(test)]
@@ -58,6 +60,8 @@ enum Task {
     /// Kills at every system call that writes, full disks, two writers
     #[command(disable_help_flag = true)]
     Faults(Words),
+    Memory(memory::Memory),
+    Mutants(mutants::Mutants),
     /// The job files of deploy/slurm on a real Slurm of one node
     ///
     /// Starts a Slurm of one node in target/slurm (installing Debian's slurm-wlm and munge if they are absent, which
@@ -109,6 +113,8 @@ fn main() -> ExitCode {
         Some(Task::Fuzz(w)) => robustness("fuzz", w),
         Some(Task::Soak(w)) => robustness("soak", w),
         Some(Task::Faults(w)) => robustness("faults", w),
+        Some(Task::Memory(memory)) => memory.run(),
+        Some(Task::Mutants(mutants)) => mutants.run(),
         Some(Task::TestSlurm) => start(["--bin", "test-slurm"], &[]),
         Some(Task::PublicApi(w)) => start(["--package", "ddpm-public-api"], &w.words),
         Some(Task::Book(book)) => book.run(),

@@ -12,7 +12,7 @@ use crate::cifar;
 /// probability flow, on starts that none of them was chosen on, with DDIM and DPM-Solver++(2M). About 260,000 network
 /// evaluations: about an hour on two cores. Goes on where it was stopped (runs/quality).
 ///
-/// Writes docs/quality.json, which docs/quality.md shows; with --calibrated docs/quality-calibrated.json.
+/// Writes docs/quality.json, which docs/quality-flow.md shows; with --calibrated docs/quality-calibrated.json.
 #[derive(clap::Args)]
 pub(crate) struct Quality {
     /// Where CIFAR-10 is, whose train images the bound of Align Your Steps is measured on; without it the stand-in

@@ -1,0 +1,178 @@
+//! `cargo xtask mutants`: would the tests notice?
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use xtask::{cargo, check, root};
+
+/// Survivors that are known, with the reason why no test can tell them from the program.
+const LIST: &str = "docs/mutants.txt";
+
+/// Small changes to a crate's code, each of which its tests should notice (cargo-mutants)
+///
+/// Runs `cargo mutants` (`cargo install --locked cargo-mutants`) over a crate in shards, and keeps each shard's outcome in
+/// target/mutants: a shard that has been run on the same sources and tests is not run again. Fails where a mutant survives that
+/// docs/mutants.txt does not list with the reason why it changes nothing. A mutant takes 10 to 20 seconds on two cores.
+#[derive(clap::Args)]
+pub(crate) struct Mutants {
+    /// The crates
+    #[arg(long, default_values = ["ddpm-dp", "ddpm-core"])]
+    package: Vec<String>,
+
+    /// Into how many shards the mutants of a crate are dealt out
+    #[arg(long, default_value_t = 8)]
+    shards: u32,
+
+    /// Only these shards, from 0
+    #[arg(long, value_delimiter = ',')]
+    shard: Vec<u32>,
+}
+
+impl Mutants {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let known = listed(&fs::read_to_string(root().join(LIST)).context(LIST)?);
+        let shards: Vec<u32> = match self.shard.is_empty() {
+            true => (0..self.shards).collect(),
+            false => self.shard,
+        };
+        if let Some(shard) = shards.iter().find(|&&shard| shard >= self.shards) {
+            bail!(
+                "--shard: expected numbers from 0 to {}, found {shard}",
+                self.shards - 1
+            );
+        }
+        let mut survivors = BTreeSet::new();
+        for package in &self.package {
+            let state = state_of(package)?;
+            for shard in &shards {
+                let of = format!("{shard}/{}", self.shards);
+                let folder = root().join(format!(
+                    "target/mutants/{package}-{shard}-of-{}",
+                    self.shards
+                ));
+                let missed = missed(package, &of, &folder, &state)?;
+                println!("{package}, shard {of}: {} survive", missed.len());
+                survivors.extend(missed);
+            }
+        }
+        let new: Vec<&String> = survivors
+            .iter()
+            .filter(|name| !known.contains(*name))
+            .collect();
+        println!(
+            "{} survivors, {} of them in {LIST}",
+            survivors.len(),
+            survivors.len() - new.len()
+        );
+        for name in &new {
+            println!("  {name}");
+        }
+        match new.len() {
+            0 => Ok(()),
+            count => bail!(
+                "{count} mutants survive that {LIST} does not list; expected a test that notices each, or a reason"
+            ),
+        }
+    }
+}
+
+/// The survivors of a shard, as `crate: change`; from an earlier run where sources and tests are the same.
+fn missed(
+    package: &str,
+    shard: &str,
+    folder: &Path,
+    state: &str,
+) -> anyhow::Result<BTreeSet<String>> {
+    let (stamp, list) = (folder.join("state"), folder.join("mutants.out/missed.txt"));
+    let is_done = fs::read_to_string(&stamp).is_ok_and(|kept| kept == state);
+    if !is_done {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let mut mutants = cargo();
+        mutants
+            .args([
+                "mutants",
+                "--package",
+                package,
+                "--shard",
+                shard,
+                "--baseline",
+                "skip",
+            ])
+            .args(["--timeout", "120", "--no-shuffle", "--output"])
+            .arg(folder);
+        let status = mutants.status();
+        let status = status.context("failed to start cargo mutants")?;
+        // 2: some survive. 3: some did not end, which a test notices.
+        if !matches!(status.code(), Some(0 | 2 | 3)) {
+            bail!(
+                "cargo mutants ended with {status}; expected it installed: cargo install --locked cargo-mutants"
+            );
+        }
+        fs::write(&stamp, state).with_context(|| stamp.display().to_string())?;
+    }
+    let text = fs::read_to_string(&list).with_context(|| list.display().to_string())?;
+    Ok(text
+        .lines()
+        .map(without_place)
+        .map(|change| format!("{package}: {change}"))
+        .collect())
+}
+
+/// `src/a.rs:12:3: replace ..` without line and column, which other changes move.
+fn without_place(line: &str) -> String {
+    let mut parts = line.splitn(4, ':');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(file), Some(_), Some(_), Some(change)) => {
+            let file = file.split_once("src/").map_or(file, |(_, name)| name);
+            format!("{file}:{change}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// The names in the list: lines that neither are empty nor begin with `#`, of which the reasons do.
+fn listed(text: &str) -> BTreeSet<String> {
+    let names = text.lines().map(str::trim_end);
+    let names = names.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    names.map(str::to_owned).collect()
+}
+
+/// What a shard's outcome depends on: the hash that git has of the crate's folder, changes that are not committed included.
+fn state_of(package: &str) -> anyhow::Result<String> {
+    let folder = PathBuf::from("crates").join(package);
+    let git = |words: &[&str]| -> anyhow::Result<String> {
+        let found = Command::new("git")
+            .args(words)
+            .arg(&folder)
+            .current_dir(root())
+            .output();
+        let found = found.context("failed to start git")?;
+        Ok(String::from_utf8_lossy(&found.stdout).into_owned())
+    };
+    check(
+        Command::new("git")
+            .args(["rev-parse", "--quiet", "--verify", "HEAD"])
+            .current_dir(root())
+            .stdout(std::process::Stdio::null()),
+    )?;
+    Ok(git(&["ls-tree", "HEAD"])? + &git(&["diff", "HEAD", "--"])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survivors_are_known_by_file_and_change() {
+        let line = "crates/ddpm-dp/src/budgets.rs:44:9: replace == with != in Budgets::wanted";
+        let name = without_place(line);
+        assert_eq!(name, "budgets.rs: replace == with != in Budgets::wanted");
+        let text = format!("# because of this\nddpm-dp: {name}\n\n# and that\n");
+        assert_eq!(listed(&text).len(), 1);
+        assert!(listed(&text).contains(&format!("ddpm-dp: {name}")));
+    }
+}

@@ -32,6 +32,9 @@ pub struct ImageSet {
 /// One for every image, or why they cannot be read: most networks have no use for any.
 type Labels = std::result::Result<Arc<[usize]>, Arc<Error>>;
 
+/// What a reader makes of the labels of a source that may have some.
+pub(crate) type ReadLabels = Option<Result<Vec<usize>>>;
+
 impl ImageSet {
     /// A set from parts that a reader has already checked.
     pub(crate) fn from_parts(
@@ -48,7 +51,7 @@ impl ImageSet {
         name: impl Into<String>,
         shape: impl Into<Vec<usize>>,
         pixels: Pixels,
-        labels: Option<Result<Vec<usize>>>,
+        labels: ReadLabels,
     ) -> Self {
         let fits = |labels: &Result<Vec<usize>>| {
             labels.as_ref().map_or(true, |l| l.len() == pixels.count())

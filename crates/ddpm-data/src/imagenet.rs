@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ddpm_files::npz::NpzArchive;
 
 use super::array::{ArrayFile, integer_labels};
+use super::image_set::ReadLabels;
 use super::pixels::{Element, Pixels};
 use super::records::Records;
 use super::{ImageSet, Split};
@@ -56,7 +57,7 @@ pub(crate) fn read_folder(folder: &Path, split: Split) -> Result<ImageSet> {
 /// Reads files one after the other; the set's name is that of the size and `part`.
 pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
     let mut files = Vec::new();
-    let mut labels: Option<Result<Vec<usize>>> = Some(Ok(Vec::new()));
+    let mut labels: ReadLabels = Some(Ok(Vec::new()));
     let mut first: Option<(&Path, usize)> = None;
     for path in paths {
         let (side, records, own) = read_file(path)?;
@@ -88,7 +89,7 @@ pub(crate) fn read_files(part: &str, paths: &[PathBuf]) -> Result<ImageSet> {
 }
 
 /// The side of the images, where they lie, and their labels if there are any.
-fn read_file(path: &Path) -> Result<(usize, Records, Option<Result<Vec<usize>>>)> {
+fn read_file(path: &Path) -> Result<(usize, Records, ReadLabels)> {
     let mut archive = NpzArchive::open(path)?;
     let data = ArrayFile::of_archive(&mut archive, KEY, EXPECTED)?;
     let side = match *data.shape() {

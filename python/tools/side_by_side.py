@@ -1,6 +1,6 @@
-"""Samples of two runs side by side: in rows, or in pairs for a comparison by eye with the sides shuffled. Needs NumPy alone.
+"""Samples of runs side by side: in rows, or in pairs for a comparison by eye with the sides shuffled. Needs NumPy alone.
 
-    python python/tools/side_by_side.py rows OURS.npz THEIRS.npz --images 10 --out rows.png
+    python python/tools/side_by_side.py rows OURS.npz THEIRS.npz [MORE.npz ..] --images 10 --out rows.png
     python python/tools/side_by_side.py pairs OURS.npz THEIRS.npz --seed 1 --out pairs    # pairs/page-*.png, pairs/key.json
     python python/tools/side_by_side.py count pairs/key.json L R L R ...                  # what was preferred, pair by pair
 
@@ -60,7 +60,7 @@ def page(pairs, columns, times):
 def rows(options):
     count, times = options.images, options.times
     lines = []
-    for path in (options.ours, options.theirs):
+    for path in options.files:
         found = images(path)[:count]
         if len(found) != count:
             raise SystemExit(f"{path}: expected {count} images or more, found {len(found)}")
@@ -102,8 +102,7 @@ def main():
     commands = parser.add_subparsers(required=True)
     liner = commands.add_parser("rows")
     liner.set_defaults(run=rows)
-    liner.add_argument("ours", type=pathlib.Path)
-    liner.add_argument("theirs", type=pathlib.Path)
+    liner.add_argument("files", type=pathlib.Path, nargs="+")
     liner.add_argument("--images", type=int, default=10)
     liner.add_argument("--times", type=int, default=3, help="how much larger than it is an image is shown")
     liner.add_argument("--out", type=pathlib.Path, required=True)

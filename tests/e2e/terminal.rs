@@ -103,6 +103,17 @@ mod needs_script {
 
     #[test]
     #[ignore = "needs util-linux's script"]
+    fn a_choice_says_how_far_it_is() {
+        let profile = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("datasets/mnist-small.train.profile.safetensors");
+        let schedule = Ddpm::new("schedule").arg(&profile).words("--steps 5");
+        let (shown, code) = on_a_terminal(&shell_line(schedule));
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains(" 0/9 choices, "), "{shown}");
+    }
+
+    #[test]
+    #[ignore = "needs util-linux's script"]
     fn colours_are_switched_off() {
         for words in ["--help", "frobnicate"] {
             let line = shell_line(Ddpm::new(words));

@@ -33,7 +33,12 @@ use crate::budgets::{BudgetCosts, GROUP};
 use crate::cost_table::CostTable;
 
 /// C\[0..=max_steps\]\[0..=T\].
-pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCosts {
+pub(crate) fn solve(
+    table: &CostTable,
+    max_steps: usize,
+    arch: Arch,
+    watch: &mut dyn FnMut(usize),
+) -> BudgetCosts {
     let mut costs = BudgetCosts::new(table.train_steps(), max_steps);
     let mut finished = AlignedBuffer::with_capacity((max_steps + 1) * BLOCK);
     finished.set_len((max_steps + 1) * BLOCK);
@@ -53,6 +58,7 @@ pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCo
             },
         );
         costs.write_block(nodes.clone(), finished.as_slice(), BLOCK);
+        watch(nodes.end - 1);
         if is_last {
             return costs;
         }

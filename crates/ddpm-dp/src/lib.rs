@@ -60,4 +60,4 @@ pub use cost_table::{CostTable, Start};
 pub use error::{Error, Result};
 pub use monge_check::{MongeReport, Quadruple, check_monge};
 pub use solution::Solution;
-pub use solve::{SolveOptions, solve};
+pub use solve::{SolveOptions, solve, solve_watched};

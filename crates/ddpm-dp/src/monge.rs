@@ -18,7 +18,12 @@ const BLOCK: usize = 128;
 ///
 /// All edges between nodes >= 1 must exist. Where the table is not Monge the costs are those of some path, not
 /// necessarily of the best.
-pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCosts {
+pub(crate) fn solve(
+    table: &CostTable,
+    max_steps: usize,
+    arch: Arch,
+    watch: &mut dyn FnMut(usize),
+) -> BudgetCosts {
     let last = table.train_steps();
     let mut costs = BudgetCosts::new(last, max_steps);
     let (_, row) = costs.adjacent_rows(1);
@@ -54,6 +59,7 @@ pub(crate) fn solve(table: &CostTable, max_steps: usize, arch: Arch) -> BudgetCo
                 low: argmins[k].max(first - 1),
             });
         }
+        watch(end);
     }
     costs
 }

@@ -29,6 +29,18 @@ pub struct SolveOptions {
 /// [`Error::MaxSteps`]; [`Error::NotMonge`] when [`Method::Monge`] is asked for in vain. A budget that is impossible is
 /// no error: its cost is `+inf`.
 pub fn solve(table: &CostTable, options: &SolveOptions) -> Result<Solution> {
+    solve_watched(table, options, &mut |_| {})
+}
+
+/// The same; `watch` hears up to which node all budgets are solved, now and then. [`Method::Auto`] may begin again.
+///
+/// # Errors
+/// Those of [`solve`].
+pub fn solve_watched(
+    table: &CostTable,
+    options: &SolveOptions,
+    watch: &mut dyn FnMut(usize),
+) -> Result<Solution> {
     let train_steps = table.train_steps();
     let max_steps = options.max_steps.unwrap_or(train_steps);
     if !(1..=train_steps).contains(&max_steps) {
@@ -40,23 +52,23 @@ pub fn solve(table: &CostTable, options: &SolveOptions) -> Result<Solution> {
     let arch = Arch::new();
     let (costs, method, exact, monge) = match options.method {
         Method::Blocked => {
-            let costs = blocked::solve(table, max_steps, arch);
+            let costs = blocked::solve(table, max_steps, arch, watch);
             (costs, Method::Blocked, true, None)
         }
         Method::Monge => {
             let report = check_up_to_rounding(table)?;
-            let (costs, exact) = solve_monge(table, max_steps, &report, arch);
+            let (costs, exact) = solve_monge(table, max_steps, &report, arch, watch);
             (costs, Method::Monge, exact, Some(report))
         }
         Method::Auto => {
             let report = check_monge(table, 0.0);
             let proved = report
                 .survives_rounding(0.0)
-                .then(|| solve_monge(table, max_steps, &report, arch));
+                .then(|| solve_monge(table, max_steps, &report, arch, watch));
             match proved {
                 Some((costs, true)) => (costs, Method::Monge, true, Some(report)),
                 _ => {
-                    let costs = blocked::solve(table, max_steps, arch);
+                    let costs = blocked::solve(table, max_steps, arch, watch);
                     (costs, Method::Blocked, true, Some(report))
                 }
             }
@@ -79,8 +91,9 @@ fn solve_monge(
     max_steps: usize,
     report: &MongeReport,
     arch: Arch,
+    watch: &mut dyn FnMut(usize),
 ) -> (BudgetCosts, bool) {
-    let costs = monge::solve(table, max_steps, arch);
+    let costs = monge::solve(table, max_steps, arch, watch);
     let exact = report.survives_rounding(costs.largest());
     (costs, exact)
 }

@@ -95,7 +95,7 @@ pub use headline::headline;
 pub use layout::ProfileLayout;
 pub use profile::ElboProfile;
 pub use squared_errors::SquaredErrors;
-pub use stability::{USUAL_FOLDS, stability, with_stability};
+pub use stability::{USUAL_FOLDS, choices_of_stability, stability, with_stability};
 pub use statistics::{PointStatistics, Reconstruction};
 pub use table::{score_paths, table3};
 pub use uncertainty::{Estimate, delete_block_estimate, jackknife};

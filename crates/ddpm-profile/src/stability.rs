@@ -44,7 +44,15 @@ fn costs(model: &CostModel<'_>, paths: &[TimePath]) -> Vec<f64> {
 /// The folds that images are dealt out to where nobody says.
 pub const USUAL_FOLDS: usize = 8;
 
+/// How many choices [`with_stability`] makes beside the one that was made: one for every fold, none where it leaves schedules as they are.
+pub fn choices_of_stability(profile: &ElboProfile, budgets: &Budgets, folds: usize) -> usize {
+    let folds = folds.min(profile.blocks().len());
+    let is_listed = matches!(budgets, Budgets::Only(_));
+    if is_listed && folds >= 2 { folds } else { 0 }
+}
+
 /// Schedules that were chosen on a profile with their [`stability`], where budgets were listed and there are at least two folds and two blocks; as they are elsewhere.
+/// `chose` hears of every fold that is done.
 ///
 /// # Errors
 /// Those of [`stability`].
@@ -53,14 +61,18 @@ pub fn with_stability(
     profile: &ElboProfile,
     budgets: &Budgets,
     folds: usize,
+    chose: &mut dyn FnMut(),
 ) -> Result<Schedules> {
     let Budgets::Only(list) = budgets else {
         return Ok(schedules);
     };
-    if folds < 2 || profile.blocks().len() < 2 {
+    if choices_of_stability(profile, budgets, folds) == 0 {
         return Ok(schedules);
     }
-    let found = stability(profile, &schedules.scoring, list, folds)?;
+    let of = |steps: &usize| schedules.schedule(*steps).map(|chosen| chosen.path.clone());
+    let chosen: Vec<TimePath> = list.iter().map(of).collect::<ddpm_schedule::Result<_>>()?;
+    let scoring = &schedules.scoring;
+    let found = stability_of(&chosen, profile, scoring, list, folds, chose)?;
     Ok(schedules.with_stability(found)?)
 }
 
@@ -84,10 +96,24 @@ pub fn stability(
     }
     let max = profile.schedule().train_steps();
     Budgets::Only(budgets.to_vec()).wanted(max)?;
+    let chosen = paths(scoring, &Curves::from_profile(profile)?, budgets)?;
+    stability_of(&chosen, profile, scoring, budgets, folds, &mut || {})
+}
+
+/// The stability of paths that were chosen on a profile, with at least two folds and no more than it has blocks.
+fn stability_of(
+    chosen: &[TimePath],
+    profile: &ElboProfile,
+    scoring: &Scoring,
+    budgets: &[usize],
+    folds: usize,
+    chose: &mut dyn FnMut(),
+) -> Result<Vec<Stability>> {
+    let blocks = profile.blocks().len();
+    let folds = folds.min(blocks);
     let whole = Curves::from_profile(profile)?;
-    let chosen = paths(scoring, &whole, budgets)?;
     let on_all = model(scoring, &whole, &whole)?;
-    let all = costs(&on_all, &chosen);
+    let all = costs(&on_all, chosen);
     let mut gaps = vec![Vec::with_capacity(folds); budgets.len()];
     let mut excess = vec![0.0f64; budgets.len()];
     for fold in 0..folds {
@@ -95,12 +121,13 @@ pub fn stability(
         let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
         let others = paths(scoring, &rest, budgets)?;
         let on_own = model(scoring, &own, &rest)?;
-        let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, &chosen));
+        let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, chosen));
         let on_all = costs(&on_all, &others);
         for i in 0..budgets.len() {
             gaps[i].push(theirs[i] - ours[i]);
             excess[i] = excess[i].max(on_all[i] - all[i]);
         }
+        chose();
     }
     let n = folds as f64;
     let divisor = 2.0 + 1.0 / (n - 1.0);

@@ -387,7 +387,7 @@ pub(crate) fn optimize_profile(
         let model = CostModel::new(&curves, curves.freeze(&scoring)?)?;
         let schedules = choose(&model, &budgets, Some(of.provenance()))?;
         let schedules = with_standard_errors(schedules, of, &curves, &budgets)?;
-        with_stability(schedules, of, &budgets, USUAL_FOLDS)
+        with_stability(schedules, of, &budgets, USUAL_FOLDS, &mut || {})
     })?;
     let inner = found.map_err(invalid)?;
     Ok(Schedules {

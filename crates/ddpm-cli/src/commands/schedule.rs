@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use ddpm_core::Objective;
+use ddpm_eval::Progress;
 use ddpm_profile::{
-    CostModel, Curves, ElboProfile, USUAL_FOLDS, choose, with_stability, with_standard_errors,
+    CostModel, Curves, ElboProfile, USUAL_FOLDS, choices_of_stability, choose, with_stability,
+    with_standard_errors,
 };
 use ddpm_schedule::{Budgets, Provenance, Schedules, Scoring};
 
@@ -18,7 +20,7 @@ use crate::input::{
 };
 use crate::output::Voice;
 use crate::render::{
-    Indices, NOTE_ON_ONE_STEP, TextTable, chain_of, clip, images_of, mark_of_decoder,
+    Indices, NOTE_ON_ONE_STEP, ProgressLine, TextTable, chain_of, clip, images_of, mark_of_decoder,
     note_on_density_of, note_on_interpolation, note_without_errors, or_dash, shorten, with_error,
 };
 
@@ -38,7 +40,7 @@ pub(crate) fn run(args: &Schedule, voice: Voice) -> Result<()> {
         return Err(Error::usage("--coefficients goes with --objective quality"));
     }
     let request = Request::new(args, voice)?;
-    let schedules = request.choose()?;
+    let schedules = request.choose(voice)?;
     print_schedules(args, &schedules, &request.source, voice, |indices| {
         Ok(request.table(&schedules, indices))
     })
@@ -113,18 +115,31 @@ impl Request {
         self.profile.as_ref().map(ElboProfile::provenance)
     }
 
-    fn choose(&self) -> Result<Schedules> {
+    fn choose(&self, voice: Voice) -> Result<Schedules> {
+        let line = ProgressLine::counting("choices", voice);
+        let more = self.profile.as_ref();
+        let more = more.map_or(0, |p| choices_of_stability(p, &self.budgets, self.folds));
+        line.start(1 + more as u64);
+        let found = self.choose_watched(&line);
+        line.finish();
+        found
+    }
+
+    fn choose_watched(&self, line: &ProgressLine) -> Result<Schedules> {
         let schedules = self
             .curves
             .freeze(&self.scoring)
             .and_then(|frozen| CostModel::new(&self.curves, frozen))
             .and_then(|model| choose(&model, &self.budgets, self.provenance()))
             .in_file(&self.source)?;
+        line.advance(1);
         let Some(profile) = &self.profile else {
             return Ok(schedules);
         };
-        with_standard_errors(schedules, profile, &self.curves, &self.budgets)
-            .and_then(|schedules| with_stability(schedules, profile, &self.budgets, self.folds))
+        let (budgets, folds) = (&self.budgets, self.folds);
+        let mut chose = || line.advance(1);
+        with_standard_errors(schedules, profile, &self.curves, budgets)
+            .and_then(|s| with_stability(s, profile, budgets, folds, &mut chose))
             .in_file(&self.source)
     }
 

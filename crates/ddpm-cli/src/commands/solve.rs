@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ddpm_core::{NoiseSchedule, TimePath};
 use ddpm_dp::{CostTable, Method, Solution, SolveOptions};
+use ddpm_eval::Progress;
 use ddpm_schedule::Budgets;
 use ddpm_schedule::export::export_paths;
 use ddpm_schedule::results::{self, SolvedBudget};
@@ -14,7 +15,7 @@ use crate::args::{Solve, SolverArg};
 use crate::error::{Error, Located, Result};
 use crate::input::{noise_schedule, parse_budgets, read_matrix};
 use crate::output::{self, Voice};
-use crate::render::{Indices, TextTable, shorten};
+use crate::render::{Indices, ProgressLine, TextTable, shorten};
 
 /// Runs the command.
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
@@ -34,7 +35,22 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
         },
         max_steps: None,
     };
-    let solution = ddpm_dp::solve(&table, &options).in_file(&args.table)?;
+    let line = ProgressLine::counting("edges", voice);
+    let edges = |t: usize| t as u64 * (t as u64 + 1) / 2;
+    line.start(edges(train_steps));
+    let mut solved = 0;
+    let mut watch = |t: usize| {
+        if t < solved {
+            // The faster way was of no use.
+            line.start(edges(train_steps));
+            solved = 0;
+        }
+        line.advance(edges(t) - edges(solved));
+        solved = t;
+    };
+    let solution = ddpm_dp::solve_watched(&table, &options, &mut watch);
+    line.finish();
+    let solution = solution.in_file(&args.table)?;
     let budgets = possible(&solution, &budgets, train_steps, &args.table)?;
     let chosen = optima(&table, &solution, &budgets);
     if let Some(format) = args.export {

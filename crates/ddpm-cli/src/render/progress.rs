@@ -21,6 +21,8 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 /// A progress line, hidden when stderr is not a terminal that can rewrite a line or `--quiet` was given.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
+    /// What is counted.
+    what: &'static str,
     bar: ProgressBar,
     eta: Shared,
     began: Instant,
@@ -34,6 +36,11 @@ pub(crate) struct ProgressLine {
 impl ProgressLine {
     /// A line that counts network evaluations.
     pub(crate) fn new(voice: Voice) -> Self {
+        Self::counting("evaluations", voice)
+    }
+
+    /// A line that counts something else.
+    pub(crate) fn counting(what: &'static str, voice: Voice) -> Self {
         // indicatif hides the line under TERM=dumb.
         let target = if voice.is_watched() {
             ProgressDrawTarget::stderr()
@@ -43,7 +50,7 @@ impl ProgressLine {
         let bar = ProgressBar::with_draw_target(None, target);
         let eta: Shared = Arc::default();
         // No colour: nothing to switch off under NO_COLOR.
-        let template = "{wide_bar} {pos}/{len} evaluations, {rate}{left}";
+        let template = format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{rate}}{{left}}");
         // A line that cannot be drawn is no reason to fail.
         let (of_rate, of_left) = (Arc::clone(&eta), Arc::clone(&eta));
         let rate = move |_: &ProgressState, out: &mut dyn fmt::Write| {
@@ -54,10 +61,11 @@ impl ProgressLine {
         let left = move |_: &ProgressState, out: &mut dyn fmt::Write| {
             let _ = out.write_str(&in_words(locked(&of_left).left()));
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.with_key("rate", rate).with_key("left", left));
         }
         Self {
+            what,
             bar,
             eta,
             began: Instant::now(),
@@ -93,7 +101,8 @@ impl ProgressLine {
             .map_or_else(String::new, |rate| format!("{rate:.1}/s, "));
         let (done, total) = (self.bar.position(), self.bar.length().unwrap_or_default());
         say(format_args!(
-            "{done}/{total} evaluations, {rate}{}",
+            "{done}/{total} {}, {rate}{}",
+            self.what,
             in_words(eta.left())
         ));
     }

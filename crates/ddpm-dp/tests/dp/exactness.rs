@@ -1,6 +1,6 @@
 //! The blocked solver against the textbook recurrence, and that against brute force: equal bits, equal paths.
 
-use ddpm_dp::{CostTable, Method};
+use ddpm_dp::{CostTable, Method, SolveOptions, solve, solve_watched};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -113,5 +113,32 @@ fn thread_count_does_not_matter() {
     let expected = bits(1);
     for threads in [2, 3, 8] {
         assert!(bits(threads) == expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn whoever_watches_hears_of_every_node_and_changes_nothing() {
+    let last = 300;
+    let mut random = Random(3);
+    let any = drawn_table(last, |_, _| random.unit());
+    let monge = drawn_table(last, |t, s| ((t - s) as f64).powi(2));
+    for (table, methods) in [
+        (any, vec![Method::Auto, Method::Blocked]),
+        (monge, vec![Method::Auto, Method::Monge]),
+    ] {
+        for method in methods {
+            let options = SolveOptions {
+                method,
+                max_steps: None,
+            };
+            let mut heard = Vec::new();
+            let found = solve_watched(&table, &options, &mut |t| heard.push(t)).unwrap();
+            let unwatched = solve(&table, &options).unwrap();
+            for k in [1, 7, last] {
+                assert_eq!(found.cost(k, last), unwatched.cost(k, last));
+            }
+            assert_eq!(heard.last(), Some(&last));
+            assert!(heard.len() > 1 && heard.is_sorted(), "{heard:?}");
+        }
     }
 }

@@ -30,6 +30,7 @@ def noise_of(alpha, sigma, x):
 @pytest.fixture(scope="session")
 def ddpm():
     """Runs the command line: what it printed, and its exit code."""
+    assert DDPM.exists() or "DDPM" not in os.environ, f"DDPM: {DDPM} is missing"
     if not DDPM.exists():
         pytest.skip(f"needs the command line: cargo build --release, or DDPM=... ({DDPM} is missing)")
 

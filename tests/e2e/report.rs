@@ -279,6 +279,32 @@ fn files_beside_a_page_are_its_own() {
     assert_eq!(fs::read(at("other.files/errors.svg")).unwrap(), drawn);
 }
 
+/// An evaluation has numbers of every image: of ten thousand it is long, and no other JSON is.
+#[test]
+fn evaluations_are_shown_however_many_images_they_have() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let numbers = serde_json::to_string(&vec![4.123_456_789; 100_000]).unwrap();
+    let images: Vec<usize> = (0..100_000).collect();
+    let document = format!(
+        r#"{{"T": 4000, "noise_schedule": "cosine", "path": [0, 1, 4000], "variance": "learned", "decoder": "respaced",
+            "scored_decoder": "respaced", "clip_denoised": true, "precision": "f32", "data_name": "x", "stand_in": false,
+            "images": {images:?}, "terms": [], "prior_bpd": {numbers}, "total_bpd": {numbers}}}"#
+    );
+    assert!(document.len() > 2 << 20);
+    fs::write(at("long.bpd.json"), document).unwrap();
+    let numbers = format!("{{\"numbers\": {numbers}}}");
+    fs::write(at("long.json"), numbers).unwrap();
+    let found = Ddpm::new("report").arg(folder.path()).json();
+    let sections = found["sections"].to_string();
+    assert!(sections.contains("evaluations"), "{sections}");
+    let left_out = found["left_out"].to_string();
+    assert!(
+        left_out.contains("long.json") && left_out.contains("more than 1 MB"),
+        "{left_out}"
+    );
+}
+
 #[test]
 fn a_part_of_a_run_gives_a_part_of_a_page() {
     let folder = scratch();

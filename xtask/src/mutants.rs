@@ -1,13 +1,13 @@
 //! `cargo xtask mutants`: would the tests notice?
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use xtask::{cargo, check, root};
+use xtask::{cargo, root, show};
 
 /// Survivors that are known, with the reason why no test can tell them from the program.
 const LIST: &str = "docs/mutants.txt";
@@ -24,7 +24,7 @@ pub(crate) struct Mutants {
     package: Vec<String>,
 
     /// Into how many shards the mutants of a crate are dealt out
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     shards: u32,
 
     /// Only these shards, from 0
@@ -45,7 +45,7 @@ impl Mutants {
                 self.shards - 1
             );
         }
-        let mut survivors = BTreeSet::new();
+        let mut survivors = Counts::new();
         for package in &self.package {
             let state = state_of(package)?;
             for shard in &shards {
@@ -55,71 +55,75 @@ impl Mutants {
                     self.shards
                 ));
                 let missed = missed(package, &of, &folder, &state)?;
-                println!("{package}, shard {of}: {} survive", missed.len());
-                survivors.extend(missed);
+                println!(
+                    "{package}, shard {of}: {} survive",
+                    missed.values().sum::<usize>()
+                );
+                for (name, count) in missed {
+                    *survivors.entry(name).or_default() += count;
+                }
             }
         }
-        let new: Vec<&String> = survivors
-            .iter()
-            .filter(|name| !known.contains(*name))
-            .collect();
-        println!(
-            "{} survivors, {} of them in {LIST}",
-            survivors.len(),
-            survivors.len() - new.len()
-        );
-        for name in &new {
-            println!("  {name}");
+        let mut new = 0;
+        for (name, &count) in &survivors {
+            let more = count.saturating_sub(known.get(name).copied().unwrap_or_default());
+            if more > 0 {
+                println!("  {more} x {name}");
+            }
+            new += more;
         }
-        match new.len() {
+        println!(
+            "{} survivors, {new} of them not in {LIST}",
+            survivors.values().sum::<usize>()
+        );
+        match new {
             0 => Ok(()),
-            count => bail!(
-                "{count} mutants survive that {LIST} does not list; expected a test that notices each, or a reason"
+            _ => bail!(
+                "{new} mutants survive that {LIST} does not list; expected a test that notices each, or a reason"
             ),
         }
     }
 }
 
+/// Mutants by name, and how many have it: one function may have several places for the same change.
+type Counts = BTreeMap<String, usize>;
+
+fn counted(names: impl Iterator<Item = String>) -> Counts {
+    let mut counts = Counts::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
+}
+
 /// The survivors of a shard, as `crate: change`; from an earlier run where sources and tests are the same.
-fn missed(
-    package: &str,
-    shard: &str,
-    folder: &Path,
-    state: &str,
-) -> anyhow::Result<BTreeSet<String>> {
+fn missed(package: &str, shard: &str, folder: &Path, state: &str) -> anyhow::Result<Counts> {
     let (stamp, list) = (folder.join("state"), folder.join("mutants.out/missed.txt"));
     let is_done = fs::read_to_string(&stamp).is_ok_and(|kept| kept == state);
     if !is_done {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let mut mutants = cargo();
         mutants
-            .args([
-                "mutants",
-                "--package",
-                package,
-                "--shard",
-                shard,
-                "--baseline",
-                "skip",
-            ])
+            .args(["mutants", "--package", package, "--shard", shard])
             .args(["--timeout", "120", "--no-shuffle", "--output"])
             .arg(folder);
         let status = mutants.status();
         let status = status.context("failed to start cargo mutants")?;
-        // 2: some survive. 3: some did not end, which a test notices.
-        if !matches!(status.code(), Some(0 | 2 | 3)) {
-            bail!(
-                "cargo mutants ended with {status}; expected it installed: cargo install --locked cargo-mutants"
-            );
+        match status.code() {
+            // 2: some survive. 3: some did not end, which a test notices.
+            Some(0 | 2 | 3) => {}
+            Some(4) => bail!("the tests of {package} fail as they are; expected them to pass"),
+            _ => bail!(
+                "cargo mutants ended with {status}; is it installed? cargo install --locked cargo-mutants"
+            ),
         }
         fs::write(&stamp, state).with_context(|| stamp.display().to_string())?;
     }
     let text = fs::read_to_string(&list).with_context(|| list.display().to_string())?;
-    Ok(text
-        .lines()
-        .map(without_place)
-        .map(|change| format!("{package}: {change}"))
-        .collect())
+    let changes = text.lines().map(without_place);
+    Ok(counted(
+        changes.map(|change| format!("{package}: {change}")),
+    ))
 }
 
 /// `src/a.rs:12:3: replace ..` without line and column, which other changes move.
@@ -134,32 +138,35 @@ fn without_place(line: &str) -> String {
     }
 }
 
-/// The names in the list: lines that neither are empty nor begin with `#`, of which the reasons do.
-fn listed(text: &str) -> BTreeSet<String> {
+/// The names in the list, each as often as it stands there: lines that neither are empty nor begin with `#`, as the reasons do.
+fn listed(text: &str) -> Counts {
     let names = text.lines().map(str::trim_end);
     let names = names.filter(|line| !line.is_empty() && !line.starts_with('#'));
-    names.map(str::to_owned).collect()
+    counted(names.map(str::to_owned))
 }
 
-/// What a shard's outcome depends on: the hash that git has of the crate's folder, changes that are not committed included.
+/// What a shard's outcome depends on: the crate's folder as it is committed, and what is not committed of it.
 fn state_of(package: &str) -> anyhow::Result<String> {
-    let folder = PathBuf::from("crates").join(package);
+    let folder = format!("crates/{package}");
     let git = |words: &[&str]| -> anyhow::Result<String> {
-        let found = Command::new("git")
-            .args(words)
-            .arg(&folder)
-            .current_dir(root())
-            .output();
-        let found = found.context("failed to start git")?;
+        let mut command = Command::new("git");
+        command.args(words).arg(&folder).current_dir(root());
+        let found = command.output().context("failed to start git")?;
+        if !found.status.success() {
+            bail!("{} ended with {}", show(&command), found.status);
+        }
         Ok(String::from_utf8_lossy(&found.stdout).into_owned())
     };
-    check(
-        Command::new("git")
-            .args(["rev-parse", "--quiet", "--verify", "HEAD"])
-            .current_dir(root())
-            .stdout(std::process::Stdio::null()),
-    )?;
-    Ok(git(&["ls-tree", "HEAD"])? + &git(&["diff", "HEAD", "--"])?)
+    let committed = git(&["ls-tree", "HEAD"])?;
+    if committed.is_empty() {
+        bail!("--package: expected a crate in crates/, found {package}");
+    }
+    let mut state = committed + &git(&["diff", "HEAD", "--"])?;
+    for name in git(&["ls-files", "--others", "--exclude-standard", "--"])?.lines() {
+        let text = fs::read_to_string(root().join(name)).with_context(|| name.to_owned())?;
+        state += &format!("{name}\n{text}");
+    }
+    Ok(state)
 }
 
 #[cfg(test)]
@@ -172,7 +179,8 @@ mod tests {
         let name = without_place(line);
         assert_eq!(name, "budgets.rs: replace == with != in Budgets::wanted");
         let text = format!("# because of this\nddpm-dp: {name}\n\n# and that\n");
-        assert_eq!(listed(&text).len(), 1);
-        assert!(listed(&text).contains(&format!("ddpm-dp: {name}")));
+        assert_eq!(listed(&text)[&format!("ddpm-dp: {name}")], 1);
+        let twice = format!("{text}ddpm-dp: {name}\n");
+        assert_eq!(listed(&twice).into_values().collect::<Vec<_>>(), [2]);
     }
 }

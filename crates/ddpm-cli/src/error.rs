@@ -205,6 +205,12 @@ impl From<ddpm_data::Error> for Error {
         let advice = advice::on_images(&error);
         match error {
             E::File(error) => error.into(),
+            E::Labels(error) => match error.as_file() {
+                Some(FileError::Read { path, source }) => {
+                    Self::read(path, std::io::Error::new(source.kind(), source.to_string()))
+                }
+                _ => Self::Input(with_causes(&*error)),
+            },
             E::Write { path, source } => Self::write(&path, source),
             E::Image { index, source } => Self::from(*source).of_image(index),
             E::Unpack {

@@ -169,8 +169,10 @@ pub(crate) fn print_json_with<T: Serialize>(
             if i > 0 {
                 out.write_all(b",")?;
             }
-            let item = serde_json::to_string(&results::document(&item)?)?;
-            out.write_all(harmless_json(&item).as_bytes())?;
+            // As it is within a document: a list of one, without its brackets.
+            let list = serde_json::to_string(&results::document(&[item])?)?;
+            let item = list.strip_prefix('[').and_then(|l| l.strip_suffix(']'));
+            out.write_all(harmless_json(item.unwrap_or(&list)).as_bytes())?;
         }
         out.write_all(harmless_json(after).as_bytes())?;
         out.write_all(b"\n")

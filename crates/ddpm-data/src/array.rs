@@ -140,15 +140,17 @@ pub(crate) fn integer_labels(
     count: usize,
 ) -> Result<Vec<usize>> {
     const EXPECTED: &str = "a one-dimensional array of integer labels";
-    let found = archive.integers(key, EXPECTED)?;
-    if found.ndim() != 1 {
-        let found = format!("{} dimensions", found.ndim());
+    // Before they are read: there may be no use for them.
+    let shape = archive.entry(key, EXPECTED)?.header.shape;
+    let &[labels] = &shape[..] else {
+        let found = format!("{} dimensions", shape.len());
         return Err(archive.wrong(key, EXPECTED, found).into());
-    }
-    if found.len() != count {
+    };
+    if labels != count {
         let expected = format!("{count} labels, one per image");
-        return Err(archive.wrong(key, &expected, found.len()).into());
+        return Err(archive.wrong(key, &expected, labels).into());
     }
+    let found = archive.integers(key, EXPECTED)?;
     let from_zero = |&label: &i128| {
         usize::try_from(label).map_err(|_| {
             archive

@@ -121,6 +121,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong with a file, of labels that cannot be read too.
+    pub fn as_file(&self) -> Option<&FileError> {
+        match self {
+            Self::File(error) => Some(error),
+            Self::Labels(error) => error.as_file(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         FileError::read(path, source).into()
     }

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use ddpm_files::PositionedFile;
 use ddpm_files::npz::MemberReader;
+use ddpm_files::{FileError, PositionedFile};
 
 use crate::error::{Error, Result};
 use crate::temporary_copy::no_room;
@@ -29,6 +29,8 @@ struct State {
     rest: MemberReader,
     /// Bytes in the file.
     done: u64,
+    /// Why there are no more: what is read after a failure would not belong to its place.
+    wrong: Option<String>,
 }
 
 impl LazyCopy {
@@ -44,12 +46,16 @@ impl LazyCopy {
     ) -> Result<Self> {
         let refused = |error| no_room(path, bytes, error);
         let file = tempfile::tempfile().map_err(refused)?;
-        // Of a file with a hole only what is written takes room.
+        // Where files may have holes only what is written takes room.
         file.set_len(bytes).map_err(refused)?;
         Ok(Self {
             key,
             file: PositionedFile::private(path, file, bytes),
-            state: Mutex::new(State { rest, done: 0 }),
+            state: Mutex::new(State {
+                rest,
+                done: 0,
+                wrong: None,
+            }),
         })
     }
 
@@ -68,35 +74,52 @@ impl LazyCopy {
     }
 
     fn unpack_to(&self, end: u64) -> Result<()> {
-        // Bytes are counted when they are in the file, so that a thread that died half way leaves nothing wrong behind.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = self.file.length();
         let end = end.min(bytes);
+        let damaged = |found| Error::field(self.path(), self.key, "a readable array", found);
+        if let Some(found) = &state.wrong {
+            return Err(damaged(found.clone()));
+        }
         if state.done >= end {
             return Ok(());
         }
-        let damaged = |found| Error::field(self.path(), self.key, "a readable array", found);
+        // Of an unreadable file the system's own words, the first time.
+        let told = |error: std::io::Error| match error.downcast::<FileError>() {
+            Ok(error) => error.into(),
+            Err(error) => damaged(error.to_string()),
+        };
         let mut piece = vec![0; PIECE];
         while state.done < end {
             let wanted = usize::try_from(bytes - state.done).map_or(PIECE, |left| left.min(PIECE));
+            // Until it is in the file, what is read now is in no place.
+            state.wrong = Some("elements that could not be unpacked before".to_owned());
             let n = match state.rest.read(&mut piece[..wanted]) {
                 Ok(0) => {
                     let done = state.done;
                     let found = format!("{done} bytes of elements where {bytes} are declared");
+                    state.wrong = Some(found.clone());
                     return Err(damaged(found));
                 }
                 Ok(n) => n,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(damaged(error.to_string())),
+                Err(error) => {
+                    state.wrong = Some(error.to_string());
+                    return Err(told(error));
+                }
             };
             let written = self.file.write_all_at(state.done, &piece[..n]);
             written.map_err(|error| no_room(self.path(), bytes, error))?;
             state.done += n as u64;
+            state.wrong = None;
         }
         if state.done == bytes {
             // At its end the reader compares the checksum.
             let rest = std::io::copy(&mut state.rest, &mut std::io::sink());
-            rest.map_err(|error| damaged(error.to_string()))?;
+            if let Err(error) = rest {
+                state.wrong = Some(error.to_string());
+                return Err(told(error));
+            }
         }
         Ok(())
     }
@@ -169,11 +192,10 @@ mod tests {
         let error = copy
             .read_exact_at(values.len() as u64 - 1, &mut last)
             .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("a.npz: x: expected a readable array"),
-            "{error}"
-        );
+        let wanted = "a.npz: x: expected a readable array";
+        assert!(error.to_string().contains(wanted), "{error}");
+        // It stays so, for what was read before too: nobody knows what is damaged.
+        let error = copy.read_exact_at(0, &mut last).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{error}");
     }
 }

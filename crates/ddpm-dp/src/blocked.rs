@@ -198,7 +198,7 @@ mod tests {
         for table in [table.clone(), table.with_start(start).unwrap()] {
             let expected = textbook::solve(&table, last);
             for arch in instruction_sets() {
-                let costs = solve(&table, last, arch);
+                let costs = solve(&table, last, arch, &mut |_| {});
                 for k in 0..=last {
                     for t in 0..=last {
                         let (found, wanted) = (costs.get(k, t), expected.costs[k][t]);

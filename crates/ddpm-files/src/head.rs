@@ -30,6 +30,12 @@ pub enum Named {
 }
 
 impl DocumentHead {
+    /// That of a document that names neither.
+    const NONE: Self = Self {
+        format: Named::Nothing,
+        version: Named::Nothing,
+    };
+
     /// Reads the head of a document; one that is no object has none.
     ///
     /// # Errors
@@ -85,11 +91,37 @@ impl<'de> Visitor<'de> for OfHead {
         f.write_str("a JSON document")
     }
 
+    fn visit_unit<E>(self) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<DocumentHead, E> {
+        Ok(DocumentHead::NONE)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<DocumentHead, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(DocumentHead::NONE)
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DocumentHead, A::Error> {
-        let mut head = DocumentHead {
-            format: Named::Nothing,
-            version: Named::Nothing,
-        };
+        let mut head = DocumentHead::NONE;
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             match &*key {
                 "format" => head.format = map.next_value()?,
@@ -193,6 +225,10 @@ mod tests {
                 (shown.into(), None)
             );
             assert_eq!(head.format.to_string(), "null");
+        }
+        for document in ["null", "true", "\"a\"", "1", "-1", "1.5", "[1, {}]"] {
+            let head = DocumentHead::read(document.as_bytes()).unwrap();
+            assert_eq!(head.format.to_string(), "null", "{document}");
         }
         assert!(DocumentHead::read(b"{").is_err());
     }

@@ -224,6 +224,7 @@ fn look_at(set: &ImageSet) -> Read {
         told(set.read_image(index, &mut image))?;
         told(set.bytes(index))?;
     }
+    told(set.labels())?;
     Ok(())
 }
 

@@ -184,11 +184,11 @@ pub enum Error {
 
     /// Activations of a batch have no room.
     #[error(
-        "a batch needs {gigabytes:.1} GB of memory at once, which the system does not give; expected fewer images in a batch"
+        "no room for another {megabytes:.0} MB of the activations of a batch; expected fewer images in it, or more memory"
     )]
     Memory {
-        /// What was asked for in one piece, in units of 1e9 bytes.
-        gigabytes: f64,
+        /// What was asked for in one piece, in units of 1e6 bytes.
+        megabytes: f64,
     },
 
     /// candle failed; a bug unless memory ran out.

@@ -11,7 +11,7 @@ pub(crate) fn floats(len: usize) -> Result<Vec<f32>> {
     match room.try_reserve_exact(len) {
         Ok(()) => Ok(room),
         Err(_) => Err(Error::Memory {
-            gigabytes: len as f64 * size_of::<f32>() as f64 / 1e9,
+            megabytes: len as f64 * size_of::<f32>() as f64 / 1e6,
         }),
     }
 }
@@ -25,7 +25,7 @@ mod tests {
         assert!(floats(3).unwrap().capacity() >= 3);
         for len in [1 << 50, usize::MAX] {
             let error = floats(len).unwrap_err().to_string();
-            assert!(error.contains("GB of memory"), "{error}");
+            assert!(error.contains("no room for another"), "{error}");
         }
     }
 }

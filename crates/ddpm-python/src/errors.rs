@@ -28,12 +28,12 @@ pub(crate) fn system(what: impl Display, error: &std::io::Error) -> PyErr {
 
 /// What images or files of them are not, or what could not be written.
 pub(crate) fn of_data(error: ddpm_data::Error) -> PyErr {
+    if let Some(FileError::Read { path, source }) = error.as_file() {
+        return system(format_args!("cannot read {}", path.display()), source);
+    }
     match &error {
         ddpm_data::Error::Write { path, source } => {
             system(format_args!("cannot write {}", path.display()), source)
-        }
-        ddpm_data::Error::File(FileError::Read { path, source }) => {
-            system(format_args!("cannot read {}", path.display()), source)
         }
         _ => invalid(error),
     }

@@ -48,7 +48,7 @@ impl Ddpm {
     fn limited(limit: &str, command: &str) -> Self {
         let mut process = Command::new("sh");
         process
-            .args(["-c", &format!("ulimit {limit}; exec \"$0\" \"$@\"")])
+            .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_ddpm"))
             .arg(command)
             .env_remove("DDPM_DATA");

@@ -20,8 +20,8 @@ use crate::render::plural;
 
 /// Larger files of words are none of ours.
 const WORDS_BYTES: u64 = 64 << 20;
-/// Larger JSON files that do not say what they are are none of ours: what a command prints is short.
-const PRINTED_BYTES: u64 = 1 << 20;
+/// Larger JSON files are of no kind that only their fields tell; an evaluation, with numbers of every image, is looked for before.
+const PRINTED_BYTES: usize = 1 << 20;
 /// A page is to be sent by mail.
 const IMAGE_BYTES: u64 = 8 << 20;
 /// A folder with more images holds samples one by one, not grids.
@@ -40,7 +40,6 @@ pub(super) struct Item<T> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Document {
-    Evaluation(Box<BitsPerDim>),
     Distance(Box<Fid>),
     Stamp(Stamp),
     Other(Value),
@@ -172,10 +171,6 @@ impl Found {
         };
         match head.format {
             Named::Word(format) => self.take_named(path, &format, &bytes),
-            _ if bytes.len() as u64 > PRINTED_BYTES => {
-                self.leave(path, "JSON of more than 1 MB that does not say what it is");
-                Ok(())
-            }
             _ => self.take_printed(path, &bytes),
         }
     }
@@ -205,16 +200,24 @@ impl Found {
 
     /// A JSON file that a command has printed, as its fields tell.
     fn take_printed(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        if let Ok(scored) = serde_json::from_slice::<BitsPerDim>(bytes) {
+            // With `--terms` there is no total to show.
+            match scored.total_bpd {
+                Some(_) => self.evaluations.push(self.item(path, scored)?),
+                None => self.leave(path, "JSON of another kind"),
+            }
+            return Ok(());
+        }
+        if bytes.len() > PRINTED_BYTES {
+            self.leave(path, "JSON of more than 1 MB that does not say what it is");
+            return Ok(());
+        }
         let Ok(document) = serde_json::from_slice(bytes) else {
             self.leave(path, "no JSON document");
             return Ok(());
         };
         let is_table5 = path.file_name().is_some_and(|name| name == "table5.json");
         match document {
-            // With `--terms` there is no total to show.
-            Document::Evaluation(scored) if scored.total_bpd.is_some() => {
-                self.evaluations.push(self.item(path, *scored)?);
-            }
             Document::Distance(found) => {
                 self.distances.push(self.item(path, *found)?);
             }

@@ -176,7 +176,7 @@ impl Inception {
 
     /// [`FEATURES`] numbers for each of the images `[batch, 3, height, width]` in [-1, 1], of any size.
     pub(super) fn features(&self, planes: &[f32], size: [usize; 2]) -> Result<Vec<f32>> {
-        let resized = bilinear(planes, size, [SIDE; 2]);
+        let resized = bilinear(planes, size, [SIDE; 2])?;
         let shape = Shape {
             batch: resized.len() / (3 * SIDE * SIDE),
             height: SIDE,

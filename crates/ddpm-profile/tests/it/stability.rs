@@ -1,7 +1,10 @@
 //! What is said of a schedule's stability.
 
 use ddpm_core::{NoiseSchedule, NoiseScheduleName, VarianceKind};
-use ddpm_profile::{Curves, ElboProfile, Error, ProfileLayout, choose, stability};
+use ddpm_profile::{
+    Curves, ElboProfile, Error, ProfileLayout, choices_of_stability, choose, stability,
+    with_stability,
+};
 use ddpm_schedule::{Budgets, Schedules, Scoring};
 
 use crate::support::{Setup, learned_respaced, spread};
@@ -34,6 +37,33 @@ fn chosen(profile: &ElboProfile) -> Schedules {
     let model = learned_respaced(&curves);
     let budgets = Budgets::Only(BUDGETS.to_vec());
     choose(&model, &budgets, Some(profile.provenance())).expect("possible")
+}
+
+#[test]
+fn every_fold_is_heard_of() {
+    let profile = profile(6, 3);
+    let listed = Budgets::Only(BUDGETS.to_vec());
+    for (budgets, folds, expected) in [
+        (listed.clone(), 3, 3),
+        (listed.clone(), 60, 6),
+        (listed, 1, 0),
+        (Budgets::All, 3, 0),
+    ] {
+        let mut heard = 0;
+        let mut chose = || heard += 1;
+        let found = with_stability(chosen(&profile), &profile, &budgets, folds, &mut chose);
+        let found = found.expect("possible");
+        let told = found
+            .budgets
+            .iter()
+            .find(|b| b.schedule.path.steps() == 2)
+            .expect("chosen")
+            .stability
+            .as_ref();
+        assert_eq!(told.map_or(0, |told| told.folds), expected);
+        assert_eq!(heard, expected);
+        assert_eq!(choices_of_stability(&profile, &budgets, folds), expected);
+    }
 }
 
 /// Without anything to choose, nothing is lost: one path has as many steps as there are timesteps.

@@ -12,9 +12,9 @@ use crate::error::{Error, Located, Result};
 use crate::input::{Features, Network, Partial, read_bytes, write_file};
 use crate::output::Voice;
 
+/// Bytes of the longest file of facts that is read.
+const LONGEST: u64 = 1 << 24;
 /// What the run is of; beside the features of its samples.
-/// Bytes of the longest of its files of facts that is read.
-const LONGEST: u64 = 1 << 22;
 const RUN: &str = "run.json";
 const CANDIDATES: &str = "candidates.json";
 

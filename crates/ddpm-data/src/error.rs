@@ -121,6 +121,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The system's refusal of a temporary file of `bytes` bytes in place of `path`.
+    pub(crate) fn no_room(path: &Path, bytes: u64, source: std::io::Error) -> Self {
+        Self::Unpack {
+            path: path.to_owned(),
+            bytes,
+            folder: std::env::temp_dir(),
+            source,
+        }
+    }
+
     /// What is wrong with a file, of labels that cannot be read too.
     pub fn as_file(&self) -> Option<&FileError> {
         match self {

@@ -11,7 +11,6 @@ use ddpm_files::npz::MemberReader;
 use ddpm_files::{FileError, PositionedFile};
 
 use crate::error::{Error, Result};
-use crate::temporary_copy::no_room;
 
 /// Bytes unpacked at a time.
 const PIECE: usize = 1 << 20;
@@ -44,7 +43,7 @@ impl LazyCopy {
         rest: MemberReader,
         bytes: u64,
     ) -> Result<Self> {
-        let refused = |error| no_room(path, bytes, error);
+        let refused = |error| Error::no_room(path, bytes, error);
         let file = tempfile::tempfile().map_err(refused)?;
         // Where files may have holes only what is written takes room.
         file.set_len(bytes).map_err(refused)?;
@@ -109,7 +108,7 @@ impl LazyCopy {
                 }
             };
             let written = self.file.write_all_at(state.done, &piece[..n]);
-            written.map_err(|error| no_room(self.path(), bytes, error))?;
+            written.map_err(|error| Error::no_room(self.path(), bytes, error))?;
             state.done += n as u64;
             state.wrong = None;
         }

@@ -3,7 +3,7 @@
 //! They are made once, piece by piece, in unnamed files of the system's folder for temporary files (`TMPDIR`); the system removes the
 //! copy when the set is dropped or the process ends, however it ends.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use ddpm_files::PositionedFile;
@@ -14,23 +14,13 @@ use crate::file_source::FileSource;
 /// Bytes copied at a time.
 const PIECE: usize = 1 << 20;
 
-/// The system's refusal of a temporary file of `bytes` bytes in place of `path`.
-pub(crate) fn no_room(path: &Path, bytes: u64, source: io::Error) -> Error {
-    Error::Unpack {
-        path: path.to_owned(),
-        bytes,
-        folder: std::env::temp_dir(),
-        source,
-    }
-}
-
 /// A temporary file of `bytes` bytes in place of `path`, written by `fill`.
 fn copy(
     path: &Path,
     bytes: u64,
     fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
 ) -> Result<PositionedFile> {
-    let refused = |source| no_room(path, bytes, source);
+    let refused = |source| Error::no_room(path, bytes, source);
     let file = tempfile::tempfile().map_err(refused)?;
     let mut out = BufWriter::with_capacity(PIECE, file);
     fill(&mut |piece| out.write_all(piece).map_err(refused))?;

@@ -284,6 +284,7 @@ fn files_beside_a_page_are_its_own() {
 fn evaluations_are_shown_however_many_images_they_have() {
     let folder = scratch();
     let at = |name: &str| folder.path().join(name);
+    png(&at("grid.png"));
     let numbers = serde_json::to_string(&vec![4.123_456_789; 100_000]).unwrap();
     let images: Vec<usize> = (0..100_000).collect();
     let document = format!(

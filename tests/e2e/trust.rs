@@ -303,6 +303,28 @@ fn folders_of_classes_are_labels() {
     unconditional.run().succeeds();
 }
 
+/// Whoever repeats the noise of a record asks for room for all of its samples.
+#[test]
+fn a_record_of_more_samples_than_the_flag_takes_is_refused() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    small("sample")
+        .words("--path even:1 --count 2")
+        .file("--out", &at("s.npz"))
+        .run()
+        .succeeds();
+    let record = at("s.npz.run.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    json["count"] = u32::MAX.into();
+    std::fs::write(&record, json.to_string()).unwrap();
+    small("sample")
+        .words("--path even:1")
+        .file("--noise-from", &at("s.npz"))
+        .file("--out", &at("t.npz"))
+        .fails(3, &["s.npz.run.json", "count", "10000000"]);
+}
+
 /// Labels of another data set's making stand in nobody's way who needs none.
 #[test]
 fn labels_that_cannot_be_read_are_refused_only_by_a_network_with_classes() {

@@ -14,6 +14,8 @@ use crate::provenance::told;
 
 const FORMAT: &str = "ddpm-samples";
 const VERSION: u32 = 1;
+/// What `ddpm sample --count` takes at most: whoever repeats the noise of a record asks for room for all of it.
+const MOST_SAMPLES: usize = 10_000_000;
 const KIND: &str = "a record of samples";
 
 /// Everything that decides the pixels of a run.
@@ -113,12 +115,9 @@ impl SampleRecord {
         }
         let stored: Stored = serde_json::from_slice(bytes).map_err(not_json)?;
         // The limits of the flags.
-        if stored.count == 0 || u32::try_from(stored.count).is_err() {
-            return Err(Error::field(
-                "count",
-                format!("1 to {}", u32::MAX),
-                stored.count,
-            ));
+        if !(1..=MOST_SAMPLES).contains(&stored.count) {
+            let expected = format!("1 to {MOST_SAMPLES}");
+            return Err(Error::field("count", expected, stored.count));
         }
         if stored.start_index >= 1 << 55 {
             return Err(Error::field(

@@ -41,7 +41,10 @@ impl DocumentHead {
     /// # Errors
     /// For what is not JSON.
     pub fn read(document: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(document)
+        if document.trim_ascii_start().starts_with(b"{") {
+            return serde_json::from_slice(document);
+        }
+        serde_json::from_slice(document).map(|IgnoredAny| Self::NONE)
     }
 
     /// Whether it names this format.
@@ -71,7 +74,7 @@ impl fmt::Display for Named {
 
 impl<'de> Deserialize<'de> for DocumentHead {
     fn deserialize<D: Deserializer<'de>>(document: D) -> Result<Self, D::Error> {
-        document.deserialize_any(OfHead)
+        document.deserialize_map(OfHead)
     }
 }
 
@@ -88,36 +91,7 @@ impl<'de> Visitor<'de> for OfHead {
     type Value = DocumentHead;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON document")
-    }
-
-    fn visit_unit<E>(self) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<DocumentHead, E> {
-        Ok(DocumentHead::NONE)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<DocumentHead, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(DocumentHead::NONE)
+        f.write_str("a JSON object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DocumentHead, A::Error> {

@@ -71,8 +71,8 @@ pub fn with_stability(
     }
     let of = |steps: &usize| schedules.schedule(*steps).map(|chosen| chosen.path.clone());
     let chosen: Vec<TimePath> = list.iter().map(of).collect::<ddpm_schedule::Result<_>>()?;
-    let scoring = &schedules.scoring;
-    let found = stability_of(&chosen, profile, scoring, list, folds, chose)?;
+    let whole = Curves::from_profile(profile)?;
+    let found = stability_of(&chosen, profile, &whole, &schedules.scoring, folds, chose)?;
     Ok(schedules.with_stability(found)?)
 }
 
@@ -96,30 +96,31 @@ pub fn stability(
     }
     let max = profile.schedule().train_steps();
     Budgets::Only(budgets.to_vec()).wanted(max)?;
-    let chosen = paths(scoring, &Curves::from_profile(profile)?, budgets)?;
-    stability_of(&chosen, profile, scoring, budgets, folds, &mut || {})
+    let whole = Curves::from_profile(profile)?;
+    let chosen = paths(scoring, &whole, budgets)?;
+    stability_of(&chosen, profile, &whole, scoring, folds, &mut || {})
 }
 
-/// The stability of paths that were chosen on a profile, with at least two folds and no more than it has blocks.
+/// The stability of paths that were chosen on the whole of a profile, with at least two folds and blocks.
 fn stability_of(
     chosen: &[TimePath],
     profile: &ElboProfile,
+    whole: &Curves,
     scoring: &Scoring,
-    budgets: &[usize],
     folds: usize,
     chose: &mut dyn FnMut(),
 ) -> Result<Vec<Stability>> {
     let blocks = profile.blocks().len();
     let folds = folds.min(blocks);
-    let whole = Curves::from_profile(profile)?;
-    let on_all = model(scoring, &whole, &whole)?;
+    let on_all = model(scoring, whole, whole)?;
+    let budgets: Vec<usize> = chosen.iter().map(TimePath::steps).collect();
     let all = costs(&on_all, chosen);
     let mut gaps = vec![Vec::with_capacity(folds); budgets.len()];
     let mut excess = vec![0.0f64; budgets.len()];
     for fold in 0..folds {
         let rest = Curves::of_blocks(profile, (0..blocks).filter(|i| i % folds != fold))?;
         let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
-        let others = paths(scoring, &rest, budgets)?;
+        let others = paths(scoring, &rest, &budgets)?;
         let on_own = model(scoring, &own, &rest)?;
         let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, chosen));
         let on_all = costs(&on_all, &others);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::stage::Runner;
 
@@ -56,7 +55,8 @@ impl Pictures<'_> {
             .arg(&schedules);
         let inputs = vec![self.runner.ddpm.to_owned(), self.profile.clone()];
         let text = self.folder.join("dp-elbo.schedules.txt");
-        self.stage("dp-elbo", inputs, schedules.clone(), command, Some(text))?;
+        self.runner
+            .run("dp-elbo", inputs, schedules.clone(), command, Some(text))?;
         for (name, stride, variance) in ROWS {
             for steps in STEPS {
                 let out = self.folder.join(format!("{name}.{steps}.png"));
@@ -86,21 +86,10 @@ impl Pictures<'_> {
                     &self.seed.to_string(),
                 ]);
                 command.args(["--resume", "--force", "--out"]).arg(&out);
-                self.stage(&format!("{name}-{steps}"), inputs, out, command, None)?;
+                self.runner
+                    .run(&format!("{name}-{steps}"), inputs, out, command, None)?;
             }
         }
         Ok(())
-    }
-
-    fn stage(
-        &self,
-        name: &str,
-        inputs: Vec<PathBuf>,
-        output: PathBuf,
-        command: Command,
-        stdout: Option<PathBuf>,
-    ) -> anyhow::Result<()> {
-        let name = format!("grid-{name}");
-        self.runner.run(&name, inputs, output, command, stdout)
     }
 }

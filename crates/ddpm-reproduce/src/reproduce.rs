@@ -205,11 +205,15 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
         threads: plan.threads,
         stamps: &stamps,
         hashes: &job.hashes,
+        part: "",
     };
     let of_table5 = features.as_ref().map_or(0, |_| size.evaluations());
     let samples = |profile: PathBuf| {
         features.map(|features| Samples {
-            runner,
+            runner: Runner {
+                part: "samples-",
+                ..runner
+            },
             checkpoint: &plan.checkpoint,
             profile,
             data: &folder,
@@ -264,7 +268,10 @@ pub(crate) fn run(args: Reproduce) -> anyhow::Result<()> {
     job.table()?;
     job.rescore(&rescored)?;
     Pictures {
-        runner,
+        runner: Runner {
+            part: "grid-",
+            ..runner
+        },
         checkpoint: &plan.checkpoint,
         profile: job.profile_path("train"),
         folder: plan.out.join("grids"),

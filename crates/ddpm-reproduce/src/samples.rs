@@ -93,18 +93,6 @@ impl Samples<'_> {
         self.folder.join(name)
     }
 
-    fn stage(
-        &self,
-        name: &str,
-        inputs: Vec<PathBuf>,
-        output: PathBuf,
-        command: Command,
-        stdout: Option<PathBuf>,
-    ) -> anyhow::Result<()> {
-        let name = format!("samples-{name}");
-        self.runner.run(&name, inputs, output, command, stdout)
-    }
-
     fn schedules_file(&self, stride: &str) -> PathBuf {
         self.path(&format!("{stride}.schedules.json"))
     }
@@ -122,7 +110,7 @@ impl Samples<'_> {
         command.arg(&out);
         let stdout = Some(self.path(&format!("{stride}.schedules.txt")));
         let inputs = vec![self.runner.ddpm.to_owned(), self.profile.clone()];
-        self.stage(stride, inputs, out, command, stdout)
+        self.runner.run(stride, inputs, out, command, stdout)
     }
 
     fn reference_file(&self) -> PathBuf {
@@ -142,7 +130,7 @@ impl Samples<'_> {
         command.arg(&out);
         let inputs = vec![self.data.to_owned(), self.features.clone()];
         let stdout = Some(self.path("reference.json"));
-        self.stage("reference", inputs, out, command, stdout)
+        self.runner.run("reference", inputs, out, command, stdout)
     }
 
     /// `ddpm sample` on one path; the noise of an image depends on the seed and its index alone.
@@ -176,7 +164,7 @@ impl Samples<'_> {
         command.args(["--seed", &self.seed.to_string()]);
         // Samples that an interrupted run has left are kept.
         command.args(["--resume", "--force", "--out"]).arg(&out);
-        self.stage(name, inputs, out, command, None)
+        self.runner.run(name, inputs, out, command, None)
     }
 
     /// The first samples side by side: the same places have the same noise in every picture.
@@ -189,7 +177,8 @@ impl Samples<'_> {
         command.args(["--count", &count.to_string()]);
         command.args(["--resume", "--force", "--out"]).arg(&out);
         inputs.push(samples);
-        self.stage(&format!("{name}-grid"), inputs, out, command, None)
+        self.runner
+            .run(&format!("{name}-grid"), inputs, out, command, None)
     }
 
     fn distance(&self, name: &str) -> anyhow::Result<()> {
@@ -207,7 +196,8 @@ impl Samples<'_> {
             self.features.clone(),
         ];
         let name = format!("{name}-distance");
-        self.stage(&name, inputs, out.clone(), command, Some(out))
+        self.runner
+            .run(&name, inputs, out.clone(), command, Some(out))
     }
 }
 

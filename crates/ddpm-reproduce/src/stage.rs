@@ -105,6 +105,8 @@ pub(crate) struct Runner<'a> {
     /// Where stamps go.
     pub(crate) stamps: &'a Path,
     pub(crate) hashes: &'a Hashes,
+    /// What the names of its stages begin with.
+    pub(crate) part: &'static str,
 }
 
 impl Runner<'_> {
@@ -130,8 +132,9 @@ impl Runner<'_> {
         command: Command,
         stdout: Option<PathBuf>,
     ) -> anyhow::Result<()> {
+        let name = format!("{}{name}", self.part);
         Stage {
-            name,
+            name: &name,
             inputs,
             outputs: vec![output],
             command,

@@ -649,11 +649,15 @@ fn arrays_that_are_not_as_described() {
     );
     refused(
         &|a| a.counts = arr2(&[[2, 2, 2]]),
-        &["count", "1 blocks", "2 of sum_squared_error"],
+        &[
+            "count",
+            "here [2, 3] as sum_squared_error",
+            "found shape [1, 3]",
+        ],
     );
     refused(
         &|a| a.squares = arr1(&[0.3]),
-        &["x0_mean_square", "1 blocks"],
+        &["x0_mean_square", "here 2 as", "found shape [1]"],
     );
     refused(
         &|a| {

@@ -88,6 +88,51 @@ fn a_batch_that_has_no_room_in_the_network_is_told_and_never_aborts() {
         .fails(3, &["no room for another", "--batch"]);
 }
 
+/// 128 MB of zeros in 125 KB, which would become 2 GB of whole numbers.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_array_that_unpacks_to_gigabytes_is_refused_by_its_shape() {
+    let folder = scratch();
+    let bomb = |name: &str, key: &str| {
+        let path = folder.path().join(name);
+        let out = std::fs::File::create(&path).unwrap();
+        let mut writer = ddpm::files::npz::NpzWriter::new_compressed(out);
+        let zeros = ndarray::Array1::<u8>::zeros(1 << 27);
+        writer.add_array(key, &zeros).unwrap();
+        writer
+            .add_array("alpha_bar", &ndarray::arr1(&[0.9, 0.5]))
+            .unwrap();
+        if key == "network" {
+            writer.add_array("mu", &ndarray::arr1(&[0.0, 1.0])).unwrap();
+            let sigma = ndarray::arr2(&[[1.0, 0.0], [0.0, 1.0]]);
+            writer.add_array("sigma", &sigma).unwrap();
+        }
+        writer.finish().unwrap();
+        assert!(path.metadata().unwrap().len() < 200_000);
+        path
+    };
+    let limited = |command: &str| Ddpm::with_memory_limit(1_500_000, command);
+    let errors = bomb("errors.npz", "t");
+    let named = ["errors.npz", "t: expected", "found shape [134217728]"];
+    limited("schedule")
+        .file("--mse", &errors)
+        .words("--threads 2")
+        .fails(3, &named);
+    limited("profile")
+        .file("--import", &errors)
+        .words("--threads 2")
+        .file("--out", &folder.path().join("p.elbo"))
+        .fails(3, &named);
+    for (name, key) in [("mu.npz", "mu"), ("network.npz", "network")] {
+        let statistics = bomb(name, key);
+        limited("fid")
+            .words("--features raw --threads 2")
+            .arg(&statistics)
+            .arg(&statistics)
+            .fails(3, &[name, key, "found shape [134217728]"]);
+    }
+}
+
 #[test]
 fn sizes_that_no_machine_has_are_told_and_never_abort() {
     let folder = scratch();

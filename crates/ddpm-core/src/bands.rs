@@ -9,8 +9,6 @@ use crate::{Difference, Error, Result};
 const FIRST_EDGE: f64 = 0.9;
 /// How far the rows of a basis may be from orthonormal.
 const ORTHONORMAL: f64 = 1e-9;
-/// More edges than any data have radii to tell apart: together with the channels they decide how much memory is taken.
-const MOST_EDGES: usize = 4098;
 
 /// An orthonormal transform U of data of one shape, and the bands of frequencies that its coefficients are pooled in.
 ///
@@ -61,6 +59,9 @@ struct Factor {
 }
 
 impl Bands {
+    /// More edges than any data have radii to tell apart: together with the channels they decide how much memory is taken.
+    pub const MOST_EDGES: usize = 4098;
+
     /// Refuses shapes that are too large for a transform by matrices: a stranger's file must not take all memory.
     ///
     /// # Errors
@@ -98,7 +99,7 @@ impl Bands {
     /// As [`new`](Self::new); [`Error::InvalidParameter`] for no ring.
     pub fn rings(shape: &[usize], channel_basis: Option<Vec<f64>>, rings: usize) -> Result<Self> {
         let (channels, axes) = split(shape)?;
-        if rings == 0 || rings > MOST_EDGES - 2 {
+        if rings == 0 || rings > Self::MOST_EDGES - 2 {
             return Err(Error::InvalidParameter {
                 what: "number of rings",
                 value: rings as f64,
@@ -473,7 +474,7 @@ fn check_edges(edges: &[f64]) -> Result<()> {
         value,
         expected: "finite radii that ascend from 0",
     };
-    if edges.len() > MOST_EDGES {
+    if edges.len() > Bands::MOST_EDGES {
         return Err(Error::InvalidParameter {
             what: "number of edges of bands",
             value: edges.len() as f64,

@@ -14,9 +14,7 @@ pub use named::NoiseScheduleName;
 use crate::numeric::{CompensatedSum, log_one_minus_exp};
 use crate::{Error, ProcessKind, Result};
 
-/// The longest schedule. Models are trained with a few thousand timesteps at most; the bound turns a slip of the
-/// keyboard into a message instead of a failed allocation.
-const MAX_TRAIN_STEPS: usize = 1_000_000;
+const MAX_TRAIN_STEPS: usize = NoiseSchedule::MAX_TRAIN_STEPS;
 
 /// Whether `T` is in `1..=MAX_TRAIN_STEPS`.
 pub(crate) fn check_train_steps(train_steps: usize) -> Result<()> {
@@ -62,6 +60,10 @@ impl PartialEq for NoiseSchedule {
 }
 
 impl NoiseSchedule {
+    /// The longest schedule. Models are trained with a few thousand timesteps at most; the bound turns a slip of the
+    /// keyboard into a message instead of a failed allocation.
+    pub const MAX_TRAIN_STEPS: usize = 1_000_000;
+
     /// One of the usual schedules with `train_steps` timesteps.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ddpm_files::PositionedFile;
 use ddpm_files::npy::{NpyHeader, read_npy_header};
-use ddpm_files::npz::{NpzArchive, StoredAt};
+use ddpm_files::npz::{Extents, NpzArchive, StoredAt};
 
 use super::ImageSet;
 use super::file_source::FileSource;
@@ -150,7 +150,7 @@ pub(crate) fn integer_labels(
         let expected = format!("{count} labels, one per image");
         return Err(archive.wrong(key, &expected, labels).into());
     }
-    let found = archive.integers(key, EXPECTED)?;
+    let found = archive.integers(key, EXPECTED, Extents::Of(&[count..=count]))?;
     let from_zero = |&label: &i128| {
         usize::try_from(label).map_err(|_| {
             archive

@@ -78,6 +78,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "fid")]
 pub use features::{data_as_features, extract_features};
 pub use image_mixture::ImageMixture;
+pub use network::labels_for;
 pub use profile_plan::{ProfileBands, ProfilePlan};
 pub use profiling::profile;
 pub use progress::{Progress, Silent};

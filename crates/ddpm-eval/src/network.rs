@@ -4,6 +4,7 @@ use ddpm_core::{Bands, Denoiser, MeanCorrection, Prediction, TimePath, predict_x
 use ndarray::{ArrayD, ArrayViewD};
 
 use crate::error::{Error, Result};
+use crate::room::zeros;
 use ddpm_data::ImageSet;
 use ddpm_schedule::Schedule;
 
@@ -41,8 +42,12 @@ pub(crate) fn batch_of(
     datum: &[usize],
     values: impl Iterator<Item = f64>,
 ) -> Result<ArrayD<f32>> {
-    ArrayD::from_shape_vec(batched(count, datum), values.map(|x| x as f32).collect())
-        .map_err(|e| Error::request("data", e.to_string()))
+    let shape = batched(count, datum);
+    let mut singles: Vec<f32> = zeros("batch", &shape)?;
+    for (single, value) in singles.iter_mut().zip(values) {
+        *single = value as f32;
+    }
+    ArrayD::from_shape_vec(shape, singles).map_err(|e| Error::request("data", e.to_string()))
 }
 
 /// The schedule can be run by this network: one kernel per step, and per-pixel variances only from a network that learns them.
@@ -105,10 +110,10 @@ pub(crate) fn corrected_estimate(
 }
 
 /// The labels to feed: one per image for a class-conditional network, none for any other.
-pub(crate) fn labels_for<'a>(
-    denoiser: &dyn Denoiser,
-    data: &'a ImageSet,
-) -> Result<Option<&'a [usize]>> {
+///
+/// # Errors
+/// [`Error::Request`] where a class-conditional network has no labels, or one that is none of its classes; labels that cannot be read.
+pub fn labels_for<'a>(denoiser: &dyn Denoiser, data: &'a ImageSet) -> Result<Option<&'a [usize]>> {
     let Some(classes) = denoiser.num_classes() else {
         return Ok(None);
     };

@@ -1,15 +1,16 @@
 //! Squared errors that another program recorded in an `.npz` archive, as a profile.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use ddpm_core::{Bands, ModelId, NetworkId, NoiseSchedule, NoiseScheduleName};
 use ddpm_data::Split;
-use ddpm_files::npz::NpzArchive;
+use ddpm_files::npz::{Extents, NpzArchive};
 use ddpm_files::{FileError, sha256};
 use ddpm_profile::{BandSums, Curves, Doubt, ElboProfile, SquaredErrors};
 use ddpm_schedule::Provenance;
-use ndarray::{ArrayD, Axis, Ix1, Ix2};
+use ndarray::{ArrayD, Axis};
 
 use crate::error::{Error, Result};
 
@@ -18,6 +19,10 @@ const UNKNOWN: &str = ModelId::UNKNOWN;
 /// What `alpha_bar` has to be.
 const ALPHA_BAR: &str = "float [T], alpha_bar of t = 1..T";
 
+/// More blocks than anybody has images.
+const MOST_BLOCKS: usize = 10_000_000;
+/// More axes than a datum has.
+const MOST_AXES: usize = 16;
 /// How far single precision may have moved an alpha_bar from that of a named noise schedule.
 const SAME_SCHEDULE: f64 = 2e-5;
 /// How far an alpha_bar may be from that of a noise schedule that somebody names.
@@ -65,7 +70,10 @@ impl<'a> RecordedErrors<'a> {
     pub fn open(path: &'a Path) -> Result<Self> {
         let mut archive = NpzArchive::open(path)?;
         let alpha_bar = match archive.first_of(&["alpha_bar"]) {
-            Some(key) => Some(vector(&mut archive, key, ALPHA_BAR)?),
+            Some(key) => {
+                let steps = 0..=NoiseSchedule::MAX_TRAIN_STEPS;
+                Some(vector(&mut archive, key, ALPHA_BAR, steps)?)
+            }
             None => None,
         };
         Ok(Self {
@@ -337,7 +345,7 @@ fn pixels(archive: &mut NpzArchive<'_>) -> Result<Option<(bool, f64)>> {
         return Ok(None);
     }
     let eight_bit = flag(archive, Provenance::EIGHT_BIT)?;
-    let array = archive.floats(Provenance::SATURATED, SATURATED)?;
+    let array = archive.floats(Provenance::SATURATED, SATURATED, Extents::One)?;
     let found: Vec<f64> = array.iter().copied().collect();
     match found[..] {
         [saturated] if (0.0..=1.0).contains(&saturated) => Ok(Some((eight_bit, saturated))),
@@ -369,32 +377,26 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     const SUMS: &str = "float [B, M], per block of images and timestep";
     const COUNTS: &str = "int [B, M], images summed per block and timestep";
     const SQUARES: &str = "float [B], the mean of x0^2 per block";
-    let t = archive.counts("t", T)?;
-    let timesteps: Vec<usize> = match t.ndim() {
-        1 => t
-            .iter()
-            .map(|&t| usize::try_from(t).unwrap_or(usize::MAX))
-            .collect(),
-        n => return Err(archive.wrong("t", T, format_args!("{n} dimensions")).into()),
-    };
+    let t = archive.counts("t", T, Extents::Of(&[0..=NoiseSchedule::MAX_TRAIN_STEPS]))?;
+    let timesteps: Vec<usize> = t
+        .iter()
+        .map(|&t| usize::try_from(t).unwrap_or(usize::MAX))
+        .collect();
     if timesteps.contains(&0) {
         let found = "a timestep 0: add 1 to timesteps that count from 0";
         return Err(archive.wrong("t", T, found).into());
     }
-    let found = archive.floats("sum_squared_error", SUMS)?;
-    let sums = rows(archive, "sum_squared_error", SUMS, found, timesteps.len())?;
-    let found = archive.counts("count", COUNTS)?;
-    let counts = rows(archive, "count", COUNTS, found, timesteps.len())?;
-    let x0_mean_square = vector(archive, "x0_mean_square", SQUARES)?;
-    for (key, expected, found) in [
-        ("count", COUNTS, counts.len()),
-        ("x0_mean_square", SQUARES, x0_mean_square.len()),
-    ] {
-        if found != sums.len() {
-            let found = format!("{found} blocks, but {} of sum_squared_error", sums.len());
-            return Err(archive.wrong(key, expected, found).into());
-        }
-    }
+    let points = timesteps.len();
+    let expected = format!("{SUMS}, here for {points} timesteps");
+    let shape = [0..=MOST_BLOCKS, points..=points];
+    let found = archive.floats("sum_squared_error", &expected, Extents::Of(&shape))?;
+    let sums = rows(&found);
+    let blocks = sums.len();
+    let expected = format!("{COUNTS}, here [{blocks}, {points}] as sum_squared_error");
+    let shape = [blocks..=blocks, points..=points];
+    let counts = rows(&archive.counts("count", &expected, Extents::Of(&shape))?);
+    let expected = format!("{SQUARES}, here {blocks} as of sum_squared_error");
+    let x0_mean_square = vector(archive, "x0_mean_square", &expected, blocks..=blocks)?;
     Ok(SquaredErrors {
         timesteps,
         sums,
@@ -421,13 +423,10 @@ fn band_sums(
     let bands = bands(archive, shape)?;
     let constants = bands.constants().count();
     let mut sums = |key: &str, described: &str, of_point: [usize; 2]| -> Result<Vec<f64>> {
-        let array = archive.floats(key, described)?;
-        let expected = [points, of_point].concat();
-        if array.shape() != expected {
-            let expected = format!("{described}: of these images {expected:?}");
-            let found = format!("shape {:?}", array.shape());
-            return Err(archive.wrong(key, &expected, found).into());
-        }
+        let shape = [points, of_point].concat();
+        let expected = format!("{described}: of these images {shape:?}");
+        let shape: Vec<_> = shape.iter().map(|&n| n..=n).collect();
+        let array = archive.floats(key, &expected, Extents::Of(&shape))?;
         Ok(array.iter().copied().collect())
     };
     Ok(Some(BandSums {
@@ -446,12 +445,10 @@ fn bands(archive: &mut NpzArchive<'_>, shape: &[usize]) -> Result<Bands> {
         archive.wrong("image_shape", expected, format_args!("{shape:?} ({error})"))
     })?;
     let channels = if shape.len() == 1 { 1 } else { shape[0] };
-    let edges = vector(archive, "band_edges", EDGES)?;
-    let basis = archive.floats("band_channels", CHANNELS)?;
-    if basis.shape() != [channels, channels] {
-        let found = format!("shape {:?} for images of {shape:?}", basis.shape());
-        return Err(archive.wrong("band_channels", CHANNELS, found).into());
-    }
+    let edges = vector(archive, "band_edges", EDGES, 0..=Bands::MOST_EDGES)?;
+    let expected = format!("{CHANNELS}, here {channels} as images are {shape:?}");
+    let square = [channels..=channels, channels..=channels];
+    let basis = archive.floats("band_channels", &expected, Extents::Of(&square))?;
     let basis: Vec<f64> = basis.iter().copied().collect();
     let usual = Bands::of_shape(shape)?;
     let same = |found: &[f64], usual: &[f64]| {
@@ -468,41 +465,26 @@ fn bands(archive: &mut NpzArchive<'_>, shape: &[usize]) -> Result<Bands> {
     Ok(own.map_err(|e| archive.wrong("band_edges", EDGES, e))?)
 }
 
-/// The rows of an array with one column per timestep.
-fn rows<A: Copy>(
-    archive: &NpzArchive<'_>,
-    key: &'static str,
-    expected: &str,
-    array: ArrayD<A>,
-    columns: usize,
-) -> Result<Vec<Vec<A>>> {
-    let shape = array.shape().to_vec();
-    match array.into_dimensionality::<Ix2>() {
-        Ok(array) if array.ncols() == columns => {
-            Ok(array.axis_iter(Axis(0)).map(|row| row.to_vec()).collect())
-        }
-        _ => {
-            let found = format!("shape {shape:?}, with {columns} timesteps in t");
-            Err(archive.wrong(key, expected, found).into())
-        }
-    }
+fn rows<A: Copy>(array: &ArrayD<A>) -> Vec<Vec<A>> {
+    let rows = array.axis_iter(Axis(0));
+    rows.map(|row| row.iter().copied().collect()).collect()
 }
 
-fn vector(archive: &mut NpzArchive<'_>, key: &'static str, expected: &str) -> Result<Vec<f64>> {
-    let array = archive.floats(key, expected)?;
-    let shape = array.shape().to_vec();
-    match array.into_dimensionality::<Ix1>() {
-        Ok(array) => Ok(array.to_vec()),
-        Err(_) => Err(archive
-            .wrong(key, expected, format_args!("shape {shape:?}"))
-            .into()),
-    }
+/// A one-dimensional array of so many numbers.
+fn vector(
+    archive: &mut NpzArchive<'_>,
+    key: &'static str,
+    expected: &str,
+    length: RangeInclusive<usize>,
+) -> Result<Vec<f64>> {
+    let array = archive.floats(key, expected, Extents::Of(&[length]))?;
+    Ok(array.iter().copied().collect())
 }
 
 fn image_shape(archive: &mut NpzArchive<'_>) -> Result<Vec<usize>> {
     const EXPECTED: &str =
         "int: channels, height and width (or other axes of a datum), at least 1 each";
-    let array = archive.counts("image_shape", EXPECTED)?;
+    let array = archive.counts("image_shape", EXPECTED, Extents::AtMost(MOST_AXES))?;
     let found: Vec<usize> = array
         .iter()
         .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -516,7 +498,7 @@ fn image_shape(archive: &mut NpzArchive<'_>) -> Result<Vec<usize>> {
 
 fn flag(archive: &mut NpzArchive<'_>, key: &'static str) -> Result<bool> {
     const EXPECTED: &str = "one boolean";
-    let array = archive.counts(key, EXPECTED)?;
+    let array = archive.counts(key, EXPECTED, Extents::One)?;
     let found: Vec<u64> = array.iter().copied().collect();
     match found[..] {
         [0] => Ok(false),

@@ -1,5 +1,7 @@
 //! Memory that is asked for, not taken: sizes come from flags and files.
 
+use ndarray::ArrayD;
+
 use crate::error::{Error, Result};
 
 /// So many zeros as the product of `sizes`.
@@ -24,6 +26,19 @@ pub(crate) fn zeros<T: Clone + Default>(field: &'static str, sizes: &[usize]) ->
     room.try_reserve_exact(count).map_err(|_| refused())?;
     room.resize(count, T::default());
     Ok(room)
+}
+
+/// The same as an array of that shape.
+///
+/// # Errors
+/// As [`zeros`].
+pub(crate) fn zeros_of<T: Clone + Default>(
+    field: &'static str,
+    shape: &[usize],
+) -> Result<ArrayD<T>> {
+    let values = zeros(field, shape)?;
+    ArrayD::from_shape_vec(shape, values)
+        .map_err(|error| Error::request(field, format!("shape {shape:?}: {error}")))
 }
 
 #[cfg(test)]

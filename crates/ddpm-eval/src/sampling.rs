@@ -21,7 +21,7 @@ use crate::network::{
     corrected_estimate, predict, read_v,
 };
 use crate::progress::Progress;
-use crate::room::zeros;
+use crate::room::{zeros, zeros_of};
 
 /// What to sample.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ pub fn sample(
     plan: &SamplingPlan,
     progress: &dyn Progress,
 ) -> Result<ArrayD<f32>> {
-    let mut all = ArrayD::zeros(batched(plan.images.len(), &denoiser.shape()));
+    let mut all = zeros_of("images", &batched(plan.images.len(), &denoiser.shape()))?;
     sample_in_batches(denoiser, plan, progress, &mut |at, samples| {
         let end = at + samples.len_of(Axis(0));
         all.slice_axis_mut(Axis(0), (at..end).into())
@@ -242,7 +242,7 @@ impl Run<'_> {
         let mut x = starts(self.plan.seed, indices, dims)?;
         let mut known: Vec<Known> = Vec::new();
         known.resize_with(indices.len(), Known::default);
-        let mut input = ArrayD::zeros(batched(indices.len(), &self.shape));
+        let mut input = zeros_of("batch", &batched(indices.len(), &self.shape))?;
         for step in &self.steps {
             if progress.interrupted() {
                 return Err(Error::Interrupted);

@@ -95,7 +95,12 @@ impl NpyHeader {
         let big_endian = self.descr.starts_with('>');
         // The header was checked: this is no more than the data that there are.
         let mut left: usize = self.shape.iter().product();
-        let mut values = Vec::with_capacity(left);
+        let mut values = Vec::new();
+        values.try_reserve_exact(left).map_err(|_| {
+            NpyError::Content(format!(
+                "{left} elements, more than the system gives memory for"
+            ))
+        })?;
         let mut piece = [0; PIECE];
         while left > 0 {
             let count = left.min(PIECE / N);

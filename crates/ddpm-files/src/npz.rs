@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use flate2::Crc;
@@ -26,6 +27,34 @@ pub struct NpzArchive<'a> {
     bytes: u64,
     /// Names of the arrays, without `.npy`.
     names: Vec<String>,
+}
+
+/// What the shape of an array has to be. It is compared with the header before an element is read: a small archive unpacks to a
+/// thousand times its size.
+#[derive(Clone, Copy, Debug)]
+pub enum Extents<'a> {
+    /// One element, in whatever dimensions.
+    One,
+    /// So many elements at most, in whatever dimensions.
+    AtMost(usize),
+    /// As many dimensions, of an extent within each range.
+    Of(&'a [RangeInclusive<usize>]),
+}
+
+impl Extents<'_> {
+    fn fit(self, shape: &[usize]) -> bool {
+        // The header was checked: the product is a size.
+        let elements: usize = shape.iter().product();
+        match self {
+            Self::One => elements == 1,
+            Self::AtMost(most) => elements <= most,
+            Self::Of(ranges) => {
+                let within =
+                    |(range, extent): (&RangeInclusive<usize>, &usize)| range.contains(extent);
+                ranges.len() == shape.len() && ranges.iter().zip(shape).all(within)
+            }
+        }
+    }
 }
 
 /// What is known of an array before it is read.
@@ -190,12 +219,27 @@ impl<'a> NpzArchive<'a> {
         Ok(content)
     }
 
+    /// The same of an array of these extents.
+    fn entry_of(&mut self, key: &str, expected: &str, extents: Extents<'_>) -> FileResult<Entry> {
+        let entry = self.entry(key, expected)?;
+        let shape = &entry.header.shape;
+        if extents.fit(shape) {
+            return Ok(entry);
+        }
+        Err(self.wrong(key, expected, format_args!("shape {shape:?}")))
+    }
+
     /// A real or integer array.
     ///
     /// # Errors
-    /// No such array, or one of another type.
-    pub fn floats(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<f64>> {
-        let entry = self.entry(key, expected)?;
+    /// No such array, or one of another type or shape.
+    pub fn floats(
+        &mut self,
+        key: &str,
+        expected: &str,
+        extents: Extents<'_>,
+    ) -> FileResult<ArrayD<f64>> {
+        let entry = self.entry_of(key, expected, extents)?;
         let found = entry
             .header
             .floats(&mut self.content(&entry, key, expected)?);
@@ -205,9 +249,14 @@ impl<'a> NpzArchive<'a> {
     /// An array of whole numbers, or of booleans.
     ///
     /// # Errors
-    /// No such array, or one of another type.
-    pub fn integers(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<i128>> {
-        let entry = self.entry(key, expected)?;
+    /// As [`floats`](Self::floats).
+    pub fn integers(
+        &mut self,
+        key: &str,
+        expected: &str,
+        extents: Extents<'_>,
+    ) -> FileResult<ArrayD<i128>> {
+        let entry = self.entry_of(key, expected, extents)?;
         let found = entry
             .header
             .integers(&mut self.content(&entry, key, expected)?);
@@ -217,9 +266,14 @@ impl<'a> NpzArchive<'a> {
     /// The same of numbers from 0 up.
     ///
     /// # Errors
-    /// No such array, one of another type, or a number below 0.
-    pub fn counts(&mut self, key: &str, expected: &str) -> FileResult<ArrayD<u64>> {
-        let found = self.integers(key, expected)?;
+    /// As [`floats`](Self::floats); a number below 0.
+    pub fn counts(
+        &mut self,
+        key: &str,
+        expected: &str,
+        extents: Extents<'_>,
+    ) -> FileResult<ArrayD<u64>> {
+        let found = self.integers(key, expected, extents)?;
         match found.iter().find(|&&x| u64::try_from(x).is_err()) {
             Some(negative) => Err(self.wrong(key, expected, negative)),
             None => Ok(found.mapv(|x| u64::try_from(x).unwrap_or(0))),
@@ -337,6 +391,29 @@ mod tests {
 
     use super::*;
 
+    /// A hundred megabytes in a hundred kilobytes: nothing of them is unpacked.
+    #[test]
+    fn an_array_of_another_shape_is_refused_by_its_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut writer = NpzWriter::new_compressed(Cursor::new(Vec::new()));
+        let zeros = ndarray::Array2::<u8>::zeros((1 << 10, 1 << 10));
+        writer.add_array("x", &zeros).unwrap();
+        std::fs::write(&path, writer.finish().unwrap().into_inner()).unwrap();
+        let mut archive = NpzArchive::open(&path).unwrap();
+        for extents in [
+            Extents::One,
+            Extents::AtMost((1 << 20) - 1),
+            Extents::Of(&[0..=usize::MAX]),
+            Extents::Of(&[0..=usize::MAX, 1..=1023]),
+        ] {
+            let text = archive.floats("x", "x", extents).unwrap_err().to_string();
+            assert!(text.contains("found shape [1024, 1024]"), "{text}");
+        }
+        let whole = Extents::Of(&[1..=1024, 1024..=1024]);
+        assert_eq!(archive.counts("x", "x", whole).unwrap().len(), 1 << 20);
+    }
+
     #[test]
     fn archives_of_both_kinds_come_back_and_damage_is_found() {
         let folder = tempfile::tempdir().unwrap();
@@ -357,11 +434,20 @@ mod tests {
             assert_eq!(archive.names(), ["x", "n", "flag"]);
             assert_eq!(archive.first_of(&["y", "n", "x"]), Some("n"));
             assert_eq!(
-                archive.floats("x", "").unwrap(),
+                archive
+                    .floats("x", "", Extents::Of(&[1..=1, 0..=2]))
+                    .unwrap(),
                 array![[0.5, 1.5]].into_dyn()
             );
-            assert_eq!(archive.integers("n", "").unwrap(), array![3, -1].into_dyn());
-            assert_eq!(archive.counts("flag", "").unwrap(), arr0(1).into_dyn());
+            let two = Extents::AtMost(2);
+            assert_eq!(
+                archive.integers("n", "", two).unwrap(),
+                array![3, -1].into_dyn()
+            );
+            assert_eq!(
+                archive.counts("flag", "", Extents::One).unwrap(),
+                arr0(1).into_dyn()
+            );
             let stored = archive.entry("x", "").unwrap().stored;
             assert_eq!(stored.is_none(), compressed);
             for (key, words) in [
@@ -369,7 +455,7 @@ mod tests {
                 ("x", "elements of type <f8"),
                 ("y", "no such"),
             ] {
-                let text = archive.counts(key, "counts").unwrap_err().to_string();
+                let text = archive.counts(key, "counts", two).unwrap_err().to_string();
                 assert!(text.contains("a.npz") && text.contains(words), "{text}");
             }
             if let Some(at) = stored {
@@ -377,7 +463,7 @@ mod tests {
                 std::fs::write(&path, &bytes).unwrap();
                 let text = NpzArchive::open(&path)
                     .unwrap()
-                    .floats("x", "")
+                    .floats("x", "", two)
                     .unwrap_err();
                 assert!(text.to_string().contains("checksum"), "{text}");
             }

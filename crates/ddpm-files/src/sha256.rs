@@ -1,5 +1,7 @@
 //! SHA-256 in lowercase hexadecimal, as files and messages state it.
 
+use std::io;
+
 use sha2::Digest;
 
 /// A hash in the making.
@@ -19,6 +21,17 @@ impl Sha256 {
     }
 }
 
+impl io::Write for Sha256 {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The hash of these bytes.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
     let mut hash = Sha256::default();
@@ -35,6 +48,12 @@ impl PartsChecksum {
     pub fn part(&mut self, bytes: &[u8]) {
         self.0.update((bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
+    }
+
+    /// A part of so many bytes that is written to what is returned.
+    pub fn long_part(&mut self, length: u64) -> impl io::Write {
+        self.0.update(length.to_le_bytes());
+        &mut self.0
     }
 
     /// The sum in lowercase hexadecimal.

@@ -10,7 +10,7 @@ use ddpm_data::{ImageSet, Split};
 use ddpm_eval::distance::{is_statistics, read_statistics};
 use ddpm_eval::{RecordedErrors, TestBed};
 use ddpm_files::npy::read_npy_header;
-use ddpm_files::npz::NpzArchive;
+use ddpm_files::npz::{Extents, NpzArchive};
 use ddpm_files::{TensorFile, csv};
 use ddpm_model::{Checkpoint, FeatureNetwork, ModelConfig, ModelOptions};
 use ddpm_profile::ElboProfile;
@@ -275,10 +275,11 @@ fn npz(data: &[u8]) -> Read {
     as_file("x.npz", data, |file| {
         let mut archive = told(NpzArchive::open(file))?;
         let names: Vec<String> = archive.names().to_vec();
+        let extents = Extents::AtMost(1 << 20);
         let mut outcome = Ok(());
         for name in names {
-            let floats = archive.floats(&name, "numbers").map(drop);
-            let whole = archive.integers(&name, "numbers").map(drop);
+            let floats = archive.floats(&name, "numbers", extents).map(drop);
+            let whole = archive.integers(&name, "numbers", extents).map(drop);
             if let (Err(error), Err(_)) = (floats, whole) {
                 outcome = Err(error.to_string());
             }

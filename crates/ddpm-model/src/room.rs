@@ -16,6 +16,16 @@ pub(crate) fn floats(len: usize) -> Result<Vec<f32>> {
     }
 }
 
+/// So many zeros.
+///
+/// # Errors
+/// As [`floats`].
+pub(crate) fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut room = floats(len)?;
+    room.resize(len, 0.0);
+    Ok(room)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +33,7 @@ mod tests {
     #[test]
     fn what_no_machine_has_is_an_error_and_no_abort() {
         assert!(floats(3).unwrap().capacity() >= 3);
+        assert_eq!(zeros(2).unwrap(), [0.0; 2]);
         for len in [1 << 50, usize::MAX] {
             let error = floats(len).unwrap_err().to_string();
             assert!(error.contains("no room for another"), "{error}");

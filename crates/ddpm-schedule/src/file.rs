@@ -213,7 +213,7 @@ impl Schedules {
                 )));
             }
         }
-        let stored: Stored = serde_json::from_str(text).map_err(not_json)?;
+        let mut stored: Stored = serde_json::from_str(text).map_err(not_json)?;
         let found = stored.sum()?;
         if found != stored.checksum {
             return Err(Error::Format(FormatError::Checksum {
@@ -452,12 +452,29 @@ impl Stored {
     }
 
     /// The checksum of everything but itself.
-    fn sum(&self) -> Result<String> {
-        let mut blank = self.clone();
-        blank.checksum = String::new();
+    fn sum(&mut self) -> Result<String> {
+        let kept = std::mem::take(&mut self.checksum);
+        // Written twice, for its length and for its bytes: held, it would take as much memory as the file again.
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, self).map_err(not_json)?;
         let mut sum = PartsChecksum::default();
-        sum.part(&serde_json::to_vec(&blank).map_err(not_json)?);
+        serde_json::to_writer(sum.long_part(length.0), self).map_err(not_json)?;
+        self.checksum = kept;
         Ok(sum.finish())
+    }
+}
+
+/// Counts what is written.
+struct Length(u64);
+
+impl std::io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

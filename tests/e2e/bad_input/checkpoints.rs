@@ -123,6 +123,22 @@ fn weights_that_fit_no_architecture() {
 }
 
 #[test]
+fn an_output_that_is_not_finite_is_no_prediction() {
+    let folder = scratch();
+    let mut broken = Weights::of_the_small_network();
+    broken.get("out.2.bias").2[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let broken = broken.write(&folder.path().join("broken.safetensors"));
+    let output = folder.path().join("out.safetensors");
+    Ddpm::new("predict")
+        .arg(broken)
+        .words("--num-heads 2")
+        .file("--input", &golden("unet-hybrid-16px.io.safetensors"))
+        .file("--output", &output)
+        .fails(3, &["broken.safetensors", "image 0", "not finite"]);
+    assert!(!output.exists());
+}
+
+#[test]
 fn what_weights_cannot_tell_has_to_be_said() {
     let folder = scratch();
     let predict = || {

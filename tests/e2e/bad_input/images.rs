@@ -121,15 +121,25 @@ fn labels_of_a_class_conditional_network() {
     let folder = scratch();
     let data = folder.path().join("x.safetensors");
     small_images(&data, 1, 0.0);
-    let run = |flags: &str| {
+    let of = |data: &Path, flags: &str| {
         crate::support::Ddpm::new("bpd")
             .arg(crate::support::golden("unet-classcond-noscale.pt"))
             .words("--num-heads 4 --image-size 16 --train-steps 40 --noise-schedule cosine --rescale-timesteps true --path 1,40")
-            .file("--data", &data)
+            .file("--data", data)
             .words(flags)
     };
-    run("").fails(3, &["labels", "10 classes"]);
-    run("--class 10").fails(3, &["labels", "below 10", "10"]);
+    let run = |flags: &str| of(&data, flags);
+    run("").fails(3, &["x.safetensors", "labels", "10 classes"]);
+    run("--class 10").fails(3, &["--class", "below 10", "found 10"]);
     run("--class 9").run().succeeds();
     run("--class 9 --variance learned").fails(3, &["--variance", "no variance output"]);
+    // A set whose labels are of more classes.
+    let named = folder.path().join("named.npz");
+    let out = std::fs::File::create(&named).unwrap();
+    let mut writer = ddpm::files::npz::NpzWriter::new(out);
+    let images = ndarray::Array4::<u8>::zeros((1, 16, 16, 3));
+    writer.add_array("arr_0", &images).unwrap();
+    writer.add_array("arr_1", &ndarray::arr1(&[10i64])).unwrap();
+    writer.finish().unwrap();
+    of(&named, "").fails(3, &["named.npz", "labels below 10", "found 10"]);
 }

@@ -31,6 +31,14 @@ fn tables_that_cannot_be_solved() {
     solve(&[3, 3], &good, "--budgets 1,two").fails(3, &["--budgets", "two"]);
     solve(&[3, 3], &with(6, f64::INFINITY), "--budgets 1")
         .fails(3, &["c.npy", "T=2 is unreachable", "K=1"]);
+    // Without a budget that is asked for too.
+    for flags in ["", "--json", "--budgets all"] {
+        let nothing = solve(&[4, 4], &[f64::INFINITY; 16], flags);
+        nothing.fails(3, &["c.npy", "T=3 is unreachable from 0", "+inf"]);
+    }
+    let repeated = solve(&[3, 3], &good, "--budgets 2,1,2").run().succeeds();
+    let steps = |line: &&str| line.trim_start().starts_with("2 ");
+    assert_eq!(repeated.stdout().lines().filter(steps).count(), 1);
     solve(&[4, 4], &[f64::INFINITY; 16], "--budgets 2").fails(3, &["T=3 is unreachable", "K=2"]);
 }
 

@@ -11,6 +11,7 @@ use crate::args::Bpd;
 use crate::error::{Error, Result};
 use crate::input::{
     ChainChoice, Network, PathFlags, RunImages, check_size, data_path, limit, parse_list, split,
+    with_labels,
 };
 use crate::output::{self, Voice};
 use crate::render::{
@@ -106,12 +107,10 @@ fn open_images(
     } else {
         None
     };
-    let mut set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
+    let set = ddpm_data::open_fixed_images(file, cifar_test.as_ref())?;
     let network = network.fit_to(set.shape(), voice)?;
-    check_size(file.clone(), &set, &network)?;
-    if let Some(class) = args.class {
-        set = set.with_class(class);
-    }
+    check_size(file, &set, &network)?;
+    let set = with_labels(file, set, args.class, &network)?;
     let count = limit(&args.data, set.len())?;
     let noise = match &args.noise {
         Some(noise) => {

@@ -27,6 +27,18 @@ pub(crate) fn run(args: &Predict, voice: Voice) -> Result<()> {
         ddpm_model::Error::Input(_) => Error::file(&args.input, e),
         e => Error::checkpoint(&args.checkpoint.checkpoint, e),
     })?;
+    if let Some(image) = output
+        .outer_iter()
+        .position(|image| image.iter().any(|x| !x.is_finite()))
+    {
+        return Err(Error::file(
+            &args.checkpoint.checkpoint,
+            format!(
+                "the network's output for image {image} of {} is not finite",
+                args.input.display()
+            ),
+        ));
+    }
     let bytes = encode(&output)?;
     write_unless_in_the_way(&args.output, &bytes, args.existing.force)?;
     let rms =
@@ -96,7 +108,19 @@ impl Request {
     fn evaluate(&self, unet: &UNet, batch: usize) -> ddpm_model::Result<Array4<f32>> {
         let (b, _, h, w) = self.x.dim();
         let channels = unet.config().architecture.out_channels;
-        let mut output = Array4::zeros((b, channels, h, w));
+        let mut values = Vec::new();
+        let room = [channels, h, w]
+            .iter()
+            .try_fold(b, |all, &n| all.checked_mul(n));
+        let room = room.filter(|&all| values.try_reserve_exact(all).is_ok());
+        let Some(room) = room else {
+            let problem =
+                format!("the output, {b} images of {channels}x{h}x{w}, does not fit into memory");
+            return Err(ddpm_model::Error::Input(problem));
+        };
+        values.resize(room, 0f32);
+        let mut output = Array4::from_shape_vec((b, channels, h, w), values)
+            .map_err(|error| ddpm_model::Error::Input(error.to_string()))?;
         for from in (0..b).step_by(batch) {
             let to = (from + batch).min(b);
             let part = unet.forward(

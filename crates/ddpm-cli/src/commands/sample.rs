@@ -53,12 +53,6 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
     }
     check_sampler(args, choice.schedule.sampler)?;
     let record = describe(args, &network, &choice)?;
-    if record.class.is_some() && network.denoiser().num_classes().is_none() {
-        return Err(Error::flag(
-            "--class",
-            "expected none, because the network is not class-conditional",
-        ));
-    }
     let wanted = record.start_index..record.start_index + record.count;
     let labels = network.labels(record.class, wanted.clone())?;
 

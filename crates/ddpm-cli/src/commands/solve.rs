@@ -118,6 +118,12 @@ fn possible(solution: &Solution, budgets: &Budgets, end: usize, file: &Path) -> 
         wanted.retain(is_met);
     }
     match wanted.iter().find(|steps| !is_met(steps)) {
+        None if wanted.is_empty() => {
+            let problem = format!(
+                "T={end} is unreachable from 0: every path uses a missing edge (+inf); cost[t, s] is the step from t to s < t"
+            );
+            Err(Error::file(file, problem))
+        }
         None => Ok(wanted),
         Some(steps) => {
             let problem = format!(

@@ -181,10 +181,23 @@ impl Network {
     ) -> Result<Option<Vec<usize>>> {
         match (self.denoiser().num_classes(), class) {
             (None, None) => Ok(None),
-            (None, Some(_)) => Err(not_conditional()),
             (Some(classes), None) => Ok(Some(indices.map(|i| i % classes).collect())),
-            (Some(classes), Some(class)) if class < classes => Ok(Some(vec![class; indices.len()])),
-            (Some(classes), Some(class)) => Err(Error::flag(
+            (_, Some(class)) => {
+                self.check_class(class)?;
+                Ok(Some(vec![class; indices.len()]))
+            }
+        }
+    }
+
+    /// Refuses a `--class` that the network does not know.
+    pub(crate) fn check_class(&self, class: usize) -> Result<()> {
+        match self.denoiser().num_classes() {
+            None => Err(Error::flag(
+                "--class",
+                "expected none, because the network is not class-conditional",
+            )),
+            Some(classes) if class < classes => Ok(()),
+            Some(classes) => Err(Error::flag(
                 "--class",
                 format!("expected a class below {classes}, found {class}"),
             )),
@@ -212,9 +225,4 @@ impl Network {
             Kind::TestBed(_) => false,
         }
     }
-}
-
-/// `--class` of a network that knows none.
-pub(super) fn not_conditional() -> Error {
-    Error::flag("--class", "the network is not class-conditional")
 }

@@ -13,6 +13,9 @@ use crate::error::{Advice, Error, Located, Result};
 use crate::output::Voice;
 use crate::render::{join, quote};
 
+/// Bytes of the longest document: the schedules of all numbers of steps of a chain of 4,000 take a tenth of it.
+const LONGEST_DOCUMENT: u64 = 1 << 30;
+
 /// The file or folder that an environment variable names.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
@@ -32,9 +35,14 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::read(path, source))
 }
 
+/// Reads a document of ours or a table of text, of which nobody has a longer one.
+pub(crate) fn read_document(path: &Path) -> Result<Vec<u8>> {
+    Ok(ddpm_files::read_small(path, LONGEST_DOCUMENT)?)
+}
+
 /// Reads one number per timestep t = 1..T from a column of a CSV file.
 pub(crate) fn read_column(path: &Path, column: &str) -> Result<Vec<f64>> {
-    let bytes = read_bytes(path)?;
+    let bytes = read_document(path)?;
     std::str::from_utf8(&bytes)
         .map_err(|_| "expected a CSV file, found bytes that are no text".to_owned())
         .and_then(|text| csv::column(text, column).map_err(|error| error.to_string()))
@@ -116,7 +124,7 @@ pub(crate) fn warn_of_few_images(path: &Path, profile: &ElboProfile, mean: MeanK
 
 /// Reads a schedules file.
 pub(crate) fn read_schedules(path: &Path) -> Result<Schedules> {
-    let bytes = read_bytes(path)?;
+    let bytes = read_document(path)?;
     let schedules = match String::from_utf8(bytes) {
         Ok(text) => Schedules::from_json(&text).in_file(path),
         Err(error) => {

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use ddpm_data::{ImageSet, Split};
 
-use super::checkpoint::{Network, not_conditional};
+use super::checkpoint::Network;
 use super::files::variable;
 use super::test_bed::open_images;
+use crate::advice;
 use crate::args::ImageArgs;
 use crate::error::{Error, Result};
 use crate::output::Voice;
@@ -35,12 +36,8 @@ impl RunImages {
         let set = open_images(&path, split)?;
         warn_of_left_out(&path, &set, voice);
         let network = network.fit_to(set.shape(), voice)?;
-        check_size(path, &set, &network)?;
-        let set = match class {
-            Some(_) if network.denoiser().num_classes().is_none() => return Err(not_conditional()),
-            Some(class) => set.with_class(class),
-            None => set,
-        };
+        check_size(&path, &set, &network)?;
+        let set = with_labels(&path, set, class, &network)?;
         let limit = limit(args, set.len())?;
         let run = Self {
             chosen: ddpm_data::selection(seed, set.len(), limit),
@@ -61,14 +58,37 @@ pub(crate) fn warn_of_left_out(path: &Path, set: &ImageSet, voice: Voice) {
     }
 }
 
+/// The images of `path` with the labels that the network needs, all of them `class` where one is given; said before anything is computed.
+pub(crate) fn with_labels(
+    path: &Path,
+    set: ImageSet,
+    class: Option<usize>,
+    network: &Network,
+) -> Result<ImageSet> {
+    let set = match class {
+        Some(class) => {
+            network.check_class(class)?;
+            set.with_class(class)
+        }
+        None => set,
+    };
+    ddpm_eval::labels_for(network.denoiser(), &set).map_err(|error| match error {
+        ddpm_eval::Error::Request { .. } => {
+            Error::file(path, &error).advised_maybe(advice::on_evaluation(&error))
+        }
+        error => error.into(),
+    })?;
+    Ok(set)
+}
+
 /// Images must have the size that the network takes.
-pub(crate) fn check_size(path: PathBuf, set: &ImageSet, network: &Network) -> Result<()> {
+pub(crate) fn check_size(path: &Path, set: &ImageSet, network: &Network) -> Result<()> {
     let (expected, found) = (network.denoiser().shape(), set.shape());
     if found == expected {
         return Ok(());
     }
     Err(ddpm_data::Error::ImageSize {
-        path,
+        path: path.to_owned(),
         expected,
         found: found.to_vec(),
     }

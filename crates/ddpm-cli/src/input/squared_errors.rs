@@ -8,7 +8,7 @@ use ddpm_eval::RecordedErrors;
 use ddpm_profile::{Doubt, ElboProfile};
 
 use super::chain::noise_schedule;
-use super::files::read_bytes;
+use super::files::read_document;
 use crate::advice::kind_of;
 use crate::args::ChainArgs;
 use crate::error::{Advice, Error, Result};
@@ -98,7 +98,7 @@ pub(crate) fn warn_of_doubt(path: &Path, doubt: &Doubt, voice: Voice) {
 }
 
 fn check_archive(path: &Path) -> Result<()> {
-    let bytes = read_bytes(path)?;
+    let bytes = read_document(path)?;
     if bytes.starts_with(b"PK") {
         return Ok(());
     }

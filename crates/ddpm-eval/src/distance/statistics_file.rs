@@ -4,9 +4,10 @@
 //! `weights` (as uint8); pytorch-fid does not look at these.
 
 use std::io::Cursor;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-use ddpm_files::npz::{NpzArchive, NpzWriter};
+use ddpm_files::npz::{Extents, NpzArchive, NpzWriter};
 use ddpm_files::{FileError, write_atomic};
 use ndarray::{Array, Array1, Array2, Dimension, aview1};
 
@@ -15,6 +16,10 @@ use crate::error::{Error, Result};
 
 const MEAN: &str = "an array mu of d numbers (f64 or f32)";
 const COVARIANCE: &str = "an array sigma of d x d numbers (f64 or f32)";
+/// More than any network of features has, and than a machine has memory for the square of.
+const MOST_FEATURES: usize = 1 << 16;
+/// Bytes of a name or of a hash.
+const LONGEST_TEXT: usize = 1 << 12;
 
 /// Whether the file is an `.npz` of statistics and not one of images.
 ///
@@ -31,13 +36,15 @@ pub fn is_statistics(path: &Path) -> Result<bool> {
 /// [`Error::Data`]: from the system, or naming the array that is missing or not what it has to be.
 pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
     let mut archive = NpzArchive::open(path)?;
-    let mean: Array1<f64> = numbers(&mut archive, "mu", MEAN)?;
-    let covariance: Array2<f64> = numbers(&mut archive, "sigma", COVARIANCE)?;
+    let mean: Array1<f64> = numbers(&mut archive, "mu", MEAN, &[0..=MOST_FEATURES])?;
+    let features = mean.len()..=mean.len();
+    let both = [features.clone(), features];
+    let covariance: Array2<f64> = numbers(&mut archive, "sigma", COVARIANCE, &both)?;
     let images = match archive.first_of(&["images"]) {
         None => None,
         Some(key) => {
             let expected = "the number of images, i64 [1], above 1";
-            let found = archive.integers(key, expected)?;
+            let found = archive.integers(key, expected, Extents::One)?;
             match found.as_slice() {
                 Some(&[images]) if (2..=i64::MAX as i128).contains(&images) => {
                     Some(images as usize)
@@ -72,7 +79,7 @@ fn text(archive: &mut NpzArchive<'_>, key: &'static str, what: &str) -> Result<O
         return Ok(None);
     }
     let expected = format!("{what}, uint8 [characters]");
-    let found = archive.integers(key, &expected)?;
+    let found = archive.integers(key, &expected, Extents::AtMost(LONGEST_TEXT))?;
     let bytes: Option<Vec<u8>> = found.iter().map(|&c| u8::try_from(c).ok()).collect();
     match bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
         Some(text) if found.ndim() == 1 => Ok(Some(text)),
@@ -86,8 +93,9 @@ fn numbers<D: Dimension>(
     archive: &mut NpzArchive<'_>,
     key: &str,
     expected: &str,
+    extents: &[RangeInclusive<usize>],
 ) -> Result<Array<f64, D>> {
-    let found = archive.floats(key, expected)?;
+    let found = archive.floats(key, expected, Extents::Of(extents))?;
     let dimensions = found.ndim();
     found.into_dimensionality().map_err(|_| {
         let found = format!("an array of {dimensions} dimensions");

@@ -15,6 +15,7 @@ use crate::denoising::domain_of;
 use crate::error::{Error, Result};
 use crate::network::{batch_size, check_path, labels_for};
 use crate::progress::Progress;
+use crate::room::zeros;
 use ddpm_data::{ImageSet, Split};
 
 /// Which images are followed, and how.
@@ -159,17 +160,20 @@ impl Run<'_> {
     fn follow(&self, images: &[usize]) -> Result<Trajectories> {
         let (grid, dims) = (&self.plan.grid, self.flow.dims());
         let nodes = grid.steps();
-        let mut states = vec![0.0f32; images.len() * nodes * dims];
-        let mut estimates = states.clone();
+        let room = [images.len(), nodes, dims];
+        let mut states = zeros("batch", &room)?;
+        let mut estimates = zeros("batch", &room)?;
         let chosen: Option<Vec<usize>> = self
             .labels
             .map(|labels| images.iter().map(|&i| labels[i]).collect());
         let mut x0 = vec![0.0f32; dims];
         let mut noise = vec![0.0f32; dims];
-        let mut x = Vec::with_capacity(images.len() * dims);
-        for &image in images {
+        let mut x: Vec<f64> = zeros("batch", &[images.len(), dims])?;
+        for (&image, x) in images.iter().zip(x.chunks_mut(dims)) {
             self.data.read_image(image, &mut x0)?;
-            x.extend(x0.iter().map(|&x| f64::from(x)));
+            for (x, &x0) in x.iter_mut().zip(&x0) {
+                *x = f64::from(x0);
+            }
         }
         let mut batch = Batch {
             x,

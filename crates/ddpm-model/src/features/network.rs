@@ -116,7 +116,10 @@ impl FeatureNetwork {
             Layers::CifarResNet(_) if (channels, height, width) == (1, DIGIT, DIGIT) => {
                 let side = cifar_resnet::SIDE;
                 let edge = (side - DIGIT) / 2;
-                let mut canvas = Array4::from_elem((batch, 1, side, side), -1.0);
+                let mut black = room::floats(batch * side * side)?;
+                black.resize(batch * side * side, -1.0);
+                let mut canvas = Array4::from_shape_vec((batch, 1, side, side), black)
+                    .map_err(|error| Error::Input(error.to_string()))?;
                 let middle = s![.., .., edge..edge + DIGIT, edge..edge + DIGIT];
                 canvas.slice_mut(middle).assign(&images);
                 framed = canvas;

@@ -5,7 +5,7 @@ use pulp::{Simd, WithSimd};
 use super::isa::Isa;
 use super::maps::Vectors;
 use super::tasks::for_pieces;
-use crate::Result;
+use crate::{Result, room};
 
 /// A dense layer with its weights transposed, so that vectors run over outputs.
 pub(crate) struct PackedLinear {
@@ -39,7 +39,7 @@ impl PackedLinear {
         let inputs = self.weight.len() / outputs.max(1);
         let _timer = super::timing::start(|| format!("dense {inputs}->{outputs}"));
         let rows: Vec<&[f32]> = x.rows(batch, inputs)?.collect();
-        let mut y = vec![0.0; batch * outputs];
+        let mut y = room::zeros(batch * outputs)?;
         for_pieces(&mut y, std::iter::repeat_n(outputs, batch), |image, y| {
             self.isa.run(Product {
                 linear: self,

@@ -360,3 +360,46 @@ fn folders_that_cannot_be_reported() {
     report(folder.path()).fails(3, &["p.safetensors"]);
     assert!(!at("report.html").exists());
 }
+
+#[test]
+fn pictures_of_the_same_noise_are_one_matrix() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("grids")).unwrap();
+    let record = |name: &str, seed: u64, path: &str| {
+        png(&at(name));
+        fs::write(
+            at(&format!("{name}.run.json")),
+            format!(
+                r#"{{"format": "ddpm-samples", "version": 1, "seed": {seed}, "start_index": 0, "count": 2, "class": null, "image_shape": [3, 1, 1],
+                "sampler": "ddim", "eta": 0.0, "variance": null, "log_variance": null, "clip_last_noise": null, "clip_denoised": true,
+                "path": {path}, "T": 9, "noise_schedule": "cosine", "checkpoint_sha256": "12ab", "rescale_timesteps": false,
+                "precision": "f32", "network": {{}}}}"#
+            ),
+        )
+        .unwrap();
+    };
+    record("grids/even.2.png", 3, "[0, 4, 9]");
+    record("grids/even.3.png", 3, "[0, 3, 6, 9]");
+    record("grids/dp.3.png", 3, "[0, 1, 5, 9]");
+    // Other noise, another number than its name says, and one alone.
+    record("grids/dp.2.png", 4, "[0, 1, 9]");
+    record("grids/quadratic.5.png", 3, "[0, 1, 9]");
+    let found = Ddpm::new("report").arg(folder.path()).json();
+    assert_eq!(found["images"].as_array().unwrap().len(), 5);
+    let html = fs::read_to_string(at("report.html")).unwrap();
+    let page = html.split("<figure class=\"matrix\">").collect::<Vec<_>>();
+    let [_, matrix] = page[..] else {
+        panic!("one matrix");
+    };
+    let (matrix, others) = matrix.split_once("</figure>").unwrap();
+    let rows: Vec<&str> = matrix.split("<tr><th scope=\"rowgroup\"").collect();
+    assert_eq!(rows.len(), 3, "{matrix}");
+    let pictures = |text: &str| text.matches("<img").count();
+    assert!(rows[0].contains("K = 2") && rows[0].contains("K = 3"));
+    assert!(rows[1].contains(">dp <span>sampler ddim, eta 0.0") && pictures(rows[1]) == 1);
+    assert!(rows[2].contains(">even <span>") && pictures(rows[2]) == 2);
+    assert!(matrix.contains("2 samples, seed 3, from number 0 on"));
+    assert_eq!(pictures(others), 2);
+    assert!(matrix.contains("report.files/samples.png") && at("report.files/samples.png").exists());
+}

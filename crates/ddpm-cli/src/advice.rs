@@ -90,6 +90,9 @@ pub(crate) fn on_unwritable_output(path: &Path, kind: io::ErrorKind) -> Option<S
     let advice = match kind {
         K::NotFound => {
             let folder = path.parent().filter(|folder| !folder.is_dir())?;
+            if folder.as_os_str().is_empty() {
+                return None;
+            }
             let folder = quote(&folder.to_string_lossy());
             return Some(format!("create the folder first: mkdir -p {folder}"));
         }

@@ -115,7 +115,11 @@ fn check_bytes(path: &Path, header: &NpyHeader, key: &str, expected: &str) -> Re
     if header.element() == "u1" {
         return Ok(());
     }
-    let found = format!("{} of shape {}", header.descr, show(&header.shape));
+    let of = match &header.shape[..] {
+        [] => "no dimensions".to_owned(),
+        shape => format!("shape {}", show(shape)),
+    };
+    let found = format!("{} of {of}", header.descr);
     Err(Error::field(path, key, expected, found))
 }
 

@@ -82,7 +82,10 @@ impl Chart {
     pub(crate) fn caption(&self) -> String {
         let mut caption = format!("{}.", self.title);
         for line in &self.subtitle {
-            caption += &format!(" {line}.");
+            let mut letters = line.chars();
+            let first = letters.next().map(|first| first.to_uppercase());
+            caption.extend(std::iter::once(' ').chain(first.into_iter().flatten()));
+            caption += &format!("{}.", letters.as_str());
         }
         format!("{caption} {}", self.differs)
     }

@@ -92,6 +92,13 @@ impl Beside {
         Ok(figure(chart, &files(&self.name, &names)))
     }
 
+    /// A picture of the page; returns the name of its file.
+    pub(super) fn picture(&mut self, name: &str, png: Vec<u8>) -> String {
+        let name = format!("{}.png", self.free(name, "png"));
+        self.add(&name, png);
+        name
+    }
+
     /// A table of the page, as CSV and LaTeX too.
     pub(super) fn table(&mut self, name: &str, table: &TextTable) -> String {
         let name = self.free(name, "csv");

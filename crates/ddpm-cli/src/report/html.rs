@@ -145,6 +145,11 @@ impl Image {
         })
     }
 
+    /// The file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Its address, which holds all of it.
     pub(super) fn address(&self) -> String {
         format!("data:image/png;base64,{}", STANDARD.encode(&self.bytes))

@@ -12,6 +12,7 @@ mod html;
 mod likelihood;
 mod lists;
 mod measured;
+mod montage;
 mod profile_pairs;
 mod provenance;
 mod samples;
@@ -138,7 +139,7 @@ impl Page {
         );
         add(measured::errors(found, beside)?, "");
         add(
-            samples::section(found),
+            samples::section(found, beside)?,
             "samples: they need a PNG grid (ddpm sample --out F.png)",
         );
         add(

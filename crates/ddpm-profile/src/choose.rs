@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::cost::CostModel;
 use crate::curves::Curves;
 use crate::error::{Invalid, Result};
+use crate::nodes::Nodes;
 use crate::profile::ElboProfile;
 use crate::uncertainty::jackknife;
 
@@ -128,6 +129,8 @@ fn with_first_node(table: CostTable) -> Result<CostTable> {
 
 /// The solved table of a cost model.
 pub(crate) struct Optima {
+    nodes: Nodes,
+    train_steps: usize,
     table: CostTable,
     pub(crate) solution: Solution,
 }
@@ -135,7 +138,17 @@ pub(crate) struct Optima {
 impl Optima {
     /// Solves for budgets up to `max_steps`, or for all; under [`Scoring::fixes_first`] over the paths of t_1 = 1, and the one step.
     pub(crate) fn new(model: &CostModel<'_>, max_steps: Option<usize>) -> Result<Self> {
-        let mut table = model.table()?;
+        let all = Nodes::All(model.schedule().train_steps());
+        Self::among(all, model, max_steps)
+    }
+
+    /// The same over the paths of some timesteps alone.
+    pub(crate) fn among(
+        nodes: Nodes,
+        model: &CostModel<'_>,
+        max_steps: Option<usize>,
+    ) -> Result<Self> {
+        let mut table = model.table_among(&nodes)?;
         if model.scoring().fixes_first() {
             table = with_first_node(table)?;
         }
@@ -144,10 +157,16 @@ impl Optima {
             ..SolveOptions::default()
         };
         let solution = solve(&table, &options)?;
-        Ok(Self { table, solution })
+        let train_steps = model.schedule().train_steps();
+        Ok(Self {
+            nodes,
+            train_steps,
+            table,
+            solution,
+        })
     }
 
-    /// What it costs to end at each t under a free start; `None` under a full one.
+    /// What it costs to end at each node under a free start; `None` under a full one.
     pub(crate) fn terminal(
         &self,
         model: &CostModel<'_>,
@@ -161,11 +180,11 @@ impl Optima {
             return Err(Invalid::Unsupported(why.into()).into());
         }
         let why = "start free: the mean square of the data is not known, so the prior term is not either; use start full";
-        let prior = |t: usize| match t {
+        let prior = |i: usize| match i {
             0 => Some(f64::INFINITY),
-            _ => model.prior(t),
+            _ => model.prior(self.nodes.at(i)),
         };
-        let priors = (0..=self.table.train_steps()).map(prior).collect();
+        let priors = (0..=self.nodes.last()).map(prior).collect();
         let priors: Option<Vec<f64>> = priors;
         match priors {
             None => Err(Invalid::Unsupported(why.into()).into()),
@@ -173,7 +192,7 @@ impl Optima {
         }
     }
 
-    /// The end of the best path of K steps; `None` if there is none.
+    /// The number of the node that the best path of K steps ends at; `None` if there is none.
     pub(crate) fn end(&self, k: usize, terminal: Option<&[f64]>) -> Option<usize> {
         let last = self.table.train_steps();
         match terminal {
@@ -184,13 +203,14 @@ impl Optima {
 
     /// The best path of K steps.
     pub(crate) fn path(&self, k: usize, terminal: Option<&[f64]>) -> Result<TimePath> {
-        let steps = self.table.train_steps();
         let end = self.end(k, terminal);
-        let nodes = end.and_then(|end| self.solution.path(&self.table, k, end));
+        let numbers = end.and_then(|end| self.solution.path(&self.table, k, end));
         let unreachable = Invalid::Unreachable {
             steps: k,
-            end: steps,
+            end: self.train_steps,
         };
-        Ok(TimePath::new(nodes.ok_or(unreachable)?, steps)?)
+        let numbers = numbers.ok_or(unreachable)?;
+        let nodes: Vec<usize> = numbers.into_iter().map(|i| self.nodes.at(i)).collect();
+        Ok(TimePath::new(nodes, self.train_steps)?)
     }
 }

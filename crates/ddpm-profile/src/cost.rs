@@ -19,6 +19,7 @@ use crate::{
     error::Result,
     freeze::{Frozen, candidates},
     interior::{BandRow, Levels, RowVariance, ScaledRow},
+    nodes::Nodes,
 };
 
 /// What every edge costs.
@@ -103,6 +104,11 @@ impl<'a> CostModel<'a> {
     /// # Errors
     /// Those of [`CostTable`], for costs that are not numbers.
     pub fn table(&self) -> Result<CostTable> {
+        self.table_among(&Nodes::All(self.curves.train_steps()))
+    }
+
+    /// The same of the edges between some timesteps: entry (i, j) is the edge from `nodes.at(i)` to `nodes.at(j)`.
+    pub(crate) fn table_among(&self, nodes: &Nodes) -> Result<CostTable> {
         let steps = self.curves.train_steps();
         if self.frozen.corrections().is_some() && self.mean_powers.is_none() {
             let all = (0..=steps).into_par_iter().map(|t| self.mse(t));
@@ -111,67 +117,84 @@ impl<'a> CostModel<'a> {
                 mean_powers: Some(mean_powers.into()),
                 ..self.clone()
             };
-            return tabulated.table();
+            return tabulated.table_among(nodes);
         }
         let merged = self.objective() == Objective::Elbo && self.scoring().decoder_needs_next();
         let columns = |has_next: bool| -> Vec<Option<Column>> {
-            (0..=steps)
+            (0..=nodes.last())
                 .into_par_iter()
-                .map(|t1| self.decoder_column(t1, has_next))
+                .map(|i| self.decoder_column(nodes.at(i), has_next))
                 .collect()
         };
         // Columns take longer to build than to read. A merged start reads the same ones again, unless they are per pixel.
         let shared = (merged && !self.per_pixel_decoder(0, true)).then(|| columns(false));
-        let table = CostTable::from_rows(steps, |t, row| {
+        let table = CostTable::from_rows(nodes.last(), |i, row| {
+            let t = nodes.at(i);
             row[0] = match &shared {
                 Some(columns) => {
                     let argument = self.decoder_argument(t, None);
-                    self.decoder_value(t, columns[t].as_ref(), argument)
+                    self.decoder_value(t, columns[i].as_ref(), argument)
                 }
                 None => self.decoder(t, None),
             };
-            self.fill(t, 1, &mut row[1..]);
+            match nodes {
+                Nodes::All(_) => self.fill(t, 1, &mut row[1..]),
+                Nodes::Some(list) => {
+                    let mut whole = vec![0.0; t - 1];
+                    self.fill(t, 1, &mut whole);
+                    for (cost, &s) in row.iter_mut().zip(list).skip(1) {
+                        *cost = whole[s - 1];
+                    }
+                }
+            }
         })?;
         if !merged {
             return Ok(table);
         }
         let columns = shared.unwrap_or_else(|| columns(true));
-        let bound =
-            |(t1, column): (usize, &Option<Column>)| self.decoder_lower_bound(t1, column.as_ref());
+        let bound = |(i, column): (usize, &Option<Column>)| {
+            self.decoder_lower_bound(nodes.at(i), column.as_ref())
+        };
         let least: Vec<f64> = columns.iter().enumerate().map(bound).collect();
-        let best: Vec<(f64, usize)> = (0..=steps)
+        let best: Vec<(f64, usize)> = (0..=nodes.last())
             .into_par_iter()
-            .map(|t2| self.best_start(t2, table.row(t2), &columns, &least))
+            .map(|i| self.best_start(nodes, i, table.row(i), &columns, &least))
             .collect();
         let (cost, first) = best.into_iter().unzip();
         Ok(table.with_start(Start { cost, first })?)
     }
 
-    /// The smallest decoder(t1, t2) + L(t2, t1) over t1, and its (smallest) t1; (`+inf`, 0) where there is none.
+    /// The smallest decoder(t1, t2) + L(t2, t1) over t1, and the number of its (smallest) t1, where t2 is that of the number `second`;
+    /// (`+inf`, 0) where there is none.
     fn best_start(
         &self,
-        t2: usize,
+        nodes: &Nodes,
+        second: usize,
         row: &[f64],
         columns: &[Option<Column>],
         least: &[f64],
     ) -> (f64, usize) {
         let mut best = (f64::INFINITY, 0);
-        if t2 < 2 {
+        if second < 2 {
             return best;
         }
+        let t2 = nodes.at(second);
         let mut arguments = vec![0.0; t2 - 1];
         self.levels.log_posterior_variance(t2, 1, &mut arguments);
-        let cost =
-            |t1: usize| self.decoder_value(t1, columns[t1].as_ref(), arguments[t1 - 1]) + row[t1];
+        let cost = |first: usize| {
+            let t1 = nodes.at(first);
+            self.decoder_value(t1, columns[first].as_ref(), arguments[t1 - 1]) + row[first]
+        };
         // A first guess, so that most of the others need no look at their column.
-        let guess = (1..t2).step_by(64).map(cost).fold(f64::INFINITY, f64::min);
-        for t1 in 1..t2 {
-            if row[t1] + least[t1] > guess.min(best.0) {
+        let guesses = (1..second).step_by(64).map(cost);
+        let guess = guesses.fold(f64::INFINITY, f64::min);
+        for first in 1..second {
+            if row[first] + least[first] > guess.min(best.0) {
                 continue;
             }
-            let cost = cost(t1);
+            let cost = cost(first);
             if cost < best.0 {
-                best = (cost, t1);
+                best = (cost, first);
             }
         }
         best

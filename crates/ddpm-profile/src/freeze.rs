@@ -7,9 +7,11 @@ use ddpm_schedule::Scoring;
 use rayon::prelude::*;
 
 use crate::band_curves::BandFit;
+use crate::column::Column;
 use crate::curves::Curves;
 use crate::error::{Invalid, Result};
 use crate::learned::LearnedColumn;
+use crate::nodes::Nodes;
 
 const NO_COLUMNS: &str =
     "the curves have no decoder columns; choose gaussian or none, or use a profile";
@@ -85,6 +87,11 @@ impl Curves {
     /// calibrated mean on curves without bands, and for a calibrated mean under learned variances;
     /// [`Error::InterpolationError`](crate::Error::InterpolationError) as [`CostModel::new`](crate::CostModel::new).
     pub fn freeze(&self, scoring: &Scoring) -> Result<Frozen> {
+        self.freeze_among(scoring, &Nodes::All(self.train_steps()))
+    }
+
+    /// The same for paths of some timesteps. What takes long is fixed at these alone: the optimal decoder of the others is no optimum.
+    pub(crate) fn freeze_among(&self, scoring: &Scoring, nodes: &Nodes) -> Result<Frozen> {
         let mut frozen = Frozen::from(*scoring);
         let variance = scoring.variance;
         let candidates = candidates(variance, self.learned());
@@ -118,7 +125,7 @@ impl Curves {
             frozen.learned = columns.collect::<Option<Vec<_>>>().map(Into::into);
         }
         if scoring.decoder == DecoderKind::Optimal {
-            let (log_variances, learned) = self.optimal_decoder()?;
+            let (log_variances, learned) = self.optimal_decoder(nodes)?;
             frozen.decoder_log_variance = Some(log_variances.into());
             frozen.decoder_learned = learned.contains(&true).then(|| learned.into());
         }
@@ -136,31 +143,44 @@ impl Curves {
         }
     }
 
-    /// The decoder that is best at every timestep on these images, index t = 0..=T: the lower of one variance for all pixels and of the
-    /// learned range with the best lower end, each bounded as [`optimal_decoder_log_variance`](Self::optimal_decoder_log_variance) says.
-    fn optimal_decoder(&self) -> Result<(Vec<f64>, Vec<bool>)> {
-        let scalar = self.optimal_decoder_log_variance()?;
-        let best = |t: usize| {
-            let learned = (t > 0).then(|| self.decoder_column(t, true)).flatten();
-            let own = (t > 0).then(|| self.decoder_column(t, false)).flatten();
-            match (own, learned) {
-                (Some(own), Some(learned)) => {
-                    let at = learned.argmin();
-                    if learned.at(at) < own.at(scalar[t]) {
-                        (at, true)
-                    } else {
-                        (scalar[t], false)
-                    }
-                }
-                _ => (scalar[t], false),
-            }
+    /// The decoder that is best on these images at every one of the nodes, index t = 0..=T: the lower of one variance for all pixels and of
+    /// the learned range with the best lower end, each bounded as [`optimal_decoder_log_variance`](Self::optimal_decoder_log_variance)
+    /// says. At other timesteps the lowest variance that is allowed.
+    fn optimal_decoder(&self, nodes: &Nodes) -> Result<(Vec<f64>, Vec<bool>)> {
+        let best = |i: usize| {
+            let t = nodes.at(i);
+            let own = self.own_decoder_column(t)?;
+            let scalar = own.argmin();
+            let learned = self.decoder_column(t, true).map(|learned| {
+                let at = learned.argmin();
+                (at, learned.at(at))
+            });
+            Ok(match learned {
+                Some((at, least)) if least < own.at(scalar) => (t, at, true),
+                _ => (t, scalar, false),
+            })
         };
-        Ok((0..=self.train_steps())
+        let found: Vec<_> = (1..=nodes.last())
             .into_par_iter()
             .map(best)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .unzip())
+            .collect::<Result<_>>()?;
+        let steps = self.train_steps();
+        let mut log_variances = vec![0.0; steps + 1];
+        for (t, lowest) in log_variances.iter_mut().enumerate().skip(1) {
+            *lowest = self.decoder_range(t).0;
+        }
+        let mut is_learned = vec![false; steps + 1];
+        for (t, log_variance, learned) in found {
+            (log_variances[t], is_learned[t]) = (log_variance, learned);
+        }
+        Ok((log_variances, is_learned))
+    }
+
+    /// The decoder column of one variance for all pixels.
+    fn own_decoder_column(&self, t: usize) -> Result<Column> {
+        let why = || format!("decoder optimal: {NO_COLUMNS}");
+        let column = self.decoder_column(t, false);
+        Ok(column.ok_or_else(|| Invalid::Unsupported(why()))?)
     }
 
     /// The scalar log-variance that minimises the decoder term of every timestep on these images, index t = 0..=T (entry 0 is 0 and
@@ -172,13 +192,7 @@ impl Curves {
     pub fn optimal_decoder_log_variance(&self) -> Result<Vec<f64>> {
         let best = |t: usize| match t {
             0 => Ok(0.0),
-            _ => match self.decoder_column(t, false) {
-                Some(column) => Ok(column.argmin()),
-                None => {
-                    let why = format!("decoder optimal: {NO_COLUMNS}");
-                    Err(Invalid::Unsupported(why).into())
-                }
-            },
+            _ => Ok(self.own_decoder_column(t)?.argmin()),
         };
         (0..=self.train_steps()).into_par_iter().map(best).collect()
     }

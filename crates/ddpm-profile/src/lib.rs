@@ -72,6 +72,7 @@ mod interior;
 mod layout;
 mod learned;
 mod measure;
+mod nodes;
 mod pchip;
 mod profile;
 mod regroup;

@@ -1,5 +1,7 @@
 //! Lists of step counts.
 
+use std::collections::BTreeSet;
+
 use ddpm_schedule::Budgets;
 
 use crate::error::{Error, Result};
@@ -9,7 +11,10 @@ pub(crate) fn parse_budgets(flag: &str, text: &str, most: usize) -> Result<Budge
     if text == "all" {
         return Ok(Budgets::All);
     }
-    let budgets = parse_list(flag, text, "numbers of steps or `all`")?;
+    let mut budgets = parse_list(flag, text, "numbers of steps or `all`")?;
+    // What is said twice is meant once.
+    let mut seen = BTreeSet::new();
+    budgets.retain(|&steps| seen.insert(steps));
     for &steps in &budgets {
         if !(1..=most).contains(&steps) {
             return Err(Error::flag(
@@ -49,6 +54,7 @@ mod tests {
         let parse = |text| parse_budgets("--steps", text, 100);
         assert_eq!(parse("all").unwrap(), Budgets::All);
         assert_eq!(parse("8, 16").unwrap(), Budgets::Only(vec![8, 16]));
+        assert_eq!(parse("8,2,8").unwrap(), Budgets::Only(vec![8, 2]));
         for (bad, named) in [
             ("8,,16", "\"\""),
             ("eight", "eight"),

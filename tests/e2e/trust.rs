@@ -123,6 +123,24 @@ fn an_array_that_unpacks_to_gigabytes_is_refused_by_its_shape() {
         .words("--threads 2")
         .file("--out", &folder.path().join("p.elbo"))
         .fails(3, &named);
+    // Of the right shape, and yet a gigabyte of numbers out of bytes.
+    let path = folder.path().join("sums.npz");
+    let out = std::fs::File::create(&path).unwrap();
+    let mut writer = ddpm::files::npz::NpzWriter::new_compressed(out);
+    let zeros = ndarray::Array2::<u8>::zeros((10_000_000, 13));
+    writer.add_array("sum_squared_error", &zeros).unwrap();
+    let timesteps = ndarray::Array1::<i64>::from_iter(1..14);
+    writer.add_array("t", &timesteps).unwrap();
+    let alpha_bar = ndarray::Array1::linspace(0.99, 0.01, 20);
+    writer.add_array("alpha_bar", &alpha_bar).unwrap();
+    writer.finish().unwrap();
+    limited("schedule")
+        .file("--mse", &path)
+        .words("--threads 2")
+        .fails(
+            3,
+            &["sums.npz", "sum_squared_error", "too many of this type"],
+        );
     for (name, key) in [("mu.npz", "mu"), ("network.npz", "network")] {
         let statistics = bomb(name, key);
         limited("fid")

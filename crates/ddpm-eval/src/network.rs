@@ -44,9 +44,9 @@ pub(crate) fn batch_of(
 ) -> Result<ArrayD<f32>> {
     let shape = batched(count, datum);
     let mut singles: Vec<f32> = zeros("batch", &shape)?;
-    for (single, value) in singles.iter_mut().zip(values) {
-        *single = value as f32;
-    }
+    // The room is there; another number of values is an error of the shape.
+    singles.clear();
+    singles.extend(values.map(|value| value as f32));
     ArrayD::from_shape_vec(shape, singles).map_err(|e| Error::request("data", e.to_string()))
 }
 

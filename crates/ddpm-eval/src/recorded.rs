@@ -377,7 +377,7 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     const SUMS: &str = "float [B, M], per block of images and timestep";
     const COUNTS: &str = "int [B, M], images summed per block and timestep";
     const SQUARES: &str = "float [B], the mean of x0^2 per block";
-    let t = archive.counts("t", T, Extents::Of(&[0..=NoiseSchedule::MAX_TRAIN_STEPS]))?;
+    let t = archive.counts("t", T, Extents::Of(&[1..=NoiseSchedule::MAX_TRAIN_STEPS]))?;
     let timesteps: Vec<usize> = t
         .iter()
         .map(|&t| usize::try_from(t).unwrap_or(usize::MAX))
@@ -388,7 +388,7 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     }
     let points = timesteps.len();
     let expected = format!("{SUMS}, here for {points} timesteps");
-    let shape = [0..=MOST_BLOCKS, points..=points];
+    let shape = [1..=MOST_BLOCKS, points..=points];
     let found = archive.floats("sum_squared_error", &expected, Extents::Of(&shape))?;
     let sums = rows(&found);
     let blocks = sums.len();

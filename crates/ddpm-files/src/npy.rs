@@ -12,6 +12,9 @@ const LONGEST_HEADER: usize = 1 << 16;
 /// A structured type of NumPy nests less deep.
 const DEEPEST_NESTING: usize = 8;
 
+/// Bytes that elements may become beside four times what they are in the file.
+const SPARE: u128 = 64 << 20;
+
 /// Bytes of elements read at a time; a multiple of every element's size.
 const PIECE: usize = 1 << 16;
 
@@ -61,7 +64,16 @@ impl NpyHeader {
             "f8" => self.elements(reader, f64::from_le_bytes),
             "f4" => self.elements(reader, |b| f32::from_le_bytes(b).into()),
             // Of integers beyond 2^53, the nearest.
-            _ => Ok(self.integers(reader)?.mapv(|x| x as f64)),
+            "i8" => self.elements(reader, |b| i64::from_le_bytes(b) as f64),
+            "i4" => self.elements(reader, |b| i32::from_le_bytes(b).into()),
+            "i2" => self.elements(reader, |b| i16::from_le_bytes(b).into()),
+            "i1" => self.elements(reader, |b| i8::from_le_bytes(b).into()),
+            "u8" => self.elements(reader, |b| u64::from_le_bytes(b) as f64),
+            "u4" => self.elements(reader, |b| u32::from_le_bytes(b).into()),
+            "u2" => self.elements(reader, |b| u16::from_le_bytes(b).into()),
+            "u1" => self.elements(reader, |[b]| b.into()),
+            "b1" => self.elements(reader, |[b]| f64::from(u8::from(b != 0))),
+            _ => Err(self.other_elements()),
         }
     }
 
@@ -80,11 +92,12 @@ impl NpyHeader {
             "u2" => self.elements(reader, |b| u16::from_le_bytes(b).into()),
             "u1" => self.elements(reader, |[b]| b.into()),
             "b1" => self.elements(reader, |[b]| (b != 0).into()),
-            _ => Err(NpyError::Content(format!(
-                "elements of type {}",
-                self.descr
-            ))),
+            _ => Err(self.other_elements()),
         }
+    }
+
+    fn other_elements(&self) -> NpyError {
+        NpyError::Content(format!("elements of type {}", self.descr))
     }
 
     fn elements<T, const N: usize>(
@@ -95,6 +108,15 @@ impl NpyHeader {
         let big_endian = self.descr.starts_with('>');
         // The header was checked: this is no more than the data that there are.
         let mut left: usize = self.shape.iter().product();
+        // Packed zeros take next to nothing: what they become is bounded by what they are unpacked.
+        let bound = 4 * (left as u128 * N as u128) + SPARE;
+        if left as u128 * size_of::<T>() as u128 > bound {
+            let found = format!(
+                "{left} elements of type {}, too many of this type",
+                self.descr
+            );
+            return Err(NpyError::Content(found));
+        }
         let mut values = Vec::new();
         values.try_reserve_exact(left).map_err(|_| {
             NpyError::Content(format!(

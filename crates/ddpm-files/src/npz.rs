@@ -219,7 +219,7 @@ impl<'a> NpzArchive<'a> {
         Ok(content)
     }
 
-    /// The same of an array of these extents.
+    /// [`entry`](Self::entry) of an array of these extents.
     fn entry_of(&mut self, key: &str, expected: &str, extents: Extents<'_>) -> FileResult<Entry> {
         let entry = self.entry(key, expected)?;
         let shape = &entry.header.shape;
@@ -391,7 +391,6 @@ mod tests {
 
     use super::*;
 
-    /// A hundred megabytes in a hundred kilobytes: nothing of them is unpacked.
     #[test]
     fn an_array_of_another_shape_is_refused_by_its_header() {
         let folder = tempfile::tempdir().unwrap();

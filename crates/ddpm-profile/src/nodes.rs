@@ -2,12 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ddpm_core::TimePath;
-
-/// Fewer timesteps in a gap do not say what a choice among all of them would.
-const PARTS: usize = 5;
-
 /// The timesteps that a table is about, by their numbers 0, 1, ..
+#[derive(Clone)]
 pub(crate) enum Nodes {
     /// 0..=T.
     All(usize),
@@ -16,19 +12,13 @@ pub(crate) enum Nodes {
 }
 
 impl Nodes {
-    /// About as many timesteps as `budget` says around some paths of a chain: their nodes, the first timestep, those at which the curves were
-    /// measured, where they bend, and others evenly between neighbours of these. All of them where that leaves fewer than [`PARTS`] to a gap.
-    pub(crate) fn around<'a>(
-        paths: impl IntoIterator<Item = &'a TimePath>,
-        measured: &[usize],
-        end: usize,
-        budget: usize,
-    ) -> Self {
+    /// At most `budget` timesteps of a chain: the first, those at which curves were measured, where they bend, and others evenly between
+    /// neighbours of these. All of them where the measured ones leave no room between them, or where `budget` is as many.
+    pub(crate) fn spread(measured: &[usize], end: usize, budget: usize) -> Self {
         let mut own: BTreeSet<usize> = [0, 1, end].into();
         own.extend(measured);
-        own.extend(paths.into_iter().flat_map(TimePath::nodes));
         let parts = budget / own.len();
-        if parts < PARTS || budget >= end {
+        if parts < 2 || budget > end {
             return Self::All(end);
         }
         let own: Vec<usize> = own.into_iter().collect();
@@ -57,7 +47,7 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
-    use ddpm_core::VarianceKind;
+    use ddpm_core::{DecoderKind, MeanKind, VarianceKind};
     use ddpm_schedule::Scoring;
 
     use super::*;
@@ -74,7 +64,15 @@ mod tests {
         let list: Vec<usize> = (0..=end).filter(|t| t % 3 < 2 || *t == end).collect();
         let nodes = Nodes::Some(list.clone());
         let own = Scoring::new(VarianceKind::of_network(curves.learned()));
-        for scoring in [own, Scoring::new(VarianceKind::Spectral)] {
+        let spectral = Scoring::new(VarianceKind::Spectral);
+        for scoring in [
+            own,
+            own.with_decoder(DecoderKind::None),
+            own.with_decoder(DecoderKind::Optimal),
+            spectral,
+            spectral.with_mean(MeanKind::Calibrated),
+            Scoring::new(VarianceKind::Best).with_decoder(DecoderKind::Optimal),
+        ] {
             let frozen = curves.freeze_among(&scoring, &nodes).unwrap();
             let some = CostModel::new(&curves, frozen).unwrap();
             let all = CostModel::new(&curves, curves.freeze(&scoring).unwrap()).unwrap();
@@ -87,17 +85,18 @@ mod tests {
             assert_eq!(few.start().is_some(), table.start().is_some());
             let Some(start) = few.start() else { continue };
             for i in 2..list.len() {
-                let (t1, t2) = (list[start.first[i]], list[i]);
-                let cost = all.decoder(t1, Some(t2)) + table.edge(t2, t1);
-                assert!((start.cost[i] - cost).abs() < 1e-12, "{t2}");
+                let t2 = list[i];
+                let cost = |&t1: &usize| all.decoder(t1, Some(t2)) + table.edge(t2, t1);
+                let least = list[1..i].iter().map(cost).fold(f64::INFINITY, f64::min);
+                assert!((start.cost[i] - least).abs() < 1e-12, "{t2}");
+                assert!((cost(&list[start.first[i]]) - least).abs() < 1e-12, "{t2}");
             }
         }
     }
 
     #[test]
-    fn nodes_around_paths_hold_these_and_fill_the_gaps() {
-        let path = TimePath::new(vec![0, 40, 100], 100).unwrap();
-        let Nodes::Some(few) = Nodes::around([&path], &[60], 100, 30) else {
+    fn nodes_hold_the_measured_ones_and_fill_the_gaps() {
+        let Nodes::Some(few) = Nodes::spread(&[40, 60], 100, 30) else {
             panic!("some");
         };
         // Six parts of each of 0..1, 1..40, 40..60, 60..100, where there are so many.
@@ -107,11 +106,9 @@ mod tests {
         assert!(few.len() <= 30 && few.is_sorted());
         let nodes = Nodes::Some(few.clone());
         assert_eq!((nodes.last(), nodes.at(1)), (few.len() - 1, 1));
-        for budget in [24, 100] {
-            assert!(matches!(
-                Nodes::around([&path], &[60], 100, budget),
-                Nodes::All(100)
-            ));
+        for (measured, budget) in [(vec![40], 7), (vec![40], 101), ((1..=100).collect(), 90)] {
+            let nodes = Nodes::spread(&measured, 100, budget);
+            assert!(matches!(nodes, Nodes::All(100)), "{budget}");
         }
     }
 }

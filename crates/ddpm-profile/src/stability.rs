@@ -7,8 +7,9 @@
 //!   estimated costs, with R the expected excess of p over the true optimum, its mean is R (2 + 1/(F - 1)): p was fitted to fold f, p_f was
 //!   not. So R is estimated by the mean gap over that number, with a standard error from the spread over folds.
 //!
-//! p_f is the best path among about a thousand timesteps: those of p, those at which the network was evaluated, where the curves bend, and
-//! others evenly between them; among all of them where p leaves no room for five in each gap.
+//! Both choices are made among at most a thousand timesteps, which are the same for all of them: those at which the network was evaluated, where
+//! the curves bend, and others evenly between. A choice among fewer paths loses a little less. Paths of more than a fifth as many steps are
+//! chosen among all timesteps.
 //!
 //! Neither sees what interpolation between evaluated timesteps does to all folds alike.
 
@@ -25,16 +26,16 @@ use crate::{
     profile::ElboProfile,
 };
 
-/// The best paths of the budgets, among some nodes, under conventions whose numbers are those of the curves.
+/// The best paths of the budgets among some nodes, under conventions whose numbers were frozen there.
 fn paths(
     curves: &Curves,
     frozen: Frozen,
     budgets: &[usize],
-    nodes: Nodes,
+    nodes: &Nodes,
 ) -> Result<Vec<TimePath>> {
     let scoring = frozen.scoring;
     let model = CostModel::new(curves, frozen)?;
-    let optima = Optima::among(nodes, &model, budgets.iter().copied().max())?;
+    let optima = Optima::among(nodes.clone(), &model, budgets.iter().copied().max())?;
     let terminal = optima.terminal(&model, scoring.start)?;
     let path = |&steps: &usize| optima.path(steps, terminal.as_deref());
     budgets.iter().map(path).collect()
@@ -51,8 +52,10 @@ fn costs(model: &CostModel<'_>, paths: &[TimePath]) -> Vec<f64> {
 /// The folds that images are dealt out to where nobody says.
 pub const USUAL_FOLDS: usize = 8;
 
-/// About how many timesteps the choice of a fold is made among: eight choices among all of them take four to six times as long as the schedule.
+/// The most timesteps that a fold chooses among: eight choices among all of them take four to six times as long as the schedule.
 const NODES: usize = 1024;
+/// A path has fewer steps than one in so many of them.
+const PER_STEP: usize = 5;
 
 /// How many choices [`with_stability`] makes beside the one that was made: one for every fold, none where it leaves schedules as they are.
 pub fn choices_of_stability(profile: &ElboProfile, budgets: &Budgets, folds: usize) -> usize {
@@ -108,8 +111,20 @@ pub fn stability(
     Budgets::Only(budgets.to_vec()).wanted(max)?;
     let whole = Curves::from_profile(profile)?;
     let frozen = whole.freeze(scoring)?;
-    let chosen = paths(&whole, frozen, budgets, Nodes::All(max))?;
+    let chosen = paths(&whole, frozen, budgets, &Nodes::All(max))?;
     stability_of(&chosen, profile, &whole, scoring, folds, &mut || {})
+}
+
+/// Budgets whose choices are compared among the same nodes.
+struct Group {
+    nodes: Nodes,
+    /// Which of the budgets, and how many steps these have.
+    at: Vec<usize>,
+    steps: Vec<usize>,
+    /// Chosen on everything.
+    chosen: Vec<TimePath>,
+    /// Their costs on everything.
+    costs: Vec<f64>,
 }
 
 /// The stability of paths that were chosen on the whole of a profile, with at least two folds and blocks.
@@ -124,23 +139,48 @@ fn stability_of(
     let blocks = profile.blocks().len();
     let folds = folds.min(blocks);
     let on_all = CostModel::new(whole, whole.freeze(scoring)?)?;
-    let budgets: Vec<usize> = chosen.iter().map(TimePath::steps).collect();
-    let all = costs(&on_all, chosen);
     let end = profile.schedule().train_steps();
-    let mut gaps = vec![Vec::with_capacity(folds); budgets.len()];
-    let mut excess = vec![0.0f64; budgets.len()];
+    let few = Nodes::spread(profile.layout().timesteps(), end, NODES);
+    let is_short = |path: &TimePath| path.steps() * PER_STEP <= few.last();
+    let mut groups = Vec::new();
+    for (nodes, short) in [(few.clone(), true), (Nodes::All(end), false)] {
+        let at: Vec<usize> = (0..chosen.len())
+            .filter(|&i| is_short(&chosen[i]) == short)
+            .collect();
+        if at.is_empty() {
+            continue;
+        }
+        let steps: Vec<usize> = at.iter().map(|&i| chosen[i].steps()).collect();
+        let chosen = match &nodes {
+            Nodes::All(_) => at.iter().map(|&i| chosen[i].clone()).collect(),
+            Nodes::Some(_) => {
+                let frozen = whole.freeze_among(scoring, &nodes)?;
+                paths(whole, frozen, &steps, &nodes)?
+            }
+        };
+        groups.push(Group {
+            costs: costs(&on_all, &chosen),
+            nodes,
+            at,
+            steps,
+            chosen,
+        });
+    }
+    let mut gaps = vec![Vec::with_capacity(folds); chosen.len()];
+    let mut excess = vec![0.0f64; chosen.len()];
     for fold in 0..folds {
         let rest = Curves::of_blocks(profile, (0..blocks).filter(|i| i % folds != fold))?;
         let own = Curves::of_blocks(profile, (fold..blocks).step_by(folds))?;
-        let near = Nodes::around(chosen, profile.layout().timesteps(), end, NODES);
-        let frozen = rest.freeze_among(scoring, &near)?;
-        let others = paths(&rest, frozen.clone(), &budgets, near)?;
-        let on_own = CostModel::new(&own, frozen)?;
-        let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, chosen));
-        let on_all = costs(&on_all, &others);
-        for i in 0..budgets.len() {
-            gaps[i].push(theirs[i] - ours[i]);
-            excess[i] = excess[i].max(on_all[i] - all[i]);
+        for group in &groups {
+            let frozen = rest.freeze_among(scoring, &group.nodes)?;
+            let others = paths(&rest, frozen.clone(), &group.steps, &group.nodes)?;
+            let on_own = CostModel::new(&own, frozen)?;
+            let (theirs, ours) = (costs(&on_own, &others), costs(&on_own, &group.chosen));
+            let on_all = costs(&on_all, &others);
+            for (k, &i) in group.at.iter().enumerate() {
+                gaps[i].push(theirs[k] - ours[k]);
+                excess[i] = excess[i].max(on_all[k] - group.costs[k]);
+            }
         }
         chose();
     }

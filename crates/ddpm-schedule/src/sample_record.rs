@@ -16,8 +16,6 @@ const FORMAT: &str = "ddpm-samples";
 const VERSION: u32 = 1;
 /// What `ddpm sample --count` takes at most: whoever repeats the noise of a record asks for room for all of it.
 const MOST_SAMPLES: usize = 10_000_000;
-/// A record of the longest path takes less.
-const MOST_BYTES: usize = 1 << 24;
 const KIND: &str = "a record of samples";
 
 /// Everything that decides the pixels of a run.
@@ -94,6 +92,9 @@ struct Stored {
 }
 
 impl SampleRecord {
+    /// Bytes of the longest file: a record of a million steps takes half of it.
+    pub const MOST_BYTES: u64 = 1 << 26;
+
     /// The file, indented, with a final newline.
     ///
     /// # Errors
@@ -108,8 +109,8 @@ impl SampleRecord {
     /// # Errors
     /// [`FormatError::Not`] for text that is no such file; [`Error::Field`] for numbers that no run can have.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        if bytes.len() > MOST_BYTES {
-            let expected = format!("at most {MOST_BYTES} bytes");
+        if bytes.len() as u64 > Self::MOST_BYTES {
+            let expected = format!("at most {} bytes", Self::MOST_BYTES);
             return Err(Error::field("size", expected, bytes.len()));
         }
         let head = DocumentHead::read(bytes).map_err(not_json)?;

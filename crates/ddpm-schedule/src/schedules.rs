@@ -101,7 +101,8 @@ pub struct Stability {
     pub loss: f64,
     /// Its standard error over folds.
     pub loss_standard_error: f64,
-    /// The largest excess, on all images, of a path that was chosen without one of the folds.
+    /// The largest excess, on all images, of a path that was chosen without one of the folds over that which was chosen on all of them among
+    /// the same timesteps.
     pub largest_excess: f64,
 }
 

@@ -240,4 +240,21 @@ fn tensors_to_predict_from_are_checked() {
         "--num-heads 4",
         &["in.safetensors", "y: expected", "below 10"],
     );
+    safetensors(
+        &input,
+        &[
+            ("x", Dtype::F32, &[1, 3, 16, 16], zeros(768)),
+            (
+                "timesteps",
+                Dtype::F32,
+                &[1],
+                f32::NAN.to_le_bytes().to_vec(),
+            ),
+        ],
+    );
+    predict(
+        hybrid,
+        two,
+        &["in.safetensors", "timesteps", "finite", "NaN"],
+    );
 }

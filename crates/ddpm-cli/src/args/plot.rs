@@ -87,7 +87,8 @@ impl fmt::Display for Figure {
 /// Write what a folder of results shows as one HTML page
 ///
 /// The folder holds what the other commands leave: profiles, schedules files, grids of samples as PNG, evaluations and distances
-/// printed with `--json`. Files are known by what they contain, not by their names. The page needs no network and no other file; beside
+/// printed with `--json`. Files are known by what they contain, not by their names; pictures WAY.K.png of the same noise, such as
+/// even.10.png, become one matrix. The page needs no network and no other file; beside
 /// F.html the folder F.files holds its figures as SVG and PNG, its tables as CSV and LaTeX, and the card that it opens with.
 #[derive(Args, Debug)]
 #[command(after_help = "\

@@ -73,7 +73,17 @@ impl Request {
         let &[b, c, h, w] = info.shape.as_slice() else {
             return Err(file.other_shape("x", images, info).into());
         };
+        let finite = |name: &str, values: &[f32]| match values.iter().find(|x| !x.is_finite()) {
+            None => Ok(()),
+            Some(x) => Err(FileError::field(
+                file.path(),
+                name,
+                "finite numbers",
+                x.to_string(),
+            )),
+        };
         let values = file.floats("x", images)?;
+        finite("x", &values)?;
         if values.is_empty() {
             return Err(file.other_shape("x", images, info).into());
         }
@@ -89,6 +99,7 @@ impl Request {
         let expected = format!("[{b}], one number per image, as the network is fed");
         one_per_image("timesteps", &expected)?;
         let timesteps = file.floats("timesteps", &expected)?;
+        finite("timesteps", &timesteps)?;
         let y = match unet.config().architecture.num_classes {
             None => None,
             Some(classes) => {

@@ -249,6 +249,16 @@ fn describe(args: &Sample, network: &Network, choice: &ChainChoice) -> Result<Sa
     record.seed = earlier.seed;
     record.start_index = earlier.start_index;
     record.class = args.class.or(earlier.class);
+    if let (None, Some(class)) = (args.class, earlier.class) {
+        let of_network = network.check_class(class);
+        of_network.map_err(|_| {
+            let classes = network.denoiser().num_classes().unwrap_or(0);
+            let problem = format!(
+                "class: expected one of the network's {classes}, found {class}; name one by --class"
+            );
+            Error::file(from, problem)
+        })?;
+    }
     if args.count.is_none() {
         record.count = earlier.count;
     }

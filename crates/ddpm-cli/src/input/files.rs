@@ -14,7 +14,7 @@ use crate::output::Voice;
 use crate::render::{join, quote};
 
 /// Bytes of the longest document: the schedules of all numbers of steps of a chain of 4,000 take a tenth of it.
-const LONGEST_DOCUMENT: u64 = 1 << 30;
+const LONGEST_DOCUMENT: u64 = 1 << 32;
 
 /// The file or folder that an environment variable names.
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
@@ -36,7 +36,7 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Reads a document of ours or a table of text, of which nobody has a longer one.
-pub(crate) fn read_document(path: &Path) -> Result<Vec<u8>> {
+fn read_document(path: &Path) -> Result<Vec<u8>> {
     Ok(ddpm_files::read_small(path, LONGEST_DOCUMENT)?)
 }
 

@@ -21,9 +21,9 @@ pub(crate) use chain_choice::{ChainChoice, PathFlags, measured};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, RAW, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{
-    about_schedules, check_writable, read_bytes, read_column, read_document, read_profile,
-    read_profile_to_use, read_schedules, read_trajectories, read_trajectories_to_use,
-    warn_of_few_images, with_ending, write_file,
+    about_schedules, check_writable, read_bytes, read_column, read_profile, read_profile_to_use,
+    read_schedules, read_trajectories, read_trajectories_to_use, warn_of_few_images, with_ending,
+    write_file,
 };
 pub(crate) use images::{
     RunImages, check_size, data_path, limit, split, warn_of_left_out, with_labels,

@@ -6,8 +6,8 @@ use png::{BitDepth, ColorType, Decoder, Encoder, Limits, Transformations};
 
 use crate::error::{Located, Result};
 
-/// Bytes that one picture may become; its file is no larger than 8 MB.
-const DECODED: usize = 64 << 20;
+/// Bytes that a picture may become, that of all pictures too.
+const DECODED: usize = 256 << 20;
 
 /// Pixels of a picture, three bytes each.
 struct Pixels {
@@ -17,31 +17,31 @@ struct Pixels {
 }
 
 /// The PNG files of `rows`, all of as many columns, `gap` white pixels apart; white where there is none. `None` where one of them cannot
-/// be read or has another size.
+/// be read or has another size, or where all of them are more than a page is for.
 pub(super) fn montage(rows: &[Vec<Option<&[u8]>>], gap: usize) -> Result<Option<Vec<u8>>> {
-    let mut cells = Vec::new();
-    for picture in rows.iter().flatten() {
-        let read = picture.map(decode);
-        match read {
-            Some(None) => return Ok(None),
-            Some(Some(pixels)) => cells.push(Some(pixels)),
-            None => cells.push(None),
-        }
-    }
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let Some(first) = cells.iter().flatten().next() else {
+    let Some(first) = rows
+        .iter()
+        .flatten()
+        .flatten()
+        .next()
+        .and_then(|p| decode(p))
+    else {
         return Ok(None);
     };
     let (width, height) = (first.width, first.height);
-    let same = |cell: &Pixels| (cell.width, cell.height) == (width, height);
-    if !cells.iter().flatten().all(same) {
-        return Ok(None);
-    }
     let side = |count: usize, of: usize| count * (of + gap) - gap;
     let (across, down) = (side(columns, width), side(rows.len(), height));
+    if across.saturating_mul(down).saturating_mul(3) > DECODED {
+        return Ok(None);
+    }
     let mut all = vec![255; across * down * 3];
-    for (i, cell) in cells.iter().enumerate() {
-        let Some(cell) = cell else { continue };
+    for (i, picture) in rows.iter().flatten().enumerate() {
+        let Some(picture) = picture else { continue };
+        let same = |cell: &Pixels| (cell.width, cell.height) == (width, height);
+        let Some(cell) = decode(picture).filter(same) else {
+            return Ok(None);
+        };
         let (top, left) = (i / columns * (height + gap), i % columns * (width + gap));
         for (y, line) in cell.bytes.chunks_exact(width * 3).enumerate() {
             let at = ((top + y) * across + left) * 3;

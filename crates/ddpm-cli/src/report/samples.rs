@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ddpm_core::{CoefficientKind, MeanKind};
 use ddpm_schedule::SampleRecord;
 
 use super::beside::Beside;
@@ -62,10 +63,12 @@ fn picture(item: &Item<Image>) -> String {
     )
 }
 
-/// What the pictures of a matrix share: the folder, and which noise.
+/// What the pictures of a matrix share: the folder, the network, and which noise.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Noise {
     folder: String,
+    network: String,
+    shape: Vec<usize>,
     seed: u64,
     start_index: usize,
     count: usize,
@@ -79,14 +82,14 @@ type Row<'a> = BTreeMap<usize, (&'a Item<Image>, &'a SampleRecord)>;
 struct Matrix<'a> {
     noise: Noise,
     steps: BTreeSet<usize>,
-    /// By the name of the pictures without their number of steps.
-    rows: BTreeMap<&'a str, Row<'a>>,
+    /// By the name of the pictures without their number of steps, and how they were made.
+    rows: BTreeMap<(&'a str, String), Row<'a>>,
 }
 
 impl<'a> Matrix<'a> {
     /// Every set of pictures `WAY.K.png` from the same noise with two ways and two numbers of steps or more.
     fn all(found: &'a Found) -> Vec<Self> {
-        let mut all: BTreeMap<Noise, BTreeMap<&str, Row<'_>>> = BTreeMap::new();
+        let mut all: BTreeMap<Noise, BTreeMap<(&str, String), Row<'_>>> = BTreeMap::new();
         for item in &found.images {
             let Some(record) = found.records.get(&item.name) else {
                 continue;
@@ -98,16 +101,19 @@ impl<'a> Matrix<'a> {
             };
             let noise = Noise {
                 folder: folder.to_owned(),
+                network: record.model.network.to_string(),
+                shape: record.model.shape.clone(),
                 seed: record.seed,
                 start_index: record.start_index,
                 count: record.count,
                 class: record.class,
                 size: [item.value.width, item.value.height],
             };
+            let way = (way, how(record).join(", "));
             let row = all.entry(noise).or_default().entry(way).or_default();
             row.insert(record.path.steps(), (item, record));
         }
-        let matrix = |(noise, rows): (Noise, BTreeMap<&'a str, Row<'a>>)| Self {
+        let matrix = |(noise, rows): (Noise, BTreeMap<(&'a str, String), Row<'a>>)| Self {
             steps: rows.values().flat_map(|row| row.keys().copied()).collect(),
             noise,
             rows,
@@ -129,19 +135,17 @@ impl<'a> Matrix<'a> {
             .map(|steps| format!("<th scope=\"col\">K = {steps}</th>"))
             .collect();
         let mut rows = String::new();
-        for (way, row) in &self.rows {
-            // What differs within a row is its number of steps alone.
-            let how = row.values().next().map(|(_, record)| how(record));
-            let how = escape(&how.unwrap_or_default().join(", "));
+        for ((way, how), row) in &self.rows {
             rows += &format!(
-                "<tr><th scope=\"rowgroup\" colspan=\"{columns}\">{} <span>{how}</span></th></tr>\n<tr>",
-                escape(way)
+                "<tbody>\n<tr><th scope=\"rowgroup\" colspan=\"{columns}\">{} <span>{}</span></th></tr>\n<tr>",
+                escape(way),
+                escape(how)
             );
             for steps in &self.steps {
                 let cell = row.get(steps).map(|(item, _)| picture(item));
                 rows += &format!("<td>{}</td>", cell.unwrap_or_default());
             }
-            rows += "</tr>\n";
+            rows += "</tr>\n</tbody>\n";
         }
         let Noise {
             seed,
@@ -168,7 +172,7 @@ impl<'a> Matrix<'a> {
             }
         };
         Ok(format!(
-            "<figure class=\"matrix\"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table><figcaption>{} {file}</figcaption></figure>\n",
+            "<figure class=\"matrix\"><table><thead><tr>{head}</tr></thead>\n{rows}</table><figcaption>{} {file}</figcaption></figure>\n",
             escape(&caption)
         ))
     }
@@ -188,6 +192,14 @@ fn describe(record: &SampleRecord) -> String {
 fn how(record: &SampleRecord) -> Vec<String> {
     let mut words = vec![format!("sampler {}", record.sampler)];
     words.extend(record.variance.map(|kind| format!("variance {kind}")));
+    if record.mean != MeanKind::Network {
+        words.push(format!("mean {}", record.mean));
+    }
+    if record.coefficients != CoefficientKind::Solver {
+        words.push(format!("coefficients {}", record.coefficients));
+    }
     words.extend(record.eta.map(|eta| format!("eta {eta:?}")));
+    let clip = record.clip_last_noise;
+    words.extend(clip.map(|levels| format!("last noise below {levels:?} levels")));
     words
 }

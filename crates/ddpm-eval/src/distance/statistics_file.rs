@@ -14,9 +14,9 @@ use ndarray::{Array, Array1, Array2, Dimension, aview1};
 use super::statistics::FeatureStatistics;
 use crate::error::{Error, Result};
 
-const MEAN: &str = "an array mu of d numbers (f64 or f32)";
+const MEAN: &str = "an array mu of d numbers (f64 or f32), at most 65536";
 const COVARIANCE: &str = "an array sigma of d x d numbers (f64 or f32)";
-/// More than any network of features has, and than a machine has memory for the square of.
+/// More than any network of features has.
 const MOST_FEATURES: usize = 1 << 16;
 /// Bytes of a name or of a hash.
 const LONGEST_TEXT: usize = 1 << 12;
@@ -37,9 +37,9 @@ pub fn is_statistics(path: &Path) -> Result<bool> {
 pub fn read_statistics(path: &Path) -> Result<FeatureStatistics> {
     let mut archive = NpzArchive::open(path)?;
     let mean: Array1<f64> = numbers(&mut archive, "mu", MEAN, &[0..=MOST_FEATURES])?;
-    let features = mean.len()..=mean.len();
-    let both = [features.clone(), features];
-    let covariance: Array2<f64> = numbers(&mut archive, "sigma", COVARIANCE, &both)?;
+    let d = mean.len();
+    let expected = format!("{COVARIANCE}, here {d} x {d} as mu has {d}");
+    let covariance: Array2<f64> = numbers(&mut archive, "sigma", &expected, &[d..=d, d..=d])?;
     let images = match archive.first_of(&["images"]) {
         None => None,
         Some(key) => {
@@ -96,11 +96,10 @@ fn numbers<D: Dimension>(
     extents: &[RangeInclusive<usize>],
 ) -> Result<Array<f64, D>> {
     let found = archive.floats(key, expected, Extents::Of(extents))?;
-    let dimensions = found.ndim();
-    found.into_dimensionality().map_err(|_| {
-        let found = format!("an array of {dimensions} dimensions");
-        archive.wrong(key, expected, found).into()
-    })
+    let shape = format!("shape {:?}", found.shape());
+    found
+        .into_dimensionality()
+        .map_err(|_| archive.wrong(key, expected, shape).into())
 }
 
 /// Writes statistics atomically; pytorch-fid reads the file.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use ddpm_schedule::SampleRecord;
 
 use crate::error::{Error, Located, Result};
-use crate::input::{Partial, read_document, with_ending, write_file};
+use crate::input::{Partial, with_ending, write_file};
 
 /// The file that goes with an output: beside the file itself, where the output is a link to it.
 pub(super) fn beside(out: &Path) -> PathBuf {
@@ -37,12 +37,14 @@ pub(super) fn of_output(out: &Path) -> Result<SampleRecord> {
 
 /// Reads a record.
 pub(super) fn read(file: &Path) -> Result<SampleRecord> {
-    SampleRecord::from_json(&read_document(file)?).map_err(|problem| {
-        Error::file(
-            file,
-            format!("expected what `ddpm sample` writes beside its samples: {problem}"),
-        )
-    })
+    SampleRecord::from_json(&ddpm_files::read_small(file, SampleRecord::MOST_BYTES)?).map_err(
+        |problem| {
+            Error::file(
+                file,
+                format!("expected what `ddpm sample` writes beside its samples: {problem}"),
+            )
+        },
+    )
 }
 
 /// Writes a record.

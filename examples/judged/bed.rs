@@ -368,7 +368,7 @@ impl Bed {
     ) -> Outcome<Vec<Schedule>> {
         if !self.families.contains_key(&seed) {
             let budgets = self.steps.clone();
-            let found = family(&self.flow(seed)?.trajectories, &budgets)?;
+            let found = family(&self.flow(seed)?.trajectories, &budgets, &[])?;
             self.families.insert(seed, found);
         }
         let at = self.steps.iter().position(|&k| k == steps);

@@ -135,6 +135,33 @@ fn the_nearest_schedule_wins_whatever_interrupts_the_run() {
     assert_eq!(std::fs::read(&other).unwrap(), std::fs::read(&out).unwrap());
 }
 
+/// The paper's remedy is judged where there is what it needs.
+#[test]
+fn a_profile_makes_the_reweighted_objective_a_candidate() {
+    let bench = bench();
+    let profile = bench.out("p.safetensors");
+    Ddpm::new("profile")
+        .arg(&bench.checkpoint)
+        .file("--data", &bench.reference)
+        .words("--limit 8 --evaluations 64")
+        .writes(&profile);
+    let schedules = bench.out("mse.json");
+    Ddpm::new("schedule")
+        .arg(&profile)
+        .words("--objective mse --steps 3")
+        .writes(&schedules);
+    let text = std::fs::read_to_string(&schedules).unwrap();
+    let chosen: Value = serde_json::from_str(&text).unwrap();
+    let tuned = bench
+        .on_flow("", &bench.out("tuned.json"))
+        .file("--profile", &profile);
+    let made = tuned.json();
+    let standings = made["rounds"][0]["standings"].as_array().unwrap();
+    let named = |s: &&Value| s["name"] == "reweighted MSE, dpm-solver++";
+    let standing = standings.iter().find(named).expect("a candidate");
+    assert_eq!(standing["path"], chosen["budgets"][0]["path"]);
+}
+
 #[test]
 fn wrong_requests_are_named() {
     let bench = bench();

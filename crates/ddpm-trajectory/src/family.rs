@@ -27,12 +27,17 @@ pub struct Candidate {
 
 /// The candidates of each of these numbers of steps on these trajectories, for every sampler that growth was measured for: the best path of every weighting
 /// ([`Weighting::candidates`]), sampled by UniPC too where it is one of DPM-Solver++(2M); what was taught with fitted coefficients; GITS on
-/// the same grid; and the usual strides ([`usual_strides`]). None twice that takes the same steps.
+/// the same grid; the usual strides ([`usual_strides`]); and what `others` choose, by name a path for each of the numbers of steps. None twice
+/// that takes the same steps.
 ///
 /// # Errors
 /// [`Error::Schedule`](crate::Error::Schedule) for trajectories of the forward process or of an interrupted run, and a number of steps that
 /// there is no path of.
-pub fn family(trajectories: &Trajectories, steps: &[usize]) -> Result<Vec<Vec<Candidate>>> {
+pub fn family(
+    trajectories: &Trajectories,
+    steps: &[usize],
+    others: &[(&str, Vec<TimePath>)],
+) -> Result<Vec<Vec<Candidate>>> {
     trajectories.check_finished()?;
     if trajectories.origin().kind != TrajectoryKind::Flow {
         let why = "candidates: expected trajectories of the probability flow, found those of the forward process";
@@ -62,7 +67,15 @@ pub fn family(trajectories: &Trajectories, steps: &[usize]) -> Result<Vec<Vec<Ca
             let optima = optima.map(|(name, paths)| (name.as_str(), &paths[i].1));
             (*sampler, optima.collect())
         });
-        of_one_budget(trajectories, best, &gits.path(steps)?, steps)
+        let mut rivals = usual_strides(trajectories.schedule(), steps)?;
+        for (name, paths) in others {
+            let path = paths.get(i).filter(|path| path.steps() == steps);
+            let why = || format!("a path of {steps} steps for each of the numbers of steps");
+            let found = || Invalid::field(*name, why(), "another number of paths or of steps");
+            rivals.push((name, path.ok_or_else(found)?.clone()));
+        }
+        rivals.insert(0, ("GITS on the grid", gits.path(steps)?));
+        of_one_budget(trajectories, best, &rivals, steps)
     };
     steps.iter().enumerate().map(of_steps).collect()
 }
@@ -71,7 +84,7 @@ pub fn family(trajectories: &Trajectories, steps: &[usize]) -> Result<Vec<Vec<Ca
 fn of_one_budget<'a>(
     trajectories: &Trajectories,
     best: impl Iterator<Item = (Sampler, Vec<(&'a str, &'a TimePath)>)>,
-    gits: &TimePath,
+    rivals: &[(&str, TimePath)],
     steps: usize,
 ) -> Result<Vec<Candidate>> {
     let schedule = trajectories.schedule();
@@ -107,10 +120,8 @@ fn of_one_budget<'a>(
                 )
             });
         }
-        let on_grid = of("GITS on the grid", sampler, gits, true);
-        add(schedule, &mut found, on_grid);
-        for (name, path) in usual_strides(schedule, steps)? {
-            add(schedule, &mut found, of(name, sampler, &path, true));
+        for (name, path) in rivals {
+            add(schedule, &mut found, of(name, sampler, path, true));
         }
     }
     Ok(found)

@@ -13,7 +13,7 @@ use super::outputs::OutputArgs;
 /// Choose a schedule by the distance of its samples from real images
 ///
 /// Judges a family of exact optima (weightings, UniPC along them, fitted coefficients, the calibrated mean with --profile)
-/// and the usual strides and GITS: all draw from the same noise, and the farther half goes in every round. The winner is judged once
+/// and the usual strides, GITS and, with --profile, the paper's reweighted objective: all draw from the same noise, and the farther half goes in every round. The winner is judged once
 /// more on fresh noise, beside the runner-up and the best usual stride.
 ///
 /// What is drawn is kept in OUT.partial until the end; --resume goes on from there. The seed S of --seed is that of the
@@ -62,7 +62,7 @@ pub(crate) struct Tune {
     /// they are made]
     #[arg(long, value_name = "R,..", value_delimiter = ',')]
     pub(crate) trajectories: Vec<PathBuf>,
-    /// Profile: candidates with the calibrated mean too
+    /// Profile: candidates with the calibrated mean too, and the path of `ddpm schedule P --objective mse`
     #[arg(long, value_name = "P")]
     pub(crate) profile: Option<PathBuf>,
     /// The schedules file to write

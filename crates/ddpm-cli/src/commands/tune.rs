@@ -5,7 +5,7 @@ mod store;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ddpm_core::{CoefficientKind, ModelId, Objective};
+use ddpm_core::{CoefficientKind, MeanKind, ModelId, Objective, TimePath};
 use ddpm_data::{ImageSet, Images};
 use ddpm_eval::distance::{
     EnergyReference, FeatureStatistics, FrechetReference, Judge, Phase, Tuned, choose,
@@ -14,8 +14,8 @@ use ddpm_eval::distance::{
 use ddpm_eval::{
     FlowPlan, GrowthPlan, Progress, SamplingPlan, TrajectoryPlan, follow_flow, sample,
 };
-use ddpm_profile::Estimate;
-use ddpm_schedule::{Corrections, Schedule, Schedules, Scoring, TrajectoryKind, results};
+use ddpm_profile::{Estimate, choose_on};
+use ddpm_schedule::{Budgets, Corrections, Schedule, Schedules, Scoring, TrajectoryKind, results};
 use ddpm_trajectory::{Candidate, Trajectories, chosen_by_sampling, family};
 use ndarray::{Array2, Axis, concatenate};
 
@@ -25,7 +25,7 @@ use super::trajectory::{corrected, grid, samplers};
 use crate::args::Tune;
 use crate::error::{Error, Located, Result};
 use crate::input::{
-    Features, Network, OutputLock, Partial, check_writable, read_trajectories_to_use,
+    Features, Network, OutputLock, Partial, check_writable, profile_of, read_trajectories_to_use,
     refuse_to_replace, refuse_unless_schedules, write_file, write_unless_in_the_way,
 };
 use crate::output::{self, Voice};
@@ -296,10 +296,14 @@ impl Tuning<'_> {
 
     /// What is judged: the family of every flow, the corrected ones with corrections at their own timesteps.
     fn candidates(&self, flows: &[Trajectories]) -> Result<Vec<Ready>> {
+        let steps = self.args.steps as usize;
+        let reweighted = self
+            .reweighted(steps)?
+            .map(|path| ("reweighted MSE", vec![path]));
+        let others: Vec<_> = reweighted.into_iter().collect();
         let mut found = Vec::new();
         for (flow, trajectories) in flows.iter().enumerate() {
-            let steps = self.args.steps as usize;
-            let family = family(trajectories, &[steps]).map_err(|error| match error {
+            let family = family(trajectories, &[steps], &others).map_err(|error| match error {
                 ddpm_trajectory::Error::Schedule(
                     error @ (ddpm_schedule::Error::Steps { .. }
                     | ddpm_schedule::Error::Unreachable { .. }),
@@ -311,6 +315,29 @@ impl Tuning<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// The path of the paper's reweighted objective, which a profile is needed for.
+    fn reweighted(&self, steps: usize) -> Result<Option<TimePath>> {
+        let Some(file) = &self.args.profile else {
+            return Ok(None);
+        };
+        // What is to be said of it was said where its flow was made.
+        let voice = match self.args.trajectories.is_empty() {
+            true => Voice::new(true),
+            false => self.voice,
+        };
+        let profile = profile_of(file, self.network, MeanKind::Network, self.clips(), voice)?;
+        let scoring = Scoring::unscored(MeanKind::Network).with_objective(Objective::Mse);
+        let chosen = choose_on(&profile, &scoring, &Budgets::Only(vec![steps]));
+        let chosen = chosen.and_then(|s| Ok(s.schedule(steps)?.path.clone()));
+        match chosen {
+            Ok(path) => Ok(Some(path)),
+            Err(ddpm_profile::Error::Schedule(error @ ddpm_schedule::Error::Steps { .. })) => {
+                Err(Error::flag("--steps", error))
+            }
+            Err(error) => Err(Error::file(file, error)),
+        }
     }
 
     fn ready(

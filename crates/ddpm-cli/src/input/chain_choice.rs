@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ddpm_core::{DecoderKind, MeanKind, ModelId, Sampler, TimePath, VarianceKind};
-use ddpm_profile::{CostModel, Curves};
+use ddpm_profile::{CostModel, Curves, ElboProfile};
 use ddpm_schedule::{Kernel, Schedule, Scoring};
 
 use super::chain::{gaussian_decoder, parse_path};
@@ -189,6 +189,21 @@ pub(crate) fn measured(
     clip: bool,
     voice: Voice,
 ) -> Result<Schedule> {
+    let profile = profile_of(file, network, scoring.mean, clip, voice)?;
+    let curves = Curves::from_profile(&profile).in_file(file)?;
+    let frozen = curves.freeze(scoring).in_file(file)?;
+    let costs = CostModel::new(&curves, frozen).in_file(file)?;
+    Ok(costs.schedule_of(path))
+}
+
+/// Reads a profile of this network's process, and says where it is one of another network.
+pub(crate) fn profile_of(
+    file: &Path,
+    network: &Network,
+    mean: MeanKind,
+    clip: bool,
+    voice: Voice,
+) -> Result<ElboProfile> {
     let profile = read_profile_to_use(file, voice)?;
     let model = &profile.provenance().model;
     let own = network.denoiser().noise_schedule();
@@ -207,11 +222,8 @@ pub(crate) fn measured(
     }
     warn_of_another_checkpoint(file, model, network, voice);
     warn_of_another_clip(file, Some(model.clip_denoised), clip, voice);
-    warn_of_few_images(file, &profile, scoring.mean, voice);
-    let curves = Curves::from_profile(&profile).in_file(file)?;
-    let frozen = curves.freeze(scoring).in_file(file)?;
-    let costs = CostModel::new(&curves, frozen).in_file(file)?;
-    Ok(costs.schedule_of(path))
+    warn_of_few_images(file, &profile, mean, voice);
+    Ok(profile)
 }
 
 fn warn_of_another_checkpoint(file: &Path, model: &ModelId, network: &Network, voice: Voice) {

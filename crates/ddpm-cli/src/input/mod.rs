@@ -17,7 +17,7 @@ mod test_bed;
 
 pub(crate) use budgets::{parse_budgets, parse_list, steps_or};
 pub(crate) use chain::{gaussian_decoder, noise_schedule, parse_path, priced_sampler};
-pub(crate) use chain_choice::{ChainChoice, PathFlags, measured};
+pub(crate) use chain_choice::{ChainChoice, PathFlags, measured, profile_of};
 pub(crate) use checkpoint::{Network, model_options, open_checkpoint, open_network};
 pub(crate) use features::{FILE as INCEPTION_FILE, Features, RAW, SHA256 as INCEPTION_SHA256};
 pub(crate) use files::{

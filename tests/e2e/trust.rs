@@ -123,6 +123,18 @@ fn an_array_that_unpacks_to_gigabytes_is_refused_by_its_shape() {
         .words("--threads 2")
         .file("--out", &folder.path().join("p.elbo"))
         .fails(3, &named);
+    // Covariances of raw pixels grow with the square of the image.
+    let large = folder.path().join("large.npz");
+    let out = std::fs::File::create(&large).unwrap();
+    let mut writer = ddpm::files::npz::NpzWriter::new_compressed(out);
+    let images = ndarray::Array4::<u8>::zeros((4, 64, 64, 3));
+    writer.add_array("arr_0", &images).unwrap();
+    writer.finish().unwrap();
+    limited("fid")
+        .words("--features raw --allow-few --threads 2")
+        .arg(&large)
+        .arg(&large)
+        .fails(3, &["features: needs 3.6 GB of memory"]);
     // Of the right shape, and yet a gigabyte of numbers out of bytes.
     let path = folder.path().join("sums.npz");
     let out = std::fs::File::create(&path).unwrap();
@@ -148,6 +160,21 @@ fn an_array_that_unpacks_to_gigabytes_is_refused_by_its_shape() {
             .arg(&statistics)
             .arg(&statistics)
             .fails(3, &[name, key, "found shape [134217728]"]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_no_file_to_read_to_its_end() {
+    for command in ["schedule", "merge", "export"] {
+        let folder = scratch();
+        let run = Ddpm::new(command).arg("/dev/zero");
+        let run = match command {
+            "merge" => run.file("--out", &folder.path().join("m")),
+            "export" => run.words("--format csv"),
+            _ => run,
+        };
+        run.fails(3, &["/dev/zero", "found a device"]);
     }
 }
 

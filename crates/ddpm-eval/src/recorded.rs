@@ -19,6 +19,8 @@ const UNKNOWN: &str = ModelId::UNKNOWN;
 /// What `alpha_bar` has to be.
 const ALPHA_BAR: &str = "float [T], alpha_bar of t = 1..T";
 
+/// More images than anybody has: sums of so many blocks stay numbers.
+const MOST_IMAGES: u64 = 1 << 36;
 /// More blocks than anybody has images.
 const MOST_BLOCKS: usize = 10_000_000;
 /// More axes than a datum has.
@@ -394,7 +396,12 @@ fn sums(archive: &mut NpzArchive<'_>) -> Result<SquaredErrors> {
     let blocks = sums.len();
     let expected = format!("{COUNTS}, here [{blocks}, {points}] as sum_squared_error");
     let shape = [blocks..=blocks, points..=points];
-    let counts = rows(&archive.counts("count", &expected, Extents::Of(&shape))?);
+    let counts = archive.counts("count", &expected, Extents::Of(&shape))?;
+    if let Some(found) = counts.iter().find(|&&n| n > MOST_IMAGES) {
+        let expected = format!("{COUNTS}, at most {MOST_IMAGES} each");
+        return Err(archive.wrong("count", &expected, found).into());
+    }
+    let counts = rows(&counts);
     let expected = format!("{SQUARES}, here {blocks} as of sum_squared_error");
     let x0_mean_square = vector(archive, "x0_mean_square", &expected, blocks..=blocks)?;
     Ok(SquaredErrors {

@@ -9,6 +9,17 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Request`] about `field` where the system does not give that much.
 pub(crate) fn zeros<T: Clone + Default>(field: &'static str, sizes: &[usize]) -> Result<Vec<T>> {
+    let mut room = reserved(field, sizes)?;
+    // The product was checked.
+    room.resize(sizes.iter().product(), T::default());
+    Ok(room)
+}
+
+/// The room for so many values, none of them written: whether others may take it.
+///
+/// # Errors
+/// As [`zeros`].
+pub(crate) fn reserved<T>(field: &'static str, sizes: &[usize]) -> Result<Vec<T>> {
     let refused = || {
         let bytes: f64 =
             sizes.iter().map(|&size| size as f64).product::<f64>() * size_of::<T>() as f64;
@@ -24,7 +35,6 @@ pub(crate) fn zeros<T: Clone + Default>(field: &'static str, sizes: &[usize]) ->
     let count = sizes.iter().try_fold(1, product).ok_or_else(refused)?;
     let mut room = Vec::new();
     room.try_reserve_exact(count).map_err(|_| refused())?;
-    room.resize(count, T::default());
     Ok(room)
 }
 

@@ -92,8 +92,8 @@ struct Stored {
 }
 
 impl SampleRecord {
-    /// Bytes of the longest file: a record of a million steps takes half of it.
-    pub const MOST_BYTES: u64 = 1 << 26;
+    /// Bytes of the longest file: a record of 400,000 steps takes less.
+    pub const MOST_BYTES: u64 = 1 << 24;
 
     /// The file, indented, with a final newline.
     ///
@@ -133,8 +133,12 @@ impl SampleRecord {
                 stored.start_index,
             ));
         }
+        let path = TimePath::new(stored.path, stored.train_steps)?;
+        if let Some(found) = stored.log_variance.as_ref().map(Vec::len) {
+            Error::check_length("log_variance", path.steps(), found)?;
+        }
         Ok(Self {
-            path: TimePath::new(stored.path, stored.train_steps)?,
+            path,
             model: ModelId {
                 network: NetworkId::of_text(&stored.checkpoint_sha256),
                 noise_schedule: told(&stored.noise_schedule, "custom")?,

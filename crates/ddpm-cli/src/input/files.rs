@@ -30,13 +30,27 @@ pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// Refuses a device, which has no end.
+fn refuse_device(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if std::fs::metadata(path).is_ok_and(|file| file.file_type().is_char_device()) {
+            return Err(Error::file(path, "expected a file, found a device"));
+        }
+    }
+    Ok(())
+}
+
 /// Reads a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    refuse_device(path)?;
     std::fs::read(path).map_err(|source| Error::read(path, source))
 }
 
 /// Reads a document of ours or a table of text, of which nobody has a longer one.
 fn read_document(path: &Path) -> Result<Vec<u8>> {
+    refuse_device(path)?;
     Ok(ddpm_files::read_small(path, LONGEST_DOCUMENT)?)
 }
 

@@ -64,6 +64,14 @@ fn decode(bytes: &[u8]) -> Option<Pixels> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: DECODED });
     decoder.set_transformations(Transformations::normalize_to_color8());
     let mut reader = decoder.read_info().ok()?;
+    let (width, height) = reader.info().size();
+    // In three colours, which grey ones become.
+    let colours = (width as usize)
+        .checked_mul(height as usize)?
+        .checked_mul(3)?;
+    if colours > DECODED {
+        return None;
+    }
     let size = reader
         .output_buffer_size()
         .filter(|&size| size <= DECODED)?;

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2};
 use super::check_features;
 use super::linalg::second_moments;
 use crate::error::{Error, Result};
+use crate::room::reserved;
 
 /// Mean and covariance of the features of a set of images.
 #[derive(Clone, Debug)]
@@ -136,7 +137,10 @@ impl Moments {
     /// Of all features, about their mean.
     pub(super) fn of(features: ArrayView2<'_, f32>) -> Result<Self> {
         check_features(features, 2)?;
-        let zeros = vec![0.0; features.ncols()];
+        // A covariance, its factor and their product: asked for, because the linear algebra takes them.
+        let d = features.ncols();
+        drop(reserved::<f64>("features", &[3, d, d])?);
+        let zeros = vec![0.0; d];
         let mut mean = sums(features, &zeros);
         mean.iter_mut().for_each(|x| *x /= features.nrows() as f64);
         Ok(Self::about(features, mean))

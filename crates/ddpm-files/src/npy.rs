@@ -64,16 +64,7 @@ impl NpyHeader {
             "f8" => self.elements(reader, f64::from_le_bytes),
             "f4" => self.elements(reader, |b| f32::from_le_bytes(b).into()),
             // Of integers beyond 2^53, the nearest.
-            "i8" => self.elements(reader, |b| i64::from_le_bytes(b) as f64),
-            "i4" => self.elements(reader, |b| i32::from_le_bytes(b).into()),
-            "i2" => self.elements(reader, |b| i16::from_le_bytes(b).into()),
-            "i1" => self.elements(reader, |b| i8::from_le_bytes(b).into()),
-            "u8" => self.elements(reader, |b| u64::from_le_bytes(b) as f64),
-            "u4" => self.elements(reader, |b| u32::from_le_bytes(b).into()),
-            "u2" => self.elements(reader, |b| u16::from_le_bytes(b).into()),
-            "u1" => self.elements(reader, |[b]| b.into()),
-            "b1" => self.elements(reader, |[b]| f64::from(u8::from(b != 0))),
-            _ => Err(self.other_elements()),
+            _ => self.whole(reader, |x| x as f64),
         }
     }
 
@@ -82,22 +73,30 @@ impl NpyHeader {
     /// # Errors
     /// As [`floats`](Self::floats).
     pub fn integers(&self, reader: &mut impl Read) -> Result<ArrayD<i128>, NpyError> {
-        match self.element() {
-            "i8" => self.elements(reader, |b| i64::from_le_bytes(b).into()),
-            "i4" => self.elements(reader, |b| i32::from_le_bytes(b).into()),
-            "i2" => self.elements(reader, |b| i16::from_le_bytes(b).into()),
-            "i1" => self.elements(reader, |b| i8::from_le_bytes(b).into()),
-            "u8" => self.elements(reader, |b| u64::from_le_bytes(b).into()),
-            "u4" => self.elements(reader, |b| u32::from_le_bytes(b).into()),
-            "u2" => self.elements(reader, |b| u16::from_le_bytes(b).into()),
-            "u1" => self.elements(reader, |[b]| b.into()),
-            "b1" => self.elements(reader, |[b]| (b != 0).into()),
-            _ => Err(self.other_elements()),
-        }
+        self.whole(reader, |x| x)
     }
 
-    fn other_elements(&self) -> NpyError {
-        NpyError::Content(format!("elements of type {}", self.descr))
+    /// Whole numbers as something else, which nothing larger is held beside.
+    fn whole<T>(
+        &self,
+        reader: &mut impl Read,
+        of: impl Fn(i128) -> T,
+    ) -> Result<ArrayD<T>, NpyError> {
+        match self.element() {
+            "i8" => self.elements(reader, |b| of(i64::from_le_bytes(b).into())),
+            "i4" => self.elements(reader, |b| of(i32::from_le_bytes(b).into())),
+            "i2" => self.elements(reader, |b| of(i16::from_le_bytes(b).into())),
+            "i1" => self.elements(reader, |b| of(i8::from_le_bytes(b).into())),
+            "u8" => self.elements(reader, |b| of(u64::from_le_bytes(b).into())),
+            "u4" => self.elements(reader, |b| of(u32::from_le_bytes(b).into())),
+            "u2" => self.elements(reader, |b| of(u16::from_le_bytes(b).into())),
+            "u1" => self.elements(reader, |[b]| of(b.into())),
+            "b1" => self.elements(reader, |[b]| of((b != 0).into())),
+            _ => Err(NpyError::Content(format!(
+                "elements of type {}",
+                self.descr
+            ))),
+        }
     }
 
     fn elements<T, const N: usize>(

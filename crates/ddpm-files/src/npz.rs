@@ -14,7 +14,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::PositionedFile;
 use crate::file_error::{FileError, FileResult};
-use crate::npy::{NpyElement, NpyHeader, read_npy_header, write_npy};
+use crate::npy::{NpyElement, NpyError, NpyHeader, read_npy_header, write_npy};
 
 /// Deflate cannot shrink anything by more than this factor.
 const BEST_COMPRESSION: u64 = 1032;
@@ -219,14 +219,21 @@ impl<'a> NpzArchive<'a> {
         Ok(content)
     }
 
-    /// [`entry`](Self::entry) of an array of these extents.
-    fn entry_of(&mut self, key: &str, expected: &str, extents: Extents<'_>) -> FileResult<Entry> {
+    /// An array of these extents, by the reader of its elements.
+    fn array<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        extents: Extents<'_>,
+        read: fn(&NpyHeader, &mut dyn Read) -> Result<ArrayD<T>, NpyError>,
+    ) -> FileResult<ArrayD<T>> {
         let entry = self.entry(key, expected)?;
         let shape = &entry.header.shape;
-        if extents.fit(shape) {
-            return Ok(entry);
+        if !extents.fit(shape) {
+            return Err(self.wrong(key, expected, format_args!("shape {shape:?}")));
         }
-        Err(self.wrong(key, expected, format_args!("shape {shape:?}")))
+        let found = read(&entry.header, &mut self.content(&entry, key, expected)?);
+        found.map_err(|e| self.wrong(key, expected, e))
     }
 
     /// A real or integer array.
@@ -239,11 +246,9 @@ impl<'a> NpzArchive<'a> {
         expected: &str,
         extents: Extents<'_>,
     ) -> FileResult<ArrayD<f64>> {
-        let entry = self.entry_of(key, expected, extents)?;
-        let found = entry
-            .header
-            .floats(&mut self.content(&entry, key, expected)?);
-        found.map_err(|e| self.wrong(key, expected, e))
+        self.array(key, expected, extents, |header, mut from| {
+            header.floats(&mut from)
+        })
     }
 
     /// An array of whole numbers, or of booleans.
@@ -256,11 +261,9 @@ impl<'a> NpzArchive<'a> {
         expected: &str,
         extents: Extents<'_>,
     ) -> FileResult<ArrayD<i128>> {
-        let entry = self.entry_of(key, expected, extents)?;
-        let found = entry
-            .header
-            .integers(&mut self.content(&entry, key, expected)?);
-        found.map_err(|e| self.wrong(key, expected, e))
+        self.array(key, expected, extents, |header, mut from| {
+            header.integers(&mut from)
+        })
     }
 
     /// The same of numbers from 0 up.

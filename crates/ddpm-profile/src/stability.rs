@@ -141,7 +141,9 @@ fn stability_of(
     let on_all = CostModel::new(whole, whole.freeze(scoring)?)?;
     let end = profile.schedule().train_steps();
     let few = Nodes::spread(profile.layout().timesteps(), end, NODES);
-    let is_short = |path: &TimePath| path.steps() * PER_STEP <= few.last();
+    // Where there are no fewer, one group has all.
+    let is_short =
+        |path: &TimePath| matches!(few, Nodes::Some(_)) && path.steps() * PER_STEP <= few.last();
     let mut groups = Vec::new();
     for (nodes, short) in [(few.clone(), true), (Nodes::All(end), false)] {
         let at: Vec<usize> = (0..chosen.len())

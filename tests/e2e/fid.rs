@@ -249,6 +249,14 @@ fn statistics_of_other_programs_are_read_and_named_with_care() {
         3,
         &["64 features of resnet8", "3 features of an unnamed network"],
     );
+    // No sum of features varies by less than nothing.
+    let minus = sets.folder.path().join("minus.npz");
+    let mut covariance = Array2::eye(3);
+    (covariance[[0, 1]], covariance[[1, 0]]) = (2.0, 2.0);
+    let moments = FeatureStatistics::from_moments(Array1::zeros(3), covariance);
+    write_statistics(&minus, &moments.unwrap()).unwrap();
+    run(&a, &minus).fails(3, &["minus.npz", "positive"]);
+    run(&minus, &a).fails(3, &["minus.npz", "positive"]);
     std::fs::write(sets.folder.path().join("broken.npz"), b"PK\x03\x04").unwrap();
     run(&sets.folder.path().join("broken.npz"), &a).fails(3, &["broken.npz", ".npz archive"]);
 }

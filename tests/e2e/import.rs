@@ -683,6 +683,13 @@ fn arrays_that_are_not_as_described() {
         &["image_shape", "[3, 0, 8]"],
     );
     refused(&|a| a.shape = arr1(&[]), &["image_shape", "[]"]);
+    for side in [1 << 20, i64::MAX] {
+        let shape = arr1(&[3, side, side]);
+        refused(
+            &|a| a.shape = shape.clone(),
+            &["image_shape", "17179869184 numbers a datum at most"],
+        );
+    }
     refused(&|a| a.alpha_bar[2] = 0.95, &["alpha_bar"]);
 
     let text = folder.path().join("errors.npz");
@@ -745,7 +752,7 @@ fn sums_of_bands_that_no_images_have() {
         &["band_channels", "[3, 3]"],
     );
     refused(
-        &|a, _| a.shape = arr1(&[3, 1 << 40, 1 << 40]),
+        &|a, _| a.shape = arr1(&[3, 1 << 13, 1 << 13]),
         &["image_shape", "4096"],
     );
     let of = "block 1 at t = 3, band 4: ";

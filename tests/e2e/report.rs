@@ -361,6 +361,50 @@ fn folders_that_cannot_be_reported() {
     assert!(!at("report.html").exists());
 }
 
+/// A page holds whole pictures, of a size that can be sent and shown, under names that are theirs alone.
+#[test]
+fn pictures_that_no_page_can_hold() {
+    let folder = scratch();
+    let at = |name: &str| folder.path().join(name);
+    let report = || Ddpm::new("report").arg(folder.path());
+    png(&at("whole.png"));
+    let whole = fs::read(at("whole.png")).unwrap();
+    fs::write(at("cut.png"), &whole[..whole.len() - 16]).unwrap();
+    report().fails(3, &["cut.png", "a damaged PNG"]);
+    let with_chunk = |size: usize| {
+        // What is no picture may stand behind the header.
+        let mut chunk = b"zzZz".to_vec();
+        chunk.resize(4 + size, 0);
+        let length = u32::try_from(size).unwrap().to_be_bytes();
+        let sum = crc32fast::hash(&chunk).to_be_bytes();
+        [&whole[..33], &length, &chunk, &sum, &whole[33..]].concat()
+    };
+    let mut huge = whole.clone();
+    huge[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    fs::write(at("cut.png"), huge).unwrap();
+    fs::create_dir(at("many")).unwrap();
+    for i in 0..9 {
+        fs::write(at(&format!("many/{i}.png")), with_chunk(8_000_000)).unwrap();
+    }
+    #[cfg(unix)]
+    for last in [b"\xff", b"\xfe"] {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(last);
+        fs::write(folder.path().join(name), &whole).unwrap();
+    }
+    let found = report().json();
+    assert_eq!(found["images"].as_array().unwrap().len(), 9, "{found}");
+    let left_out = found["left_out"].to_string();
+    for why in ["64 million pixels", "64 MB together"] {
+        assert!(left_out.contains(why), "{left_out}");
+    }
+    assert_eq!(
+        left_out.matches("a name that is no text").count(),
+        if cfg!(unix) { 2 } else { 0 },
+        "{left_out}"
+    );
+}
+
 #[test]
 fn pictures_of_the_same_noise_are_one_matrix() {
     let folder = scratch();

@@ -271,6 +271,17 @@ fn the_schedule_table_shows_conventions_errors_and_paths() {
     }
 }
 
+/// A fold that holds all images leaves none to choose on: nothing to be passed over in silence.
+#[test]
+fn one_fold_is_no_fold() {
+    let folder = scratch();
+    let profile = small_profile(folder.path(), "train", 3, 0.0);
+    let schedule = Ddpm::new("schedule").arg(&profile);
+    schedule
+        .words("--steps 2 --folds 1")
+        .fails(2, &["--folds", "expected 0 for none, or 2 and more"]);
+}
+
 /// Where the step onto the data is free, doing nothing would be the best schedule.
 #[test]
 fn without_a_decoder_no_schedule_does_nothing() {

@@ -117,6 +117,25 @@ fn every_method_gives_the_same_answer() {
     assert_eq!(blocked, solve("auto"));
 }
 
+/// A flag that would change nothing is refused, not passed over.
+#[test]
+fn the_chain_is_for_exports_alone() {
+    let folder = scratch();
+    let file = folder.path().join("t.npy");
+    write_npy(&file, &[2, 2], &[0.0, 0.0, 1.0, 0.0]);
+    for flags in [
+        "--noise-schedule linear",
+        "--alpha-bar a.csv",
+        "--process flow",
+        "--train-steps 9",
+        "--zero-terminal-snr",
+    ] {
+        let flag = flags.split(' ').next().unwrap();
+        let solve = Ddpm::new("solve").arg(&file).words(flags);
+        solve.fails(2, &[flag, "--export FORMAT"]);
+    }
+}
+
 #[test]
 fn single_precision_is_read() {
     let folder = scratch();

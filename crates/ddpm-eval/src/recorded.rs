@@ -23,6 +23,8 @@ const ALPHA_BAR: &str = "float [T], alpha_bar of t = 1..T";
 const MOST_IMAGES: u64 = 1 << 36;
 /// More blocks than anybody has images.
 const MOST_BLOCKS: usize = 10_000_000;
+/// More numbers than a datum has: a minute of video in full.
+const MOST_NUMBERS: usize = 1 << 34;
 /// More axes than a datum has.
 const MOST_AXES: usize = 16;
 /// How far single precision may have moved an alpha_bar from that of a named noise schedule.
@@ -496,17 +498,19 @@ fn image_shape(archive: &mut NpzArchive<'_>) -> Result<Vec<usize>> {
         .iter()
         .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
         .collect();
-    if found.is_empty() || found.contains(&0) {
+    let numbers = found.iter().try_fold(1, |of, &n| usize::checked_mul(of, n));
+    if found.is_empty() || !numbers.is_some_and(|n| (1..=MOST_NUMBERS).contains(&n)) {
+        let expected = format!("{EXPECTED}, {MOST_NUMBERS} numbers a datum at most");
         let found = format!("{found:?}");
-        return Err(archive.wrong("image_shape", EXPECTED, found).into());
+        return Err(archive.wrong("image_shape", &expected, found).into());
     }
     Ok(found)
 }
 
 fn flag(archive: &mut NpzArchive<'_>, key: &'static str) -> Result<bool> {
     const EXPECTED: &str = "one boolean";
-    let array = archive.counts(key, EXPECTED, Extents::One)?;
-    let found: Vec<u64> = array.iter().copied().collect();
+    let array = archive.integers(key, EXPECTED, Extents::One)?;
+    let found: Vec<i128> = array.iter().copied().collect();
     match found[..] {
         [0] => Ok(false),
         [1] => Ok(true),

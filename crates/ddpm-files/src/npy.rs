@@ -76,6 +76,18 @@ impl NpyHeader {
         self.whole(reader, |x| x)
     }
 
+    /// Refuses answers where numbers are meant.
+    pub(crate) fn refuse_booleans(&self) -> Result<(), NpyError> {
+        match self.element() {
+            "b1" => Err(self.other_type()),
+            _ => Ok(()),
+        }
+    }
+
+    fn other_type(&self) -> NpyError {
+        NpyError::Content(format!("elements of type {}", self.descr))
+    }
+
     /// Whole numbers as something else, which nothing larger is held beside.
     fn whole<T>(
         &self,
@@ -92,10 +104,7 @@ impl NpyHeader {
             "u2" => self.elements(reader, |b| of(u16::from_le_bytes(b).into())),
             "u1" => self.elements(reader, |[b]| of(b.into())),
             "b1" => self.elements(reader, |[b]| of((b != 0).into())),
-            _ => Err(NpyError::Content(format!(
-                "elements of type {}",
-                self.descr
-            ))),
+            _ => Err(self.other_type()),
         }
     }
 

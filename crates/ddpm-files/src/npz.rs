@@ -247,6 +247,7 @@ impl<'a> NpzArchive<'a> {
         extents: Extents<'_>,
     ) -> FileResult<ArrayD<f64>> {
         self.array(key, expected, extents, |header, mut from| {
+            header.refuse_booleans()?;
             header.floats(&mut from)
         })
     }
@@ -266,7 +267,7 @@ impl<'a> NpzArchive<'a> {
         })
     }
 
-    /// The same of numbers from 0 up.
+    /// The same of numbers from 0 up. Booleans count nothing.
     ///
     /// # Errors
     /// As [`floats`](Self::floats); a number below 0.
@@ -276,7 +277,10 @@ impl<'a> NpzArchive<'a> {
         expected: &str,
         extents: Extents<'_>,
     ) -> FileResult<ArrayD<u64>> {
-        let found = self.integers(key, expected, extents)?;
+        let found = self.array(key, expected, extents, |header, mut from| {
+            header.refuse_booleans()?;
+            header.integers(&mut from)
+        })?;
         match found.iter().find(|&&x| u64::try_from(x).is_err()) {
             Some(negative) => Err(self.wrong(key, expected, negative)),
             None => Ok(found.mapv(|x| u64::try_from(x).unwrap_or(0))),
@@ -447,15 +451,18 @@ mod tests {
                 array![3, -1].into_dyn()
             );
             assert_eq!(
-                archive.counts("flag", "", Extents::One).unwrap(),
+                archive.integers("flag", "", Extents::One).unwrap(),
                 arr0(1).into_dyn()
             );
+            let as_number = archive.floats("flag", "numbers", Extents::One);
+            assert!(as_number.unwrap_err().to_string().contains("type |b1"));
             let stored = archive.entry("x", "").unwrap().stored;
             assert_eq!(stored.is_none(), compressed);
             for (key, words) in [
                 ("n", "found -1"),
                 ("x", "elements of type <f8"),
                 ("y", "no such"),
+                ("flag", "elements of type |b1"),
             ] {
                 let text = archive.counts(key, "counts", two).unwrap_err().to_string();
                 assert!(text.contains("a.npz") && text.contains(words), "{text}");

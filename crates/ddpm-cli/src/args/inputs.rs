@@ -127,3 +127,20 @@ pub(crate) struct ChainArgs {
     #[arg(long)]
     pub(crate) zero_terminal_snr: bool,
 }
+
+impl ChainArgs {
+    /// A flag that is given, if one is.
+    pub(crate) fn first_given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--noise-schedule", self.noise_schedule.is_some()),
+            ("--alpha-bar", self.alpha_bar.is_some()),
+            ("--process", self.process.is_some()),
+            ("--train-steps", self.train_steps.is_some()),
+            ("--zero-terminal-snr", self.zero_terminal_snr),
+        ];
+        flags
+            .iter()
+            .find(|(_, given)| *given)
+            .map(|(flag, _)| *flag)
+    }
+}

@@ -365,7 +365,8 @@ fn compare(
     }
     let known = networks.into_iter().flatten().next();
     let label = label(known, dims[0]);
-    let reference = FrechetReference::new(&b.statistics)?;
+    let reference = FrechetReference::new(&b.statistics)
+        .map_err(|error| Error::Input(format!("{}: {error}", b.set.source)))?;
     let many = dims[0] > 256 && versus.is_none();
     let blocks = args.jackknife.unwrap_or(if many { 0 } else { BLOCKS });
     // The default gives way to few images; what was asked for does not.
@@ -393,7 +394,9 @@ fn compare(
             (distance(&found.in_flag("--jackknife")?), None)
         }
         _ => {
-            let value = reference.distance(&a.statistics)?;
+            let value = reference.distance(&a.statistics).map_err(|error| {
+                Error::Input(format!("{}, {}: {error}", a.set.source, b.set.source))
+            })?;
             let (standard_error, blocks) = (None, 0);
             (
                 Distance {

@@ -107,7 +107,14 @@ impl Request {
             profile,
             curves,
             scoring,
-            folds: args.folds.unwrap_or(USUAL_FOLDS),
+            folds: match args.folds {
+                Some(1) => {
+                    return Err(Error::usage(
+                        "--folds: one fold leaves no images to choose on; expected 0 for none, or 2 and more",
+                    ));
+                }
+                folds => folds.unwrap_or(USUAL_FOLDS),
+            },
         })
     }
 

@@ -19,6 +19,11 @@ use crate::render::{Indices, ProgressLine, TextTable, shorten};
 
 /// Runs the command.
 pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
+    if let (None, Some(flag)) = (args.export, args.chain.first_given()) {
+        return Err(Error::usage(format!(
+            "{flag}: the chain is for the formats of --export; expected --export FORMAT with it"
+        )));
+    }
     let table = read_table(&args.table)?;
     let train_steps = table.train_steps();
     let budgets = parse_budgets("--budgets", &args.budgets, train_steps)?;

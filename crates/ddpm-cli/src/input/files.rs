@@ -45,7 +45,11 @@ fn refuse_device(path: &Path) -> Result<()> {
 /// Reads a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     refuse_device(path)?;
-    std::fs::read(path).map_err(|source| Error::read(path, source))
+    // A pipe may have no end either.
+    match path.is_file() {
+        true => std::fs::read(path).map_err(|source| Error::read(path, source)),
+        false => Ok(ddpm_files::read_small(path, LONGEST_DOCUMENT)?),
+    }
 }
 
 /// Reads a document of ours or a table of text, of which nobody has a longer one.

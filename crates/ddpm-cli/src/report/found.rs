@@ -24,6 +24,10 @@ const WORDS_BYTES: u64 = 64 << 20;
 const PRINTED_BYTES: usize = 1 << 20;
 /// A page is to be sent by mail.
 const IMAGE_BYTES: u64 = 8 << 20;
+/// Bytes of all pictures of a page.
+const IMAGES_BYTES: u64 = 64 << 20;
+/// Pixels of a picture that a browser may be asked to hold.
+const PIXELS: u64 = 64 << 20;
 /// A folder with more images holds samples one by one, not grids.
 const IMAGES: usize = 48;
 
@@ -52,6 +56,7 @@ pub(super) struct Found {
     pub(super) profiles: Vec<Item<ElboProfile>>,
     pub(super) schedules: Vec<Item<Schedules>>,
     pub(super) images: Vec<Item<Image>>,
+    images_bytes: u64,
     /// How samples were made: `ddpm sample` writes it beside them.
     pub(super) records: BTreeMap<String, SampleRecord>,
     /// What `ddpm bpd --json` prints.
@@ -108,6 +113,11 @@ impl Found {
     fn take_all(&mut self, files: &[PathBuf], voice: Voice) -> Result<()> {
         let mut images = Vec::new();
         for path in files {
+            if path.to_str().is_none() {
+                // As words two such names may be one.
+                self.leave(path, "a name that is no text");
+                continue;
+            }
             let head = first_bytes(path, 16)?;
             if head.starts_with(b"\x89PNG\r\n\x1a\n") {
                 images.push(path);
@@ -126,10 +136,15 @@ impl Found {
                 self.leave(path, &why);
             } else if size(path)? > IMAGE_BYTES {
                 self.leave(path, "an image of more than 8 MB");
+            } else if pixels(&first_bytes(path, 24)?) > PIXELS {
+                self.leave(path, "an image of more than 64 million pixels");
+            } else if self.images_bytes + size(path)? > IMAGES_BYTES {
+                self.leave(path, "one of images of more than 64 MB together");
             } else {
-                let image = Image::new(read_bytes(path)?).ok_or_else(|| {
-                    Error::file(path, "a damaged PNG: expected a header of width and height")
-                })?;
+                let bytes = read_bytes(path)?;
+                self.images_bytes += bytes.len() as u64;
+                let image = Image::new(bytes)
+                    .map_err(|error| Error::file(path, format!("a damaged PNG: {error}")))?;
                 self.images.push(self.item(path, image)?);
             }
         }
@@ -296,6 +311,15 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 fn size(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path).map_err(|source| Error::read(path, source))?;
     Ok(metadata.len())
+}
+
+/// The pixels that the header of a PNG declares.
+fn pixels(head: &[u8]) -> u64 {
+    let side = |at: usize| {
+        let word = head.get(at..).and_then(<[u8]>::first_chunk::<4>);
+        word.map_or(0, |&word| u64::from(u32::from_be_bytes(word)))
+    };
+    side(16) * side(20)
 }
 
 fn first_bytes(path: &Path, count: u64) -> Result<Vec<u8>> {

@@ -1,9 +1,11 @@
 //! Pieces of a page.
 
 use std::fmt::Display;
+use std::io::Cursor;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use png::{Decoder, DecodingError};
 
 use crate::plot::{Chart, Form};
 use crate::render::escape;
@@ -128,17 +130,17 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// `None` unless the file begins with the header of a picture that has pixels.
-    pub(super) fn new(bytes: Vec<u8>) -> Option<Self> {
-        if bytes.get(12..16)? != b"IHDR" {
-            return None;
-        }
-        let side = |at: usize| {
-            let word = bytes.get(at..at + 4)?.try_into().ok()?;
-            Some(u32::from_be_bytes(word)).filter(|&side| side > 0)
-        };
-        let (width, height) = (side(16)?, side(20)?);
-        Some(Self {
+    /// A picture that can be read to its end.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, DecodingError> {
+        // A line at a time: a page is no place for what unpacks to gigabytes, but only a browser holds it.
+        let mut reader = Decoder::new(Cursor::new(&bytes)).read_info()?;
+        let (width, height) = reader.info().size();
+        while reader.next_row()?.is_some() {}
+        reader.finish()?;
+        Ok(Self {
             bytes,
             width,
             height,

@@ -370,7 +370,10 @@ fn pictures_that_no_page_can_hold() {
     png(&at("whole.png"));
     let whole = fs::read(at("whole.png")).unwrap();
     fs::write(at("cut.png"), &whole[..whole.len() - 16]).unwrap();
-    report().fails(3, &["cut.png", "a damaged PNG"]);
+    let found = report().json();
+    assert_eq!(found["images"].as_array().unwrap().len(), 1, "{found}");
+    let left_out = found["left_out"].to_string();
+    assert!(left_out.contains("cut.png") && left_out.contains("a damaged PNG"));
     let with_chunk = |size: usize| {
         // What is no picture may stand behind the header.
         let mut chunk = b"zzZz".to_vec();
@@ -386,7 +389,8 @@ fn pictures_that_no_page_can_hold() {
     for i in 0..9 {
         fs::write(at(&format!("many/{i}.png")), with_chunk(8_000_000)).unwrap();
     }
-    #[cfg(unix)]
+    // Elsewhere file systems refuse such names.
+    #[cfg(target_os = "linux")]
     for last in [b"\xff", b"\xfe"] {
         use std::os::unix::ffi::OsStrExt;
         let name = std::ffi::OsStr::from_bytes(last);
@@ -400,7 +404,7 @@ fn pictures_that_no_page_can_hold() {
     }
     assert_eq!(
         left_out.matches("a name that is no text").count(),
-        if cfg!(unix) { 2 } else { 0 },
+        if cfg!(target_os = "linux") { 2 } else { 0 },
         "{left_out}"
     );
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use xtask::{cargo, root, show};
 
@@ -31,10 +31,6 @@ pub(crate) struct Mutants {
     /// Only these shards, from 0
     #[arg(long, value_delimiter = ',')]
     shard: Vec<u32>,
-
-    /// Try only what survived a shard's last run, which holds where tests have been added and none taken away
-    #[arg(long)]
-    iterate: bool,
 }
 
 /// Tests that take seconds, by crate: only what the others do not notice is tried with them.
@@ -56,13 +52,14 @@ impl Mutants {
         let mut survivors = Counts::new();
         for package in &self.package {
             let state = state_of(package)?;
+            let _held = held(package)?;
             for shard in &shards {
                 let of = format!("{shard}/{}", self.shards);
                 let folder = root().join(format!(
                     "target/mutants/{package}-{shard}-of-{}",
                     self.shards
                 ));
-                let missed = missed(package, &of, &folder, &state, self.iterate)?;
+                let missed = missed(package, &of, &folder, &state)?;
                 println!(
                     "{package}, shard {of}: {} survive",
                     missed.values().sum::<usize>()
@@ -105,25 +102,30 @@ fn counted(names: impl Iterator<Item = String>) -> Counts {
 }
 
 /// The survivors of a shard, as `crate: change`; from an earlier run where sources and tests are the same.
-fn missed(
-    package: &str,
-    shard: &str,
-    folder: &Path,
-    state: &str,
-    iterate: bool,
-) -> anyhow::Result<Counts> {
-    let (stamp, list) = (folder.join("state"), folder.join("mutants.out/missed.txt"));
+fn missed(package: &str, shard: &str, folder: &Path, state: &str) -> anyhow::Result<Counts> {
+    let (stamp, list) = (folder.join("state"), folder.join("missed.txt"));
     let is_done = fs::read_to_string(&stamp).is_ok_and(|kept| kept == state);
     if !is_done {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let dealt = ["--shard".to_owned(), shard.to_owned()];
         let slow = SLOW.iter().filter(|(of, _)| *of == package);
-        let quick: Vec<&str> = ["--lib", "--tests", "--"]
+        let quick: Vec<&str> = ["--tests", "--"]
             .into_iter()
             .chain(slow.flat_map(|(_, tests)| ["--skip", tests]))
             .collect();
-        round(package, shard, folder, iterate, &quick)?;
-        round(package, shard, folder, true, &[])?;
-        fs::write(&stamp, state).with_context(|| stamp.display().to_string())?;
+        let mut left = round(package, &folder.join("quick"), &dealt, &quick)?;
+        if !left.is_empty() {
+            // By their names: what else cargo-mutants can leave out, it leaves out before it deals.
+            let named = left.lines().map(|name| format!("--re=^{}$", escaped(name)));
+            left = round(
+                package,
+                &folder.join("all"),
+                &named.collect::<Vec<_>>(),
+                &[],
+            )?;
+        }
+        for (path, text) in [(&list, left.as_str()), (&stamp, state)] {
+            fs::write(path, text).with_context(|| path.display().to_string())?;
+        }
     }
     let text = fs::read_to_string(&list).with_context(|| list.display().to_string())?;
     let changes = text.lines().map(without_place);
@@ -132,26 +134,21 @@ fn missed(
     ))
 }
 
-/// One run of cargo-mutants; with `iterate` of what the last one in this folder did not notice.
-fn round(
-    package: &str,
-    shard: &str,
-    folder: &Path,
-    iterate: bool,
-    tests: &[&str],
-) -> anyhow::Result<()> {
-    let products = root().join(format!("target/mutants/{package}"));
+/// One run of cargo-mutants over `which` mutants; the names of those that no test notices, a line each.
+fn round(package: &str, folder: &Path, which: &[String], tests: &[&str]) -> anyhow::Result<String> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut mutants = cargo();
     mutants
-        .args(["mutants", "--package", package, "--shard", shard])
+        .args(["mutants", "--package", package])
+        .args(which)
         .args(["--profile", "mutants", "--no-shuffle"])
         .args(["--minimum-test-timeout", "10", "--output"])
         .arg(folder)
         // Every run copies the tree to a new place; the dependencies need not be compiled for each.
-        .arg(format!("--cargo-arg=--target-dir={}", products.display()));
-    if iterate {
-        mutants.arg("--iterate");
-    }
+        .arg(format!(
+            "--cargo-arg=--target-dir={}",
+            products(package).display()
+        ));
     if !tests.is_empty() {
         mutants.arg("--").args(tests);
     }
@@ -159,12 +156,42 @@ fn round(
     let status = status.context("failed to start cargo mutants")?;
     match status.code() {
         // 2: some survive. 3: some did not end, which a test notices.
-        Some(0 | 2 | 3) => Ok(()),
+        Some(0 | 2 | 3) => {}
         Some(4) => bail!("the tests of {package} fail as they are; expected them to pass"),
         _ => bail!(
             "cargo mutants ended with {status}; is it installed? cargo install --locked cargo-mutants"
         ),
     }
+    let list = folder.join("mutants.out/missed.txt");
+    fs::read_to_string(&list).with_context(|| list.display().to_string())
+}
+
+/// Where a crate and its tests are compiled, changed and unchanged.
+fn products(package: &str) -> PathBuf {
+    root().join(format!("target/mutants/{package}"))
+}
+
+/// Keeps everybody else away from a crate's products as long as the file is held: two runs would test each other's changes.
+fn held(package: &str) -> anyhow::Result<fs::File> {
+    let folder = products(package);
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let path = folder.join("held");
+    let file = fs::File::create(&path).with_context(|| path.display().to_string())?;
+    file.try_lock()
+        .map_err(|_| anyhow!("the mutants of {package} are being tested; wait for that run"))?;
+    Ok(file)
+}
+
+/// A text as a regular expression of itself.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
 }
 
 /// `src/a.rs:12:3: replace ..` without line and column, which other changes move.
@@ -221,6 +248,7 @@ mod tests {
         assert_eq!(name, "budgets.rs: replace == with != in Budgets::wanted");
         let text = format!("# because of this\nddpm-dp: {name}\n\n# and that\n");
         assert_eq!(listed(&text)[&format!("ddpm-dp: {name}")], 1);
+        assert_eq!(escaped("a[i] + (b)"), r"a\[i\] \+ \(b\)");
         let twice = format!("{text}ddpm-dp: {name}\n");
         assert_eq!(listed(&twice).into_values().collect::<Vec<_>>(), [2]);
     }

@@ -46,11 +46,6 @@ impl BudgetCosts {
         entry.copied().unwrap_or(f64::INFINITY)
     }
 
-    /// C\[k\]\[k..=T\], for k <= K.
-    pub(crate) fn row(&self, k: usize) -> &[f64] {
-        &self.rows[k][k - first(k)..]
-    }
-
     /// The smallest C\[k\]\[t\] over each chunk of nodes t, for every k; row k begins with the chunk of `first(k)`.
     pub(crate) fn chunk_minima(&self) -> Vec<Vec<f64>> {
         self.rows

@@ -16,7 +16,8 @@ const BLOCK: usize = 128;
 
 /// C\[0..=max_steps\]\[0..=T\].
 ///
-/// All edges between nodes >= 1 must exist. Where the table is not Monge the costs are those of some path, not
+/// All edges between nodes >= 1 must exist, so that a node which k steps do not reach has none before it that they reach: where all
+/// candidates are `+inf` it does not matter which is taken. Where the table is not Monge the costs are those of some path, not
 /// necessarily of the best.
 pub(crate) fn solve(
     table: &CostTable,
@@ -35,28 +36,19 @@ pub(crate) fn solve(
         costs.adjacent_rows(2).1.copy_from_slice(&start.cost[2..]);
         given = 2;
     }
-    let Some(reachable) = costs.row(given).iter().position(|c| c.is_finite()) else {
-        return costs;
-    };
-    let reachable = given + reachable;
     // The minimiser of each budget at the node before the block: a lower bound for those of the block.
     let mut argmins = vec![0; max_steps + 1];
     for begin in (1..=last).step_by(BLOCK) {
         let end = last.min(begin + BLOCK - 1);
-        for k in given + 1..=max_steps {
-            // Every edge between nodes >= 1 exists, so that each step reaches one node less.
-            let first = reachable + k - given;
-            if first > end {
-                break;
-            }
+        for k in given + 1..=max_steps.min(end) {
             let (before, row) = costs.adjacent_rows(k);
             argmins[k] = arch.dispatch(BlockMinima {
                 table,
                 k,
                 before,
                 row,
-                nodes: (begin.max(first), end),
-                low: argmins[k].max(first - 1),
+                nodes: (begin.max(k), end),
+                low: argmins[k].max(k - 1),
             });
         }
         watch(end);

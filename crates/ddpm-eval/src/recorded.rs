@@ -24,7 +24,7 @@ const MOST_IMAGES: u64 = 1 << 36;
 /// More blocks than anybody has images.
 const MOST_BLOCKS: usize = 10_000_000;
 /// More numbers than a datum has: a minute of video in full.
-const MOST_NUMBERS: usize = 1 << 34;
+const MOST_NUMBERS: u64 = 1 << 34;
 /// More axes than a datum has.
 const MOST_AXES: usize = 16;
 /// How far single precision may have moved an alpha_bar from that of a named noise schedule.
@@ -498,7 +498,7 @@ fn image_shape(archive: &mut NpzArchive<'_>) -> Result<Vec<usize>> {
         .iter()
         .map(|&n| usize::try_from(n).unwrap_or(usize::MAX))
         .collect();
-    let numbers = found.iter().try_fold(1, |of, &n| usize::checked_mul(of, n));
+    let numbers = array.iter().try_fold(1, |of, &n| u64::checked_mul(of, n));
     if found.is_empty() || !numbers.is_some_and(|n| (1..=MOST_NUMBERS).contains(&n)) {
         let expected = format!("{EXPECTED}, {MOST_NUMBERS} numbers a datum at most");
         let found = format!("{found:?}");

@@ -176,7 +176,7 @@ pub(crate) struct Schedule {
     #[arg(long, value_name = "KIND", value_parser = coefficient_kinds())]
     pub(crate) coefficients: Option<CoefficientKind>,
     /// Choose again without each of N folds of the images, to say how stable the listed paths are and
-    /// how much is lost by choosing on this many, among about a thousand timesteps; 0 for not [default: 8]
+    /// how much is lost by choosing on this many, among about a thousand timesteps; 2 or more, or 0 for not [default: 8]
     #[arg(long, value_name = "N")]
     pub(crate) folds: Option<usize>,
     /// The schedules file to write

@@ -98,8 +98,7 @@ pub(crate) fn run(args: &Solve, voice: Voice) -> Result<()> {
 
 /// The noise schedule of the table's timesteps, where one is given.
 fn chain(args: &Solve, train_steps: usize) -> Result<Option<NoiseSchedule>> {
-    let chain = &args.chain;
-    if chain.noise_schedule.is_none() && chain.alpha_bar.is_none() && chain.process.is_none() {
+    if args.chain.first_given().is_none() {
         return Ok(None);
     }
     let chain = noise_schedule(&args.chain, Some(train_steps))?;

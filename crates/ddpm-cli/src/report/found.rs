@@ -8,6 +8,7 @@ use ddpm_files::{DocumentHead, Named, container::format_named, sha256};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results::{BitsPerDim, Fid, LeftOut, Stamp};
 use ddpm_schedule::{SampleRecord, Schedules};
+use png::DecodingError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -113,7 +114,8 @@ impl Found {
     fn take_all(&mut self, files: &[PathBuf], voice: Voice) -> Result<()> {
         let mut images = Vec::new();
         for path in files {
-            if path.to_str().is_none() {
+            let name = path.strip_prefix(&self.folder).unwrap_or(path);
+            if name.to_str().is_none() {
                 // As words two such names may be one.
                 self.leave(path, "a name that is no text");
                 continue;
@@ -142,10 +144,17 @@ impl Found {
                 self.leave(path, "one of images of more than 64 MB together");
             } else {
                 let bytes = read_bytes(path)?;
-                self.images_bytes += bytes.len() as u64;
-                let image = Image::new(bytes)
-                    .map_err(|error| Error::file(path, format!("a damaged PNG: {error}")))?;
-                self.images.push(self.item(path, image)?);
+                let count = bytes.len() as u64;
+                match Image::new(bytes) {
+                    Ok(image) => {
+                        self.images_bytes += count;
+                        self.images.push(self.item(path, image)?);
+                    }
+                    Err(DecodingError::LimitsExceeded) => {
+                        self.leave(path, "an image of longer lines than are read");
+                    }
+                    Err(_) => self.leave(path, "a damaged PNG: it cannot be read to its end"),
+                }
             }
         }
         Ok(())
@@ -313,8 +322,11 @@ fn size(path: &Path) -> Result<u64> {
     Ok(metadata.len())
 }
 
-/// The pixels that the header of a PNG declares.
+/// The pixels that the header of a PNG declares; 0 where it has none, which makes it a damaged one.
 fn pixels(head: &[u8]) -> u64 {
+    if head.get(12..16) != Some(b"IHDR") {
+        return 0;
+    }
     let side = |at: usize| {
         let word = head.get(at..).and_then(<[u8]>::first_chunk::<4>);
         word.map_or(0, |&word| u64::from(u32::from_be_bytes(word)))

@@ -54,13 +54,23 @@ proptest! {
     fn exact_arithmetic_gives_equal_costs_and_paths(
         last in prop_oneof![1usize..40, 120usize..180],
         weights in 1u64..5,
+        // The first nodes that one step reaches, many of them or all.
+        reached in prop_oneof![Just(0usize), 30usize..200],
         seed in any::<u64>(),
         start in any::<bool>(),
     ) {
-        let mut table = integer_monge(last, weights, seed);
+        let drawn = integer_monge(last, weights, seed);
+        let mut table = drawn_table(last, |t, s| match s {
+            0 if t < reached => f64::INFINITY,
+            _ => drawn.edge(t, s),
+        });
         if start {
             let mut random = Random(seed ^ 1);
-            table = with_drawn_start(table, |_| random.below(500) as f64);
+            table = with_drawn_start(table, |t| match random.below(10) {
+                _ if t < reached => f64::INFINITY,
+                0 => f64::INFINITY,
+                _ => random.below(500) as f64,
+            });
         }
         prop_assert!(check_monge(&table, 0.0).holds());
         for method in [Method::Monge, Method::Blocked, Method::Auto] {

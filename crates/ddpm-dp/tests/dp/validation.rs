@@ -21,6 +21,9 @@ fn bad_costs_are_named_by_their_edge() {
             other => panic!("{other:?}"),
         }
     }
+    // Where all are too large too.
+    let all = CostTable::from_fn(3, |_, _| 1e301).unwrap_err();
+    assert!(matches!(all, Error::EdgeCost { t: 1, s: 0, .. }), "{all:?}");
     let message = CostTable::from_fn(3, |_, _| f64::NAN)
         .unwrap_err()
         .to_string();

@@ -10,7 +10,7 @@ use xtask::{check, root};
 ///
 /// The unit tests of ddpm-core and ddpm-dp in Miri, and those of ddpm-model, where all of this project's `unsafe` is, under the address
 /// sanitizer, which knows the vector instructions that Miri does not. Needs a nightly toolchain with the components miri and rust-src:
-/// `rustup toolchain install nightly --component miri,rust-src`. Takes about an hour on two cores, nearly all of it in Miri.
+/// `rustup toolchain install nightly --component miri,rust-src`. Takes about half an hour on two cores, nearly all of it in Miri.
 #[derive(clap::Args)]
 pub(crate) struct Memory {
     /// Only one of the two

@@ -275,3 +275,39 @@ fn a_solution_has_the_budgets_that_were_asked_for() {
         assert_eq!(solve_by(&table, method, None).max_steps(), 30);
     }
 }
+
+/// Of costs of nothing no margin is left, so that nothing is proved.
+#[test]
+fn auto_takes_the_blocked_solver_where_every_margin_is_nothing() {
+    let table = CostTable::from_fn(20, |_, _| 0.0).unwrap();
+    let solution = solve_by(&table, Method::Auto, None);
+    assert_eq!(solution.certificate().method, Method::Blocked);
+}
+
+#[test]
+fn the_first_of_equal_violations_is_the_worst() {
+    let table = CostTable::from_fn(30, |t, s| match (t, s) {
+        (10 | 20, 4) => 1.0,
+        _ => 0.0,
+    });
+    let worst = check_monge(&table.unwrap(), 0.0).worst.unwrap();
+    assert_eq!((worst.t, worst.s, worst.violation), (9, 3, 1.0));
+}
+
+#[test]
+fn every_edge_of_a_quadruple_counts_for_the_largest_cost() {
+    let last = 12;
+    let is_in_none = |t, s| s == 0 || (t, s) == (2, 1) || (t, s) == (last, last - 1);
+    for t in 1..=last {
+        for s in 0..t {
+            let one = |cost| {
+                let table =
+                    CostTable::from_fn(last, |t1, s1| if (t1, s1) == (t, s) { cost } else { 1.0 });
+                check_monge(&table.unwrap(), 0.0).largest_cost
+            };
+            let expected = if is_in_none(t, s) { 1.0 } else { 7.0 };
+            assert_eq!([one(7.0), one(-7.0)], [expected; 2], "L({t}, {s})");
+            assert_eq!(one(f64::INFINITY), 1.0, "L({t}, {s}) missing");
+        }
+    }
+}

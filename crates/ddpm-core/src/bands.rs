@@ -587,10 +587,46 @@ mod tests {
             assert!(Bands::new(&shape, identity.clone(), edges, true).is_err());
         }
         assert!(Bands::of_shape(&[]).is_err() && Bands::of_shape(&[3, 0]).is_err());
-        assert!(Bands::rings(&[4], None, 0).is_err() && Bands::rings(&[4], None, 4097).is_err());
+        for rings in [0, 4097] {
+            let refused = Bands::rings(&[4], None, rings).unwrap_err().to_string();
+            assert!(refused.contains("number of rings"), "{refused}");
+        }
         assert!(Bands::rings(&[4], None, 4096).is_ok());
         let many = (0..5000).map(f64::from).collect();
         assert!(Bands::new(&shape, identity, many, true).is_err());
+    }
+
+    #[test]
+    fn bands_show_what_they_are_made_of_and_in_what_they_differ() {
+        let (basis, edges) = (vec![0.6, 0.8, -0.8, 0.6], vec![0.0, 0.5, 2.0]);
+        let of = |basis: &[f64], edges: &[f64], apart| {
+            Bands::new(&[2, 4], basis.to_vec(), edges.to_vec(), apart).unwrap()
+        };
+        let bands = of(&basis, &edges, true);
+        assert_eq!(bands.shape(), [2, 4]);
+        assert_eq!(bands.channel_basis(), basis);
+        assert_eq!(bands.edges(), edges);
+        assert!(bands.separate_channels());
+        assert_eq!(bands.difference(&bands.clone()), None);
+        let second = |other: &Bands| {
+            let found = bands.difference(other).unwrap();
+            assert_eq!(found.field, "bands");
+            assert_eq!(
+                found.first,
+                "3 edges, each channel apart (6 bands of [2, 4])"
+            );
+            found.second
+        };
+        let together = of(&basis, &edges, false);
+        assert!(!together.separate_channels());
+        assert_eq!(
+            second(&together),
+            "3 edges, channels together (3 bands of [2, 4])"
+        );
+        let turned = of(&[1.0, 0.0, 0.0, 1.0], &edges, true);
+        assert!(second(&turned).ends_with(" of another basis of the channels"));
+        let moved = of(&basis, &[0.0, 0.5, 1.5], true);
+        assert!(second(&moved).ends_with(" with others of the same number"));
     }
 
     #[test]

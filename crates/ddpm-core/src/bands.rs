@@ -571,6 +571,8 @@ mod tests {
         let wave: Vec<f64> = (0..32)
             .map(|i| (PI * 3.0 * (2 * (i % 8) + 1) as f64 / 16.0).cos())
             .collect();
+        let of_one_axis = Bands::of_shape(&[1, 8]).unwrap();
+        assert!((of_one_axis.transform(&[0.5; 8])[0] - 0.5 * 8f64.sqrt()).abs() < 1e-14);
         let found = bands.transform(&wave);
         assert!((found[3] - 4.0).abs() < 1e-13, "{}", found[3]);
     }
@@ -617,6 +619,17 @@ mod tests {
             );
             found.second
         };
+        // A constant and two rings of each channel: 1, 1 and 2 coefficients.
+        assert_eq!(bands.sizes(), [1, 1, 2, 1, 1, 2]);
+        let constants: Vec<usize> = (0..6).filter(|&band| bands.is_constant(band)).collect();
+        assert_eq!(constants, [0, 3]);
+        assert_eq!(constants, bands.constants().collect::<Vec<_>>());
+        let of_bands = [Some(&'a'), None, None, Some(&'b'), None, None];
+        assert_eq!(bands.by_band(&['a', 'b']), of_bands);
+        assert_eq!(
+            bands.mean([1.0, 2.0, 3.0, 4.0, 5.0, 7.0]),
+            (1.0 + 2.0 + 6.0 + 4.0 + 5.0 + 14.0) / 8.0
+        );
         let together = of(&basis, &edges, false);
         assert!(!together.separate_channels());
         assert_eq!(

@@ -173,7 +173,7 @@ pub fn path_cost(cost: &impl TripleCost, nodes: &[usize]) -> f64 {
         return f64::INFINITY;
     }
     (1..nodes.len()).fold(0.0, |sum, k| {
-        cost.cost(nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]) + 0.0 + sum
+        cost.cost(nodes.get(k + 1).copied(), nodes[k], nodes[k - 1]) + sum
     })
 }
 

@@ -44,11 +44,10 @@ fn refuse_device(path: &Path) -> Result<()> {
 
 /// Reads a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    refuse_device(path)?;
-    // A pipe may have no end either.
     match path.is_file() {
         true => std::fs::read(path).map_err(|source| Error::read(path, source)),
-        false => Ok(ddpm_files::read_small(path, LONGEST_DOCUMENT)?),
+        // A pipe may have no end.
+        false => read_document(path),
     }
 }
 

@@ -289,6 +289,6 @@ pub fn path_cost(cost: &impl QuadrupleCost, nodes: &[usize]) -> f64 {
         let before = [nodes.get(k + 1).copied(), nodes.get(k + 2).copied()];
         let (t, s) = (nodes[k], nodes[k - 1]);
         let last = cost.last_but_one(before, t, s).filter(|_| k == 2);
-        last.unwrap_or_else(|| cost.cost(before, t, s)) + 0.0 + sum
+        last.unwrap_or_else(|| cost.cost(before, t, s)) + sum
     })
 }

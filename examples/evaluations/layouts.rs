@@ -8,7 +8,6 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use ddpm_core::{NoiseSchedule, NoiseScheduleName};
 use ddpm_profile::Curves;
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
     loss::{BUDGETS, Halves},
     optima,
     reference::Reference,
-    write,
+    reference_schedule, write,
 };
 
 /// The images of a unit: 8,192 evaluations at 32 timesteps.
@@ -31,8 +30,7 @@ const PENALTIES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
 type Place<'a> = (&'a Measured, usize);
 
 pub(crate) fn compare(reference: &str, out: &str, names: &[&str]) -> Result<()> {
-    let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?;
-    let reference = Reference::from_bytes(schedule, &fs::read(reference)?);
+    let reference = Reference::from_bytes(reference_schedule()?, &fs::read(reference)?);
     let halves = Halves::new(&reference);
     let mut profiles = Vec::new();
     for name in names {

@@ -4,10 +4,13 @@
 //! reference of sixteen blocks.
 //! `picture LOSSES.json OUT.svg`: draws them.
 //! `layouts REFERENCE.safetensors OUT.md PROFILE..`: compares ways to spread the same number of evaluations over images and timesteps.
+//! `larger REFERENCE CHOSEN.json LOSSES.json CHECKPOINT DATA PROFILE`: scores what `curve` chose for few steps on a thousand other images, and
+//! adds that to LOSSES.json.
 //! `curve REFERENCE.safetensors CHOSEN.json LOSSES.json PROFILE..`: chooses on the first blocks of each profile and scores on the reference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
 mod combined;
+mod larger;
 mod layouts;
 #[path = "../../crates/ddpm-profile/tests/it/evaluations/loss.rs"]
 mod loss;
@@ -43,6 +46,9 @@ fn main() -> Result<()> {
         ["layouts", reference, out, profiles @ ..] if !profiles.is_empty() => {
             layouts::compare(reference, out, profiles)
         }
+        ["larger", reference, chosen, losses, checkpoint, data, profile] => {
+            larger::measure(reference, chosen, losses, checkpoint, data, profile)
+        }
         ["picture", losses, out] => write(
             out,
             picture::draw(&serde_json::from_slice(&fs::read(losses)?)?)
@@ -51,7 +57,7 @@ fn main() -> Result<()> {
         ),
         _ => Err(
             "expected: reduce OUT PROFILE.. | curve REFERENCE CHOSEN.json LOSSES.json PROFILE.. | \
-             layouts REFERENCE OUT.md PROFILE.. | picture LOSSES.json OUT.svg"
+             larger REFERENCE CHOSEN.json LOSSES.json CHECKPOINT DATA PROFILE | layouts REFERENCE OUT.md PROFILE.. | picture LOSSES.json OUT.svg"
                 .into(),
         ),
     }
@@ -281,8 +287,7 @@ impl Resample {
 }
 
 fn curve(reference: &str, chosen: &str, losses: &str, profiles: &[&str]) -> Result<()> {
-    let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?;
-    let reference = Reference::from_bytes(schedule, &fs::read(reference)?);
+    let reference = Reference::from_bytes(reference_schedule()?, &fs::read(reference)?);
     let halves = Halves::new(&reference);
     println!("optima of the halves, first nodes:");
     for (i, k) in BUDGETS.iter().enumerate() {
@@ -337,6 +342,11 @@ fn curve(reference: &str, chosen: &str, losses: &str, profiles: &[&str]) -> Resu
         (serde_json::to_string(&json!({ "budgets": BUDGETS, "rows": rows }))? + "\n").as_bytes(),
     )?;
     Ok(())
+}
+
+/// That of the network of the reference.
+fn reference_schedule() -> Result<NoiseSchedule> {
+    Ok(NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?)
 }
 
 fn rounded(x: f64) -> f64 {

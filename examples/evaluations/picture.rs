@@ -22,6 +22,27 @@ const COLOURS: [&str; 6] = [
     "#0b5cad", "#c4441c", "#2c7a4b", "#7a3b96", "#8a6d00", "#333333",
 ];
 
+/// What the schedules that are scored on more images were chosen with.
+const LARGER_EVALUATIONS: f64 = 8192.0;
+
+/// Losses and their one-sided upper bounds, in thousandths of a bit/dim.
+fn pairs(row: &Value) -> Option<Vec<[f64; 2]>> {
+    let (losses, errors) = (row["loss"].as_array()?, row["standard_error"].as_array()?);
+    let pair = |(loss, error): (&Value, &Value)| {
+        let (loss, error) = (1e3 * loss.as_f64()?, 1e3 * error.as_f64()?);
+        Some([loss, loss + 2.0 * error])
+    };
+    losses.iter().zip(errors).map(pair).collect()
+}
+
+/// The mean loss, the smallest and the largest upper bound.
+fn spread(pairs: &[[f64; 2]]) -> (f64, f64, f64) {
+    let mean = pairs.iter().map(|[loss, _]| loss).sum::<f64>() / pairs.len() as f64;
+    let low = pairs.iter().map(|p| p[0]).fold(f64::INFINITY, f64::min);
+    let high = pairs.iter().map(|p| p[1]);
+    (mean, low, high.fold(f64::NEG_INFINITY, f64::max))
+}
+
 /// Draws the rows of a losses file; `None` if it is not one.
 pub(crate) fn draw(losses: &Value) -> Option<String> {
     let budgets: Vec<u64> = losses["budgets"]
@@ -32,14 +53,11 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
     // By number of evaluations, then budget: the losses of all seeds and their one-sided upper bounds.
     let mut found: BTreeMap<u64, Vec<Vec<[f64; 2]>>> = BTreeMap::new();
     for row in losses["rows"].as_array()? {
-        let of_row = row["loss"].as_array()?;
-        let errors = row["standard_error"].as_array()?;
         let all = found
             .entry(row["evaluations"].as_u64()?)
             .or_insert_with(|| vec![Vec::new(); budgets.len()]);
-        for (losses, (loss, error)) in all.iter_mut().zip(of_row.iter().zip(errors)) {
-            let (loss, error) = (1e3 * loss.as_f64()?, 1e3 * error.as_f64()?);
-            losses.push([loss, loss + 2.0 * error]);
+        for (losses, pair) in all.iter_mut().zip(pairs(row)?) {
+            losses.push(pair);
         }
     }
     let (first, last) = (*found.keys().next()? as f64, *found.keys().last()? as f64);
@@ -89,13 +107,7 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
         let shift = 3.0 * (i as f64 - 2.5);
         let mut line = String::new();
         for (&evaluations, all) in &found {
-            let losses = &all[i];
-            let mean = losses.iter().map(|[loss, _]| loss).sum::<f64>() / losses.len() as f64;
-            let low = losses.iter().map(|l| l[0]).fold(f64::INFINITY, f64::min);
-            let high = losses
-                .iter()
-                .map(|l| l[1])
-                .fold(f64::NEG_INFINITY, f64::max);
+            let (mean, low, high) = spread(&all[i]);
             let at = x(evaluations as f64) + shift;
             let _ = write!(line, "{at:.1},{:.1} ", y(mean));
             let _ = write!(
@@ -112,6 +124,38 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
             svg,
             "<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/><line x1=\"{right}\" x2=\"{}\" y1=\"{key}\" y2=\"{key}\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/><text x=\"{}\" y=\"{}\">K = {budget}</text>\n",
             right + 24.0,
+            right + 28.0,
+            key + 4.0
+        );
+    }
+    let key = TOP + 14.0 + 20.0 * budgets.len() as f64;
+    for (j, larger) in losses["larger"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let (budget, images) = (larger["budget"].as_u64()?, larger["images"].as_u64()?);
+        let i = budgets.iter().position(|&k| k == budget)?;
+        let colour = COLOURS[i % COLOURS.len()];
+        let (mean, low, high) = spread(&pairs(larger)?);
+        // Left of the marks of the small reference.
+        let at = x(LARGER_EVALUATIONS) - 16.0 - 6.0 * j as f64;
+        let (right, key) = (LEFT + WIDTH + 18.0, key + 36.0 * j as f64);
+        for (at, from, to, middle) in [
+            (at, y(low), y(high), y(mean)),
+            (right + 12.0, key - 8.0, key + 8.0, key),
+        ] {
+            let _ = write!(
+                svg,
+                "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{from:.1}\" y2=\"{to:.1}\" stroke=\"{colour}\" stroke-width=\"2\"/><rect x=\"{:.1}\" y=\"{:.1}\" width=\"7\" height=\"7\" fill=\"#fff\" stroke=\"{colour}\" stroke-width=\"1.6\"/>\n",
+                at - 3.5,
+                middle - 3.5
+            );
+        }
+        let _ = write!(
+            svg,
+            "<text x=\"{0}\" y=\"{1}\">K = {budget},<tspan x=\"{0}\" dy=\"14\">{images} images</tspan></text>\n",
             right + 28.0,
             key + 4.0
         );

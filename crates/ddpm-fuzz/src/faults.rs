@@ -15,8 +15,8 @@ use crate::bench::{Bench, LINES, Line};
 ///
 /// What is at --out must be absent, the old file or the whole new one; the same command (with --resume where there is one)
 /// must then give the same bytes as a run that nothing disturbed, and leave nothing else behind. The same with a disk that
-/// is full from that call on, which must be told with exit code 5. Two runs of one output at a time: one of them says so, or
-/// both write the same. Needs strace.
+/// is full from that call on, and with a folder that is mounted read-only, both of which must be told with exit code 5. Two
+/// runs of one output at a time: one of them says so, or both write the same. Needs strace and unshare.
 #[derive(Args)]
 pub(crate) struct Faults {
     /// Only commands that begin so
@@ -42,6 +42,9 @@ const CALLS: [&str; 12] = [
 /// Moments of one call; a folder of samples has many.
 const MOST: usize = 40;
 
+/// Mounts the folder that follows read-only for the command after it, which alone sees it so.
+const READ_ONLY: &str = r#"mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@""#;
+
 #[derive(Default)]
 struct Counts {
     kills: u64,
@@ -55,6 +58,10 @@ pub(crate) fn run(args: &Faults) -> anyhow::Result<u64> {
     let tracer = Command::new("strace").arg("--version").output();
     if !tracer.is_ok_and(|output| output.status.success()) {
         bail!("needs strace, which is not there: apt install strace");
+    }
+    let mounts = Command::new("unshare").args(["-rm", "true"]).output();
+    if !mounts.is_ok_and(|output| output.status.success()) {
+        bail!("needs unshare with a mount namespace of its own, which the system does not give");
     }
     let bench = Bench::new()?;
     println!(
@@ -70,6 +77,7 @@ pub(crate) fn run(args: &Faults) -> anyhow::Result<u64> {
         let mut counts = Counts::default();
         let writer = Writer::new(&bench, line)?;
         for old in [false, true] {
+            writer.read_only(old, &mut counts)?;
             for call in CALLS {
                 writer.killed(call, old, &mut counts)?;
                 writer.refused(call, old, &mut counts)?;
@@ -212,6 +220,22 @@ impl<'a> Writer<'a> {
             self.check(&place, old, &moment, counts)?;
         }
         Ok(())
+    }
+
+    /// Nothing can be written where the output goes.
+    fn read_only(&self, old: bool, counts: &mut Counts) -> anyhow::Result<()> {
+        let place = self.place(old)?;
+        let folder = place.path().to_string_lossy().into_owned();
+        let mounted = ["unshare", "-rm", "sh", "-c", READ_ONLY, &folder];
+        let ended = self.command(&place, old, false, &mounted).output()?;
+        counts.refusals += 1;
+        let moment = "in a folder that is mounted read-only";
+        let said = String::from_utf8_lossy(&ended.stderr);
+        if ended.status.code() != Some(5) || !said.contains("Read-only file system") {
+            let what = format!("{moment}: ended with {}: {said}", ended.status);
+            self.found(&what, counts);
+        }
+        self.check(&place, old, moment, counts)
     }
 
     /// What is there after a fault, and after the same command once more.

@@ -10,7 +10,7 @@ use crate::args;
 use crate::error::{Error, Located, Result};
 use crate::input::{about_schedules, read_schedules, steps_or, write_unless_in_the_way};
 use crate::output::{self, Voice};
-use crate::render::{Indices, note_on_density_of, plural};
+use crate::render::{Indices, note_on_density_of, note_on_pictures, plural};
 
 /// Runs the command.
 pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &args::Export, voice: Voice) -> Result<()> {
     let budgets = steps_or(steps, most, Budgets::All)?;
     let export = export(&schedules, &budgets, args.format);
     let export = told(export, &args.schedules, voice)?;
-    warn_of_density(&schedules, voice);
+    say_what_it_is_not(&schedules, voice);
     if let Some(out) = &args.out {
         write_unless_in_the_way(out, &export.bytes, args.existing.force)?;
     }
@@ -64,7 +64,7 @@ pub(super) fn print_schedules(
     }
     if let Some(format) = args.export {
         let exported = export(schedules, &Budgets::All, format);
-        warn_of_density(schedules, voice);
+        say_what_it_is_not(schedules, voice);
         return print_export(exported, source, voice);
     }
     let indices = Indices::from_flag(args.zero_based);
@@ -79,9 +79,12 @@ pub(super) fn print_schedules(
 }
 
 /// Says on stderr what the schedules are not the best of, where they may be taken for it.
-fn warn_of_density(schedules: &Schedules, voice: Voice) {
+fn say_what_it_is_not(schedules: &Schedules, voice: Voice) {
     if let Some(note) = note_on_density_of(schedules) {
         voice.warn(note);
+    }
+    if let Some(note) = note_on_pictures(schedules.scoring.objective) {
+        voice.note(note);
     }
 }
 

@@ -14,7 +14,9 @@ use crate::args::{Sample, StepArgs};
 use crate::error::{Error, Result};
 use crate::input::{ChainChoice, Network, OutputLock, PathFlags};
 use crate::output::{self, Voice};
-use crate::render::{ProgressLine, and_coefficients, and_mean, clip, command_that_resumes, plural};
+use crate::render::{
+    ProgressLine, and_coefficients, and_mean, clip, command_that_resumes, note_on_pictures, plural,
+};
 
 /// The noise that the samples at a path began with, as their record tells: the seed and the first index. `None` for images of others.
 pub(super) fn noise_of(samples: &std::path::Path) -> Option<(u64, usize)> {
@@ -52,6 +54,10 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         choice.schedule = choice.schedule.for_sampler(sampler);
     }
     check_sampler(args, choice.schedule.sampler)?;
+    // A path of the user's own was chosen for whatever they chose it for.
+    if let (true, Some(note)) = (choice.frozen, note_on_pictures(choice.scoring.objective)) {
+        voice.note(note);
+    }
     let record = describe(args, &network, &choice)?;
     let wanted = record.start_index..record.start_index + record.count;
     let labels = network.labels(record.class, wanted.clone())?;

@@ -15,7 +15,7 @@ pub(crate) use ddpm_schedule::clip_in_words as clip;
 pub(crate) use ddpm_schedule::results::with_error;
 pub(crate) use notes::{
     NOTE_ON_ONE_STEP, mark_of_decoder, note_on_density, note_on_density_of, note_on_interpolation,
-    note_without_errors,
+    note_on_pictures, note_without_errors,
 };
 pub(crate) use number::{kid_times_1000, mean_with_error, or_dash, plural};
 pub(crate) use origin::{and_coefficients, and_mean, chain_of, describe_images, images_of};

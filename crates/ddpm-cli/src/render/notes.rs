@@ -51,6 +51,13 @@ pub(crate) fn note_on_density_of(schedules: &Schedules) -> Option<String> {
     )
 }
 
+/// What schedules of the best likelihood are not, where pictures are about to be made of them.
+pub(crate) fn note_on_pictures(objective: Objective) -> Option<&'static str> {
+    (objective == Objective::Elbo).then_some(
+        "These steps were chosen for likelihood; even ones may give better pictures. For pictures: `ddpm schedule R --objective quality`, or `ddpm tune` (docs/objectives.md).",
+    )
+}
+
 /// What stands in place of errors where the images cannot tell any.
 pub(crate) fn note_without_errors(profile: &ElboProfile) -> Option<&'static str> {
     (profile.blocks().len() < 2).then_some(
@@ -64,4 +71,17 @@ pub(crate) fn note_on_interpolation(profile: &ElboProfile) -> Option<&'static st
     (has_errors && profile.layout().timesteps().len() < profile.schedule().train_steps()).then_some(
         "The error does not count the interpolation between evaluated timesteps: `ddpm bpd` evaluates a path directly.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_of_likelihood_are_not_taken_for_those_of_pictures() {
+        assert!(note_on_pictures(Objective::Elbo).is_some_and(|note| note.contains("quality")));
+        for objective in [Objective::Quality, Objective::Frechet, Objective::Mse] {
+            assert_eq!(note_on_pictures(objective), None);
+        }
+    }
 }

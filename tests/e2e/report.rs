@@ -383,7 +383,9 @@ fn pictures_that_no_page_can_hold() {
         [&whole[..33], &length, &chunk, &sum, &whole[33..]].concat()
     };
     let mut huge = whole.clone();
-    huge[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    huge[16..24].copy_from_slice(&[0, 0, 0x80, 0, 0, 0, 0x80, 0]);
+    let sum = crc32fast::hash(&huge[12..29]);
+    huge[29..33].copy_from_slice(&sum.to_be_bytes());
     fs::write(at("cut.png"), huge).unwrap();
     fs::create_dir(at("many")).unwrap();
     for i in 0..9 {

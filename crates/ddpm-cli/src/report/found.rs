@@ -8,7 +8,6 @@ use ddpm_files::{DocumentHead, Named, container::format_named, sha256};
 use ddpm_profile::ElboProfile;
 use ddpm_schedule::results::{BitsPerDim, Fid, LeftOut, Stamp};
 use ddpm_schedule::{SampleRecord, Schedules};
-use png::DecodingError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,8 +26,6 @@ const PRINTED_BYTES: usize = 1 << 20;
 const IMAGE_BYTES: u64 = 8 << 20;
 /// Bytes of all pictures of a page.
 const IMAGES_BYTES: u64 = 64 << 20;
-/// Pixels of a picture that a browser may be asked to hold.
-const PIXELS: u64 = 64 << 20;
 /// A folder with more images holds samples one by one, not grids.
 const IMAGES: usize = 48;
 
@@ -138,8 +135,6 @@ impl Found {
                 self.leave(path, &why);
             } else if size(path)? > IMAGE_BYTES {
                 self.leave(path, "an image of more than 8 MB");
-            } else if pixels(&first_bytes(path, 24)?) > PIXELS {
-                self.leave(path, "an image of more than 64 million pixels");
             } else if self.images_bytes + size(path)? > IMAGES_BYTES {
                 self.leave(path, "one of images of more than 64 MB together");
             } else {
@@ -150,10 +145,7 @@ impl Found {
                         self.images_bytes += count;
                         self.images.push(self.item(path, image)?);
                     }
-                    Err(DecodingError::LimitsExceeded) => {
-                        self.leave(path, "an image of longer lines than are read");
-                    }
-                    Err(_) => self.leave(path, "a damaged PNG: it cannot be read to its end"),
+                    Err(why) => self.leave(path, why),
                 }
             }
         }
@@ -320,18 +312,6 @@ fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
 fn size(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path).map_err(|source| Error::read(path, source))?;
     Ok(metadata.len())
-}
-
-/// The pixels that the header of a PNG declares; 0 where it has none, which makes it a damaged one.
-fn pixels(head: &[u8]) -> u64 {
-    if head.get(12..16) != Some(b"IHDR") {
-        return 0;
-    }
-    let side = |at: usize| {
-        let word = head.get(at..).and_then(<[u8]>::first_chunk::<4>);
-        word.map_or(0, |&word| u64::from(u32::from_be_bytes(word)))
-    };
-    side(16) * side(20)
 }
 
 fn first_bytes(path: &Path, count: u64) -> Result<Vec<u8>> {

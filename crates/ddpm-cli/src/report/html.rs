@@ -122,6 +122,9 @@ pub(super) fn pairs_of_words<'a>(rows: impl IntoIterator<Item = (&'a str, String
     format!("<dl>\n{rows}</dl>\n")
 }
 
+/// Pixels of a picture that a browser may be asked to hold.
+const PIXELS: u64 = 64 << 20;
+
 /// A PNG file.
 pub(super) struct Image {
     bytes: Vec<u8>,
@@ -133,13 +136,20 @@ impl Image {
     /// A picture that can be read to its end.
     ///
     /// # Errors
-    /// What is wrong with the file.
-    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, DecodingError> {
-        // A line at a time: a page is no place for what unpacks to gigabytes, but only a browser holds it.
-        let mut reader = Decoder::new(Cursor::new(&bytes)).read_info()?;
+    /// Why a page is no place for it.
+    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, &'static str> {
+        let why = |error| match error {
+            DecodingError::LimitsExceeded => "an image of longer lines than are read",
+            _ => "a damaged PNG: it cannot be read to its end",
+        };
+        // A line at a time: only a browser holds all of it.
+        let mut reader = Decoder::new(Cursor::new(&bytes)).read_info().map_err(why)?;
         let (width, height) = reader.info().size();
-        while reader.next_row()?.is_some() {}
-        reader.finish()?;
+        if u64::from(width) * u64::from(height) > PIXELS {
+            return Err("an image of more than 64 million pixels");
+        }
+        while reader.next_row().map_err(why)?.is_some() {}
+        reader.finish().map_err(why)?;
         Ok(Self {
             bytes,
             width,

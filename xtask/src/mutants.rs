@@ -33,6 +33,9 @@ pub(crate) struct Mutants {
     shard: Vec<u32>,
 }
 
+/// How a shard is tried, in its outcome's stamp: to be changed with what [`missed`] does.
+const METHOD: &str = "quick tests, then survivors by name with all tests";
+
 /// Tests that take seconds, by crate: only what the others do not notice is tried with them.
 const SLOW: [(&str, &str); 1] = [("ddpm-core", "gaussian_samplers::")];
 
@@ -213,7 +216,7 @@ fn listed(text: &str) -> Counts {
     counted(names.map(str::to_owned))
 }
 
-/// What a shard's outcome depends on: the crate's folder as it is committed, and what is not committed of it.
+/// What a shard's outcome depends on: the method, the crate's folder as it is committed, and what is not committed of it.
 fn state_of(package: &str) -> anyhow::Result<String> {
     let folder = format!("crates/{package}");
     let git = |words: &[&str]| -> anyhow::Result<String> {
@@ -229,7 +232,7 @@ fn state_of(package: &str) -> anyhow::Result<String> {
     if committed.is_empty() {
         bail!("--package: expected a crate in crates/, found {package}");
     }
-    let mut state = committed + &git(&["diff", "HEAD", "--"])?;
+    let mut state = format!("{METHOD}\n{committed}") + &git(&["diff", "HEAD", "--"])?;
     for name in git(&["ls-files", "--others", "--exclude-standard", "--"])?.lines() {
         let text = fs::read_to_string(root().join(name)).with_context(|| name.to_owned())?;
         state += &format!("{name}\n{text}");

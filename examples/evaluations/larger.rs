@@ -1,8 +1,9 @@
 //! The schedules of few steps on more images: evaluated at the nodes of these paths alone, a thousand images cost what the exhaustive
-//! reference spends on 24.
+//! reference spends on 26.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use ddpm::core::TimePath;
@@ -10,44 +11,43 @@ use ddpm::data::{Split, open, selection};
 use ddpm::eval::{ProfileBands, ProfilePlan, Silent, profile};
 use ddpm::files::write_atomic;
 use ddpm::model::{Arithmetic, Backend, Checkpoint, ModelOptions, UNet, UNetDenoiser};
-use ddpm::profile::{ElboProfile, jackknife};
+use ddpm::profile::{CostModel, ElboProfile, choose, jackknife};
+use ddpm::schedule::Budgets;
 use serde_json::{Value, json};
 
-use crate::loss::BUDGETS;
 use crate::reference::Reference;
-use crate::{Result, optima, priced, reference_schedule, rounded, write};
+use crate::{Result, reference_schedule, rounded, scoring, write};
 
-/// The budgets that 128 images leave undecided, and how many images decide.
-const DECIDED: [usize; 1] = [8];
+/// The budgets that 128 images leave undecided, and how many images are to decide.
+const UNDECIDED: [usize; 1] = [8];
 const IMAGES: usize = 1024;
 /// Images of a block; 64 blocks for the error bars.
 const PER_BLOCK: usize = 16;
 /// Their noise, and the order that they are taken from.
 const SEED: u64 = 4012;
-/// The images of the schedules and of the reference, which these leave out: seeds and how many of the permutation each takes.
-const TAKEN: [(u64, usize); 2] = [(21, 2048), (2106, 128)];
-const TAKEN_BY_SEED: usize = 256;
 
-/// Measures (or goes on where `profile_file` stops) and adds what the paths lose to `losses`.
-pub(crate) fn measure(
-    reference: &str,
-    chosen: &str,
-    losses: &str,
-    checkpoint: &str,
-    data: &str,
-    profile_file: &str,
-) -> Result<()> {
+/// What the scores are made of.
+pub(crate) struct Inputs<'a> {
+    pub(crate) reference: &'a str,
+    pub(crate) chosen: &'a str,
+    pub(crate) checkpoint: &'a str,
+    pub(crate) data: &'a str,
+    /// `SEED:IMAGES` of every run that schedules were chosen on, and of the reference: these images are left out.
+    pub(crate) taken: &'a [&'a str],
+}
+
+/// Measures (or goes on where `out` stops) and adds what the paths lose to `losses`.
+pub(crate) fn measure(inputs: &Inputs<'_>, losses: &str, out: &str) -> Result<()> {
     let schedule = reference_schedule()?;
     let steps = schedule.train_steps();
-    let reference = Reference::from_bytes(schedule, &fs::read(reference)?);
-    let exhaustive = reference.costs(0..reference.blocks()).optima(&BUDGETS);
-    let chosen: Value = serde_json::from_slice(&fs::read(chosen)?)?;
+    let reference = Reference::from_bytes(schedule, &fs::read(inputs.reference)?);
+    let exhaustive = reference.costs(0..reference.blocks()).optima(&UNDECIDED);
+    let chosen: Value = serde_json::from_slice(&fs::read(inputs.chosen)?)?;
     let seeds = chosen["seeds"].as_object().ok_or("seeds: expected paths")?;
     // Of every budget: the exhaustive choice, then those of the seeds.
     let mut paths: Vec<Vec<TimePath>> = Vec::new();
-    for budget in DECIDED {
-        let at = BUDGETS.iter().position(|&k| k == budget);
-        let mut of_budget = vec![exhaustive[at.ok_or("a budget is missing")?].clone()];
+    for (budget, exhaustive) in UNDECIDED.iter().zip(exhaustive) {
+        let mut of_budget = vec![exhaustive];
         for found in seeds.values() {
             let nodes: Vec<usize> = serde_json::from_value(found[budget.to_string()].clone())?;
             of_budget.push(TimePath::new(nodes, steps)?);
@@ -59,23 +59,26 @@ pub(crate) fn measure(
         .flatten()
         .flat_map(|path| path.nodes()[1..].iter().copied())
         .collect();
-    let measured = evaluate(nodes.into_iter().collect(), checkpoint, data, profile_file)?;
+    let measured = evaluate(inputs, nodes.into_iter().collect(), out)?;
     let mut larger = Vec::new();
-    for (budget, paths) in DECIDED.iter().zip(&paths) {
-        let found = jackknife(&measured, |curves| {
-            let failed = |_| ddpm::profile::Error::Empty;
-            let model = priced(curves).map_err(failed)?;
-            let costs: Vec<f64> = paths.iter().map(|path| model.path_cost(path)).collect();
-            Ok(costs[1..]
+    for (&budget, paths) in UNDECIDED.iter().zip(&paths) {
+        // Last, how far the exhaustive choice of 128 images is above the optimum of these: of curves that are interpolated between
+        // these nodes, and on its own noise.
+        let mut found = jackknife(&measured, |curves| {
+            let model = CostModel::new(curves, scoring().into())?;
+            let best = choose(&model, &Budgets::Only(vec![budget]), None)?;
+            let best = best.budgets.into_iter().map(|b| b.schedule.path);
+            let compared = paths[1..]
                 .iter()
-                .map(|cost| (cost - costs[0]) / std::f64::consts::LN_2)
-                .collect())
+                .cloned()
+                .map(|path| (path, paths[0].clone()));
+            let own = best.map(|path| (paths[0].clone(), path));
+            let loss = |(path, of)| {
+                (model.path_cost(&path) - model.path_cost(&of)) / std::f64::consts::LN_2
+            };
+            Ok(compared.chain(own).map(loss).collect())
         })?;
-        // What the exhaustive choice of 128 images may itself lose: at most its distance to the best of these images.
-        let curves = ddpm::profile::Curves::from_profile(&measured)?;
-        let at = BUDGETS.iter().position(|k| k == budget).unwrap_or_default();
-        let best = priced(&curves)?.path_cost(&optima(&curves)?[at]);
-        let own = (priced(&curves)?.path_cost(&paths[0]) - best) / std::f64::consts::LN_2;
+        let own = found.pop().ok_or("no optimum")?;
         for (seed, loss) in seeds.keys().zip(&found) {
             println!(
                 "K = {budget}, seed {seed:>2}: {:+.4} ± {:.4}",
@@ -83,15 +86,19 @@ pub(crate) fn measure(
             );
         }
         println!(
-            "K = {budget}: the exhaustive choice of 128 images is {own:.4} above the optimum of these"
+            "K = {budget}: the exhaustive choice of 128 images is {:.4} ± {:.4} above the optimum of these",
+            own.value, own.standard_error
         );
         larger.push(json!({
             "budget": budget,
+            "evaluations": chosen["evaluations"],
             "images": IMAGES,
-            "exhaustive": paths[0].nodes(),
-            "exhaustive_above_best": rounded(own),
+            "seeds": seeds.keys().collect::<Vec<_>>(),
             "loss": found.iter().map(|l| rounded(l.value)).collect::<Vec<_>>(),
             "standard_error": found.iter().map(|l| rounded(l.standard_error)).collect::<Vec<_>>(),
+            "exhaustive": paths[0].nodes(),
+            "exhaustive_above_optimum": rounded(own.value),
+            "exhaustive_above_optimum_standard_error": rounded(own.standard_error),
         }));
     }
     let mut all: Value = serde_json::from_slice(&fs::read(losses)?)?;
@@ -99,18 +106,25 @@ pub(crate) fn measure(
     write(losses, (serde_json::to_string(&all)? + "\n").as_bytes())
 }
 
+/// The images that `SEED:IMAGES` of runs have seen, of `n`.
+fn seen(taken: &[&str], n: usize) -> Result<BTreeSet<usize>> {
+    let mut seen = BTreeSet::new();
+    for word in taken {
+        let (seed, count) = word.split_once(':').ok_or("expected SEED:IMAGES")?;
+        seen.extend(selection(seed.parse()?, n, count.parse()?));
+    }
+    Ok(seen)
+}
+
 /// The profile of other train images at these timesteps.
-fn evaluate(timesteps: Vec<usize>, checkpoint: &str, data: &str, out: &str) -> Result<ElboProfile> {
+fn evaluate(inputs: &Inputs<'_>, timesteps: Vec<usize>, out: &str) -> Result<ElboProfile> {
     let model = ModelOptions::default();
-    let file = Checkpoint::open(Path::new(checkpoint))?;
+    let file = Checkpoint::open(Path::new(inputs.checkpoint))?;
     let unet = UNet::load_on(&file, &model, Backend::Packed(Arithmetic::F32))?;
     let denoiser = UNetDenoiser::new(unet, &model)?;
-    let images = open(Path::new(data), Split::Train, None)?;
+    let images = open(Path::new(inputs.data), Split::Train, None)?;
     let n = images.len();
-    let taken = (1..=20).map(|seed| (seed, TAKEN_BY_SEED)).chain(TAKEN);
-    let taken: BTreeSet<usize> = taken
-        .flat_map(|(seed, count)| selection(seed, n, count))
-        .collect();
+    let taken = seen(inputs.taken, n)?;
     let others = selection(SEED, n, n)
         .into_iter()
         .filter(|i| !taken.contains(i));
@@ -126,7 +140,8 @@ fn evaluate(timesteps: Vec<usize>, checkpoint: &str, data: &str, out: &str) -> R
     };
     let earlier = match fs::read(out) {
         Ok(bytes) => Some(ElboProfile::from_bytes(&bytes)?),
-        Err(_) => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(format!("{out}: {error}").into()),
     };
     let begin = std::time::Instant::now();
     let mut failure = None;
@@ -152,6 +167,6 @@ fn evaluate(timesteps: Vec<usize>, checkpoint: &str, data: &str, out: &str) -> R
     );
     match failure {
         Some(error) => Err(error.into()),
-        None => Ok(found?),
+        None => found.map_err(|error| format!("{out}: {error}; remove it to measure anew").into()),
     }
 }

@@ -4,8 +4,8 @@
 //! reference of sixteen blocks.
 //! `picture LOSSES.json OUT.svg`: draws them.
 //! `layouts REFERENCE.safetensors OUT.md PROFILE..`: compares ways to spread the same number of evaluations over images and timesteps.
-//! `larger REFERENCE CHOSEN.json LOSSES.json CHECKPOINT DATA PROFILE`: scores what `curve` chose for few steps on a thousand other images, and
-//! adds that to LOSSES.json.
+//! `larger LOSSES.json PROFILE REFERENCE CHOSEN.json CHECKPOINT DATA SEED:IMAGES..`: scores what `curve` chose for few steps on a thousand
+//! images that these runs have not seen, measured into PROFILE, and adds that to LOSSES.json.
 //! `curve REFERENCE.safetensors CHOSEN.json LOSSES.json PROFILE..`: chooses on the first blocks of each profile and scores on the reference.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program")]
 
@@ -46,8 +46,15 @@ fn main() -> Result<()> {
         ["layouts", reference, out, profiles @ ..] if !profiles.is_empty() => {
             layouts::compare(reference, out, profiles)
         }
-        ["larger", reference, chosen, losses, checkpoint, data, profile] => {
-            larger::measure(reference, chosen, losses, checkpoint, data, profile)
+        ["larger", losses, out, reference, chosen, checkpoint, data, taken @ ..] => {
+            let inputs = larger::Inputs {
+                reference,
+                chosen,
+                checkpoint,
+                data,
+                taken,
+            };
+            larger::measure(&inputs, losses, out)
         }
         ["picture", losses, out] => write(
             out,
@@ -57,7 +64,7 @@ fn main() -> Result<()> {
         ),
         _ => Err(
             "expected: reduce OUT PROFILE.. | curve REFERENCE CHOSEN.json LOSSES.json PROFILE.. | \
-             larger REFERENCE CHOSEN.json LOSSES.json CHECKPOINT DATA PROFILE | layouts REFERENCE OUT.md PROFILE.. | picture LOSSES.json OUT.svg"
+             larger LOSSES.json PROFILE REFERENCE CHOSEN.json CHECKPOINT DATA SEED:IMAGES.. | layouts REFERENCE OUT.md PROFILE.. | picture LOSSES.json OUT.svg"
                 .into(),
         ),
     }
@@ -354,8 +361,12 @@ fn rounded(x: f64) -> f64 {
 }
 
 fn priced(curves: &Curves) -> Result<CostModel<'_>> {
-    let scoring = Scoring::new(VarianceKind::Learned);
-    Ok(CostModel::new(curves, scoring.into())?)
+    Ok(CostModel::new(curves, scoring().into())?)
+}
+
+/// What schedules are chosen and scored under.
+fn scoring() -> Scoring {
+    Scoring::new(VarianceKind::Learned)
 }
 
 fn optima(curves: &Curves) -> Result<Vec<TimePath>> {

@@ -22,9 +22,6 @@ const COLOURS: [&str; 6] = [
     "#0b5cad", "#c4441c", "#2c7a4b", "#7a3b96", "#8a6d00", "#333333",
 ];
 
-/// What the schedules that are scored on more images were chosen with.
-const LARGER_EVALUATIONS: f64 = 8192.0;
-
 /// Losses and their one-sided upper bounds, in thousandths of a bit/dim.
 fn pairs(row: &Value) -> Option<Vec<[f64; 2]>> {
     let (losses, errors) = (row["loss"].as_array()?, row["standard_error"].as_array()?);
@@ -35,7 +32,7 @@ fn pairs(row: &Value) -> Option<Vec<[f64; 2]>> {
     losses.iter().zip(errors).map(pair).collect()
 }
 
-/// The mean loss, the smallest and the largest upper bound.
+/// The mean loss, the smallest loss and the largest upper bound.
 fn spread(pairs: &[[f64; 2]]) -> (f64, f64, f64) {
     let mean = pairs.iter().map(|[loss, _]| loss).sum::<f64>() / pairs.len() as f64;
     let low = pairs.iter().map(|p| p[0]).fold(f64::INFINITY, f64::min);
@@ -66,7 +63,7 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
     };
     let y = |loss: f64| TOP + HEIGHT * (HIGHEST - loss.clamp(LOWEST, HIGHEST)) / (HIGHEST - LOWEST);
     let mut svg = String::new();
-    let (w, h) = (LEFT + WIDTH + 96.0, TOP + HEIGHT + 56.0);
+    let (w, h) = (LEFT + WIDTH + 140.0, TOP + HEIGHT + 56.0);
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"Loss of schedules against network evaluations\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"20\" font-size=\"14\" font-weight=\"bold\">What a schedule loses when it is chosen on few network evaluations</text>\n<text x=\"{LEFT}\" y=\"37\" fill=\"#444\">CIFAR-10, T = 4000: cost over the exhaustive optimum of other images; mean of seeds, and up to the largest upper bound (loss + 2 paired standard errors)</text>\n"
@@ -140,7 +137,7 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
         let colour = COLOURS[i % COLOURS.len()];
         let (mean, low, high) = spread(&pairs(larger)?);
         // Left of the marks of the small reference.
-        let at = x(LARGER_EVALUATIONS) - 16.0 - 6.0 * j as f64;
+        let at = x(larger["evaluations"].as_u64()? as f64) - 16.0 - 6.0 * j as f64;
         let (right, key) = (LEFT + WIDTH + 18.0, key + 36.0 * j as f64);
         for (at, from, to, middle) in [
             (at, y(low), y(high), y(mean)),

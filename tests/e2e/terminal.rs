@@ -114,6 +114,55 @@ mod needs_script {
 
     #[test]
     #[ignore = "needs util-linux's script"]
+    fn steps_of_the_best_likelihood_are_not_taken_for_those_of_the_best_pictures() {
+        let folder = scratch();
+        let at = |name: &str| folder.path().join(name);
+        small_images(&at("x.safetensors"), 2, 0.0);
+        small("profile")
+            .file("--data", &at("x.safetensors"))
+            .file("--out", &at("p"))
+            .run()
+            .succeeds();
+        Ddpm::new("schedule")
+            .arg(&at("p"))
+            .words("--steps 3 --folds 0")
+            .file("--out", &at("s.json"))
+            .run()
+            .succeeds();
+        let export = || Ddpm::new("export").arg(&at("s.json")).words("--format csv");
+        let sample = || {
+            small("sample")
+                .words("--count 1 --force")
+                .file("--out", &at("x.png"))
+        };
+        let of_schedule = || {
+            sample()
+                .file("--schedule", &at("s.json"))
+                .words("--steps 3")
+        };
+        let own = sample()
+            .words("--path even:3 --variance spectral")
+            .file("--profile", &at("p"));
+        let other = of_schedule().words("--sampler ddim");
+        for (command, is_told) in [
+            (export(), true),
+            (of_schedule(), true),
+            (own, false),
+            (other, false),
+        ] {
+            let (shown, code) = on_a_terminal(&shell_line(command));
+            assert_eq!(code, 0, "{shown}");
+            assert_eq!(
+                shown.contains("chosen for likelihood; even ones"),
+                is_told,
+                "{shown}"
+            );
+        }
+        assert_eq!(export().run().succeeds().stderr(), "");
+    }
+
+    #[test]
+    #[ignore = "needs util-linux's script"]
     fn colours_are_switched_off() {
         for words in ["--help", "frobnicate"] {
             let line = shell_line(Ddpm::new(words));

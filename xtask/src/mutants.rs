@@ -232,7 +232,7 @@ fn state_of(package: &str) -> anyhow::Result<String> {
     if committed.is_empty() {
         bail!("--package: expected a crate in crates/, found {package}");
     }
-    let mut state = format!("{METHOD}\n{committed}") + &git(&["diff", "HEAD", "--"])?;
+    let mut state = format!("{METHOD} {SLOW:?}\n{committed}") + &git(&["diff", "HEAD", "--"])?;
     for name in git(&["ls-files", "--others", "--exclude-standard", "--"])?.lines() {
         let text = fs::read_to_string(root().join(name)).with_context(|| name.to_owned())?;
         state += &format!("{name}\n{text}");

@@ -33,10 +33,15 @@ pub(crate) struct Evaluations {
 
 /// The seeds of 8,192 evaluations, fixed before the first of them was measured.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
-/// The seed of 65,536 evaluations.
+const EVALUATIONS: usize = 8_192;
+/// The seed of the long run.
 const LONG_SEED: u64 = 21;
-/// The seed of the reference, and the shards that it is measured in.
+const LONG_EVALUATIONS: usize = 65_536;
+/// Timesteps of an image where `ddpm profile --evaluations` is told no number of images.
+const TIMESTEPS: usize = 32;
+/// The seed of the reference, its images, and the shards that it is measured in.
 const REFERENCE_SEED: u64 = 2106;
+const REFERENCE_IMAGES: usize = 128;
 const REFERENCE_SHARDS: usize = 8;
 
 /// Runs the command.
@@ -60,9 +65,9 @@ pub(crate) fn run(args: Evaluations) -> anyhow::Result<()> {
     }
     let mut profiles = Vec::new();
     for seed in SEEDS {
-        profiles.push(run.profile("8192", seed)?);
+        profiles.push(run.profile(EVALUATIONS, seed)?);
     }
-    profiles.push(run.profile("65536", LONG_SEED)?);
+    profiles.push(run.profile(LONG_EVALUATIONS, LONG_SEED)?);
     let losses = root().join("docs/evaluations.json");
     let fixture = root().join("crates/ddpm-profile/tests/fixtures/evaluations-8192.json");
     check(
@@ -72,14 +77,26 @@ pub(crate) fn run(args: Evaluations) -> anyhow::Result<()> {
             .args(&profiles),
     )?;
     let larger = run.out.join("larger.safetensors");
-    check(example().arg("larger").args([
-        &reference,
-        &fixture,
-        &losses,
-        &checkpoint(),
-        &run.data,
-        &larger,
-    ]))?;
+    let runs = SEEDS
+        .map(|seed| (seed, EVALUATIONS))
+        .chain([(LONG_SEED, LONG_EVALUATIONS)]);
+    let seen = runs
+        .map(|(seed, evaluations)| (seed, evaluations / TIMESTEPS))
+        .chain([(REFERENCE_SEED, REFERENCE_IMAGES)])
+        .map(|(seed, images)| format!("{seed}:{images}"));
+    check(
+        example()
+            .arg("larger")
+            .args([
+                &losses,
+                &larger,
+                &reference,
+                &fixture,
+                &checkpoint(),
+                &run.data,
+            ])
+            .args(seen),
+    )?;
     let picture = root().join("docs/evaluations.svg");
     check(example().arg("picture").args([&losses, &picture]))?;
     let layouts = root().join("docs/evaluations-layouts.md");
@@ -111,10 +128,10 @@ struct Run {
 
 impl Run {
     /// A profile of so many evaluations, measured if it is not there yet.
-    fn profile(&self, evaluations: &str, seed: u64) -> anyhow::Result<PathBuf> {
+    fn profile(&self, evaluations: usize, seed: u64) -> anyhow::Result<PathBuf> {
         let out = self.out.join(format!("{evaluations}-{seed}.safetensors"));
-        let seed = seed.to_string();
-        let flags = ["--evaluations", evaluations, "--seed", &seed];
+        let (evaluations, seed) = (evaluations.to_string(), seed.to_string());
+        let flags = ["--evaluations", &evaluations, "--seed", &seed];
         self.measure(&flags, &out)?;
         Ok(out)
     }
@@ -127,7 +144,8 @@ impl Run {
                 format!("{i}/{REFERENCE_SHARDS}"),
                 REFERENCE_SEED.to_string(),
             );
-            let flags = ["--limit", "128", "--images-per-block", "1"];
+            let images = REFERENCE_IMAGES.to_string();
+            let flags = ["--limit", &images, "--images-per-block", "1"];
             let flags = [&flags[..], &["--seed", &seed, "--shard", &shard]].concat();
             self.measure(&flags, &out)?;
             shards.push(out);

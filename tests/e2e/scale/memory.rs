@@ -71,9 +71,10 @@ fn the_images_of_an_archive_are_not_held() {
     for compressed in [false, true] {
         let folder = scratch();
         // As many blocks of both, since their statistics are the profile and are held; each fills a batch.
+        const BLOCKS: usize = 4;
         let run = |count: usize| {
             profile(&npz(folder.path(), count, 16, compressed), 16, 2)
-                .words(&format!("--images-per-block {}", count / 4))
+                .words(&format!("--images-per-block {}", count / BLOCKS))
         };
         let what = format!(".npz, compressed: {compressed}");
         takes_no_more(&what, run(FEW), run(MANY));

@@ -4,7 +4,7 @@ mod floats;
 mod record;
 mod store;
 
-use ddpm_core::{DecoderKind, MeanKind, ModelId, Objective, Sampler};
+use ddpm_core::{DecoderKind, MeanKind, ModelId, Sampler};
 use ddpm_eval::{SamplingPlan, sample_in_batches};
 use ddpm_schedule::{Kernel, SampleRecord, results};
 use ndarray::ArrayViewD;
@@ -54,10 +54,6 @@ pub(crate) fn run(args: &Sample, voice: Voice) -> Result<()> {
         choice.schedule = choice.schedule.for_sampler(sampler);
     }
     check_sampler(args, choice.schedule.sampler)?;
-    // A path of the user's own was chosen for whatever they chose it for.
-    if let (true, Some(note)) = (choice.frozen, note_on_pictures(choice.scoring.objective)) {
-        voice.note(note);
-    }
     let record = describe(args, &network, &choice)?;
     let wanted = record.start_index..record.start_index + record.count;
     let labels = network.labels(record.class, wanted.clone())?;
@@ -180,12 +176,15 @@ fn sampler_of(args: &Sample, choice: &ChainChoice, voice: Voice) -> Sampler {
         ));
     }
     let sampler = args.sampler.or(choice.sampler).unwrap_or(Sampler::Ddpm);
-    let for_likelihood = choice.scoring.objective == Objective::Elbo;
-    if sampler != Sampler::Ddpm && args.schedule.is_some() && for_likelihood {
-        voice.warn(format_args!(
+    // A path of the user's own was chosen for whatever they chose it for.
+    let note = note_on_pictures(choice.scoring.objective).filter(|_| args.schedule.is_some());
+    match (note, sampler) {
+        (None, _) => {}
+        (Some(note), Sampler::Ddpm) => voice.note(note),
+        (Some(_), sampler) => voice.warn(format_args!(
             "the schedule was chosen for the likelihood of ancestral steps; for --sampler {sampler} choose one by ddpm schedule --objective quality --sampler {}",
             sampler.schedules_of()
-        ));
+        )),
     }
     sampler
 }

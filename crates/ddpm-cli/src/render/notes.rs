@@ -54,7 +54,7 @@ pub(crate) fn note_on_density_of(schedules: &Schedules) -> Option<String> {
 /// What schedules of the best likelihood are not, where pictures are about to be made of them.
 pub(crate) fn note_on_pictures(objective: Objective) -> Option<&'static str> {
     (objective == Objective::Elbo).then_some(
-        "These steps were chosen for likelihood; even ones may give better pictures. For pictures: `ddpm schedule R --objective quality`, or `ddpm tune` (docs/objectives.md).",
+        "These steps were chosen for likelihood; even ones may give better pictures. For pictures: `ddpm schedule --objective quality` on what `ddpm trajectory` writes, or `ddpm tune` (docs/objectives.md).",
     )
 }
 
@@ -80,8 +80,15 @@ mod tests {
     #[test]
     fn schedules_of_likelihood_are_not_taken_for_those_of_pictures() {
         assert!(note_on_pictures(Objective::Elbo).is_some_and(|note| note.contains("quality")));
-        for objective in [Objective::Quality, Objective::Frechet, Objective::Mse] {
-            assert_eq!(note_on_pictures(objective), None);
+        for objective in [
+            Objective::Mse,
+            Objective::Quality,
+            Objective::Klub,
+            Objective::Frechet,
+            Objective::Kernel,
+            Objective::Energy,
+        ] {
+            assert_eq!(note_on_pictures(objective), None, "{objective:?}");
         }
     }
 }

@@ -124,12 +124,12 @@ mod needs_script {
             .run()
             .succeeds();
         Ddpm::new("schedule")
-            .arg(&at("p"))
+            .arg(at("p"))
             .words("--steps 3 --folds 0")
             .file("--out", &at("s.json"))
             .run()
             .succeeds();
-        let export = || Ddpm::new("export").arg(&at("s.json")).words("--format csv");
+        let export = || Ddpm::new("export").arg(at("s.json")).words("--format csv");
         let sample = || {
             small("sample")
                 .words("--count 1 --force")

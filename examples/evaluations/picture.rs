@@ -66,7 +66,7 @@ pub(crate) fn draw(losses: &Value) -> Option<String> {
     let (w, h) = (LEFT + WIDTH + 140.0, TOP + HEIGHT + 56.0);
     let _ = write!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"Loss of schedules against network evaluations\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"20\" font-size=\"14\" font-weight=\"bold\">What a schedule loses when it is chosen on few network evaluations</text>\n<text x=\"{LEFT}\" y=\"37\" fill=\"#444\">CIFAR-10, T = 4000: cost over the exhaustive optimum of other images; mean of seeds, and up to the largest upper bound (loss + 2 paired standard errors)</text>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {w} {h}\" font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"Loss of schedules against network evaluations\">\n<rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\n<text x=\"{LEFT}\" y=\"20\" font-size=\"14\" font-weight=\"bold\">What a schedule loses when it is chosen on few network evaluations</text>\n<text x=\"{LEFT}\" y=\"37\" fill=\"#444\">CIFAR-10, T = 4000: cost over the exhaustive choice; mean of seeds, up to the largest loss + 2 standard errors</text>\n"
     );
     for tick in [-10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0] {
         let (at, right) = (y(tick), LEFT + WIDTH);

@@ -15,8 +15,7 @@ use ddpm::profile::{CostModel, ElboProfile, choose, jackknife};
 use ddpm::schedule::Budgets;
 use serde_json::{Value, json};
 
-use crate::reference::Reference;
-use crate::{Result, reference_schedule, rounded, scoring, write};
+use crate::{Result, read_reference, rounded, scoring, write};
 
 /// The budgets that 128 images leave undecided, and how many images are to decide.
 const UNDECIDED: [usize; 1] = [8];
@@ -38,9 +37,7 @@ pub(crate) struct Inputs<'a> {
 
 /// Measures (or goes on where `out` stops) and adds what the paths lose to `losses`.
 pub(crate) fn measure(inputs: &Inputs<'_>, losses: &str, out: &str) -> Result<()> {
-    let schedule = reference_schedule()?;
-    let steps = schedule.train_steps();
-    let reference = Reference::from_bytes(schedule, &fs::read(inputs.reference)?);
+    let reference = read_reference(inputs.reference)?;
     let exhaustive = reference.costs(0..reference.blocks()).optima(&UNDECIDED);
     let chosen: Value = serde_json::from_slice(&fs::read(inputs.chosen)?)?;
     let seeds = chosen["seeds"].as_object().ok_or("seeds: expected paths")?;
@@ -50,7 +47,7 @@ pub(crate) fn measure(inputs: &Inputs<'_>, losses: &str, out: &str) -> Result<()
         let mut of_budget = vec![exhaustive];
         for found in seeds.values() {
             let nodes: Vec<usize> = serde_json::from_value(found[budget.to_string()].clone())?;
-            of_budget.push(TimePath::new(nodes, steps)?);
+            of_budget.push(TimePath::new(nodes, of_budget[0].end())?);
         }
         paths.push(of_budget);
     }

@@ -14,9 +14,7 @@ use crate::{
     Result,
     combined::{self, Evaluations, Measured},
     loss::{BUDGETS, Halves},
-    optima,
-    reference::Reference,
-    reference_schedule, write,
+    optima, read_reference, write,
 };
 
 /// The images of a unit: 8,192 evaluations at 32 timesteps.
@@ -30,7 +28,7 @@ const PENALTIES: [f64; 4] = [0.0, 0.001, 0.01, 0.1];
 type Place<'a> = (&'a Measured, usize);
 
 pub(crate) fn compare(reference: &str, out: &str, names: &[&str]) -> Result<()> {
-    let reference = Reference::from_bytes(reference_schedule()?, &fs::read(reference)?);
+    let reference = read_reference(reference)?;
     let halves = Halves::new(&reference);
     let mut profiles = Vec::new();
     for name in names {

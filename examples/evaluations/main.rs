@@ -294,7 +294,7 @@ impl Resample {
 }
 
 fn curve(reference: &str, chosen: &str, losses: &str, profiles: &[&str]) -> Result<()> {
-    let reference = Reference::from_bytes(reference_schedule()?, &fs::read(reference)?);
+    let reference = read_reference(reference)?;
     let halves = Halves::new(&reference);
     println!("optima of the halves, first nodes:");
     for (i, k) in BUDGETS.iter().enumerate() {
@@ -351,9 +351,10 @@ fn curve(reference: &str, chosen: &str, losses: &str, profiles: &[&str]) -> Resu
     Ok(())
 }
 
-/// That of the network of the reference.
-fn reference_schedule() -> Result<NoiseSchedule> {
-    Ok(NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?)
+/// The reference in a file, with the noise schedule of its network.
+fn read_reference(file: &str) -> Result<Reference> {
+    let schedule = NoiseSchedule::named(NoiseScheduleName::Cosine, 4000)?;
+    Ok(Reference::from_bytes(schedule, &fs::read(file)?))
 }
 
 fn rounded(x: f64) -> f64 {

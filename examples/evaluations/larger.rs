@@ -20,8 +20,8 @@ use crate::{Result, read_reference, rounded, scoring, write};
 /// The budgets that 128 images leave undecided, and how many images are to decide.
 const UNDECIDED: [usize; 1] = [8];
 const IMAGES: usize = 1024;
-/// Images of a block; 64 blocks for the error bars.
-const PER_BLOCK: usize = 16;
+/// Blocks of images, for the error bars.
+const BLOCKS: usize = 64;
 /// Their noise, and the order that they are taken from.
 const SEED: u64 = 4012;
 
@@ -64,16 +64,16 @@ pub(crate) fn measure(inputs: &Inputs<'_>, losses: &str, out: &str) -> Result<()
         let mut found = jackknife(&measured, |curves| {
             let model = CostModel::new(curves, scoring().into())?;
             let best = choose(&model, &Budgets::Only(vec![budget]), None)?;
-            let best = best.budgets.into_iter().map(|b| b.schedule.path);
-            let compared = paths[1..]
+            let exhaustive = model.path_cost(&paths[0]);
+            let losses = paths[1..]
                 .iter()
-                .cloned()
-                .map(|path| (path, paths[0].clone()));
-            let own = best.map(|path| (paths[0].clone(), path));
-            let loss = |(path, of)| {
-                (model.path_cost(&path) - model.path_cost(&of)) / std::f64::consts::LN_2
-            };
-            Ok(compared.chain(own).map(loss).collect())
+                .map(|path| model.path_cost(path) - exhaustive);
+            let best = best.budgets.iter().map(|b| &b.schedule.path);
+            let own = best.map(|path| exhaustive - model.path_cost(path));
+            Ok(losses
+                .chain(own)
+                .map(|nats| nats / std::f64::consts::LN_2)
+                .collect())
         })?;
         let own = found.pop().ok_or("no optimum")?;
         for (seed, loss) in seeds.keys().zip(&found) {
@@ -126,14 +126,8 @@ fn evaluate(inputs: &Inputs<'_>, timesteps: Vec<usize>, out: &str) -> Result<Elb
         .into_iter()
         .filter(|i| !taken.contains(i));
     let plan = ProfilePlan {
-        images_per_block: PER_BLOCK,
         bands: ProfileBands::None,
-        ..ProfilePlan::new(
-            timesteps,
-            others.take(IMAGES).collect(),
-            IMAGES / PER_BLOCK,
-            SEED,
-        )
+        ..ProfilePlan::new(timesteps, others.take(IMAGES).collect(), BLOCKS, SEED)
     };
     let earlier = match fs::read(out) {
         Ok(bytes) => Some(ElboProfile::from_bytes(&bytes)?),
@@ -150,7 +144,7 @@ fn evaluate(inputs: &Inputs<'_>, timesteps: Vec<usize>, out: &str) -> Result<Elb
             .count();
         eprintln!(
             "{finished} of {} blocks, {:.0} s",
-            IMAGES / PER_BLOCK,
+            BLOCKS,
             begin.elapsed().as_secs_f64()
         );
         write_atomic(Path::new(out), &found.to_bytes()).map_err(|error| {
